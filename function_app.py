@@ -1,0 +1,39 @@
+"""The triggers of the function app. Each hands over to `shared.imports` at once."""
+
+import logging
+import os
+
+import azure.functions as func
+import azurefunctions.extensions.bindings.blob as blob
+
+from shared.connections import STORAGE_CONNECTION
+from shared.imports.importer import importer
+
+# The SDKs tell of every request at INFO.
+logging.getLogger("azure").setLevel(logging.WARNING)
+
+app = func.FunctionApp()
+
+
+@app.function_name("import_upload")
+@app.blob_trigger(
+    arg_name="upload",
+    path="%UPLOAD_CONTAINER%/{name}",
+    connection=STORAGE_CONNECTION,
+    source=func.BlobSource.LOGS_AND_CONTAINER_SCAN
+    if os.environ.get("UPLOAD_TRIGGER_SOURCE") == "LogsAndContainerScan"
+    else func.BlobSource.EVENT_GRID,
+)
+def import_upload(upload: blob.BlobClient) -> None:
+    """A file was uploaded. The client only says which: the content never passes through the host.
+
+    Event Grid repeats events, and its events do not heed the path above.
+    """
+    importer().on_upload(upload.container_name, upload.blob_name)
+
+
+@app.function_name("advance_hubs")
+@app.timer_trigger(arg_name="timer", schedule="%POLL_SCHEDULE%", use_monitor=False)
+def advance_hubs(timer: func.TimerRequest) -> None:
+    """Follow the running jobs, start the heads of the queues, record what has ended."""
+    importer().on_tick()

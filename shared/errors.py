@@ -1,0 +1,57 @@
+"""The errors of the importer. Whether trying again can help is a type, never a flag.
+
+    ImporterError
+    ├── SettingsError               the environment is wrong; names every setting at once
+    ├── TemporaryError              the same call may succeed later
+    │   ├── ConflictError           another process changed the record first
+    │   ├── HubThrottledError       429: the hub asks to slow down
+    │   ├── HubUnavailableError     5xx, failing over, connection not made
+    │   └── OutcomeUnknownError     sent, but no answer: the hub may have done it
+    ├── RefusedForNowError          the hub's state or a role forbids it; people may mend it
+    │   ├── JobSlotBusyError        another import or export job holds the hub's only slot
+    │   ├── StorageRefusedError     the hub cannot use the containers it was given
+    │   └── HubUnauthorizedError    a role, a policy or a key is wrong
+    └── PermanentError              trying again is useless
+        ├── HubRequestError         the hub refuses the request as such
+        └── JobNotFoundError        the hub does not know the job (any more)
+
+The hub's branch lives in `shared.hub.errors`, the record's in `shared.imports.ledger`.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ImporterError",
+    "PermanentError",
+    "RefusedForNowError",
+    "SettingsError",
+    "TemporaryError",
+]
+
+
+class ImporterError(Exception):
+    """Something went wrong in the importer."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+
+
+class SettingsError(ImporterError):
+    """The settings of the function app are incomplete or wrong."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        super().__init__(f"The settings of the function app are not right:{lines}")
+
+
+class TemporaryError(ImporterError):
+    """The same call may succeed later."""
+
+
+class RefusedForNowError(ImporterError):
+    """Refused until the hub is free or somebody grants a right."""
+
+
+class PermanentError(ImporterError):
+    """Trying again is useless."""

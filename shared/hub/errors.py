@@ -1,0 +1,201 @@
+"""A hub's refusals as types, from every shape of error body that hubs are known to send.
+
+    E1  {"Message": "ErrorCode:<Name>;<text>", "ExceptionMessage": "Tracking ID:…"}
+    E2  {"errorCode": 409301, "message": "…", "trackingId": "…", "timestampUtc": "…"}
+    E3  E1 whose Message is an E2 document as text
+    E4  E1 whose Message has several lines: code, "Error: 403 ErrorCode: X", "Message: …"  (jobs)
+    E5  {"isSuccessful": false, "errors": [{"errorCode": …, "errorStatus": "…"}]}  (bulk)
+    E6  {"code"/"Code": "…", "message"/"Message": "…"}  (resource manager)
+    E7  nothing, or plain text of a gateway
+
+The header `iothub-errorcode` is the most reliable place of the symbolic name and is read first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import ImporterError, PermanentError, RefusedForNowError, TemporaryError
+from shared.hub.redaction import redact
+
+__all__ = [
+    "ErrorDetails",
+    "HubRequestError",
+    "HubThrottledError",
+    "HubUnauthorizedError",
+    "HubUnavailableError",
+    "JobNotFoundError",
+    "JobSlotBusyError",
+    "OutcomeUnknownError",
+    "StorageRefusedError",
+    "error_from_response",
+    "parse_error",
+]
+
+#: Longest text of a hub that is kept, in characters: it ends up in a table row.
+MAX_TEXT = 1000
+
+#: Numeric codes (learn: "Troubleshooting Azure IoT Hub errors") of the names that decide a type.
+_NAMES = {
+    400008: "BlobContainerValidationError",
+    400032: "ManagedIdentityNotEnabled",
+    401001: "IotHubNotFound",
+    401002: "IotHubUnauthorizedAccess",
+    401003: "IotHubUnauthorized",
+    403003: "JobQuotaExceeded",
+    404002: "JobNotFound",
+    404012: "IotHubFailingOver",
+}
+
+
+@dataclass(frozen=True)
+class ErrorDetails:
+    """What could be read from an error response; every text is free of SAS signatures."""
+
+    status: int
+    #: The symbolic name, such as JobQuotaExceeded; "" when the response has none.
+    name: str
+    text: str
+    tracking_id: str = ""
+
+    def __str__(self) -> str:
+        parts = [f"HTTP {self.status}", self.name]
+        told = " ".join(part for part in parts if part)
+        return f"{told}: {self.text}" if self.text else told
+
+
+class _HubError(ImporterError):
+    """Keeps the response's details beside the message."""
+
+    def __init__(self, message: str | None = None, details: ErrorDetails | None = None) -> None:
+        self.details = details
+        super().__init__(message or (str(details) if details else None))
+
+
+class HubThrottledError(_HubError, TemporaryError):
+    """The hub throttles this kind of call."""
+
+
+class HubUnavailableError(_HubError, TemporaryError):
+    """The hub cannot be reached or is not able to answer."""
+
+
+class OutcomeUnknownError(_HubError, TemporaryError):
+    """The request was sent and no answer came that tells whether the hub acted on it."""
+
+
+class JobSlotBusyError(_HubError, RefusedForNowError):
+    """Another import or export job holds the hub's only job slot."""
+
+
+class StorageRefusedError(_HubError, RefusedForNowError):
+    """The hub cannot read or write the containers it was given."""
+
+
+class HubUnauthorizedError(_HubError, RefusedForNowError):
+    """The hub does not authorise the caller."""
+
+
+class HubRequestError(_HubError, PermanentError):
+    """The hub refuses the request as such."""
+
+
+class JobNotFoundError(_HubError, PermanentError):
+    """The hub does not know the job: it keeps a job's history for 30 days."""
+
+
+def error_from_response(status: int, headers: Mapping[str, str], body: str) -> ImporterError:
+    """The typed error of an error response.
+
+    A 5xx is OutcomeUnknownError only to a caller for whom that matters: see `HubClient`.
+    """
+    details = parse_error(status, headers, body)
+    match status, details.name:
+        case 403, "JobQuotaExceeded" | "ImportExportJobQuotaExceeded":
+            kind: type[_HubError] = JobSlotBusyError
+        case 400, "BlobContainerValidationError" | "ManagedIdentityNotEnabled":
+            kind = StorageRefusedError
+        case 404, "IotHubFailingOver":
+            kind = HubUnavailableError
+        case 404, "JobNotFound":
+            kind = JobNotFoundError
+        case ((401 | 403), _):
+            kind = HubUnauthorizedError
+        case 429, _:
+            kind = HubThrottledError
+        case 408, _:
+            kind = HubUnavailableError
+        case _ if status >= 500:
+            kind = HubUnavailableError
+        case _:
+            kind = HubRequestError
+    return kind(details=details)
+
+
+def parse_error(status: int, headers: Mapping[str, str], body: str) -> ErrorDetails:
+    """Read an error response of any known shape; never fails."""
+    document = _json_object(body)
+    name = headers.get("iothub-errorcode", "")
+    text, tracking_id = body, ""
+    if document is not None:
+        found, text, tracking_id = _read(document)
+        name = name or found
+    # A gateway's page of HTML says nothing that the status does not.
+    if text.lstrip().startswith("<"):
+        text = ""
+    return ErrorDetails(status, name, redact(" ".join(text.split()))[:MAX_TEXT], tracking_id)
+
+
+def _read(document: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Name, text and tracking id of an error document."""
+    members = {key.lower(): value for key, value in document.items()}
+    if isinstance(errors := members.get("errors"), list) and errors and isinstance(errors[0], dict):
+        members |= {key.lower(): value for key, value in errors[0].items()}
+    text = _text(members.get("message")) or _text(members.get("errorstatus"))
+    inner = _json_object(text)
+    if inner is not None:
+        return _read(inner)
+    tracking_id = _text(members.get("trackingid")) or _find(
+        r"Tracking ID:\s*([^\s\"}]+)", f"{text}\n{_text(members.get('exceptionmessage'))}"
+    )
+    code = members.get("errorcode", members.get("code"))
+    name = (
+        _symbolic(code)
+        or _find(r"^\s*ErrorCode:\s*(\w+)", text)
+        or _find(r"\bErrorCode:\s*(\w+)", text)
+    )
+    said = (
+        _find(r"(?m)^\s*Message:\s*(.+?)\s*$", text)
+        or _find(r"(?s)^\s*ErrorCode:\s*\w+;(.*)$", text)
+        or text
+    )
+    return name, said.strip(), tracking_id
+
+
+def _symbolic(code: object) -> str:
+    if isinstance(code, str) and code.isdigit():
+        code = int(code)
+    if isinstance(code, int):
+        return _NAMES.get(code, str(code))
+    return code if isinstance(code, str) else ""
+
+
+def _find(pattern: str, text: str) -> str:
+    match = re.search(pattern, text)
+    return match[1] if match else ""
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,1 @@
+"""The workflow: from an upload to the final record of its import."""

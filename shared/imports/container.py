@@ -1,0 +1,100 @@
+"""The container of one import: what was validated, the hub's log, and the report."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.storage.blob import BlobBlock, BlobClient, ContainerClient
+
+from shared.devices.linemap import LineMap
+from shared.hub.errorlog import LOG_NAME
+from shared.storage import CHUNK_BYTES
+
+__all__ = ["STAGED_NAME", "BlockWriter", "ImportContainer", "container_name"]
+
+#: What the hub is given, in its own format and under its default name.
+STAGED_NAME = "devices.txt"
+REPORT_NAME = "report.json"
+LINES_NAME = "lines.json"
+
+
+def container_name(import_id: str) -> str:
+    return f"import-{import_id}"
+
+
+class BlockWriter:
+    """Writes a blob of any length block by block; nothing of it can be read before `commit`.
+
+    A blob of less than a block takes one request.
+    """
+
+    def __init__(self, blob: BlobClient) -> None:
+        self._blob = blob
+        self._buffer = bytearray()
+        self._blocks: list[BlobBlock] = []
+
+    def write(self, data: bytes) -> None:
+        self._buffer += data
+        if len(self._buffer) >= CHUNK_BYTES:
+            self._flush()
+
+    def commit(self) -> None:
+        if not self._blocks:
+            self._blob.upload_blob(bytes(self._buffer), overwrite=True)
+            return
+        if self._buffer:
+            self._flush()
+        self._blob.commit_block_list(self._blocks)
+
+    def _flush(self) -> None:
+        # Another process may write the same blob: its blocks must not take the place of these.
+        block = BlobBlock(uuid.uuid4().hex)
+        self._blob.stage_block(block.id, bytes(self._buffer))
+        self._blocks.append(block)
+        self._buffer.clear()
+
+
+class ImportContainer:
+    """The blobs of one import, by what they are."""
+
+    def __init__(self, client: ContainerClient) -> None:
+        self._client = client
+
+    def create(self) -> None:
+        """Make the container; one from an earlier attempt is as good."""
+        with contextlib.suppress(ResourceExistsError):
+            self._client.create_container()
+
+    def staging(self) -> BlockWriter:
+        return BlockWriter(self._client.get_blob_client(STAGED_NAME))
+
+    def staged_lines(self) -> Iterator[bytes]:
+        """The lines that the hub was given."""
+        tail = b""
+        for chunk in self._client.download_blob(STAGED_NAME).chunks():
+            *lines, tail = (tail + chunk).split(b"\n")
+            yield from lines
+
+    def write_line_map(self, lines: LineMap) -> None:
+        self._client.upload_blob(LINES_NAME, lines.to_bytes(), overwrite=True)
+
+    def line_map(self) -> LineMap:
+        return LineMap.from_bytes(self._client.download_blob(LINES_NAME).readall())
+
+    def error_log(self) -> Iterator[bytes] | None:
+        """The hub's log in chunks; None if the hub has written none."""
+        try:
+            return iter(self._client.download_blob(LOG_NAME).chunks())
+        except ResourceNotFoundError:
+            return None
+
+    def write_report(self, report: dict[str, Any]) -> str:
+        """Write report.json; returns its path, container included."""
+        data = json.dumps(report, ensure_ascii=False, indent=2).encode()
+        self._client.upload_blob(REPORT_NAME, data, overwrite=True)
+        return f"{self._client.container_name}/{REPORT_NAME}"

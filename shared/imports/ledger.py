@@ -1,0 +1,212 @@
+"""The table of imports: one record an import for ever, one queue marker while it is not final.
+
+PartitionKey is the hub's name. A record's RowKey begins with `import-`, a marker's with `queue-`,
+so open work is found at the same cost however long the history is. Both rows of an import are
+written in one transaction, and every write is guarded by the ETag that was read.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from azure.core import MatchConditions
+from azure.core.exceptions import (
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
+from azure.data.tables import (
+    EdmType,
+    EntityProperty,
+    TableClient,
+    TableTransactionError,
+    UpdateMode,
+)
+
+from shared.errors import TemporaryError
+from shared.imports.record import TRANSITIONS, ImportRecord, ImportState
+
+__all__ = ["ConflictError", "Head", "Ledger"]
+
+#: State changes that a record keeps; an import that waits for its hub for days makes many.
+MAX_HISTORY = 50
+
+
+class ConflictError(TemporaryError):
+    """Another process changed the record first."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """The oldest open import of a hub."""
+
+    record_key: str
+    #: Whether more imports wait behind it.
+    has_next: bool
+
+
+class Ledger:
+    """Reads and writes imports. The table is made when it is first missed."""
+
+    def __init__(self, table: TableClient, clock: Callable[[], datetime]) -> None:
+        self._table = table
+        self._clock = clock
+
+    def create(self, record: ImportRecord) -> tuple[ImportRecord, bool]:
+        """Write a new import, with its marker unless it is final already.
+
+        Returns:
+            The record as the table has it, and whether this call made it.
+        """
+        now = self._clock()
+        record = record.model_copy(
+            update={
+                "created_at": now,
+                "updated_at": now,
+                "history": ((record.state, now),),
+                "stamp": uuid.uuid4().hex,
+            }
+        )
+        operations: list[Any] = []
+        if record.state.is_final:
+            record = record.model_copy(update={"finished_at": now})
+        else:
+            record = record.model_copy(update={"marker": record.marker_key()})
+            operations = [("create", _marker(record))]
+        operations.insert(0, ("create", _entity(record)))
+        try:
+            return self._submit(record, operations), True
+        except ResourceExistsError:
+            existing = self.get(record.hub, record.row_key)
+            # Ours after all, if the answer to a first try was lost.
+            return existing, existing.stamp == record.stamp
+
+    def get(self, hub: str, row_key: str) -> ImportRecord:
+        """The record as it is now.
+
+        Raises:
+            ResourceNotFoundError: there is none.
+        """
+        return _record(self._table.get_entity(hub, row_key))
+
+    def head(self, hub: str) -> Head | None:
+        """The oldest import of the hub that is not final: one query, whatever the history."""
+        try:
+            page: list[Any] = list(
+                next(
+                    self._table.query_entities(
+                        "PartitionKey eq @hub and RowKey ge 'queue-' and RowKey lt 'queue.'",
+                        parameters={"hub": hub},
+                        results_per_page=2,
+                    ).by_page(),
+                    (),
+                )
+            )
+        except ResourceNotFoundError:
+            return None
+        return Head(page[0]["record"], len(page) > 1) if page else None
+
+    def earlier_jobs(self, record: ImportRecord, count: int = 100) -> set[str]:
+        """Job ids of the imports that were uploaded just before this one."""
+        pages = self._table.query_entities(
+            "PartitionKey eq @hub and RowKey gt @key and RowKey lt 'import.'",
+            parameters={"hub": record.hub, "key": record.row_key},
+            select=["jobId"],
+            results_per_page=count,
+        ).by_page()
+        first: Sequence[Any] = list(next(pages, ()))
+        return {row["jobId"] for row in first if row.get("jobId")}
+
+    def transition(self, record: ImportRecord, state: ImportState, **changes: Any) -> ImportRecord:
+        """Move the import to another state; a final one takes its marker away with it.
+
+        Raises:
+            ConflictError: the record is no longer as it was read.
+            ValueError: there is no way from its state to that one.
+        """
+        if state not in TRANSITIONS[record.state]:
+            raise ValueError(f"import {record.id}: no way from {record.state} to {state}")
+        now = self._clock()
+        history = (*record.history, (state, now))
+        if len(history) > MAX_HISTORY:
+            history = (*history[:10], *history[10 - MAX_HISTORY :])
+        changes |= {"state": state, "history": history}
+        if state.is_final:
+            changes |= {"finished_at": now, "owner": "", "lease_until": None}
+        return self._replace(record, changes)
+
+    def update(self, record: ImportRecord, **changes: Any) -> ImportRecord:
+        """Change members of an import that stays in its state.
+
+        Raises:
+            ConflictError: the record is no longer as it was read.
+        """
+        if record.state.is_final:
+            raise ValueError(f"import {record.id} is final: {record.state}")
+        return self._replace(record, changes)
+
+    def _replace(self, record: ImportRecord, changes: dict[str, Any]) -> ImportRecord:
+        changed = record.model_copy(
+            update={**changes, "updated_at": self._clock(), "stamp": uuid.uuid4().hex}
+        )
+        guard = {
+            "mode": UpdateMode.REPLACE,
+            "etag": record.etag,
+            "match_condition": MatchConditions.IfNotModified,
+        }
+        operations: list[Any] = [("update", _entity(changed), guard)]
+        if changed.state.is_final and changed.marker:
+            operations.append(("delete", _marker(changed)))
+        try:
+            return self._submit(changed, operations)
+        except (ResourceModifiedError, ResourceNotFoundError) as error:
+            existing = self.get(record.hub, record.row_key)
+            if existing.stamp == changed.stamp:
+                return existing
+            raise ConflictError(
+                f"Import {record.id} changed from {record.state} to {existing.state} meanwhile."
+            ) from error
+
+    def _submit(self, record: ImportRecord, operations: list[Any]) -> ImportRecord:
+        """Do the operations, the first of which writes the record."""
+        try:
+            metadata = self._table.submit_transaction(operations)
+        except TableTransactionError as error:
+            raise _cause(error) from error
+        except ResourceNotFoundError:
+            self._table.create_table()
+            metadata = self._table.submit_transaction(operations)
+        return record.model_copy(update={"etag": metadata[0]["etag"]})
+
+
+def _cause(error: TableTransactionError) -> HttpResponseError:
+    kind = {404: ResourceNotFoundError, 409: ResourceExistsError, 412: ResourceModifiedError}.get(
+        error.status_code or 0
+    )
+    return kind(message=error.message, response=error.response) if kind else error
+
+
+def _marker(record: ImportRecord) -> dict[str, Any]:
+    return {"PartitionKey": record.hub, "RowKey": record.marker, "record": record.row_key}
+
+
+def _entity(record: ImportRecord) -> dict[str, Any]:
+    return {
+        name: EntityProperty(value, EdmType.INT64)
+        if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 31
+        else value
+        for name, value in record.to_entity().items()
+    }
+
+
+def _record(entity: Any) -> ImportRecord:
+    columns = {
+        name: value.value if isinstance(value, EntityProperty) else value
+        for name, value in entity.items()
+    }
+    return ImportRecord.model_validate({**columns, "etag": entity.metadata["etag"]})

@@ -1,0 +1,191 @@
+"""The head of a hub's queue becomes a job: once, whatever is lost on the way.
+
+`starting` is written before the hub is asked. Whoever finds an import in that state and nobody at
+work on it looks for the job before asking again.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from shared.errors import ImporterError, PermanentError, RefusedForNowError, TemporaryError
+from shared.hub.client import HubClient
+from shared.hub.errors import HubUnauthorizedError, OutcomeUnknownError, StorageRefusedError
+from shared.hub.jobs import ImportJobRequest, JobProperties
+from shared.imports import reasons
+from shared.imports.container import STAGED_NAME
+from shared.imports.record import ImportRecord, ImportState
+from shared.imports.services import Services
+
+__all__ = ["Queue"]
+
+log = logging.getLogger(__name__)
+
+#: How far the hub's clock may be from ours.
+CLOCK_SKEW = timedelta(minutes=2)
+
+
+class Queue:
+    """Starts jobs. Only the head of a hub's queue may start, so uploads are applied in order."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._settings = services.settings
+        self._ledger = services.ledger
+
+    def start_if_head(self, record: ImportRecord) -> ImportRecord:
+        """Start a queued import if its turn has come; otherwise it waits for a later tick."""
+        head = self._ledger.head(record.hub)
+        if head is None or head.record_key != record.row_key:
+            return record
+        return self.start(record)
+
+    def start(self, record: ImportRecord) -> ImportRecord:
+        """Ask the hub for the job of the import at the head of the queue.
+
+        Returns:
+            The import: running; queued again, with what it waits for; starting, if it is not known
+            whether the hub did it; or failed.
+
+        Raises:
+            ConflictError: another process was first.
+        """
+        now = self._services.clock()
+        record = self._ledger.transition(
+            record,
+            ImportState.STARTING,
+            owner=uuid.uuid4().hex,
+            lease_until=now + self._settings.lease,
+            first_start_at=record.first_start_at or now,
+            last_start_at=now,
+        )
+        try:
+            job = self._services.hubs[record.hub].create_import_job(self._request(record))
+        except OutcomeUnknownError as error:
+            log.warning("import %s: %s", record.id, error)
+            return self._ledger.update(
+                record, owner="", lease_until=None, failure_reason=reasons.waiting(error)
+            )
+        except (TemporaryError, RefusedForNowError) as error:
+            return self._wait_or_fail(record, error)
+        except PermanentError as error:
+            return self._fail(record, error)
+        return self._running(record, job)
+
+    def resume(self, record: ImportRecord) -> ImportRecord:
+        """Find out what became of an import that was left in `starting`.
+
+        Returns:
+            The import: running if there is a job, queued if there is none; unchanged while the
+            process that set out to start it may still be at work.
+
+        Raises:
+            ConflictError: another process was first.
+            ImporterError: the hub cannot be asked now.
+        """
+        now = self._services.clock()
+        if record.lease_until and record.lease_until > now:
+            return record
+        record = self._ledger.update(
+            record, owner=uuid.uuid4().hex, lease_until=now + self._settings.lease
+        )
+        try:
+            job, is_proven = self._find_job(record, self._services.hubs[record.hub])
+        except ImporterError:
+            self._ledger.update(record, owner="", lease_until=None)
+            raise
+        if job is not None:
+            log.warning("import %s: found its job %s at the hub", record.id, job.job_id)
+            return self._running(record, job, is_presumed=not is_proven)
+        return self._ledger.transition(record, ImportState.QUEUED, owner="", lease_until=None)
+
+    def _request(self, record: ImportRecord) -> ImportJobRequest:
+        storage = self._services.storage
+        if self._settings.job_storage_authentication == "identityBased":
+            uri = storage.container_uri(record.container)
+        else:
+            uri = storage.container_uri_with_sas(
+                record.container, self._settings.sas_lifetime, self._services.clock()
+            )
+        return ImportJobRequest(
+            input_blob_container_uri=uri,
+            output_blob_container_uri=uri,
+            input_blob_name=STAGED_NAME,
+            storage_authentication_type=self._settings.job_storage_authentication,
+            user_assigned_identity=self._settings.job_storage_identity,
+        )
+
+    def _running(
+        self, record: ImportRecord, job: JobProperties, is_presumed: bool = False
+    ) -> ImportRecord:
+        record = self._ledger.transition(
+            record,
+            ImportState.RUNNING,
+            owner="",
+            lease_until=None,
+            failure_reason="",
+            job_id=job.job_id,
+            job_is_presumed=is_presumed,
+            **job_columns(job),
+        )
+        log.info("import %s: job %s at hub %s", record.id, record.job_id, record.hub)
+        return record
+
+    def _wait_or_fail(self, record: ImportRecord, error: ImporterError) -> ImportRecord:
+        """A busy or absent hub is waited for; a refusal that people have to mend, for a while."""
+        if isinstance(error, HubUnauthorizedError | StorageRefusedError):
+            since = record.first_start_at or self._services.clock()
+            if self._services.clock() - since >= self._settings.refusal_deadline:
+                return self._fail(record, error)
+        log.info("import %s: waits: %s", record.id, reasons.first_line(error))
+        return self._ledger.transition(
+            record,
+            ImportState.QUEUED,
+            owner="",
+            lease_until=None,
+            failure_reason=reasons.waiting(error),
+        )
+
+    def _fail(self, record: ImportRecord, error: ImporterError) -> ImportRecord:
+        reason = reasons.hub_refused(error)
+        log.error("import %s: %s", record.id, reason)
+        return self._ledger.transition(record, ImportState.FAILED, failure_reason=reason)
+
+    def _find_job(self, record: ImportRecord, hub: HubClient) -> tuple[JobProperties | None, bool]:
+        """The job that an earlier call may have made, and whether it is surely ours.
+
+        A hub may or may not echo the container of a job. If it does not, an import job that began
+        after our call and that no other import owns is presumed to be ours.
+        """
+        jobs = [job for job in hub.list_jobs() if job.type.lower() == "import"]
+        for job in jobs:
+            for uri in (job.input_blob_container_uri, job.output_blob_container_uri):
+                if urlsplit(uri).path.rstrip("/").endswith(f"/{record.container}"):
+                    return job, True
+        since = (record.last_start_at or record.updated_at) - CLOCK_SKEW
+        candidates = [
+            job
+            for job in jobs
+            if not job.input_blob_container_uri
+            and (job.start_time_utc is None or job.start_time_utc >= since)
+        ]
+        if candidates:
+            owned = self._ledger.earlier_jobs(record)
+            for job in candidates:
+                if job.job_id not in owned:
+                    return job, False
+        return None, False
+
+
+def job_columns(job: JobProperties) -> dict[str, object]:
+    """The hub's own words about a job, as the record keeps them."""
+    return {
+        "job_status": job.status_text,
+        "job_failure_reason": job.failure_reason,
+        "progress": job.progress,
+        "start_time_utc": job.start_time_utc,
+        "end_time_utc": job.end_time_utc,
+    }

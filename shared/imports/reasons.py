@@ -1,0 +1,152 @@
+"""Failure reasons: what an operator reads in a record, with what to do next where that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from shared.devices.report import Report
+from shared.errors import ImporterError
+from shared.hub.errorlog import REMEDIES, code_label
+from shared.hub.errors import (
+    HubThrottledError,
+    HubUnauthorizedError,
+    JobSlotBusyError,
+    StorageRefusedError,
+)
+from shared.imports.record import ImportRecord
+
+__all__ = [
+    "cancelled_outside",
+    "devices_failed",
+    "file_rejected",
+    "hub_refused",
+    "job_failed",
+    "job_forgotten",
+    "superseded",
+    "unknown_folder",
+    "validation_gave_up",
+    "waiting",
+]
+
+#: A text column holds 32,768 characters; an operator reads fewer.
+MAX_REASON = 2000
+
+ROLE = "IoT Hub Data Contributor"
+POLICIES = "registryReadWrite or iothubowner"
+
+
+def file_rejected(report: Report) -> str:
+    invalid = report.lines - report.valid
+    first = "; ".join(str(problem) for problem in report.problems[:3])
+    how_many = (
+        f"{invalid:,} of {report.lines:,} lines break a rule"
+        if report.lines
+        else "The file cannot be imported"
+    )
+    return _bounded(
+        f"{how_many}: {first}. No device was touched. "
+        "Correct the file and upload it again; the report lists every problem."
+    )
+
+
+def unknown_folder(file: str, hubs: Iterable[str]) -> str:
+    return _bounded(
+        f"The first folder of {file!r} names no hub. Upload the file into one of these folders: "
+        f"{', '.join(sorted(hubs))}."
+    )
+
+
+def superseded(file: str) -> str:
+    return f"{file} was overwritten or deleted before it was read to its end; nothing was imported."
+
+
+def validation_gave_up(attempts: int, error: BaseException) -> str:
+    return _bounded(
+        f"Gave up after {attempts} attempts to read and stage the file; the last one ended with "
+        f"{type(error).__name__}: {first_line(error)}. Upload the file again once that is mended."
+    )
+
+
+def waiting(error: ImporterError) -> str:
+    """Why an import stays in the queue although its turn has come."""
+    match error:
+        case JobSlotBusyError():
+            return "Waits: another import or export job holds the hub's only job slot."
+        case HubThrottledError():
+            return "Waits: the hub throttles job calls."
+        case HubUnauthorizedError() | StorageRefusedError():
+            return _bounded(f"Waits, for roles take minutes to apply. {hub_refused(error)}")
+    return _bounded(f"Waits and tries again: {first_line(error)}")
+
+
+def hub_refused(error: ImporterError) -> str:
+    """Why the hub started no job, and what to do."""
+    said = first_line(error)
+    match error:
+        case HubUnauthorizedError():
+            remedy = (
+                f"Grant the app's identity the role {ROLE} on the hub (Registry Contributor does "
+                f"not allow jobs), or use a connection string of the policy {POLICIES} in IOTHUB."
+            )
+        case StorageRefusedError():
+            remedy = (
+                "Let the hub reach the storage account: its firewall has to admit the hub; with "
+                "JOB_STORAGE_AUTHENTICATION=identityBased the hub's managed identity needs the "
+                "role Storage Blob Data Contributor; with keyBased the account has to allow SAS."
+            )
+        case _:
+            remedy = "Upload the file again once that is mended."
+    return _bounded(f"The hub refused the job ({said}). {remedy}")
+
+
+def devices_failed(
+    record: ImportRecord, failed: int, codes: list[tuple[str, int]], example: str
+) -> str:
+    told = "; ".join(
+        f"{count:,} x {code_label(code)}" + (f" ({REMEDIES[code]})" if code in REMEDIES else "")
+        for code, count in codes[:5]
+    )
+    more = f" and {len(codes) - 5} more codes" if len(codes) > 5 else ""
+    return _bounded(
+        f"{failed:,} of {record.devices or 0:,} devices failed: {told}{more}. {example} "
+        "The report lists them with their lines."
+    )
+
+
+def job_failed(record: ImportRecord, sas_expired: bool) -> str:
+    if record.job_failure_reason:
+        why = f"The hub failed the job: {record.job_failure_reason.rstrip('.')}."
+    elif sas_expired:
+        why = (
+            "The hub failed the job without a reason, but its SAS had expired by then. "
+            "Raise SAS_LIFETIME_HOURS."
+        )
+    else:
+        why = "The hub failed the job without a reason; check that it can still reach the storage."
+    return _bounded(f"{why} Some devices may have been imported. Upload the file again to repeat.")
+
+
+def cancelled_outside(record: ImportRecord) -> str:
+    said = f" The hub says: {record.job_failure_reason}" if record.job_failure_reason else ""
+    return _bounded(
+        f"The job was cancelled at the hub.{said} Some devices may have been imported. "
+        "Upload the file again to repeat."
+    )
+
+
+def job_forgotten(now: datetime, started: datetime | None) -> str:
+    since = f", {(now - started).days} days after it was started" if started else ""
+    return (
+        f"The hub no longer knows the job{since}, and it left no log. "
+        "Check some of the devices; upload the file again to repeat."
+    )
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _bounded(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= MAX_REASON else f"{text[: MAX_REASON - 1]}…"

@@ -1,0 +1,197 @@
+"""The app's settings: read once, checked together, every problem told by the setting's name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.connections import STORAGE_CONNECTION, HubConnection, StorageConnection, parse_hubs
+from shared.errors import SettingsError
+
+__all__ = ["Settings", "TriggerSource", "load_settings"]
+
+TriggerSource = Literal["EventGrid", "LogsAndContainerScan"]
+
+
+def _upload_container(value: str) -> str:
+    if not (3 <= len(value) <= 63 and re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", value)):
+        raise ValueError("is not a container name (3 to 63 lower-case letters, digits, hyphens)")
+    if value.startswith("import-"):
+        raise ValueError("begins with import-, as the containers of imports do")
+    return value
+
+
+def _six_fields(value: str) -> str:
+    if len(value.split()) != 6:
+        raise ValueError("has to have six fields, the first of which is seconds")
+    return value
+
+
+class Settings(BaseSettings):
+    """Everything the app takes from its environment. Each description says what to put there."""
+
+    model_config = SettingsConfigDict(
+        case_sensitive=True,
+        env_nested_delimiter="__",
+        enable_decoding=False,
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+    )
+
+    storage: StorageConnection = Field(
+        validation_alias=STORAGE_CONNECTION,
+        description="the connection string of the storage account for uploads, import containers "
+        "and the table; or leave it out and set ImporterStorage__blobServiceUri, "
+        "ImporterStorage__queueServiceUri and ImporterStorage__tableServiceUri, and for a "
+        "user-assigned identity ImporterStorage__credential=managedidentity and "
+        "ImporterStorage__clientId",
+    )
+    hubs: Annotated[Mapping[str, HubConnection], BeforeValidator(parse_hubs)] = Field(
+        validation_alias="IOTHUB",
+        description="the hub's host name (myhub.azure-devices.net, with Entra ID) or its "
+        "connection string; for several hubs a JSON object of folder name to either",
+    )
+    hub_client_id: str | None = Field(
+        None,
+        validation_alias="IOTHUB_CLIENT_ID",
+        description="the client id of the user-assigned identity that calls the hub; "
+        "absent: the system-assigned one",
+    )
+    hub_api_version: Annotated[
+        str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}(-preview)?$")
+    ] = Field(
+        "2021-04-12",
+        validation_alias="IOTHUB_API_VERSION",
+        description="the IoT Hub service API version, such as 2021-04-12",
+    )
+    upload_container: Annotated[str, AfterValidator(_upload_container)] = Field(
+        validation_alias="UPLOAD_CONTAINER",
+        description="the name of the blob container that device files are uploaded to",
+    )
+    upload_trigger_source: TriggerSource = Field(
+        "EventGrid",
+        validation_alias="UPLOAD_TRIGGER_SOURCE",
+        description="EventGrid (in Azure) or LogsAndContainerScan (local stack)",
+    )
+    poll_schedule: Annotated[str, AfterValidator(_six_fields)] = Field(
+        validation_alias="POLL_SCHEDULE",
+        description="when to follow jobs, an NCRONTAB expression: */30 * * * * * is every 30 s",
+    )
+    imports_table: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9]{2,62}$")] = (
+        Field(
+            "DeviceImports",
+            validation_alias="IMPORTS_TABLE",
+            description="the name of the table of imports",
+        )
+    )
+    job_storage_authentication: Literal["keyBased", "identityBased"] = Field(
+        "keyBased",
+        validation_alias="JOB_STORAGE_AUTHENTICATION",
+        description="keyBased (the hub gets a SAS for one container) or identityBased (the hub "
+        "uses its own managed identity, which needs Storage Blob Data Contributor)",
+    )
+    job_storage_identity: str | None = Field(
+        None,
+        validation_alias="JOB_STORAGE_IDENTITY",
+        description="the ARM resource id of the hub's user-assigned identity for identityBased; "
+        "absent: its system-assigned one",
+    )
+    sas_lifetime_hours: Annotated[int, Field(ge=1, le=167)] = Field(
+        24,
+        validation_alias="SAS_LIFETIME_HOURS",
+        description="how long the hub's SAS is valid, in hours: the longest job and 1 to 167, "
+        "since a user delegation key lives 7 days at most",
+    )
+    max_line_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = Field(
+        1024 * 1024,
+        validation_alias="MAX_LINE_BYTES",
+        description="the longest line of a device file, in bytes, 1024 to 16777216",
+    )
+    max_reported_problems: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        1000,
+        validation_alias="MAX_REPORTED_PROBLEMS",
+        description="how many problems and failed devices a report lists, 1 to 100000; "
+        "all are counted",
+    )
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
+        5,
+        validation_alias="MAX_ATTEMPTS",
+        description="how many times an upload is read before its import fails for good, 1 to 100",
+    )
+    lease_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
+        300,
+        validation_alias="LEASE_SECONDS",
+        description="how long a process that went silent keeps its work, in seconds, 1 to 3600",
+    )
+    refusal_deadline_minutes: Annotated[int, Field(ge=0, le=10_080)] = Field(
+        30,
+        validation_alias="REFUSAL_DEADLINE_MINUTES",
+        description="how long a start is tried again that the hub refuses for a missing role or "
+        "for its storage access, in minutes, 0 to 10080: new role assignments need some",
+    )
+    website_instance_id: str | None = Field(
+        None,
+        validation_alias="WEBSITE_INSTANCE_ID",
+        description="set by Azure: its presence means managed identity only",
+    )
+
+    @property
+    def lease(self) -> timedelta:
+        return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def sas_lifetime(self) -> timedelta:
+        return timedelta(hours=self.sas_lifetime_hours)
+
+    @property
+    def refusal_deadline(self) -> timedelta:
+        return timedelta(minutes=self.refusal_deadline_minutes)
+
+
+def load_settings() -> Settings:
+    """The settings from the environment.
+
+    Raises:
+        SettingsError: with every problem, by name, and what to put there; never with a value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        fields = {
+            str(field.validation_alias): field.description
+            for field in Settings.model_fields.values()
+        }
+        raise SettingsError(
+            [
+                f"{_setting(problem['loc'])} {_said(problem)}. "
+                f"Put there: {fields[str(problem['loc'][0])]}."
+                for problem in error.errors(include_input=False, include_url=False)
+            ]
+        ) from None
+
+
+def _setting(loc: tuple[int | str, ...]) -> str:
+    return "__".join(str(part) for part in loc)
+
+
+def _said(problem: Any) -> str:
+    match problem["type"]:
+        case "missing":
+            return "is missing"
+        case "value_error":
+            return str(problem["ctx"]["error"])
+        case "string_pattern_mismatch":
+            return "is not of the right form"
+    return f"is not right: {problem['msg'][0].lower()}{problem['msg'][1:]}"
