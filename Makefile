@@ -17,7 +17,7 @@ check: .venv/ready
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/ruff check --quiet .
 	@$(RUN) mypy
-	@.venv/bin/lint-imports --verbose
+	@.venv/bin/lint-imports --no-logo
 
 .venv/ready: requirements.txt requirements-dev.txt local/package-lock.json
 	$(PYTHON) -m venv .venv

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from azure.core.credentials import TokenCredential
+from azure.core.pipeline.transport import HttpTransport
 from azure.data.tables import TableClient, TableServiceClient
 from azure.storage.blob import (
     BlobServiceClient,
@@ -35,7 +36,10 @@ class Storage:
     """Clients that live as long as the process; all are safe to use from several threads."""
 
     def __init__(
-        self, connection: StorageConnection, credential: Callable[[], TokenCredential]
+        self,
+        connection: StorageConnection,
+        credential: Callable[[], TokenCredential],
+        transport: Callable[[], HttpTransport[Any, Any]],
     ) -> None:
         # The default waits 15 s before the first retry.
         retry = ExponentialRetry(
@@ -43,21 +47,25 @@ class Storage:
         )
         tuning: dict[str, Any] = {
             "retry_policy": retry,
+            "transport": transport(),
             "max_single_get_size": CHUNK_BYTES,
             "max_chunk_get_size": CHUNK_BYTES,
         }
+        # Five retries take half a minute at the longest; the default ten take longer than the
+        # platform lets a function run.
+        table_tuning: dict[str, Any] = {"transport": transport(), "retry_total": 5}
         self._delegated = connection.connection_string is None
         if connection.connection_string is not None:
             text = connection.connection_string.get_secret_value()
             self._blobs = BlobServiceClient.from_connection_string(text, **tuning)
-            self._tables = TableServiceClient.from_connection_string(text)
+            self._tables = TableServiceClient.from_connection_string(text, **table_tuning)
         else:
             identity = credential()
             self._blobs = BlobServiceClient(
                 str(connection.blob_service_uri), credential=identity, **tuning
             )
             self._tables = TableServiceClient(
-                str(connection.table_service_uri), credential=identity
+                str(connection.table_service_uri), credential=identity, **table_tuning
             )
         self._delegation_key: tuple[UserDelegationKey, datetime] | None = None
 

@@ -18,7 +18,7 @@ from azure.core.pipeline.policies import (
     RequestIdPolicy,
     UserAgentPolicy,
 )
-from azure.core.pipeline.transport import HttpTransport, RequestsTransport
+from azure.core.pipeline.transport import HttpTransport
 from azure.core.rest import HttpRequest, HttpResponse
 
 from shared.connections import HubConnection
@@ -51,7 +51,7 @@ class HubClient:
         hub: HubConnection,
         credential: Callable[[], TokenCredential],
         api_version: str,
-        transport: HttpTransport[Any, Any] | None = None,
+        transport: HttpTransport[Any, Any],
     ) -> None:
         self._api_version = api_version
         policies = [
@@ -62,7 +62,7 @@ class HubClient:
         ]
         self._endpoint = hub.endpoint
         self._client: PipelineClient[Any, Any] = PipelineClient(
-            hub.endpoint, policies=policies, transport=transport or RequestsTransport()
+            hub.endpoint, policies=policies, transport=transport
         )
 
     def create_import_job(self, request: ImportJobRequest) -> JobProperties:

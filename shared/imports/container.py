@@ -88,8 +88,12 @@ class ImportContainer:
 
     def error_log(self) -> Iterator[bytes] | None:
         """The hub's log in chunks; None if the hub has written none."""
+        blob = self._client.get_blob_client(LOG_NAME)
         try:
-            return iter(self._client.download_blob(LOG_NAME).chunks())
+            # Mostly it is empty, and an empty blob takes two requests to download.
+            if blob.get_blob_properties().size == 0:
+                return iter(())
+            return iter(blob.download_blob().chunks())
         except ResourceNotFoundError:
             return None
 

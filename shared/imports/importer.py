@@ -7,6 +7,9 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
+
+from azure.core.pipeline.transport import HttpTransport, RequestsTransport
 
 from shared.errors import TemporaryError
 from shared.hub.client import HubClient
@@ -33,11 +36,21 @@ def utc_now() -> datetime:
 
 
 class Importer:
-    """Takes uploads in and advances the hubs' queues."""
+    """Takes uploads in and advances the hubs' queues.
 
-    def __init__(self, settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
+    Clock and transport are parameters so that a test can turn the one and cut the other.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], datetime] = utc_now,
+        transport: Callable[[], HttpTransport[Any, Any]] = RequestsTransport,
+    ) -> None:
         storage = Storage(
-            settings.storage, lambda: entra_credential(settings, settings.storage.client_id)
+            settings.storage,
+            lambda: entra_credential(settings, settings.storage.client_id),
+            transport,
         )
         hub_credential = functools.cache(lambda: entra_credential(settings, settings.hub_client_id))
         self.services = Services(
@@ -45,7 +58,7 @@ class Importer:
             storage,
             Ledger(storage.table(settings.imports_table), clock),
             {
-                name: HubClient(hub, hub_credential, settings.hub_api_version)
+                name: HubClient(hub, hub_credential, settings.hub_api_version, transport())
                 for name, hub in settings.hubs.items()
             },
             clock,

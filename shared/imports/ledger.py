@@ -7,8 +7,9 @@ written in one transaction, and every write is guarded by the ETag that was read
 
 from __future__ import annotations
 
+import contextlib
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -80,7 +81,12 @@ class Ledger:
             operations = [("create", _marker(record))]
         operations.insert(0, ("create", _entity(record)))
         try:
-            return self._submit(record, operations), True
+            try:
+                return self._submit(record, operations), True
+            except ResourceNotFoundError:
+                with contextlib.suppress(ResourceExistsError):
+                    self._table.create_table()
+                return self._submit(record, operations), True
         except ResourceExistsError:
             existing = self.get(record.hub, record.row_key)
             # Ours after all, if the answer to a first try was lost.
@@ -93,6 +99,17 @@ class Ledger:
             ResourceNotFoundError: there is none.
         """
         return _record(self._table.get_entity(hub, row_key))
+
+    def imports(self, hub: str) -> Iterator[ImportRecord]:
+        """All imports of a hub, the newest upload first."""
+        rows = self._table.query_entities(
+            "PartitionKey eq @hub and RowKey ge 'import-' and RowKey lt 'import.'",
+            parameters={"hub": hub},
+        )
+        try:
+            yield from map(_record, rows)
+        except ResourceNotFoundError:
+            return
 
     def head(self, hub: str) -> Head | None:
         """The oldest import of the hub that is not final: one query, whatever the history."""
@@ -175,12 +192,13 @@ class Ledger:
     def _submit(self, record: ImportRecord, operations: list[Any]) -> ImportRecord:
         """Do the operations, the first of which writes the record."""
         try:
-            metadata = self._table.submit_transaction(operations)
+            # A transaction is a POST, which azure-core sends again only if told to; a second try
+            # is recognised by the stamp.
+            metadata = self._table.submit_transaction(
+                operations, retry_on_methods=frozenset({"POST"})
+            )
         except TableTransactionError as error:
             raise _cause(error) from error
-        except ResourceNotFoundError:
-            self._table.create_table()
-            metadata = self._table.submit_transaction(operations)
         return record.model_copy(update={"etag": metadata[0]["etag"]})
 
 

@@ -1,0 +1,17 @@
+"""A small Azure Functions host: runs an app by the triggers of its own decorators."""
+
+from __future__ import annotations
+
+from local.host.errors import HostError, IndexingError, Problem, SettingsError, UsageError
+from local.host.host import FunctionsHost
+from local.host.settings import load_settings
+
+__all__ = [
+    "FunctionsHost",
+    "HostError",
+    "IndexingError",
+    "Problem",
+    "SettingsError",
+    "UsageError",
+    "load_settings",
+]

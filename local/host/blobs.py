@@ -1,0 +1,160 @@
+"""Blob triggers of an app: both sources, in the background or driven by hand."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from azure.core.exceptions import AzureError, ResourceNotFoundError
+
+from local.host.config import HostConfig
+from local.host.delivery import BlobDelivery
+from local.host.discovery import BlobScanner
+from local.host.errors import UsageError
+from local.host.functions import BlobSource, BlobTrigger, HostedFunction
+from local.host.invocation import Invoker
+from local.host.lease import MessageLease
+from local.host.messages import BlobTriggerMessage, function_id, strip_quotes, trigger_queue_name
+from local.host.storage import StorageClients
+
+__all__ = ["BlobTriggers"]
+
+logger = logging.getLogger(__name__)
+
+_QUEUE_INTERVAL: Final = 0.1  # seconds between looks at an empty queue
+
+Entry = tuple[HostedFunction, BlobTrigger]
+
+
+class BlobTriggers:
+    """Discovery and delivery for all blob functions, joined by the internal queue."""
+
+    def __init__(
+        self,
+        functions: Mapping[str, HostedFunction],
+        clients: StorageClients,
+        invoker: Invoker,
+        config: HostConfig,
+        host_id: str,
+    ) -> None:
+        self._functions: dict[str, Entry] = {
+            name: (function, function.trigger)
+            for name, function in functions.items()
+            if isinstance(function.trigger, BlobTrigger)
+        }
+        self._clients = clients
+        self._host_id = host_id
+        self._parallelism = config.max_degree_of_parallelism
+        self._scanner = BlobScanner(clients, host_id)
+        self._delivery = BlobDelivery(
+            self._functions, clients, invoker, host_id, config.poison_blob_threshold
+        )
+
+    def loops(self, scan_interval: float) -> list[Callable[[threading.Event], None]]:
+        """What the host runs in threads of its own until the event is set."""
+        loops: list[Callable[[threading.Event], None]] = []
+        if self._functions:
+            loops.append(self._deliver_until)
+        if self._of_source(BlobSource.SCAN):
+            loops.append(lambda stop: self._scan_until(stop, scan_interval))
+        return loops
+
+    def scan_once(self) -> int:
+        """List every scanned container once; return how many messages were queued."""
+        return sum(
+            self._scanner.scan(name, trigger)
+            for name, (_, trigger) in self._of_source(BlobSource.SCAN).items()
+        )
+
+    def drain(self) -> int:
+        """Scan and deliver in turn until nothing is left; return the number of invocations."""
+        invocations = 0
+        if not self._functions:
+            return invocations
+        self.scan_once()
+        while lease := self._next():
+            invocations += self._delivery.handle(lease)
+        return invocations
+
+    def invoke(self, container: str, blob: str, function: str | None) -> Any:
+        """Deliver once, without the queue; exceptions of the function propagate."""
+        named = {
+            name: entry
+            for name, entry in self._functions.items()
+            if entry[1].path.container == container or name == function
+        }
+        hosted, trigger = _choose(named, function, f"blob function on container '{container}'")
+        return self._delivery.invoke(hosted, trigger, container, blob)
+
+    def announce(self, container: str, blob: str, function: str | None) -> None:
+        """Queue a message as the extension does for each event, whatever the trigger's path is."""
+        events = self._of_source(BlobSource.EVENT_GRID)
+        hosted, trigger = _choose(events, function, "blob function with source EventGrid")
+        service = self._clients.blobs(trigger.connection)
+        blob_type, etag = "BlockBlob", ""
+        try:
+            properties = service.get_blob_client(container, blob).get_blob_properties()
+            blob_type, etag = properties.blob_type.value, strip_quotes(properties.etag)
+        except ResourceNotFoundError:
+            logger.debug("event for %s/%s, which is gone", container, blob)
+        message = BlobTriggerMessage(function_id(hosted.name), blob_type, container, blob, etag)
+        self._clients.queue(trigger_queue_name(self._host_id)).send_message(message.to_json())
+
+    def _next(self) -> MessageLease | None:
+        """Next message; before the queue counts as empty, look for blobs once more."""
+        lease = self._delivery.receive()
+        if lease is None and self.scan_once():
+            lease = self._delivery.receive()
+        return lease
+
+    def _of_source(self, source: BlobSource) -> dict[str, Entry]:
+        return {name: entry for name, entry in self._functions.items() if entry[1].source is source}
+
+    def _scan_until(self, stop: threading.Event, interval: float) -> None:
+        while True:
+            try:
+                self.scan_once()
+            except AzureError as error:
+                logger.warning("scan failed, next try in %g s: %s", interval, error)
+            if stop.wait(interval):
+                return
+
+    def _deliver_until(self, stop: threading.Event) -> None:
+        """Hand messages to a pool; one is taken only when a thread is free to run it."""
+        free = threading.Semaphore(self._parallelism)
+        with ThreadPoolExecutor(self._parallelism, "functions-blob") as pool:
+            while not stop.is_set():
+                if not free.acquire(timeout=_QUEUE_INTERVAL):
+                    continue
+                lease = self._receive()
+                if lease is None:
+                    free.release()
+                    stop.wait(_QUEUE_INTERVAL)
+                else:
+                    pool.submit(self._handle, lease).add_done_callback(lambda _: free.release())
+
+    def _receive(self) -> MessageLease | None:
+        try:
+            return self._delivery.receive()
+        except AzureError as error:
+            logger.warning("the queue cannot be read: %s", error)
+            return None
+
+    def _handle(self, lease: MessageLease) -> None:
+        try:
+            self._delivery.handle(lease)
+        except Exception:
+            logger.exception("a message was not dealt with and will come again")
+
+
+def _choose(candidates: Mapping[str, Entry], function: str | None, kind: str) -> Entry:
+    if function is not None:
+        candidates = {name: entry for name, entry in candidates.items() if name == function}
+    if len(candidates) != 1:
+        wanted = kind if function is None else f"'{function}' as {kind}"
+        found = ", ".join(sorted(candidates)) or "none"
+        raise UsageError(f"need exactly one {wanted}; found: {found}")
+    return next(iter(candidates.values()))

@@ -1,0 +1,93 @@
+"""Builds the value of a blob trigger's parameter as host and Python worker do together."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+import azure.functions as func
+from azure.functions import meta
+from azure.storage.blob import BlobServiceClient
+from azurefunctions.extensions import base
+from azurefunctions.extensions.bindings.blob import (
+    BlobClient,
+)
+
+from local.host.functions import BlobTrigger
+
+__all__ = ["SUPPORTED_ANNOTATIONS", "blob_argument", "is_supported"]
+
+#: For messages.
+SUPPORTED_ANNOTATIONS: Final = (
+    "azurefunctions.extensions.bindings.blob.BlobClient or func.InputStream"
+)
+
+_BINDING: Final = "blobTrigger"
+
+
+@dataclass(frozen=True)
+class _ModelBindingData:
+    """The gRPC message of the same name, of which only a reference to the blob crosses."""
+
+    content: str
+    version: str = "1.0"
+    source: str = "AzureStorageBlobs"
+    content_type: str = "application/json"
+
+
+def is_supported(annotation: Any) -> bool:
+    """Whether this host can fill a blob trigger's parameter of that type."""
+    return isinstance(annotation, type) and (
+        annotation is BlobClient or issubclass(annotation, func.InputStream)
+    )
+
+
+def blob_argument(
+    trigger: BlobTrigger, service: BlobServiceClient, container: str, blob: str
+) -> Any:
+    """Return what the function gets for this blob.
+
+    An SDK type is decoded by the extension's own converter, found in the extension's registry
+    as the worker finds it (azure-functions-python-worker, bindings/meta.py). It reads its
+    connection from the environment, not from ``service``.
+    """
+    registry = base.get_binding_registry()
+    if registry.check_supported_type(trigger.annotation):
+        content = {"Connection": trigger.connection, "ContainerName": container, "BlobName": blob}
+        datum = base.Datum(_ModelBindingData(json.dumps(content)), "model_binding_data")
+        converter = registry.get(_BINDING)
+        return converter.decode(datum, trigger_metadata={}, pytype=trigger.annotation)
+    return _input_stream(trigger, service, container, blob)
+
+
+def _input_stream(
+    trigger: BlobTrigger, service: BlobServiceClient, container: str, blob: str
+) -> Any:
+    """The whole blob in memory; without ``data_type=BINARY`` it crosses as text, as in Azure."""
+    client = service.get_blob_client(container, blob)
+    download = client.download_blob()
+    content = download.readall()
+    properties = download.properties
+    if trigger.binary:
+        datum = meta.Datum(content, "bytes")
+    else:
+        datum = meta.Datum(content.decode("utf-8", errors="replace"), "string")
+    metadata = {
+        "BlobTrigger": meta.Datum(f"{container}/{blob}", "string"),
+        "Uri": meta.Datum(client.url, "string"),
+        "Metadata": meta.Datum(json.dumps(properties.metadata), "json"),
+        "Properties": meta.Datum(
+            json.dumps(
+                {
+                    "ContentLength": properties.size,
+                    "ContentType": properties.content_settings.content_type,
+                    "ETag": properties.etag,
+                    "LastModified": properties.last_modified.isoformat(),
+                }
+            ),
+            "json",
+        ),
+    }
+    converter: Any = meta.get_binding_registry().get(_BINDING)  # type: ignore[no-untyped-call]
+    return converter.decode(datum, trigger_metadata=metadata)

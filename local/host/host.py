@@ -1,0 +1,156 @@
+"""A small Azure Functions host for local runs and tests."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import azure.functions as func
+
+from local.host.blobs import BlobTriggers
+from local.host.config import HostConfig
+from local.host.errors import UsageError
+from local.host.functions import HostedFunction, TimerTrigger
+from local.host.http import HttpServer, make_application
+from local.host.index import index_app
+from local.host.invocation import Invoker
+from local.host.loop import LoopThread
+from local.host.storage import StorageClients
+from local.host.timers import TimerLoop
+from local.host.webhook import add_blob_webhook
+
+__all__ = ["FunctionsHost"]
+
+logger = logging.getLogger(__name__)
+
+
+class FunctionsHost:
+    """Hosts the functions of an app by the triggers of its own decorators.
+
+    Either ``start()`` runs the triggers in the background, or a test drives them by hand with
+    ``invoke_blob``, ``tick``, ``scan_once``, ``drain`` and ``announce``. ``stop()`` ends both
+    and is final. SDK-type bindings read ``os.environ``, as the worker does: the caller puts the
+    settings there too.
+
+    Parameters
+    ----------
+    host_json:
+        host.json or its content.
+    host_id:
+        Names queue and receipts, so that hosts can share a storage account.
+    scan_interval:
+        Seconds between listings of a container.
+    port:
+        Loopback port for HTTP; 0 takes any free one.
+    """
+
+    def __init__(
+        self,
+        app: func.FunctionApp,
+        settings: Mapping[str, str],
+        host_json: Path | Mapping[str, Any],
+        host_id: str = "local",
+        scan_interval: float = 2.0,
+        port: int = 0,
+    ) -> None:
+        config = HostConfig.load(host_json)
+        self._functions = index_app(app, settings, config)
+        self._scan_interval = scan_interval
+        self._loop = LoopThread()
+        self._clients = StorageClients(settings)
+        invoker = Invoker(self._loop)
+        self._blobs = BlobTriggers(self._functions, self._clients, invoker, config, host_id)
+        self._timers = {
+            name: TimerLoop(function, function.trigger, invoker)
+            for name, function in self._functions.items()
+            if isinstance(function.trigger, TimerTrigger)
+        }
+        application = make_application(self._functions, invoker, config.route_prefix)
+        add_blob_webhook(application, self.announce)
+        self._http = HttpServer(application, port)
+        self._port = port
+        self._address: str | None = None
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def functions(self) -> Mapping[str, HostedFunction]:
+        """The indexed functions by name."""
+        return self._functions
+
+    @property
+    def address(self) -> str:
+        """Base address of HTTP, such as ``http://127.0.0.1:7071``."""
+        if self._address is None:
+            raise UsageError("the host is not started")
+        return self._address
+
+    def start(self) -> None:
+        """Serve HTTP and run blob and timer triggers in the background."""
+        if self._stop.is_set() or self._address is not None:
+            raise UsageError("a host starts once; make a new one")
+        try:
+            self._address = self._loop.run(self._http.start())
+        except OSError as error:
+            self.stop()
+            raise UsageError(f"port {self._port} cannot be used: {error.strerror}") from error
+        loops = self._blobs.loops(self._scan_interval)
+        loops += [timer.run for timer in self._timers.values()]
+        for loop in loops:
+            thread = threading.Thread(
+                target=loop, args=(self._stop,), name="functions-host", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+        logger.info("host started at %s", self._address)
+
+    def stop(self) -> None:
+        """End all threads, after the invocations that still run, and close all connections."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+        if self._address is not None:
+            self._loop.run(self._http.stop())
+            self._address = None
+        self._loop.close()
+        self._clients.close()
+
+    def __enter__(self) -> FunctionsHost:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def invoke_blob(self, container: str, name: str, function: str | None = None) -> Any:
+        """Deliver a blob once and return the function's result; exceptions propagate."""
+        return self._blobs.invoke(container, name, function)
+
+    def announce(self, container: str, blob: str, function: str | None = None) -> None:
+        """Play one Event Grid event; repeat it to play a repeated event."""
+        self._blobs.announce(container, blob, function)
+
+    def tick(self, function_name: str, *, past_due: bool = False) -> Any:
+        """Run one tick of a timer function and return its result; exceptions propagate."""
+        timer = self._timers.get(function_name)
+        if timer is None:
+            raise UsageError(f"no timer function '{function_name}'")
+        return timer.tick(past_due=past_due)
+
+    def scan_once(self) -> int:
+        """List the scanned containers once; return how many messages were queued."""
+        return self._blobs.scan_once()
+
+    def drain(self) -> int:
+        """Scan and deliver until nothing is left; return the number of invocations."""
+        return self._blobs.drain()

@@ -1,0 +1,89 @@
+"""Runs the app of the current folder: ``python -m local.host.run``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import azure.functions as func
+
+from local.host.errors import HostError, UsageError
+from local.host.functions import HttpTrigger, TimerTrigger
+from local.host.host import FunctionsHost
+from local.host.settings import load_settings
+
+__all__ = ["load_app", "main"]
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Host the app until SIGINT or SIGTERM; return the exit status."""
+    options = _parse(argv)
+    logging.basicConfig(
+        level=logging.INFO, format="[%(asctime)s] %(levelname)s %(name)s: %(message)s"
+    )
+    # The SDKs log every request at INFO.
+    logging.getLogger("azure").setLevel(logging.WARNING)
+    try:
+        # As with Core Tools, a variable of the environment wins over the file.
+        for name, value in load_settings(options.settings).items():
+            os.environ.setdefault(name, value)
+        app = load_app(Path.cwd())
+        host = FunctionsHost(
+            app, os.environ, Path("host.json"), host_id=options.host_id, port=options.port
+        )
+        stopping = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopping.set())
+        with host:
+            _show(host)
+            stopping.wait()
+    except HostError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def load_app(folder: Path) -> func.FunctionApp:
+    """Import ``function_app`` from a folder and return its one FunctionApp, whatever its name."""
+    if not (folder / "function_app.py").is_file():
+        raise UsageError(f"{folder}: no function_app.py in this folder")
+    sys.path.insert(0, str(folder))
+    module = importlib.import_module("function_app")
+    apps = [value for value in vars(module).values() if isinstance(value, func.FunctionApp)]
+    if len(apps) != 1:
+        raise UsageError(f"function_app.py must hold exactly one FunctionApp, it has {len(apps)}")
+    return apps[0]
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m local.host.run", description=__doc__)
+    parser.add_argument("--settings", type=Path, default=Path("local.settings.json"))
+    parser.add_argument("--port", type=int, default=7071, help="0 takes any free port")
+    parser.add_argument("--host-id", default="local", help="names the host's queue and receipts")
+    return parser.parse_args(argv)
+
+
+def _show(host: FunctionsHost) -> None:
+    print(f"Functions at {host.address}:", flush=True)
+    for name, function in host.functions.items():
+        match function.trigger:
+            case HttpTrigger(route=route, methods=methods):
+                detail = f"[{','.join(sorted(methods)) or 'ANY'}] {route}"
+            case TimerTrigger(schedule=schedule):
+                detail = f"timerTrigger {schedule.expression}"
+            case blob:
+                detail = f"blobTrigger {blob.path.container} ({blob.source.value})"
+        print(f"  {name}: {detail}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""The control API, which no real hub has: faults, the slot, request counts.
+
+It takes no token. README.md of this folder describes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from aiohttp import web
+
+from local.hub.faults import Faults
+from local.hub.guard import Guard
+from local.hub.jobs import Jobs
+
+
+class ControlRoutes:
+    def __init__(self, faults: Faults, jobs: Jobs, guard: Guard) -> None:
+        self._faults = faults
+        self._jobs = jobs
+        self._guard = guard
+
+    def add_to(self, app: web.Application) -> None:
+        app.router.add_get("/emulator/faults", self._list_faults)
+        app.router.add_post("/emulator/faults", self._add_fault)
+        app.router.add_delete("/emulator/faults", self._clear_faults)
+        app.router.add_post("/emulator/slot", self._set_slot)
+        app.router.add_get("/emulator/requests", self._count_requests)
+
+    async def _list_faults(self, request: web.Request) -> web.Response:
+        return web.json_response(self._faults.to_json())
+
+    async def _add_fault(self, request: web.Request) -> web.Response:
+        try:
+            self._faults.add(**await _read_object(request))
+        except (TypeError, ValueError) as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        return web.Response(status=204)
+
+    async def _clear_faults(self, request: web.Request) -> web.Response:
+        self._faults.clear()
+        return web.Response(status=204)
+
+    async def _set_slot(self, request: web.Request) -> web.Response:
+        # In a thread, as the slot is locked while a job's storage is checked.
+        wanted = (await _read_object(request)).get("occupied")
+        if wanted is True:
+            await asyncio.to_thread(self._jobs.occupy_slot)
+        elif wanted is False:
+            await asyncio.to_thread(self._jobs.free_slot)
+        else:
+            raise web.HTTPBadRequest(text="occupied must be true or false")
+        return web.Response(status=204)
+
+    async def _count_requests(self, request: web.Request) -> web.Response:
+        return web.json_response(self._guard.requests)
+
+
+async def _read_object(request: web.Request) -> dict[str, Any]:
+    try:
+        value = json.loads(await request.text())
+    except ValueError as error:
+        raise web.HTTPBadRequest(text=f"not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise web.HTTPBadRequest(text="not a JSON object")
+    return value

@@ -1,0 +1,183 @@
+"""What a client declares about a device or module: ids, status and credentials, with their rules.
+
+The rules are those of the learn page on the identity registry and of the SDKs' own argument
+checks; a live hub confirmed the ones about ``none``, thumbprints and generated keys.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import secrets
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from local.hub.answers import ErrorCode, HubError
+from local.hub.json_net import JsonObject
+
+MAX_STATUS_REASON = 128
+MIN_KEY_BYTES, MAX_KEY_BYTES = 16, 64
+GENERATED_KEY_BYTES = 32
+
+_ID = re.compile(r"[A-Za-z0-9\-.+%_#*?!(),=@$':;]{1,128}")
+#: SHA-1 or SHA-256, in hexadecimal digits.
+_THUMBPRINT = re.compile(r"[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}")
+_SYSTEM_MODULES = frozenset({"$edgeAgent", "$edgeHub"})
+
+
+class DeviceStatus(StrEnum):
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+
+
+class AuthenticationType(StrEnum):
+    SAS = "sas"
+    SELF_SIGNED = "selfSigned"
+    CERTIFICATE_AUTHORITY = "certificateAuthority"
+    #: Refused for devices; on a module the hub stores ``sas`` instead (live hub).
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Key:
+    """What names one identity in the registry."""
+
+    device_id: str
+    module_id: str | None = None
+
+    @property
+    def parent(self) -> Key:
+        return Key(self.device_id)
+
+    def __str__(self) -> str:
+        return self.device_id if self.module_id is None else f"{self.device_id}/{self.module_id}"
+
+    def check(self) -> None:
+        if not _ID.fullmatch(self.device_id):
+            raise invalid(f"The device identifier '{self.device_id}' is invalid.")
+        if self.module_id is None:
+            return
+        if self.module_id in _SYSTEM_MODULES:
+            raise HubError(ErrorCode.SystemModuleModifyUnauthorizedAccess, str(self))
+        if not _ID.fullmatch(self.module_id) or self.module_id.startswith("$"):
+            raise invalid(f"The module identifier '{self.module_id}' is invalid.")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """How an identity signs in; of keys and thumbprints at most one kind is set."""
+
+    type: AuthenticationType
+    primary_key: str | None = None
+    secondary_key: str | None = None
+    primary_thumbprint: str | None = None
+    secondary_thumbprint: str | None = None
+
+    @classmethod
+    def read(cls, declared: JsonObject) -> Credentials:
+        """Empty members count as absent: exports print both kinds, with nulls in the unused one."""
+        keys, thumbprints = declared.child("symmetricKey"), declared.child("x509Thumbprint")
+        read = cls(
+            type=AuthenticationType.SAS,
+            primary_key=keys.string("primaryKey") or None,
+            secondary_key=keys.string("secondaryKey") or None,
+            primary_thumbprint=thumbprints.string("primaryThumbprint") or None,
+            secondary_thumbprint=thumbprints.string("secondaryThumbprint") or None,
+        )
+        derived = AuthenticationType.SELF_SIGNED if read.thumbprints else AuthenticationType.SAS
+        dotnet_type = "Microsoft.Azure.Devices.Cloud.AuthenticationType"
+        return replace(read, type=declared.enum("type", AuthenticationType, dotnet_type) or derived)
+
+    @property
+    def keys(self) -> list[str]:
+        return [key for key in (self.primary_key, self.secondary_key) if key]
+
+    @property
+    def thumbprints(self) -> list[str]:
+        return [print_ for print_ in (self.primary_thumbprint, self.secondary_thumbprint) if print_]
+
+    def check(self) -> None:
+        if self.keys and self.thumbprints:
+            raise invalid("Symmetric keys and thumbprints exclude each other.")
+        if self.keys and self.type is not AuthenticationType.SAS:
+            raise invalid(f"Symmetric keys do not go with authentication type {self.type}.")
+        if self.thumbprints and self.type is not AuthenticationType.SELF_SIGNED:
+            raise invalid(f"Thumbprints do not go with authentication type {self.type}.")
+        if len(self.keys) == 1:
+            raise invalid("Give both symmetric keys or neither.")
+        if not all(_is_key(key) for key in self.keys):
+            raise invalid(f"A device key has {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes, in base64.")
+        if not all(_THUMBPRINT.fullmatch(thumbprint) for thumbprint in self.thumbprints):
+            raise invalid("StringIsNotThumbprint")
+        if len({len(thumbprint) for thumbprint in self.thumbprints}) > 1:
+            raise invalid("The thumbprints differ in size.")
+
+    def completed(self) -> Credentials:
+        """With new keys where keys are needed and none were declared."""
+        if self.type is not AuthenticationType.SAS or self.keys:
+            return self
+        return replace(self, primary_key=_new_key(), secondary_key=_new_key())
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "symmetricKey": {"primaryKey": self.primary_key, "secondaryKey": self.secondary_key},
+            "x509Thumbprint": {
+                "primaryThumbprint": self.primary_thumbprint,
+                "secondaryThumbprint": self.secondary_thumbprint,
+            },
+            "type": self.type.value,
+        }
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A device or module as declared by a client."""
+
+    key: Key
+    status: DeviceStatus
+    credentials: Credentials
+    status_reason: str | None = None
+    iot_edge: bool = False
+    device_scope: str | None = None
+    parent_scopes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, declared: JsonObject, key: Key, status: DeviceStatus) -> Identity:
+        """The members that import lines and the bodies of device requests have in common."""
+        credentials = Credentials.read(declared.child("authentication"))
+        if key.module_id is not None and credentials.type is AuthenticationType.NONE:
+            credentials = replace(credentials, type=AuthenticationType.SAS)
+        return cls(
+            key=key,
+            status=status,
+            credentials=credentials,
+            status_reason=declared.string("statusReason"),
+            iot_edge=declared.child("capabilities").boolean("iotEdge"),
+            device_scope=declared.string("deviceScope"),
+            parent_scopes=declared.strings("parentScopes"),
+        )
+
+    def check(self) -> None:
+        self.key.check()
+        if self.status_reason is not None and len(self.status_reason) > MAX_STATUS_REASON:
+            raise invalid(f"A status reason has at most {MAX_STATUS_REASON} characters.")
+        if self.credentials.type is AuthenticationType.NONE:
+            raise invalid("DeviceAuthenticationTypeIsMissing")
+        self.credentials.check()
+
+
+def invalid(message: str) -> HubError:
+    return HubError(ErrorCode.ArgumentInvalid, message)
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return MIN_KEY_BYTES <= len(base64.b64decode(key, validate=True)) <= MAX_KEY_BYTES
+    except binascii.Error:
+        return False
+
+
+def _new_key() -> str:
+    return base64.b64encode(secrets.token_bytes(GENERATED_KEY_BYTES)).decode()

@@ -1,0 +1,124 @@
+"""The blob containers of one job: checked before the job exists, then read and written.
+
+Nothing about a SAS is parsed: whether it permits what the job needs shows when it is used.
+The texts of the refusals are those of live hubs.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, Self
+
+from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.storage.blob import ContainerClient
+
+from local.hub.answers import ErrorCode, HubError, Shape
+from local.hub.job import JobRequest, StorageAuthentication
+
+ERROR_LOG_NAME = "importErrors.log"
+
+READ_REFUSED = "Failed to read devices blob from the input container."
+WRITE_REFUSED = "Unauthorized to write to output blob container."
+DELETE_REFUSED = "Unauthorized to delete from output blob container"
+
+_BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
+_CHUNK_BYTES = 4 * 1024 * 1024
+#: Seconds; together with no retries it bounds how long a job creation takes.
+_TIMEOUT = 10
+_OPTIONS: Mapping[str, Any] = {
+    "retry_total": 0,
+    "connection_timeout": _TIMEOUT,
+    "read_timeout": _TIMEOUT,
+    "max_single_get_size": _CHUNK_BYTES,
+    "max_chunk_get_size": _CHUNK_BYTES,
+}
+
+
+class JobStorage:
+    """Access to the containers in the way that the job's creator asked for."""
+
+    def __init__(self, request: JobRequest, identity_connection_string: str | None) -> None:
+        self._blob_name = request.input_blob_name
+        self._identity = None
+        if request.storage_authentication is StorageAuthentication.IDENTITY_BASED:
+            if identity_connection_string is None:
+                message = "The hub has no managed identity."
+                raise HubError(ErrorCode.ManagedIdentityNotEnabled, message, Shape.E4)
+            self._identity = identity_connection_string
+        self._input = self._container(request.input_uri, READ_REFUSED)
+        self._output = self._container(request.output_uri, WRITE_REFUSED)
+        self._resources = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._resources.enter_context(self._input)
+        self._resources.enter_context(self._output)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._resources.close()
+
+    def check(self) -> None:
+        """Refuse a job that could not do its work.
+
+        The output comes first: a SAS that expired, used for both containers, is reported as
+        unable to write.
+        """
+        probe = f"probe-{uuid.uuid4()}"
+        with _refused_as(WRITE_REFUSED):
+            self._output.upload_blob(probe, b"")
+        with _refused_as(DELETE_REFUSED):
+            self._output.delete_blob(probe)
+        with _refused_as(READ_REFUSED):
+            size = self._input.get_blob_client(self._blob_name).get_blob_properties().size
+        if size == 0:
+            raise _refusal(READ_REFUSED)
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """The lines that are not blank, each with the percentage of the file that is read."""
+        download = self._input.download_blob(self._blob_name)
+        consumed = 0
+        for number, line in enumerate(_split(download.chunks())):
+            consumed += len(line) + 1
+            text = line.decode("utf-8", "replace")
+            text = (text.removeprefix(_BYTE_ORDER_MARK) if number == 0 else text).rstrip("\r")
+            if text and not text.isspace():
+                yield min(100, 100 * consumed // download.size), text
+
+    def write_log(self, lines: list[str]) -> None:
+        """Replace the log of an earlier job; without errors it is there too, empty."""
+        with suppress(ResourceNotFoundError):
+            self._output.delete_blob(ERROR_LOG_NAME)
+        self._output.upload_blob(ERROR_LOG_NAME, "".join(f"{line}\n" for line in lines))
+
+    def _container(self, uri: str, refusal: str) -> ContainerClient:
+        with _refused_as(refusal):
+            client = ContainerClient.from_container_url(uri, **_OPTIONS)
+        if self._identity is None:
+            return client
+        return ContainerClient.from_connection_string(
+            self._identity, client.container_name, **_OPTIONS
+        )
+
+
+@contextmanager
+def _refused_as(message: str) -> Iterator[None]:
+    """Whatever goes wrong with storage, the hub says no more than which step it was."""
+    try:
+        yield
+    except (AzureError, ValueError):
+        raise _refusal(message) from None
+
+
+def _refusal(message: str) -> HubError:
+    return HubError(ErrorCode.BlobContainerValidationError, message, Shape.E4)
+
+
+def _split(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Split at line feeds alone, as other line separators may stand inside a JSON string."""
+    rest = b""
+    for chunk in chunks:
+        *complete, rest = (rest + chunk).split(b"\n")
+        yield from complete
+    yield rest

@@ -1,0 +1,188 @@
+"""Drives the app through its triggers, as the platform does, and looks at what it leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from azure.core.pipeline.transport import RequestsTransport
+from azure.storage.blob import BlobServiceClient, ContainerClient
+
+import function_app
+from local.host import FunctionsHost
+from local.hub import HubEmulator
+from shared.imports.importer import Importer, utc_now
+from shared.imports.record import ImportRecord
+from shared.settings import load_settings
+
+ROOT = Path(__file__).parent.parent
+
+
+class App:
+    """The app with its own upload container and table, and a host that does as it is told."""
+
+    def __init__(self, storage: str, hub: HubEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        self.clock = Clock()
+        self.requests: list[str] = []
+        #: Called with `METHOD path` before each request, and before its answer is seen.
+        self.before_request: Callable[[str], None] = lambda _: None
+        self.after_request: Callable[[str], None] = lambda _: None
+        self._importer: Importer | None = None
+        monkeypatch.setattr(function_app, "importer", lambda: self.importer)
+        self.hub = hub
+        self.container = f"uploads-{uuid.uuid4().hex[:12]}"
+        self.settings = {
+            "AzureWebJobsStorage": storage,
+            "ImporterStorage": storage,
+            "IOTHUB": hub.connection_string("registryReadWrite"),
+            "UPLOAD_CONTAINER": self.container,
+            "POLL_SCHEDULE": "*/30 * * * * *",
+            "IMPORTS_TABLE": f"Imports{uuid.uuid4().hex[:12]}",
+        }
+        self.blobs = BlobServiceClient.from_connection_string(storage)
+        self.blobs.create_container(self.container)
+        self.configure()
+        self.host = FunctionsHost(
+            function_app.app, self.settings, ROOT / "host.json", host_id=self.container
+        )
+
+    def configure(self, **changes: str) -> None:
+        """Change settings, as a deploy does: the next call builds the importer anew."""
+        self.settings |= changes
+        for name, value in self.settings.items():
+            self._monkeypatch.setenv(name, value)
+        self._close_importer()
+
+    @property
+    def importer(self) -> Importer:
+        if self._importer is None:
+            self._importer = Importer(
+                load_settings(),
+                self.clock,
+                lambda: ObservedTransport(self._before, lambda line: self.after_request(line)),
+            )
+        return self._importer
+
+    def upload(self, name: str, *lines: object) -> None:
+        """Upload a device file; lines are objects, or bytes to be taken as they are."""
+        data = b"\n".join(
+            line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines
+        )
+        self.blobs.get_blob_client(self.container, name).upload_blob(data, overwrite=True)
+
+    def deliver(self, name: str) -> None:
+        """One event of a blob reaches the app."""
+        self.host.invoke_blob(self.container, name)
+
+    def tick(self) -> None:
+        """The timer fires once."""
+        self.host.tick("advance_hubs")
+
+    def finish(self) -> None:
+        """Let the hub end its jobs, and tick until no import is open."""
+        for _ in range(20):
+            self.hub.wait_idle()
+            self.tick()
+            if all(record.state.is_final for record in self.records()):
+                return
+        raise AssertionError(f"still open: {[record.state for record in self.records()]}")
+
+    @contextlib.contextmanager
+    def counting(self) -> Iterator[list[str]]:
+        """The requests that leave the app within the block."""
+        taken: list[str] = []
+        before = len(self.requests)
+        yield taken
+        taken += self.requests[before:]
+
+    @contextlib.contextmanager
+    def scanning_host(self) -> Iterator[FunctionsHost]:
+        """A host of the app with the blob source of the local stack."""
+        self._monkeypatch.setenv("UPLOAD_TRIGGER_SOURCE", "LogsAndContainerScan")
+        scanning = importlib.reload(function_app)
+        self._monkeypatch.setattr(function_app, "importer", lambda: self.importer)
+        host = FunctionsHost(
+            scanning.app, self.settings, ROOT / "host.json", host_id=self.container
+        )
+        try:
+            yield host
+        finally:
+            host.stop()
+            self._monkeypatch.delenv("UPLOAD_TRIGGER_SOURCE")
+            importlib.reload(function_app)
+
+    def records(self, hub: str | None = None) -> list[ImportRecord]:
+        """The imports of a hub, newest first."""
+        hub = hub or next(iter(self.importer.services.hubs))
+        return list(self.importer.services.ledger.imports(hub))
+
+    def record(self, name: str) -> ImportRecord:
+        [record] = [record for record in self.records() if record.file == name]
+        return record
+
+    def container_of(self, record: ImportRecord) -> ContainerClient:
+        return self.blobs.get_container_client(record.container)
+
+    def report(self, record: ImportRecord) -> dict[str, Any]:
+        container, _, name = record.report.partition("/")
+        data = self.blobs.get_blob_client(container, name).download_blob().readall()
+        report: dict[str, Any] = json.loads(data)
+        return report
+
+    def close(self) -> None:
+        self._close_importer()
+        self.host.stop()
+        self.blobs.close()
+
+    def _before(self, request: str) -> None:
+        self.requests.append(request)
+        self.before_request(request)
+
+    def _close_importer(self) -> None:
+        if self._importer is not None:
+            self._importer.close()
+            self._importer = None
+
+
+class Clock:
+    """Tells the time, some time ahead."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return utc_now() + self.ahead
+
+    def ahead_minutes(self, minutes: float) -> None:
+        self.ahead = timedelta(minutes=minutes)
+
+    def ahead_hours(self, hours: float) -> None:
+        self.ahead = timedelta(hours=hours)
+
+
+class ObservedTransport(RequestsTransport):  # type: ignore[misc]
+    """Tells of each request before it leaves the app, and of its answer before that is seen."""
+
+    def __init__(self, before: Callable[[str], None], after: Callable[[str], None]) -> None:
+        super().__init__()
+        self._before, self._after = before, after
+
+    def send(self, request: Any, **kwargs: Any) -> Any:
+        line = f"{request.method} {urlsplit(request.url).path}"
+        self._before(line)
+        response = super().send(request, **kwargs)
+        self._after(line)
+        return response
+
+
+def device(device_id: str, **members: object) -> dict[str, object]:
+    return {"id": device_id, "status": "enabled", **members}

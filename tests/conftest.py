@@ -1,0 +1,34 @@
+"""Real parts for every test: one Azurite for the session, a hub emulator and the app per test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from local.azurite import Azurite
+from local.hub import HubEmulator
+from tests.app import App
+
+
+@pytest.fixture(scope="session")
+def storage_connection_string() -> Iterator[str]:
+    with Azurite() as azurite:
+        yield azurite.connection_string
+
+
+@pytest.fixture
+def hub(request: pytest.FixtureRequest, storage_connection_string: str) -> Iterator[HubEmulator]:
+    """A hub; a test may ask for one with other options by indirect parametrization."""
+    options = {"identity_connection_string": storage_connection_string}
+    with HubEmulator(**{**options, **getattr(request, "param", {})}) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def app(
+    storage_connection_string: str, hub: HubEmulator, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[App]:
+    app = App(storage_connection_string, hub, monkeypatch)
+    yield app
+    app.close()

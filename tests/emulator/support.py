@@ -1,0 +1,168 @@
+"""A plain client of the emulator and a place in storage, for the tests of this folder.
+
+Tokens and SAS are made here from the published rules, not by the code under test.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote_plus
+
+import requests
+from azure.storage.blob import (
+    BlobServiceClient,
+    ContainerClient,
+    ContainerSasPermissions,
+    generate_container_sas,
+)
+
+from local.hub import HubEmulator
+from local.hub.registry import Registry
+
+API_VERSION = "2021-04-12"
+DEADLINE = 10.0
+
+Line = Mapping[str, Any]
+RunImport = Callable[..., list[dict[str, Any]]]
+StartHub = Callable[..., HubEmulator]
+
+
+def sas_token(resource: str, policy: str, key: str, expires_in: float = 600) -> str:
+    encoded = quote_plus(resource)
+    expiry = int(time.time() + expires_in)
+    mac = hmac.new(base64.b64decode(key), f"{encoded}\n{expiry}".encode(), hashlib.sha256)
+    signature = quote_plus(base64.b64encode(mac.digest()))
+    return f"SharedAccessSignature sr={encoded}&sig={signature}&se={expiry}&skn={policy}"
+
+
+@dataclass(frozen=True)
+class HubClient:
+    """Sends requests to the hub of a connection string."""
+
+    connection_string: str
+
+    @property
+    def parts(self) -> dict[str, str]:
+        return dict(part.split("=", 1) for part in self.connection_string.split(";"))
+
+    @property
+    def host(self) -> str:
+        return self.parts["HostName"]
+
+    def token(self, resource: str | None = None, expires_in: float = 600) -> str:
+        parts = self.parts
+        return sas_token(
+            resource or self.host,
+            parts["SharedAccessKeyName"],
+            parts["SharedAccessKey"],
+            expires_in,
+        )
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        query: str = f"?api-version={API_VERSION}",
+        timeout: float = DEADLINE,
+    ) -> requests.Response:
+        return requests.request(
+            method,
+            f"http://{self.host}{path}{query}",
+            data=body if isinstance(body, str) else json.dumps(body),
+            headers={"Authorization": self.token(), **(headers or {})},
+            timeout=timeout,
+        )
+
+    def create_job(self, body: Mapping[str, Any], **options: Any) -> requests.Response:
+        return self.send("POST", "/jobs/create", body, **options)
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        response = self.send("GET", f"/jobs/{job_id}")
+        assert response.status_code == 200, response.text
+        job: dict[str, Any] = response.json()
+        return job
+
+    def wait_for_job(self, job_id: str, *statuses: str) -> dict[str, Any]:
+        seen: list[dict[str, Any]] = []
+
+        def is_there() -> bool:
+            seen.append(self.job(job_id))
+            return seen[-1]["status"] in statuses
+
+        wait_until(is_there)
+        return seen[-1]
+
+
+class Place:
+    """A container with an import file, and the log that a job leaves in it."""
+
+    def __init__(self, service: BlobServiceClient) -> None:
+        self._account_key = service.credential.account_key
+        self.container: ContainerClient = service.create_container(f"job-{uuid.uuid4()}")
+
+    def write(self, *lines: Line | str, name: str = "devices.txt") -> None:
+        texts = (line if isinstance(line, str) else json.dumps(line) for line in lines)
+        self.write_bytes("\n".join(texts).encode(), name)
+
+    def write_bytes(self, content: bytes, name: str = "devices.txt") -> None:
+        self.container.upload_blob(name, content, overwrite=True)
+
+    def uri(self, permission: str = "rwdl", expires_in: float = 3600) -> str:
+        sas = generate_container_sas(
+            self.container.account_name,
+            self.container.container_name,
+            account_key=self._account_key,
+            permission=ContainerSasPermissions.from_string(permission),
+            start=datetime.now(UTC) - timedelta(hours=2),
+            expiry=datetime.now(UTC) + timedelta(seconds=expires_in),
+        )
+        return f"{self.container.url}?{sas}"
+
+    def request(self, **changes: Any) -> dict[str, Any]:
+        uri = self.uri()
+        wanted = {
+            "type": "import",
+            "inputBlobContainerUri": uri,
+            "outputBlobContainerUri": uri,
+        }
+        return wanted | changes
+
+    def log(self) -> list[dict[str, Any]]:
+        content = self.container.download_blob("importErrors.log").readall()
+        return [json.loads(line) for line in content.splitlines()]
+
+    def names(self) -> set[str]:
+        return {blob.name for blob in self.container.list_blobs()}
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+
+
+def error_code(response: requests.Response) -> tuple[int, str]:
+    return response.status_code, response.headers["iothub-errorcode"]
+
+
+def stored(registry: Registry, device_id: str, module_id: str | None = None) -> dict[str, Any]:
+    """An identity that has to be there."""
+    identity = registry.get(device_id, module_id)
+    assert identity is not None
+    return identity
+
+
+def codes(log: Iterable[Mapping[str, Any]]) -> list[int]:
+    return [line["errorCode"] for line in log]

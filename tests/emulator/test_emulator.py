@@ -1,0 +1,93 @@
+"""The emulator as an object and as a command."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import local.hub
+from local.hub import HubEmulator
+from tests.emulator.support import HubClient, Place, stored
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_exports() -> None:
+    assert local.hub.__all__ == ["HubEmulator"]
+
+
+def test_connection_string_is_the_same_in_every_run() -> None:
+    assert HubEmulator(port=8081).connection_string() == (
+        "HostName=127.0.0.1:8081;SharedAccessKeyName=iothubowner;"
+        "SharedAccessKey=ZLVDm0EBATUWXd6bI2oMxoBKU+LxQ49mbAhBLHqLpjo=;UseDevelopmentEmulator=true"
+    )
+
+
+def test_stop_ends_threads_and_sockets(place: Place) -> None:
+    threads = set(threading.enumerate())
+    with HubEmulator(job_seconds=60) as hub:
+        client = HubClient(hub.connection_string())
+        place.write({"id": "pump", "status": "enabled"})
+        client.create_job(place.request())
+        host, port = hub.address.split(":")
+
+    assert set(threading.enumerate()) == threads
+    assert hub.jobs[0]["status"] == "cancelled"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)), timeout=1)
+
+
+def test_restart_keeps_address_and_registry() -> None:
+    hub = HubEmulator()
+    with hub:
+        address = hub.address
+        hub.registry.put({"id": "pump"})
+    with hub:
+        assert hub.address == address
+        assert HubClient(hub.connection_string()).send("GET", "/devices/pump").status_code == 200
+
+
+def test_port_in_use(hub: HubEmulator) -> None:
+    port = int(hub.address.split(":")[1])
+
+    with pytest.raises(OSError, match="address already in use"):
+        HubEmulator(port=port).start()
+
+
+def test_nothing_secret_is_logged(
+    hub: HubEmulator, client: HubClient, place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="local.hub")
+    place.write({"id": "pump", "status": "enabled"})
+    client.create_job(place.request())
+    hub.wait_idle(timeout=10)
+
+    logged = "\n".join(record.getMessage() for record in caplog.records)
+    assert "POST /jobs/create -> 200" in logged
+    assert "enqueued -> running" in logged
+    assert "running -> completed" in logged
+    assert place.container.url in logged
+    assert "sig" not in logged
+    assert (
+        stored(hub.registry, "pump")["authentication"]["symmetricKey"]["primaryKey"] not in logged
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_command(number: signal.Signals) -> None:
+    code = "import sys; from local.hub.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "--port", "0", "--no-echo-uris", "--job-seconds", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "http://127.0.0.1:" in process.stdout.readline()
+        connection_string = process.stdout.readline().rpartition(": ")[2].strip()
+        assert HubClient(connection_string).send("GET", "/jobs").json() == []
+        process.send_signal(number)
+        assert process.wait(timeout=10) == 0

@@ -1,0 +1,349 @@
+"""The life of a job: creation and its refusals, the slot, the log, cancelling."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from local.hub import HubEmulator
+from tests.emulator.support import HubClient, Place, StartHub, codes, error_code, stored, wait_until
+
+DEVICE = {"id": "pump", "status": "enabled"}
+
+
+@pytest.fixture
+def ready(place: Place) -> Place:
+    """A place with a file that can be imported."""
+    place.write(DEVICE)
+    return place
+
+
+def test_a_job_from_creation_to_end(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+    wanted = ready.request()
+    created = client.create_job(wanted)
+
+    assert created.status_code == 200
+    assert created.headers["x-ms-request-id"]
+    job = created.json()
+    assert job["type"] == "import"
+    assert job["status"] == "enqueued"
+    assert job["inputBlobContainerUri"] == wanted["inputBlobContainerUri"]
+    assert job["storageAuthenticationType"] == "keyBased"
+    assert job["endTimeUtc"] is None
+
+    done = client.wait_for_job(job["jobId"], "completed")
+    assert done["progress"] == 100
+    assert done["failureReason"] is None
+    assert datetime.fromisoformat(done["endTimeUtc"]) >= datetime.fromisoformat(
+        done["startTimeUtc"]
+    )
+    assert client.send("GET", "/jobs").json() == [done]
+    assert stored(hub.registry, "pump")["status"] == "enabled"
+    assert ready.names() == {"devices.txt", "importErrors.log"}
+    assert ready.log() == []
+
+
+def test_time_is_spread_over_the_states(start_hub: StartHub, place: Place) -> None:
+    hub = start_hub(job_seconds=0.6)
+    client = HubClient(hub.connection_string())
+    place.write(*({"id": f"pump-{n}", "status": "enabled"} for n in range(20)))
+    job_id = client.create_job(place.request()).json()["jobId"]
+
+    assert client.job(job_id)["status"] == "enqueued"
+    running = client.wait_for_job(job_id, "running")
+    assert running["progress"] < 100
+    done = client.wait_for_job(job_id, "completed")
+    times = (datetime.fromisoformat(done[name]) for name in ("startTimeUtc", "endTimeUtc"))
+    start, end = times
+    assert 0.5 < (end - start).total_seconds() < 5
+
+
+def test_uris_are_not_echoed_on_request(start_hub: StartHub, ready: Place) -> None:
+    hub = start_hub(echo_uris=False)
+    client = HubClient(hub.connection_string())
+
+    job = client.create_job(ready.request()).json()
+    assert job["inputBlobContainerUri"] == job["outputBlobContainerUri"] == ""
+    assert "storageAuthenticationType" not in job
+    assert hub.jobs[0]["inputBlobContainerUri"], "the tests can see it"
+
+
+def test_other_blob_name(hub: HubEmulator, client: HubClient, place: Place) -> None:
+    place.write(DEVICE, name="other.txt")
+
+    assert client.create_job(place.request(inputBlobName="other.txt")).status_code == 200
+    hub.wait_idle(timeout=10)
+    assert len(hub.registry) == 1
+
+
+def test_log_replaces_an_older_one(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+    ready.write_bytes(b'{"errorCode":1}\n{"errorCode":2}\n', name="importErrors.log")
+    ready.write({**DEVICE, "importMode": "delete"})
+
+    client.create_job(ready.request())
+    hub.wait_idle(timeout=10)
+    assert codes(ready.log()) == [404001]
+    assert hub.jobs[0]["status"] == "completed"
+    assert hub.jobs[0]["failureReason"] is None
+
+
+def test_all_modes_in_one_file(hub: HubEmulator, client: HubClient, place: Place) -> None:
+    ids = ["update", "updateIfMatchETag", "delete", "deleteIfMatchETag"]
+    ids += ["updateTwin", "updateTwinIfMatchETag"]
+    for device_id in ids:
+        hub.registry.put({"id": device_id})
+    ids += ["createOrUpdate", "create", "createOrUpdateIfMatchETag"]
+    stored = {device_id: hub.registry.get(device_id) or {} for device_id in ids}
+    valid = [
+        {
+            "id": device_id,
+            "importMode": device_id,
+            "status": "enabled",
+            "eTag": stored[device_id].get("eTag"),
+            "twinETag": stored[device_id].get("twinETag"),
+            "tags": {"seen": True},
+        }
+        for device_id in ids
+    ]
+    module = {"id": "create", "moduleId": "sensor", "status": "enabled"}
+    again = {"id": "create", "importMode": "create", "status": "enabled"}
+    place.write(*valid, module, again, {"id": "gone"})
+
+    client.create_job(place.request())
+    hub.wait_idle(timeout=10)
+    assert codes(place.log()) == [409001, 400012]
+    devices = [hub.registry.get(device_id) for device_id in ids if not device_id.startswith("del")]
+    assert all(device and device["tags"] == {"seen": True} for device in devices)
+    assert len(hub.registry) == len(devices) + 1
+
+
+def test_large_files_are_read_in_pieces(hub: HubEmulator, client: HubClient, place: Place) -> None:
+    filler = "x" * 100_000
+    place.write(*({**DEVICE, "id": f"pump-{n}", "filler": filler} for n in range(90)))
+
+    client.create_job(place.request())
+    hub.wait_idle(timeout=10)
+    assert place.log() == []
+    assert len(hub.registry) == 90
+
+
+def refused(client: HubClient, place: Place, **changes: Any) -> str:
+    response = client.create_job(place.request(**changes))
+    assert error_code(response) == (400, "BlobContainerValidationError")
+    body = response.json()
+    assert body["ExceptionMessage"] == ""
+    lines: list[str] = body["Message"].split("\n")
+    assert lines[0] == (
+        "ErrorCode:BlobContainerValidationError;Error: 400 ErrorCode: BlobContainerValidationError"
+    )
+    return lines[1].removeprefix("Message: ")
+
+
+CANNOT_READ = "Failed to read devices blob from the input container."
+CANNOT_WRITE = "Unauthorized to write to output blob container."
+CANNOT_DELETE = "Unauthorized to delete from output blob container"
+
+
+@pytest.mark.parametrize(
+    ("name", "permission", "message"),
+    [
+        ("inputBlobContainerUri", "wdl", CANNOT_READ),
+        ("outputBlobContainerUri", "rdl", CANNOT_WRITE),
+        ("outputBlobContainerUri", "rwl", CANNOT_DELETE),
+    ],
+)
+def test_missing_permission(
+    hub: HubEmulator, client: HubClient, ready: Place, name: str, permission: str, message: str
+) -> None:
+    assert refused(client, ready, **{name: ready.uri(permission)}) == message
+    assert len(hub.jobs) == 0
+
+
+def test_least_permissions(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+    wanted = ready.request(
+        inputBlobContainerUri=ready.uri("r"), outputBlobContainerUri=ready.uri("wd")
+    )
+
+    assert client.create_job(wanted).status_code == 200
+    hub.wait_idle(timeout=10)
+    assert hub.jobs[0]["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("inputBlobContainerUri", CANNOT_READ), ("outputBlobContainerUri", CANNOT_WRITE)],
+)
+def test_expired_sas(client: HubClient, ready: Place, name: str, message: str) -> None:
+    assert refused(client, ready, **{name: ready.uri(expires_in=-60)}) == message
+
+
+def test_one_expired_sas_for_both_containers_is_reported_for_the_output(
+    client: HubClient, ready: Place
+) -> None:
+    expired = ready.uri(expires_in=-60)
+    changes = {"inputBlobContainerUri": expired, "outputBlobContainerUri": expired}
+
+    assert refused(client, ready, **changes) == CANNOT_WRITE
+
+
+@pytest.mark.parametrize("uri", ["nonsense", "http://127.0.0.1:9/account/container"])
+def test_uri_that_leads_nowhere(client: HubClient, ready: Place, uri: str) -> None:
+    assert refused(client, ready, inputBlobContainerUri=uri) == CANNOT_READ
+    assert refused(client, ready, outputBlobContainerUri=uri) == CANNOT_WRITE
+
+
+def test_missing_blob(client: HubClient, place: Place) -> None:
+    assert refused(client, place) == CANNOT_READ
+
+
+def test_empty_blob(client: HubClient, place: Place) -> None:
+    place.write_bytes(b"")
+
+    assert refused(client, place) == CANNOT_READ
+
+
+def test_missing_container(client: HubClient, ready: Place) -> None:
+    wanted = ready.request()
+    ready.container.delete_container()
+
+    assert client.create_job(wanted).status_code == 400
+
+
+def test_probe_leaves_nothing_behind(client: HubClient, place: Place) -> None:
+    refused(client, place)
+
+    assert place.names() == set()
+
+
+def test_identity_based(start_hub: StartHub, ready: Place, storage_connection_string: str) -> None:
+    hub = start_hub(identity_connection_string=storage_connection_string)
+    plain = ready.container.url
+    wanted = ready.request(
+        inputBlobContainerUri=plain,
+        outputBlobContainerUri=plain,
+        storageAuthenticationType="identityBased",
+    )
+
+    job = HubClient(hub.connection_string()).create_job(wanted).json()
+    assert job["storageAuthenticationType"] == "identityBased"
+    hub.wait_idle(timeout=10)
+    assert len(hub.registry) == 1
+    assert ready.log() == []
+
+
+def test_identity_based_needs_an_identity(client: HubClient, ready: Place) -> None:
+    response = client.create_job(ready.request(storageAuthenticationType="identityBased"))
+
+    assert error_code(response) == (400, "ManagedIdentityNotEnabled")
+
+
+def test_storage_lost_while_the_job_runs(start_hub: StartHub, ready: Place) -> None:
+    hub = start_hub(job_seconds=0.4)
+    HubClient(hub.connection_string()).create_job(ready.request())
+    ready.container.delete_container()
+    hub.wait_idle(timeout=10)
+
+    assert hub.jobs[0]["status"] == "failed"
+    assert "storage" in hub.jobs[0]["failureReason"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("{", "GenericBadRequest"),
+        ({"type": "sideways"}, "GenericBadRequest"),
+        ({"inputBlobContainerUri": "x", "outputBlobContainerUri": "y"}, "GenericBadRequest"),
+        ({"type": "export", "outputBlobContainerUri": "x"}, "InvalidOperation"),
+        ({"type": "import", "outputBlobContainerUri": "x"}, "ArgumentNull"),
+        ({"type": "import", "inputBlobContainerUri": "x"}, "ArgumentNull"),
+    ],
+)
+def test_bad_bodies(client: HubClient, body: Any, code: str) -> None:
+    assert error_code(client.create_job(body)) == (400, code)
+
+
+def test_slot_is_checked_before_storage(hub: HubEmulator, client: HubClient, place: Place) -> None:
+    hub.occupy_slot()
+    response = client.create_job(place.request())
+
+    assert error_code(response) == (403, "JobQuotaExceeded")
+    lines = response.json()["Message"].split("\n")
+    assert lines[0] == "ErrorCode:JobQuotaExceeded;Error: 403 ErrorCode: JobQuotaExceeded"
+    assert lines[1] == "Message: Job quota has been exceeded"
+    assert [line.partition(":")[0] for line in lines[2:]] == ["Timestamp", "Tracking ID"]
+
+
+def test_foreign_job_frees_the_slot(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+    hub.occupy_slot()
+    hub.occupy_slot()
+    [foreign] = client.send("GET", "/jobs").json()
+    assert (foreign["type"], foreign["status"]) == ("export", "running")
+
+    hub.free_slot()
+    hub.free_slot()
+    assert client.job(foreign["jobId"])["status"] == "completed"
+    assert client.create_job(ready.request()).status_code == 200
+
+
+def test_slot_of_one(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+    hub.faults.add("hangJob")
+    first = client.create_job(ready.request()).json()["jobId"]
+
+    assert client.create_job(ready.request()).status_code == 403
+    client.wait_for_job(first, "running")
+    assert client.create_job(ready.request()).status_code == 403
+    assert client.send("DELETE", f"/jobs/{first}").status_code == 204
+    assert client.create_job(ready.request()).status_code == 200
+
+
+def test_of_two_creations_at_once_one_wins(
+    hub: HubEmulator, client: HubClient, ready: Place
+) -> None:
+    hub.faults.add("hangJob")
+    statuses = []
+    threads = [
+        threading.Thread(
+            target=lambda: statuses.append(client.create_job(ready.request()).status_code)
+        )
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(statuses) == [200, 403, 403, 403]
+
+
+def test_cancel(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+    hub.faults.add("hangJob")
+    job_id = client.create_job(ready.request()).json()["jobId"]
+    client.wait_for_job(job_id, "running")
+
+    assert client.send("DELETE", f"/jobs/{job_id}").status_code == 204
+    job = client.job(job_id)
+    assert job["status"] == "cancelled"
+    assert job["endTimeUtc"]
+    assert error_code(client.send("DELETE", f"/jobs/{job_id}")) == (500, "ServerError")
+    assert len(hub.registry) == 0
+
+
+def test_cancelled_job_keeps_what_it_imported(start_hub: StartHub, place: Place) -> None:
+    hub = start_hub(job_seconds=2)
+    client = HubClient(hub.connection_string())
+    place.write(*({"id": f"pump-{n}", "status": "enabled"} for n in range(100)))
+    job_id = client.create_job(place.request()).json()["jobId"]
+    wait_until(lambda: len(hub.registry) > 0)
+
+    hub.jobs.cancel(job_id)
+    assert client.job(job_id)["status"] == "cancelled"
+    assert 0 < len(hub.registry) < 100
+    assert "importErrors.log" not in place.names()
+
+
+def test_unknown_job(client: HubClient) -> None:
+    assert error_code(client.send("GET", "/jobs/nobody")) == (404, "JobNotFound")
+    assert error_code(client.send("DELETE", "/jobs/nobody")) == (500, "ServerError")

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from typing import Any
+
+import azure.functions as func
+import pytest
+from azure.storage.blob import BlobClient as SdkBlobClient
+from azure.storage.blob import BlobServiceClient, ContainerClient
+from azurefunctions.extensions.bindings.blob import BlobClient
+
+from local.host import FunctionsHost, UsageError
+from tests.host.conftest import HostFactory
+
+
+@pytest.fixture
+def contents() -> list[bytes]:
+    """What the function read, in order."""
+    return []
+
+
+@pytest.fixture
+def host(make_host: HostFactory, contents: list[bytes]) -> FunctionsHost:
+    app = func.FunctionApp()
+
+    @app.blob_trigger(
+        arg_name="upload",
+        path="%CONTAINER%/in/{name}",
+        connection="Uploads",
+        source=func.BlobSource.EVENT_GRID,
+    )
+    def intake(upload: BlobClient) -> None:
+        contents.append(upload.download_blob().readall())
+
+    return make_host(app)
+
+
+class TestAnnounce:
+    def test_nothing_is_found_without_an_event(
+        self, host: FunctionsHost, uploads: ContainerClient
+    ) -> None:
+        uploads.upload_blob("in/a.txt", b"1")
+        assert host.drain() == 0
+
+    def test_repeated_event_runs_on_what_the_blob_is_now(
+        self, host: FunctionsHost, uploads: ContainerClient, contents: list[bytes]
+    ) -> None:
+        uploads.upload_blob("in/a.txt", b"old")
+        host.announce(uploads.container_name, "in/a.txt")
+        host.announce(uploads.container_name, "in/a.txt")
+        uploads.upload_blob("in/a.txt", b"new", overwrite=True)
+        assert host.drain() == 2
+        assert contents == [b"new", b"new"]
+
+    def test_path_is_no_filter(
+        self, host: FunctionsHost, uploads: ContainerClient, contents: list[bytes]
+    ) -> None:
+        uploads.upload_blob("out/a.txt", b"1")
+        host.announce(uploads.container_name, "out/a.txt", "intake")
+        assert host.drain() == 1
+        assert contents == [b"1"]
+
+    def test_no_receipt_is_written(
+        self,
+        host: FunctionsHost,
+        uploads: ContainerClient,
+        settings: dict[str, str],
+        host_id: str,
+    ) -> None:
+        uploads.upload_blob("in/a.txt", b"1")
+        host.announce(uploads.container_name, "in/a.txt")
+        host.drain()
+        with BlobServiceClient.from_connection_string(settings["Uploads"]) as service:
+            hosts = service.get_container_client("azure-webjobs-hosts")
+            if hosts.exists():
+                assert not list(hosts.list_blob_names(name_starts_with=f"blobreceipts/{host_id}"))
+
+    def test_event_for_a_blob_that_is_gone(
+        self, host: FunctionsHost, uploads: ContainerClient
+    ) -> None:
+        host.announce(uploads.container_name, "in/never.txt")
+        assert host.drain() == 0
+
+    def test_unknown_function(self, host: FunctionsHost) -> None:
+        with pytest.raises(UsageError, match="'other' as blob function"):
+            host.announce("uploads", "a.txt", "other")
+
+
+class TestWebhook:
+    def test_event_is_queued(self, make_host: HostFactory, uploads: ContainerClient) -> None:
+        app = func.FunctionApp()
+        arrived = threading.Event()
+
+        @app.blob_trigger(
+            arg_name="upload",
+            path="any/{name}",
+            connection="Uploads",
+            source=func.BlobSource.EVENT_GRID,
+        )
+        def intake(upload: BlobClient) -> None:
+            assert upload.blob_name == "in/a b.txt"
+            arrived.set()
+
+        host = make_host(app)
+        host.start()
+        blob = uploads.upload_blob("in/a b.txt", b"1")
+        event = {"eventType": "Microsoft.Storage.BlobCreated", "data": {"url": blob.url}}
+        assert post_events(host, [event]) == (202, b"")
+        assert arrived.wait(10)
+
+    def test_subscription_is_validated(self, host: FunctionsHost) -> None:
+        host.start()
+        event = {
+            "eventType": "Microsoft.EventGrid.SubscriptionValidationEvent",
+            "data": {"validationCode": "abc"},
+        }
+        status, body = post_events(host, [event])
+        assert status == 200
+        assert json.loads(body) == {"validationResponse": "abc"}
+
+    @pytest.mark.parametrize("events", [[{"data": {}}], ["text"], 7])
+    def test_rubbish_is_refused(self, host: FunctionsHost, events: Any) -> None:
+        host.start()
+        with pytest.raises(urllib.error.HTTPError, match="400") as refused:
+            post_events(host, events)
+        refused.value.close()
+
+
+class TestArguments:
+    def test_sdk_client_is_the_extensions_own(
+        self, make_host: HostFactory, uploads: ContainerClient
+    ) -> None:
+        app = func.FunctionApp()
+
+        @app.blob_trigger(arg_name="upload", path="%CONTAINER%/{name}", connection="Uploads")
+        def intake(upload: BlobClient) -> object:
+            return upload
+
+        uploads.upload_blob("in/a.txt", b"content")
+        got = make_host(app).invoke_blob(uploads.container_name, "in/a.txt")
+        assert type(got) is SdkBlobClient
+        assert (got.container_name, got.blob_name) == (uploads.container_name, "in/a.txt")
+        assert got.download_blob().readall() == b"content"
+
+    @pytest.mark.parametrize(
+        ("data_type", "expected"),
+        [(func.DataType.BINARY, b"\xff\x00"), (None, "\ufffd\x00".encode())],
+        ids=["binary", "text-corrupts-bytes"],
+    )
+    def test_input_stream(
+        self,
+        make_host: HostFactory,
+        uploads: ContainerClient,
+        data_type: func.DataType | None,
+        expected: bytes,
+    ) -> None:
+        app = func.FunctionApp()
+
+        @app.blob_trigger(
+            arg_name="upload",
+            path="%CONTAINER%/{name}",
+            connection="Uploads",
+            data_type=data_type,
+        )
+        def intake(upload: func.InputStream) -> tuple[str | None, int | None, bytes]:
+            return upload.name, upload.length, upload.read()
+
+        uploads.upload_blob("in/a.bin", b"\xff\x00")
+        got = make_host(app).invoke_blob(uploads.container_name, "in/a.bin")
+        assert got == (f"{uploads.container_name}/in/a.bin", 2, expected)
+
+    def test_coroutine_function_and_context(
+        self, make_host: HostFactory, uploads: ContainerClient
+    ) -> None:
+        app = func.FunctionApp()
+
+        @app.blob_trigger(arg_name="upload", path="%CONTAINER%/{name}", connection="Uploads")
+        async def intake(upload: BlobClient, context: func.Context) -> tuple[str, str, int]:
+            return context.function_name, upload.blob_name, context.retry_context.retry_count
+
+        got = make_host(app).invoke_blob(uploads.container_name, "a.txt")
+        assert got == ("intake", "a.txt", 0)
+
+
+def post_events(host: FunctionsHost, events: Any) -> tuple[int, bytes]:
+    request = urllib.request.Request(
+        f"{host.address}/runtime/webhooks/blobs?functionName=Host.Functions.intake",
+        data=json.dumps(events).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return response.status, response.read()

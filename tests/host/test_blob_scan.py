@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import azure.functions as func
+import pytest
+from azure.core.exceptions import ResourceNotFoundError
+from azure.storage.blob import BlobClient as SdkBlobClient
+from azure.storage.blob import BlobServiceClient, ContainerClient
+from azure.storage.queue import QueueServiceClient, TextBase64DecodePolicy
+from azurefunctions.extensions.bindings.blob import BlobClient
+
+from local.host import FunctionsHost, UsageError
+from tests.host.conftest import HOST_JSON, HostFactory, eventually
+
+Body = Callable[[SdkBlobClient], object]
+
+
+def blob_app(body: Body, path: str = "%CONTAINER%/{name}") -> func.FunctionApp:
+    app = func.FunctionApp()
+
+    @app.function_name("intake")
+    @app.blob_trigger(arg_name="upload", path=path, connection="Uploads")
+    def intake(upload: BlobClient) -> object:
+        return body(upload)
+
+    return app
+
+
+def with_threshold(tries: int) -> dict[str, Any]:
+    return {**HOST_JSON, "extensions": {"blobs": {"poisonBlobThreshold": tries}}}
+
+
+class TestScan:
+    def test_existing_blobs_are_processed_once(
+        self, make_host: HostFactory, uploads: ContainerClient
+    ) -> None:
+        names: list[str] = []
+        uploads.upload_blob("a.txt", b"1")
+        uploads.upload_blob("b.txt", b"2")
+        host = make_host(blob_app(lambda blob: names.append(blob.blob_name)))
+
+        assert host.drain() == 2
+        assert host.drain() == 0
+        assert sorted(names) == ["a.txt", "b.txt"]
+
+    def test_another_host_does_not_repeat_but_an_overwrite_does(
+        self, make_host: HostFactory, uploads: ContainerClient
+    ) -> None:
+        app = blob_app(lambda blob: None)
+        uploads.upload_blob("a.txt", b"1")
+        assert make_host(app).drain() == 1
+
+        restarted = make_host(app)
+        assert restarted.drain() == 0
+        uploads.upload_blob("a.txt", b"2", overwrite=True)
+        assert restarted.drain() == 1
+
+    def test_receipt_is_where_the_real_host_has_it(
+        self,
+        make_host: HostFactory,
+        uploads: ContainerClient,
+        settings: dict[str, str],
+        host_id: str,
+    ) -> None:
+        etag = uploads.upload_blob("in/a.txt", b"1").get_blob_properties().etag.strip('"')
+        make_host(blob_app(lambda blob: None)).scan_once()
+
+        name = (
+            f"blobreceipts/{host_id}/Host.Functions.intake/{etag}/{uploads.container_name}/in/a.txt"
+        )
+        with BlobServiceClient.from_connection_string(settings["Uploads"]) as service:
+            assert service.get_blob_client("azure-webjobs-hosts", name).exists()
+
+    def test_missing_container_is_waited_for(
+        self, make_host: HostFactory, settings: dict[str, str]
+    ) -> None:
+        host = make_host(blob_app(lambda blob: None))
+        assert host.drain() == 0
+        with BlobServiceClient.from_connection_string(settings["Uploads"]) as service:
+            container = service.get_container_client(settings["CONTAINER"])
+            assert not container.exists()
+            container.create_container()
+            container.upload_blob("late.txt", b"1")
+        assert host.drain() == 1
+
+    def test_pattern_spans_folders_and_leaves_others_alone(
+        self, make_host: HostFactory, uploads: ContainerClient
+    ) -> None:
+        names: list[str] = []
+        for name in ("in/a.txt", "in/deep/er/b.txt", "in/c.csv", "out/d.txt"):
+            uploads.upload_blob(name, b"1")
+        app = blob_app(lambda blob: names.append(blob.blob_name), "%CONTAINER%/in/{name}.txt")
+
+        assert make_host(app).drain() == 2
+        assert sorted(names) == ["in/a.txt", "in/deep/er/b.txt"]
+
+
+class TestDelivery:
+    def test_blob_that_changed_is_dropped_and_its_new_version_run(
+        self, make_host: HostFactory, uploads: ContainerClient
+    ) -> None:
+        contents: list[bytes] = []
+        host = make_host(blob_app(lambda blob: contents.append(blob.download_blob().readall())))
+        uploads.upload_blob("a.txt", b"old")
+        host.scan_once()
+        uploads.upload_blob("a.txt", b"new", overwrite=True)
+
+        assert host.drain() == 1
+        assert contents == [b"new"]
+
+    def test_blob_that_is_gone_is_no_failure(
+        self, make_host: HostFactory, uploads: ContainerClient
+    ) -> None:
+        host = make_host(blob_app(lambda blob: pytest.fail("must not run")))
+        uploads.upload_blob("a.txt", b"1")
+        host.scan_once()
+        uploads.delete_blob("a.txt")
+        assert host.drain() == 0
+
+    def test_failure_is_repeated_until_success(
+        self, make_host: HostFactory, uploads: ContainerClient, queues: QueueServiceClient
+    ) -> None:
+        tries: list[int] = []
+
+        def fail_twice(blob: SdkBlobClient) -> None:
+            tries.append(len(tries))
+            if len(tries) <= 2:
+                raise ConnectionError("transient")
+
+        uploads.upload_blob("a.txt", b"1")
+        host = make_host(blob_app(fail_twice))
+        assert host.drain() == 3
+        assert host.drain() == 0
+        assert poison_messages(queues, uploads.container_name) == []
+
+    def test_last_failure_moves_the_message_to_the_poison_queue(
+        self, make_host: HostFactory, uploads: ContainerClient, queues: QueueServiceClient
+    ) -> None:
+        def fail(blob: SdkBlobClient) -> None:
+            raise ConnectionError("still down")
+
+        etag = uploads.upload_blob("in/a.txt", b"1").get_blob_properties().etag.strip('"')
+        assert make_host(blob_app(fail)).drain() == 5
+        assert poison_messages(queues, uploads.container_name) == [
+            {
+                "Type": "BlobTrigger",
+                "FunctionId": "Host.Functions.intake",
+                "BlobType": "BlockBlob",
+                "ContainerName": uploads.container_name,
+                "BlobName": "in/a.txt",
+                "ETag": etag,
+            }
+        ]
+
+    def test_threshold_of_host_json_counts(
+        self, make_host: HostFactory, uploads: ContainerClient
+    ) -> None:
+        def fail(blob: SdkBlobClient) -> None:
+            raise ConnectionError("still down")
+
+        uploads.upload_blob("a.txt", b"1")
+        assert make_host(blob_app(fail), with_threshold(2)).drain() == 2
+
+    def test_message_whose_host_died_in_every_try_is_poison(
+        self,
+        make_host: HostFactory,
+        uploads: ContainerClient,
+        queues: QueueServiceClient,
+        host_id: str,
+    ) -> None:
+        host = make_host(blob_app(lambda blob: pytest.fail("must not run")), with_threshold(2))
+        uploads.upload_blob("a.txt", b"1")
+        host.scan_once()
+        queue = queues.get_queue_client(f"webjobs-blobtrigger-{host_id}")
+        for _ in range(2):
+            message = queue.receive_message(visibility_timeout=60)
+            assert message is not None
+            queue.update_message(message, visibility_timeout=0)
+
+        assert host.drain() == 0
+        assert len(poison_messages(queues, uploads.container_name)) == 1
+
+    def test_message_of_another_apps_function_is_dropped(
+        self, make_host: HostFactory, uploads: ContainerClient
+    ) -> None:
+        uploads.upload_blob("a.txt", b"1")
+        make_host(blob_app(lambda blob: None)).scan_once()
+        renamed = func.FunctionApp()
+
+        @renamed.blob_trigger(arg_name="upload", path="elsewhere/{name}", connection="Uploads")
+        def other(upload: BlobClient) -> None:
+            pytest.fail("must not run")
+
+        assert make_host(renamed).drain() == 0
+
+
+class TestByHand:
+    def test_one_delivery_returns_and_raises_what_the_function_does(
+        self, make_host: HostFactory, uploads: ContainerClient
+    ) -> None:
+        uploads.upload_blob("a.txt", b"content")
+        host = make_host(blob_app(lambda blob: blob.download_blob().readall()))
+        assert host.invoke_blob(uploads.container_name, "a.txt") == b"content"
+
+        def fail(blob: SdkBlobClient) -> None:
+            raise ValueError("bad file")
+
+        with pytest.raises(ValueError, match="bad file"):
+            make_host(blob_app(fail)).invoke_blob(uploads.container_name, "a.txt", "intake")
+
+    def test_unknown_container_needs_a_function(self, make_host: HostFactory) -> None:
+        with pytest.raises(UsageError, match="found: none"):
+            make_host(blob_app(lambda blob: None)).invoke_blob("elsewhere", "a.txt")
+
+
+class TestBackground:
+    def test_upload_reaches_the_function(
+        self, make_host: HostFactory, uploads: ContainerClient
+    ) -> None:
+        arrived = threading.Event()
+        make_host(blob_app(lambda blob: arrived.set())).start()
+        uploads.upload_blob("a.txt", b"1")
+        assert arrived.wait(10)
+
+    def test_parallelism_of_host_json_is_the_limit(
+        self, make_host: HostFactory, uploads: ContainerClient
+    ) -> None:
+        lock = threading.Lock()
+        running: list[int] = [0]
+        highest: list[int] = [0]
+        finished: list[str] = []
+        pair = threading.Barrier(2)
+
+        def meet(blob: SdkBlobClient) -> None:
+            with lock:
+                running[0] += 1
+                highest[0] = max(highest[0], running[0])
+            pair.wait(10)
+            with lock:
+                running[0] -= 1
+                finished.append(blob.blob_name)
+
+        for number in range(4):
+            uploads.upload_blob(f"{number}.txt", b"1")
+        make_host(blob_app(meet)).start()
+        eventually(lambda: len(finished) == 4)
+        assert highest == [2]
+
+    def test_failures_are_repeated(self, make_host: HostFactory, uploads: ContainerClient) -> None:
+        tries: list[int] = []
+        done = threading.Event()
+
+        def fail_once(blob: SdkBlobClient) -> None:
+            tries.append(1)
+            if len(tries) == 1:
+                raise ConnectionError("transient")
+            done.set()
+
+        uploads.upload_blob("a.txt", b"1")
+        make_host(blob_app(fail_once)).start()
+        assert done.wait(10)
+
+    def test_stop_waits_for_the_invocation_and_leaves_no_thread(
+        self, settings: dict[str, str], uploads: ContainerClient, host_id: str
+    ) -> None:
+        started, finish, ended = threading.Event(), threading.Event(), threading.Event()
+
+        def slow(blob: SdkBlobClient) -> None:
+            started.set()
+            finish.wait(10)
+            ended.set()
+
+        before = set(threading.enumerate())
+        uploads.upload_blob("a.txt", b"1")
+        with FunctionsHost(blob_app(slow), settings, HOST_JSON, host_id, 0.1):
+            assert started.wait(10)
+            threading.Timer(0.1, finish.set).start()
+        assert ended.is_set()
+        eventually(lambda: set(threading.enumerate()) <= before)
+
+
+def poison_messages(queues: QueueServiceClient, container: str) -> list[dict[str, Any]]:
+    """Poison messages of one container; other tests share the queue, so none is taken away."""
+    queue = queues.get_queue_client(
+        "webjobs-blobtrigger-poison", message_decode_policy=TextBase64DecodePolicy()
+    )
+    try:
+        found = [json.loads(message.content) for message in queue.peek_messages(32)]
+    except ResourceNotFoundError:
+        return []
+    return [message for message in found if message["ContainerName"] == container]

@@ -1,0 +1,164 @@
+"""Every body shape that hubs are known to send becomes the right type, with the hub's words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import PermanentError, RefusedForNowError, TemporaryError
+from shared.hub.errors import (
+    HubRequestError,
+    HubThrottledError,
+    HubUnauthorizedError,
+    HubUnavailableError,
+    JobNotFoundError,
+    JobSlotBusyError,
+    StorageRefusedError,
+    error_from_response,
+    parse_error,
+)
+
+E4 = (
+    "ErrorCode:JobQuotaExceeded\r\nError: 403 ErrorCode: JobQuotaExceeded\r\n"
+    "Message: Total number of jobs exceeds the quota.\r\n"
+    "Timestamp: 2026-08-15T10:00:00Z\r\nTracking ID: 1234-G:0"
+)
+
+
+def body(**members: object) -> str:
+    return json.dumps(members)
+
+
+E2 = body(
+    errorCode=404002, message="Job not found.", trackingId="abc", timestampUtc="now", info=None
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "text", "kind", "name", "said"),
+    [
+        (
+            401,
+            {},
+            body(
+                Message="ErrorCode:IotHubUnauthorizedAccess;Unauthorized",
+                ExceptionMessage="Tracking ID:77-G:0-TimeStamp:08/15/2026",
+            ),
+            HubUnauthorizedError,
+            "IotHubUnauthorizedAccess",
+            "Unauthorized",
+        ),
+        (404, {}, E2, JobNotFoundError, "JobNotFound", "Job not found."),
+        (404, {}, body(Message=E2, ExceptionMessage=""), JobNotFoundError, "JobNotFound", "Job"),
+        (
+            403,
+            {},
+            body(Message=E4, ExceptionMessage=""),
+            JobSlotBusyError,
+            "JobQuotaExceeded",
+            "Total number of jobs exceeds the quota.",
+        ),
+        (
+            403,
+            {},
+            body(Message=E4.replace("\r\n", "\n"), ExceptionMessage=""),
+            JobSlotBusyError,
+            "JobQuotaExceeded",
+            "Total number of jobs exceeds the quota.",
+        ),
+        (
+            400,
+            {},
+            body(
+                isSuccessful=False,
+                errors=[{"deviceId": "a", "errorCode": 400011, "errorStatus": "twice"}],
+            ),
+            HubRequestError,
+            "400011",
+            "twice",
+        ),
+        (500, {}, body(code="InternalServerError", message="?"), HubUnavailableError, "Int", "?"),
+        (502, {}, "<html>Bad gateway</html>", HubUnavailableError, "", ""),
+        (503, {}, "", HubUnavailableError, "", ""),
+        (429, {}, "slow down", HubThrottledError, "", "slow down"),
+        (404, {"iothub-errorcode": "IotHubFailingOver"}, "", HubUnavailableError, "IotHubF", ""),
+        (
+            400,
+            {"iothub-errorcode": "BlobContainerValidationError"},
+            body(Message="Unauthorized to write to output blob container.", ExceptionMessage=""),
+            StorageRefusedError,
+            "BlobContainerValidationError",
+            "Unauthorized to write to output blob container.",
+        ),
+        (400, {}, body(errorCode=400032, message="no identity"), StorageRefusedError, "Man", "no"),
+        (403, {}, body(Message="ErrorCode:IotHubSuspended;x"), HubUnauthorizedError, "IotHubS", ""),
+        (404, {}, "", HubRequestError, "", ""),
+        (409, {}, "[]", HubRequestError, "", "[]"),
+    ],
+)
+def test_shapes(
+    status: int, headers: dict[str, str], text: str, kind: type[Exception], name: str, said: str
+) -> None:
+    error = error_from_response(status, headers, text)
+    assert type(error) is kind
+    details = parse_error(status, headers, text)
+    assert details.name.startswith(name)
+    assert details.text.startswith(said)
+    assert str(status) in str(error)
+
+
+@pytest.mark.parametrize(
+    ("kind", "family"),
+    [
+        (HubThrottledError, TemporaryError),
+        (HubUnavailableError, TemporaryError),
+        (JobSlotBusyError, RefusedForNowError),
+        (StorageRefusedError, RefusedForNowError),
+        (HubUnauthorizedError, RefusedForNowError),
+        (HubRequestError, PermanentError),
+        (JobNotFoundError, PermanentError),
+    ],
+)
+def test_what_to_do_is_a_type(kind: type[Exception], family: type[Exception]) -> None:
+    families = {TemporaryError, RefusedForNowError, PermanentError}
+    assert {one for one in families if issubclass(kind, one)} == {family}
+
+
+def test_the_header_is_believed_first() -> None:
+    text = body(Message="ErrorCode:ArgumentInvalid;x", ExceptionMessage="")
+    assert parse_error(403, {"iothub-errorcode": "JobQuotaExceeded"}, text).name == (
+        "JobQuotaExceeded"
+    )
+
+
+def test_signatures_do_not_pass() -> None:
+    text = body(Message="https://a.blob/c?sv=1&sig=TOPSECRET%3D&se=2", ExceptionMessage="")
+    assert "TOPSECRET" not in str(error_from_response(400, {}, text))
+
+
+def test_the_tracking_id_is_kept_for_support() -> None:
+    assert parse_error(404, {}, E2).tracking_id == "abc"
+    assert parse_error(403, {}, body(Message=E4)).tracking_id == "1234-G:0"
+
+
+@given(st.integers(400, 599), st.text(max_size=200))
+def test_never_fails(status: int, text: str) -> None:
+    assert parse_error(status, {}, text).status == status
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(
+                st.sampled_from(["Message", "errorCode", "errors", "message", "code"]), inner
+            )
+        ),
+    )
+)
+def test_never_fails_on_json(value: object) -> None:
+    assert parse_error(400, {}, json.dumps(value)).status == 400

@@ -1,0 +1,245 @@
+"""The ends of an import, through the app's triggers: what an operator finds in row and report."""
+
+from __future__ import annotations
+
+import pytest
+from azure.core.exceptions import ResourceNotFoundError
+
+from tests.app import App, device
+
+KEYS = {"primaryKey": "bWFkZS11cC1rZXktMDAwMQ==", "secondaryKey": "bWFkZS11cC1rZXktMDAwMg=="}
+SAS = {"type": "sas", "symmetricKey": KEYS}
+
+
+def test_a_good_file_is_imported(app: App) -> None:
+    app.upload("site/pumps.ndjson", device("pump-1", authentication=SAS), device("pump-2"))
+    app.deliver("site/pumps.ndjson")
+    app.finish()
+
+    record = app.record("site/pumps.ndjson")
+    assert record.state == "completed"
+    assert record.failure_reason == ""
+    assert (record.lines, record.invalid_lines) == (2, 0)
+    assert (record.devices, record.imported, record.failed) == (2, 2, 0)
+    [job] = app.hub.jobs
+    assert (record.job_id, record.job_status) == (job["jobId"], "completed")
+    assert record.job_failure_reason == ""
+    assert record.progress == 100
+    assert record.start_time_utc is not None
+    assert record.end_time_utc is not None
+    assert [state for state, _ in record.history] == [
+        "validating",
+        "queued",
+        "starting",
+        "running",
+        "completed",
+    ]
+    assert record.finished_at == record.history[-1][1]
+    assert (record.owner, record.lease_until) == ("", None)
+    stored = app.hub.registry.get("pump-1")
+    assert stored is not None
+    assert stored["authentication"]["symmetricKey"] == KEYS
+    report = app.report(record)
+    assert report["state"] == "completed"
+    assert report["job"]["jobId"] == record.job_id
+    assert report["devices"] == {
+        "lines": 2,
+        "invalidLines": 0,
+        "givenToHub": 2,
+        "imported": 2,
+        "failed": 0,
+    }
+
+
+def test_a_file_that_breaks_rules_is_rejected(app: App) -> None:
+    app.upload(
+        "broken.ndjson",
+        device("pump-1"),
+        b"",
+        {"id": "pump-2"},
+        device("pump 3"),
+        b'{"id":',
+        device("pump-1"),
+    )
+    app.deliver("broken.ndjson")
+
+    record = app.record("broken.ndjson")
+    assert record.state == "rejected"
+    assert (record.lines, record.invalid_lines, record.devices) == (5, 4, None)
+    assert record.failure_reason == (
+        "4 of 5 lines break a rule: line 3: status is missing: it has to be enabled or disabled; "
+        "every line needs it, also one that deletes; line 4: id has to be a text of 1 to 128 of "
+        "A-Z a-z 0-9 - . + % _ # * ? ! ( ) , : ; = @ $ '; line 5: Invalid JSON: EOF while parsing "
+        "a value at line 1 column 6; each line has to be one complete JSON object. "
+        "No device was touched. Correct the file and upload it again; "
+        "the report lists every problem."
+    )
+    report = app.report(record)
+    assert [(p["line"], p["code"]) for p in report["validation"]["problems"]] == [
+        (3, "status-missing"),
+        (4, "id-invalid"),
+        (5, "json-invalid"),
+        (6, "id-duplicate"),
+    ]
+    assert report["validation"]["codes"]["id-duplicate"] == 1
+    assert len(app.hub.jobs) == 0
+    assert len(app.hub.registry) == 0
+    with pytest.raises(ResourceNotFoundError):
+        app.container_of(record).download_blob("devices.txt")
+
+
+def test_failed_devices_are_named_with_their_lines(app: App) -> None:
+    app.hub.registry.put(device("old-1"))
+    app.hub.registry.put(device("old-2"))
+    app.upload(
+        "partly.ndjson",
+        device("new-1", importMode="create"),
+        b"",
+        device("old-2", importMode="create"),
+        device("old-1", importMode="create"),
+        device("gone", importMode="delete"),
+    )
+    app.deliver("partly.ndjson")
+    app.finish()
+
+    record = app.record("partly.ndjson")
+    assert record.state == "completedWithErrors"
+    assert record.job_status == "completed"
+    assert (record.devices, record.imported, record.failed) == (4, 1, 3)
+    assert record.failure_reason == (
+        "3 of 4 devices failed: 2 x 409001 DeviceAlreadyExists (use importMode createOrUpdate or "
+        "update for devices that exist); 1 x 404001 DeviceNotFound (create the device first, or "
+        "use importMode createOrUpdate). The first is 'old-2' on line 3. "
+        "The report lists them with their lines."
+    )
+    failures = app.report(record)["failures"]
+    assert [(f["line"], f["id"], f["code"]) for f in failures["devices"]] == [
+        (3, "old-2", "409001 DeviceAlreadyExists"),
+        (4, "old-1", "409001 DeviceAlreadyExists"),
+        (5, "gone", "404001 DeviceNotFound"),
+    ]
+    assert failures["codes"][0]["count"] == 2
+    assert not failures["truncated"]
+
+
+def test_a_line_that_the_hub_cannot_read_is_found(app: App) -> None:
+    """The hub names no device then, but quotes the line with its keys."""
+    line = device("pump-2", authentication={"type": "SELF_SIGNED", "symmetricKey": KEYS})
+    app.upload("java.ndjson", device("pump-1"), line)
+    app.deliver("java.ndjson")
+    app.finish()
+
+    record = app.record("java.ndjson")
+    assert record.state == "completedWithErrors"
+    assert "1 x 400012 DeserializationError" in record.failure_reason
+    [failure] = app.report(record)["failures"]["devices"]
+    assert failure["line"] == 2
+    assert "SELF_SIGNED" in failure["message"]
+    assert KEYS["primaryKey"] not in str(app.report(record))
+
+
+def test_more_failures_than_a_report_lists_are_counted(app: App) -> None:
+    app.configure(MAX_REPORTED_PROBLEMS="2")
+    app.upload("gone.ndjson", *(device(f"gone-{n}", importMode="delete") for n in range(5)))
+    app.deliver("gone.ndjson")
+    app.finish()
+
+    record = app.record("gone.ndjson")
+    assert (record.imported, record.failed) == (0, 5)
+    failures = app.report(record)["failures"]
+    assert len(failures["devices"]) == 2
+    assert failures["truncated"]
+
+
+def test_a_job_that_the_hub_fails(app: App) -> None:
+    app.hub.faults.add("failJob", reason="Storage was lost.")
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.deliver("pumps.ndjson")
+    app.finish()
+
+    record = app.record("pumps.ndjson")
+    assert (record.state, record.job_status) == ("failed", "failed")
+    assert record.job_failure_reason == "Storage was lost."
+    assert record.failure_reason == (
+        "The hub failed the job: Storage was lost. Some devices may have been imported. "
+        "Upload the file again to repeat."
+    )
+    assert app.report(record)["job"]["failureReason"] == "Storage was lost."
+
+
+def test_a_job_that_fails_without_a_reason_after_its_sas_expired(app: App) -> None:
+    app.hub.faults.add("failJob", reason="")
+    app.configure(SAS_LIFETIME_HOURS="1")
+    app.clock.ahead_hours(-2)
+    app.upload("pumps.ndjson", device("pump-1"))
+    # A SAS that is over already would be refused at creation.
+    app.configure(JOB_STORAGE_AUTHENTICATION="identityBased")
+    app.deliver("pumps.ndjson")
+    app.configure(JOB_STORAGE_AUTHENTICATION="keyBased")
+    app.finish()
+
+    record = app.record("pumps.ndjson")
+    assert record.state == "failed"
+    assert "its SAS had expired by then. Raise SAS_LIFETIME_HOURS." in record.failure_reason
+
+
+def test_a_job_that_somebody_cancels(app: App) -> None:
+    app.hub.faults.add("hangJob")
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.deliver("pumps.ndjson")
+    app.tick()
+    record = app.record("pumps.ndjson")
+    assert record.state == "running"
+    app.hub.jobs.cancel(record.job_id)
+    app.finish()
+
+    record = app.record("pumps.ndjson")
+    assert (record.state, record.job_status) == ("cancelled", "cancelled")
+    assert record.failure_reason.startswith("The job was cancelled at the hub.")
+
+
+def test_a_job_that_the_hub_has_forgotten_but_that_left_its_log(app: App) -> None:
+    app.upload("pumps.ndjson", device("pump-1"), device("gone", importMode="delete"))
+    app.deliver("pumps.ndjson")
+    app.hub.wait_idle()
+    app.hub.faults.add("forgetJob")
+    app.finish()
+
+    record = app.record("pumps.ndjson")
+    assert record.state == "completedWithErrors"
+    assert (record.imported, record.failed) == (1, 1)
+
+
+def test_a_job_that_the_hub_has_forgotten_without_a_trace(app: App) -> None:
+    app.hub.faults.add("hangJob")
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.deliver("pumps.ndjson")
+    app.hub.faults.add("forgetJob")
+    app.finish()
+
+    record = app.record("pumps.ndjson")
+    assert record.state == "failed"
+    assert record.failure_reason.startswith("The hub no longer knows the job, 0 days after")
+
+
+@pytest.mark.parametrize("hub", [{"job_seconds": 0.5}], indirect=True)
+def test_the_progress_of_a_job_is_recorded(app: App) -> None:
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.deliver("pumps.ndjson")
+    seen = set()
+    while not (record := app.record("pumps.ndjson")).state.is_final:
+        seen.add((record.state.value, record.job_status))
+        app.tick()
+    assert ("running", "running") in seen
+
+
+def test_a_final_record_stays(app: App) -> None:
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.deliver("pumps.ndjson")
+    app.finish()
+    before = app.record("pumps.ndjson")
+    app.deliver("pumps.ndjson")
+    app.tick()
+    assert app.record("pumps.ndjson") == before
+    with pytest.raises(ValueError, match="is final"):
+        app.importer.services.ledger.update(before, progress=1)

@@ -1,0 +1,198 @@
+"""What uploads and their events can do: repeat, change meanwhile, vanish, go to a wrong place."""
+
+from __future__ import annotations
+
+import pytest
+
+from local.host import FunctionsHost
+from shared.errors import SettingsError
+from tests.app import App, device
+
+
+def test_the_same_event_again_does_nothing(app: App) -> None:
+    app.upload("pumps.ndjson", device("pump-1"))
+    for _ in range(3):
+        app.deliver("pumps.ndjson")
+    app.finish()
+    app.deliver("pumps.ndjson")
+    assert len(app.records()) == 1
+    assert len(app.hub.jobs) == 1
+
+
+def test_an_overwrite_is_a_new_upload(app: App) -> None:
+    app.upload("pumps.ndjson", device("pump-1", tags={"version": 1}))
+    app.deliver("pumps.ndjson")
+    app.upload("pumps.ndjson", device("pump-1", tags={"version": 2}))
+    app.deliver("pumps.ndjson")
+    app.finish()
+    assert [record.state for record in app.records()] == ["completed", "completed"]
+    stored = app.hub.registry.get("pump-1")
+    assert stored is not None
+    assert stored["tags"] == {"version": 2}
+
+
+@pytest.mark.parametrize("fate", ["overwritten", "deleted"])
+def test_a_blob_that_changes_while_it_is_read(app: App, fate: str) -> None:
+    pad = "x" * 2000
+    lines = [device(f"pump-{n}", tags={"pad": pad}) for n in range(5000)]
+    app.upload("large.ndjson", *lines)
+    blob = app.blobs.get_blob_client(app.container, "large.ndjson")
+    reads: list[str] = []
+
+    def meddle(request: str) -> None:
+        if request == f"GET /devstoreaccount1/{app.container}/large.ndjson":
+            reads.append(request)
+            if len(reads) == 2 and fate == "deleted":
+                blob.delete_blob()
+            elif len(reads) == 2:
+                app.upload("large.ndjson", device("other"))
+
+    app.before_request = meddle
+    app.deliver("large.ndjson")
+    assert len(reads) == 2
+    record = app.record("large.ndjson")
+    assert record.state == "superseded"
+    assert record.failure_reason == (
+        "large.ndjson was overwritten or deleted before it was read to its end; "
+        "nothing was imported."
+    )
+    app.before_request = lambda _: None
+    app.deliver("large.ndjson")
+    app.finish()
+    assert len(app.hub.registry) == (1 if fate == "overwritten" else 0)
+    assert [record.state.value for record in app.records()].count("superseded") == 1
+
+
+def test_a_blob_that_is_gone_leaves_no_trace(app: App) -> None:
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.blobs.get_blob_client(app.container, "pumps.ndjson").delete_blob()
+    app.deliver("pumps.ndjson")
+    assert app.records() == []
+
+
+def test_an_event_of_another_container_is_not_ours(app: App) -> None:
+    """Event Grid does not apply the trigger's path."""
+    other = f"other-{app.container}"
+    app.blobs.create_container(other)
+    app.blobs.get_blob_client(other, "pumps.ndjson").upload_blob(b"{}")
+    app.host.invoke_blob(other, "pumps.ndjson", "import_upload")
+    assert app.records() == []
+    assert app.blobs.get_blob_client(other, "pumps.ndjson").exists()
+
+
+def test_storage_trouble_is_tried_again_at_once(app: App) -> None:
+    app.upload("pumps.ndjson", device("pump-1"))
+
+    def break_down(request: str) -> None:
+        if request.endswith("/devices.txt"):
+            raise RuntimeError("the disk is on fire")
+
+    app.before_request = break_down
+    with pytest.raises(RuntimeError):
+        app.deliver("pumps.ndjson")
+    record = app.record("pumps.ndjson")
+    assert (record.state, record.owner, record.lease_until) == ("validating", "", None)
+    app.before_request = lambda _: None
+    app.deliver("pumps.ndjson")
+    app.finish()
+    record = app.record("pumps.ndjson")
+    assert (record.state, record.attempts) == ("completed", 2)
+
+
+def test_the_last_attempt_ends_the_import(app: App) -> None:
+    app.configure(MAX_ATTEMPTS="2")
+    app.upload("pumps.ndjson", device("pump-1"))
+
+    def break_down(request: str) -> None:
+        if request.endswith("/devices.txt"):
+            raise RuntimeError("the disk is on fire")
+
+    app.before_request = break_down
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            app.deliver("pumps.ndjson")
+    record = app.record("pumps.ndjson")
+    assert record.state == "failed"
+    assert record.failure_reason == (
+        "Gave up after 2 attempts to read and stage the file; the last one ended with "
+        "RuntimeError: the disk is on fire. Upload the file again once that is mended."
+    )
+
+
+def test_work_of_a_process_that_died_is_taken_over_when_its_lease_is_over(app: App) -> None:
+    app.upload("pumps.ndjson", device("pump-1"))
+
+    def die(request: str) -> None:
+        if request.endswith("/devices.txt"):
+            raise KeyboardInterrupt
+
+    app.before_request = die
+    with pytest.raises(KeyboardInterrupt):
+        app.deliver("pumps.ndjson")
+    app.before_request = lambda _: None
+    app.deliver("pumps.ndjson")
+    assert app.record("pumps.ndjson").state == "validating"
+    app.clock.ahead_hours(1)
+    app.deliver("pumps.ndjson")
+    app.finish()
+    assert app.record("pumps.ndjson").state == "completed"
+
+
+def test_a_process_that_was_taken_over_stops(app: App) -> None:
+    app.upload("pumps.ndjson", device("pump-1"))
+    once: list[str] = []
+
+    def take_over(request: str) -> None:
+        if request.endswith("/devices.txt") and not once:
+            once.append(request)
+            app.clock.ahead_hours(1)
+            app.deliver("pumps.ndjson")
+
+    app.before_request = take_over
+    app.deliver("pumps.ndjson")
+    app.finish()
+    assert app.record("pumps.ndjson").state == "completed"
+    assert len(app.hub.jobs) == 1
+
+
+def test_the_first_folder_names_the_hub(app: App) -> None:
+    hub = app.hub.connection_string()
+    app.configure(IOTHUB=f'{{"east": "{hub}", "west": "{hub}"}}')
+    app.upload("east/pumps.ndjson", device("pump-1"))
+    app.upload("north/pumps.ndjson", device("pump-2"))
+    app.upload("pumps.ndjson", device("pump-3"))
+    for name in ("east/pumps.ndjson", "north/pumps.ndjson", "pumps.ndjson"):
+        app.deliver(name)
+    app.finish()
+    assert [record.state for record in app.records("east")] == ["completed"]
+    strays = app.records("(none)")
+    assert {record.file for record in strays} == {"north/pumps.ndjson", "pumps.ndjson"}
+    assert {record.state for record in strays} == {"rejected"}
+    assert all("these folders: east, west." in record.failure_reason for record in strays)
+    assert len(app.hub.registry) == 1
+
+
+def test_blobs_are_found_without_events(app: App) -> None:
+    """The source of the local stack; the real host then scans the container as this one does."""
+    app.upload("one.ndjson", device("pump-1"))
+    app.upload("folder/two.ndjson", device("pump-2"))
+    with app.scanning_host() as host:
+        assert host.drain() == 2
+        assert host.drain() == 0
+    app.finish()
+    assert {record.file for record in app.records()} == {"one.ndjson", "folder/two.ndjson"}
+
+
+def test_a_wrong_setting_is_told_by_every_function(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host: FunctionsHost = app.host
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.configure(IOTHUB="https://fleet", LEASE_SECONDS="0")
+    for call in (lambda: host.invoke_blob(app.container, "pumps.ndjson"), app.tick):
+        with pytest.raises(SettingsError) as caught:
+            call()
+        assert [problem.split()[0] for problem in caught.value.problems] == [
+            "IOTHUB",
+            "LEASE_SECONDS",
+        ]

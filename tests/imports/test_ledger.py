@@ -1,0 +1,111 @@
+"""The table under lost answers and other processes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from azure.core.exceptions import ServiceResponseError
+
+from shared.imports.ledger import ConflictError, Ledger
+from shared.imports.record import ImportRecord, ImportState
+from tests.app import App
+
+UPLOADED = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def ledger(app: App) -> Ledger:
+    return app.importer.services.ledger
+
+
+def record(file: str = "pumps.ndjson", **members: Any) -> ImportRecord:
+    members = {"uploaded_at": UPLOADED, "created_at": UPLOADED, "updated_at": UPLOADED} | members
+    return ImportRecord.of_upload("hub", "uploads", file, "0x1", **members)
+
+
+def lose_one_answer(app: App) -> None:
+    """The next write is carried out, but nobody hears of it."""
+
+    def lose(request: str) -> None:
+        if request.endswith("$batch"):
+            app.after_request = lambda _: None
+            raise ServiceResponseError("the connection was lost")
+
+    app.after_request = lose
+
+
+def test_the_first_to_create_wins(ledger: Ledger) -> None:
+    first, made = ledger.create(record(owner="one"))
+    second, made_again = ledger.create(record(owner="two"))
+    assert (made, made_again) == (True, False)
+    assert second.owner == "one"
+    assert second.etag == first.etag
+
+
+def test_a_create_whose_answer_was_lost_was_still_ours(app: App, ledger: Ledger) -> None:
+    ledger.create(record("other"))
+    lose_one_answer(app)
+    _, made = ledger.create(record())
+    assert made
+    assert ledger.head("hub") is not None
+
+
+def test_a_change_whose_answer_was_lost_was_still_ours(app: App, ledger: Ledger) -> None:
+    created, _ = ledger.create(record())
+    lose_one_answer(app)
+    queued = ledger.transition(created, ImportState.QUEUED, devices=5)
+    lose_one_answer(app)
+    failed = ledger.transition(queued, ImportState.FAILED)
+    assert ledger.get("hub", created.row_key) == failed
+    assert ledger.head("hub") is None
+
+
+def test_of_two_changes_one_wins(ledger: Ledger) -> None:
+    created, _ = ledger.create(record())
+    ledger.update(created, owner="one")
+    with pytest.raises(ConflictError):
+        ledger.update(created, owner="two")
+    with pytest.raises(ConflictError):
+        ledger.transition(created, ImportState.FAILED)
+    assert ledger.get("hub", created.row_key).owner == "one"
+
+
+def test_there_are_only_the_known_ways(ledger: Ledger) -> None:
+    created, _ = ledger.create(record())
+    with pytest.raises(ValueError, match="no way from validating to running"):
+        ledger.transition(created, ImportState.RUNNING)
+
+
+def test_the_head_is_the_oldest_open_import(ledger: Ledger) -> None:
+    assert ledger.head("hub") is None
+    made = [
+        ledger.create(record(f"{minute}", uploaded_at=UPLOADED + timedelta(minutes=minute)))[0]
+        for minute in (2, 1, 3)
+    ]
+    for oldest, has_next in ((made[1], True), (made[0], True), (made[2], False)):
+        head = ledger.head("hub")
+        assert head is not None
+        assert (head.record_key, head.has_next) == (oldest.row_key, has_next)
+        ledger.transition(oldest, ImportState.SUPERSEDED)
+    assert ledger.head("hub") is None
+    assert ledger.head("another hub") is None
+    assert [one.file for one in ledger.imports("hub")] == ["3", "2", "1"]
+
+
+def test_the_history_is_bounded(ledger: Ledger) -> None:
+    changed, _ = ledger.create(record())
+    changed = ledger.transition(changed, ImportState.QUEUED)
+    for _ in range(30):
+        changed = ledger.transition(changed, ImportState.STARTING)
+        changed = ledger.transition(changed, ImportState.QUEUED)
+    stored = ledger.get("hub", changed.row_key)
+    assert len(stored.history) == 50
+    assert stored.history[0][0] is ImportState.VALIDATING
+    assert stored.history[-1][0] is ImportState.QUEUED
+
+
+def test_large_numbers_and_odd_texts_come_back(ledger: Ledger) -> None:
+    created, _ = ledger.create(record("é/#?\\\n.ndjson", size=5_000_000_000))
+    assert ledger.get("hub", created.row_key) == created

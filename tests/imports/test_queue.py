@@ -1,0 +1,239 @@
+"""Starting jobs: in order, once, and with patience where patience helps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shared.errors import TemporaryError
+from tests.app import App, device
+
+
+def start(app: App, name: str = "pumps.ndjson", device_id: str = "pump-1") -> None:
+    app.upload(name, device(device_id))
+    app.deliver(name)
+
+
+def test_uploads_are_applied_in_order_one_job_at_a_time(app: App) -> None:
+    app.hub.faults.add("hangJob")
+    for number in range(4):
+        app.upload(f"{9 - number}.ndjson", device("pump-1", tags={"n": number}))
+        app.deliver(f"{9 - number}.ndjson")
+    assert [record.state.value for record in app.records()].count("queued") == 3
+    app.hub.jobs.cancel(app.record("9.ndjson").job_id)
+    app.finish()
+    stored = app.hub.registry.get("pump-1")
+    assert stored is not None
+    assert stored["tags"] == {"n": 3}
+    starts = sorted(
+        (record.start_time_utc, record.file) for record in app.records() if record.start_time_utc
+    )
+    assert [file for _, file in starts] == [f"{9 - number}.ndjson" for number in range(4)]
+
+
+def test_a_foreign_job_is_waited_for(app: App) -> None:
+    app.hub.occupy_slot()
+    start(app)
+    app.tick()
+    record = app.record("pumps.ndjson")
+    assert record.state == "queued"
+    assert record.failure_reason == (
+        "Waits: another import or export job holds the hub's only job slot."
+    )
+    app.clock.ahead_hours(24)
+    app.tick()
+    assert app.record("pumps.ndjson").state == "queued"
+    app.hub.free_slot()
+    app.finish()
+    record = app.record("pumps.ndjson")
+    assert (record.state, record.failure_reason) == ("completed", "")
+
+
+def test_a_hub_that_throttles_is_waited_for(app: App) -> None:
+    app.hub.faults.add("throttle", operation="createJob", times=2)
+    start(app)
+    assert app.record("pumps.ndjson").failure_reason == "Waits: the hub throttles job calls."
+    app.tick()
+    app.finish()
+    assert app.record("pumps.ndjson").state == "completed"
+
+
+def test_a_hub_that_cannot_be_reached_is_waited_for(app: App) -> None:
+    app.hub.stop()
+    start(app)
+    record = app.record("pumps.ndjson")
+    assert record.state == "queued"
+    assert record.failure_reason.startswith("Waits and tries again: No connection to the hub:")
+
+
+SHAPES = ("E1", "E2", "E3", "E4")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_bad_request_fails_at_once(app: App, shape: str) -> None:
+    fault: dict[str, Any] = {"status": 400, "code": "ArgumentInvalid", "message": "No such thing."}
+    app.hub.faults.add("error", operation="createJob", shape=shape, **fault)
+    start(app)
+    record = app.record("pumps.ndjson")
+    assert record.state == "failed"
+    assert "HTTP 400 ArgumentInvalid" in record.failure_reason
+    assert "No such thing." in record.failure_reason
+    assert len(app.hub.jobs) == 0
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("status", "code", "told"),
+    [
+        (403, "JobQuotaExceeded", "holds the hub's only job slot"),
+        (401, "IotHubUnauthorizedAccess", "IoT Hub Data Contributor"),
+        (401, "IotHubUnauthorized", "registryReadWrite or iothubowner"),
+        (400, "BlobContainerValidationError", "Storage Blob Data Contributor"),
+        (404, "IotHubFailingOver", "Waits and tries again: HTTP 404 IotHubFailingOver"),
+        (503, "ServerBusy", "Waits and tries again: HTTP 503 ServerBusy"),
+    ],
+)
+def test_a_refusal_that_may_pass_keeps_the_place(
+    app: App, shape: str, status: int, code: str, told: str
+) -> None:
+    app.hub.faults.add("error", operation="createJob", shape=shape, status=status, code=code)
+    start(app)
+    record = app.record("pumps.ndjson")
+    assert record.state in ("queued", "starting")
+    assert told in record.failure_reason
+    app.finish()
+    record = app.record("pumps.ndjson")
+    assert (record.state, record.failure_reason) == ("completed", "")
+    assert len(app.hub.jobs) == 1
+
+
+def test_a_gateway_that_says_nothing_is_waited_for(app: App) -> None:
+    app.hub.faults.add("error", operation="createJob", shape="E7", status=502)
+    start(app)
+    assert app.record("pumps.ndjson").failure_reason.startswith("Waits and tries again: HTTP 502")
+    app.finish()
+    assert app.record("pumps.ndjson").state == "completed"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "told"),
+    [
+        (401, "IotHubUnauthorizedAccess", "Grant the app's identity the role"),
+        (400, "BlobContainerValidationError", "Let the hub reach the storage account"),
+    ],
+)
+def test_a_refusal_that_lasts_fails_after_the_deadline(
+    app: App, status: int, code: str, told: str
+) -> None:
+    app.hub.faults.add("error", operation="createJob", status=status, code=code, times=99)
+    start(app)
+    app.clock.ahead_minutes(29)
+    app.tick()
+    assert app.record("pumps.ndjson").state == "queued"
+    app.clock.ahead_minutes(31)
+    app.tick()
+    record = app.record("pumps.ndjson")
+    assert record.state == "failed"
+    assert told in record.failure_reason
+    assert code in record.failure_reason
+
+
+def test_a_policy_without_the_right_is_refused(app: App) -> None:
+    app.configure(IOTHUB=app.hub.connection_string("registryRead"))
+    start(app)
+    assert "registryReadWrite or iothubowner" in app.record("pumps.ndjson").failure_reason
+    app.configure(IOTHUB=app.hub.connection_string("registryReadWrite"))
+    app.finish()
+    assert app.record("pumps.ndjson").state == "completed"
+
+
+@pytest.mark.parametrize("hub", [{"echo_uris": True}, {"echo_uris": False}], indirect=True)
+def test_a_job_whose_reply_was_lost_is_found(app: App) -> None:
+    start(app, "before.ndjson", "pump-0")
+    app.finish()
+    app.hub.faults.add("dropReply", operation="createJob")
+    start(app)
+    record = app.record("pumps.ndjson")
+    assert record.state == "starting"
+    assert record.failure_reason.startswith("Waits and tries again: No answer from the hub:")
+    app.finish()
+    record = app.record("pumps.ndjson")
+    assert record.state == "completed"
+    assert len(app.hub.jobs) == 2
+    assert record.job_id == app.hub.jobs[-1]["jobId"]
+
+
+def test_a_request_that_never_arrived_is_sent_again(app: App) -> None:
+    app.hub.faults.add("refuse", operation="createJob")
+    start(app)
+    app.finish()
+    assert app.record("pumps.ndjson").state == "completed"
+    assert len(app.hub.jobs) == 1
+
+
+@pytest.mark.parametrize("hub", [{"echo_uris": True}, {"echo_uris": False}], indirect=True)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_process_that_dies_around_the_call(app: App, moment: str) -> None:
+    """Killed before the hub is asked, or before its answer is written down."""
+
+    def die(request: str) -> None:
+        created = any(line.endswith("/jobs/create") for line in app.requests[:-1])
+        if request.endswith("/jobs/create") if moment == "before" else created:
+            raise KeyboardInterrupt
+
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.before_request = die
+    with pytest.raises(KeyboardInterrupt):
+        app.deliver("pumps.ndjson")
+    app.before_request = lambda _: None
+    app.tick()
+    assert app.record("pumps.ndjson").state == "starting"
+    app.clock.ahead_minutes(6)
+    app.finish()
+    record = app.record("pumps.ndjson")
+    assert (record.state, record.imported) == ("completed", 1)
+    assert len(app.hub.jobs) == 1
+
+
+def test_a_hub_in_trouble_fails_the_tick_and_not_the_import(app: App) -> None:
+    app.hub.faults.add("hangJob")
+    start(app)
+    app.hub.faults.add("error", operation="getJob", status=500)
+    with pytest.raises(TemporaryError, match="could not be advanced"):
+        app.tick()
+    assert app.record("pumps.ndjson").state == "running"
+
+
+def test_one_hub_in_trouble_does_not_hold_up_another(app: App) -> None:
+    absent = "HostName=127.0.0.1:9;SharedAccessKeyName=a;SharedAccessKey=YWJj"
+    app.configure(
+        IOTHUB=f'{{"a": "{absent};UseDevelopmentEmulator=true", '
+        f'"b": "{app.hub.connection_string()}"}}'
+    )
+    start(app, "a/pumps.ndjson")
+    start(app, "b/pumps.ndjson")
+    app.hub.wait_idle()
+    app.tick()
+    assert [record.state for record in app.records("a")] == ["queued"]
+    assert [record.state for record in app.records("b")] == ["completed"]
+
+
+def test_identity_based_storage_access_needs_no_sas(app: App) -> None:
+    app.configure(JOB_STORAGE_AUTHENTICATION="identityBased")
+    start(app)
+    app.finish()
+    assert app.record("pumps.ndjson").state == "completed"
+    [job] = app.hub.jobs
+    assert "sig=" not in job["inputBlobContainerUri"]
+    assert job["storageAuthenticationType"] == "identityBased"
+
+
+def test_the_hub_gets_a_sas_for_one_container(app: App) -> None:
+    start(app)
+    app.finish()
+    [job] = app.hub.jobs
+    uri, _, sas = job["inputBlobContainerUri"].partition("?")
+    assert uri.endswith("/" + app.record("pumps.ndjson").container)
+    assert "sr=c" in sas.split("&")
+    assert "sp=rwdl" in sas.split("&")

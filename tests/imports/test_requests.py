@@ -1,0 +1,57 @@
+"""What an import costs: requests to storage and hub at each of its moments.
+
+The bounds are the project's aims; raising one is a decision about money and throttling.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.app import App, device
+
+NAME = "pumps.ndjson"
+
+
+@pytest.mark.parametrize("hub", [{"job_seconds": 1.0}], indirect=True)
+def test_requests_of_an_import(app: App) -> None:
+    # The first import makes the table.
+    app.upload("first.ndjson", device("pump-0"))
+    app.deliver("first.ndjson")
+    app.finish()
+
+    with app.counting() as idle:
+        app.tick()
+    app.upload(NAME, device("pump-1"))
+    with app.counting() as started:
+        app.deliver(NAME)
+    assert app.record(NAME).state == "running"
+    with app.counting() as running:
+        app.tick()
+    app.hub.wait_idle()
+    with app.counting() as ended:
+        app.tick()
+    assert app.record(NAME).state == "completed"
+
+    for moment, requests in zip(
+        ("event to job started", "tick while it runs", "its end", "idle tick"),
+        (started, running, ended, idle),
+        strict=True,
+    ):
+        print(f"{moment}: {len(requests)}", *requests, sep="\n  ")
+    assert len(started) <= 12
+    assert len(running) <= 4
+    assert len(ended) <= 6
+    assert len(idle) == 1
+
+
+def test_waiting_imports_cost_a_tick_nothing(app: App) -> None:
+    """A tick looks at the head of the queue alone."""
+    app.hub.occupy_slot()
+    costs = []
+    for waiting in range(3):
+        app.upload(f"{waiting}.ndjson", device(f"pump-{waiting}"))
+        app.deliver(f"{waiting}.ndjson")
+        with app.counting() as requests:
+            app.tick()
+        costs.append(len(requests))
+    assert costs[0] == costs[1] == costs[2]
