@@ -19,6 +19,7 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 import function_app
 from local.host import FunctionsHost
 from local.hub import HubEmulator
+from shared.hub.jobs import ImportJobRequest
 from shared.imports.importer import Importer, utc_now
 from shared.imports.record import ImportRecord
 from shared.settings import load_settings
@@ -138,6 +139,16 @@ class App:
         report: dict[str, Any] = json.loads(data)
         return report
 
+    def start_foreign_import(self, *lines: object) -> None:
+        """Somebody else starts an import job at the hub, with a container of their own."""
+        services = self.importer.services
+        name = f"foreign-{uuid.uuid4().hex[:12]}"
+        container = self.blobs.create_container(name)
+        container.upload_blob("devices.txt", b"\n".join(json.dumps(x).encode() for x in lines))
+        uri = services.storage.container_uri_with_sas(name, timedelta(hours=1), self.clock())
+        request = ImportJobRequest(input_blob_container_uri=uri, output_blob_container_uri=uri)
+        next(iter(services.hubs.values())).create_import_job(request)
+
     def close(self) -> None:
         self._close_importer()
         self.host.stop()
@@ -180,7 +191,11 @@ class ObservedTransport(RequestsTransport):  # type: ignore[misc]
         line = f"{request.method} {urlsplit(request.url).path}"
         self._before(line)
         response = super().send(request, **kwargs)
-        self._after(line)
+        try:
+            self._after(line)
+        except BaseException:
+            response.internal_response.close()
+            raise
         return response
 
 

@@ -86,6 +86,10 @@ class ImportContainer:
     def line_map(self) -> LineMap:
         return LineMap.from_bytes(self._client.download_blob(LINES_NAME).readall())
 
+    def has_error_log(self) -> bool:
+        """Whether a job has run: the hub writes its log at the end of each."""
+        return self._client.get_blob_client(LOG_NAME).exists()
+
     def error_log(self) -> Iterator[bytes] | None:
         """The hub's log in chunks; None if the hub has written none."""
         blob = self._client.get_blob_client(LOG_NAME)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -128,16 +128,18 @@ class Ledger:
             return None
         return Head(page[0]["record"], len(page) > 1) if page else None
 
-    def earlier_jobs(self, record: ImportRecord, count: int = 100) -> set[str]:
-        """Job ids of the imports that were uploaded just before this one."""
-        pages = self._table.query_entities(
-            "PartitionKey eq @hub and RowKey gt @key and RowKey lt 'import.'",
-            parameters={"hub": record.hub, "key": record.row_key},
+    def jobs_started_since(self, hub: str, time: datetime) -> set[str]:
+        """Ids of the jobs that imports were given since then.
+
+        Looks through the hub's whole history: for rare occasions only.
+        """
+        rows = self._table.query_entities(
+            "PartitionKey eq @hub and RowKey ge 'import-' and RowKey lt 'import.' "
+            "and lastStartAt ge @time",
+            parameters={"hub": hub, "time": time},
             select=["jobId"],
-            results_per_page=count,
-        ).by_page()
-        first: Sequence[Any] = list(next(pages, ()))
-        return {row["jobId"] for row in first if row.get("jobId")}
+        )
+        return {row["jobId"] for row in rows if row.get("jobId")}
 
     def transition(self, record: ImportRecord, state: ImportState, **changes: Any) -> ImportRecord:
         """Move the import to another state; a final one takes its marker away with it.

@@ -56,6 +56,8 @@ class Poller:
         return record
 
     def _follow(self, record: ImportRecord) -> ImportRecord:
+        if not record.job_id:
+            return self._end_forgotten(record)
         try:
             job = self._services.hubs[record.hub].get_job(record.job_id)
         except JobNotFoundError:

@@ -100,6 +100,9 @@ class Queue:
         if job is not None:
             log.warning("import %s: found its job %s at the hub", record.id, job.job_id)
             return self._running(record, job, is_presumed=not is_proven)
+        if self._services.container_of(record).has_error_log():
+            log.warning("import %s: found the log of a job that the hub forgot", record.id)
+            return self._running(record, JobProperties())
         return self._ledger.transition(record, ImportState.QUEUED, owner="", lease_until=None)
 
     def _request(self, record: ImportRecord) -> ImportJobRequest:
@@ -173,7 +176,8 @@ class Queue:
             and (job.start_time_utc is None or job.start_time_utc >= since)
         ]
         if candidates:
-            owned = self._ledger.earlier_jobs(record)
+            # An import that began its job before `since` may have got it a little later.
+            owned = self._ledger.jobs_started_since(record.hub, since - self._settings.lease)
             for job in candidates:
                 if job.job_id not in owned:
                     return job, False

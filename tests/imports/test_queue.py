@@ -164,6 +164,33 @@ def test_a_job_whose_reply_was_lost_is_found(app: App) -> None:
     assert record.job_id == app.hub.jobs[-1]["jobId"]
 
 
+def test_a_job_that_ran_unseen_is_known_by_its_log(app: App) -> None:
+    app.hub.faults.add("dropReply", operation="createJob")
+    start(app)
+    app.hub.wait_idle()
+    assert len(app.hub.jobs) == 1
+    app.hub.faults.add("forgetJob")
+    for _ in range(2):
+        app.tick()
+    record = app.record("pumps.ndjson")
+    assert (record.state, record.imported, record.job_id) == ("completed", 1, "")
+    assert len(app.hub.jobs) == 0
+
+
+@pytest.mark.parametrize("hub", [{"echo_uris": False}], indirect=True)
+def test_a_job_of_somebody_else_is_not_taken_for_ours(app: App) -> None:
+    """It began after our call, so it may be ours; but it leaves no log in our container."""
+    app.hub.faults.add("refuse", operation="createJob")
+    start(app)
+    app.start_foreign_import(device("theirs"))
+    app.finish()
+    record = app.record("pumps.ndjson")
+    assert (record.state, record.imported) == ("completed", 1)
+    assert app.hub.registry.get("pump-1") is not None
+    assert record.job_id == app.hub.jobs[-1]["jobId"]
+    assert len(app.hub.jobs) == 2
+
+
 def test_a_request_that_never_arrived_is_sent_again(app: App) -> None:
     app.hub.faults.add("refuse", operation="createJob")
     start(app)
