@@ -1,0 +1,95 @@
+"""Device files for the demo. All keys and thumbprints in them are made up."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = ["broken_lines", "fleet", "ndjson", "replacements", "site", "stock"]
+
+Line = Mapping[str, object]
+
+
+def fleet(count: int) -> Sequence[Line]:
+    """Devices of every authentication type, with twins."""
+    return [_device(f"pump-{number:05}", number) for number in range(1, count + 1)]
+
+
+def site(name: str, count: int) -> Sequence[Line]:
+    """Devices of one site, all with generated keys."""
+    return [
+        {"id": f"{name}-sensor-{number:03}", "status": "enabled", "tags": {"site": name}}
+        for number in range(1, count + 1)
+    ]
+
+
+def replacements(count: int, existing: int) -> Sequence[Line]:
+    """Devices to be created; the last ones are those of `stock`, which exist."""
+    new = [
+        {**_device(f"spare-{number:03}", number), "importMode": "create"}
+        for number in range(1, count - existing + 1)
+    ]
+    return [*new, *({**line, "importMode": "create"} for line in stock(existing))]
+
+
+def stock(count: int) -> Sequence[Line]:
+    """Devices that the hub has before the demo begins."""
+    return [{"id": f"stock-{number:03}", "status": "enabled"} for number in range(1, count + 1)]
+
+
+def broken_lines() -> bytes:
+    """What people really send: a wrong member name, a missing status, half a line, twins of one."""
+    return b"\n".join(
+        (
+            b'{"id": "valve-001", "status": "enabled"}',
+            b'{"deviceId": "valve-002", "status": "enabled"}',
+            b'{"id": "valve-003", "importMode": "delete"}',
+            b'{"id": "valve 004", "status": "Enabled"}',
+            b'{"id": "valve-005", "status": "enab',
+            b'{"id": "valve-001", "status": "disabled"}',
+        )
+    )
+
+
+def ndjson(lines: Iterable[Line]) -> bytes:
+    return "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+
+
+def _device(device_id: str, number: int) -> Line:
+    return {
+        "id": device_id,
+        "status": "disabled" if number % 10 == 0 else "enabled",
+        "authentication": _authentication(number),
+        "tags": {"site": f"plant-{number % 7}", "line": number % 3},
+        "properties": {"desired": {"interval": 30 + number % 60, "alarm": {"high": 80}}},
+        "capabilities": {"iotEdge": number % 50 == 0},
+    }
+
+
+def _authentication(number: int) -> Line:
+    match number % 4:
+        case 0:
+            return {"type": "certificateAuthority"}
+        case 1:
+            return {
+                "type": "selfSigned",
+                "x509Thumbprint": {
+                    "primaryThumbprint": _digest(number, "one").hex(),
+                    "secondaryThumbprint": _digest(number, "two").hex(),
+                },
+            }
+        case 2:
+            return {
+                "type": "sas",
+                "symmetricKey": {
+                    "primaryKey": base64.b64encode(_digest(number, "one")).decode(),
+                    "secondaryKey": base64.b64encode(_digest(number, "two")).decode(),
+                },
+            }
+    return {"type": "sas"}
+
+
+def _digest(number: int, which: str) -> bytes:
+    return hashlib.sha256(f"made up {number} {which}".encode()).digest()

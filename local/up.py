@@ -1,0 +1,74 @@
+"""`python -m local up`: the stack until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import threading
+from collections.abc import Sequence
+
+from local.azurite import AzuriteError
+from local.host import HostError
+from local.stack import SAMPLE_SETTINGS, Ports, Stack
+
+__all__ = ["describe", "main", "wait_for_ctrl_c"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m local up", description=__doc__)
+    parser.add_argument(
+        "--no-app", action="store_true", help="leave the app to another host, such as `func start`"
+    )
+    parser.add_argument(
+        "--job-seconds", type=float, default=2.0, metavar="S", help="least time of a job"
+    )
+    options = parser.parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO, format="[%(asctime)s] %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("azure").setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    try:
+        with Stack(
+            ports=Ports(), job_seconds=options.job_seconds, run_app=not options.no_app
+        ) as stack:
+            print(describe(stack))
+            wait_for_ctrl_c()
+    except (AzuriteError, HostError, OSError) as error:
+        print(error)
+        return 1
+    return 0
+
+
+def describe(stack: Stack) -> str:
+    """What runs where, and how to use it."""
+    container = stack.settings["UPLOAD_CONTAINER"]
+    table = stack.settings.get("IMPORTS_TABLE", "DeviceImports")
+    app = (
+        f"  app       {stack.host.address} (timer {stack.settings['POLL_SCHEDULE']})"
+        if stack.host
+        else f"  app       not started; copy {SAMPLE_SETTINGS.name} to local.settings.json "
+        "and run: func start"
+    )
+    return "\n".join(
+        (
+            "",
+            "The local stack is up; Ctrl-C ends it and forgets everything.",
+            f"  storage   {stack.blobs.url}",
+            f"  hub       http://{stack.hub.address} (emulator, control at /emulator/)",
+            app,
+            f"Upload device files to the container {container}, for instance with",
+            f"  az storage blob upload -c {container} -f FILE --connection-string \\",
+            f"    '{stack.settings['ImporterStorage']}'",
+            f"and watch the table {table}, for instance with Azure Storage Explorer.",
+            "",
+        )
+    )
+
+
+def wait_for_ctrl_c() -> None:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()

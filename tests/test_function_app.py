@@ -1,0 +1,77 @@
+"""The functions as Azure will see them: names, bindings, and what the host demands of both."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import function_app
+import shared.settings
+from local.host import FunctionsHost, load_settings
+from local.stack import ROOT, SAMPLE_SETTINGS
+from tests.app import App
+
+
+def bindings() -> dict[str, list[dict[str, object]]]:
+    function_app.app.functions_bindings = {}
+    return {
+        str(function.get_function_name()): [
+            {name: str(getattr(value, "value", value)) for name, value in binding.items()}
+            for binding in function.get_bindings_dict()["bindings"]
+        ]
+        for function in function_app.app.get_functions()
+    }
+
+
+def test_every_function_and_binding() -> None:
+    assert bindings() == {
+        "import_upload": [
+            {
+                "type": "blobTrigger",
+                "direction": "0",
+                "name": "upload",
+                "path": "%UPLOAD_CONTAINER%/{name}",
+                "connection": "ImporterStorage",
+                "source": "EventGrid",
+            }
+        ],
+        "advance_hubs": [
+            {
+                "type": "timerTrigger",
+                "direction": "0",
+                "name": "timer",
+                "schedule": "%POLL_SCHEDULE%",
+                "useMonitor": "False",
+            }
+        ],
+    }
+
+
+def test_the_local_source_is_a_setting(app: App) -> None:
+    with app.scanning_host() as host:
+        source = host.functions["import_upload"].trigger.source  # type: ignore[union-attr]
+        assert source.value == "LogsAndContainerScan"
+    assert bindings()["import_upload"][0]["source"] == "EventGrid"
+
+
+def test_the_sample_settings_satisfy_the_host() -> None:
+    host = FunctionsHost(function_app.app, load_settings(SAMPLE_SETTINGS), ROOT / "host.json")
+    assert set(host.functions) == {"import_upload", "advance_hubs"}
+    host.stop()
+
+
+def test_the_sample_settings_satisfy_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in load_settings(SAMPLE_SETTINGS).items():
+        monkeypatch.setenv(name, value)
+    settings = shared.settings.load_settings()
+    assert settings.upload_trigger_source == "LogsAndContainerScan"
+    [hub] = settings.hubs.values()
+    assert hub.endpoint == "http://127.0.0.1:8081"
+
+
+def test_the_tries_of_host_and_app_agree() -> None:
+    """The app ends an import at its last try; the host then puts the event aside."""
+    host = json.loads((ROOT / "host.json").read_text())
+    threshold = host["extensions"]["blobs"]["poisonBlobThreshold"]
+    assert threshold == shared.settings.Settings.model_fields["max_attempts"].default
