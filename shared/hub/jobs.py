@@ -70,6 +70,9 @@ class ImportJobRequest:
         return body
 
 
+#: Longest text of a hub that is kept, in characters: it ends up in a table row.
+MAX_TEXT = 2000
+
 _DATETIME = TypeAdapter(datetime)
 
 
@@ -83,7 +86,7 @@ def _lenient_time(value: object) -> datetime | None:
 
 
 def _lenient_text(value: object) -> str:
-    return redact(value) if isinstance(value, str) else ""
+    return redact(value)[:MAX_TEXT] if isinstance(value, str) else ""
 
 
 def _lenient_percent(value: object) -> int | None:

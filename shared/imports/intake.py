@@ -59,18 +59,24 @@ class Intake:
         record, is_new = self._register(file, properties)
         if record.state is not ImportState.VALIDATING:
             return record
-        if not is_new:
-            if record.lease_until and record.lease_until > self._services.clock():
-                log.info("import %s: another process validates %s", record.id, file)
-                return record
-            record = self._ledger.update(record, **self._claim(record.attempts + 1))
-        log.info("import %s: validating %s (%d bytes)", record.id, file, record.size)
+        if not is_new and record.lease_until and record.lease_until > self._services.clock():
+            log.info("import %s: another process validates %s", record.id, file)
+            return record
+        try:
+            if not is_new:
+                record = self._ledger.update(record, **self._claim(record.attempts + 1))
+            return self._work(record, blob)
+        except ConflictError:
+            log.info("import %s: another process has it", record.id)
+            return self._ledger.get(record.hub, record.row_key)
+
+    def _work(self, record: ImportRecord, blob: BlobClient) -> ImportRecord:
+        log.info("import %s: validating %s (%d bytes)", record.id, record.file, record.size)
         held = _Lease(self._services, record)
         try:
             return self._validate(held, blob)
         except ConflictError:
-            log.info("import %s: taken over by another process", record.id)
-            return self._ledger.get(record.hub, record.row_key)
+            raise
         except Exception as error:
             self._give_back(held.record, error)
             raise
@@ -114,8 +120,7 @@ class Intake:
         validation = Validation(self._limits)
         report = validation.report
         try:
-            for batch in validation.run(_chunks(blob, held.record.upload_etag)):
-                held.renew()
+            for batch in validation.run(_chunks(blob, held)):
                 if not report.errors:
                     staging.write(batch)
         except (ResourceModifiedError, ResourceNotFoundError):
@@ -197,8 +202,11 @@ class _Lease:
             self._renew_at = now + self._lease / 3
 
 
-def _chunks(blob: BlobClient, etag: str) -> Iterator[bytes]:
+def _chunks(blob: BlobClient, held: _Lease) -> Iterator[bytes]:
     """The blob's content in this version; ResourceModifiedError if there is another one now."""
-    yield from blob.download_blob(
-        etag=f'"{etag}"', match_condition=MatchConditions.IfNotModified
-    ).chunks()
+    download = blob.download_blob(
+        etag=f'"{held.record.upload_etag}"', match_condition=MatchConditions.IfNotModified
+    )
+    for chunk in download.chunks():
+        held.renew()
+        yield chunk

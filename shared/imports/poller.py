@@ -83,8 +83,10 @@ class Poller:
                 record, ImportState.QUEUED, job_id="", job_status="", job_is_presumed=False
             )
         match job.status:
+            case JobStatus.COMPLETED if outcome is not None:
+                return self._complete(record, outcome)
             case JobStatus.COMPLETED:
-                return self._complete(record, outcome or Outcome())
+                state, reason = ImportState.COMPLETED, reasons.log_missing()
             case JobStatus.CANCELLED:
                 state, reason = ImportState.CANCELLED, reasons.cancelled_outside(record)
             case _:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from shared.devices.report import Report
 from shared.errors import ImporterError
-from shared.hub.errorlog import REMEDIES, code_label
+from shared.hub.errorlog import LOG_NAME, REMEDIES, code_label
 from shared.hub.errors import (
     HubThrottledError,
     HubUnauthorizedError,
@@ -23,6 +23,7 @@ __all__ = [
     "hub_refused",
     "job_failed",
     "job_forgotten",
+    "log_missing",
     "superseded",
     "unknown_folder",
     "validation_gave_up",
@@ -132,6 +133,13 @@ def cancelled_outside(record: ImportRecord) -> str:
     return _bounded(
         f"The job was cancelled at the hub.{said} Some devices may have been imported. "
         "Upload the file again to repeat."
+    )
+
+
+def log_missing() -> str:
+    return (
+        f"The hub says completed, but its {LOG_NAME} is not in the import's container, so it is "
+        "not known whether devices failed. Check some of the devices."
     )
 
 

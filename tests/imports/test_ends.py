@@ -198,6 +198,18 @@ def test_a_job_that_somebody_cancels(app: App) -> None:
     assert record.failure_reason.startswith("The job was cancelled at the hub.")
 
 
+def test_a_job_whose_log_is_gone(app: App) -> None:
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.deliver("pumps.ndjson")
+    app.hub.wait_idle()
+    app.container_of(app.record("pumps.ndjson")).delete_blob("importErrors.log")
+    app.finish()
+
+    record = app.record("pumps.ndjson")
+    assert (record.state, record.imported, record.failed) == ("completed", None, None)
+    assert "it is not known whether devices failed" in record.failure_reason
+
+
 def test_a_job_that_the_hub_has_forgotten_but_that_left_its_log(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"), device("gone", importMode="delete"))
     app.deliver("pumps.ndjson")
