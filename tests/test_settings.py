@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
-from shared.connections import HubConnection
+from shared.connections import HubConnection, StorageConnection
 from shared.errors import SettingsError
 from shared.settings import Settings, load_settings
 
@@ -151,3 +154,25 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     text = repr(load(monkeypatch, IOTHUB=connection))
     assert KEY not in text
     assert "Eby8vdM02" not in text
+
+
+def test_the_readme_lists_every_setting() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    table = readme[readme.index("### Settings") : readme.index("### Roles")]
+    documented = set(
+        re.findall(
+            r"`([A-Za-z_]+)`(?=[^|]*\|)",
+            "\n".join(
+                row.split("|")[1] + "|" for row in table.splitlines() if row.startswith("| `")
+            ),
+        )
+    )
+    # Azure itself sets the last one.
+    names = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    names -= {"WEBSITE_INSTANCE_ID"}
+    families = {
+        f"ImporterStorage__{field.alias or name}"
+        for name, field in StorageConnection.model_fields.items()
+        if name != "connection_string"
+    }
+    assert documented == names | families
