@@ -59,8 +59,8 @@ def describe(stack: Stack) -> str:
             f"  hub       http://{stack.hub.address} (emulator, control at /emulator/)",
             app,
             f"Upload device files to the container {container}, for instance with",
-            f"  az storage blob upload -c {container} -f FILE --connection-string \\",
-            f"    '{stack.settings['ImporterStorage']}'",
+            f"  az storage blob upload -c {container} -f FILE "
+            "--connection-string UseDevelopmentStorage=true",
             f"and watch the table {table}, for instance with Azure Storage Explorer.",
             "",
         )

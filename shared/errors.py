@@ -10,12 +10,14 @@
     ├── RefusedForNowError          the hub's state or a role forbids it; people may mend it
     │   ├── JobSlotBusyError        another import or export job holds the hub's only slot
     │   ├── StorageRefusedError     the hub cannot use the containers it was given
-    │   └── HubUnauthorizedError    a role, a policy or a key is wrong
+    │   ├── HubUnauthorizedError    a role, a policy or a key is wrong
+    │   └── DelegationKeyRefusedError   the app may not sign a SAS for the hub
     └── PermanentError              trying again is useless
         ├── HubRequestError         the hub refuses the request as such
         └── JobNotFoundError        the hub does not know the job (any more)
 
-The hub's branch lives in `shared.hub.errors`, the record's in `shared.imports.ledger`.
+The hub's errors live in `shared.hub.errors`, DelegationKeyRefusedError in `shared.storage`,
+ConflictError in `shared.imports.ledger`.
 """
 
 from __future__ import annotations

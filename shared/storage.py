@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from azure.core.credentials import TokenCredential
+from azure.core.exceptions import AzureError
 from azure.core.pipeline.transport import HttpTransport
 from azure.data.tables import TableClient, TableServiceClient
 from azure.storage.blob import (
@@ -19,8 +20,9 @@ from azure.storage.blob import (
 )
 
 from shared.connections import StorageConnection
+from shared.errors import RefusedForNowError, TemporaryError
 
-__all__ = ["CHUNK_BYTES", "Storage"]
+__all__ = ["CHUNK_BYTES", "DelegationKeyRefusedError", "Storage"]
 
 #: Size of one read or write. 8 MiB moved 400 MiB twice as fast as 4 MiB, and 16 MiB cost 40 MiB
 #: more memory for a third of the time again.
@@ -30,6 +32,10 @@ CHUNK_BYTES = 8 * 1024 * 1024
 #: (167 h) and the clock skew it stays below the key's longest life, 7 days.
 KEY_REUSE = timedelta(minutes=30)
 CLOCK_SKEW = timedelta(minutes=5)
+
+
+class DelegationKeyRefusedError(RefusedForNowError):
+    """The app may not sign a SAS: grant its identity Storage Blob Data Owner on the account."""
 
 
 class Storage:
@@ -116,6 +122,13 @@ class Storage:
     def _user_delegation_key(self, until: datetime, now: datetime) -> UserDelegationKey:
         if self._delegation_key is None or self._delegation_key[1] < until:
             expiry = until + KEY_REUSE
-            key = self._blobs.get_user_delegation_key(now - CLOCK_SKEW, expiry)
+            try:
+                key = self._blobs.get_user_delegation_key(now - CLOCK_SKEW, expiry)
+            except AzureError as error:
+                if getattr(error, "status_code", None) in (401, 403):
+                    raise DelegationKeyRefusedError from error
+                raise TemporaryError(
+                    f"No user delegation key from the storage account: {error.message}"
+                ) from error
             self._delegation_key = (key, expiry)
         return self._delegation_key[0]

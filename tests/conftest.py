@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from local.azurite import Azurite
 from local.hub import HubEmulator
 from tests.app import App
+
+# No test depends on how fast the machine is.
+hypothesis.settings.register_profile("importer", deadline=None)
+hypothesis.settings.load_profile("importer")
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ class Validation:
     """Validates one file.
 
     Iterate over `run` to its end; then `report` and `lines` are complete. Memory grows with the
-    number of devices by some 70 bytes each, for finding those that occur twice, and by nothing
+    number of devices by some 135 bytes each, for finding those that occur twice, and by nothing
     else.
     """
 

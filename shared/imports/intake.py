@@ -123,7 +123,7 @@ class Intake:
             for batch in validation.run(_chunks(blob, held)):
                 if not report.errors:
                     staging.write(batch)
-        except (ResourceModifiedError, ResourceNotFoundError):
+        except _SupersededError:
             return self._ledger.transition(
                 held.record,
                 ImportState.SUPERSEDED,
@@ -162,7 +162,7 @@ class Intake:
         changes["failure_reason"] = reasons.file_rejected(report)
         rejected = record.model_copy(update={**changes, "state": ImportState.REJECTED})
         path = container.write_report(build_report(rejected, problems=report.problems_json()))
-        log.warning("import %s: %s rejected, %d problems", record.id, record.file, report.errors)
+        log.warning("import %s: %s rejected; problems: %d", record.id, record.file, report.errors)
         return self._ledger.transition(record, ImportState.REJECTED, report=path, **changes)
 
     def _give_back(self, record: ImportRecord, error: Exception) -> None:
@@ -179,6 +179,10 @@ class Intake:
         except Exception:
             # The lease runs out by itself; the first error is the one to be told.
             log.warning("import %s: could not be given back", record.id, exc_info=True)
+
+
+class _SupersededError(Exception):
+    """The blob holds another version, or is gone."""
 
 
 class _Lease:
@@ -203,10 +207,13 @@ class _Lease:
 
 
 def _chunks(blob: BlobClient, held: _Lease) -> Iterator[bytes]:
-    """The blob's content in this version; ResourceModifiedError if there is another one now."""
-    download = blob.download_blob(
-        etag=f'"{held.record.upload_etag}"', match_condition=MatchConditions.IfNotModified
-    )
-    for chunk in download.chunks():
-        held.renew()
-        yield chunk
+    """The blob's content in the version of the record."""
+    etag = f'"{held.record.upload_etag}"'
+    try:
+        for chunk in blob.download_blob(
+            etag=etag, match_condition=MatchConditions.IfNotModified
+        ).chunks():
+            held.renew()
+            yield chunk
+    except (ResourceModifiedError, ResourceNotFoundError) as error:
+        raise _SupersededError from error

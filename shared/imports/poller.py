@@ -76,8 +76,8 @@ class Poller:
         """Turn a job that has ended into the final record of its import."""
         record = record.model_copy(update=job_columns(job))
         outcome = self._outcome(record)
-        if outcome is None and record.job_is_presumed:
-            # The hub writes a log for each job that ran: this one was somebody else's.
+        if outcome is None and record.job_is_presumed and job.status is JobStatus.COMPLETED:
+            # The hub writes a log for each job that completes: this one was somebody else's.
             log.warning("import %s: job %s is not its own", record.id, record.job_id)
             return self._ledger.transition(
                 record, ImportState.QUEUED, job_id="", job_status="", job_is_presumed=False
@@ -138,5 +138,5 @@ class Poller:
             build_report(final, failures=outcome.to_json() if outcome else None)
         )
         record = self._ledger.transition(record, state, report=path, **changes)
-        log.info("import %s: %s %s", record.id, state, record.failure_reason)
+        log.info("import %s: %s. %s", record.id, state, record.failure_reason)
         return record

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from shared.errors import ImporterError, PermanentError, RefusedForNowError, TemporaryError
 from shared.hub.client import HubClient
-from shared.hub.errors import HubUnauthorizedError, OutcomeUnknownError, StorageRefusedError
+from shared.hub.errors import JobSlotBusyError, OutcomeUnknownError
 from shared.hub.jobs import ImportJobRequest, JobProperties
 from shared.imports import reasons
 from shared.imports.container import STAGED_NAME
@@ -59,7 +59,6 @@ class Queue:
             ImportState.STARTING,
             owner=uuid.uuid4().hex,
             lease_until=now + self._settings.lease,
-            first_start_at=record.first_start_at or now,
             last_start_at=now,
         )
         try:
@@ -130,6 +129,7 @@ class Queue:
             owner="",
             lease_until=None,
             failure_reason="",
+            refused_since=None,
             job_id=job.job_id,
             job_is_presumed=is_presumed,
             **job_columns(job),
@@ -139,9 +139,11 @@ class Queue:
 
     def _wait_or_fail(self, record: ImportRecord, error: ImporterError) -> ImportRecord:
         """A busy or absent hub is waited for; a refusal that people have to mend, for a while."""
-        if isinstance(error, HubUnauthorizedError | StorageRefusedError):
-            since = record.first_start_at or self._services.clock()
-            if self._services.clock() - since >= self._settings.refusal_deadline:
+        refused_since = None
+        if isinstance(error, RefusedForNowError) and not isinstance(error, JobSlotBusyError):
+            now = self._services.clock()
+            refused_since = record.refused_since or now
+            if now - refused_since >= self._settings.refusal_deadline:
                 return self._fail(record, error)
         log.info("import %s: waits: %s", record.id, reasons.first_line(error))
         return self._ledger.transition(
@@ -149,6 +151,7 @@ class Queue:
             ImportState.QUEUED,
             owner="",
             lease_until=None,
+            refused_since=refused_since,
             failure_reason=reasons.waiting(error),
         )
 

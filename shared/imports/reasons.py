@@ -15,6 +15,7 @@ from shared.hub.errors import (
     StorageRefusedError,
 )
 from shared.imports.record import ImportRecord
+from shared.storage import DelegationKeyRefusedError
 
 __all__ = [
     "cancelled_outside",
@@ -76,7 +77,7 @@ def waiting(error: ImporterError) -> str:
             return "Waits: another import or export job holds the hub's only job slot."
         case HubThrottledError():
             return "Waits: the hub throttles job calls."
-        case HubUnauthorizedError() | StorageRefusedError():
+        case HubUnauthorizedError() | StorageRefusedError() | DelegationKeyRefusedError():
             return _bounded(f"Waits, for roles take minutes to apply. {hub_refused(error)}")
     return _bounded(f"Waits and tries again: {first_line(error)}")
 
@@ -96,6 +97,8 @@ def hub_refused(error: ImporterError) -> str:
                 "JOB_STORAGE_AUTHENTICATION=identityBased the hub's managed identity needs the "
                 "role Storage Blob Data Contributor; with keyBased the account has to allow SAS."
             )
+        case DelegationKeyRefusedError():
+            return _bounded(said)
         case _:
             remedy = "Upload the file again once that is mended."
     return _bounded(f"The hub refused the job ({said}). {remedy}")
@@ -125,15 +128,12 @@ def job_failed(record: ImportRecord, sas_expired: bool) -> str:
         )
     else:
         why = "The hub failed the job without a reason; check that it can still reach the storage."
-    return _bounded(f"{why} Some devices may have been imported. Upload the file again to repeat.")
+    return _bounded(f"{why} {_repeat(record)}")
 
 
 def cancelled_outside(record: ImportRecord) -> str:
     said = f" The hub says: {record.job_failure_reason}" if record.job_failure_reason else ""
-    return _bounded(
-        f"The job was cancelled at the hub.{said} Some devices may have been imported. "
-        "Upload the file again to repeat."
-    )
+    return _bounded(f"The job was cancelled at the hub.{said} {_repeat(record)}")
 
 
 def log_missing() -> str:
@@ -149,6 +149,15 @@ def job_forgotten(now: datetime, started: datetime | None) -> str:
         f"The hub no longer knows the job{since}, and it left no log. "
         "Check some of the devices; upload the file again to repeat."
     )
+
+
+def _repeat(record: ImportRecord) -> str:
+    doubt = (
+        "The hub's answer to the start was lost, so the job may have been somebody else's. "
+        if record.job_is_presumed
+        else ""
+    )
+    return f"{doubt}Some devices may have been imported. Upload the file again to repeat."
 
 
 def first_line(error: BaseException) -> str:

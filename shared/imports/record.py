@@ -116,9 +116,10 @@ class ImportRecord(BaseModel):
 
     #: Times that somebody set out to validate the file.
     attempts: int = 0
-    #: When the hub was first asked for a job, and last.
-    first_start_at: datetime | None = None
+    #: When the hub was last asked for a job.
     last_start_at: datetime | None = None
+    #: Since when starts are refused for something that people have to mend.
+    refused_since: datetime | None = None
     #: Who works on it, and until when nobody else may.
     owner: str = ""
     lease_until: datetime | None = None

@@ -264,3 +264,28 @@ def test_the_hub_gets_a_sas_for_one_container(app: App) -> None:
     assert uri.endswith("/" + app.record("pumps.ndjson").container)
     assert "sr=c" in sas.split("&")
     assert "sp=rwdl" in sas.split("&")
+
+
+def test_the_wait_for_a_slot_does_not_count_as_refusal(app: App) -> None:
+    app.hub.occupy_slot()
+    start(app)
+    app.clock.ahead_hours(5)
+    app.hub.free_slot()
+    code = "BlobContainerValidationError"
+    app.hub.faults.add("error", operation="createJob", status=400, code=code)
+    app.tick()
+    assert app.record("pumps.ndjson").state == "queued"
+    app.finish()
+    assert app.record("pumps.ndjson").state == "completed"
+
+
+@pytest.mark.parametrize("hub", [{"echo_uris": False}], indirect=True)
+def test_a_presumed_job_that_failed_is_not_repeated(app: App) -> None:
+    app.hub.faults.add("dropReply", operation="createJob")
+    app.hub.faults.add("failJob", reason="Storage was lost.")
+    start(app)
+    app.finish()
+    record = app.record("pumps.ndjson")
+    assert record.state == "failed"
+    assert "the job may have been somebody else's" in record.failure_reason
+    assert len(app.hub.jobs) == 1
