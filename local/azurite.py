@@ -8,14 +8,16 @@ import http.client
 import queue
 import re
 import shutil
+import ssl
 import subprocess
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-__all__ = ["ACCOUNT_KEY", "ACCOUNT_NAME", "Azurite", "AzuriteError"]
+__all__ = ["ACCOUNT_KEY", "ACCOUNT_NAME", "Azurite", "AzuriteError", "Tls"]
 
 #: The account that every Azurite has, with its public key (Azurite, "Default Storage Account").
 ACCOUNT_NAME: Final = "devstoreaccount1"
@@ -42,6 +44,15 @@ class AzuriteError(Exception):
     """Azurite cannot run here; the message says what to do."""
 
 
+@dataclass(frozen=True)
+class Tls:
+    """Files in PEM form: a certificate for 127.0.0.1, its key, and the authority that signed it."""
+
+    certificate: Path
+    key: Path
+    authority: Path
+
+
 class Azurite:
     """One Azurite with its blob, queue and table services on loopback ports.
 
@@ -53,6 +64,8 @@ class Azurite:
         Folder that keeps the data between runs. Without it everything is in memory.
     start_deadline:
         Seconds until all three services must answer.
+    tls:
+        Serve https and accept Entra ID tokens (`--oauth basic`: any well-formed one for storage).
     """
 
     def __init__(
@@ -63,7 +76,10 @@ class Azurite:
         table_port: int = 0,
         location: Path | None = None,
         start_deadline: float = 30.0,
+        tls: Tls | None = None,
     ) -> None:
+        self._tls = tls
+        self._scheme = "https" if tls else "http"
         self._wanted = dict(zip(_SERVICES, (blob_port, queue_port, table_port), strict=True))
         self._location = location
         self._start_deadline = start_deadline
@@ -72,16 +88,23 @@ class Azurite:
         self._reader: threading.Thread | None = None
 
     @property
-    def connection_string(self) -> str:
-        """Full connection string, for every SDK and for app settings."""
+    def endpoints(self) -> dict[str, str]:
+        """The addresses of Blob, Queue and Table."""
         if not self._ports:
             raise AzuriteError("Azurite is not running: call start() first")
+        return {
+            service: f"{self._scheme}://{_HOST}:{port}/{ACCOUNT_NAME}"
+            for service, port in self._ports.items()
+        }
+
+    @property
+    def connection_string(self) -> str:
+        """Full connection string, for every SDK and for app settings."""
         endpoints = "".join(
-            f"{service}Endpoint=http://{_HOST}:{self._ports[service]}/{ACCOUNT_NAME};"
-            for service in _SERVICES
+            f"{service}Endpoint={address};" for service, address in self.endpoints.items()
         )
         return (
-            f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT_NAME};"
+            f"DefaultEndpointsProtocol={self._scheme};AccountName={ACCOUNT_NAME};"
             f"AccountKey={ACCOUNT_KEY};{endpoints}"
         )
 
@@ -155,6 +178,9 @@ class Azurite:
         for service, port in self._wanted.items():
             name = service.lower()
             command += [f"--{name}Host", _HOST, f"--{name}Port", str(port)]
+        if self._tls is not None:
+            command += ["--oauth", "basic"]
+            command += ["--cert", str(self._tls.certificate), "--key", str(self._tls.key)]
         if self._location is None:
             return [*command, "--inMemoryPersistence"]
         return [*command, "--location", str(self._location)]
@@ -177,7 +203,7 @@ class Azurite:
             if listening := _LISTENING.search(line):
                 ports[listening[1]] = int(listening[2])
         for port in ports.values():
-            _await_answer(port, deadline)
+            _await_answer(port, deadline, self._tls)
         return ports
 
 
@@ -189,10 +215,16 @@ def _pump(process: subprocess.Popen[str], output: queue.SimpleQueue[str | None])
     output.put(None)
 
 
-def _await_answer(port: int, deadline: float) -> None:
+def _await_answer(port: int, deadline: float, tls: Tls | None) -> None:
     """Any HTTP status counts: an unsigned request to a running service is refused."""
     while True:
-        connection = http.client.HTTPConnection(_HOST, port, timeout=2)
+        connection = (
+            http.client.HTTPSConnection(
+                _HOST, port, timeout=2, context=ssl.create_default_context(cafile=tls.authority)
+            )
+            if tls
+            else http.client.HTTPConnection(_HOST, port, timeout=2)
+        )
         try:
             connection.request("GET", "/")
             connection.getresponse().read()

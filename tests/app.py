@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class App:
         self.before_request: Callable[[str], None] = lambda _: None
         self.after_request: Callable[[str], None] = lambda _: None
         self._importer: Importer | None = None
+        self._resources = contextlib.ExitStack()
         monkeypatch.setattr(function_app, "importer", lambda: self.importer)
         self.hub = hub
         self.container = f"uploads-{uuid.uuid4().hex[:12]}"
@@ -49,16 +50,26 @@ class App:
             "POLL_SCHEDULE": "*/30 * * * * *",
             "IMPORTS_TABLE": f"Imports{uuid.uuid4().hex[:12]}",
         }
-        self.blobs = BlobServiceClient.from_connection_string(storage)
-        self.blobs.create_container(self.container)
+        self.use_storage(storage)
         self.configure()
         self.host = FunctionsHost(
             function_app.app, self.settings, ROOT / "host.json", host_id=self.container
         )
 
-    def configure(self, **changes: str) -> None:
+    def use_storage(self, connection_string: str) -> None:
+        """Upload to another account."""
+        self._resources.close()
+        self.blobs = self._resources.enter_context(
+            BlobServiceClient.from_connection_string(connection_string)
+        )
+        self.blobs.create_container(self.container)
+
+    def configure(self, without: Iterable[str] = (), **changes: str) -> None:
         """Change settings, as a deploy does: the next call builds the importer anew."""
         self.settings |= changes
+        for name in without:
+            self.settings.pop(name)
+            self._monkeypatch.delenv(name)
         for name, value in self.settings.items():
             self._monkeypatch.setenv(name, value)
         self._close_importer()
@@ -152,7 +163,7 @@ class App:
     def close(self) -> None:
         self._close_importer()
         self.host.stop()
-        self.blobs.close()
+        self._resources.close()
 
     def _before(self, request: str) -> None:
         self.requests.append(request)
