@@ -1,0 +1,198 @@
+"""The client against the emulator, and against answers that no emulator would give."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from azure.core.credentials import AccessToken, TokenCredential
+from azure.core.exceptions import ClientAuthenticationError
+from azure.core.pipeline.transport import RequestsTransport
+from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
+
+from local.azurite import ACCOUNT_KEY, ACCOUNT_NAME
+from local.hub import HubEmulator
+from shared.connections import HubConnection
+from shared.hub.client import HubClient
+from shared.hub.errors import (
+    HubRequestError,
+    HubUnauthorizedError,
+    HubUnavailableError,
+    JobNotFoundError,
+    JobSlotBusyError,
+    OutcomeUnknownError,
+)
+from shared.hub.jobs import ImportJobRequest, JobStatus
+
+Connect = Callable[..., HubClient]
+
+
+def no_credential() -> TokenCredential:
+    raise AssertionError("a hub with a key needs no token")
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    clients = []
+
+    def connect(connection: str, api_version: str = "2021-04-12") -> HubClient:
+        hub = HubConnection.parse(connection)
+        client = HubClient(hub, no_credential, api_version, RequestsTransport())
+        clients.append(client)
+        return client
+
+    yield connect
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def request_of_a_job(storage_connection_string: str) -> ImportJobRequest:
+    """With a container that holds a device file."""
+
+    name = f"import-{uuid4().hex}"
+    with BlobServiceClient.from_connection_string(storage_connection_string) as service:
+        container = service.create_container(name)
+        container.upload_blob("devices.txt", b'{"id":"pump-1","status":"enabled"}')
+        sas = generate_container_sas(
+            ACCOUNT_NAME,
+            name,
+            account_key=ACCOUNT_KEY,
+            permission=ContainerSasPermissions(read=True, write=True, delete=True, list=True),
+            expiry=datetime.now(UTC) + timedelta(hours=1),
+        )
+        uri = f"{container.url}?{sas}"
+    return ImportJobRequest(input_blob_container_uri=uri, output_blob_container_uri=uri)
+
+
+def test_the_life_of_a_job(
+    hub: HubEmulator, connect: Connect, request_of_a_job: ImportJobRequest
+) -> None:
+    client = connect(hub.connection_string("registryReadWrite"))
+    hub.faults.add("hangJob")
+    created = client.create_import_job(request_of_a_job)
+    assert (created.type, created.status) == ("import", JobStatus.ENQUEUED)
+    assert created.start_time_utc is not None
+    assert "sig=REDACTED" in created.input_blob_container_uri
+    with pytest.raises(JobSlotBusyError):
+        client.create_import_job(request_of_a_job)
+    assert [job.job_id for job in client.list_jobs()] == [created.job_id]
+    client.cancel_job(created.job_id)
+    cancelled = client.get_job(created.job_id)
+    assert cancelled.status is JobStatus.CANCELLED
+    assert cancelled.end_time_utc is not None
+
+
+def test_an_unknown_job(hub: HubEmulator, connect: Connect) -> None:
+    client = connect(hub.connection_string())
+    with pytest.raises(JobNotFoundError):
+        client.get_job("no/such job")
+    with pytest.raises(OutcomeUnknownError):
+        client.cancel_job("no such job")
+
+
+def test_an_unknown_api_version(hub: HubEmulator, connect: Connect) -> None:
+    with pytest.raises(HubRequestError):
+        connect(hub.connection_string(), "1999-01-01").list_jobs()
+
+
+def test_a_wrong_key(hub: HubEmulator, connect: Connect) -> None:
+    connection = hub.connection_string().replace("SharedAccessKey=", "SharedAccessKey=AAAA")
+    with pytest.raises(HubUnauthorizedError):
+        connect(connection).list_jobs()
+
+
+def test_nobody_there(connect: Connect) -> None:
+    client = connect(
+        "HostName=127.0.0.1:9;SharedAccessKeyName=a;SharedAccessKey=YWJj;"
+        "UseDevelopmentEmulator=true"
+    )
+    with pytest.raises(HubUnavailableError):
+        client.get_job("x")
+    with pytest.raises(HubUnavailableError):
+        client.cancel_job("x")
+
+
+class Scripted(BaseHTTPRequestHandler):
+    """Answers every request with the server's `status` and `body`."""
+
+    def do_GET(self) -> None:
+        server: Any = self.server
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_response(server.status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(server.body)))
+        self.end_headers()
+        self.wfile.write(server.body)
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def scripted(connect: Connect) -> Iterator[Callable[[int, bytes], HubClient]]:
+    server: Any = HTTPServer(("127.0.0.1", 0), Scripted)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+
+    def answer(status: int, body: bytes) -> HubClient:
+        server.status, server.body = status, body
+        return connect(
+            f"HostName=127.0.0.1:{server.server_port};SharedAccessKeyName=a;"
+            "SharedAccessKey=YWJj;UseDevelopmentEmulator=true"
+        )
+
+    yield answer
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", b"<html>", b'{"jobId":""}', b"\xff"])
+def test_a_job_that_the_answer_does_not_name_may_exist(
+    scripted: Callable[[int, bytes], HubClient], body: bytes
+) -> None:
+    request = ImportJobRequest(input_blob_container_uri="x", output_blob_container_uri="y")
+    with pytest.raises(OutcomeUnknownError):
+        scripted(200, body).create_import_job(request)
+
+
+@pytest.mark.parametrize("body", [b"", b"7", b"<html>", b"\xff"])
+def test_reading_an_answer_that_is_none(
+    scripted: Callable[[int, bytes], HubClient], body: bytes
+) -> None:
+    client = scripted(200, body)
+    with pytest.raises(HubUnavailableError):
+        client.get_job("x")
+    with pytest.raises(HubUnavailableError):
+        client.list_jobs()
+
+
+def test_an_answer_of_a_later_version(scripted: Callable[[int, bytes], HubClient]) -> None:
+    job = scripted(200, b'{"jobId":"1","status":"paused","type":"import","cost":{"eur":1}}')
+    assert job.get_job("1").status_text == "paused"
+    jobs = scripted(200, b'[{"jobId":"1","type":"somethingElse"}, 7]').list_jobs()
+    assert [job.type for job in jobs] == ["somethingElse"]
+
+
+def test_entra_id_tokens_are_for_the_hub_and_never_sent_in_clear() -> None:
+    asked: list[tuple[str, ...]] = []
+
+    class Identity:
+        def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+            asked.append(scopes)
+            raise ClientAuthenticationError("no identity is assigned")
+
+    hub = HubConnection.parse("fleet.azure-devices.net")
+    client = HubClient(hub, Identity, "2021-04-12", RequestsTransport())
+    with pytest.raises(HubUnauthorizedError, match="no identity is assigned"):
+        client.list_jobs()
+    client.close()
+    assert asked == [("https://iothubs.azure.net/.default",)]
