@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from local.host import FunctionsHost
@@ -17,6 +19,17 @@ def test_the_same_event_again_does_nothing(app: App) -> None:
     app.deliver("pumps.ndjson")
     assert len(app.records()) == 1
     assert len(app.hub.jobs) == 1
+
+
+def test_events_at_the_same_moment(app: App) -> None:
+    names = [f"{number}.ndjson" for number in range(5)]
+    for name in names:
+        app.upload(name, device(name))
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(app.deliver, names * 2))
+    app.finish()
+    assert [record.state.value for record in app.records()] == ["completed"] * 5
+    assert len(app.hub.jobs) == 5
 
 
 def test_an_overwrite_is_a_new_upload(app: App) -> None:
