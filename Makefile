@@ -1,16 +1,18 @@
 # Each target sets up what it needs first; only Python 3.11+ and Node 20+ have to be there.
 PYTHON ?= python3
 RUN = .venv/bin/python -m
+# npm writes this file at the end of each installation.
+AZURITE = local/node_modules/.package-lock.json
 
 .PHONY: demo up test check
 
-demo: .venv/ready
+demo: .venv/ready $(AZURITE)
 	@$(RUN) local demo $(ARGS)
 
-up: .venv/ready
+up: .venv/ready $(AZURITE)
 	@$(RUN) local up $(ARGS)
 
-test: .venv/ready
+test: .venv/ready $(AZURITE)
 	@$(RUN) pytest $(ARGS)
 
 check: .venv/ready
@@ -19,8 +21,11 @@ check: .venv/ready
 	@$(RUN) mypy
 	@.venv/bin/lint-imports --no-logo
 
-.venv/ready: requirements.txt requirements-dev.txt local/package-lock.json
+.venv/ready: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv .venv
 	$(RUN) pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(AZURITE): local/package-lock.json
 	npm ci --prefix local --no-audit --no-fund --loglevel=error
 	@touch $@
