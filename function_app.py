@@ -8,6 +8,7 @@ import azurefunctions.extensions.bindings.blob as blob
 
 from shared.connections import STORAGE_CONNECTION
 from shared.imports.importer import importer
+from shared.settings import DEFAULT_POLL_SCHEDULE
 
 # The SDKs tell of every request at INFO.
 logging.getLogger("azure").setLevel(logging.WARNING)
@@ -33,7 +34,12 @@ def import_upload(upload: blob.BlobClient) -> None:
 
 
 @app.function_name("advance_hubs")
-@app.timer_trigger(arg_name="timer", schedule="%POLL_SCHEDULE%", use_monitor=False)
+@app.timer_trigger(
+    arg_name="timer",
+    # The host resolves the name but knows no default for it.
+    schedule="%POLL_SCHEDULE%" if os.environ.get("POLL_SCHEDULE") else DEFAULT_POLL_SCHEDULE,
+    use_monitor=False,
+)
 def advance_hubs(timer: func.TimerRequest) -> None:
     """Follow the running jobs, start the heads of the queues, record what has ended."""
     importer().on_tick()

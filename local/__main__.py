@@ -26,7 +26,10 @@ def main(argv: list[str]) -> int:
     if command not in _COMMANDS:
         print(__doc__)
         return 0 if command in ("-h", "--help") else 2
-    status: int = importlib.import_module(_COMMANDS[command]).main(rest)
+    try:
+        status: int = importlib.import_module(_COMMANDS[command]).main(rest)
+    except KeyboardInterrupt:
+        return 130
     return status
 
 

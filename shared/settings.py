@@ -19,7 +19,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from shared.connections import STORAGE_CONNECTION, HubConnection, StorageConnection, parse_hubs
 from shared.errors import SettingsError
 
-__all__ = ["Settings", "TriggerSource", "load_settings"]
+__all__ = ["DEFAULT_POLL_SCHEDULE", "Settings", "TriggerSource", "load_settings"]
+
+#: Every 30 seconds.
+DEFAULT_POLL_SCHEDULE = "*/30 * * * * *"
 
 TriggerSource = Literal["EventGrid", "LogsAndContainerScan"]
 
@@ -86,6 +89,7 @@ class Settings(BaseSettings):
         description="EventGrid (in Azure) or LogsAndContainerScan (local stack)",
     )
     poll_schedule: Annotated[str, AfterValidator(_six_fields)] = Field(
+        DEFAULT_POLL_SCHEDULE,
         validation_alias="POLL_SCHEDULE",
         description="when to follow jobs, an NCRONTAB expression: */30 * * * * * is every 30 s",
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,6 +14,17 @@ import shared.settings
 from local.host import FunctionsHost, load_settings
 from local.stack import ROOT, SAMPLE_SETTINGS
 from tests.app import App
+
+
+@pytest.fixture(autouse=True)
+def settings_of_azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Some of the decorators' arguments come from the environment."""
+    monkeypatch.delenv("UPLOAD_TRIGGER_SOURCE", raising=False)
+    monkeypatch.setenv("POLL_SCHEDULE", "*/10 * * * * *")
+    importlib.reload(function_app)
+    yield
+    monkeypatch.undo()
+    importlib.reload(function_app)
 
 
 def bindings() -> dict[str, list[dict[str, object]]]:
@@ -47,6 +60,12 @@ def test_every_function_and_binding() -> None:
             }
         ],
     }
+
+
+def test_the_schedule_has_a_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("POLL_SCHEDULE")
+    importlib.reload(function_app)
+    assert bindings()["advance_hubs"][0]["schedule"] == "*/30 * * * * *"
 
 
 def test_the_local_source_is_a_setting(app: App) -> None:
