@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from azure.core import MatchConditions
@@ -113,20 +114,16 @@ class Ledger:
 
     def head(self, hub: str) -> Head | None:
         """The oldest import of the hub that is not final: one query, whatever the history."""
+        markers = self._table.query_entities(
+            "PartitionKey eq @hub and RowKey ge 'queue-' and RowKey lt 'queue.'",
+            parameters={"hub": hub},
+            results_per_page=2,
+        )
         try:
-            page: list[Any] = list(
-                next(
-                    self._table.query_entities(
-                        "PartitionKey eq @hub and RowKey ge 'queue-' and RowKey lt 'queue.'",
-                        parameters={"hub": hub},
-                        results_per_page=2,
-                    ).by_page(),
-                    (),
-                )
-            )
+            first = list(islice(markers, 2))
         except ResourceNotFoundError:
             return None
-        return Head(page[0]["record"], len(page) > 1) if page else None
+        return Head(first[0]["record"], len(first) > 1) if first else None
 
     def jobs_started_since(self, hub: str, time: datetime) -> set[str]:
         """Ids of the jobs that imports were given since then.
