@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import azure.functions as func
@@ -124,12 +123,7 @@ class FunctionsHost:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.stop()
 
     def invoke_blob(self, container: str, name: str, function: str | None = None) -> Any:

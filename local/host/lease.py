@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from types import TracebackType
 
 from azure.core.exceptions import AzureError
 from azure.storage.queue import QueueClient, QueueMessage
@@ -59,12 +58,7 @@ class MessageLease:
         self._renewer.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._done.set()
         self._renewer.join()
 

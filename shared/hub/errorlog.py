@@ -75,9 +75,8 @@ def read_error_log(chunks: Iterable[bytes]) -> Iterator[FailedLine]:
     seen: set[int] = set()
     for line in _lines(chunks):
         failed = _parse(line)
-        key = hash((failed.device_id, failed.module_id, failed.raw_line or failed.text))
-        if failed.device_id:
-            key = hash((failed.device_id, failed.module_id))
+        named = (failed.device_id, failed.module_id) if failed.device_id else None
+        key = hash(named or failed.raw_line or failed.text)
         if key not in seen:
             seen.add(key)
             yield failed

@@ -70,7 +70,7 @@ class Importer:
     def on_upload(self, container: str, name: str) -> None:
         """A blob was written, so an event says. It may say so again, and of any container."""
         if container != self.services.settings.upload_container:
-            log.warning("an event of container %s is not of the upload container", container)
+            log.warning("an event of container %r is not of the upload container", container)
             return
         record = self._intake.take(name)
         if record is not None and record.state is ImportState.QUEUED:

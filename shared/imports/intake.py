@@ -16,7 +16,7 @@ from shared.devices.report import Report
 from shared.devices.validation import Limits, Validation
 from shared.imports import reasons
 from shared.imports.container import ImportContainer, container_name
-from shared.imports.ledger import ConflictError, Ledger
+from shared.imports.ledger import ConflictError
 from shared.imports.record import NO_HUB, ImportRecord, ImportState
 from shared.imports.report import build_report
 from shared.imports.services import Services
@@ -32,7 +32,7 @@ class Intake:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._settings = services.settings
-        self._ledger: Ledger = services.ledger
+        self._ledger = services.ledger
         self._limits = Limits(
             max_line_bytes=self._settings.max_line_bytes,
             max_problems=self._settings.max_reported_problems,
@@ -54,13 +54,13 @@ class Intake:
         try:
             properties = blob.get_blob_properties()
         except ResourceNotFoundError:
-            log.info("%s is gone; nothing to do", file)
+            log.info("%r is gone; nothing to do", file)
             return None
         record, is_new = self._register(file, properties)
         if record.state is not ImportState.VALIDATING:
             return record
         if not is_new and record.lease_until and record.lease_until > self._services.clock():
-            log.info("import %s: another process validates %s", record.id, file)
+            log.info("import %s: another process validates %r", record.id, file)
             return record
         try:
             if not is_new:
@@ -71,7 +71,7 @@ class Intake:
             return self._ledger.get(record.hub, record.row_key)
 
     def _work(self, record: ImportRecord, blob: BlobClient) -> ImportRecord:
-        log.info("import %s: validating %s (%d bytes)", record.id, record.file, record.size)
+        log.info("import %s: validating %r (%d bytes)", record.id, record.file, record.size)
         held = _Lease(self._services, record)
         try:
             return self._validate(held, blob)
@@ -162,7 +162,7 @@ class Intake:
         changes["failure_reason"] = reasons.file_rejected(report)
         rejected = record.model_copy(update={**changes, "state": ImportState.REJECTED})
         path = container.write_report(build_report(rejected, problems=report.problems_json()))
-        log.warning("import %s: %s rejected; problems: %d", record.id, record.file, report.errors)
+        log.warning("import %s: %r rejected; problems: %d", record.id, record.file, report.errors)
         return self._ledger.transition(record, ImportState.REJECTED, report=path, **changes)
 
     def _give_back(self, record: ImportRecord, error: Exception) -> None:

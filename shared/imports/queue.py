@@ -20,7 +20,7 @@ from shared.imports.container import STAGED_NAME
 from shared.imports.record import ImportRecord, ImportState
 from shared.imports.services import Services
 
-__all__ = ["Queue"]
+__all__ = ["Queue", "job_columns"]
 
 log = logging.getLogger(__name__)
 

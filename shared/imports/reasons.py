@@ -21,6 +21,7 @@ __all__ = [
     "cancelled_outside",
     "devices_failed",
     "file_rejected",
+    "first_line",
     "hub_refused",
     "job_failed",
     "job_forgotten",

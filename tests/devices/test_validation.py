@@ -129,6 +129,25 @@ def test_the_same_device_twice_names_both_lines() -> None:
     ]
 
 
+def test_a_file_that_was_appended_to_itself() -> None:
+    """Each line has a twin far away: finding it must not take a search."""
+    lines = [device(id=f"pump-{number}") for number in range(20_000)]
+    _, validation = validate(*lines, *lines, limits=Limits(max_problems=2))
+    assert validation.report.codes == {"id-duplicate": 20_000}
+    assert [problem.line for problem in validation.report.problems] == [20_001, 20_002]
+    assert validation.report.valid == validation.report.modes["createOrUpdate"] == 20_000
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"[" * 150 + b"]" * 150, b"[" * 5_000 + b"]" * 5_000, b"9" * 5_000, b'"\xff"', b'"\\ud800"'],
+)
+def test_what_is_staged_can_be_read_again(value: bytes) -> None:
+    """The end of an import reads the staged lines with another parser."""
+    staged, _ = validate(b'{"id":"a","status":"enabled","tags":{"x":%s}}' % value)
+    assert all(json.loads(line)["id"] == "a" for line in staged.splitlines())
+
+
 def test_ids_differ_by_case() -> None:
     assert problems(device(id="Pump"), device(id="pump")) == []
 

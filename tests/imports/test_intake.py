@@ -196,6 +196,21 @@ def test_blobs_are_found_without_events(app: App) -> None:
     assert {record.file for record in app.records()} == {"one.ndjson", "folder/two.ndjson"}
 
 
+def test_the_last_try_of_the_host_leaves_a_final_record(app: App) -> None:
+    app.upload("pumps.ndjson", device("pump-1"))
+
+    def break_down(request: str) -> None:
+        if request.endswith("/devices.txt"):
+            raise RuntimeError("the disk is on fire")
+
+    app.before_request = break_down
+    with app.scanning_host() as host:
+        assert host.drain() == 5
+    record = app.record("pumps.ndjson")
+    assert (record.state, record.attempts) == ("failed", 5)
+    assert "the disk is on fire" in record.failure_reason
+
+
 def test_a_wrong_setting_is_told_by_every_function(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
