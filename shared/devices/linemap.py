@@ -1,12 +1,13 @@
 """Which line of the uploaded file each staged line came from.
 
 The hub's error log names devices, people look for lines of their file, and the two differ wherever
-a line was left out. Runs of neighbouring lines take one entry, so a clean file takes none.
+a line was left out or a device takes several. Lines at a regular distance take one entry together,
+so a clean file takes one, be it NDJSON or a JSON array printed prettily.
 """
 
 from __future__ import annotations
 
-import json
+import zlib
 from array import array
 from bisect import bisect_right
 
@@ -17,37 +18,53 @@ class LineMap:
     """Filled in the order of the staged lines; then asked for any of them."""
 
     def __init__(self) -> None:
-        #: The first staged line of each run, and the line of the upload that it came from.
-        self._staged = array("Q", [1])
-        self._uploaded = array("Q", [1])
-        self._next = 1
+        #: Of each run: its first staged line, that one's line of the upload, and the distance in
+        #: the upload from one of its lines to the next.
+        self._staged = array("q")
+        self._uploaded = array("q")
+        self._distances = array("q")
+        #: Staged lines in the last run.
+        self._length = 0
 
-    def append(self, upload_line: int) -> None:
-        """The next staged line came from this line of the upload."""
-        if upload_line - self._next != self._uploaded[-1] - self._staged[-1]:
-            if self._next == self._staged[-1]:
-                self._uploaded[-1] = upload_line
-            else:
-                self._staged.append(self._next)
-                self._uploaded.append(upload_line)
-        self._next += 1
+    def append(self, upload_line: int, count: int = 1) -> None:
+        """The next staged lines came from as many neighbouring lines, from this one on."""
+        if self._length == 1:
+            distance = upload_line - self._uploaded[-1]
+            if count == 1 or distance == 1:
+                self._distances[-1] = distance
+        if self._length and (count == 1 or self._distances[-1] == 1):
+            expected = self._uploaded[-1] + self._length * self._distances[-1]
+            if upload_line == expected:
+                self._length += count
+                return
+        self._staged.append(self._staged[-1] + self._length if self._length else 1)
+        self._uploaded.append(upload_line)
+        self._distances.append(1)
+        self._length = count
 
     @property
     def is_identity(self) -> bool:
-        return len(self._staged) == 1 and self._uploaded[0] == 1
+        return not self._staged or (
+            len(self._staged) == self._uploaded[0] == 1 and self._distances[0] == 1
+        )
 
     def upload_line(self, staged_line: int) -> int:
         """The upload's line of a staged line; both from 1."""
         run = bisect_right(self._staged, staged_line) - 1
-        return self._uploaded[run] + staged_line - self._staged[run]
+        if run < 0:
+            return staged_line
+        return self._uploaded[run] + (staged_line - self._staged[run]) * self._distances[run]
 
     def to_bytes(self) -> bytes:
-        return json.dumps([self._staged.tolist(), self._uploaded.tolist()]).encode()
+        arrays = (self._staged, self._uploaded, self._distances)
+        return zlib.compress(b"".join(column.tobytes() for column in arrays))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> LineMap:
         """The same map, for asking only."""
+        columns = zlib.decompress(data)
+        third = len(columns) // 3
         line_map = cls()
-        staged, uploaded = json.loads(data)
-        line_map._staged, line_map._uploaded = array("Q", staged), array("Q", uploaded)
+        for index, column in enumerate((line_map._staged, line_map._uploaded, line_map._distances)):
+            column.frombytes(columns[index * third : (index + 1) * third])
         return line_map

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Problem", "Report", "Severity"]
+from shared.devices.rules import Rule, Severity
+
+__all__ = ["Policy", "Problem", "Report"]
 
 
-class Severity(StrEnum):
-    ERROR = "error"  # the hub will refuse the line, or it cannot be told what is meant
+class Policy(StrEnum):
+    """What becomes of a file in which lines break rules."""
+
+    REJECT = "reject"  # one error rejects the file
+    PARTIAL = "partial"  # the good lines are imported, the others reported
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One broken rule at one place. The message says what to do and never holds key material."""
+    """One broken rule at one place. No part but the id repeats what the file says of a device."""
 
     #: Line of the uploaded file, from 1; None for the file as a whole.
     line: int | None
@@ -25,50 +33,123 @@ class Problem:
     #: Dotted path of the member; "" for the line as a whole.
     field: str
     severity: Severity
-    #: Stable name of the rule.
+    #: Stable name of the rule; docs/validation.md lists them.
     code: str
     message: str
+    #: What to do about it.
+    remedy: str
+
+    @classmethod
+    def of(
+        cls, line: int | None, device_id: str, member: str, rule: Rule, detail: str = ""
+    ) -> Problem:
+        message = f"{rule.meaning} ({detail})" if detail else rule.meaning
+        return cls(line, device_id, member, rule.severity, rule.code, message, rule.remedy)
+
+    @property
+    def text(self) -> str:
+        """Message and remedy in one."""
+        return f"{self.message}; {self.remedy}"
 
     def __str__(self) -> str:
         place = "the file" if self.line is None else f"line {self.line:,}"
-        return f"{place}: {self.message}"
+        return f"{place}{self.field and f', {self.field}'}: {self.text}"
 
 
 @dataclass
 class Report:
     """Counts of everything and the first problems of one file."""
 
-    #: How many problems are kept; all are counted.
+    #: How many problems of each severity are kept; all are counted.
     max_problems: int = 1000
-    #: Lines that are not blank.
+    #: ndjson, json or csv, followed by +gzip for a compressed file; "" if it was not recognised.
+    format: str = ""
+    #: Devices and modules of the file: lines that are not blank, elements or rows.
     lines: int = 0
-    #: Lines that break no rule.
+    #: Those that the hub may be given.
     valid: int = 0
+    #: The file could not be read to its end, or not be trusted as a whole.
+    is_unusable: bool = False
     codes: Counter[str] = field(default_factory=Counter)
     severities: Counter[Severity] = field(default_factory=Counter)
+    #: Of the valid lines.
     modes: Counter[str] = field(default_factory=Counter)
-    problems: list[Problem] = field(default_factory=list)
+    #: Of the valid lines: the type of authentication, "" where none is given.
+    authentication_types: Counter[str] = field(default_factory=Counter)
+    _kept: dict[Severity, list[Problem]] = field(
+        default_factory=lambda: {severity: [] for severity in Severity}
+    )
 
     @property
     def errors(self) -> int:
         return self.severities[Severity.ERROR]
 
-    def add(self, problem: Problem) -> None:
-        self.codes[problem.code] += 1
-        self.severities[problem.severity] += 1
-        if len(self.problems) < self.max_problems:
-            self.problems.append(problem)
+    @property
+    def problems(self) -> list[Problem]:
+        """The kept ones by line, those of the whole file first."""
+        kept = [problem for problems in self._kept.values() for problem in problems]
+        return sorted(kept, key=lambda problem: problem.line or 0)
+
+    def add(
+        self, line: int | None, device_id: str, member: str, rule: Rule, detail: str = ""
+    ) -> Problem | None:
+        """Count a problem; returns it if it is one of the first, which are kept."""
+        self.codes[rule.code] += 1
+        self.severities[rule.severity] += 1
+        kept = self._kept[rule.severity]
+        if len(kept) >= self.max_problems:
+            return None
+        problem = Problem.of(line, device_id, member, rule, detail)
+        kept.append(problem)
+        return problem
+
+    def explain(self, details: Mapping[Problem, str]) -> None:
+        """Say more of problems that were kept."""
+        for kept in self._kept.values():
+            for index, problem in enumerate(kept):
+                if detail := details.get(problem):
+                    kept[index] = replace(problem, message=f"{problem.message} ({detail})")
+
+    def may_be_imported(self, policy: Policy) -> bool:
+        if policy is Policy.PARTIAL:
+            return self.valid > 0 and not self.is_unusable
+        return not self.errors
 
     def counts_json(self) -> dict[str, Any]:
         """Everything but the problems themselves; small, however long the file is."""
         return {
+            "format": self.format,
             "lines": self.lines,
             "valid": self.valid,
-            "severities": dict(self.severities),
-            "codes": dict(self.codes),
-            "importModes": dict(self.modes),
-            "truncated": sum(self.codes.values()) > len(self.problems),
+            "severities": {severity.value: self.severities[severity] for severity in Severity},
+            "codes": dict(sorted(self.codes.items())),
+            "importModes": dict(sorted(self.modes.items())),
+            "authenticationTypes": dict(sorted(self.authentication_types.items())),
+            "truncated": self.codes.total() > sum(map(len, self._kept.values())),
         }
 
     def problems_json(self) -> list[dict[str, Any]]:
         return [asdict(problem) for problem in self.problems]
+
+    def problems_csv(self) -> Iterator[str]:
+        """The kept problems as CSV: the header, then a row each, with CRLF line ends."""
+        names = [*Problem.__dataclass_fields__]
+        yield _csv_row(names)
+        for problem in self.problems:
+            yield _csv_row([_cell(getattr(problem, name)) for name in names])
+
+
+#: What makes a spreadsheet take a cell for a formula, or lets it break out of its cell.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def _cell(value: Any) -> str:
+    """A cell that no spreadsheet runs: ids may begin with signs that start a formula."""
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def _csv_row(cells: list[str]) -> str:
+    row = io.StringIO()
+    csv.writer(row).writerow(cells)
+    return row.getvalue()

@@ -2,91 +2,276 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from pydantic import ValidationError
-
-from shared.devices.formats import ndjson_lines
+from shared.devices.csvtable import CsvDefaults
+from shared.devices.formats import open_source
 from shared.devices.linemap import LineMap
-from shared.devices.record import DeviceLine, problems_of
-from shared.devices.report import Problem, Report, Severity
+from shared.devices.record import ImportMode, check_record
+from shared.devices.report import Problem, Report
+from shared.devices.rules import Rule, Severity
+from shared.devices.seen import FINGERPRINT_MASK, SeenDevices, fingerprint
+from shared.devices.shapes import Shape, Shapes
+from shared.devices.source import Limits, UnusableFileError
+from shared.devices.strictjson import Finding, StrictReader
 
 __all__ = ["Limits", "Validation"]
 
-#: Bytes of normalised lines that are handed on at once.
-BATCH_BYTES = 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Bounds of a file and of its report."""
-
-    max_line_bytes: int = 1024 * 1024
-    max_problems: int = 1000
+#: The id of a line that is not JSON, for the person who looks for it.
+_ID = re.compile(rb'"id"\s*:\s*"([^"\\]{1,128})"')
+#: How a line ends that goes on with the next one.
+_GOES_ON = (b"{", b"[", b",")
+#: Findings that are mended in what is staged.
+_MENDED = frozenset({Rule.MEMBER_CASE, Rule.VALUE_CASE})
+_BLANKS = b" \t\r"
 
 
 class Validation:
     """Validates one file.
 
     Iterate over `run` to its end; then `report` and `lines` are complete. Memory grows with the
-    number of devices by some 160 bytes each, for finding those that occur twice, and by nothing
+    number of devices by some 75 bytes each, for finding those that occur twice, and by nothing
     else.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        name: str = "",
+        defaults: CsvDefaults | None = None,
+        confirmed_deletes: int = 0,
+    ) -> None:
+        """Prepare for one file.
+
+        Args:
+            name: the file's name, a hint to its format.
+            defaults: for members that a CSV file has no cells for.
+            confirmed_deletes: how many devices the file may delete, as somebody confirmed.
+        """
         self._limits = limits or Limits()
+        self._name = name
+        self._defaults = defaults or CsvDefaults()
+        self._confirmed_deletes = confirmed_deletes
         self.report = Report(self._limits.max_problems)
         self.lines = LineMap()
-        #: The line of each device, by a hash of 64 bits: among a million devices a false alarm
-        #: comes once in 30 million files.
-        self._seen: dict[int, int] = {}
+        self._reader = StrictReader()
+        self._shapes = Shapes()
+        self._seen = SeenDevices()
+        self._blank_lines = 0
+        #: The last line was the first of an object that goes on over several.
+        self._in_pretty_printed = False
+        #: Duplicates whose first line is still to be told, by fingerprint.
+        self._duplicates: dict[Problem, int] = {}
 
     def run(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Batches of whole lines in the hub's own format: NDJSON, UTF-8, LF, no blank line."""
         report = self.report
-        batch = bytearray()
-        for number, line in ndjson_lines(chunks, self._limits.max_line_bytes):
-            report.lines += 1
-            problems = list(self._check(number, line))
-            for problem in problems:
-                report.add(problem)
-            if line is None or problems:
-                continue
-            report.valid += 1
-            self.lines.append(number)
-            batch += line
-            batch += b"\n"
-            if len(batch) >= BATCH_BYTES:
-                yield bytes(batch)
-                batch.clear()
-        if report.lines == 0:
-            message = "the file has no line; each line has to be a JSON object, one a device"
-            report.add(Problem(None, "", "", Severity.ERROR, "file-empty", message))
-        if batch:
-            yield bytes(batch)
-
-    def _check(self, number: int, line: bytes | None) -> Iterator[Problem]:
-        if line is None:
-            limit = self._limits.max_line_bytes
-            message = (
-                f"the line is longer than {limit:,} bytes; each device needs a line of its own, "
-                "and MAX_LINE_BYTES sets the bound"
-            )
-            yield Problem(number, "", "", Severity.ERROR, "line-too-long", message)
-            return
         try:
-            device = DeviceLine.model_validate_json(line)
-        except ValidationError as error:
-            yield from problems_of(error, number, line)
+            source = open_source(chunks, self._name, self._limits, self._defaults, self)
+            report.format = source.format
+            for numbers, lines in source.batches:
+                good = self._check_batch(numbers, lines)
+                if good:
+                    yield b"\n".join(good) + b"\n"
+                if report.lines > self._limits.max_devices:
+                    detail = f"over {self._limits.max_devices:,}"
+                    raise UnusableFileError(Rule.FILE_TOO_MANY_DEVICES, detail)
+        except UnusableFileError as error:
+            self._refuse_file(error.rule, error.detail, error.line)
+        self._finish()
+
+    def note(self, line: int, finding: Finding) -> None:
+        """A problem of the file's form, told by the reader of its format."""
+        self._add(line, "", finding)
+
+    def drop(
+        self, line: int, findings: Sequence[Finding], members: dict[str, Any] | None = None
+    ) -> None:
+        """A device that the reader of its format could not hand on."""
+        findings = list(findings)
+        device_id = check_record(members, findings).id if members else ""
+        self.report.lines += 1
+        for finding in findings:
+            self._add(line, device_id, finding)
+
+    def _check_batch(self, numbers: Iterable[int], lines: Sequence[bytes]) -> list[bytes]:
+        """The good ones among some lines, as the hub is to read them."""
+        good: list[bytes] = []
+        seen, order = self._seen.fingerprints, self._seen.good
+        find, shape = self._shapes.find, self._shapes.last
+        matches = shape.pattern.fullmatch
+        run_start = run_length = 0
+        for number, line in zip(numbers, lines, strict=True):
+            # Most lines take this path, so it is kept free of calls.
+            match = matches(line)
+            if match is None and (found := find(line)):
+                shape, match = found
+                matches = shape.pattern.fullmatch
+            if match and (line.isascii() or _is_utf8(line)):
+                print_ = hash(match[1]) & FINGERPRINT_MASK
+                if shape.is_module:
+                    print_ = fingerprint(match[1], match[2])
+                if print_ in seen:
+                    self._refuse_duplicate(number, match[1].decode(), shape.is_module, print_)
+                    continue
+                seen.add(print_)
+                order.append(print_)
+                good.append(line)
+                shape.lines += 1
+                if shape.has_remarks:
+                    self._remark(number, match[1].decode(), shape)
+            else:
+                staged = self._check_in_full(number, line.strip(_BLANKS))
+                if staged is None:
+                    continue
+                good.append(staged)
+            if number != run_start + run_length:
+                if run_length:
+                    self.lines.append(run_start, run_length)
+                run_start, run_length = number, 0
+            run_length += 1
+        if run_length:
+            self.lines.append(run_start, run_length)
+        self._shapes.last = shape
+        for shape in self._shapes.take_used():
+            self._count_good(shape.mode, shape.authentication_type, shape.lines)
+            shape.lines = 0
+        return good
+
+    def _count_good(self, mode: str, authentication_type: str, count: int) -> None:
+        report = self.report
+        report.lines += count
+        report.valid += count
+        report.modes[mode] += count
+        report.authentication_types[authentication_type] += count
+
+    def _check_in_full(self, number: int, line: bytes) -> bytes | None:
+        """What is to be staged of a line; None if nothing is."""
+        if not line:
+            self._blank_lines += 1
+            return None
+        if self._in_pretty_printed:
+            if not line.startswith(b"{"):
+                return None
+            self._in_pretty_printed = False
+        members, findings = self._read(line)
+        if members is None:
+            self.report.lines += 1
+            for finding in findings:
+                self._add(number, _id_in(line), finding)
+            return None
+        record = check_record(members, findings)
+        for finding in findings:
+            self._add(number, record.id, finding)
+        is_good = not any(finding.rule.severity is Severity.ERROR for finding in findings)
+        print_ = fingerprint(_utf8(record.id), _utf8(record.module_id))
+        if record.id and print_ in self._seen.fingerprints:
+            self._refuse_duplicate(number, record.id, bool(record.module_id), print_)
+            return None
+        if not is_good:
+            self.report.lines += 1
+            if record.id:
+                self._seen.add_bad(print_, number)
+            return None
+        self._seen.add_good(print_)
+        self._count_good(record.mode, record.authentication_type, 1)
+        if record.module_id and record.mode.creates:
+            self._expect_device(number, record.id)
+        if any(finding.rule in _MENDED for finding in findings):
+            return json.dumps(record.members, ensure_ascii=False, separators=(",", ":")).encode()
+        self._shapes.learn(line, record, findings)
+        return line
+
+    def _read(self, line: bytes) -> tuple[dict[str, Any] | None, list[Finding]]:
+        """The object that a line holds, if it does, and what is wrong with its JSON."""
+        if b"\0" in line:
+            return None, [Finding("", Rule.LINE_NUL)]
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            return None, [Finding("", Rule.LINE_ENCODING, f"from byte {error.start + 1:,} on")]
+        value, findings = self._reader.read(text)
+        if isinstance(value, dict):
+            return value, findings
+        if value is not None or not findings:
+            findings.append(Finding("", Rule.JSON_NOT_AN_OBJECT))
+        elif line.startswith(b"{") and line.endswith(_GOES_ON):
+            self._in_pretty_printed = True
+            findings = [Finding("", Rule.JSON_PRETTY_PRINTED)]
+        return None, findings
+
+    def _remark(self, number: int, device_id: str, shape: Shape) -> None:
+        for finding in shape.findings:
+            self._add(number, device_id, finding)
+        if shape.is_module and shape.creates:
+            self._expect_device(number, device_id)
+
+    def _expect_device(self, number: int, device_id: str) -> None:
+        if fingerprint(device_id.encode()) not in self._seen.fingerprints:
+            self._add(number, device_id, Finding("moduleId", Rule.MODULE_WITHOUT_DEVICE))
+
+    def _add(self, line: int | None, device_id: str, finding: Finding) -> None:
+        self.report.add(line, device_id, finding.field, finding.rule, finding.detail)
+
+    def _refuse_duplicate(self, number: int, device_id: str, is_module: bool, print_: int) -> None:
+        self.report.lines += 1
+        field = "moduleId" if is_module else "id"
+        problem = self.report.add(number, device_id, field, Rule.ID_DUPLICATE)
+        if problem:
+            self._duplicates[problem] = print_
+
+    def _finish(self) -> None:
+        report = self.report
+        if self._duplicates:
+            self._name_first_lines()
+        if self._blank_lines:
+            self._add(None, "", Finding("", Rule.BLANK_LINES, f"{self._blank_lines:,}"))
+        if report.is_unusable:
             return
-        first = self._seen.setdefault(hash((device.id, device.module_id)), number)
-        if first == number:
-            self.report.modes[device.import_mode] += 1
-        else:
-            kind = "device" if device.module_id is None else "module"
-            message = (
-                f"the {kind} is on line {first:,} already: "
-                "the hub would take the two in any order; keep one"
+        if not report.lines:
+            self._refuse_file(Rule.FILE_EMPTY)
+        deletes = sum(count for mode, count in report.modes.items() if ImportMode(mode).deletes)
+        limits = self._limits
+        allowed = min(limits.max_deletes, int(limits.max_delete_share * report.lines))
+        if deletes > max(allowed, self._confirmed_deletes):
+            detail = (
+                f"{deletes:,} of {report.lines:,} lines delete, {allowed:,} may; "
+                f"here it would be confirmDeletes={deletes}"
             )
-            yield Problem(number, device.id, "id", Severity.ERROR, "id-duplicate", message)
+            self._refuse_file(Rule.TOO_MANY_DELETES, detail)
+
+    def _name_first_lines(self) -> None:
+        first = self._seen.first_lines(frozenset(self._duplicates.values()), self.lines)
+        self.report.explain(
+            {
+                problem: f"first on line {first[print_]:,}"
+                for problem, print_ in self._duplicates.items()
+            }
+        )
+
+    def _refuse_file(self, rule: Rule, detail: str = "", line: int | None = None) -> None:
+        self.report.is_unusable = True
+        self._add(line, "", Finding("", rule, detail))
+
+
+def _is_utf8(line: bytes) -> bool:
+    if line.isascii():
+        return True
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
+
+
+def _id_in(line: bytes) -> str:
+    match = _ID.search(line)
+    return match[1].decode("utf-8", "replace") if match else ""

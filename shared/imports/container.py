@@ -20,7 +20,7 @@ __all__ = ["STAGED_NAME", "BlockWriter", "ImportContainer", "container_name"]
 #: What the hub is given, in its own format and under its default name.
 STAGED_NAME = "devices.txt"
 REPORT_NAME = "report.json"
-LINES_NAME = "lines.json"
+LINES_NAME = "lines.bin"
 
 
 def container_name(import_id: str) -> str:

@@ -1,0 +1,165 @@
+"""A JSON array of devices, taken apart as a stream into one text an element.
+
+Brackets and strings are followed no further than it takes to find where an element ends; what it
+holds is read later, like a line. So elements keep the line that they begin on, and a mistake in
+one of them does not hide the next.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from enum import Enum, auto
+
+from shared.devices.rules import Rule
+from shared.devices.source import Batch, Sink, UnusableFileError
+from shared.devices.strictjson import Finding
+
+__all__ = ["array_batches"]
+
+_BLANKS = re.compile(rb"[ \t\r\n]*+")
+#: Up to and with the next bracket that stands in no string. A string ends at its line's end, for
+#: JSON allows none there: a forgotten quote is not to swallow the rest of the file.
+_TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\\n]++|\\.)*+["\n])*+([{}\[\]])', re.DOTALL)
+_SCALAR = re.compile(rb'(?:"(?:[^"\\\n]++|\\.)*+["\n]|[^"\[\]{},\s]++)', re.DOTALL)
+_LINE_ENDS = re.compile(rb"[ \t]*[\r\n]+[ \t]*")
+_STEP_BYTES = 64 * 1024
+
+
+def array_batches(chunks: Iterable[bytes], max_element_bytes: int, sink: Sink) -> Iterator[Batch]:
+    """The elements of each chunk, each on one line, with the lines that they begin on.
+
+    Raises:
+        UnusableFileError: it cannot be told where the next element begins, or the array does not
+            end.
+    """
+    return _Splitter(max_element_bytes, sink).split(chunks)
+
+
+class _Last(Enum):
+    """What was read last, blanks apart."""
+
+    NOTHING = auto()
+    OPENING = auto()
+    ELEMENT = auto()
+    COMMA = auto()
+    CLOSING = auto()
+
+
+class _Splitter:
+    def __init__(self, max_element_bytes: int, sink: Sink) -> None:
+        self._max = max_element_bytes
+        self._sink = sink
+        self._buffer = b""
+        self._position = 0
+        #: The line of `_counted`, which is a position in the buffer.
+        self._line = 1
+        self._counted = 0
+        self._last = _Last.NOTHING
+
+    def split(self, chunks: Iterable[bytes]) -> Iterator[Batch]:
+        for chunk in _coalesced(chunks):
+            self._drop_read()
+            self._buffer += chunk
+            numbers: list[int] = []
+            elements: list[bytes] = []
+            while (found := self._next()) is not None:
+                number, element = found
+                if len(element) > self._max:
+                    too_long = Finding("", Rule.LINE_TOO_LONG, f"over {self._max:,} bytes")
+                    self._sink.drop(number, [too_long])
+                else:
+                    numbers.append(number)
+                    elements.append(_LINE_ENDS.sub(b"", element) if b"\n" in element else element)
+            if len(self._buffer) - self._position > self._max + _STEP_BYTES:
+                self._fail_too_long()
+            if elements:
+                yield numbers, elements
+        if self._last is not _Last.CLOSING:
+            # Nothing after the last whole element could be taken apart: it begins there.
+            raise UnusableFileError(Rule.ARRAY_NOT_CLOSED, line=self._line_at(self._position))
+
+    def _drop_read(self) -> None:
+        self._line_at(self._position)
+        self._buffer = self._buffer[self._position :]
+        self._position = self._counted = 0
+
+    def _line_at(self, position: int) -> int:
+        self._line += self._buffer.count(b"\n", self._counted, position)
+        self._counted = position
+        return self._line
+
+    def _next(self) -> tuple[int, bytes] | None:
+        """The next element; None if there is none or more of the file is needed to tell."""
+        while True:
+            start = self._skip_blanks()
+            if start == len(self._buffer):
+                return None
+            byte = self._buffer[start : start + 1]
+            if self._last is _Last.CLOSING:
+                line = self._line_at(start)
+                raise UnusableFileError(Rule.JSON_TRAILING_DATA, "after the array's end", line)
+            if self._last is _Last.NOTHING:
+                self._last = _Last.OPENING
+            elif byte == b",":
+                if self._last is not _Last.ELEMENT:
+                    self._sink.note(self._line_at(start), Finding("", Rule.ARRAY_COMMA))
+                self._last = _Last.COMMA
+            elif byte == b"]":
+                if self._last is _Last.COMMA:
+                    self._sink.note(self._line_at(start), Finding("", Rule.ARRAY_COMMA))
+                self._last = _Last.CLOSING
+            else:
+                return self._element(start)
+            self._position = start + 1
+
+    def _element(self, start: int) -> tuple[int, bytes] | None:
+        end = self._end_of_element(start)
+        if end is None:
+            return None
+        line = self._line_at(start)
+        if self._last is _Last.ELEMENT:
+            self._sink.note(line, Finding("", Rule.ARRAY_COMMA))
+        self._position = end
+        self._last = _Last.ELEMENT
+        return line, self._buffer[start:end]
+
+    def _end_of_element(self, start: int) -> int | None:
+        """None if the buffer ends before the element does."""
+        position, depth = start, 0
+        if self._buffer[start : start + 1] not in (b"{", b"["):
+            scalar = _SCALAR.match(self._buffer, start)
+            if scalar is None:
+                raise UnusableFileError(Rule.JSON_INVALID, line=self._line_at(start))
+            return scalar.end() if scalar.end() < len(self._buffer) else None
+        while match := _TO_BRACKET.match(self._buffer, position):
+            position = match.end()
+            depth += 1 if match[1] in b"{[" else -1
+            if depth == 0:
+                return position
+        return None
+
+    def _skip_blanks(self) -> int:
+        blanks = _BLANKS.match(self._buffer, self._position)
+        assert blanks is not None
+        self._position = blanks.end()
+        return self._position
+
+    def _fail_too_long(self) -> None:
+        raise UnusableFileError(
+            Rule.LINE_TOO_LONG,
+            f"an element of over {self._max:,} bytes, or a bracket is missing",
+            self._line_at(self._position),
+        )
+
+
+def _coalesced(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Chunks of some size, since each one begins with what the one before left over."""
+    waiting = bytearray()
+    for chunk in chunks:
+        waiting += chunk
+        if len(waiting) >= _STEP_BYTES:
+            yield bytes(waiting)
+            waiting.clear()
+    if waiting:
+        yield bytes(waiting)

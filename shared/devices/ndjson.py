@@ -1,0 +1,45 @@
+"""NDJSON: one JSON object a line, as the hub itself takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from shared.devices.rules import Rule
+from shared.devices.source import Batch, Sink
+from shared.devices.strictjson import Finding
+
+__all__ = ["ndjson_batches"]
+
+
+def ndjson_batches(chunks: Iterable[bytes], max_line_bytes: int, sink: Sink) -> Iterator[Batch]:
+    """The lines of each chunk, numbered from 1 and without their line ends; blank ones too.
+
+    Only LF ends a line; a CR before it belongs to the line end. A line that is too long is
+    skipped without being held: the memory needed is a chunk and a line, whatever the file.
+    """
+    too_long = Finding("", Rule.LINE_TOO_LONG, f"over {max_line_bytes:,} bytes")
+    first = 1
+    tail = b""
+    skipping = False
+    for chunk in chunks:
+        *lines, tail = (tail + chunk).split(b"\n")
+        if lines:
+            numbers: Iterable[int] = range(first, first + len(lines))
+            first += len(lines)
+            if lines[0].endswith(b"\r"):
+                lines = [line.removesuffix(b"\r") for line in lines]
+            if skipping or len(max(lines, key=len)) > max_line_bytes:
+                pairs = list(zip(numbers, lines, strict=True))[skipping:]
+                skipping = False
+                for number, line in pairs:
+                    if len(line) > max_line_bytes:
+                        sink.drop(number, [too_long])
+                pairs = [pair for pair in pairs if len(pair[1]) <= max_line_bytes]
+                numbers, lines = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+            yield numbers, lines
+        if len(tail) > max_line_bytes:
+            if not skipping:
+                sink.drop(first, [too_long])
+            tail, skipping = b"", True
+    if tail and not skipping:
+        yield [first], [tail]

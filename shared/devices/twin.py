@@ -1,0 +1,136 @@
+"""The rules of twin documents: tags and desired properties.
+
+Source: "Understand and use device twins in IoT Hub"; that '#' in names and null in arrays are
+refused was observed on a hub.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any
+
+from shared.devices.rules import Rule
+from shared.devices.strictjson import Finding
+
+__all__ = ["DESIRED_BYTES", "TAGS_BYTES", "VALUE_BYTES", "check_twin"]
+
+#: The hub's own count of a section: characters of names and texts, 8 a number, 4 a boolean.
+TAGS_BYTES = 8 * 1024
+DESIRED_BYTES = 32 * 1024
+#: UTF-8 bytes of one name and of one text.
+NAME_BYTES = 1024
+VALUE_BYTES = 4096
+#: Objects below a section; the innermost may hold scalars.
+MAX_DEPTH = 10
+MIN_INTEGER, MAX_INTEGER = -(2**52), 2**52 - 1
+
+#: The hub's own bookkeeping, which exports carry along: it is neither checked nor counted.
+_OF_THE_HUB = frozenset({"$metadata", "$version"})
+_FORBIDDEN_IN_NAMES = re.compile(r"[\x00-\x20\x7f-\x9f.$#]")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SECTIONS = (
+    ("tags", TAGS_BYTES, Rule.TWIN_TAGS_SIZE),
+    ("properties.desired", DESIRED_BYTES, Rule.TWIN_DESIRED_SIZE),
+)
+
+
+def check_twin(
+    tags: object, desired: object, findings: list[Finding], *, null_removes: bool
+) -> None:
+    """Check both sections; what is not an object is left to others.
+
+    Args:
+        null_removes: the line's mode updates twins, so null is a way to remove a property.
+    """
+    for (path, limit, rule), section in zip(_SECTIONS, (tags, desired), strict=True):
+        if isinstance(section, dict):
+            own = section
+            if not _OF_THE_HUB.isdisjoint(section):
+                own = {name: item for name, item in section.items() if name not in _OF_THE_HUB}
+            size = _Walk(findings, null_removes).object(own, path, 0)
+            if size > limit:
+                findings.append(Finding(path, rule, f"{size:,} of {limit:,} bytes"))
+
+
+class _Walk:
+    """Goes through a section, notes what is wrong and counts the size."""
+
+    def __init__(self, findings: list[Finding], null_removes: bool) -> None:
+        self._findings = findings
+        self._null_removes = null_removes
+
+    def object(self, members: dict[str, Any], path: str, depth: int) -> int:
+        if depth > MAX_DEPTH:
+            self._note(path, Rule.TWIN_DEPTH)
+            return 0
+        size = 0
+        for name, value in members.items():
+            size += len(name)
+            field = f"{path}.{name}"
+            if not _is_good_name(name):
+                size -= len(_CONTROLS.findall(name))
+                self._check_name(name, path)
+            if isinstance(value, str):
+                size += self._text(value, field)
+            elif value is None:
+                if not self._null_removes:
+                    self._note(field, Rule.TWIN_NULL)
+            else:
+                size += self._value(value, field, depth)
+        return size
+
+    def _check_name(self, name: str, path: str) -> None:
+        if _FORBIDDEN_IN_NAMES.search(name):
+            self._note(f"{path}.{name}", Rule.TWIN_KEY_CHARACTERS)
+        if (length := _utf8_length(name)) > NAME_BYTES:
+            # Such a name would make the path useless for people.
+            self._note(path, Rule.TWIN_KEY_LENGTH, f"{length:,} bytes")
+
+    def _value(self, value: Any, field: str, depth: int) -> int:
+        if isinstance(value, str):
+            return self._text(value, field)
+        if isinstance(value, bool):
+            return 4
+        if isinstance(value, int):
+            if not MIN_INTEGER <= value <= MAX_INTEGER:
+                self._note(field, Rule.TWIN_INTEGER_RANGE)
+            return 8
+        if isinstance(value, dict):
+            return self.object(value, field, depth + 1)
+        if isinstance(value, list):
+            return self._array(value, field, depth)
+        return 8
+
+    def _array(self, items: list[Any], path: str, depth: int) -> int:
+        if depth > MAX_DEPTH:
+            self._note(path, Rule.TWIN_DEPTH)
+            return 0
+        size = 0
+        for index, item in enumerate(items):
+            field = f"{path}.{index}"
+            if item is None:
+                self._note(field, Rule.TWIN_NULL_IN_ARRAY)
+            else:
+                size += self._value(item, field, depth + isinstance(item, list))
+        return size
+
+    def _text(self, text: str, field: str) -> int:
+        if len(text) <= VALUE_BYTES // 4 and text.isprintable():
+            return len(text)
+        if (length := _utf8_length(text)) > VALUE_BYTES:
+            self._note(field, Rule.TWIN_VALUE_LENGTH, f"{length:,} bytes")
+        return len(_CONTROLS.sub("", text))
+
+    def _note(self, field: str, rule: Rule, detail: str = "") -> None:
+        self._findings.append(Finding(field, rule, detail))
+
+
+@functools.lru_cache(1024)
+def _is_good_name(name: str) -> bool:
+    """Names repeat from line to line."""
+    return not _FORBIDDEN_IN_NAMES.search(name) and _utf8_length(name) <= NAME_BYTES
+
+
+def _utf8_length(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.devices.ndjson import ndjson_batches
+from tests.devices.support import Dropped, cut
+
+
+def read(data: bytes, size: int, max_bytes: int, sink: Dropped) -> list[tuple[int, bytes]]:
+    batches = ndjson_batches(cut(data, size), max_bytes, sink)
+    return [pair for numbers, lines in batches for pair in zip(numbers, lines, strict=True)]
+
+
+@given(
+    st.lists(st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"")), max_size=20),
+    st.integers(1, 50),
+)
+def test_chunks_do_not_matter(lines: list[bytes], size: int) -> None:
+    data = b"\n".join(lines)
+    expected = [
+        (number, line.strip()) for number, line in enumerate(data.split(b"\n"), 1) if line.strip()
+    ]
+    numbered = read(data, size, 1000, Dropped())
+    assert [(number, line.strip()) for number, line in numbered if line.strip()] == expected
+
+
+def test_line_ends() -> None:
+    data = b'{"a":1}\r\n\r\n  \n{"b":2}'
+    for size in (1, 2, 3, 4, 100):
+        numbered = read(data, size, 100, Dropped())
+        assert [(number, line.strip()) for number, line in numbered if line.strip()] == [
+            (1, b'{"a":1}'),
+            (4, b'{"b":2}'),
+        ]
+
+
+@given(st.integers(1, 30))
+def test_a_long_line_is_skipped_without_being_held(size: int) -> None:
+    data = b"ok\n" + b"x" * 11 + b"\nfits__ten_\n" + b"y" * 500
+    sink = Dropped()
+    assert read(data, size, 10, sink) == [(1, b"ok"), (3, b"fits__ten_")]
+    assert sink.codes == [(2, "line-too-long"), (4, "line-too-long")]
+
+
+def test_only_a_line_feed_ends_a_line() -> None:
+    line = '{"a":"\u2028\u0085\x0c"}'.encode()
+    assert read(line + b"\n", 100, 100, Dropped()) == [(1, line)]

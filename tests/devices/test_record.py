@@ -1,0 +1,489 @@
+"""The rules of one line, one at a time, with the pairs at their boundaries."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from shared.devices.record import ImportMode
+from tests.devices.support import (
+    KEY,
+    OTHER_KEY,
+    device,
+    keys,
+    ndjson,
+    nested,
+    problems,
+    validate_file,
+)
+
+SHA1, SHA256 = "0123456789abcdefABCD" * 2, "0123456789abcdef" * 4
+SCOPE = "ms-azure-iot-edge://gateway-637107633862345678"
+MODES = [mode.value for mode in ImportMode]
+
+
+def key(size: int) -> str:
+    return base64.b64encode(b"k" * size).decode()
+
+
+def x509(primary: object, secondary: object = None, kind: object = "selfSigned") -> dict[str, Any]:
+    return {
+        "type": kind,
+        "x509Thumbprint": {"primaryThumbprint": primary, "secondaryThumbprint": secondary},
+    }
+
+
+def desired(value: object, **members: object) -> dict[str, Any]:
+    return device(properties={"desired": value}, **members)
+
+
+def without(member: str, **members: object) -> dict[str, Any]:
+    return {name: value for name, value in device(**members).items() if name != member}
+
+
+FULL: Mapping[str, Any] = {
+    **device(),
+    "eTag": "ODAxMjMyNDI2",
+    "importMode": "createOrUpdate",
+    "statusReason": "new",
+    "twinETag": "AAAAAAAAAAE=",
+    "tags": {"site": "east", "": [1, 2.5, True, {"deep": "er"}]},
+    "properties": {
+        "desired": {"interval": 30, "$metadata": {"$lastUpdated": "2026"}, "$version": 4},
+        "reported": {"$metadata": {}, "any.thing": None},
+    },
+    "capabilities": {"iotEdge": True},
+    "deviceScope": SCOPE,
+    "parentScopes": [SCOPE],
+}
+
+#: As the hub's export writes them: both kinds of credentials, the unused one null.
+EXPORTED: tuple[Mapping[str, Any], ...] = (
+    {
+        "id": "exported",
+        "eTag": "MTIzNDU2",
+        "status": "enabled",
+        "statusReason": None,
+        "authentication": {
+            "symmetricKey": {"primaryKey": KEY, "secondaryKey": OTHER_KEY},
+            "x509Thumbprint": {"primaryThumbprint": None, "secondaryThumbprint": None},
+            "type": "sas",
+        },
+        "twinETag": "AAAAAAAAAAE=",
+        "tags": {},
+        "properties": {"desired": {"$version": 1}, "reported": {"$version": 1}},
+        "capabilities": {"iotEdge": False},
+    },
+    {
+        "id": "exported-ca",
+        "status": "disabled",
+        "authentication": {
+            "symmetricKey": {"primaryKey": None, "secondaryKey": None},
+            "x509Thumbprint": {"primaryThumbprint": None, "secondaryThumbprint": None},
+            "type": "certificateAuthority",
+        },
+        "tags": None,
+        "properties": None,
+        "capabilities": None,
+    },
+    {
+        "id": "exported-x509",
+        "status": "enabled",
+        "authentication": {
+            "symmetricKey": {"primaryKey": None, "secondaryKey": ""},
+            "x509Thumbprint": {"primaryThumbprint": SHA1, "secondaryThumbprint": ""},
+            "type": "selfSigned",
+        },
+    },
+)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        FULL,
+        *EXPORTED,
+        device(id="x"),
+        device(id="x" * 128),
+        device(id="A-.%_*?!(),=@$'9"),
+        device(moduleId=None),
+        device(status="disabled"),
+        *(device(importMode=mode) for mode in ("createOrUpdate", "create", "update", "delete")),
+        *(device(importMode=mode, eTag="x") for mode in MODES if mode.endswith("deIfMatchETag")),
+        device(importMode="updateIfMatchETag", eTag="x"),
+        device(importMode="deleteIfMatchETag", eTag="x"),
+        device(importMode="createOrUpdateIfMatchETag", eTag="x"),
+        device(importMode="updateTwin", tags={"a": None}),
+        device(importMode="updateTwin", properties={"desired": {}}),
+        device(importMode="updateTwinIfMatchETag", twinETag="x", tags={}),
+        device(statusReason="ä" * 128),
+        device(authentication=keys(key(16), key(64))),
+        device(authentication={"symmetricKey": {"primaryKey": KEY, "secondaryKey": KEY}}),
+        device(authentication=x509(SHA1)),
+        device(authentication=x509(SHA256, SHA256)),
+        device(authentication=x509(SHA1, kind=None)),
+        device(authentication={"type": "certificateAuthority"}),
+        without("authentication", importMode="create"),
+        without("authentication", importMode="delete"),
+        device(importMode="create", authentication={"type": "sas"}),
+        device(tags={"k" * 1024: 1}),
+        device(tags={"ä" * 512: 1}),
+        device(tags={"a": "v" * 4096}),
+        device(tags={"a": "ä" * 2048}),
+        device(tags={"a": 2**52 - 1, "b": -(2**52), "c": 1e300, "d": False}),
+        device(tags=nested(10, {"a": 1})),
+        desired(nested(10, {"a": [1]})),
+        device(tags={"a": "v" * 4096, "b": "v" * 4094}),
+        device(tags={"a": "v" * 4096, "b": "v" * 4078, "c": 1, "d": False, "ee": ""}),
+        desired({str(n): "v" * 4095 for n in range(8)}),
+        device(tags={"\u00e4\u4e2d\U0001f600": "\u0085\u2028"}),
+        device(deviceScope=""),
+        device(parentScopes=[]),
+        device(parentScopes=[SCOPE], capabilities={"iotEdge": True}),
+        device(parentScopes=[SCOPE], deviceScope=SCOPE),
+    ],
+)
+def test_nothing_to_say(line: Mapping[str, Any]) -> None:
+    assert problems(line) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "code"),
+    [
+        (without("id"), "id", "id-missing"),
+        (device(id=None), "id", "id-missing"),
+        (device(id=""), "id", "id-length"),
+        (device(id="x" * 129), "id", "id-length"),
+        (device(id="pump 1"), "id", "id-characters"),
+        (device(id="pump\n"), "id", "id-characters"),
+        (device(id="pümp"), "id", "id-characters"),
+        (device(id="a/b"), "id", "id-characters"),
+        (device(id=7), "id", "member-type"),
+        (device(moduleId=""), "moduleId", "module-id-length"),
+        (device(moduleId="x" * 129), "moduleId", "module-id-length"),
+        (device(moduleId="a b"), "moduleId", "module-id-characters"),
+        (device(moduleId=7), "moduleId", "member-type"),
+        (device(moduleId="$edgeAgent", importMode="delete"), "moduleId", "module-id-reserved"),
+        (without("status"), "status", "status-missing"),
+        (without("status", importMode="delete"), "status", "status-missing"),
+        (device(status=None), "status", "status-missing"),
+        (device(status="on"), "status", "status-invalid"),
+        (device(status=1), "status", "status-invalid"),
+        (device(status=["enabled"]), "status", "status-invalid"),
+        (device(statusReason="x" * 129), "statusReason", "status-reason-length"),
+        (device(statusReason=1), "statusReason", "member-type"),
+        (device(importMode="upsert"), "importMode", "import-mode-invalid"),
+        (device(importMode=0), "importMode", "import-mode-invalid"),
+        (device(importMode={}), "importMode", "import-mode-invalid"),
+        (device(importMode="updateIfMatchETag"), "eTag", "etag-missing"),
+        (device(importMode="createOrUpdateIfMatchETag", eTag=""), "eTag", "etag-missing"),
+        (device(importMode="deleteIfMatchETag", twinETag="x"), "eTag", "etag-missing"),
+        (
+            device(importMode="updateTwinIfMatchETag", eTag="x", tags={}),
+            "twinETag",
+            "twin-etag-missing",
+        ),
+        (device(importMode="updateTwin"), "tags", "twin-missing"),
+        (device(eTag=1), "eTag", "member-type"),
+        (device(twinETag={}), "twinETag", "member-type"),
+        (device(authentication=[]), "authentication", "member-type"),
+        (
+            device(authentication={"type": "SELF_SIGNED"}),
+            "authentication.type",
+            "authentication-type-invalid",
+        ),
+        (
+            device(authentication={"type": 1}),
+            "authentication.type",
+            "authentication-type-invalid",
+        ),
+        (
+            device(authentication={"type": "none"}),
+            "authentication.type",
+            "authentication-type-none",
+        ),
+        (
+            device(authentication={"type": "sas", "symmetricKey": []}),
+            "authentication.symmetricKey",
+            "member-type",
+        ),
+        (device(authentication=keys(1)), "authentication.symmetricKey.primaryKey", "member-type"),
+        (
+            device(authentication=keys(KEY, None)),
+            "authentication.symmetricKey.secondaryKey",
+            "key-missing",
+        ),
+        (
+            device(authentication=keys("", KEY)),
+            "authentication.symmetricKey.primaryKey",
+            "key-missing",
+        ),
+        (
+            device(authentication=keys(key(15), KEY)),
+            "authentication.symmetricKey.primaryKey",
+            "key-length",
+        ),
+        (
+            device(authentication=keys(KEY, key(65))),
+            "authentication.symmetricKey.secondaryKey",
+            "key-length",
+        ),
+        (
+            device(authentication=keys(KEY, KEY[:-1])),
+            "authentication.symmetricKey.secondaryKey",
+            "key-encoding",
+        ),
+        (
+            device(authentication=keys(KEY, KEY.replace("b", "-"))),
+            "authentication.symmetricKey.secondaryKey",
+            "key-encoding",
+        ),
+        (
+            device(authentication=keys(KEY, "ä" * 44)),
+            "authentication.symmetricKey.secondaryKey",
+            "key-encoding",
+        ),
+        (
+            device(authentication={**x509(SHA1), **keys()}),
+            "authentication",
+            "authentication-conflict",
+        ),
+        (
+            device(authentication={**keys(), "type": "selfSigned"}),
+            "authentication.type",
+            "authentication-conflict",
+        ),
+        (
+            device(authentication={**keys(), "type": "certificateAuthority"}),
+            "authentication.type",
+            "authentication-conflict",
+        ),
+        (
+            device(authentication=x509(SHA1, kind="sas")),
+            "authentication.type",
+            "authentication-conflict",
+        ),
+        (
+            device(authentication=x509(SHA1[:-1])),
+            "authentication.x509Thumbprint.primaryThumbprint",
+            "thumbprint-invalid",
+        ),
+        (
+            device(authentication=x509(SHA1 + "0")),
+            "authentication.x509Thumbprint.primaryThumbprint",
+            "thumbprint-invalid",
+        ),
+        (
+            device(authentication=x509(SHA256[:-1])),
+            "authentication.x509Thumbprint.primaryThumbprint",
+            "thumbprint-invalid",
+        ),
+        (
+            device(authentication=x509(SHA256 + "0")),
+            "authentication.x509Thumbprint.primaryThumbprint",
+            "thumbprint-invalid",
+        ),
+        (
+            device(authentication=x509(SHA1[:-1] + "g")),
+            "authentication.x509Thumbprint.primaryThumbprint",
+            "thumbprint-invalid",
+        ),
+        (
+            device(authentication=x509(":".join([SHA1[:2]] * 20))),
+            "authentication.x509Thumbprint.primaryThumbprint",
+            "thumbprint-invalid",
+        ),
+        (
+            device(authentication=x509(SHA1, SHA256)),
+            "authentication.x509Thumbprint.secondaryThumbprint",
+            "thumbprint-lengths",
+        ),
+        (
+            device(authentication=x509(None, SHA1)),
+            "authentication.x509Thumbprint.primaryThumbprint",
+            "thumbprint-primary-missing",
+        ),
+        (device(capabilities={"iotEdge": "true"}), "capabilities.iotEdge", "member-type"),
+        (device(capabilities=True), "capabilities", "member-type"),
+        (device(deviceScope=1), "deviceScope", "member-type"),
+        (device(parentScopes=SCOPE), "parentScopes", "member-type"),
+        (
+            device(parentScopes=[1], capabilities={"iotEdge": True}),
+            "parentScopes.0",
+            "member-type",
+        ),
+        (
+            device(parentScopes=[SCOPE, SCOPE], deviceScope=SCOPE),
+            "parentScopes",
+            "parent-scopes-count",
+        ),
+        (device(tags=[]), "tags", "member-type"),
+        (device(properties=[]), "properties", "member-type"),
+        (desired("x"), "properties.desired", "member-type"),
+        (device(properties={"reported": 1}), "properties.reported", "member-type"),
+        *(
+            (device(tags={f"a{sign}b": 1}), f"tags.a{sign}b", "twin-key-characters")
+            for sign in ".$# \0\x1f\x7f\x9f\n"
+        ),
+        (desired({"a": {"$version": 1}}), "properties.desired.a.$version", "twin-key-characters"),
+        (device(tags={"k" * 1025: 1}), "tags", "twin-key-length"),
+        (device(tags={"a": "v" * 4097}), "tags.a", "twin-value-length"),
+        (desired({"a": ["ä" * 2049]}), "properties.desired.a.0", "twin-value-length"),
+        (device(tags={"a": 2**52}), "tags.a", "twin-integer-range"),
+        (desired({"a": [{"b": -(2**52) - 1}]}), "properties.desired.a.0.b", "twin-integer-range"),
+        (device(tags={"a": [1, None]}), "tags.a.1", "twin-null-in-array"),
+        (device(importMode="updateTwin", tags={"a": [None]}), "tags.a.0", "twin-null-in-array"),
+        (device(tags=nested(11, {})), "tags" + ".a" * 11, "twin-depth"),
+        (device(tags={"a": "v" * 4096, "b": "v" * 4095}), "tags", "twin-tags-size"),
+        (
+            device(tags={"a": "v" * 4096, "b": "v" * 4078, "c": 1, "d": False, "eee": ""}),
+            "tags",
+            "twin-tags-size",
+        ),
+        (
+            desired({"99": "", **{str(n): "v" * 4095 for n in range(8)}}),
+            "properties.desired",
+            "twin-desired-size",
+        ),
+    ],
+)
+def test_an_error(line: Mapping[str, Any], field: str, code: str) -> None:
+    assert problems(device(id="first"), line) == [(2, field, code)]
+    data = b'{"id":"first","status":"enabled"}\n'
+    staged, validation = validate_file(data + ndjson(line))
+    assert [kept["id"] for kept in staged] == ["first"]
+    assert validation.report.errors == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "code"),
+    [
+        (device(id="a:b"), "id", "id-unusual"),
+        (device(id="a;b+#"), "id", "id-unusual"),
+        (device(moduleId="a:b", importMode="update"), "moduleId", "module-id-unusual"),
+        (device(moduleId="m"), "moduleId", "module-without-device"),
+        (device(deviceId="pump-1"), "deviceId", "member-unknown"),
+        (device(thumbprint=SHA1), "thumbprint", "member-unknown"),
+        (
+            device(authentication={**keys(), "x509": {}}),
+            "authentication.x509",
+            "member-unknown",
+        ),
+        (device(generationId="1"), "generationId", "member-of-the-hub"),
+        (device(ConnectionState="Connected"), "ConnectionState", "member-of-the-hub"),
+        (device(Tags={}), "Tags", "member-case"),
+        (device(etag="x"), "etag", "member-case"),
+        (device(properties={"Desired": {}}), "properties.Desired", "member-case"),
+        (device(status="Enabled"), "status", "value-case"),
+        (device(importMode="createorupdate"), "importMode", "value-case"),
+        (device(authentication={**keys(), "type": "SAS"}), "authentication.type", "value-case"),
+        (without("authentication"), "authentication", "authentication-missing"),
+        (device(authentication=None), "authentication", "authentication-missing"),
+        (device(authentication={"type": "sas"}), "authentication", "authentication-missing"),
+        (
+            device(authentication=keys(None, ""), importMode="update"),
+            "authentication",
+            "authentication-missing",
+        ),
+        (
+            device(authentication=None, importMode="updateIfMatchETag", eTag="x"),
+            "authentication",
+            "authentication-missing",
+        ),
+        (
+            device(moduleId="m", authentication={"type": "none"}, importMode="update"),
+            "authentication.type",
+            "module-authentication-none",
+        ),
+        (
+            device(authentication={"type": "selfSigned"}),
+            "authentication.x509Thumbprint.primaryThumbprint",
+            "thumbprint-missing",
+        ),
+        (device(deviceScope="gateway"), "deviceScope", "device-scope-form"),
+        (device(parentScopes=[SCOPE]), "parentScopes", "parent-scopes-ignored"),
+        (device(tags={"a": None}), "tags.a", "twin-null"),
+        (desired({"a": {"b": None}}), "properties.desired.a.b", "twin-null"),
+    ],
+)
+def test_a_warning(line: Mapping[str, Any], field: str, code: str) -> None:
+    _, validation = validate_file(ndjson(line))
+    report = validation.report
+    assert [(p.field, p.code, p.severity) for p in report.problems] == [(field, code, "warning")]
+    assert report.valid == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        (device(deviceId="x"), "id"),
+        (device(device_id="x"), "id"),
+        (device(importmod="create"), "importMode"),
+        (device(authentication={**keys(), "thumbprint": SHA1}), "primaryThumbprint"),
+        (device(authentication={"type": "SELF_SIGNED"}), "selfSigned"),
+        (device(authentication={"type": "certificate_authority"}), "certificateAuthority"),
+        (device(desired={}), "properties.desired"),
+        (device(capabilities={"iotedged": True}), "capabilities.iotEdge"),
+        (device(Status="enabled"), "status"),
+    ],
+)
+def test_what_people_mean(line: Mapping[str, Any], meant: str) -> None:
+    line = {**line}
+    if "Status" in line:
+        del line["status"]
+    _, validation = validate_file(ndjson(line))
+    (problem,) = validation.report.problems
+    assert meant in problem.message
+
+
+def test_another_case_is_mended_in_what_is_staged() -> None:
+    line = {
+        "Id": "a",
+        "STATUS": "Disabled",
+        "Authentication": {"Type": "Sas", "SymmetricKey": {"primaryKey": KEY, "secondarykey": KEY}},
+        "Tags": {"Site": "East"},
+    }
+    staged, validation = validate_file(ndjson(line))
+    assert staged == [
+        {
+            "id": "a",
+            "status": "disabled",
+            "authentication": {
+                "type": "sas",
+                "symmetricKey": {"primaryKey": KEY, "secondaryKey": KEY},
+            },
+            "tags": {"Site": "East"},
+        }
+    ]
+    assert validation.report.codes == {"member-case": 7, "value-case": 2}
+
+
+def test_the_same_member_in_two_cases() -> None:
+    assert problems({**device(), "Status": "disabled"}) == [(1, "Status", "json-duplicate-member")]
+
+
+def test_all_problems_of_a_line_in_a_stable_order() -> None:
+    line = {
+        "id": "",
+        "status": "on",
+        "importMode": "x",
+        "surprise": 1,
+        "authentication": keys("short", None),
+        "tags": {"a b": [None], "n": 2**60},
+    }
+    expected = [
+        (1, "surprise", "member-unknown"),
+        (1, "id", "id-length"),
+        (1, "importMode", "import-mode-invalid"),
+        (1, "status", "status-invalid"),
+        (1, "authentication.symmetricKey.primaryKey", "key-encoding"),
+        (1, "authentication.symmetricKey.secondaryKey", "key-missing"),
+        (1, "tags.a b", "twin-key-characters"),
+        (1, "tags.a b.0", "twin-null-in-array"),
+        (1, "tags.n", "twin-integer-range"),
+    ]
+    assert sorted(problems(line)) == sorted(expected)
+    assert problems(line) == problems(line)
