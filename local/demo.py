@@ -7,6 +7,8 @@ The exit status is 0 only if each import ended as it should.
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import json
 import logging
 import sys
@@ -66,7 +68,7 @@ UPLOADS = (
         "",
         None,
         None,
-        "5 of 6 lines break a rule: line 2: id is missing",
+        "5 of 6 lines break rules: line 2: id is missing",
     ),
     Upload(
         "replacements.ndjson",
@@ -79,9 +81,9 @@ UPLOADS = (
         "3 of 40 devices failed: 3 x 409001 DeviceAlreadyExists",
     ),
     Upload(
-        "site-east.ndjson",
-        samples.ndjson(samples.site("east", 25)),
-        "25 devices, uploaded at the same moment as",
+        "site-east.csv",
+        samples.csv(samples.site("east", 25)),
+        "25 devices as CSV, uploaded at the same moment as",
         "completed",
         "completed",
         25,
@@ -216,19 +218,33 @@ def _show(stack: Stack, records: list[ImportRecord], console: Console) -> list[s
     for problem in wrong:
         console.print(f"[red]{escape(problem)}[/red]")
     if not wrong:
-        _show_report(stack, by_file["replacements.ndjson"], console)
+        _show_problems(stack, by_file["valves-broken.ndjson"], console)
+        _show_failures(stack, by_file["replacements.ndjson"], console)
         console.print(
             "\nWhat to look at next:\n"
             "  python -m local demo --log    the same with the logs of app, host and hub\n"
             "  python -m local up            the stack for your own files\n"
+            "  python -m shared check FILE   what is wrong with a file, before it is uploaded\n"
             "  README.md                     deploy it to Azure; docs/architecture.md: how it works"
         )
     return wrong
 
 
-def _show_report(stack: Stack, record: ImportRecord, console: Console) -> None:
-    container, _, name = record.report.partition("/")
-    report = json.loads(stack.blobs.get_blob_client(container, name).download_blob().readall())
-    console.print(f"\nFrom the report of {record.file} ({record.report}):")
+def _show_problems(stack: Stack, record: ImportRecord, console: Console) -> None:
+    console.print(f"\nWhat is wrong with {record.file} ({record.problems}):")
+    rows = csv.DictReader(io.StringIO(_read(stack, record.problems), newline=""))
+    for row in (row for row in rows if row["severity"] == "error"):
+        console.print(f"  line {row['line']:>3}  {row['code']:16}{escape(row['remedy'])}")
+
+
+def _read(stack: Stack, path: str) -> str:
+    container, _, name = path.partition("/")
+    data: bytes = stack.blobs.get_blob_client(container, name).download_blob().readall()
+    return data.decode()
+
+
+def _show_failures(stack: Stack, record: ImportRecord, console: Console) -> None:
+    report = json.loads(_read(stack, record.report))
+    console.print(f"\nWhat the hub refused of {record.file} ({record.report}):")
     for failure in report["failures"]["devices"]:
         console.print(f"  line {failure['line']:3}  {failure['id']}  {failure['message']}")

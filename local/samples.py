@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["broken_lines", "fleet", "ndjson", "replacements", "site", "stock"]
+__all__ = ["broken_lines", "csv", "fleet", "ndjson", "replacements", "site", "stock"]
 
 Line = Mapping[str, object]
 
@@ -40,17 +40,34 @@ def stock(count: int) -> Sequence[Line]:
 
 
 def broken_lines() -> bytes:
-    """What people really send: a wrong member name, a missing status, half a line, twins of one."""
+    """What people really send: wrong names and values, a missing status, half a line, twins."""
     return b"\n".join(
         (
             b'{"id": "valve-001", "status": "enabled"}',
             b'{"deviceId": "valve-002", "status": "enabled"}',
             b'{"id": "valve-003", "importMode": "delete"}',
-            b'{"id": "valve 004", "status": "Enabled"}',
+            b'{"id": "valve 004", "status": "on"}',
             b'{"id": "valve-005", "status": "enab',
             b'{"id": "valve-001", "status": "disabled"}',
         )
     )
+
+
+def csv(lines: Sequence[Line]) -> bytes:
+    """A table with a column for each member of the first line; values are texts."""
+    columns = [*_columns(lines[0])]
+    rows = [columns, *([_columns(line)[name] for name in columns] for line in lines)]
+    return "".join(f"{';'.join(row)}\n" for row in rows).encode()
+
+
+def _columns(members: Line, prefix: str = "") -> dict[str, str]:
+    columns: dict[str, str] = {}
+    for name, value in members.items():
+        if isinstance(value, Mapping):
+            columns |= _columns(value, f"{prefix}{name}.")
+        else:
+            columns[f"{prefix}{name}"] = str(value)
+    return columns
 
 
 def ndjson(lines: Iterable[Line]) -> bytes:

@@ -17,12 +17,17 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.connections import STORAGE_CONNECTION, HubConnection, StorageConnection, parse_hubs
+from shared.devices.record import ImportMode
+from shared.devices.report import Policy
+from shared.devices.source import Limits
 from shared.errors import SettingsError
 
 __all__ = ["DEFAULT_POLL_SCHEDULE", "Settings", "TriggerSource", "load_settings"]
 
 #: Every 30 seconds.
 DEFAULT_POLL_SCHEDULE = "*/30 * * * * *"
+
+_LIMITS = Limits()
 
 TriggerSource = Literal["EventGrid", "LogsAndContainerScan"]
 
@@ -118,16 +123,61 @@ class Settings(BaseSettings):
         description="how long the hub's SAS is valid, in hours: the longest job and 1 to 167, "
         "since a user delegation key lives 7 days at most",
     )
+    validation_policy: Policy = Field(
+        Policy.REJECT,
+        validation_alias="VALIDATION_POLICY",
+        description="reject (one error rejects the file) or partial (the good lines are imported, "
+        "the others reported)",
+    )
+    max_devices: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        _LIMITS.max_devices,
+        validation_alias="MAX_DEVICES",
+        description="the most devices and modules of a file, 1 to 10000000",
+    )
+    max_file_bytes: Annotated[int, Field(ge=1024, le=64 * 1024**3)] = Field(
+        _LIMITS.max_file_bytes,
+        validation_alias="MAX_FILE_BYTES",
+        description="the largest device file, uncompressed, in bytes, 1024 to 68719476736",
+    )
+    max_expansion: Annotated[int, Field(ge=2, le=1032)] = Field(
+        _LIMITS.max_expansion,
+        validation_alias="MAX_EXPANSION",
+        description="how many times its size a gzip file may expand to, 2 to 1032",
+    )
+    max_deletes: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
+        _LIMITS.max_deletes,
+        validation_alias="MAX_DELETES",
+        description="how many devices and modules a file may delete unless the blob's metadata "
+        "confirmDeletes allows more, 0 to 10000000",
+    )
+    max_delete_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        _LIMITS.max_delete_share,
+        validation_alias="MAX_DELETE_SHARE",
+        description="the share of a file's lines that may delete unless confirmDeletes allows "
+        "more, 0 to 1; 1 is no bound",
+    )
+    csv_default_status: Literal["", "enabled", "disabled"] = Field(
+        "",
+        validation_alias="CSV_DEFAULT_STATUS",
+        description="the status of CSV rows that tell none: enabled or disabled; empty: none, so "
+        "that each row has to",
+    )
+    csv_default_import_mode: Literal[""] | ImportMode = Field(
+        "",
+        validation_alias="CSV_DEFAULT_IMPORT_MODE",
+        description="the importMode of CSV rows that tell none, such as create; empty: "
+        "createOrUpdate, as the hub has it",
+    )
     max_line_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = Field(
-        1024 * 1024,
+        _LIMITS.max_line_bytes,
         validation_alias="MAX_LINE_BYTES",
         description="the longest line of a device file, in bytes, 1024 to 16777216",
     )
     max_reported_problems: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        1000,
+        _LIMITS.max_problems,
         validation_alias="MAX_REPORTED_PROBLEMS",
-        description="how many problems and failed devices a report lists, 1 to 100000; "
-        "all are counted",
+        description="how many problems of each severity and failed devices a report lists, "
+        "1 to 100000; all are counted",
     )
     max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
         5,

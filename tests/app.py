@@ -84,12 +84,19 @@ class App:
             )
         return self._importer
 
-    def upload(self, name: str, *lines: object) -> None:
+    def upload(self, name: str, *lines: object, metadata: dict[str, str] | None = None) -> None:
         """Upload a device file; lines are objects, or bytes to be taken as they are."""
-        data = b"\n".join(
-            line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines
+        self.blobs.get_blob_client(self.container, name).upload_blob(
+            _ndjson(lines), overwrite=True, metadata=metadata
         )
-        self.blobs.get_blob_client(self.container, name).upload_blob(data, overwrite=True)
+
+    def deliver_unseen(self, name: str, *lines: object) -> None:
+        """Deliver an upload, and give the hub these lines in the place of the validated ones."""
+        self.hub.occupy_slot()
+        self.deliver(name)
+        staged = self.container_of(self.record(name)).get_blob_client("devices.txt")
+        staged.upload_blob(_ndjson(lines) + b"\n", overwrite=True)
+        self.hub.free_slot()
 
     def deliver(self, name: str) -> None:
         """One event of a blob reaches the app."""
@@ -150,6 +157,10 @@ class App:
         report: dict[str, Any] = json.loads(data)
         return report
 
+    def problems_csv(self, record: ImportRecord) -> str:
+        container, _, name = record.problems.partition("/")
+        return self.blobs.get_blob_client(container, name).download_blob().readall().decode()
+
     def start_foreign_import(self, *lines: object) -> None:
         """Somebody else starts an import job at the hub, with a container of their own."""
         services = self.importer.services
@@ -208,6 +219,12 @@ class ObservedTransport(RequestsTransport):  # type: ignore[misc]
             response.internal_response.close()
             raise
         return response
+
+
+def _ndjson(lines: Iterable[object]) -> bytes:
+    return b"\n".join(
+        line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines
+    )
 
 
 def device(device_id: str, **members: object) -> dict[str, object]:

@@ -45,13 +45,15 @@ def test_a_whole_run_tells_no_secret(
     app.upload(
         "broken.ndjson", {**with_keys("pump 1"), "status": PRIMARY}, b'{"k":"%s' % PRIMARY.encode()
     )
-    app.upload("partly.ndjson", with_keys("exists", importMode="create"), bad)
+    app.upload("partly.ndjson", with_keys("exists", importMode="create"), with_keys("odd"))
     app.upload("failed.ndjson", with_keys("pump-2"))
     app.upload("refused.ndjson", with_keys("pump-3"))
     app.upload("lost.ndjson", with_keys("pump-4"))
-    for name in ("good", "broken", "partly"):
+    for name in ("good", "broken"):
         app.deliver(f"{name}.ndjson")
         app.finish()
+    app.deliver_unseen("partly.ndjson", with_keys("exists", importMode="create"), bad)
+    app.finish()
     app.hub.faults.add("failJob", reason="https://a.blob.core.windows.net/c?sv=1&sig=c2lnbmF0dXJl")
     app.deliver("failed.ndjson")
     app.finish()
@@ -72,7 +74,9 @@ def test_a_whole_run_tells_no_secret(
         "rejected",
     ]
     rows = json.dumps([record.to_entity() for record in records], default=str)
-    reports = json.dumps([app.report(record) for record in records if record.report])
+    reports = json.dumps([app.report(record) for record in records if record.report]) + "".join(
+        app.problems_csv(record) for record in records if record.problems
+    )
     # What the hub was given; its threads log the URLs that they use, which is the hub's affair.
     signatures = re.findall(r"sig=([^&\"]+)", json.dumps(list(app.hub.jobs)))
     assert len(signatures) >= 5

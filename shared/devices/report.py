@@ -53,7 +53,8 @@ class Problem:
 
     def __str__(self) -> str:
         place = "the file" if self.line is None else f"line {self.line:,}"
-        return f"{place}{self.field and f', {self.field}'}: {self.text}"
+        field = "" if self.message.startswith(self.field) else f", {self.field}"
+        return f"{place}{field}: {self.text}"
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Report:
     severities: Counter[Severity] = field(default_factory=Counter)
     #: Of the valid lines.
     modes: Counter[str] = field(default_factory=Counter)
-    #: Of the valid lines: the type of authentication, "" where none is given.
+    #: Of the valid lines: the type of authentication, notGiven where there is none.
     authentication_types: Counter[str] = field(default_factory=Counter)
     _kept: dict[Severity, list[Problem]] = field(
         default_factory=lambda: {severity: [] for severity in Severity}
@@ -83,6 +84,10 @@ class Report:
     @property
     def errors(self) -> int:
         return self.severities[Severity.ERROR]
+
+    @property
+    def warnings(self) -> int:
+        return self.severities[Severity.WARNING]
 
     @property
     def problems(self) -> list[Problem]:

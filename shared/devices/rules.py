@@ -25,7 +25,7 @@ _HUB = "observed on a hub"
 _JSON = "RFC 8259, JSON"
 _GZIP = "RFC 1952, gzip"
 _CSV = "docs/validation.md, CSV"
-_LIMIT = "README, settings"
+_LIMIT = "docs/validation.md, Bounds"
 
 _E, _W, _I = Severity.ERROR, Severity.WARNING, Severity.INFO
 
@@ -98,7 +98,7 @@ class Rule(Enum):
     JSON_INVALID = (_E, "the line is not JSON", "write one complete JSON object", _JSON)
     JSON_NOT_AN_OBJECT = (
         *(_E, "the line is not a JSON object"),
-        *("write { … } for each device", _BULK),
+        *("write { ... } for each device", _BULK),
     )
     JSON_TRAILING_DATA = (
         *(_E, "something follows after the JSON object"),
@@ -200,13 +200,18 @@ class Rule(Enum):
         *(_E, "status is missing, which every line needs, also one that deletes"),
         *("add enabled or disabled", _HUB),
     )
-    STATUS_INVALID = (_E, "status is not one of the hub's", "write enabled or disabled", _REST)
+    STATUS_INVALID = (
+        _E,
+        "status is neither enabled nor disabled",
+        "write enabled or disabled",
+        _REST,
+    )
     STATUS_REASON_LENGTH = (
         *(_E, "statusReason is longer than 128 characters"),
         *("shorten it", _REGISTRY),
     )
     IMPORT_MODE_INVALID = (
-        *(_E, "importMode is not one of the hub's"),
+        *(_E, "importMode is none that the hub knows"),
         *(
             "write createOrUpdate, create, update, updateIfMatchETag, "
             "createOrUpdateIfMatchETag, delete, deleteIfMatchETag, updateTwin or "
@@ -233,7 +238,7 @@ class Rule(Enum):
         *("give authentication; for new devices alone use importMode create", _BULK),
     )
     AUTHENTICATION_TYPE_INVALID = (
-        *(_E, "authentication.type is not one of the hub's"),
+        *(_E, "authentication.type is none that the hub knows"),
         *("write sas, selfSigned or certificateAuthority", _REST),
     )
     AUTHENTICATION_TYPE_NONE = (

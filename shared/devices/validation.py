@@ -18,7 +18,7 @@ from shared.devices.shapes import Shape, Shapes
 from shared.devices.source import Limits, UnusableFileError
 from shared.devices.strictjson import Finding, StrictReader
 
-__all__ = ["Limits", "Validation"]
+__all__ = ["Validation"]
 
 #: The id of a line that is not JSON, for the person who looks for it.
 _ID = re.compile(rb'"id"\s*:\s*"([^"\\]{1,128})"')
@@ -147,7 +147,7 @@ class Validation:
         report.lines += count
         report.valid += count
         report.modes[mode] += count
-        report.authentication_types[authentication_type] += count
+        report.authentication_types[authentication_type or "notGiven"] += count
 
     def _check_in_full(self, number: int, line: bytes) -> bytes | None:
         """What is to be staged of a line; None if nothing is."""

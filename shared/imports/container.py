@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
@@ -20,6 +20,7 @@ __all__ = ["STAGED_NAME", "BlockWriter", "ImportContainer", "container_name"]
 #: What the hub is given, in its own format and under its default name.
 STAGED_NAME = "devices.txt"
 REPORT_NAME = "report.json"
+PROBLEMS_NAME = "problems.csv"
 LINES_NAME = "lines.bin"
 
 
@@ -106,3 +107,16 @@ class ImportContainer:
         data = json.dumps(report, ensure_ascii=False, indent=2).encode()
         self._client.upload_blob(REPORT_NAME, data, overwrite=True)
         return f"{self._client.container_name}/{REPORT_NAME}"
+
+    def read_report(self) -> dict[str, Any]:
+        """What report.json says now."""
+        report: dict[str, Any] = json.loads(self._client.download_blob(REPORT_NAME).readall())
+        return report
+
+    def write_problems(self, rows: Iterable[str]) -> str:
+        """Write problems.csv; returns its path, container included."""
+        writer = BlockWriter(self._client.get_blob_client(PROBLEMS_NAME))
+        for row in rows:
+            writer.write(row.encode())
+        writer.commit()
+        return f"{self._client.container_name}/{PROBLEMS_NAME}"

@@ -12,8 +12,10 @@ from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import BlobClient, BlobProperties
 
-from shared.devices.report import Report
-from shared.devices.validation import Limits, Validation
+from shared.devices.csvtable import CsvDefaults
+from shared.devices.report import Policy, Report
+from shared.devices.source import Limits
+from shared.devices.validation import Validation
 from shared.imports import reasons
 from shared.imports.container import ImportContainer, container_name
 from shared.imports.ledger import ConflictError
@@ -33,9 +35,18 @@ class Intake:
         self._services = services
         self._settings = services.settings
         self._ledger = services.ledger
+        settings = self._settings
         self._limits = Limits(
-            max_line_bytes=self._settings.max_line_bytes,
-            max_problems=self._settings.max_reported_problems,
+            max_devices=settings.max_devices,
+            max_line_bytes=settings.max_line_bytes,
+            max_file_bytes=settings.max_file_bytes,
+            max_expansion=settings.max_expansion,
+            max_problems=settings.max_reported_problems,
+            max_deletes=settings.max_deletes,
+            max_delete_share=settings.max_delete_share,
+        )
+        self._csv_defaults = CsvDefaults(
+            settings.csv_default_status, settings.csv_default_import_mode
         )
 
     def take(self, file: str) -> ImportRecord | None:
@@ -65,16 +76,16 @@ class Intake:
         try:
             if not is_new:
                 record = self._ledger.update(record, **self._claim(record.attempts + 1))
-            return self._work(record, blob)
+            return self._work(record, blob, _confirmed_deletes(properties))
         except ConflictError:
             log.info("import %s: another process has it", record.id)
             return self._ledger.get(record.hub, record.row_key)
 
-    def _work(self, record: ImportRecord, blob: BlobClient) -> ImportRecord:
+    def _work(self, record: ImportRecord, blob: BlobClient, confirmed_deletes: int) -> ImportRecord:
         log.info("import %s: validating %r (%d bytes)", record.id, record.file, record.size)
         held = _Lease(self._services, record)
         try:
-            return self._validate(held, blob)
+            return self._validate(held, blob, confirmed_deletes)
         except ConflictError:
             raise
         except Exception as error:
@@ -111,17 +122,23 @@ class Intake:
             "attempts": attempts,
         }
 
-    def _validate(self, held: _Lease, blob: BlobClient) -> ImportRecord:
+    def _validate(self, held: _Lease, blob: BlobClient, confirmed_deletes: int) -> ImportRecord:
         """Read the upload once, as it was when its record was made, and stage its good lines."""
         name = container_name(held.record.id)
         container = ImportContainer(self._services.storage.container(name))
         container.create()
         staging = container.staging()
-        validation = Validation(self._limits)
+        policy = self._settings.validation_policy
+        validation = Validation(
+            self._limits,
+            name=held.record.file,
+            defaults=self._csv_defaults,
+            confirmed_deletes=confirmed_deletes,
+        )
         report = validation.report
         try:
             for batch in validation.run(_chunks(blob, held)):
-                if not report.errors:
+                if policy is Policy.PARTIAL or not report.errors:
                     staging.write(batch)
         except _SupersededError:
             return self._ledger.transition(
@@ -129,41 +146,32 @@ class Intake:
                 ImportState.SUPERSEDED,
                 failure_reason=reasons.superseded(held.record.file),
             )
-        changes = {
+        is_accepted = report.may_be_imported(policy)
+        if is_accepted:
+            staging.commit()
+            if not validation.lines.is_identity:
+                container.write_line_map(validation.lines)
+        changes: dict[str, Any] = {
+            "state": ImportState.QUEUED if is_accepted else ImportState.REJECTED,
+            "failure_reason": "" if is_accepted else reasons.file_rejected(report),
             "container": name,
             "lines": report.lines,
             "invalid_lines": report.lines - report.valid,
+            "devices": report.valid if is_accepted else None,
+            "has_line_map": is_accepted and not validation.lines.is_identity,
             "validation": report.counts_json(),
             "owner": "",
             "lease_until": None,
         }
-        if report.errors:
-            return self._reject(held.record, container, report, changes)
-        staging.commit()
-        if not validation.lines.is_identity:
-            container.write_line_map(validation.lines)
-        record = self._ledger.transition(
-            held.record,
-            ImportState.QUEUED,
-            devices=report.valid,
-            has_line_map=not validation.lines.is_identity,
-            **changes,
+        if report.problems:
+            changes |= _write_problems(container, report, held.record.model_copy(update=changes))
+        record = self._ledger.transition(held.record, **changes)
+        log.log(
+            logging.INFO if is_accepted else logging.WARNING,
+            "import %s: %s; hub %s, good lines: %d, errors: %d, warnings: %d",
+            *(record.id, record.state, record.hub, report.valid, report.errors, report.warnings),
         )
-        log.info("import %s: queued for hub %s, %d devices", record.id, record.hub, report.valid)
         return record
-
-    def _reject(
-        self,
-        record: ImportRecord,
-        container: ImportContainer,
-        report: Report,
-        changes: dict[str, Any],
-    ) -> ImportRecord:
-        changes["failure_reason"] = reasons.file_rejected(report)
-        rejected = record.model_copy(update={**changes, "state": ImportState.REJECTED})
-        path = container.write_report(build_report(rejected, problems=report.problems_json()))
-        log.warning("import %s: %r rejected; problems: %d", record.id, record.file, report.errors)
-        return self._ledger.transition(record, ImportState.REJECTED, report=path, **changes)
 
     def _give_back(self, record: ImportRecord, error: Exception) -> None:
         """Let the next try begin at once, or end the import if this was the last one."""
@@ -179,6 +187,24 @@ class Intake:
         except Exception:
             # The lease runs out by itself; the first error is the one to be told.
             log.warning("import %s: could not be given back", record.id, exc_info=True)
+
+
+def _write_problems(
+    container: ImportContainer, report: Report, record: ImportRecord
+) -> dict[str, str]:
+    """Write what the validation found beside the staged file; returns the columns that tell so."""
+    return {
+        "problems": container.write_problems(report.problems_csv()),
+        "report": container.write_report(build_report(record, problems=report.problems_json())),
+    }
+
+
+def _confirmed_deletes(properties: BlobProperties) -> int:
+    """How many devices the file may delete, as the blob's metadata says; 0 if it does not."""
+    for name, value in (properties.metadata or {}).items():
+        if name.lower() == "confirmdeletes" and value.isdecimal():
+            return int(value)
+    return 0
 
 
 class _SupersededError(Exception):

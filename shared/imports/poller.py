@@ -111,9 +111,9 @@ class Poller:
     def _complete(self, record: ImportRecord, outcome: Outcome) -> ImportRecord:
         devices = record.devices or 0
         state, reason = ImportState.COMPLETED, ""
-        if outcome.failed:
+        if outcome.failed or record.invalid_lines:
             state = ImportState.COMPLETED_WITH_ERRORS
-            reason = reasons.devices_failed(
+            reason = reasons.not_all_imported(
                 record, outcome.failed, outcome.codes.most_common(), outcome.example
             )
         return self._finish(
@@ -135,7 +135,13 @@ class Poller:
         container = self._services.container_of(record)
         final = record.model_copy(update={**changes, "state": state})
         path = container.write_report(
-            build_report(final, failures=outcome.to_json() if outcome else None)
+            build_report(
+                final,
+                problems=container.read_report()["validation"]["problems"]
+                if record.problems
+                else (),
+                failures=outcome.to_json() if outcome else None,
+            )
         )
         record = self._ledger.transition(record, state, report=path, **changes)
         log.info("import %s: %s. %s", record.id, state, record.failure_reason)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from shared.devices.report import Report
+from shared.devices.rules import Severity
 from shared.errors import ImporterError
 from shared.hub.errorlog import LOG_NAME, REMEDIES, code_label
 from shared.hub.errors import (
@@ -19,13 +20,13 @@ from shared.storage import DelegationKeyRefusedError
 
 __all__ = [
     "cancelled_outside",
-    "devices_failed",
     "file_rejected",
     "first_line",
     "hub_refused",
     "job_failed",
     "job_forgotten",
     "log_missing",
+    "not_all_imported",
     "superseded",
     "unknown_folder",
     "validation_gave_up",
@@ -40,17 +41,21 @@ POLICIES = "registryReadWrite or iothubowner"
 
 
 def file_rejected(report: Report) -> str:
-    invalid = report.lines - report.valid
-    first = "; ".join(str(problem) for problem in report.problems[:3])
-    how_many = (
-        f"{invalid:,} of {report.lines:,} lines break a rule"
-        if report.lines
-        else "The file cannot be imported"
-    )
+    errors = [problem for problem in report.problems if problem.severity is Severity.ERROR]
+    if report.is_unusable:
+        what = "The file cannot be imported"
+        errors.sort(key=lambda problem: problem.line is not None)
+    else:
+        what = _lines_that_break_rules(report.lines - report.valid, report.lines)
+    first = "; ".join(map(str, errors[:3]))
     return _bounded(
-        f"{how_many}: {first}. No device was touched. "
-        "Correct the file and upload it again; the report lists every problem."
+        f"{what}: {first}. No device was touched. "
+        "Correct the file and upload it again; problems.csv lists what is wrong."
     )
+
+
+def _lines_that_break_rules(invalid: int, lines: int) -> str:
+    return f"{invalid:,} of {lines:,} lines {'breaks a rule' if invalid == 1 else 'break rules'}"
 
 
 def unknown_folder(file: str, hubs: Iterable[str]) -> str:
@@ -105,18 +110,26 @@ def hub_refused(error: ImporterError) -> str:
     return _bounded(f"The hub refused the job ({said}). {remedy}")
 
 
-def devices_failed(
+def not_all_imported(
     record: ImportRecord, failed: int, codes: list[tuple[str, int]], example: str
 ) -> str:
-    told = "; ".join(
-        f"{count:,} x {code_label(code)}" + (f" ({REMEDIES[code]})" if code in REMEDIES else "")
-        for code, count in codes[:5]
-    )
-    more = f" and {len(codes) - 5} more codes" if len(codes) > 5 else ""
-    return _bounded(
-        f"{failed:,} of {record.devices or 0:,} devices failed: {told}{more}. {example} "
-        "The report lists them with their lines."
-    )
+    """Why an import that ran to its end is not complete."""
+    parts = []
+    if failed:
+        told = "; ".join(
+            f"{count:,} x {code_label(code)}" + (f" ({REMEDIES[code]})" if code in REMEDIES else "")
+            for code, count in codes[:5]
+        )
+        more = f" and {len(codes) - 5} more codes" if len(codes) > 5 else ""
+        parts.append(
+            f"{failed:,} of {record.devices or 0:,} devices failed: {told}{more}. {example} "
+            "The report lists them with their lines."
+        )
+    if record.invalid_lines:
+        left_out = _lines_that_break_rules(record.invalid_lines, record.lines or 0)
+        were, them = ("was", "it") if record.invalid_lines == 1 else ("were", "them")
+        parts.append(f"{left_out} and {were} left out; problems.csv lists {them}.")
+    return _bounded(" ".join(parts))
 
 
 def job_failed(record: ImportRecord, sas_expired: bool) -> str:

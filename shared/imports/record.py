@@ -101,7 +101,9 @@ class ImportRecord(BaseModel):
     container: str = ""
     #: Path of report.json within the storage account; "" until it is written.
     report: str = ""
-    #: Whether lines.json maps staged lines to the file's.
+    #: Path of problems.csv within the storage account; "" if the validation found no problem.
+    problems: str = ""
+    #: Whether lines.bin maps staged lines to the file's.
     has_line_map: bool = False
 
     #: The hub's own words about the job.

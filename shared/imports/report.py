@@ -16,11 +16,11 @@ def build_report(
     problems: Sequence[dict[str, Any]] = (),
     failures: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The report of a record in its final state.
+    """The report of a record once its file was validated, and again in its final state.
 
     Args:
-        record: the import as its final row will have it.
-        problems: the first problems that the validation found; a staged file has none.
+        record: the import as its row will have it.
+        problems: the first problems that the validation found.
         failures: what the hub's log tells, if there was a job.
     """
     return {

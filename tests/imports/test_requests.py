@@ -21,7 +21,7 @@ def test_requests_of_an_import(app: App) -> None:
 
     with app.counting() as idle:
         app.tick()
-    app.upload(NAME, device("pump-1"))
+    app.upload(NAME, device("pump-1", authentication={"type": "certificateAuthority"}))
     with app.counting() as started:
         app.deliver(NAME)
     assert app.record(NAME).state == "running"

@@ -1,0 +1,172 @@
+"""What form a file has, and what each form makes of its devices and their lines."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+
+from shared.devices.source import Limits
+from tests.devices.support import device, found, ndjson, validate_file
+
+LINES = [device(id=f"pump-{n}", tags={"site": "e\u00e4st", "n": n}) for n in range(3)]
+HEADER = "id,status,authentication.type\n"
+ROW = "pump-1,enabled,certificateAuthority\n"
+
+
+def form(data: bytes, **options: Any) -> str:
+    _, validation = validate_file(data, **options)
+    return validation.report.format
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 7, 1 << 20])
+@pytest.mark.parametrize(
+    ("data", "expected", "upload_lines"),
+    [
+        (ndjson(*LINES), "ndjson", [1, 2, 3]),
+        (b"\r\n\r\n".join(ndjson(line) for line in LINES), "ndjson", [1, 3, 5]),
+        (json.dumps(LINES).encode(), "json", [1, 1, 1]),
+        (json.dumps(LINES, indent=1, ensure_ascii=False).encode(), "json", [2, 17, 32]),
+        (b"[\n" + b"\n,".join(ndjson(line) for line in LINES) + b"]\n\n", "json", [2, 3, 4]),
+    ],
+)
+def test_json_in_whatever_form(
+    data: bytes, expected: str, upload_lines: list[int], chunk_bytes: int
+) -> None:
+    for packed, suffix in ((data, ""), (gzip.compress(data), "+gzip")):
+        staged, validation = validate_file(packed, chunk_bytes=chunk_bytes)
+        assert staged == LINES
+        assert validation.report.format == expected + suffix
+        assert [validation.lines.upload_line(n) for n in (1, 2, 3)] == upload_lines
+
+
+def test_a_byte_order_mark_is_left_out() -> None:
+    assert found(b"\xef\xbb\xbf" + ndjson(*LINES)) == [(1, "", "file-bom")]
+    assert found(gzip.compress(b"\xef\xbb\xbf" + json.dumps(LINES).encode())) == [
+        (1, "", "file-bom")
+    ]
+    assert found(("\ufeff" + HEADER + ROW).encode()) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+def test_other_encodings_are_named(encoding: str) -> None:
+    assert found(ndjson(*LINES).decode().encode(encoding)) == [(None, "", "file-encoding")]
+
+
+@pytest.mark.parametrize("data", [b"PK\x03\x04rest", b"BZh91AY", b"%PDF-1.7", b"\x28\xb5\x2f\xfd"])
+def test_files_that_are_no_text(data: bytes) -> None:
+    assert found(data) == [(None, "", "file-format")]
+
+
+def test_the_name_is_a_hint_only() -> None:
+    assert form(ndjson(*LINES), name="devices.csv") == "ndjson"
+    assert form((HEADER + ROW).encode(), name="devices.txt") == "csv"
+    assert form(b"serial;state\na;b\n", name="devices.csv.gz") == "csv"
+    assert form(b"serial;state\na;b\n", name="devices.txt") == "ndjson"
+
+
+def test_an_export_without_keys() -> None:
+    note = b"Device keys are left out of this export."
+    lines = [{"id": "a", "status": "enabled", "authentication": None}]
+    assert found(ndjson(note, *lines)) == [
+        (1, "", "file-export-without-keys"),
+        (2, "authentication", "authentication-missing"),
+    ]
+    staged, _ = validate_file(ndjson(b"", note, *lines))
+    assert staged == lines
+
+
+class TestGzip:
+    def test_several_members_and_padding(self) -> None:
+        data = gzip.compress(ndjson(*LINES[:1]) + b"\n") + gzip.compress(ndjson(*LINES[1:]))
+        for chunk_bytes in (1, 1000):
+            staged, _ = validate_file(data + b"\0" * 512, chunk_bytes=chunk_bytes)
+            assert staged == LINES
+
+    @pytest.mark.parametrize("cut_off", [1, 8, 9, 40])
+    def test_a_file_that_was_cut_off(self, cut_off: int) -> None:
+        data = gzip.compress(ndjson(*LINES))[:-cut_off]
+        _, validation = validate_file(data)
+        assert validation.report.problems[0].code == "file-compression"
+        assert validation.report.is_unusable
+
+    def test_a_damaged_file(self) -> None:
+        data = bytearray(gzip.compress(ndjson(*LINES)))
+        data[-6] ^= 1
+        assert found(bytes(data))[0] == (None, "", "file-compression")
+
+    def test_a_bomb_is_not_unpacked(self) -> None:
+        data = gzip.compress(b" " * 50_000_000)
+        assert len(data) < 100_000
+        assert found(data, Limits(max_expansion=50)) == [(None, "", "file-expansion")]
+
+    def test_the_size_counts_unpacked(self) -> None:
+        data = gzip.compress(b"\n" * 3_000_000)
+        limits = Limits(max_file_bytes=2_000_000, max_expansion=1032)
+        assert found(data, limits) == [(None, "", "file-too-large")]
+
+
+class TestArray:
+    def test_a_mistake_hides_nothing(self) -> None:
+        good = ndjson(device(id="good")).decode()
+        data = f"[\n{{'id':1}},\n7,\n{good},\n{{}}\n]".encode()
+        staged, _ = validate_file(data)
+        assert [line["id"] for line in staged] == ["good"]
+        assert [
+            (line, code) for line, _, code in found(data) if code != "authentication-missing"
+        ] == [
+            (2, "json-invalid"),
+            (3, "json-not-an-object"),
+            (5, "id-missing"),
+            (5, "status-missing"),
+        ]
+
+    def test_commas(self) -> None:
+        one, two = (ndjson(device(id=name)).decode() for name in "ab")
+        for text, line in (
+            (f"[{one}\n{two}]", 2),
+            (f"[{one},\n,{two}]", 2),
+            (f"[{one},{two},\n]", 2),
+            (f"[,\n{one},{two}]", 1),
+        ):
+            staged, _ = validate_file(text.encode())
+            assert [line["id"] for line in staged] == ["a", "b"]
+            assert found(text.encode()) == [(line, "", "array-comma")]
+
+    @pytest.mark.parametrize(
+        ("data", "line", "code"),
+        [
+            (b"[\n", 2, "array-not-closed"),
+            (b'[{"id":"a"},\n{"id":', 2, "array-not-closed"),
+            (b'[{"id":"a"\n,{"id":"b"}]', 1, "json-invalid"),
+            (b"[]\n[]", 2, "json-trailing-data"),
+            (b"[\n}]", 2, "json-invalid"),
+        ],
+    )
+    def test_what_cannot_be_read_on(self, data: bytes, line: int, code: str) -> None:
+        _, validation = validate_file(data)
+        assert validation.report.is_unusable
+        assert (line, "", code) in found(data)
+
+    def test_brackets_and_quotes_in_texts(self) -> None:
+        line = device(tags={"a": '}]{["', "b": "\\", "c": '\\"}'})
+        staged, _ = validate_file(json.dumps([line, {**line, "id": "b"}], indent=2).encode())
+        assert staged == [line, {**line, "id": "b"}]
+
+    def test_a_forgotten_quote_ends_with_its_line(self) -> None:
+        text = json.dumps([device(id="a"), device(id="b")], indent=1).replace('"a",', '"a,')
+        assert found(text.encode()) == [(2, "", "json-invalid")]
+
+    def test_the_longest_element(self) -> None:
+        line = device(tags={"a": "x" * 500})
+        size = len(json.dumps(line))
+        assert found(json.dumps([line]).encode(), Limits(max_line_bytes=size)) == []
+        assert found(
+            json.dumps([line, device(id="b")]).encode(), Limits(max_line_bytes=size - 1)
+        ) == [(1, "", "line-too-long")]
+        endless = b'[{"a":"' + b"x" * 1_000_000
+        _, validation = validate_file(endless, Limits(max_line_bytes=1024))
+        assert [p.code for p in validation.report.problems] == ["line-too-long"]
+        assert validation.report.is_unusable

@@ -1,0 +1,196 @@
+"""`python -m shared check`, as people and programs run it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.__main__ import main
+from tests.devices.support import device, ndjson
+
+ROOT = Path(__file__).parents[1]
+BROKEN = ndjson(
+    device(id="a"), {"id": "b"}, b"", device(id="c d"), {"id": "e", "status": "enabled"}
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "fleet.ndjson"
+    path.write_bytes(BROKEN)
+    return path
+
+
+def run(*arguments: object, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """In a process of its own, without any setting of the app."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "error", "-m", "shared", "check", *map(str, arguments)]
+    return subprocess.run(command, input=given, capture_output=True, env=environment, check=False)
+
+
+def objects(output: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def test_text_for_people(file: Path) -> None:
+    done = run(file)
+    assert (done.returncode, done.stderr) == (1, b"")
+    text = done.stdout.decode()
+    assert "\x1b" not in text
+    assert text.splitlines() == [
+        f"{file}",
+        "  error status-missing",
+        "    add enabled or disabled",
+        "    line 2 (b, status): status is missing, which every line needs, also one that deletes",
+        "  error id-characters",
+        "    use A-Z a-z 0-9 - . + % _ # * ? ! ( ) , : ; = @ $ '",
+        "    line 4 (c d, id): id holds a character that is not allowed",
+        "  warning authentication-missing x 2",
+        "    give authentication; for new devices alone use importMode create",
+        "    line 2 (b, authentication): without keys or certificates a device that exists gets "
+        "new keys",
+        "    line 5 (e, authentication): without keys or certificates a device that exists gets "
+        "new keys",
+        "  info blank-lines",
+        "    nothing to do",
+        "    the file: blank lines were left out (1)",
+        f"{file}: 2 of 4 lines good, 2 errors, 2 warnings; would be rejected (ndjson)",
+    ]
+
+
+def test_json_for_programs(file: Path) -> None:
+    done = run(file, "--format", "json")
+    assert done.returncode == 1
+    *problems, summary = objects(done.stdout)
+    assert all(
+        [*problem] == ["line", "id", "field", "severity", "code", "message"] for problem in problems
+    )
+    assert {
+        "line": 4,
+        "id": "c d",
+        "field": "id",
+        "severity": "error",
+        "code": "id-characters",
+        "message": "id holds a character that is not allowed; "
+        "use A-Z a-z 0-9 - . + % _ # * ? ! ( ) , : ; = @ $ '",
+    } in problems
+    assert problems[0]["line"] is None
+    assert summary["summary"] is True
+    assert summary["severities"] == {"error": 2, "warning": 2, "info": 1}
+    assert (summary["lines"], summary["valid"], summary["importable"]) == (4, 2, False)
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "status"),
+    [
+        (ndjson(device()), [], 0),
+        (ndjson({"id": "a", "status": "enabled"}), [], 0),
+        (BROKEN, [], 1),
+        (BROKEN, ["--policy", "partial"], 1),
+        (b"", [], 1),
+        (b"id,authentication.type\na,certificateAuthority\n", [], 1),
+        (
+            b"id,authentication.type\na,certificateAuthority\n",
+            ["--default-status", "enabled", "--default-import-mode", "create"],
+            0,
+        ),
+        (ndjson(device(importMode="delete")), ["--max-deletes", "0"], 1),
+        (ndjson(device(importMode="delete")), ["--max-deletes", "0", "--confirm-deletes", "1"], 0),
+        (ndjson(device(id="a"), device(id="b")), ["--max-devices", "1"], 1),
+        (ndjson(device()), ["--policy", "hope"], 2),
+        (ndjson(device()), ["--surprise"], 2),
+    ],
+)
+def test_the_exit_status(content: bytes, arguments: list[str], status: int) -> None:
+    assert run("-", *arguments, given=content).returncode == status
+
+
+def test_a_file_that_cannot_be_read_hides_no_other(file: Path, tmp_path: Path) -> None:
+    done = run(tmp_path / "missing", file, tmp_path, "--format", "json")
+    assert done.returncode == 2
+    assert b"missing: No such file or directory" in done.stderr
+    assert b"Is a directory" in done.stderr
+    assert objects(done.stdout)[-1]["lines"] == 4
+
+
+def test_several_files_have_a_summary_each(file: Path) -> None:
+    done = run(file, "-", "--format", "json", given=ndjson(device()))
+    summaries = [line for line in objects(done.stdout) if "summary" in line]
+    assert [summary["file"] for summary in summaries] == [str(file), "-"]
+
+
+def test_all_problems_are_told_to_programs_and_some_to_people(tmp_path: Path) -> None:
+    path = tmp_path / "many.ndjson"
+    path.write_bytes(b'{"id":"a b","status":"enabled","importMode":"create"}\n' * 1500)
+    *problems, summary = objects(run(path, "--format", "json").stdout)
+    assert len([problem for problem in problems if problem["code"] == "id-characters"]) == 1500
+    assert summary["truncated"] is False
+    text = run(path).stdout.decode()
+    assert "error id-characters x 1,500" in text
+    assert "and 1,495 more" in text
+
+
+def test_a_reader_that_goes_away(tmp_path: Path) -> None:
+    path = tmp_path / "many.ndjson"
+    path.write_bytes(b"{}\n" * 50_000)
+    command = f"{sys.executable} -m shared check --format json {path} | head -1"
+    done = subprocess.run(
+        command, shell=True, capture_output=True, check=False, cwd=ROOT, text=True
+    )
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
+
+
+def test_what_a_file_says_does_not_steer_the_terminal() -> None:
+    done = run("-", given=ndjson({"id": "\x1b[2Jx", "status": "enabled", "\x1b]0;t\x07": 1}))
+    assert b"\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_colour_on_a_terminal(file: Path, no_color: str) -> None:
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "shared", "check", file],
+        stdout=slave,
+        stderr=slave,
+        cwd=ROOT,
+        env={**os.environ, "NO_COLOR": no_color},
+    )
+    process.wait(30)
+    os.close(slave)
+    output = b""
+    try:
+        while piece := os.read(master, 65536):
+            output += piece
+    except OSError:
+        pass  # the end of a terminal
+    os.close(master)
+    assert (b"\x1b[31merror" in output) == (not no_color)
+
+
+def test_progress_of_a_large_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    path = tmp_path / "large.ndjson"
+    path.write_bytes(b"\n" * 3_000_000 + ndjson(device()))
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setattr("shared.terminal._PATIENCE", 0)
+    monkeypatch.setattr("shared.terminal._PERIOD", 0)
+    assert main(["check", str(path)]) == 0
+    shown = terminal.getvalue().split("\r\x1b[K")
+    assert "MB  [" in shown[1]
+    assert "100%" in shown[-2]
+    assert shown[-1] == ""
