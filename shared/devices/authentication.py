@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from shared.devices.rules import Rule
 
-__all__ = ["Authentication", "AuthenticationType", "broken"]
+__all__ = ["Authentication", "AuthenticationType", "Part", "broken"]
 
 MIN_KEY_BYTES, MAX_KEY_BYTES = 16, 64
 
@@ -59,21 +59,23 @@ Key = Annotated[str, AfterValidator(_key)]
 Thumbprint = Annotated[str, AfterValidator(_thumbprint)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore")
+class Part(BaseModel):
+    """An object of a line. A member that it does not know is an error here, and a warning later."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class SymmetricKey(_Part):
+class SymmetricKey(Part):
     primary: Key | None = Field(None, alias="primaryKey")
     secondary: Key | None = Field(None, alias="secondaryKey")
 
 
-class X509Thumbprint(_Part):
+class X509Thumbprint(Part):
     primary: Thumbprint | None = Field(None, alias="primaryThumbprint")
     secondary: Thumbprint | None = Field(None, alias="secondaryThumbprint")
 
 
-class Authentication(_Part):
+class Authentication(Part):
     type: Annotated[AuthenticationType, Field(strict=False)] | None = None
     symmetric_key: SymmetricKey | None = Field(None, alias="symmetricKey")
     x509_thumbprint: X509Thumbprint | None = Field(None, alias="x509Thumbprint")

@@ -71,7 +71,7 @@ def csv_batches(
     Raises:
         UnusableFileError: the header is not right, or a quote is not closed.
     """
-    rows = _rows(_text_lines(chunks, max_row_bytes), separator, sink)
+    rows = _rows(_Lines(chunks, max_row_bytes), separator, sink)
     columns: list[_Column | None] = []
     for number, cells in rows:
         columns = _read_header(number, cells, sink)
@@ -89,25 +89,48 @@ def csv_batches(
     yield numbers, texts
 
 
-def _text_lines(chunks: Iterable[bytes], max_bytes: int) -> Iterator[str]:
+class _Lines:
     """Lines with their ends; bytes that are not UTF-8 become surrogates, to be found later."""
-    tail = b""
-    number = 1
-    for chunk in chunks:
-        *lines, tail = (tail + chunk).split(b"\n")
-        for line in lines:
-            yield line.decode("utf-8", "surrogateescape") + "\n"
-        number += len(lines)
-        if len(tail) > max_bytes:
-            raise UnusableFileError(Rule.LINE_TOO_LONG, f"over {max_bytes:,} bytes", number)
-    if tail:
-        yield tail.decode("utf-8", "surrogateescape")
+
+    def __init__(self, chunks: Iterable[bytes], max_row_bytes: int) -> None:
+        self._max = max_row_bytes
+        self._lines = self._read(chunks)
+        self._row = self._row_bytes = 0
+
+    def begin_row(self, number: int) -> None:
+        """The next line is the first of a row."""
+        self._row, self._row_bytes = number, 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self._check(len(line))
+        self._row_bytes += len(line)
+        return line.decode("utf-8", "surrogateescape")
+
+    def _read(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        tail = b""
+        for chunk in chunks:
+            *lines, tail = (tail + chunk).split(b"\n")
+            for line in lines:
+                yield line + b"\n"
+            self._check(len(tail))
+        if tail:
+            yield tail
+
+    def _check(self, more: int) -> None:
+        if self._row_bytes + more > self._max:
+            detail = f"over {self._max:,} bytes, or a quote is not closed"
+            raise UnusableFileError(Rule.LINE_TOO_LONG, detail, self._row)
 
 
-def _rows(lines: Iterator[str], separator: str, sink: Sink) -> Iterator[tuple[int, list[str]]]:
+def _rows(lines: _Lines, separator: str, sink: Sink) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(lines, delimiter=separator, strict=True)
     while True:
         number = reader.line_num + 1
+        lines.begin_row(number)
         try:
             cells = next(reader)
         except StopIteration:

@@ -23,6 +23,7 @@ __all__ = ["Source", "open_source"]
 
 #: What is looked at to recognise the form: enough for the first lines of any sensible file.
 _HEAD_BYTES = 64 * 1024
+_PIECE_BYTES = 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
 #: The signs of UTF-32 begin or end with those of UTF-16.
@@ -59,7 +60,7 @@ def open_source(
     if compressed:
         head, chunks = _head(unzipped(chunks, limits.max_expansion))
     _refuse_other_files(head)
-    chunks = bounded(chunks, limits.max_file_bytes)
+    chunks = _pieces(bounded(chunks, limits.max_file_bytes))
     has_bom = head.startswith(_BOM)
     if has_bom:
         head = head.removeprefix(_BOM)
@@ -91,6 +92,13 @@ def _head(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
             break
     whole = bytes(head)
     return whole, itertools.chain([whole] if whole else [], rest)
+
+
+def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Readers hold all lines of a piece at once."""
+    for chunk in chunks:
+        for start in range(0, len(chunk), _PIECE_BYTES):
+            yield chunk[start : start + _PIECE_BYTES]
 
 
 def _without(count: int, chunks: Iterator[bytes]) -> Iterator[bytes]:

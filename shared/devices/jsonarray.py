@@ -22,7 +22,7 @@ _BLANKS = re.compile(rb"[ \t\r\n]*+")
 #: JSON allows none there: a forgotten quote is not to swallow the rest of the file.
 _TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\\n]++|\\.)*+["\n])*+([{}\[\]])', re.DOTALL)
 _SCALAR = re.compile(rb'(?:"(?:[^"\\\n]++|\\.)*+["\n]|[^"\[\]{},\s]++)', re.DOTALL)
-_LINE_ENDS = re.compile(rb"[ \t]*[\r\n]+[ \t]*")
+_LINE_ENDS = re.compile(rb"[\r\n]++[ \t]*+")
 _STEP_BYTES = 64 * 1024
 
 

@@ -7,11 +7,12 @@ form is taken as meant and put in its place, so that nothing depends on that.
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from shared.devices.rules import Rule
-from shared.devices.strictjson import Finding
+from shared.devices.strictjson import MAX_FINDINGS, Finding
 
 __all__ = ["MEMBERS", "Names", "canonical", "in_documented_case", "unknown_member"]
 
@@ -88,6 +89,9 @@ _MEANT = {
     "parentscope": "parentScopes",
 }
 
+#: Characters of a name that may be a slip of the pen.
+_LONGEST_SLIP = 64
+
 
 def canonical(line: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:
     """The line with its members' names in the documented case; it may be changed itself."""
@@ -110,7 +114,8 @@ def _canonical(
             match = in_documented_case(name, names)
             field = f"{prefix}{name}"
             if match is None:
-                findings.append(unknown_member(name, names, prefix))
+                if len(findings) < MAX_FINDINGS:
+                    findings.append(unknown_member(name, names, prefix))
             elif match in members or match in renamed:
                 findings.append(Finding(field, Rule.JSON_DUPLICATE_MEMBER, f"as {match}"))
             else:
@@ -133,10 +138,18 @@ def unknown_member(name: str, names: Names, prefix: str) -> Finding:
     """What to say of a member that is none of the names; the prefix leads to its object."""
     if not prefix and in_documented_case(name, _OF_THE_HUB):
         return Finding(name, Rule.MEMBER_OF_THE_HUB)
+    meant = _meant(name, prefix, tuple(names))
+    return Finding(
+        f"{prefix}{name}", Rule.MEMBER_UNKNOWN, f"did you mean {meant}?" if meant else ""
+    )
+
+
+@functools.lru_cache(256)
+def _meant(name: str, prefix: str, names: tuple[str, ...]) -> str:
+    """Names repeat from line to line, and looking for a similar one takes long."""
+    if len(name) > _LONGEST_SLIP:
+        return ""
     key = "".join(filter(str.isalnum, name.lower()))
     known = [f"{prefix}{known}" for known in names]
-    meant = _MEANT.get(key) or next(
-        iter(difflib.get_close_matches(f"{prefix}{name}", known, n=1, cutoff=0.75)), ""
-    )
-    detail = f"did you mean {meant}?" if meant else ""
-    return Finding(f"{prefix}{name}", Rule.MEMBER_UNKNOWN, detail)
+    similar = difflib.get_close_matches(f"{prefix}{name}", known, n=1, cutoff=0.75)
+    return _MEANT.get(key) or "".join(similar)

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
 
-from shared.devices.authentication import Authentication, AuthenticationType, broken
+from shared.devices.authentication import Authentication, AuthenticationType, Part, broken
 from shared.devices.members import canonical, in_documented_case
 from shared.devices.rules import Rule
 from shared.devices.strictjson import Finding, dotted
 from shared.devices.twin import check_twin
 
-__all__ = ["DeviceLine", "ImportMode", "Record", "Status", "check_record"]
+__all__ = ["MENDED", "DeviceLine", "ImportMode", "Record", "Status", "check_record"]
 
 MAX_ID = 128
 MAX_STATUS_REASON = 128
@@ -96,20 +97,16 @@ def _parent_scopes(value: list[str]) -> list[str]:
     return value
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore")
-
-
-class Properties(_Part):
+class Properties(Part):
     desired: dict[str, Any] | None = None
     reported: dict[str, Any] | None = None
 
 
-class Capabilities(_Part):
+class Capabilities(Part):
     iot_edge: bool | None = Field(None, alias="iotEdge")
 
 
-class DeviceLine(_Part):
+class DeviceLine(Part):
     """The members of a line. Null is as good as absent, but for id and status."""
 
     id: Annotated[str, _identifier(Rule.ID_LENGTH, Rule.ID_CHARACTERS)]
@@ -145,6 +142,8 @@ class Record:
     authentication_type: str
 
 
+#: What is put right in the line that the hub gets.
+MENDED = frozenset({Rule.MEMBER_CASE, Rule.VALUE_CASE})
 _MODES = {mode.value: mode for mode in ImportMode}
 _TYPES = tuple(kind.value for kind in AuthenticationType)
 #: Members with a closed list of values, and what breaks if the value is none of them.
@@ -168,13 +167,7 @@ def check_record(line: dict[str, Any], findings: list[Finding]) -> Record:
 
     A member that breaks a rule never hides what is wrong with another.
     """
-    members = canonical(line, findings)
-    for field, (values, _) in _CHOICES.items():
-        _correct_case(members, field, values, findings)
-    try:
-        DeviceLine.model_validate(members)
-    except ValidationError as error:
-        findings.extend(map(_finding, error.errors(include_url=False, include_context=True)))
+    members = _check_members(line, findings)
     mode = _MODES.get(_text(members.get("importMode")), ImportMode.CREATE_OR_UPDATE)
     device_id, module_id = _text(members.get("id")), _text(members.get("moduleId"))
     _check_identifiers(device_id, module_id, findings)
@@ -188,6 +181,29 @@ def check_record(line: dict[str, Any], findings: list[Finding]) -> Record:
     )
     _check_scopes(members, findings)
     return Record(members, device_id, module_id, mode, authentication_type)
+
+
+def _check_members(line: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:
+    """Hold each member to the models; returns the line with names and values in their case."""
+    errors = _errors(line)
+    if not errors:
+        return line
+    members = canonical(line, findings)
+    for field, (values, _) in _CHOICES.items():
+        _correct_case(members, field, values, findings)
+    if any(finding.rule in MENDED for finding in findings):
+        errors = _errors(members)
+    # Members that the models do not know were looked at with the names.
+    findings.extend(_finding(error) for error in errors if error["type"] != "extra_forbidden")
+    return members
+
+
+def _errors(members: dict[str, Any]) -> list[ErrorDetails]:
+    try:
+        DeviceLine.model_validate(members)
+    except ValidationError as error:
+        return error.errors(include_url=False)
+    return []
 
 
 def _correct_case(
@@ -204,7 +220,7 @@ def _correct_case(
             findings.append(Finding(field, Rule.VALUE_CASE, match))
 
 
-def _finding(error: Any) -> Finding:
+def _finding(error: ErrorDetails) -> Finding:
     """One of pydantic's errors as the rule that it stands for."""
     field, kind, value = dotted(*error["loc"]), error["type"], error["input"]
     if kind == "missing" or (value is None and field in _MISSING):

@@ -14,6 +14,9 @@ from shared.devices.rules import Rule, Severity
 
 __all__ = ["Policy", "Problem", "Report"]
 
+#: Characters of an id or a path that a problem repeats: a file may make them as long as a line.
+MAX_NAME = 512
+
 
 class Policy(StrEnum):
     """What becomes of a file in which lines break rules."""
@@ -44,7 +47,15 @@ class Problem:
         cls, line: int | None, device_id: str, member: str, rule: Rule, detail: str = ""
     ) -> Problem:
         message = f"{rule.meaning} ({detail})" if detail else rule.meaning
-        return cls(line, device_id, member, rule.severity, rule.code, message, rule.remedy)
+        return cls(
+            line,
+            device_id[:MAX_NAME],
+            member[:MAX_NAME],
+            rule.severity,
+            rule.code,
+            message,
+            rule.remedy,
+        )
 
     @property
     def text(self) -> str:

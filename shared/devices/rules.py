@@ -108,7 +108,7 @@ class Rule(Enum):
         *(_E, "the JSON object goes on over several lines"),
         *("write it on one line, or upload all devices as one JSON array", _BULK),
     )
-    JSON_NESTING = (_E, "the JSON nests too deep to be read", "nest less", _TWIN)
+    JSON_NESTING = (_E, "the JSON nests more than 64 levels deep", "nest less", _TWIN)
     JSON_DUPLICATE_MEMBER = (
         *(_E, "the member occurs twice in its object"),
         *("keep one of them", _JSON),

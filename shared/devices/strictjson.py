@@ -10,11 +10,12 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 from shared.devices.rules import Rule
 
-__all__ = ["Finding", "StrictReader", "dotted"]
+__all__ = ["MAX_FINDINGS", "Finding", "StrictReader", "dotted"]
 
 
 class Finding(NamedTuple):
@@ -36,6 +37,11 @@ class _Doubled(dict[str, Any]):
 
     names: frozenset[str]
 
+
+#: Objects and arrays within each other: what Json.NET reads by default.
+MAX_NESTING = 64
+#: Findings that are told of one line: a file may put a million mistakes into one.
+MAX_FINDINGS = 1000
 
 #: What json reads only if asked to be lax stands in the value as a float that is not finite.
 _NOT_FINITE = math.nan
@@ -80,7 +86,9 @@ class StrictReader:
             return None, [Finding("", Rule.JSON_INVALID, _explain(text, error))]
         except RecursionError:
             return None, [Finding("", Rule.JSON_NESTING)]
-        findings = list(_walk(value, ())) if self._suspect else []
+        if text.count("{") + text.count("[") > MAX_NESTING and _nests_deeper(value, MAX_NESTING):
+            return None, [Finding("", Rule.JSON_NESTING)]
+        findings = list(islice(_walk(value, ()), MAX_FINDINGS)) if self._suspect else []
         end = _BLANKS.match(text, end).end()  # type: ignore[union-attr]
         if end < len(text):
             what = "a comma" if text[end] == "," else "text"
@@ -118,6 +126,14 @@ class StrictReader:
             name for name, times in Counter(name for name, _ in pairs).items() if times > 1
         )
         return doubled
+
+
+def _nests_deeper(value: Any, levels: int) -> bool:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return False
+    return levels == 0 or any(_nests_deeper(item, levels - 1) for item in value)
 
 
 def _walk(value: Any, path: tuple[str | int, ...]) -> Iterator[Finding]:

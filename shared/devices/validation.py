@@ -10,7 +10,7 @@ from typing import Any
 from shared.devices.csvtable import CsvDefaults
 from shared.devices.formats import open_source
 from shared.devices.linemap import LineMap
-from shared.devices.record import ImportMode, check_record
+from shared.devices.record import MENDED, ImportMode, check_record
 from shared.devices.report import Problem, Report
 from shared.devices.rules import Rule, Severity
 from shared.devices.seen import FINGERPRINT_MASK, SeenDevices, fingerprint
@@ -24,8 +24,6 @@ __all__ = ["Validation"]
 _ID = re.compile(rb'"id"\s*:\s*"([^"\\]{1,128})"')
 #: How a line ends that goes on with the next one.
 _GOES_ON = (b"{", b"[", b",")
-#: Findings that are mended in what is staged.
-_MENDED = frozenset({Rule.MEMBER_CASE, Rule.VALUE_CASE})
 _BLANKS = b" \t\r"
 
 
@@ -181,7 +179,7 @@ class Validation:
         self._count_good(record.mode, record.authentication_type, 1)
         if record.module_id and record.mode.creates:
             self._expect_device(number, record.id)
-        if any(finding.rule in _MENDED for finding in findings):
+        if any(finding.rule in MENDED for finding in findings):
             return json.dumps(record.members, ensure_ascii=False, separators=(",", ":")).encode()
         self._shapes.learn(line, record, findings)
         return line

@@ -272,3 +272,33 @@ def test_memory_does_not_grow_with_the_file() -> None:
         return highest
 
     assert peak(1_500) - peak(50) < 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"id":"a","status":"enabled","properties":{"reported":%s}}' % (b"[" * 63 + b"]" * 63),
+        b'{"id":"a","status":"enabled","%s":1}' % (b"x" * 900_000),
+        b'{"id":"%s","status":"enabled"}' % (b"x" * 900_000),
+        b'{"id":"a","status":"enabled","tags":{"%s":[%s1]}}' % (b"k" * 1000, b"null," * 150_000),
+        b'{"id":"a","status":"enabled","tags":{"a":[%s1]}}' % (b"NaN," * 150_000),
+        b"{%s}" % b",".join(b'"m%d":1' % n for n in range(80_000)),
+    ],
+)
+def test_one_line_cannot_make_much_of_itself(line: bytes) -> None:
+    tracemalloc.start()
+    _, validation = validate_file(line)
+    _, highest = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert highest < 64 * 1024 * 1024
+    text = json.dumps(validation.report.problems_json()) + "".join(validation.report.problems_csv())
+    assert len(text) < 2_000_000
+
+
+def test_what_nests_too_deep_is_refused_by_rule_and_not_by_chance() -> None:
+    for depth, code in ((62, None), (63, "json-nesting"), (500, "json-nesting")):
+        line = b'{"id":"a","status":"enabled","properties":{"reported":{"a":%s}}}' % (
+            b"[" * (depth - 1) + b"]" * (depth - 1)
+        )
+        codes = [code for _, _, code in found(line)]
+        assert ("json-nesting" in codes) == (code is not None)
