@@ -24,8 +24,8 @@ from shared.errors import RefusedForNowError, TemporaryError
 
 __all__ = ["CHUNK_BYTES", "DelegationKeyRefusedError", "Storage"]
 
-#: Size of one read or write. 8 MiB moved 400 MiB twice as fast as 4 MiB, and 16 MiB cost 40 MiB
-#: more memory for a third of the time again.
+#: Size of one read or write. With 8 MiB a million devices were taken in a tenth faster, in 26 MiB
+#: more memory.
 CHUNK_BYTES = 4 * 1024 * 1024
 
 #: A user delegation key is used for so long after it was fetched; together with the longest SAS

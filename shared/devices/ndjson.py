@@ -10,9 +10,11 @@ from shared.devices.strictjson import Finding
 
 __all__ = ["ndjson_batches"]
 
+_BLANKS = b" \t\r"
+
 
 def ndjson_batches(chunks: Iterable[bytes], max_line_bytes: int, sink: Sink) -> Iterator[Batch]:
-    """The lines of each chunk, numbered from 1 and without their line ends; blank ones too.
+    """The lines of each chunk, numbered from 1 and without their LF; blank ones too.
 
     Only LF ends a line; a CR before it belongs to the line end. A line that is too long is
     skipped without being held: the memory needed is a chunk and a line, whatever the file.
@@ -26,8 +28,8 @@ def ndjson_batches(chunks: Iterable[bytes], max_line_bytes: int, sink: Sink) -> 
         if lines:
             numbers: Iterable[int] = range(first, first + len(lines))
             first += len(lines)
-            if lines[0].endswith(b"\r"):
-                lines = [line.removesuffix(b"\r") for line in lines]
+            if lines[0] != lines[0].strip(_BLANKS):
+                lines = [line.strip(_BLANKS) for line in lines]
             if skipping or len(max(lines, key=len)) > max_line_bytes:
                 pairs = list(zip(numbers, lines, strict=True))[skipping:]
                 skipping = False

@@ -62,7 +62,7 @@ _MAX_TEXT = 1024
 class Shape:
     """The lines that match `pattern` in full and are UTF-8 are good, and alike in all else."""
 
-    #: Group 1 is the id, group 2, if there is one, the moduleId.
+    #: The group `id` is the only one but for `module`, the moduleId of a module.
     pattern: re.Pattern[bytes]
     is_module: bool
     mode: str
@@ -155,9 +155,9 @@ def _pattern(path: str, text: bytes, budget: _Budget) -> bytes:
         return _NUMBER
     match path:
         case "id":
-            return rb'"(' + _ID + rb'{1,128}+)"'
+            return rb'"(?P<id>' + _ID + rb'{1,128}+)"'
         case "moduleId":
-            return rb'"(?!\$)(' + _ID + rb'{1,128}+)"'
+            return rb'"(?!\$)(?P<module>' + _ID + rb'{1,128}+)"'
         case "status":
             return rb'"(?:en|dis)abled"'
         case "importMode" | "authentication.type":
@@ -176,6 +176,8 @@ def _pattern(path: str, text: bytes, budget: _Budget) -> bytes:
     if path.startswith("parentScopes"):
         return re.escape(text)
     longest = budget.text_bytes(path)
+    if longest <= 0:
+        return rb"(?!)"
     return rb'"%s{0,%d}+(?:%s%s{0,%d}+){0,3}+"' % (_PLAIN, longest, _ESCAPE, _PLAIN, longest)
 
 
@@ -192,7 +194,7 @@ class _Budget:
         }
 
     def text_bytes(self, path: str) -> int:
-        """The longest of the four runs of plain characters in a text."""
+        """The longest of the four runs of plain characters in a text; 0 or less if none may be."""
         return self._bytes.get(path.partition(".")[0], _MAX_TEXT)
 
 
@@ -200,7 +202,7 @@ def _share(prefix: str, left: int, paths: Sequence[str]) -> int:
     """The names of a section are shorter than the whole line, and its other values count 8."""
     count = max(1, sum(path.startswith(prefix) for path in paths))
     # A text is four runs of plain characters and three escapes of six characters at most.
-    return max(0, min(VALUE_BYTES, left // count - 8) // 4 - 6)
+    return min(VALUE_BYTES, left // count - 8) // 4 - 6
 
 
 def _values(line: bytes) -> Iterator[tuple[str, int, int]]:

@@ -110,18 +110,19 @@ class Validation:
                 shape, match = found
                 matches = shape.pattern.fullmatch
             if match and (line.isascii() or _is_utf8(line)):
-                print_ = hash(match[1]) & FINGERPRINT_MASK
                 if shape.is_module:
-                    print_ = fingerprint(match[1], match[2])
+                    print_ = fingerprint(match["id"], match["module"])
+                else:
+                    print_ = hash(match[1]) & FINGERPRINT_MASK
                 if print_ in seen:
-                    self._refuse_duplicate(number, match[1].decode(), shape.is_module, print_)
+                    self._refuse_duplicate(number, match["id"].decode(), shape.is_module, print_)
                     continue
                 seen.add(print_)
                 order.append(print_)
                 good.append(line)
                 shape.lines += 1
                 if shape.has_remarks:
-                    self._remark(number, match[1].decode(), shape)
+                    self._remark(number, match["id"].decode(), shape)
             else:
                 staged = self._check_in_full(number, line.strip(_BLANKS))
                 if staged is None:

@@ -302,3 +302,27 @@ def test_what_nests_too_deep_is_refused_by_rule_and_not_by_chance() -> None:
         )
         codes = [code for _, _, code in found(line)]
         assert ("json-nesting" in codes) == (code is not None)
+
+
+def test_a_module_that_is_named_before_its_device() -> None:
+    lines = [
+        {
+            "moduleId": f"m{n % 5}",
+            "id": f"pump-{n // 5}",
+            "status": "enabled",
+            "importMode": "update",
+        }
+        for n in range(50)
+    ]
+    lines = [{**line, "authentication": {"type": "certificateAuthority"}} for line in lines]
+    assert problems(*lines) == []
+    assert problems(*lines, lines[20]) == [(51, "moduleId", "id-duplicate")]
+
+
+def test_texts_in_many_places_cannot_make_a_section_too_large_unseen() -> None:
+    def line(n: int, text: str) -> dict[str, object]:
+        return device(id=f"pump-{n}", tags={f"tag-number-{k:03}": text for k in range(400)})
+
+    small = [line(n, "") for n in range(50)]
+    assert problems(*small, line(99, "abc")) == []
+    assert problems(*small, line(99, "\u00e4" * 7)) == [(51, "tags", "twin-tags-size")]
