@@ -177,7 +177,7 @@ class Validation:
                 self._seen.add_bad(print_, number)
             return None
         self._seen.add_good(print_)
-        self._count_good(record.mode, record.authentication_type, 1)
+        self._count_good(record.mode.value, record.authentication_type, 1)
         if record.module_id and record.mode.creates:
             self._expect_device(number, record.id)
         if any(finding.rule in MENDED for finding in findings):
