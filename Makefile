@@ -4,7 +4,7 @@ RUN = .venv/bin/python -m
 # npm writes this file at the end of each installation.
 AZURITE = local/node_modules/.package-lock.json
 
-.PHONY: demo up test check
+.PHONY: demo up test check bench
 
 demo: .venv/ready $(AZURITE)
 	@$(RUN) local demo $(ARGS)
@@ -20,6 +20,9 @@ check: .venv/ready
 	@.venv/bin/ruff check --quiet .
 	@$(RUN) mypy
 	@.venv/bin/lint-imports --no-logo
+
+bench: .venv/ready
+	@$(RUN) bench $(ARGS)
 
 .venv/ready: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv .venv
