@@ -22,8 +22,8 @@ __all__ = ["Validation"]
 
 #: The id of a line that is not JSON, for the person who looks for it.
 _ID = re.compile(rb'"id"\s*:\s*"([^"\\]{1,128})"')
-#: How a line ends that goes on with the next one.
-_GOES_ON = (b"{", b"[", b",")
+#: How lines begin that go on with a pretty-printed object.
+_GOES_ON = (b'"', b"}", b"]")
 _BLANKS = b" \t\r"
 
 
@@ -60,8 +60,8 @@ class Validation:
         self._shapes = Shapes()
         self._seen = SeenDevices()
         self._blank_lines = 0
-        #: The last line was the first of an object that goes on over several.
-        self._in_pretty_printed = False
+        #: The last line that belonged to an object which goes on over several.
+        self._pretty_printed = -1
         #: Duplicates whose first line is still to be told, by fingerprint.
         self._duplicates: dict[Problem, int] = {}
 
@@ -153,12 +153,14 @@ class Validation:
         if not line:
             self._blank_lines += 1
             return None
-        if self._in_pretty_printed:
-            if not line.startswith(b"{"):
-                return None
-            self._in_pretty_printed = False
+        if number == self._pretty_printed + 1 and line.startswith(_GOES_ON):
+            self._pretty_printed = number
+            return None
         members, findings = self._read(line)
         if members is None:
+            if line == b"{":
+                self._pretty_printed = number
+                findings = [Finding("", Rule.JSON_PRETTY_PRINTED)]
             self.report.lines += 1
             for finding in findings:
                 self._add(number, _id_in(line), finding)
@@ -198,9 +200,6 @@ class Validation:
             return value, findings
         if value is not None or not findings:
             findings.append(Finding("", Rule.JSON_NOT_AN_OBJECT))
-        elif line.startswith(b"{") and line.endswith(_GOES_ON):
-            self._in_pretty_printed = True
-            findings = [Finding("", Rule.JSON_PRETTY_PRINTED)]
         return None, findings
 
     def _remark(self, number: int, device_id: str, shape: Shape) -> None:

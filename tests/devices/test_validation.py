@@ -99,6 +99,23 @@ def test_pretty_printed_objects_are_told_once_each() -> None:
     ]
 
 
+def test_nothing_vanishes_behind_half_an_object() -> None:
+    good = [device(id=f"pump-{n}") for n in range(16)]
+    halves = [b'{"id":"x","status":"enabled",', b'"id":"y","status":"enabled"}', b"{"]
+    assert problems(*good[:6], halves[0], *good[6:], b"garbage", halves[1], halves[2]) == [
+        (7, "", "json-invalid"),
+        (18, "", "json-invalid"),
+        (19, "", "json-invalid"),
+        (20, "", "json-pretty-printed"),
+    ]
+    assert problems(b"{", *good[:10], b'"x"', b"{", b"garbage") == [
+        (1, "", "json-pretty-printed"),
+        (12, "", "json-not-an-object"),
+        (13, "", "json-pretty-printed"),
+        (14, "", "json-invalid"),
+    ]
+
+
 def test_the_same_device_twice_names_both_lines() -> None:
     lines = [device(id="a"), b"", device(id="b"), device(id="a", moduleId="m"), device(id="a")]
     _, validation = validate_file(ndjson(*lines))
