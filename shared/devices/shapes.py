@@ -1,11 +1,11 @@
 """The common good line, accepted fast.
 
-Most lines of a file differ in their values alone. A line that was found good in full is turned
-into a regular expression for lines of its shape: the same bytes between the values, and in each
-value's place only what breaks no rule there, whatever the other values are. A line that matches is
-good without being read; one that does not is looked at in full. So a shape decides nothing that
-the rules have not decided before: it may be narrower than they are, never wider, and a property
-test holds the two together.
+Most lines of a file are alike. What was found good in full is turned into a regular expression for
+lines of its shape: the same bytes between the values, in each value's place only what breaks no
+rule there whatever the other values are, and for the sections of a twin any choice of what other
+good lines had there. A line that matches is good without being read; one that does not is looked
+at in full. So a shape decides nothing that the rules have not decided before: it may be narrower
+than they are, never wider, and a property test holds the two together.
 """
 
 from __future__ import annotations
@@ -13,15 +13,25 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 from shared.devices.record import MAX_STATUS_REASON, Record
 from shared.devices.rules import Rule
+from shared.devices.sections import (
+    BOOLEAN,
+    ESCAPED_TEXT,
+    NUMBER,
+    Groups,
+    Section,
+    Style,
+    is_learnable,
+)
 from shared.devices.strictjson import Finding
-from shared.devices.twin import DESIRED_BYTES, TAGS_BYTES, VALUE_BYTES
+from shared.devices.twin import DESIRED_BYTES, TAGS_BYTES
 
-__all__ = ["Shape", "Shapes"]
+__all__ = ["SURE_BYTES", "Shape", "Shapes"]
 
 #: Findings that follow from a line's shape alone, whatever its values are.
 _OF_THE_SHAPE = frozenset(
@@ -32,92 +42,107 @@ _OF_THE_SHAPE = frozenset(
         Rule.MODULE_AUTHENTICATION_NONE,
         Rule.PARENT_SCOPES_IGNORED,
         Rule.THUMBPRINT_MISSING,
-        Rule.TWIN_NULL,
     }
 )
 
-#: How many lines of one form are seen when a shape is made of it. Making one takes some
-#: milliseconds, and the first line may have been unlike the others.
-_WORTH_IT = frozenset({3, 30, 300, 3000})
-_MAX_SHAPES = 128
-_MAX_FORMS = 1024
+#: The sections of a twin, with the bytes that they may take in a line. The hub counts 8 for a
+#: number, which may be one character and a comma, so that is a quarter of what it allows.
+_SECTIONS = {
+    "tags": TAGS_BYTES // 4,
+    "properties.desired": DESIRED_BYTES // 4,
+    "properties.reported": None,
+}
+#: No section of a line that is no longer than this can be too large.
+SURE_BYTES = TAGS_BYTES // 4
+
+#: Good lines that had to be read in full before the first pattern is made; the next one is made
+#: when there are four times as many, if they brought anything new. Making one takes milliseconds.
+_FIRST_PATTERN = 24
+#: Bytes of a line that patterns are made for.
+_LONGEST = DESIRED_BYTES
+#: Good lines that brought nothing new before learning is given up.
+_PATIENCE = 500
+#: What a pattern may hold: each group takes time with each line.
+_MAX_SHAPES = 64
+_MAX_GROUPS = 600
 
 _TOKEN = re.compile(
     rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|-?[0-9][0-9.eE+-]*|true|false|null|[ \t]+', re.DOTALL
 )
-#: What a form leaves out: the values of texts and numbers.
-_VALUE = re.compile(rb':[ \t]*(?:"[^"]*"|-?[0-9][0-9.eE+-]*|true|false)')
-
-_ID = rb"[A-Za-z0-9\-._%*?!(),=@$']"
-_BOOLEAN = rb"(?:true|false)"
-#: At most 15 digits before the point: within the twin's range of integers, and finite.
-_NUMBER = rb"-?(?:0|[1-9][0-9]{0,14}+)(?:\.[0-9]{1,15}+)?+"
+_ID = rb"[A-Za-z0-9\-._%*?!(),=@$']{1,128}+"
 _PLAIN = rb'[^"\\\x00-\x1f]'
-_ESCAPE = rb"\\(?:[\\/bfnrt]|u(?![dD])[0-9A-Fa-f]{4})"
-#: Bytes of a text that no section bounds.
-_MAX_TEXT = 1024
+_NEVER = re.compile(rb"(?!)")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Shape:
-    """The lines that match `pattern` in full and are UTF-8 are good, and alike in all else."""
+    """Lines that are alike but for their values and what their sections hold."""
 
-    #: The group `id` is the only one but for `module`, the moduleId of a module.
-    pattern: re.Pattern[bytes]
+    #: Regular expressions in turn, or paths of what is given a group: ids and sections.
+    skeleton: tuple[bytes | str, ...]
     is_module: bool
     mode: str
     creates: bool
     authentication_type: str
     findings: Sequence[Finding]
-
     #: There may be something to say of its lines.
     has_remarks: bool
     #: Lines that matched since this was set to 0.
     lines: int = 0
+    #: Lines that matched or were learned from.
+    weight: int = 0
+    #: Groups of the pattern, by path.
+    groups: dict[str, int] = field(default_factory=dict)
+    id_group: int = 0
 
-
-_NO_SHAPE = Shape(re.compile(rb"(?!)"), False, "", False, "", (), False)
+    def fits(self, match: re.Match[bytes]) -> bool:
+        """Whether no section of a matched line can be too large."""
+        return all(
+            match.end(group) - match.start(group) <= (_SECTIONS.get(path) or len(match[0]))
+            for path, group in self.groups.items()
+        )
 
 
 class Shapes:
     """The shapes of one file, made as its lines come."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[bytes, str, str], int] = {}
-        #: By the number of quotes in a line, which the texts of a shape cannot change.
-        self._by_quotes: dict[int, list[Shape]] = {}
-        self._all: list[Shape] = []
-        #: That of the last line that had one.
-        self.last = _NO_SHAPE
+        #: A line that matches in full and is UTF-8 is good, if its shape says that it fits.
+        self.pattern = _NEVER
+        #: By the last group of a match.
+        self.by_group: dict[int, Shape] = {}
+        self._shapes: dict[tuple[bytes | str, ...], Shape] = {}
+        self._sections = {path: Section() for path in _SECTIONS}
+        self._learned = 0
+        self._next_pattern = _FIRST_PATTERN
+        self._has_news = False
+        self._patience = _PATIENCE
 
-    def find(self, line: bytes) -> tuple[Shape, re.Match[bytes]] | None:
-        """The shape of a line that is good beyond doubt; its UTF-8 is still to be checked."""
-        candidates = self._by_quotes.get(line.count(b'"'), ())
-        for shape in candidates:
-            if match := shape.pattern.fullmatch(line):
-                return shape, match
-        return None
-
-    def take_used(self) -> list[Shape]:
-        """Those that lines have matched."""
-        return [shape for shape in self._all if shape.lines]
+    def take_used(self) -> Iterator[tuple[Shape, int]]:
+        """The shapes that lines have matched since this was asked last, with their number."""
+        for shape in self._shapes.values():
+            if shape.lines:
+                yield shape, shape.lines
+                shape.weight += shape.lines
+                shape.lines = 0
 
     def learn(self, line: bytes, record: Record, findings: Sequence[Finding]) -> None:
-        """Make a shape of a line without errors, if there are enough lines like it."""
-        if len(self._all) == _MAX_SHAPES or any(
-            finding.rule not in _OF_THE_SHAPE for finding in findings
+        """Take a line without errors as an example."""
+        if (
+            not self._patience
+            or len(line) > _LONGEST
+            or any(finding.rule not in _OF_THE_SHAPE for finding in findings)
         ):
             return
-        form = _VALUE.sub(b":", line), record.mode.value, record.authentication_type
-        if form not in self._seen and len(self._seen) == _MAX_FORMS:
+        is_new = self._learn_sections(line, record.members)
+        if is_new is None:
             return
-        self._seen[form] = seen = self._seen.get(form, 0) + 1
-        if seen not in _WORTH_IT:
-            return
-        pattern = re.compile(b"".join(_patterns(line)))
-        if pattern.fullmatch(line):
-            shape = Shape(
-                pattern,
+        skeleton = tuple(_skeleton(line))
+        shape = self._shapes.get(skeleton)
+        if shape is None and len(self._shapes) < _MAX_SHAPES:
+            is_new = True
+            shape = self._shapes[skeleton] = Shape(
+                skeleton,
                 bool(record.module_id),
                 record.mode.value,
                 record.mode.creates,
@@ -125,39 +150,100 @@ class Shapes:
                 tuple(findings),
                 has_remarks=bool(findings or record.module_id),
             )
-            self._all.append(shape)
-            self._by_quotes.setdefault(line.count(b'"'), []).append(shape)
+        if shape is not None:
+            shape.weight += 1
+        self._has_news |= is_new
+        self._patience = _PATIENCE if is_new else self._patience - 1
+        self._learned += 1
+        if self._has_news and self._learned >= self._next_pattern:
+            self._make_pattern()
+            self._next_pattern = 4 * self._learned
+            self._has_news = False
+
+    def _learn_sections(self, line: bytes, members: dict[str, Any]) -> bool | None:
+        """Whether there was anything new; None if patterns cannot tell what the line has."""
+        properties = members.get("properties") or {}
+        found = {
+            "tags": members.get("tags"),
+            "properties.desired": properties.get("desired"),
+            "properties.reported": properties.get("reported"),
+        }
+        sections = {path: section for path, section in found.items() if section is not None}
+        if not all(map(is_learnable, sections.values())):
+            return None
+        style = Style.of(line)
+        news = [self._sections[path].learn(section, style) for path, section in sections.items()]
+        return any(news)
+
+    def _make_pattern(self) -> None:
+        """One pattern of all shapes; of those that begin alike, the most frequent first."""
+        self.by_group = {}
+        shapes = sorted(self._shapes.values(), key=lambda shape: -shape.weight)
+        groups = Groups()
+        self.pattern = re.compile(self._pattern(shapes, 0, {}, groups))
+
+    def _pattern(
+        self, shapes: Sequence[Shape], part: int, taken: dict[str, int], groups: Groups
+    ) -> bytes:
+        """The pattern from a part of the skeletons on, which are alike before it."""
+        branches: dict[bytes | str, list[Shape]] = {}
+        for shape in shapes:
+            branches.setdefault(shape.skeleton[part], []).append(shape)
+        patterns = []
+        for step, alike in branches.items():
+            if groups.count > _MAX_GROUPS:
+                break
+            now = taken
+            if isinstance(step, bytes):
+                pattern = step
+            else:
+                now = {**taken, step: groups.next()}
+                pattern = self._group(step, groups)
+            ended = [shape for shape in alike if len(shape.skeleton) == part + 1]
+            for shape in ended:
+                shape.groups, shape.id_group = now, now["id"]
+                self.by_group[groups.next()] = shape
+                pattern += rb"()"
+            if len(ended) < len(alike):
+                pattern += self._pattern(alike, part + 1, now, groups)
+            patterns.append(pattern)
+        return patterns[0] if len(patterns) == 1 else rb"(?:%s)" % rb"|".join(patterns)
+
+    def _group(self, path: str, groups: Groups) -> bytes:
+        match path:
+            case "id":
+                return rb'"(%s)"' % _ID
+            case "moduleId":
+                return rb'"((?!\$)%s)"' % _ID
+        return rb"(%s)" % self._sections[path].pattern(groups)
 
 
-def _patterns(line: bytes) -> Iterator[bytes]:
-    """The parts of the regular expression: values generalised by their path, the rest as it is."""
+def _skeleton(line: bytes) -> Iterator[bytes | str]:
+    """The parts of a line: values generalised by their paths, the rest as it is."""
     values = list(_values(line))
-    budget = _Budget(line, [path for path, *_ in values])
-    keep_edge = any(path.startswith("parentScopes") for path, *_ in values)
+    keeps_edge = any(path.startswith("parentScopes") for path, *_ in values)
     end = 0
     for path, start, stop in values:
         yield re.escape(line[end:start])
         text = line[start:stop]
-        if path == "capabilities.iotEdge" and keep_edge:
+        if path in ("id", "moduleId", *_SECTIONS) and text != b"null":
+            yield path
+        elif path == "capabilities.iotEdge" and keeps_edge:
             yield text
         else:
-            yield _pattern(path, text, budget)
+            yield _pattern_of(path, text)
         end = stop
     yield re.escape(line[end:])
 
 
-def _pattern(path: str, text: bytes, budget: _Budget) -> bytes:
+def _pattern_of(path: str, text: bytes) -> bytes:
     if text in (b"true", b"false"):
-        return _BOOLEAN
-    if text == b"null" or (text == b'""' and not path.startswith(_TWIN_SECTIONS)):
+        return BOOLEAN
+    if text in (b"null", b'""'):
         return text
     if not text.startswith(b'"'):
-        return _NUMBER
+        return NUMBER
     match path:
-        case "id":
-            return rb'"(?P<id>' + _ID + rb'{1,128}+)"'
-        case "moduleId":
-            return rb'"(?!\$)(?P<module>' + _ID + rb'{1,128}+)"'
         case "status":
             return rb'"(?:en|dis)abled"'
         case "importMode" | "authentication.type":
@@ -165,7 +251,7 @@ def _pattern(path: str, text: bytes, budget: _Budget) -> bytes:
         case "statusReason":
             return rb'"%s{0,%d}+"' % (_PLAIN, MAX_STATUS_REASON)
         case "eTag" | "twinETag":
-            return rb'"%s{1,%d}+"' % (_PLAIN, _MAX_TEXT)
+            return rb'"%s{1,1000}+"' % _PLAIN
         case "deviceScope":
             return rb'"ms-azure-iot-edge://[A-Za-z0-9\-._]{1,128}-[0-9]{1,20}"'
     if path.startswith("authentication.symmetricKey."):
@@ -175,44 +261,19 @@ def _pattern(path: str, text: bytes, budget: _Budget) -> bytes:
         return rb'"[0-9A-Fa-f]{%d}"' % (len(text) - 2)
     if path.startswith("parentScopes"):
         return re.escape(text)
-    longest = budget.text_bytes(path)
-    if longest <= 0:
-        return rb"(?!)"
-    return rb'"%s{0,%d}+(?:%s%s{0,%d}+){0,3}+"' % (_PLAIN, longest, _ESCAPE, _PLAIN, longest)
-
-
-_TWIN_SECTIONS = ("tags", "properties")
-
-
-class _Budget:
-    """How long texts may be so that the section they stand in cannot get too large."""
-
-    def __init__(self, line: bytes, paths: Sequence[str]) -> None:
-        self._bytes = {
-            "tags": _share("tags.", TAGS_BYTES - len(line), paths),
-            "properties": _share("properties.", DESIRED_BYTES - len(line), paths),
-        }
-
-    def text_bytes(self, path: str) -> int:
-        """The longest of the four runs of plain characters in a text; 0 or less if none may be."""
-        return self._bytes.get(path.partition(".")[0], _MAX_TEXT)
-
-
-def _share(prefix: str, left: int, paths: Sequence[str]) -> int:
-    """The names of a section are shorter than the whole line, and its other values count 8."""
-    count = max(1, sum(path.startswith(prefix) for path in paths))
-    # A text is four runs of plain characters and three escapes of six characters at most.
-    return min(VALUE_BYTES, left // count - 8) // 4 - 6
+    return ESCAPED_TEXT
 
 
 def _values(line: bytes) -> Iterator[tuple[str, int, int]]:
-    """Path, start and end of each value that is neither an object nor an array.
+    """Path, start and end of each section and of each value that is no object nor array.
 
     The line is one JSON object.
     """
     path: list[str] = []
+    #: What counts the items of each array that is open; None for an object.
     containers: list[Iterator[int] | None] = []
     name: str | None = None
+    section: tuple[str, int, int] | None = None
     for token in _TOKEN.finditer(line):
         text = token[0]
         match text[:1]:
@@ -221,7 +282,13 @@ def _values(line: bytes) -> Iterator[tuple[str, int, int]]:
                     path.append(_step(containers, name))
                 containers.append(None if text == b"{" else count())
                 name = None
+                where = ".".join(path)
+                if section is None and where in _SECTIONS:
+                    section = where, token.start(), len(containers)
             case b"}" | b"]":
+                if section and section[2] == len(containers):
+                    yield section[0], section[1], token.end()
+                    section = None
                 containers.pop()
                 if path:
                     path.pop()
@@ -231,7 +298,8 @@ def _values(line: bytes) -> Iterator[tuple[str, int, int]]:
             case b'"' if name is None and containers[-1] is None:
                 name = json.loads(text)
             case _:
-                yield ".".join((*path, _step(containers, name))), *token.span()
+                if section is None:
+                    yield ".".join((*path, _step(containers, name))), *token.span()
 
 
 def _step(containers: Sequence[Iterator[int] | None], name: str | None) -> str:

@@ -14,7 +14,7 @@ from shared.devices.record import MENDED, ImportMode, check_record
 from shared.devices.report import Problem, Report
 from shared.devices.rules import Rule, Severity
 from shared.devices.seen import FINGERPRINT_MASK, SeenDevices, fingerprint
-from shared.devices.shapes import Shape, Shapes
+from shared.devices.shapes import SURE_BYTES, Shape, Shapes
 from shared.devices.source import Limits, UnusableFileError
 from shared.devices.strictjson import Finding, StrictReader
 
@@ -99,32 +99,34 @@ class Validation:
     def _check_batch(self, numbers: Iterable[int], lines: Sequence[bytes]) -> list[bytes]:
         """The good ones among some lines, as the hub is to read them."""
         good: list[bytes] = []
-        seen, order = self._seen.fingerprints, self._seen.good
-        find, shape = self._shapes.find, self._shapes.last
-        matches = shape.pattern.fullmatch
+        seen, order, shapes = self._seen.fingerprints, self._seen.good, self._shapes
+        matches, by_group = shapes.pattern.fullmatch, shapes.by_group
         run_start = run_length = 0
         for number, line in zip(numbers, lines, strict=True):
             # Most lines take this path, so it is kept free of calls.
-            match = matches(line)
-            if match is None and (found := find(line)):
-                shape, match = found
-                matches = shape.pattern.fullmatch
-            if match and (line.isascii() or _is_utf8(line)):
+            if (
+                (match := matches(line))
+                and (line.isascii() or _is_utf8(line))
+                and (shape := by_group[match.lastindex or 0])
+                and (len(line) <= SURE_BYTES or shape.fits(match))
+            ):
                 if shape.is_module:
-                    print_ = fingerprint(match["id"], match["module"])
+                    print_ = fingerprint(match[shape.id_group], match[shape.groups["moduleId"]])
                 else:
-                    print_ = hash(match[1]) & FINGERPRINT_MASK
+                    print_ = hash(match[shape.id_group]) & FINGERPRINT_MASK
                 if print_ in seen:
-                    self._refuse_duplicate(number, match["id"].decode(), shape.is_module, print_)
+                    device_id = match[shape.id_group].decode()
+                    self._refuse_duplicate(number, device_id, shape.is_module, print_)
                     continue
                 seen.add(print_)
                 order.append(print_)
                 good.append(line)
                 shape.lines += 1
                 if shape.has_remarks:
-                    self._remark(number, match["id"].decode(), shape)
+                    self._remark(number, match[shape.id_group].decode(), shape)
             else:
                 staged = self._check_in_full(number, line.strip(_BLANKS))
+                matches, by_group = shapes.pattern.fullmatch, shapes.by_group
                 if staged is None:
                     continue
                 good.append(staged)
@@ -135,10 +137,8 @@ class Validation:
             run_length += 1
         if run_length:
             self.lines.append(run_start, run_length)
-        self._shapes.last = shape
-        for shape in self._shapes.take_used():
-            self._count_good(shape.mode, shape.authentication_type, shape.lines)
-            shape.lines = 0
+        for shape, count in shapes.take_used():
+            self._count_good(shape.mode, shape.authentication_type, count)
         return good
 
     def _count_good(self, mode: str, authentication_type: str, count: int) -> None:
@@ -199,7 +199,7 @@ class Validation:
         if isinstance(value, dict):
             return value, findings
         if value is not None or not findings:
-            findings.append(Finding("", Rule.JSON_NOT_AN_OBJECT))
+            findings = [Finding("", Rule.JSON_NOT_AN_OBJECT)]
         return None, findings
 
     def _remark(self, number: int, device_id: str, shape: Shape) -> None:
@@ -257,8 +257,6 @@ class Validation:
 
 
 def _is_utf8(line: bytes) -> bool:
-    if line.isascii():
-        return True
     try:
         line.decode()
     except UnicodeDecodeError:

@@ -105,7 +105,7 @@ def test_nothing_vanishes_behind_half_an_object() -> None:
     assert problems(*good[:6], halves[0], *good[6:], b"garbage", halves[1], halves[2]) == [
         (7, "", "json-invalid"),
         (18, "", "json-invalid"),
-        (19, "", "json-invalid"),
+        (19, "", "json-not-an-object"),
         (20, "", "json-pretty-printed"),
     ]
     assert problems(b"{", *good[:10], b'"x"', b"{", b"garbage") == [

@@ -1,0 +1,148 @@
+"""Sections of a twin, as regular expressions for those that are good like the ones before.
+
+A section learns the names that good lines had at each of its places, and which kinds of values
+under them. Its pattern matches any choice of these names in any order, none of them twice, with
+any values of these kinds that no rule forbids.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["BOOLEAN", "ESCAPED_TEXT", "NUMBER", "Groups", "Section", "Style", "is_learnable"]
+
+_PLAIN = rb'[^"\\\x00-\x1f]{0,1000}+'
+_ESCAPE = rb"\\(?:[\\/bfnrt\x22]|u(?![dD])[0-9A-Fa-f]{4})"
+#: At most 1,000 bytes, none of them escaped.
+TEXT = rb'"%s"' % _PLAIN
+#: At most 4,018 bytes, with three escapes at most and none of half a surrogate pair.
+ESCAPED_TEXT = rb'"%s(?:%s%s){0,3}+"' % (_PLAIN, _ESCAPE, _PLAIN)
+#: At most 15 digits before the point: within the twin's range of integers, and finite.
+NUMBER = rb"-?(?:0|[1-9][0-9]{0,14}+)(?:\.[0-9]{1,15}+)?+"
+BOOLEAN = rb"(?:true|false)"
+
+_SCALARS = {str: TEXT, int: NUMBER, float: NUMBER, bool: BOOLEAN}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a line writes what JSON lets it write in several ways."""
+
+    #: Characters beyond ASCII are escaped in names.
+    is_ascii: bool
+    #: There are escapes in the line, be it in texts or names.
+    has_escapes: bool
+
+    @classmethod
+    def of(cls, line: bytes) -> Style:
+        return cls(line.isascii(), b"\\" in line)
+
+    def name(self, name: str) -> bytes:
+        return json.dumps(name, ensure_ascii=self.is_ascii).encode()
+
+    def scalar(self, value: object) -> bytes:
+        if self.has_escapes and isinstance(value, str):
+            return ESCAPED_TEXT
+        return _SCALARS[type(value)]
+
+
+class Groups:
+    """Numbers the groups of a pattern in the order in which they are written."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def next(self) -> int:
+        self.count += 1
+        return self.count
+
+
+def is_learnable(value: object) -> bool:
+    """Whether patterns can tell all there is to tell of a value: null and nested arrays vary."""
+    if isinstance(value, dict):
+        return all(map(is_learnable, value.values()))
+    if isinstance(value, list):
+        return all(type(item) in _SCALARS for item in value)
+    return value is not None
+
+
+class _Values:
+    """The kinds of values that one name had."""
+
+    def __init__(self) -> None:
+        self.scalars: set[bytes] = set()
+        #: Kinds of an array's items; None if there was no array.
+        self.items: set[bytes] | None = None
+        self.section: Section | None = None
+
+    def learn(self, value: Any, style: Style) -> bool:
+        if isinstance(value, dict):
+            is_new = self.section is None
+            self.section = self.section or Section()
+            return self.section.learn(value, style) or is_new
+        if isinstance(value, list):
+            known = self.items
+            self.items = {*(known or ()), *map(style.scalar, value)}
+            return self.items != known
+        kind = style.scalar(value)
+        is_new = kind not in self.scalars
+        self.scalars.add(kind)
+        return is_new
+
+    def pattern(self, groups: Groups) -> bytes:
+        kinds = sorted(self.scalars)
+        if self.items is not None:
+            item = _any_of(sorted(self.items))
+            kinds.append(rb"\[(?:%s(?:, ?%s)*+)?\]" % (item, item) if item else rb"\[\]")
+        if self.section is not None:
+            kinds.append(self.section.pattern(groups))
+        return _any_of(kinds)
+
+
+class Section:
+    """One object, with what was seen in it."""
+
+    def __init__(self) -> None:
+        self._members: dict[bytes, _Values] = {}
+        #: The names in their order, as long as all were alike in that.
+        self._only_order: list[bytes] | None = None
+        self._is_varied = False
+
+    def learn(self, members: dict[str, Any], style: Style) -> bool:
+        """Add what a good line has here; returns whether there was anything new."""
+        names = [style.name(name) for name in members]
+        is_new = self._only_order is None
+        if is_new:
+            self._only_order = names
+        elif not self._is_varied and names != self._only_order:
+            is_new = self._is_varied = True
+        for name, value in zip(names, members.values(), strict=True):
+            values = self._members.get(name)
+            if values is None:
+                values = self._members[name] = _Values()
+                is_new = True
+            is_new |= values.learn(value, style)
+        return is_new
+
+    def pattern(self, groups: Groups) -> bytes:
+        if not self._is_varied:
+            members = [
+                re.escape(name) + b": ?" + values.pattern(groups)
+                for name, values in self._members.items()
+            ]
+            return rb"\{%s\}" % b", ?".join(members)
+        members = []
+        for name, values in self._members.items():
+            # The group behind a name is set once the name was there, and then forbids it.
+            guard = rb": ?(?(%d)(?!)|)()" % groups.next()
+            members.append(re.escape(name[1:]) + guard + values.pattern(groups))
+        return rb'\{(?:"%s(?:, ?(?=")|(?=\})))*\}' % _any_of(members)
+
+
+def _any_of(patterns: list[bytes]) -> bytes:
+    return (
+        patterns[0] if len(patterns) == 1 else b"(?:%s)" % b"|".join(patterns) if patterns else b""
+    )
