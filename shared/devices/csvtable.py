@@ -59,8 +59,15 @@ class _Column:
 
 def header_cells(line: str) -> tuple[str, list[str]]:
     """The separator that parts the most cells of a first line, and these cells."""
-    rows = ((separator, next(csv.reader([line], delimiter=separator))) for separator in _SEPARATORS)
+    rows = ((separator, _cells(line, separator)) for separator in _SEPARATORS)
     return max(rows, key=lambda row: len(row[1]))
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=separator))
+    except csv.Error:
+        return []
 
 
 def csv_batches(
@@ -151,14 +158,16 @@ def _read_header(number: int, cells: Sequence[str], sink: Sink) -> list[_Column 
     while names and not names[-1]:
         names.pop()
     columns = [_column(number, name, sink) for name in names]
-    paths = [column.path for column in columns if column]
-    for path in sorted(paths):
-        if paths.count(path) > 1:
+    paths: set[str] = set()
+    for path in sorted(column.path for column in columns if column):
+        if path in paths:
             raise UnusableFileError(Rule.CSV_HEADER, f"two columns are for {path}", number)
-        inner = next((other for other in paths if other.startswith(f"{path}.")), None)
-        if inner:
-            detail = f"one column is for {path}, another for {inner}, which is a part of it"
-            raise UnusableFileError(Rule.CSV_HEADER, detail, number)
+        steps = path.split(".")
+        for end in range(1, len(steps)):
+            if (outer := ".".join(steps[:end])) in paths:
+                detail = f"one column is for {outer}, another for {path}, which is a part of it"
+                raise UnusableFileError(Rule.CSV_HEADER, detail, number)
+        paths.add(path)
     if "id" not in paths:
         raise UnusableFileError(Rule.CSV_HEADER, "there is no column id", number)
     return columns

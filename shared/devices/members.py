@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from shared.devices.rules import Rule
-from shared.devices.strictjson import MAX_FINDINGS, Finding
+from shared.devices.strictjson import Finding, add_finding
 
 __all__ = ["MEMBERS", "Names", "canonical", "in_documented_case", "unknown_member"]
 
@@ -114,8 +114,7 @@ def _canonical(
             match = in_documented_case(name, names)
             field = f"{prefix}{name}"
             if match is None:
-                if len(findings) < MAX_FINDINGS:
-                    findings.append(unknown_member(name, names, prefix))
+                add_finding(findings, unknown_member(name, names, prefix))
             elif match in members or match in renamed:
                 findings.append(Finding(field, Rule.JSON_DUPLICATE_MEMBER, f"as {match}"))
             else:

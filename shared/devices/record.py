@@ -153,6 +153,8 @@ _CHOICES: Mapping[str, tuple[Collection[str], Rule]] = {
     "authentication.type": (_TYPES, Rule.AUTHENTICATION_TYPE_INVALID),
 }
 _MISSING = {"id": Rule.ID_MISSING, "status": Rule.STATUS_MISSING}
+#: What pydantic finds and who read the line or its names told already.
+_TOLD_BEFORE = frozenset({"extra_forbidden", "string_unicode"})
 _WANTED = {
     "string_type": "a text",
     "bool_type": "true or false",
@@ -171,7 +173,7 @@ def check_record(line: dict[str, Any], findings: list[Finding]) -> Record:
     mode = _MODES.get(_text(members.get("importMode")), ImportMode.CREATE_OR_UPDATE)
     device_id, module_id = _text(members.get("id")), _text(members.get("moduleId"))
     _check_identifiers(device_id, module_id, findings)
-    authentication_type = _check_authentication(members, mode, bool(module_id), findings)
+    authentication_type = _check_authentication(members, mode, findings)
     _check_mode(members, mode, findings)
     check_twin(
         members.get("tags"),
@@ -193,8 +195,7 @@ def _check_members(line: dict[str, Any], findings: list[Finding]) -> dict[str, A
         _correct_case(members, field, values, findings)
     if any(finding.rule in MENDED for finding in findings):
         errors = _errors(members)
-    # Members that the models do not know were looked at with the names.
-    findings.extend(_finding(error) for error in errors if error["type"] != "extra_forbidden")
+    findings.extend(_finding(error) for error in errors if error["type"] not in _TOLD_BEFORE)
     return members
 
 
@@ -250,7 +251,7 @@ def _check_identifiers(device_id: str, module_id: str, findings: list[Finding]) 
 
 
 def _check_authentication(
-    members: dict[str, Any], mode: ImportMode, is_module: bool, findings: list[Finding]
+    members: dict[str, Any], mode: ImportMode, findings: list[Finding]
 ) -> str:
     """Returns the type, "" if the line does not say."""
     authentication = _object(members.get("authentication"))
@@ -280,6 +281,7 @@ def _check_authentication(
         path = "authentication.x509Thumbprint.secondaryThumbprint"
         findings.append(Finding(path, Rule.THUMBPRINT_LENGTHS))
     if kind == AuthenticationType.NONE:
+        is_module = members.get("moduleId") is not None
         rule = Rule.MODULE_AUTHENTICATION_NONE if is_module else Rule.AUTHENTICATION_TYPE_NONE
         findings.append(Finding("authentication.type", rule))
     elif kind == AuthenticationType.SELF_SIGNED and not has_credentials:

@@ -49,8 +49,8 @@ class Problem:
         message = f"{rule.meaning} ({detail})" if detail else rule.meaning
         return cls(
             line,
-            device_id[:MAX_NAME],
-            member[:MAX_NAME],
+            _writable(device_id[:MAX_NAME]),
+            _writable(member[:MAX_NAME]),
             rule.severity,
             rule.code,
             message,
@@ -153,6 +153,11 @@ class Report:
         yield _csv_row(names)
         for problem in self.problems:
             yield _csv_row([_cell(getattr(problem, name)) for name in names])
+
+
+def _writable(text: str) -> str:
+    """Text of a file, which may hold half of a surrogate pair, as UTF-8 can be written."""
+    return text.encode("utf-8", "replace").decode()
 
 
 #: What makes a spreadsheet take a cell for a formula, or lets it break out of its cell.

@@ -24,7 +24,7 @@ ESCAPED_TEXT = rb'"%s(?:%s%s){0,3}+"' % (_PLAIN, _ESCAPE, _PLAIN)
 NUMBER = rb"-?(?:0|[1-9][0-9]{0,14}+)(?:\.[0-9]{1,15}+)?+"
 BOOLEAN = rb"(?:true|false)"
 
-_SCALARS = {str: TEXT, int: NUMBER, float: NUMBER, bool: BOOLEAN}
+_SCALARS = {str: TEXT, int: NUMBER, float: NUMBER, bool: BOOLEAN, type(None): b"null"}
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ class Groups:
 
 
 def is_learnable(value: object) -> bool:
-    """Whether patterns can tell all there is to tell of a value: null and nested arrays vary."""
+    """Whether a pattern can tell all there is to tell of a value: arrays may nest at will."""
     if isinstance(value, dict):
         return all(map(is_learnable, value.values()))
     if isinstance(value, list):
         return all(type(item) in _SCALARS for item in value)
-    return value is not None
+    return True
 
 
 class _Values:

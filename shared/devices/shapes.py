@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
 
 from shared.devices.record import MAX_STATUS_REASON, Record
 from shared.devices.rules import Rule
@@ -52,12 +51,15 @@ _SECTIONS = {
     "properties.desired": DESIRED_BYTES // 4,
     "properties.reported": None,
 }
+#: Begins the path of a section of a line that updates a twin.
+_PATCH = "patch:"
 #: No section of a line that is no longer than this can be too large.
 SURE_BYTES = TAGS_BYTES // 4
 
 #: Good lines that had to be read in full before the first pattern is made; the next one is made
 #: when there are four times as many, if they brought anything new. Making one takes milliseconds.
 _FIRST_PATTERN = 24
+_GROWTH = 4
 #: Bytes of a line that patterns are made for.
 _LONGEST = DESIRED_BYTES
 #: Good lines that brought nothing new before learning is given up.
@@ -98,8 +100,9 @@ class Shape:
     def fits(self, match: re.Match[bytes]) -> bool:
         """Whether no section of a matched line can be too large."""
         return all(
-            match.end(group) - match.start(group) <= (_SECTIONS.get(path) or len(match[0]))
+            match.end(group) - match.start(group) <= limit
             for path, group in self.groups.items()
+            if (limit := _SECTIONS.get(path.removeprefix(_PATCH)))
         )
 
 
@@ -112,7 +115,10 @@ class Shapes:
         #: By the last group of a match.
         self.by_group: dict[int, Shape] = {}
         self._shapes: dict[tuple[bytes | str, ...], Shape] = {}
-        self._sections = {path: Section() for path in _SECTIONS}
+        #: By path, and apart for lines that update twins, where null means something.
+        self._sections = {
+            _section(path, patches): Section() for path in _SECTIONS for patches in (False, True)
+        }
         self._learned = 0
         self._next_pattern = _FIRST_PATTERN
         self._has_news = False
@@ -134,10 +140,10 @@ class Shapes:
             or any(finding.rule not in _OF_THE_SHAPE for finding in findings)
         ):
             return
-        is_new = self._learn_sections(line, record.members)
+        is_new = self._learn_sections(line, record)
         if is_new is None:
             return
-        skeleton = tuple(_skeleton(line))
+        skeleton = tuple(_skeleton(line, record.mode.updates_twin))
         shape = self._shapes.get(skeleton)
         if shape is None and len(self._shapes) < _MAX_SHAPES:
             is_new = True
@@ -157,14 +163,14 @@ class Shapes:
         self._learned += 1
         if self._has_news and self._learned >= self._next_pattern:
             self._make_pattern()
-            self._next_pattern = 4 * self._learned
+            self._next_pattern = _GROWTH * self._learned
             self._has_news = False
 
-    def _learn_sections(self, line: bytes, members: dict[str, Any]) -> bool | None:
+    def _learn_sections(self, line: bytes, record: Record) -> bool | None:
         """Whether there was anything new; None if patterns cannot tell what the line has."""
-        properties = members.get("properties") or {}
+        properties = record.members.get("properties") or {}
         found = {
-            "tags": members.get("tags"),
+            "tags": record.members.get("tags"),
             "properties.desired": properties.get("desired"),
             "properties.reported": properties.get("reported"),
         }
@@ -172,7 +178,10 @@ class Shapes:
         if not all(map(is_learnable, sections.values())):
             return None
         style = Style.of(line)
-        news = [self._sections[path].learn(section, style) for path, section in sections.items()]
+        news = [
+            self._sections[_section(path, record.mode.updates_twin)].learn(section, style)
+            for path, section in sections.items()
+        ]
         return any(news)
 
     def _make_pattern(self) -> None:
@@ -218,7 +227,11 @@ class Shapes:
         return rb"(%s)" % self._sections[path].pattern(groups)
 
 
-def _skeleton(line: bytes) -> Iterator[bytes | str]:
+def _section(path: str, patches: bool) -> str:
+    return f"{_PATCH}{path}" if patches else path
+
+
+def _skeleton(line: bytes, patches: bool) -> Iterator[bytes | str]:
     """The parts of a line: values generalised by their paths, the rest as it is."""
     values = list(_values(line))
     keeps_edge = any(path.startswith("parentScopes") for path, *_ in values)
@@ -226,8 +239,10 @@ def _skeleton(line: bytes) -> Iterator[bytes | str]:
     for path, start, stop in values:
         yield re.escape(line[end:start])
         text = line[start:stop]
-        if path in ("id", "moduleId", *_SECTIONS) and text != b"null":
+        if path in ("id", "moduleId") and text != b"null":
             yield path
+        elif path in _SECTIONS and text != b"null":
+            yield _section(path, patches)
         elif path == "capabilities.iotEdge" and keeps_edge:
             yield text
         else:

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from shared.devices.rules import Rule
+from shared.devices.rules import Rule, Severity
 
-__all__ = ["MAX_FINDINGS", "Finding", "StrictReader", "dotted"]
+__all__ = ["Finding", "StrictReader", "add_finding", "dotted"]
 
 
 class Finding(NamedTuple):
@@ -26,6 +26,13 @@ class Finding(NamedTuple):
     rule: Rule
     #: What the rule's own words leave open; never what the file says.
     detail: str = ""
+
+
+def add_finding(findings: list[Finding], finding: Finding) -> None:
+    """Add to the findings of a line, unless there are many: but no warnings hide an error."""
+    more = finding.rule.severity is Severity.ERROR
+    if len(findings) < MAX_FINDINGS * (1 + more):
+        findings.append(finding)
 
 
 def dotted(*path: str | int) -> str:
@@ -40,7 +47,7 @@ class _Doubled(dict[str, Any]):
 
 #: Objects and arrays within each other: what Json.NET reads by default.
 MAX_NESTING = 64
-#: Findings that are told of one line: a file may put a million mistakes into one.
+#: Warnings that are told of one line, and as many errors: a file may put a million into one.
 MAX_FINDINGS = 1000
 
 #: What json reads only if asked to be lax stands in the value as a float that is not finite.

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from shared.devices.rules import Rule
-from shared.devices.strictjson import MAX_FINDINGS, Finding
+from shared.devices.strictjson import Finding, add_finding
 
 __all__ = ["DESIRED_BYTES", "TAGS_BYTES", "VALUE_BYTES", "check_twin"]
 
@@ -123,8 +123,7 @@ class _Walk:
         return len(_CONTROLS.sub("", text))
 
     def _note(self, field: str, rule: Rule, detail: str = "") -> None:
-        if len(self._findings) < MAX_FINDINGS:
-            self._findings.append(Finding(field, rule, detail))
+        add_finding(self._findings, Finding(field, rule, detail))
 
 
 @functools.lru_cache(1024)

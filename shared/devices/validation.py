@@ -25,6 +25,7 @@ _ID = re.compile(rb'"id"\s*:\s*"([^"\\]{1,128})"')
 #: How lines begin that go on with a pretty-printed object.
 _GOES_ON = (b'"', b"}", b"]")
 _BLANKS = b" \t\r"
+_IDS = ("id", "moduleId")
 
 
 class Validation:
@@ -168,14 +169,16 @@ class Validation:
         record = check_record(members, findings)
         for finding in findings:
             self._add(number, record.id, finding)
-        is_good = not any(finding.rule.severity is Severity.ERROR for finding in findings)
+        errors = [finding for finding in findings if finding.rule.severity is Severity.ERROR]
         print_ = fingerprint(_utf8(record.id), _utf8(record.module_id))
-        if record.id and print_ in self._seen.fingerprints:
+        # It cannot be told which device a line is about whose ids are not right.
+        is_named = bool(record.id) and not any(error.field in _IDS for error in errors)
+        if is_named and print_ in self._seen.fingerprints:
             self._refuse_duplicate(number, record.id, bool(record.module_id), print_)
             return None
-        if not is_good:
+        if errors:
             self.report.lines += 1
-            if record.id:
+            if is_named:
                 self._seen.add_bad(print_, number)
             return None
         self._seen.add_good(print_)

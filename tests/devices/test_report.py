@@ -35,6 +35,18 @@ def test_a_spreadsheet_runs_nothing() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "data", [b'{"id":"a\\ud800","\\udfff":1}', b"id,status,tags.caf\xe9\npump\xe9,enabled,x\n"]
+)
+def test_whatever_a_file_says_can_be_written(data: bytes) -> None:
+    _, validation = validate_file(data)
+    problems = validation.report.problems
+    assert "?" in problems[-1].id
+    for problem in problems:
+        str(problem).encode()
+    "".join(validation.report.problems_csv()).encode()
+
+
 def test_problems_of_the_file_come_first_and_have_no_line() -> None:
     report = Report()
     report.add(3, "a", "id", Rule.ID_DUPLICATE)
