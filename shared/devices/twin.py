@@ -23,6 +23,8 @@ NAME_BYTES = 1024
 VALUE_BYTES = 4096
 #: Objects below a section; the innermost may hold scalars.
 MAX_DEPTH = 10
+#: No text of so many characters is too long in UTF-8.
+SURE_TEXT = VALUE_BYTES // 4
 MIN_INTEGER, MAX_INTEGER = -(2**52), 2**52 - 1
 
 #: The hub's own bookkeeping, which exports carry along: it is neither checked nor counted.
@@ -67,17 +69,15 @@ class _Walk:
         size = 0
         for name, value in members.items():
             size += len(name)
-            field = f"{path}.{name}"
             if not _is_good_name(name):
                 size -= len(_CONTROLS.findall(name))
                 self._check_name(name, path)
-            if isinstance(value, str):
-                size += self._text(value, field)
-            elif value is None:
-                if not self._null_removes:
-                    self._note(field, Rule.TWIN_NULL)
-            else:
-                size += self._value(value, field, depth)
+            if isinstance(value, str) and len(value) <= SURE_TEXT and value.isprintable():
+                size += len(value)
+            elif value is not None:
+                size += self._value(value, f"{path}.{name}", depth)
+            elif not self._null_removes:
+                self._note(f"{path}.{name}", Rule.TWIN_NULL)
         return size
 
     def _check_name(self, name: str, path: str) -> None:
@@ -116,8 +116,6 @@ class _Walk:
         return size
 
     def _text(self, text: str, field: str) -> int:
-        if len(text) <= VALUE_BYTES // 4 and text.isprintable():
-            return len(text)
         if (length := _utf8_length(text)) > VALUE_BYTES:
             self._note(field, Rule.TWIN_VALUE_LENGTH, f"{length:,} bytes")
         return len(_CONTROLS.sub("", text))
