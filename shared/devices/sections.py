@@ -25,6 +25,8 @@ NUMBER = rb"-?(?:0|[1-9][0-9]{0,14}+)(?:\.[0-9]{1,15}+)?+"
 BOOLEAN = rb"(?:true|false)"
 
 _SCALARS = {str: TEXT, int: NUMBER, float: NUMBER, bool: BOOLEAN, type(None): b"null"}
+#: Objects within each other: more than tags and desired properties may nest.
+MAX_DEPTH = 12
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,10 @@ class Groups:
         return self.count
 
 
-def is_learnable(value: object) -> bool:
+def is_learnable(value: object, levels: int = MAX_DEPTH) -> bool:
     """Whether a pattern can tell all there is to tell of a value: arrays may nest at will."""
     if isinstance(value, dict):
-        return all(map(is_learnable, value.values()))
+        return levels > 0 and all(is_learnable(item, levels - 1) for item in value.values())
     if isinstance(value, list):
         return all(type(item) in _SCALARS for item in value)
     return True
@@ -78,11 +80,11 @@ class _Values:
         self.items: set[bytes] | None = None
         self.section: Section | None = None
 
-    def learn(self, value: Any, style: Style) -> bool:
+    def learn(self, value: Any, style: Style) -> int:
         if isinstance(value, dict):
             is_new = self.section is None
             self.section = self.section or Section()
-            return self.section.learn(value, style) or is_new
+            return is_new + self.section.learn(value, style)
         if isinstance(value, list):
             known = self.items
             self.items = {*(known or ()), *map(style.scalar, value)}
@@ -111,21 +113,20 @@ class Section:
         self._only_order: list[bytes] | None = None
         self._is_varied = False
 
-    def learn(self, members: dict[str, Any], style: Style) -> bool:
-        """Add what a good line has here; returns whether there was anything new."""
+    def learn(self, members: dict[str, Any], style: Style) -> int:
+        """Add what a good line has here; returns how much of it was new."""
         names = [style.name(name) for name in members]
-        is_new = self._only_order is None
-        if is_new:
+        news = 0
+        if self._only_order is None:
             self._only_order = names
+            news += 1
         elif not self._is_varied and names != self._only_order:
-            is_new = self._is_varied = True
+            self._is_varied = True
+            news += 1
         for name, value in zip(names, members.values(), strict=True):
-            values = self._members.get(name)
-            if values is None:
-                values = self._members[name] = _Values()
-                is_new = True
-            is_new |= values.learn(value, style)
-        return is_new
+            values = self._members.setdefault(name, _Values())
+            news += values.learn(value, style)
+        return news
 
     def pattern(self, groups: Groups) -> bytes:
         if not self._is_varied:

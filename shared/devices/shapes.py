@@ -66,7 +66,10 @@ _LONGEST = DESIRED_BYTES
 _PATIENCE = 500
 #: What a pattern may hold: each group takes time with each line.
 _MAX_SHAPES = 64
+_MAX_PARTS = 200
 _MAX_GROUPS = 600
+#: Shapes, names and kinds of values; a file that has more is not of the common sort.
+_MAX_NEWS = 1000
 
 _TOKEN = re.compile(
     rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|-?[0-9][0-9.eE+-]*|true|false|null|[ \t]+', re.DOTALL
@@ -121,7 +124,8 @@ class Shapes:
         }
         self._learned = 0
         self._next_pattern = _FIRST_PATTERN
-        self._has_news = False
+        self._is_outdated = False
+        self._news = 0
         self._patience = _PATIENCE
 
     def take_used(self) -> Iterator[tuple[Shape, int]]:
@@ -135,54 +139,59 @@ class Shapes:
     def learn(self, line: bytes, record: Record, findings: Sequence[Finding]) -> None:
         """Take a line without errors as an example."""
         if (
-            not self._patience
+            self._patience <= 0
             or len(line) > _LONGEST
             or any(finding.rule not in _OF_THE_SHAPE for finding in findings)
         ):
             return
-        is_new = self._learn_sections(line, record)
-        if is_new is None:
-            return
-        skeleton = tuple(_skeleton(line, record.mode.updates_twin))
-        shape = self._shapes.get(skeleton)
-        if shape is None and len(self._shapes) < _MAX_SHAPES:
-            is_new = True
-            shape = self._shapes[skeleton] = Shape(
-                skeleton,
-                bool(record.module_id),
-                record.mode.value,
-                record.mode.creates,
-                record.authentication_type,
-                tuple(findings),
-                has_remarks=bool(findings or record.module_id),
-            )
-        if shape is not None:
-            shape.weight += 1
-        self._has_news |= is_new
-        self._patience = _PATIENCE if is_new else self._patience - 1
+        news = self._learn_sections(line, record) + self._learn_shape(line, record, findings)
         self._learned += 1
-        if self._has_news and self._learned >= self._next_pattern:
+        self._news += news
+        self._patience = 0 if self._news > _MAX_NEWS else _PATIENCE if news else self._patience - 1
+        self._is_outdated |= news > 0
+        if self._is_outdated and self._learned >= self._next_pattern:
             self._make_pattern()
             self._next_pattern = _GROWTH * self._learned
-            self._has_news = False
+            self._is_outdated = False
 
-    def _learn_sections(self, line: bytes, record: Record) -> bool | None:
-        """Whether there was anything new; None if patterns cannot tell what the line has."""
+    def _learn_sections(self, line: bytes, record: Record) -> int:
+        """How much was new."""
         properties = record.members.get("properties") or {}
-        found = {
+        sections = {
             "tags": record.members.get("tags"),
             "properties.desired": properties.get("desired"),
             "properties.reported": properties.get("reported"),
         }
-        sections = {path: section for path, section in found.items() if section is not None}
-        if not all(map(is_learnable, sections.values())):
-            return None
         style = Style.of(line)
-        news = [
-            self._sections[_section(path, record.mode.updates_twin)].learn(section, style)
-            for path, section in sections.items()
-        ]
-        return any(news)
+        return sum(
+            self._sections[_section(path, record.mode.updates_twin)].learn(members, style)
+            for path, members in sections.items()
+            if members is not None and is_learnable(members)
+        )
+
+    def _learn_shape(self, line: bytes, record: Record, findings: Sequence[Finding]) -> int:
+        """1 if it was new, 0 if not or if it is too much for a pattern."""
+        skeleton = tuple(_skeleton(line, record.mode.updates_twin))
+        shape = self._shapes.get(skeleton)
+        if shape is not None:
+            shape.weight += 1
+            return 0
+        paths = [part for part in skeleton if isinstance(part, str)]
+        # A member that is no section may have the path of one for its name.
+        if len(skeleton) > _MAX_PARTS or len({*paths}) < len(paths):
+            return 0
+        if len(self._shapes) == _MAX_SHAPES:
+            return 0
+        self._shapes[skeleton] = Shape(
+            skeleton,
+            bool(record.module_id),
+            record.mode.value,
+            record.mode.creates,
+            record.authentication_type,
+            tuple(findings),
+            has_remarks=bool(findings or record.module_id),
+        )
+        return 1
 
     def _make_pattern(self) -> None:
         """One pattern of all shapes; of those that begin alike, the most frequent first."""
