@@ -322,7 +322,7 @@ def test_what_nests_too_deep_is_refused_by_rule_and_not_by_chance() -> None:
 
 
 def test_a_module_that_is_named_before_its_device() -> None:
-    lines = [
+    lines: list[dict[str, object]] = [
         {
             "moduleId": f"m{n % 5}",
             "id": f"pump-{n // 5}",
