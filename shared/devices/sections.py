@@ -72,32 +72,40 @@ def is_learnable(value: object, levels: int = MAX_DEPTH) -> bool:
 
 
 class _Values:
-    """The kinds of values that one name had."""
+    """The kinds of values that one name had, and how lines wrote the name."""
 
     def __init__(self) -> None:
+        self.names: set[bytes] = set()
         self.scalars: set[bytes] = set()
         #: Kinds of an array's items; None if there was no array.
         self.items: set[bytes] | None = None
         self.section: Section | None = None
 
-    def learn(self, value: Any, style: Style) -> int:
+    def learn(self, name: str, value: Any, style: Style) -> int:
+        """Returns how much was new."""
+        before = len(self.names) + len(self.scalars)
+        self.names.add(style.name(name))
+        news = 0
         if isinstance(value, dict):
-            is_new = self.section is None
+            news = self.section is None
             self.section = self.section or Section()
-            return is_new + self.section.learn(value, style)
-        if isinstance(value, list):
+            news += self.section.learn(value, style)
+        elif isinstance(value, list):
             known = self.items
             self.items = {*(known or ()), *map(style.scalar, value)}
-            return self.items != known
-        kind = style.scalar(value)
-        is_new = kind not in self.scalars
-        self.scalars.add(kind)
-        return is_new
+            news = self.items != known
+        else:
+            self.scalars.add(style.scalar(value))
+        return news + len(self.names) + len(self.scalars) - before
+
+    def name(self) -> bytes:
+        """The name in all ways that it was written, with the quote after it."""
+        return _any_of([re.escape(name[1:]) for name in sorted(self.names)])
 
     def pattern(self, groups: Groups) -> bytes:
-        kinds = sorted(self.scalars)
+        kinds = _exclusive(self.scalars)
         if self.items is not None:
-            item = _any_of(sorted(self.items))
+            item = _any_of(_exclusive(self.items))
             kinds.append(rb"\[(?:%s(?:, ?%s)*+)?\]" % (item, item) if item else rb"\[\]")
         if self.section is not None:
             kinds.append(self.section.pattern(groups))
@@ -108,14 +116,14 @@ class Section:
     """One object, with what was seen in it."""
 
     def __init__(self) -> None:
-        self._members: dict[bytes, _Values] = {}
+        self._members: dict[str, _Values] = {}
         #: The names in their order, as long as all were alike in that.
-        self._only_order: list[bytes] | None = None
+        self._only_order: list[str] | None = None
         self._is_varied = False
 
     def learn(self, members: dict[str, Any], style: Style) -> int:
         """Add what a good line has here; returns how much of it was new."""
-        names = [style.name(name) for name in members]
+        names = [*members]
         news = 0
         if self._only_order is None:
             self._only_order = names
@@ -123,24 +131,28 @@ class Section:
         elif not self._is_varied and names != self._only_order:
             self._is_varied = True
             news += 1
-        for name, value in zip(names, members.values(), strict=True):
-            values = self._members.setdefault(name, _Values())
-            news += values.learn(value, style)
+        for name, value in members.items():
+            news += self._members.setdefault(name, _Values()).learn(name, value, style)
         return news
 
     def pattern(self, groups: Groups) -> bytes:
         if not self._is_varied:
             members = [
-                re.escape(name) + b": ?" + values.pattern(groups)
-                for name, values in self._members.items()
+                b'"' + values.name() + b": ?" + values.pattern(groups)
+                for values in self._members.values()
             ]
             return rb"\{%s\}" % b", ?".join(members)
         members = []
-        for name, values in self._members.items():
+        for values in self._members.values():
             # The group behind a name is set once the name was there, and then forbids it.
             guard = rb": ?(?(%d)(?!)|)()" % groups.next()
-            members.append(re.escape(name[1:]) + guard + values.pattern(groups))
+            members.append(values.name() + guard + values.pattern(groups))
         return rb'\{(?:"%s(?:, ?(?=")|(?=\})))*\}' % _any_of(members)
+
+
+def _exclusive(kinds: set[bytes]) -> list[bytes]:
+    """No two kinds may match the same: going through all combinations would take for ever."""
+    return sorted(kinds - {TEXT} if ESCAPED_TEXT in kinds else kinds)
 
 
 def _any_of(patterns: list[bytes]) -> bytes:

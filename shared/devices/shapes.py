@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from shared.devices.record import MAX_STATUS_REASON, Record
-from shared.devices.rules import Rule
+from shared.devices.rules import Rule, Severity
 from shared.devices.sections import (
     BOOLEAN,
     ESCAPED_TEXT,
@@ -35,12 +35,26 @@ __all__ = ["SURE_BYTES", "Shape", "Shapes"]
 #: Findings that follow from a line's shape alone, whatever its values are.
 _OF_THE_SHAPE = frozenset(
     {
+        Rule.AUTHENTICATION_CONFLICT,
         Rule.AUTHENTICATION_MISSING,
+        Rule.AUTHENTICATION_TYPE_INVALID,
+        Rule.AUTHENTICATION_TYPE_NONE,
+        Rule.ETAG_MISSING,
+        Rule.IMPORT_MODE_INVALID,
+        Rule.KEY_LENGTH,
+        Rule.KEY_MISSING,
         Rule.MEMBER_OF_THE_HUB,
         Rule.MEMBER_UNKNOWN,
         Rule.MODULE_AUTHENTICATION_NONE,
+        Rule.PARENT_SCOPES_COUNT,
         Rule.PARENT_SCOPES_IGNORED,
+        Rule.STATUS_INVALID,
+        Rule.STATUS_MISSING,
+        Rule.THUMBPRINT_LENGTHS,
         Rule.THUMBPRINT_MISSING,
+        Rule.THUMBPRINT_PRIMARY_MISSING,
+        Rule.TWIN_ETAG_MISSING,
+        Rule.TWIN_MISSING,
     }
 )
 
@@ -81,7 +95,11 @@ _NEVER = re.compile(rb"(?!)")
 
 @dataclass(slots=True, eq=False)
 class Shape:
-    """Lines that are alike but for their values and what their sections hold."""
+    """Lines that are alike but for their values and what their sections hold.
+
+    People make mistakes in earnest: where one line lacks its status, a million do. So a shape may
+    be that of lines which all break the same rules.
+    """
 
     #: Regular expressions in turn, or paths of what is given a group: ids and sections.
     skeleton: tuple[bytes | str, ...]
@@ -90,7 +108,9 @@ class Shape:
     creates: bool
     authentication_type: str
     findings: Sequence[Finding]
-    #: There may be something to say of its lines.
+    #: None of the findings is an error.
+    is_good: bool
+    #: There may be something to say of its good lines.
     has_remarks: bool
     #: Lines that matched since this was set to 0.
     lines: int = 0
@@ -137,7 +157,7 @@ class Shapes:
                 shape.lines = 0
 
     def learn(self, line: bytes, record: Record, findings: Sequence[Finding]) -> None:
-        """Take a line without errors as an example."""
+        """Take a line as an example, if all that is to say of it follows from its shape."""
         if (
             self._patience <= 0
             or len(line) > _LONGEST
@@ -189,6 +209,7 @@ class Shapes:
             record.mode.creates,
             record.authentication_type,
             tuple(findings),
+            is_good=not any(finding.rule.severity is Severity.ERROR for finding in findings),
             has_remarks=bool(findings or record.module_id),
         )
         return 1
@@ -268,10 +289,10 @@ def _pattern_of(path: str, text: bytes) -> bytes:
     if not text.startswith(b'"'):
         return NUMBER
     match path:
-        case "status":
+        case "status" if text in (b'"enabled"', b'"disabled"'):
             return rb'"(?:en|dis)abled"'
-        case "importMode" | "authentication.type":
-            return text
+        case "status" | "importMode" | "authentication.type":
+            return re.escape(text)
         case "statusReason":
             return rb'"%s{0,%d}+"' % (_PLAIN, MAX_STATUS_REASON)
         case "eTag" | "twinETag":

@@ -115,9 +115,8 @@ class Validation:
                     print_ = fingerprint(match[shape.id_group], match[shape.groups["moduleId"]])
                 else:
                     print_ = hash(match[shape.id_group]) & FINGERPRINT_MASK
-                if print_ in seen:
-                    device_id = match[shape.id_group].decode()
-                    self._refuse_duplicate(number, device_id, shape.is_module, print_)
+                if print_ in seen or not shape.is_good:
+                    self._refuse(number, match[shape.id_group].decode(), shape, print_)
                     continue
                 seen.add(print_)
                 order.append(print_)
@@ -180,6 +179,7 @@ class Validation:
             self.report.lines += 1
             if is_named:
                 self._seen.add_bad(print_, number)
+                self._shapes.learn(line, record, findings)
             return None
         self._seen.add_good(print_)
         self._count_good(record.mode.value, record.authentication_type, 1)
@@ -204,6 +204,16 @@ class Validation:
         if value is not None or not findings:
             findings = [Finding("", Rule.JSON_NOT_AN_OBJECT)]
         return None, findings
+
+    def _refuse(self, number: int, device_id: str, shape: Shape, print_: int) -> None:
+        """A line of a shape that is not good, or of a device that was there before."""
+        for finding in shape.findings:
+            self._add(number, device_id, finding)
+        if print_ in self._seen.fingerprints:
+            self._refuse_duplicate(number, device_id, shape.is_module, print_)
+        else:
+            self.report.lines += 1
+            self._seen.add_bad(print_, number)
 
     def _remark(self, number: int, device_id: str, shape: Shape) -> None:
         for finding in shape.findings:
