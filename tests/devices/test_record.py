@@ -15,7 +15,6 @@ from tests.devices.support import (
     device,
     keys,
     ndjson,
-    nested,
     problems,
     validate_file,
 )
@@ -129,17 +128,6 @@ EXPORTED: tuple[Mapping[str, Any], ...] = (
         without("authentication", importMode="create"),
         without("authentication", importMode="delete"),
         device(importMode="create", authentication={"type": "sas"}),
-        device(tags={"k" * 1024: 1}),
-        device(tags={"ä" * 512: 1}),
-        device(tags={"a": "v" * 4096}),
-        device(tags={"a": "ä" * 2048}),
-        device(tags={"a": 2**52 - 1, "b": -(2**52), "c": 1e300, "d": False}),
-        device(tags=nested(10, {"a": 1})),
-        desired(nested(10, {"a": [1]})),
-        device(tags={"a": "v" * 4096, "b": "v" * 4094}),
-        device(tags={"a": "v" * 4096, "b": "v" * 4078, "c": 1, "d": False, "ee": ""}),
-        desired({str(n): "v" * 4095 for n in range(8)}),
-        device(tags={"\u00e4\u4e2d\U0001f600": "\u0085\u2028"}),
         device(deviceScope=""),
         device(parentScopes=[]),
         device(parentScopes=[SCOPE], capabilities={"iotEdge": True}),
@@ -324,30 +312,6 @@ def test_nothing_to_say(line: Mapping[str, Any]) -> None:
         (device(properties=[]), "properties", "member-type"),
         (desired("x"), "properties.desired", "member-type"),
         (device(properties={"reported": 1}), "properties.reported", "member-type"),
-        *(
-            (device(tags={f"a{sign}b": 1}), f"tags.a{sign}b", "twin-key-characters")
-            for sign in ".$# \0\x1f\x7f\x9f\n"
-        ),
-        (desired({"a": {"$version": 1}}), "properties.desired.a.$version", "twin-key-characters"),
-        (device(tags={"k" * 1025: 1}), "tags", "twin-key-length"),
-        (device(tags={"a": "v" * 4097}), "tags.a", "twin-value-length"),
-        (desired({"a": ["ä" * 2049]}), "properties.desired.a.0", "twin-value-length"),
-        (device(tags={"a": 2**52}), "tags.a", "twin-integer-range"),
-        (desired({"a": [{"b": -(2**52) - 1}]}), "properties.desired.a.0.b", "twin-integer-range"),
-        (device(tags={"a": [1, None]}), "tags.a.1", "twin-null-in-array"),
-        (device(importMode="updateTwin", tags={"a": [None]}), "tags.a.0", "twin-null-in-array"),
-        (device(tags=nested(11, {})), "tags" + ".a" * 11, "twin-depth"),
-        (device(tags={"a": "v" * 4096, "b": "v" * 4095}), "tags", "twin-tags-size"),
-        (
-            device(tags={"a": "v" * 4096, "b": "v" * 4078, "c": 1, "d": False, "eee": ""}),
-            "tags",
-            "twin-tags-size",
-        ),
-        (
-            desired({"99": "", **{str(n): "v" * 4095 for n in range(8)}}),
-            "properties.desired",
-            "twin-desired-size",
-        ),
     ],
 )
 def test_an_error(line: Mapping[str, Any], field: str, code: str) -> None:
@@ -405,8 +369,6 @@ def test_an_error(line: Mapping[str, Any], field: str, code: str) -> None:
         ),
         (device(deviceScope="gateway"), "deviceScope", "device-scope-form"),
         (device(parentScopes=[SCOPE]), "parentScopes", "parent-scopes-ignored"),
-        (device(tags={"a": None}), "tags.a", "twin-null"),
-        (desired({"a": {"b": None}}), "properties.desired.a.b", "twin-null"),
     ],
 )
 def test_a_warning(line: Mapping[str, Any], field: str, code: str) -> None:
@@ -414,55 +376,6 @@ def test_a_warning(line: Mapping[str, Any], field: str, code: str) -> None:
     report = validation.report
     assert [(p.field, p.code, p.severity) for p in report.problems] == [(field, code, "warning")]
     assert report.valid == 1
-
-
-@pytest.mark.parametrize(
-    ("line", "meant"),
-    [
-        (device(deviceId="x"), "id"),
-        (device(device_id="x"), "id"),
-        (device(importmod="create"), "importMode"),
-        (device(authentication={**keys(), "thumbprint": SHA1}), "primaryThumbprint"),
-        (device(authentication={"type": "SELF_SIGNED"}), "selfSigned"),
-        (device(authentication={"type": "certificate_authority"}), "certificateAuthority"),
-        (device(desired={}), "properties.desired"),
-        (device(capabilities={"iotedged": True}), "capabilities.iotEdge"),
-        (device(Status="enabled"), "status"),
-    ],
-)
-def test_what_people_mean(line: Mapping[str, Any], meant: str) -> None:
-    line = {**line}
-    if "Status" in line:
-        del line["status"]
-    _, validation = validate_file(ndjson(line))
-    (problem,) = validation.report.problems
-    assert meant in problem.message
-
-
-def test_another_case_is_mended_in_what_is_staged() -> None:
-    line = {
-        "Id": "a",
-        "STATUS": "Disabled",
-        "Authentication": {"Type": "Sas", "SymmetricKey": {"primaryKey": KEY, "secondarykey": KEY}},
-        "Tags": {"Site": "East"},
-    }
-    staged, validation = validate_file(ndjson(line))
-    assert staged == [
-        {
-            "id": "a",
-            "status": "disabled",
-            "authentication": {
-                "type": "sas",
-                "symmetricKey": {"primaryKey": KEY, "secondaryKey": KEY},
-            },
-            "tags": {"Site": "East"},
-        }
-    ]
-    assert validation.report.codes == {"member-case": 7, "value-case": 2}
-
-
-def test_the_same_member_in_two_cases() -> None:
-    assert problems({**device(), "Status": "disabled"}) == [(1, "Status", "json-duplicate-member")]
 
 
 def test_all_problems_of_a_line_in_a_stable_order() -> None:

@@ -274,7 +274,7 @@ def test_no_value_slips_through(base: Device) -> None:
         for raw in raw_values:
             lines.append(with_raw({**base, "id": f"next-{len(lines)}"}, index, raw))
     for text in _MEANT_TEXTS:
-        grown = {
+        grown: Device = {
             name: with_text(base[name], text) for name in ("tags", "properties") if name in base
         }
         lines.append(writing.line({**base, "id": f"next-{len(lines)}", **grown}))
