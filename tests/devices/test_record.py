@@ -35,10 +35,6 @@ def x509(primary: object, secondary: object = None, kind: object = "selfSigned")
     }
 
 
-def desired(value: object, **members: object) -> dict[str, Any]:
-    return device(properties={"desired": value}, **members)
-
-
 def without(member: str, **members: object) -> dict[str, Any]:
     return {name: value for name, value in device(**members).items() if name != member}
 
@@ -310,7 +306,7 @@ def test_nothing_to_say(line: Mapping[str, Any]) -> None:
         ),
         (device(tags=[]), "tags", "member-type"),
         (device(properties=[]), "properties", "member-type"),
-        (desired("x"), "properties.desired", "member-type"),
+        (device(properties={"desired": "x"}), "properties.desired", "member-type"),
         (device(properties={"reported": 1}), "properties.reported", "member-type"),
     ],
 )
