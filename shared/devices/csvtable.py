@@ -157,6 +157,8 @@ def _read_header(number: int, cells: Sequence[str], sink: Sink) -> list[_Column 
     names = [cell.strip() for cell in cells]
     while names and not names[-1]:
         names.pop()
+    if not any(name.partition(":")[0].lower() == "id" for name in names):
+        raise UnusableFileError(Rule.CSV_HEADER, _without_id(names), number)
     columns = [_column(number, name, sink) for name in names]
     paths: set[str] = set()
     for path in sorted(column.path for column in columns if column):
@@ -168,9 +170,14 @@ def _read_header(number: int, cells: Sequence[str], sink: Sink) -> list[_Column 
                 detail = f"one column is for {outer}, another for {path}, which is a part of it"
                 raise UnusableFileError(Rule.CSV_HEADER, detail, number)
         paths.add(path)
-    if "id" not in paths:
-        raise UnusableFileError(Rule.CSV_HEADER, "there is no column id", number)
     return columns
+
+
+def _without_id(names: Sequence[str]) -> str:
+    """Says what may be meant. Repeats no cell: without a header the first row may hold keys."""
+    known = (_documented(name) for name in names)
+    meant = any("mean id?" in finding.detail for finding in known if isinstance(finding, Finding))
+    return f"there is no column id{'; deviceId and the like are called id' if meant else ''}"
 
 
 def _column(number: int, name: str, sink: Sink) -> _Column | None:

@@ -141,7 +141,7 @@ def test_a_bad_cell_hides_nothing_of_its_row() -> None:
     ("header", "says"),
     [
         ("device;status", "no column id"),
-        ("deviceId,status", "no column id"),
+        ("deviceId,status", "no column id; deviceId and the like are called id"),
         ("id,status,status", "two columns are for status"),
         ("id,status,tags:json,tags.site", "one column is for tags, another for tags.site"),
         ("id,status,tags", "tags is an object"),
@@ -156,6 +156,13 @@ def test_a_header_that_is_not_right(header: str, says: str) -> None:
     assert (problem.line, problem.code) == (1, "csv-header")
     assert says in problem.message
     assert validation.report.is_unusable
+
+
+def test_a_table_without_a_header_tells_no_key() -> None:
+    rows = f"pump-1,enabled,sas,{KEY},{KEY}\npump-2,enabled,sas,{KEY},{KEY}\n"
+    _, validation = validate_file(rows.encode(), name="fleet.csv")
+    assert [problem.code for problem in validation.report.problems] == ["csv-header"]
+    assert KEY[:10] not in str(validation.report.problems_json())
 
 
 def test_columns_that_are_no_members_are_left_out() -> None:
