@@ -23,6 +23,8 @@ _BLANKS = re.compile(rb"[ \t\r\n]*+")
 _TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\\n]++|\\.)*+["\n])*+([{}\[\]])', re.DOTALL)
 _SCALAR = re.compile(rb'(?:"(?:[^"\\\n]++|\\.)*+["\n]|[^"\[\]{},\s]++)', re.DOTALL)
 _LINE_ENDS = re.compile(rb"[\r\n]++[ \t]*+")
+#: All strings end on their line, so that what stands between lines is nothing but layout.
+_JOINABLE = re.compile(rb'(?:[^"]++|"(?:[^"\\\r\n]++|\\[^\r\n])*+")*+')
 _STEP_BYTES = 64 * 1024
 
 
@@ -70,7 +72,7 @@ class _Splitter:
                     self._sink.drop(number, [too_long])
                 else:
                     numbers.append(number)
-                    elements.append(_LINE_ENDS.sub(b"", element) if b"\n" in element else element)
+                    elements.append(_on_one_line(element))
             if len(self._buffer) - self._position > self._max + _STEP_BYTES:
                 self._fail_too_long()
             if elements:
@@ -129,6 +131,8 @@ class _Splitter:
         position, depth = start, 0
         if self._buffer[start : start + 1] not in (b"{", b"["):
             scalar = _SCALAR.match(self._buffer, start)
+            if scalar is None and self._buffer[start : start + 1] == b'"':
+                return None
             if scalar is None:
                 raise UnusableFileError(Rule.JSON_INVALID, line=self._line_at(start))
             return scalar.end() if scalar.end() < len(self._buffer) else None
@@ -151,6 +155,13 @@ class _Splitter:
             f"an element of over {self._max:,} bytes, or a bracket is missing",
             self._line_at(self._position),
         )
+
+
+def _on_one_line(element: bytes) -> bytes:
+    """The element without its line ends; those within strings become tabs, which JSON refuses."""
+    if b"\n" not in element and b"\r" not in element:
+        return element
+    return _LINE_ENDS.sub(b"" if _JOINABLE.fullmatch(element) else b"\t", element)
 
 
 def _coalesced(chunks: Iterable[bytes]) -> Iterator[bytes]:

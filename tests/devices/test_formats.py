@@ -159,6 +159,12 @@ class TestArray:
         text = json.dumps([device(id="a"), device(id="b")], indent=1).replace('"a",', '"a,')
         assert found(text.encode()) == [(2, "", "json-invalid")]
 
+    def test_a_line_end_within_a_text_is_not_joined(self) -> None:
+        for line_end in ("\n", "\r\n", "\r"):
+            text = json.dumps([device(id="a"), device(id="b")], indent=1)
+            broken = text.replace('"enabled"', f'"ena{line_end}bled"', 1)
+            assert [code for *_, code in found(broken.encode())] == ["json-invalid"]
+
     def test_the_longest_element(self) -> None:
         line = device(tags={"a": "x" * 500})
         size = len(json.dumps(line))

@@ -99,6 +99,14 @@ def test_pretty_printed_objects_are_told_once_each() -> None:
     ]
 
 
+def test_a_carriage_return_within_a_line_ends_no_line_at_the_hub() -> None:
+    lines = [b'{"id":"pump-%d",\r"status":"enabled","importMode":"create"}' % n for n in range(50)]
+    validation = Validation()
+    staged = b"".join(validation.run([b"\n".join(lines)]))
+    assert staged == b"\n".join(lines).replace(b"\r", b" ") + b"\n"
+    assert problems(b'{"id":"a\rb","status":"enabled"}') == [(1, "", "json-invalid")]
+
+
 def test_nothing_vanishes_behind_half_an_object() -> None:
     good = [device(id=f"pump-{n}") for n in range(16)]
     halves = [b'{"id":"x","status":"enabled",', b'"id":"y","status":"enabled"}', b"{"]
