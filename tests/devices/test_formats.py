@@ -10,6 +10,7 @@ import pytest
 
 from shared.devices.source import Limits
 from tests.devices.support import device, found, ndjson, validate_file
+from tests.devices.writing import small_pieces
 
 LINES = [device(id=f"pump-{n}", tags={"site": "e\u00e4st", "n": n}) for n in range(3)]
 HEADER = "id,status,authentication.type\n"
@@ -158,6 +159,14 @@ class TestArray:
     def test_a_forgotten_quote_ends_with_its_line(self) -> None:
         text = json.dumps([device(id="a"), device(id="b")], indent=1).replace('"a",', '"a,')
         assert found(text.encode()) == [(2, "", "json-invalid")]
+
+    def test_a_stray_text_may_come_in_two_chunks(self) -> None:
+        text = f'[{json.dumps(device(id="a"))},\n"{"stray" * 20}",\n{json.dumps(device(id="b"))}]'
+        with small_pieces():
+            for chunk_bytes in (1, 60, 200):
+                staged, _ = validate_file(text.encode(), chunk_bytes=chunk_bytes)
+                assert [line["id"] for line in staged] == ["a", "b"]
+                assert found(text.encode()) == [(2, "", "json-not-an-object")]
 
     def test_a_line_end_within_a_text_is_not_joined(self) -> None:
         for line_end in ("\n", "\r\n", "\r"):
