@@ -158,10 +158,10 @@ class _Splitter:
 
 
 def _on_one_line(element: bytes) -> bytes:
-    """The element without its line ends; those within strings become tabs, which JSON refuses."""
+    """The element with blanks for its line ends, or with tabs, which JSON refuses in strings."""
     if b"\n" not in element and b"\r" not in element:
         return element
-    return _LINE_ENDS.sub(b"" if _JOINABLE.fullmatch(element) else b"\t", element)
+    return _LINE_ENDS.sub(b" " if _JOINABLE.fullmatch(element) else b"\t", element)
 
 
 def _coalesced(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -106,7 +106,7 @@ class _Values:
         kinds = _exclusive(self.scalars)
         if self.items is not None:
             item = _any_of(_exclusive(self.items))
-            kinds.append(rb"\[(?:%s(?:, ?%s)*+)?\]" % (item, item) if item else rb"\[\]")
+            kinds.append(rb"\[ ?(?:%s(?:, ?%s)*+)? ?\]" % (item, item) if item else rb"\[ ?\]")
         if self.section is not None:
             kinds.append(self.section.pattern(groups))
         return _any_of(kinds)
@@ -141,13 +141,13 @@ class Section:
                 b'"' + values.name() + b": ?" + values.pattern(groups)
                 for values in self._members.values()
             ]
-            return rb"\{%s\}" % b", ?".join(members)
+            return rb"\{ ?%s ?\}" % b", ?".join(members)
         members = []
         for values in self._members.values():
             # The group behind a name is set once the name was there, and then forbids it.
             guard = rb": ?(?(%d)(?!)|)()" % groups.next()
             members.append(values.name() + guard + values.pattern(groups))
-        return rb'\{(?:"%s(?:, ?(?=")|(?=\})))*\}' % _any_of(members)
+        return rb'\{ ?(?:"%s(?:, ?(?=")|(?= ?\})))* ?\}' % _any_of(members)
 
 
 def _exclusive(kinds: set[bytes]) -> list[bytes]:

@@ -174,6 +174,10 @@ class TestArray:
             broken = text.replace('"enabled"', f'"ena{line_end}bled"', 1)
             assert [code for *_, code in found(broken.encode())] == ["json-invalid"]
 
+    def test_tokens_on_two_lines_are_two(self) -> None:
+        text = json.dumps([device(id="a", tags={"on": True})], indent=1)
+        assert found(text.replace("true", "tr\n ue").encode()) == [(2, "", "json-invalid")]
+
     def test_the_longest_element(self) -> None:
         line = device(tags={"a": "x" * 500})
         size = len(json.dumps(line))
