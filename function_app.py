@@ -8,7 +8,7 @@ import azurefunctions.extensions.bindings.blob as blob
 
 from shared.connections import STORAGE_CONNECTION
 from shared.imports.importer import importer
-from shared.settings import DEFAULT_POLL_SCHEDULE
+from shared.settings import DEFAULT_POLL_SCHEDULE, DEFAULT_SWEEP_SCHEDULE
 
 # The SDKs tell of every request at INFO.
 logging.getLogger("azure").setLevel(logging.WARNING)
@@ -43,3 +43,14 @@ def import_upload(upload: blob.BlobClient) -> None:
 def advance_hubs(timer: func.TimerRequest) -> None:
     """Follow the running jobs, start the heads of the queues, record what has ended."""
     importer().on_tick()
+
+
+@app.function_name("sweep")
+@app.timer_trigger(
+    arg_name="timer",
+    schedule="%SWEEP_SCHEDULE%" if os.environ.get("SWEEP_SCHEDULE") else DEFAULT_SWEEP_SCHEDULE,
+    use_monitor=False,
+)
+def sweep(timer: func.TimerRequest) -> None:
+    """Find uploads that no event announced and work that died; delete what has served its time."""
+    importer().on_sweep()

@@ -22,21 +22,41 @@ from shared.devices.report import Policy
 from shared.devices.source import Limits
 from shared.errors import SettingsError
 
-__all__ = ["DEFAULT_POLL_SCHEDULE", "Settings", "TriggerSource", "load_settings"]
+__all__ = [
+    "DEFAULT_POLL_SCHEDULE",
+    "DEFAULT_SWEEP_SCHEDULE",
+    "Settings",
+    "TriggerSource",
+    "UploadRetention",
+    "load_settings",
+]
 
 #: Every 30 seconds.
 DEFAULT_POLL_SCHEDULE = "*/30 * * * * *"
+#: Every 5 minutes.
+DEFAULT_SWEEP_SCHEDULE = "0 */5 * * * *"
 
 _LIMITS = Limits()
 
 TriggerSource = Literal["EventGrid", "LogsAndContainerScan"]
+UploadRetention = Literal["keep", "delete", "move"]
+
+#: Days that a record is kept at least, if not for ever: events are repeated for days, and an
+#: upload whose record is gone would be taken for a new one.
+MIN_RECORD_RETENTION = 30
 
 
-def _upload_container(value: str) -> str:
+def _container(value: str) -> str:
     if not (3 <= len(value) <= 63 and re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", value)):
         raise ValueError("is not a container name (3 to 63 lower-case letters, digits, hyphens)")
     if value.startswith("import-"):
         raise ValueError("begins with import-, as the containers of imports do")
+    return value
+
+
+def _record_retention(value: int) -> int:
+    if 0 < value < MIN_RECORD_RETENTION:
+        raise ValueError(f"is less than {MIN_RECORD_RETENTION}")
     return value
 
 
@@ -84,7 +104,7 @@ class Settings(BaseSettings):
         validation_alias="IOTHUB_API_VERSION",
         description="the IoT Hub service API version, such as 2021-04-12",
     )
-    upload_container: Annotated[str, AfterValidator(_upload_container)] = Field(
+    upload_container: Annotated[str, AfterValidator(_container)] = Field(
         validation_alias="UPLOAD_CONTAINER",
         description="the name of the blob container that device files are uploaded to",
     )
@@ -97,6 +117,24 @@ class Settings(BaseSettings):
         DEFAULT_POLL_SCHEDULE,
         validation_alias="POLL_SCHEDULE",
         description="when to follow jobs, an NCRONTAB expression: */30 * * * * * is every 30 s",
+    )
+    sweep_schedule: Annotated[str, AfterValidator(_six_fields)] = Field(
+        DEFAULT_SWEEP_SCHEDULE,
+        validation_alias="SWEEP_SCHEDULE",
+        description="when to look for uploads that no event announced, for work that died and for "
+        "what may be deleted, an NCRONTAB expression: 0 */5 * * * * is every 5 minutes",
+    )
+    tick_seconds: Annotated[float, Field(ge=0, le=240)] = Field(
+        20,
+        validation_alias="TICK_SECONDS",
+        description="how long one run of the timer may stay with queues in which others wait, in "
+        "seconds, 0 to 240: less than the interval of POLL_SCHEDULE",
+    )
+    job_poll_seconds: Annotated[float, Field(ge=0.01, le=60)] = Field(
+        1,
+        validation_alias="JOB_POLL_SECONDS",
+        description="how often a young job is asked for while others wait, in seconds, 0.01 to "
+        "60: hubs allow 100 job calls a minute and unit",
     )
     imports_table: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9]{2,62}$")] = (
         Field(
@@ -195,6 +233,53 @@ class Settings(BaseSettings):
         description="how long a start is tried again that the hub refuses for a missing role or "
         "for its storage access, in minutes, 0 to 10080: new role assignments need some",
     )
+    backoff_seconds: Annotated[float, Field(ge=0, le=600)] = Field(
+        10,
+        validation_alias="BACKOFF_SECONDS",
+        description="how long a hub that is busy, throttles or cannot be reached is left alone at "
+        "first, in seconds, 0 to 600; twice as long each time",
+    )
+    max_backoff_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
+        120,
+        validation_alias="MAX_BACKOFF_SECONDS",
+        description="how long it is left alone at most, in seconds, 0 to 3600",
+    )
+    job_deadline_hours: Annotated[int, Field(ge=1, le=720)] = Field(
+        24,
+        validation_alias="JOB_DEADLINE_HOURS",
+        description="how long a job may take before it is cancelled, in hours, 1 to 720",
+    )
+    verify_failed_devices: Annotated[int, Field(ge=0, le=100)] = Field(
+        5,
+        validation_alias="VERIFY_FAILED_DEVICES",
+        description="how many devices that the hub's log calls missing are looked up in the "
+        "registry, 0 to 100; 0 is off",
+    )
+    import_retention_days: Annotated[int, Field(ge=0, le=3650)] = Field(
+        30,
+        validation_alias="IMPORT_RETENTION_DAYS",
+        description="how long the container of a final import is kept, in days, 0 to 3650; it "
+        "holds device keys. 0 keeps it for ever",
+    )
+    record_retention_days: Annotated[
+        int, Field(ge=0, le=36_500), AfterValidator(_record_retention)
+    ] = Field(
+        0,
+        validation_alias="RECORD_RETENTION_DAYS",
+        description="how long the record of a final import is kept, in days, 30 to 36500; 0 keeps "
+        "it for ever",
+    )
+    upload_retention: UploadRetention = Field(
+        "keep",
+        validation_alias="UPLOAD_RETENTION",
+        description="what becomes of an upload whose import is final: keep, delete, or move (to "
+        "UPLOAD_ARCHIVE_CONTAINER)",
+    )
+    upload_archive_container: Annotated[str, AfterValidator(_container)] = Field(
+        "processed-uploads",
+        validation_alias="UPLOAD_ARCHIVE_CONTAINER",
+        description="the name of the container that uploads are moved to",
+    )
     website_instance_id: str | None = Field(
         None,
         validation_alias="WEBSITE_INSTANCE_ID",
@@ -208,6 +293,10 @@ class Settings(BaseSettings):
     @property
     def sas_lifetime(self) -> timedelta:
         return timedelta(hours=self.sas_lifetime_hours)
+
+    @property
+    def job_deadline(self) -> timedelta:
+        return timedelta(hours=self.job_deadline_hours)
 
     @property
     def refusal_deadline(self) -> timedelta:

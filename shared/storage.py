@@ -8,11 +8,13 @@ from typing import Any
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError
+from azure.core.paging import ItemPaged
 from azure.core.pipeline.transport import HttpTransport
 from azure.data.tables import TableClient, TableServiceClient
 from azure.storage.blob import (
     BlobServiceClient,
     ContainerClient,
+    ContainerProperties,
     ContainerSasPermissions,
     ExponentialRetry,
     UserDelegationKey,
@@ -77,6 +79,10 @@ class Storage:
 
     def container(self, name: str) -> ContainerClient:
         return self._blobs.get_container_client(name)
+
+    def containers(self, prefix: str) -> ItemPaged[ContainerProperties]:
+        """The containers whose names begin so, with their metadata."""
+        return self._blobs.list_containers(name_starts_with=prefix, include_metadata=True)
 
     def table(self, name: str) -> TableClient:
         return self._tables.get_table_client(name)

@@ -48,7 +48,11 @@ class App:
             "IOTHUB": hub.connection_string("registryReadWrite"),
             "UPLOAD_CONTAINER": self.container,
             "POLL_SCHEDULE": "*/30 * * * * *",
+            "SWEEP_SCHEDULE": "0 */5 * * * *",
             "IMPORTS_TABLE": f"Imports{uuid.uuid4().hex[:12]}",
+            # A tick advances each hub once, and no call waits.
+            "TICK_SECONDS": "0",
+            "BACKOFF_SECONDS": "0",
         }
         self.use_storage(storage)
         self.configure()
@@ -105,6 +109,10 @@ class App:
     def tick(self) -> None:
         """The timer fires once."""
         self.host.tick("advance_hubs")
+
+    def sweep(self) -> None:
+        """The slow timer fires once."""
+        self.host.tick("sweep")
 
     def finish(self) -> None:
         """Let the hub end its jobs, and tick until no import is open."""

@@ -21,6 +21,7 @@ def settings_of_azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Some of the decorators' arguments come from the environment."""
     monkeypatch.delenv("UPLOAD_TRIGGER_SOURCE", raising=False)
     monkeypatch.setenv("POLL_SCHEDULE", "*/10 * * * * *")
+    monkeypatch.setenv("SWEEP_SCHEDULE", "0 */10 * * * *")
     importlib.reload(function_app)
     yield
     monkeypatch.undo()
@@ -59,13 +60,24 @@ def test_every_function_and_binding() -> None:
                 "useMonitor": "False",
             }
         ],
+        "sweep": [
+            {
+                "type": "timerTrigger",
+                "direction": "0",
+                "name": "timer",
+                "schedule": "%SWEEP_SCHEDULE%",
+                "useMonitor": "False",
+            }
+        ],
     }
 
 
-def test_the_schedule_has_a_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_schedules_have_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("POLL_SCHEDULE")
+    monkeypatch.delenv("SWEEP_SCHEDULE")
     importlib.reload(function_app)
     assert bindings()["advance_hubs"][0]["schedule"] == "*/30 * * * * *"
+    assert bindings()["sweep"][0]["schedule"] == "0 */5 * * * *"
 
 
 def test_the_local_source_is_a_setting(app: App) -> None:
@@ -77,7 +89,7 @@ def test_the_local_source_is_a_setting(app: App) -> None:
 
 def test_the_sample_settings_satisfy_the_host() -> None:
     host = FunctionsHost(function_app.app, load_settings(SAMPLE_SETTINGS), ROOT / "host.json")
-    assert set(host.functions) == {"import_upload", "advance_hubs"}
+    assert set(host.functions) == {"import_upload", "advance_hubs", "sweep"}
     host.stop()
 
 

@@ -42,25 +42,25 @@ def test_a_whole_run_tells_no_secret(
     bad = with_keys("odd")
     bad["authentication"] = {**bad["authentication"], "type": "SELF_SIGNED"}  # type: ignore[dict-item]
     app.upload("good.ndjson", with_keys("pump-1"))
+    app.deliver("good.ndjson")
+    app.finish()
     app.upload(
         "broken.ndjson", {**with_keys("pump 1"), "status": PRIMARY}, b'{"k":"%s' % PRIMARY.encode()
     )
+    app.deliver("broken.ndjson")
     app.upload("partly.ndjson", with_keys("exists", importMode="create"), with_keys("odd"))
-    app.upload("failed.ndjson", with_keys("pump-2"))
-    app.upload("refused.ndjson", with_keys("pump-3"))
-    app.upload("lost.ndjson", with_keys("pump-4"))
-    for name in ("good", "broken"):
-        app.deliver(f"{name}.ndjson")
-        app.finish()
     app.deliver_unseen("partly.ndjson", with_keys("exists", importMode="create"), bad)
     app.finish()
     app.hub.faults.add("failJob", reason="https://a.blob.core.windows.net/c?sv=1&sig=c2lnbmF0dXJl")
+    app.upload("failed.ndjson", with_keys("pump-2"))
     app.deliver("failed.ndjson")
     app.finish()
     message = "cannot write https://a.blob.core.windows.net/c?sv=1&sig=c2lnbmF0dXJl"
     app.hub.faults.add("error", operation="createJob", status=400, message=message)
+    app.upload("refused.ndjson", with_keys("pump-3"))
     app.deliver("refused.ndjson")
     app.hub.faults.add("dropReply", operation="createJob")
+    app.upload("lost.ndjson", with_keys("pump-4"))
     app.deliver("lost.ndjson")
     app.finish()
 

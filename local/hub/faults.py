@@ -39,11 +39,14 @@ class FaultKind(StrEnum):
     FAIL_JOB = "failJob"
     #: The next job that is created runs until it is cancelled, without importing a line.
     HANG_JOB = "hangJob"
+    #: The next job that is created logs each of its lines as of a missing device, though it
+    #: imports them.
+    BLAME_DEVICES = "blameDevices"
     #: At once and not a rule: the history loses the jobs that it holds now.
     FORGET_JOB = "forgetJob"
 
 
-JOB_FAULTS = frozenset({FaultKind.FAIL_JOB, FaultKind.HANG_JOB})
+JOB_FAULTS = frozenset({FaultKind.FAIL_JOB, FaultKind.HANG_JOB, FaultKind.BLAME_DEVICES})
 REQUEST_FAULTS = frozenset(FaultKind) - JOB_FAULTS - {FaultKind.FORGET_JOB}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from local.hub.answers import HubError
 from local.hub.lines import ImportLine, ImportMode, parse_line
-from local.hub.registry import ANY_ETAG, Registry
+from local.hub.registry import ANY_ETAG, Registry, not_registered
 
 #: Stands in for the ETag of an "if match" line that has none; no stored ETag is empty.
 _NO_ETAG = ""
@@ -25,6 +25,12 @@ def import_line(registry: Registry, text: str) -> str | None:
     except HubError as error:
         return _error_line(line, error)
     return None
+
+
+def blame(text: str) -> str:
+    """The log's line for a device that is said to be missing (seen in a live hub's log)."""
+    line = parse_line(text)
+    return _error_line(line, not_registered(line.key))
 
 
 def _apply(registry: Registry, line: ImportLine) -> None:

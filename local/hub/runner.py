@@ -11,7 +11,7 @@ from azure.core.exceptions import AzureError
 
 from local.hub.faults import Fault, FaultKind
 from local.hub.history import JobHistory
-from local.hub.importing import import_line
+from local.hub.importing import blame, import_line
 from local.hub.job import Job, JobStatus
 from local.hub.registry import Registry
 from local.hub.storage import JobStorage
@@ -66,7 +66,7 @@ class Run(threading.Thread):
     def _run(self) -> None:
         self._wait_until(ENQUEUED_SHARE)
         self._advance(JobStatus.RUNNING)
-        if self._fault is None:
+        if self._fault is None or self._fault.kind is FaultKind.BLAME_DEVICES:
             self._import()
         elif self._fault.kind is FaultKind.HANG_JOB:
             self._stop_requested.wait()
@@ -89,6 +89,8 @@ class Run(threading.Thread):
             if self._stop_requested.is_set():
                 raise _Stopped
             error = import_line(self._registry, text)
+            if error is None and self._fault is not None:
+                error = blame(text)
             if error is not None:
                 refused.append(error)
             if percent > progress:

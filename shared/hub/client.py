@@ -1,4 +1,4 @@
-"""Import jobs of one hub over its service REST API.
+"""Import jobs of one hub, and a look into its registry, over its service REST API.
 
 There is no retry policy: the workflow repeats every call at the next tick, and only it knows when
 a repeated create is safe.
@@ -24,6 +24,7 @@ from azure.core.rest import HttpRequest, HttpResponse
 from shared.connections import HubConnection
 from shared.hub.auth import authentication_policy
 from shared.hub.errors import (
+    HubRequestError,
     HubUnauthorizedError,
     HubUnavailableError,
     OutcomeUnknownError,
@@ -40,7 +41,7 @@ READ_TIMEOUT = 60
 
 
 class HubClient:
-    """Create, get, list and cancel import jobs.
+    """Create, get, list and cancel import jobs; look devices up.
 
     Every call raises the errors of `shared.hub.errors`. `OutcomeUnknownError` comes of creating
     and cancelling alone; reading has no outcome to lose.
@@ -100,6 +101,19 @@ class HubClient:
     def cancel_job(self, job_id: str) -> None:
         """Ask the hub to cancel a job. Only for one that is not final: hubs answer 500 then."""
         self._send("DELETE", f"/jobs/{quote(job_id, safe='')}")
+
+    def has_identity(self, device_id: str, module_id: str = "") -> bool:
+        """Whether the registry holds this device or module."""
+        path = f"/devices/{quote(device_id, safe='')}"
+        if module_id:
+            path += f"/modules/{quote(module_id, safe='')}"
+        try:
+            self._send("GET", path)
+        except HubRequestError as error:
+            if error.details and error.details.status == 404:
+                return False
+            raise
+        return True
 
     def close(self) -> None:
         self._client.close()

@@ -12,7 +12,15 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-__all__ = ["LOG_NAME", "REMEDIES", "FailedLine", "code_label", "code_name", "read_error_log"]
+__all__ = [
+    "LOG_NAME",
+    "REMEDIES",
+    "FailedLine",
+    "Key",
+    "code_label",
+    "code_name",
+    "read_error_log",
+]
 
 #: The hub chooses this name (Azure SDK for .NET, CommonConstants).
 LOG_NAME = "importErrors.log"
@@ -51,6 +59,9 @@ REMEDIES = {
     "TooManyModulesOnDevice": "remove modules of the device: a device has 50 at most",
 }
 
+#: A device's id with a module's or "", or the text of a line that the hub could not parse.
+Key = tuple[str, str] | str
+
 _UNPARSABLE = re.compile(r"in line:\s*(?=\{)", re.IGNORECASE)
 _MAYBE_KEY = re.compile(r"[A-Za-z0-9+/]{22,}={0,2}")
 
@@ -69,14 +80,23 @@ class FailedLine:
     #: The refused line itself, keys included, when the hub could not parse it: for comparing only.
     raw_line: str = ""
 
+    @property
+    def key(self) -> Key:
+        """What the log tells of the line's identity."""
+        if self.device_id:
+            return (self.device_id, self.module_id)
+        return self.raw_line or self.text
 
-def read_error_log(chunks: Iterable[bytes]) -> Iterator[FailedLine]:
-    """Each refused device, module or unparsable line once, in the order of the log."""
-    seen: set[int] = set()
+
+def read_error_log(chunks: Iterable[bytes], seen: set[int]) -> Iterator[FailedLine]:
+    """Each refused device, module or unparsable line once, in the order of the log.
+
+    Args:
+        seen: takes the hashes of their keys; a million take some 60 MB.
+    """
     for line in _lines(chunks):
         failed = _parse(line)
-        named = (failed.device_id, failed.module_id) if failed.device_id else None
-        key = hash(named or failed.raw_line or failed.text)
+        key = hash(failed.key)
         if key not in seen:
             seen.add(key)
             yield failed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import uuid
 from collections.abc import Iterable, Iterator
@@ -15,17 +14,20 @@ from shared.devices.linemap import LineMap
 from shared.hub.errorlog import LOG_NAME
 from shared.storage import CHUNK_BYTES
 
-__all__ = ["STAGED_NAME", "BlockWriter", "ImportContainer", "container_name"]
+__all__ = ["PREFIX", "STAGED_NAME", "BlockWriter", "ImportContainer", "container_name"]
 
+#: Names of the containers of imports begin so.
+PREFIX = "import-"
 #: What the hub is given, in its own format and under its default name.
 STAGED_NAME = "devices.txt"
 REPORT_NAME = "report.json"
 PROBLEMS_NAME = "problems.csv"
+RETRY_NAME = "retry.ndjson"
 LINES_NAME = "lines.bin"
 
 
-def container_name(import_id: str) -> str:
-    return f"import-{import_id}"
+def container_name(import_id: str, attempt: int = 1) -> str:
+    return f"{PREFIX}{import_id}" if attempt == 1 else f"{PREFIX}{import_id}-{attempt}"
 
 
 class BlockWriter:
@@ -66,20 +68,27 @@ class ImportContainer:
     def __init__(self, client: ContainerClient) -> None:
         self._client = client
 
-    def create(self) -> None:
-        """Make the container; one from an earlier attempt is as good."""
-        with contextlib.suppress(ResourceExistsError):
-            self._client.create_container()
+    def create(self, owner: dict[str, str]) -> dict[str, str]:
+        """Make the container; returns the owner that it has, which may have been there before."""
+        try:
+            self._client.create_container(metadata=owner)
+        except ResourceExistsError:
+            return dict(self._client.get_container_properties().metadata)
+        return owner
 
     def staging(self) -> BlockWriter:
         return BlockWriter(self._client.get_blob_client(STAGED_NAME))
 
     def staged_lines(self) -> Iterator[bytes]:
         """The lines that the hub was given."""
-        tail = b""
-        for chunk in self._client.download_blob(STAGED_NAME).chunks():
-            *lines, tail = (tail + chunk).split(b"\n")
-            yield from lines
+        return self._lines(STAGED_NAME)
+
+    def retry_lines(self) -> Iterator[bytes]:
+        """The staged lines that the hub refused."""
+        return self._lines(RETRY_NAME)
+
+    def retrying(self) -> BlockWriter:
+        return BlockWriter(self._client.get_blob_client(RETRY_NAME))
 
     def write_line_map(self, lines: LineMap) -> None:
         self._client.upload_blob(LINES_NAME, lines.to_bytes(), overwrite=True)
@@ -113,6 +122,11 @@ class ImportContainer:
         report: dict[str, Any] = json.loads(self._client.download_blob(REPORT_NAME).readall())
         return report
 
+    @property
+    def retry_path(self) -> str:
+        """Path of retry.ndjson, container included."""
+        return f"{self._client.container_name}/{RETRY_NAME}"
+
     def write_problems(self, rows: Iterable[str]) -> str:
         """Write problems.csv; returns its path, container included."""
         writer = BlockWriter(self._client.get_blob_client(PROBLEMS_NAME))
@@ -120,3 +134,9 @@ class ImportContainer:
             writer.write(row.encode())
         writer.commit()
         return f"{self._client.container_name}/{PROBLEMS_NAME}"
+
+    def _lines(self, name: str) -> Iterator[bytes]:
+        tail = b""
+        for chunk in self._client.download_blob(name).chunks():
+            *lines, tail = (tail + chunk).split(b"\n")
+            yield from lines

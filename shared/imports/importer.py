@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,10 +17,14 @@ from shared.hub.client import HubClient
 from shared.identity import entra_credential
 from shared.imports.intake import Intake
 from shared.imports.ledger import ConflictError, Ledger
+from shared.imports.operations import Operations
 from shared.imports.poller import Poller
 from shared.imports.queue import Queue
 from shared.imports.record import ImportState
 from shared.imports.services import Services
+from shared.imports.survey import Survey
+from shared.imports.sweeper import Sweeper
+from shared.imports.uploads import Uploads
 from shared.settings import Settings, load_settings
 from shared.storage import Storage
 
@@ -27,8 +32,11 @@ __all__ = ["Importer", "importer"]
 
 log = logging.getLogger(__name__)
 
-#: Hubs that a tick advances at the same time: a slow hub must not hold up the others.
-PARALLEL_HUBS = 16
+#: Hubs that a tick advances at the same time.
+PARALLEL_HUBS = 64
+
+#: Seconds that a tick waits for hubs. A call of one may take a minute.
+PATIENCE = 20
 
 
 def utc_now() -> datetime:
@@ -53,19 +61,27 @@ class Importer:
             transport,
         )
         hub_credential = functools.cache(lambda: entra_credential(settings, settings.hub_client_id))
+        table = storage.table(settings.imports_table)
         self.services = Services(
             settings,
             storage,
-            Ledger(storage.table(settings.imports_table), clock),
+            Ledger(table, clock),
             {
                 name: HubClient(hub, hub_credential, settings.hub_api_version, transport())
                 for name, hub in settings.hubs.items()
             },
             clock,
         )
+        survey = Survey(table)
+        uploads = Uploads(self.services, survey)
         self._intake = Intake(self.services)
-        self._queue = Queue(self.services)
-        self._poller = Poller(self.services, self._queue)
+        self._queue = Queue(self.services, uploads)
+        self._poller = Poller(self.services, self._queue, uploads)
+        self._sweeper = Sweeper(self.services, survey, uploads, self._intake, self._queue)
+        self.operations = Operations(self.services, self._queue)
+        self._pool = ThreadPoolExecutor(min(PARALLEL_HUBS, len(self.services.hubs)), "hub")
+        #: Hubs that are being advanced.
+        self._advancing: dict[str, Future[bool]] = {}
 
     def on_upload(self, container: str, name: str) -> None:
         """A blob was written, so an event says. It may say so again, and of any container."""
@@ -75,35 +91,63 @@ class Importer:
         record = self._intake.take(name)
         if record is not None and record.state is ImportState.QUEUED:
             try:
-                self._queue.start_if_head(record)
+                self._queue.enter(record)
             except ConflictError as conflict:
                 log.info("%s", conflict)
 
     def on_tick(self) -> None:
-        """Advance every hub.
+        """Advance every hub; stay for a while with those whose jobs are short and many.
+
+        A hub that takes long does not hold up the others: it goes on by itself, and later ticks
+        leave it out until it is done.
 
         Raises:
             TemporaryError: for at least one hub it did not work; the others were advanced.
         """
-        hubs = list(self.services.hubs)
-        with ThreadPoolExecutor(min(PARALLEL_HUBS, len(hubs))) as pool:
-            failed = [hub for hub in pool.map(self._advance, hubs) if hub]
+        settings = self.services.settings
+        end = time.monotonic() + settings.tick_seconds
+        failed: set[str] = set()
+        hubs = set(self.services.hubs)
+        while hubs := self._advance(hubs, failed):
+            if time.monotonic() + settings.job_poll_seconds > end:
+                break
+            time.sleep(settings.job_poll_seconds)
         if failed:
-            raise TemporaryError(f"could not be advanced: {', '.join(failed)}; see the log")
+            raise TemporaryError(f"could not be advanced: {', '.join(sorted(failed))}; see the log")
+
+    def on_sweep(self) -> None:
+        """Look for what no event and no job brings about, a part of it each time.
+
+        Raises:
+            TemporaryError: a part of it did not work; the others were done.
+        """
+        self._sweeper.sweep()
 
     def close(self) -> None:
+        self._pool.shutdown()
         self.services.storage.close()
         for hub in self.services.hubs.values():
             hub.close()
 
-    def _advance(self, hub: str) -> str | None:
-        """The hub's name if it could not be advanced."""
-        try:
-            self._poller.advance(hub)
-        except Exception:
-            log.exception("hub %s: not advanced", hub)
-            return hub
-        return None
+    def _advance(self, hubs: set[str], failed: set[str]) -> set[str]:
+        """Advance hubs side by side; adds to those that failed, returns those to ask again soon."""
+        for hub in hubs:
+            if hub not in self._advancing:
+                self._advancing[hub] = self._pool.submit(self._poller.advance, hub)
+        wait(self._advancing.values(), PATIENCE)
+        soon = set()
+        for hub, future in list(self._advancing.items()):
+            if not future.done():
+                log.warning("hub %s takes long; the others go on without it", hub)
+                continue
+            del self._advancing[hub]
+            try:
+                if future.result():
+                    soon.add(hub)
+            except Exception:
+                log.exception("hub %s: not advanced", hub)
+                failed.add(hub)
+        return soon
 
 
 @functools.cache

@@ -18,8 +18,9 @@ from shared.devices.source import Limits
 from shared.devices.validation import Validation
 from shared.imports import reasons
 from shared.imports.container import ImportContainer, container_name
-from shared.imports.ledger import ConflictError
-from shared.imports.record import NO_HUB, ImportRecord, ImportState
+from shared.imports.ledger import NOBODY, ConflictError
+from shared.imports.record import ImportRecord, ImportState
+from shared.imports.registration import Upload, register
 from shared.imports.report import build_report
 from shared.imports.services import Services
 
@@ -59,61 +60,57 @@ class Intake:
         Raises:
             Exception: storage trouble; the caller tries again. The import keeps its place.
         """
-        blob = self._services.storage.container(self._settings.upload_container).get_blob_client(
-            file
-        )
         try:
-            properties = blob.get_blob_properties()
+            properties = self._blob(file).get_blob_properties()
         except ResourceNotFoundError:
             log.info("%r is gone; nothing to do", file)
             return None
-        record, is_new = self._register(file, properties)
+        record, is_new = register(self._services, Upload.of(properties), **self._claim(attempts=1))
+        return self._work(record, properties) if is_new else self.resume(record, properties)
+
+    def resume(
+        self, record: ImportRecord, properties: BlobProperties | None = None
+    ) -> ImportRecord:
+        """Validate an upload that has its record already, unless somebody is at work on it.
+
+        Args:
+            properties: those of its blob, if they are known.
+
+        Raises:
+            Exception: as `take`.
+        """
         if record.state is not ImportState.VALIDATING:
             return record
-        if not is_new and record.lease_until and record.lease_until > self._services.clock():
-            log.info("import %s: another process validates %r", record.id, file)
+        if record.lease_until and record.lease_until > self._services.clock():
+            log.info("import %s: another process validates %r", record.id, record.file)
             return record
         try:
-            if not is_new:
-                record = self._ledger.update(record, **self._claim(record.attempts + 1))
-            return self._work(record, blob, _confirmed_deletes(properties))
+            if record.attempts >= self._settings.max_attempts:
+                reason = reasons.validation_died(record)
+                return self._ledger.transition(record, ImportState.FAILED, failure_reason=reason)
+            record = self._ledger.update(record, **self._claim(record.attempts + 1))
         except ConflictError:
             log.info("import %s: another process has it", record.id)
             return self._ledger.get(record.hub, record.row_key)
+        return self._work(record, properties)
 
-    def _work(self, record: ImportRecord, blob: BlobClient, confirmed_deletes: int) -> ImportRecord:
+    def _blob(self, file: str) -> BlobClient:
+        container = self._services.storage.container(self._settings.upload_container)
+        return container.get_blob_client(file)
+
+    def _work(self, record: ImportRecord, properties: BlobProperties | None) -> ImportRecord:
+        if record.state is not ImportState.VALIDATING:
+            return record
         log.info("import %s: validating %r (%d bytes)", record.id, record.file, record.size)
         held = _Lease(self._services, record)
         try:
-            return self._validate(held, blob, confirmed_deletes)
+            return self._validate(held, self._blob(record.file), properties)
         except ConflictError:
-            raise
+            log.info("import %s: another process has it", record.id)
+            return self._ledger.get(record.hub, record.row_key)
         except Exception as error:
             self._give_back(held.record, error)
             raise
-
-    def _register(self, file: str, properties: BlobProperties) -> tuple[ImportRecord, bool]:
-        hub = self._services.hub_of(file)
-        members: dict[str, Any] = {"size": properties.size, **self._claim(attempts=1)}
-        if hub is None:
-            members = {
-                "size": properties.size,
-                "state": ImportState.REJECTED,
-                "failure_reason": reasons.unknown_folder(file, self._settings.hubs),
-            }
-        now = self._services.clock()
-        return self._ledger.create(
-            ImportRecord.of_upload(
-                hub or NO_HUB,
-                self._settings.upload_container,
-                file,
-                properties.etag.strip('"'),
-                properties.last_modified,
-                created_at=now,
-                updated_at=now,
-                **members,
-            )
-        )
 
     def _claim(self, attempts: int) -> dict[str, Any]:
         return {
@@ -122,11 +119,26 @@ class Intake:
             "attempts": attempts,
         }
 
-    def _validate(self, held: _Lease, blob: BlobClient, confirmed_deletes: int) -> ImportRecord:
+    def _validate(
+        self, held: _Lease, blob: BlobClient, properties: BlobProperties | None
+    ) -> ImportRecord:
+        try:
+            if properties is None:
+                properties = _properties(blob, held.record)
+            return self._stage(held, blob, _confirmed_deletes(properties))
+        except _SupersededError:
+            return self._ledger.transition(
+                held.record,
+                ImportState.SUPERSEDED,
+                failure_reason=reasons.superseded(held.record.file),
+            )
+
+    def _stage(self, held: _Lease, blob: BlobClient, confirmed_deletes: int) -> ImportRecord:
         """Read the upload once, as it was when its record was made, and stage its good lines."""
-        name = container_name(held.record.id)
-        container = ImportContainer(self._services.storage.container(name))
-        container.create()
+        # Each attempt has its container: one that was given up and still runs disturbs nothing.
+        name = container_name(held.record.id, held.record.attempts)
+        container = self._services.container(name)
+        container.create(self._services.owner_of(held.record))
         staging = container.staging()
         policy = self._settings.validation_policy
         validation = Validation(
@@ -136,16 +148,9 @@ class Intake:
             confirmed_deletes=confirmed_deletes,
         )
         report = validation.report
-        try:
-            for batch in validation.run(_chunks(blob, held)):
-                if policy is Policy.PARTIAL or not report.errors:
-                    staging.write(batch)
-        except _SupersededError:
-            return self._ledger.transition(
-                held.record,
-                ImportState.SUPERSEDED,
-                failure_reason=reasons.superseded(held.record.file),
-            )
+        for batch in validation.run(_chunks(blob, held)):
+            if policy is Policy.PARTIAL or not report.errors:
+                staging.write(batch)
         is_accepted = report.may_be_imported(policy)
         if is_accepted:
             staging.commit()
@@ -160,8 +165,7 @@ class Intake:
             "devices": report.valid if is_accepted else None,
             "has_line_map": is_accepted and not validation.lines.is_identity,
             "validation": report.counts_json(),
-            "owner": "",
-            "lease_until": None,
+            **NOBODY,
         }
         if report.problems:
             changes |= _write_problems(container, report, held.record.model_copy(update=changes))
@@ -183,7 +187,8 @@ class Intake:
                     failure_reason=reasons.validation_gave_up(record.attempts, error),
                 )
             else:
-                self._ledger.update(record, owner="", lease_until=None)
+                reason = reasons.validation_failed(record.attempts, error)
+                self._ledger.update(record, failure_reason=reason, **NOBODY)
         except Exception:
             # The lease runs out by itself; the first error is the one to be told.
             log.warning("import %s: could not be given back", record.id, exc_info=True)
@@ -234,12 +239,22 @@ class _Lease:
 
 def _chunks(blob: BlobClient, held: _Lease) -> Iterator[bytes]:
     """The blob's content in the version of the record."""
-    etag = f'"{held.record.upload_etag}"'
     try:
-        for chunk in blob.download_blob(
-            etag=etag, match_condition=MatchConditions.IfNotModified
-        ).chunks():
+        for chunk in blob.download_blob(**_version(held.record)).chunks():
             held.renew()
             yield chunk
     except (ResourceModifiedError, ResourceNotFoundError) as error:
         raise _SupersededError from error
+
+
+def _properties(blob: BlobClient, record: ImportRecord) -> BlobProperties:
+    try:
+        return blob.get_blob_properties(**_version(record))
+    except (ResourceModifiedError, ResourceNotFoundError) as error:
+        raise _SupersededError from error
+
+
+def _version(record: ImportRecord) -> dict[str, Any]:
+    """Conditions of a read: the blob as it was when its record was made."""
+    etag = f'"{record.upload_etag}"'
+    return {"etag": etag, "match_condition": MatchConditions.IfNotModified}

@@ -17,23 +17,30 @@ from typing import Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
-    HttpResponseError,
     ResourceExistsError,
     ResourceModifiedError,
     ResourceNotFoundError,
 )
-from azure.data.tables import (
-    EdmType,
-    EntityProperty,
-    TableClient,
-    TableTransactionError,
-    UpdateMode,
-)
+from azure.data.tables import TableClient, TableTransactionError, UpdateMode
 
 from shared.errors import TemporaryError
+from shared.imports.entities import cause_of, to_entity, to_record
 from shared.imports.record import TRANSITIONS, ImportRecord, ImportState
 
-__all__ = ["ConflictError", "Head", "Ledger"]
+__all__ = ["NOBODY", "NOTHING_TO_WAIT_FOR", "ConflictError", "Head", "Ledger"]
+
+#: Columns of an import that no process works on, and of one that waits for nothing.
+NOBODY: dict[str, Any] = {"owner": "", "lease_until": None}
+NOTHING_TO_WAIT_FOR: dict[str, Any] = {
+    "place": None,
+    "tries": 0,
+    "next_try_at": None,
+    "refused_since": None,
+    "lost_since": None,
+}
+
+#: The furthest place in a queue that is counted when an import enters it.
+MAX_PLACE = 100
 
 #: State changes that a record keeps; an import that waits for its hub for days makes many.
 MAX_HISTORY = 50
@@ -48,6 +55,8 @@ class Head:
     """The oldest open import of a hub."""
 
     record_key: str
+    #: RowKey of its marker.
+    marker: str
     #: Whether more imports wait behind it.
     has_next: bool
 
@@ -80,7 +89,7 @@ class Ledger:
         else:
             record = record.model_copy(update={"marker": record.marker_key()})
             operations = [("create", _marker(record))]
-        operations.insert(0, ("create", _entity(record)))
+        operations.insert(0, ("create", to_entity(record)))
         try:
             try:
                 return self._submit(record, operations), True
@@ -99,7 +108,7 @@ class Ledger:
         Raises:
             ResourceNotFoundError: there is none.
         """
-        return _record(self._table.get_entity(hub, row_key))
+        return to_record(self._table.get_entity(hub, row_key))
 
     def imports(self, hub: str) -> Iterator[ImportRecord]:
         """All imports of a hub, the newest upload first."""
@@ -108,7 +117,7 @@ class Ledger:
             parameters={"hub": hub},
         )
         try:
-            yield from map(_record, rows)
+            yield from map(to_record, rows)
         except ResourceNotFoundError:
             return
 
@@ -123,7 +132,39 @@ class Ledger:
             first = list(islice(markers, 2))
         except ResourceNotFoundError:
             return None
-        return Head(first[0]["record"], len(first) > 1) if first else None
+        if not first:
+            return None
+        return Head(first[0]["record"], first[0]["RowKey"], len(first) > 1)
+
+    def place(self, record: ImportRecord) -> int | None:
+        """The import's place in the queue from 1; None from `MAX_PLACE` on: one query."""
+        ahead = self._table.query_entities(
+            "PartitionKey eq @hub and RowKey ge 'queue-' and RowKey lt @marker",
+            parameters={"hub": record.hub, "marker": record.marker},
+            select=["RowKey"],
+            results_per_page=MAX_PLACE,
+        )
+        place = 1 + sum(1 for _ in islice(ahead, MAX_PLACE))
+        return place if place <= MAX_PLACE else None
+
+    def remove_marker(self, hub: str, marker: str) -> None:
+        """Take away a marker whose import is final or gone: nothing else removes it then."""
+        self._table.delete_entity(hub, marker)
+
+    def restore_marker(self, record: ImportRecord) -> None:
+        """Put back the marker of an import that is not final."""
+        self._table.upsert_entity(_marker(record))
+
+    def find(self, hub: str, import_id: str) -> ImportRecord | None:
+        """The import with this id. Looks through the hub's whole history: for people's calls."""
+        rows = self._table.query_entities(
+            "PartitionKey eq @hub and RowKey ge 'import-' and RowKey lt 'import.' and id eq @id",
+            parameters={"hub": hub, "id": import_id},
+        )
+        try:
+            return next(map(to_record, rows), None)
+        except ResourceNotFoundError:
+            return None
 
     def jobs_started_since(self, hub: str, time: datetime) -> set[str]:
         """Ids of the jobs that imports were given since then.
@@ -153,7 +194,7 @@ class Ledger:
             history = (*history[:10], *history[10 - MAX_HISTORY :])
         changes |= {"state": state, "history": history}
         if state.is_final:
-            changes |= {"finished_at": now, "owner": "", "lease_until": None}
+            changes |= {"finished_at": now, **NOBODY, **NOTHING_TO_WAIT_FOR}
         return self._replace(record, changes)
 
     def update(self, record: ImportRecord, **changes: Any) -> ImportRecord:
@@ -175,7 +216,7 @@ class Ledger:
             "etag": record.etag,
             "match_condition": MatchConditions.IfNotModified,
         }
-        operations: list[Any] = [("update", _entity(changed), guard)]
+        operations: list[Any] = [("update", to_entity(changed), guard)]
         if changed.state.is_final and changed.marker:
             operations.append(("delete", _marker(changed)))
         try:
@@ -197,33 +238,9 @@ class Ledger:
                 operations, retry_on_methods=frozenset({"POST"})
             )
         except TableTransactionError as error:
-            raise _cause(error) from error
+            raise cause_of(error) from error
         return record.model_copy(update={"etag": metadata[0]["etag"]})
-
-
-def _cause(error: TableTransactionError) -> HttpResponseError:
-    kind = {404: ResourceNotFoundError, 409: ResourceExistsError, 412: ResourceModifiedError}.get(
-        error.status_code or 0
-    )
-    return kind(message=error.message, response=error.response) if kind else error
 
 
 def _marker(record: ImportRecord) -> dict[str, Any]:
     return {"PartitionKey": record.hub, "RowKey": record.marker, "record": record.row_key}
-
-
-def _entity(record: ImportRecord) -> dict[str, Any]:
-    return {
-        name: EntityProperty(value, EdmType.INT64)
-        if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 31
-        else value
-        for name, value in record.to_entity().items()
-    }
-
-
-def _record(entity: Any) -> ImportRecord:
-    columns = {
-        name: value.value if isinstance(value, EntityProperty) else value
-        for name, value in entity.items()
-    }
-    return ImportRecord.model_validate({**columns, "etag": entity.metadata["etag"]})

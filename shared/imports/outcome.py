@@ -9,14 +9,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.devices.linemap import LineMap
-from shared.hub.errorlog import REMEDIES, FailedLine, code_label, read_error_log
+from shared.hub.errorlog import REMEDIES, FailedLine, Key, code_label, read_error_log
 from shared.imports.container import ImportContainer
 from shared.imports.record import ImportRecord
 
-__all__ = ["Outcome", "read_outcome"]
+__all__ = ["Failure", "Outcome", "read_outcome"]
 
-#: A device's id with a module's or "", or the text of a line that the hub could not parse.
-_Key = tuple[str, str] | str
+#: Codes by which the hub calls a device or module missing.
+_MISSING = frozenset({"DeviceNotFound", "ModuleNotFound"})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A line that the hub refused, as far as it is known."""
+
+    failed: FailedLine
+    #: Of the upload; None if no line of it fits.
+    line: int | None = None
+    import_mode: str = ""
 
 
 @dataclass
@@ -25,8 +35,20 @@ class Outcome:
 
     failed: int = 0
     codes: Counter[str] = field(default_factory=Counter)
-    #: In the order of the uploaded file; those that match no line of it come last, with None.
-    failures: list[tuple[int | None, FailedLine]] = field(default_factory=list)
+    #: In the order of the uploaded file; those that match no line of it come last.
+    failures: list[Failure] = field(default_factory=list)
+    #: Path of retry.ndjson; "" if no refused line was found in the file.
+    retry: str = ""
+    #: Devices and modules that the log calls missing, looked up in the registry: is it there?
+    looked_up: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def doubtful(self) -> Iterator[FailedLine]:
+        """Refused as missing, though their lines are not to delete them."""
+        for failure in self.failures:
+            is_deletion = failure.import_mode.lower().startswith("delete")
+            if failure.failed.code in _MISSING and failure.line and not is_deletion:
+                yield failure.failed
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -40,15 +62,17 @@ class Outcome:
             ],
             "devices": [
                 {
-                    "line": line,
-                    "id": failed.device_id,
-                    **({"moduleId": failed.module_id} if failed.module_id else {}),
-                    "code": code_label(failed.code),
-                    "message": failed.text,
+                    "line": failure.line,
+                    "id": failure.failed.device_id,
+                    **({"moduleId": failure.failed.module_id} if failure.failed.module_id else {}),
+                    "code": code_label(failure.failed.code),
+                    "message": failure.failed.text,
                 }
-                for line, failed in self.failures
+                for failure in self.failures
             ],
             "truncated": self.failed > len(self.failures),
+            "retry": self.retry,
+            **({"inRegistry": self.looked_up} if self.looked_up else {}),
         }
 
     @property
@@ -56,7 +80,7 @@ class Outcome:
         """The first failure in words."""
         if not self.failures:
             return ""
-        line, failed = self.failures[0]
+        line, failed = self.failures[0].line, self.failures[0].failed
         what = f"module {failed.module_id!r} of " if failed.module_id else ""
         place = f"line {line:,}" if line else "a line that could not be found"
         return (
@@ -69,43 +93,57 @@ class Outcome:
 def read_outcome(
     record: ImportRecord, container: ImportContainer, max_failures: int
 ) -> Outcome | None:
-    """Read the hub's log and find its devices' lines; None if the hub has written no log."""
+    """Read the hub's log, find its devices' lines and write these to retry.ndjson.
+
+    Returns:
+        None if the hub has written no log.
+    """
     chunks = container.error_log()
     if chunks is None:
         return None
     outcome = Outcome()
-    pending: dict[_Key, FailedLine] = {}
-    nameless: list[FailedLine] = []
-    for failed in read_error_log(chunks):
+    refused: set[int] = set()
+    pending: dict[Key, FailedLine] = {}
+    for failed in read_error_log(chunks, refused):
         outcome.failed += 1
         outcome.codes[failed.code] += 1
-        if len(pending) + len(nameless) >= max_failures:
-            continue
-        if failed.device_id:
-            pending[failed.device_id, failed.module_id] = failed
-        elif failed.raw_line:
-            pending[failed.raw_line] = failed
-        else:
-            nameless.append(failed)
-    if pending:
-        lines = container.line_map() if record.has_line_map else LineMap()
-        for number, failed in _locate(container.staged_lines(), pending):
-            outcome.failures.append((lines.upload_line(number), failed))
-    outcome.failures += [(None, failed) for failed in (*pending.values(), *nameless)]
+        if len(pending) < max_failures:
+            pending[failed.key] = failed
+    if not refused:
+        return outcome
+    retry = container.retrying()
+    lines = container.line_map() if record.has_line_map else LineMap()
+    for number, line, key, mode in _refused_lines(container.staged_lines(), refused):
+        retry.write(line + b"\n")
+        outcome.retry = container.retry_path
+        if failed_line := pending.pop(key, None):
+            outcome.failures.append(Failure(failed_line, lines.upload_line(number), mode))
+    if outcome.retry:
+        retry.commit()
+    outcome.failures += map(Failure, pending.values())
     return outcome
 
 
-def _locate(
-    staged: Iterable[bytes], pending: dict[_Key, FailedLine]
-) -> Iterator[tuple[int, FailedLine]]:
-    """The staged line of each failure that has one; takes these failures out of `pending`."""
-    has_raw = any(isinstance(key, str) for key in pending)
+def _refused_lines(
+    staged: Iterable[bytes], refused: set[int]
+) -> Iterator[tuple[int, bytes, Key, str]]:
+    """The staged lines that were refused, with their numbers, keys and import modes.
+
+    What is found leaves `refused`.
+    """
     for number, line in enumerate(staged, 1):
+        if not refused:
+            return
         device = json.loads(line)
-        key: _Key = (device["id"], device.get("moduleId") or "")
-        if key not in pending and has_raw:
-            key = line.decode()
-        if key in pending:
-            yield number, pending.pop(key)
-            if not pending:
-                return
+        device_id, module_id = device["id"], device.get("moduleId") or ""
+        mode = device.get("importMode") or ""
+        keys: tuple[Key, ...] = ((device_id, module_id), line.decode())
+        for key in keys:
+            if hash(key) in refused:
+                refused.discard(hash(key))
+                yield number, line, key, mode
+                break
+        else:
+            # A log may name the device alone. If the device had a line, that one was meant.
+            if module_id and hash((device_id, "")) in refused:
+                yield number, line, (device_id, ""), mode

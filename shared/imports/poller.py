@@ -3,46 +3,111 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime, timedelta
+from itertools import islice
 
+from azure.core.exceptions import ResourceNotFoundError
+
+from shared.errors import ImporterError
+from shared.hub.client import HubClient
 from shared.hub.errors import JobNotFoundError
 from shared.hub.jobs import JobProperties, JobStatus
 from shared.imports import reasons
-from shared.imports.ledger import ConflictError
+from shared.imports.ledger import NOTHING_TO_WAIT_FOR, ConflictError, Head
 from shared.imports.outcome import Outcome, read_outcome
 from shared.imports.queue import Queue, job_columns
-from shared.imports.record import ImportRecord, ImportState
+from shared.imports.record import ImportRecord, ImportState, Stop
 from shared.imports.report import build_report
 from shared.imports.services import Services
+from shared.imports.uploads import Uploads
 
 __all__ = ["Poller"]
 
 log = logging.getLogger(__name__)
 
+#: A job of that age is asked for at each tick only, even if others wait.
+YOUNG = timedelta(seconds=60)
+
+#: How long hubs remember a job (learn: "IoT Hub quotas and throttling").
+JOB_HISTORY = timedelta(days=30)
+
+_NO_JOB = {
+    "job_id": "",
+    "job_status": "",
+    "job_failure_reason": "",
+    "job_is_presumed": False,
+    "progress": None,
+    "start_time_utc": None,
+    "end_time_utc": None,
+}
+
 
 class Poller:
     """What a tick of the timer does. Ticks may overlap: each write is guarded."""
 
-    def __init__(self, services: Services, queue: Queue) -> None:
+    def __init__(self, services: Services, queue: Queue, uploads: Uploads) -> None:
         self._services = services
         self._settings = services.settings
         self._ledger = services.ledger
         self._queue = queue
+        self._uploads = uploads
 
-    def advance(self, hub: str) -> None:
+    def advance(self, hub: str) -> bool:
         """Advance the hub's queue as far as it goes without waiting.
 
+        Returns:
+            Whether it is worth while to come back soon: a young job runs, and others wait.
+
         Raises:
-            ImporterError, AzureError: the hub or the storage cannot be used now.
+            AzureError: the storage cannot be used now.
         """
-        while head := self._ledger.head(hub):
-            record = self._ledger.get(hub, head.record_key)
+        while True:
+            registered_until = self._uploads.registered_until
+            head = self._ledger.head(hub)
+            if head is None:
+                return False
+            record = self._head_record(hub, head)
+            if record is None:
+                continue
             try:
+                if (
+                    record.state is ImportState.QUEUED
+                    and record.uploaded_at > registered_until
+                    and not record.waits(self._services.clock())
+                ):
+                    if not self._uploads.register_until(record):
+                        return False
+                    if self._ledger.head(hub) != head:
+                        continue
                 record = self._step(record)
             except ConflictError as conflict:
                 log.info("%s", conflict)
-                return
-            if not (record.state.is_final and head.has_next):
-                return
+                return False
+            if not head.has_next:
+                return False
+            if not record.state.is_final:
+                return self._is_young(record)
+
+    def _head_record(self, hub: str, head: Head) -> ImportRecord | None:
+        """The import of a marker; a marker without an open import is taken away."""
+        try:
+            record = self._ledger.get(hub, head.record_key)
+        except ResourceNotFoundError:
+            log.error("hub %s: the record %s is gone; its marker goes too", hub, head.record_key)
+        else:
+            if not record.state.is_final:
+                return record
+            log.error("import %s is final; its marker goes", record.id)
+        self._ledger.remove_marker(hub, head.marker)
+        return None
+
+    def _is_young(self, record: ImportRecord) -> bool:
+        """Whether the import's job may end any moment: most take seconds."""
+        return (
+            record.state is ImportState.RUNNING
+            and record.next_try_at is None
+            and self._services.clock() < (record.last_start_at or record.updated_at) + YOUNG
+        )
 
     def _step(self, record: ImportRecord) -> ImportRecord:
         match record.state:
@@ -56,21 +121,48 @@ class Poller:
         return record
 
     def _follow(self, record: ImportRecord) -> ImportRecord:
-        if not record.job_id:
-            return self._end_forgotten(record)
+        now = self._services.clock()
+        if record.waits(now):
+            return record
+        hub = self._services.hubs[record.hub]
         try:
-            job = self._services.hubs[record.hub].get_job(record.job_id)
+            job = hub.get_job(record.job_id) if record.job_id else None
+            if job is None:
+                return self._end_forgotten(record)
+            if job.status.is_final:
+                return self._end(record, job)
+            stop = self._stop(record, now)
+            if stop is not Stop.NO:
+                # Only now: hubs answer 500 to the cancelling of a job that has ended.
+                hub.cancel_job(job.job_id)
         except JobNotFoundError:
             return self._end_forgotten(record)
-        if job.status.is_final:
-            return self._end(record, job)
-        if (job.status_text, job.progress) == (record.job_status, record.progress):
+        except ImporterError as error:
+            log.warning("import %s: %s", record.id, error)
+            reason = reasons.cannot_follow(error)
+            return self._ledger.update(
+                record, failure_reason=reason, **self._services.back_off(record)
+            )
+        changes = {
+            **job_columns(job),
+            "stop": stop,
+            "failure_reason": reasons.stopping(stop, self._settings.job_deadline),
+            **NOTHING_TO_WAIT_FOR,
+        }
+        if all(getattr(record, name) == value for name, value in changes.items()):
             return record
         log.info(
             "import %s: job %s %s, %s %%",
             *(record.id, record.job_id, job.status_text, job.progress),
         )
-        return self._ledger.update(record, **job_columns(job))
+        return self._ledger.update(record, **changes)
+
+    def _stop(self, record: ImportRecord, now: datetime) -> Stop:
+        started = record.last_start_at or record.updated_at
+        if record.stop is Stop.NO and now >= started + self._settings.job_deadline:
+            log.warning("import %s: job %s takes too long", record.id, record.job_id)
+            return Stop.DEADLINE
+        return record.stop
 
     def _end(self, record: ImportRecord, job: JobProperties) -> ImportRecord:
         """Turn a job that has ended into the final record of its import."""
@@ -80,7 +172,10 @@ class Poller:
             # The hub writes a log for each job that completes: this one was somebody else's.
             log.warning("import %s: job %s is not its own", record.id, record.job_id)
             return self._ledger.transition(
-                record, ImportState.QUEUED, job_id="", job_status="", job_is_presumed=False
+                record,
+                ImportState.QUEUED,
+                **_NO_JOB,
+                **NOTHING_TO_WAIT_FOR,
             )
         match job.status:
             case JobStatus.COMPLETED if outcome is not None:
@@ -88,7 +183,9 @@ class Poller:
             case JobStatus.COMPLETED:
                 state, reason = ImportState.COMPLETED, reasons.log_missing()
             case JobStatus.CANCELLED:
-                state, reason = ImportState.CANCELLED, reasons.cancelled_outside(record)
+                state, reason = ImportState.CANCELLED, reasons.cancelled(record)
+                if record.stop is Stop.DEADLINE:
+                    state = ImportState.FAILED
             case _:
                 started = record.last_start_at or record.updated_at
                 ended = record.end_time_utc or self._services.clock()
@@ -101,21 +198,36 @@ class Poller:
         return self._finish(record, state, outcome, failure_reason=reason, **changes)
 
     def _end_forgotten(self, record: ImportRecord) -> ImportRecord:
-        """The hub keeps jobs for 30 days only, but their logs are ours."""
+        """The hub keeps jobs for 30 days only, but their logs are ours.
+
+        A job that is not known although it is young may still be at work: its log is waited for.
+        """
         outcome = self._outcome(record)
         if outcome is not None:
             return self._complete(record, outcome)
-        reason = reasons.job_forgotten(self._services.clock(), record.last_start_at)
-        return self._finish(record, ImportState.FAILED, None, failure_reason=reason)
+        now = self._services.clock()
+        started = record.last_start_at or record.updated_at
+        lost_since = record.lost_since or now
+        patience = min(self._settings.refusal_deadline, started + JOB_HISTORY - now)
+        if now - lost_since >= patience:
+            reason = reasons.job_forgotten(record, now - started)
+            return self._finish(record, ImportState.FAILED, None, failure_reason=reason)
+        return self._ledger.update(
+            record,
+            lost_since=lost_since,
+            failure_reason=reasons.job_lost(self._settings.refusal_deadline),
+            **self._services.back_off(record),
+        )
 
     def _complete(self, record: ImportRecord, outcome: Outcome) -> ImportRecord:
         devices = record.devices or 0
         state, reason = ImportState.COMPLETED, ""
         if outcome.failed or record.invalid_lines:
             state = ImportState.COMPLETED_WITH_ERRORS
-            reason = reasons.not_all_imported(
-                record, outcome.failed, outcome.codes.most_common(), outcome.example
-            )
+            self._look_up(self._services.hubs[record.hub], outcome)
+            reason = reasons.not_all_imported(record, outcome)
+        elif record.stop is Stop.OPERATOR:
+            reason = reasons.cancelled_too_late()
         return self._finish(
             record,
             state,
@@ -123,11 +235,23 @@ class Poller:
             failure_reason=reason,
             failed=outcome.failed,
             imported=max(0, devices - outcome.failed),
+            retry=outcome.retry,
         )
 
     def _outcome(self, record: ImportRecord) -> Outcome | None:
         container = self._services.container_of(record)
         return read_outcome(record, container, self._settings.max_reported_problems)
+
+    def _look_up(self, hub: HubClient, outcome: Outcome) -> None:
+        """Logs were seen to call devices missing that were there: ask the registry for some."""
+        for failed in islice(outcome.doubtful, self._settings.verify_failed_devices):
+            try:
+                is_there = hub.has_identity(failed.device_id, failed.module_id)
+            except ImporterError as error:
+                log.warning("the registry cannot be asked for refused devices: %s", error)
+                return
+            name = f"{failed.device_id}/{failed.module_id}".rstrip("/")
+            outcome.looked_up[name] = is_there
 
     def _finish(
         self, record: ImportRecord, state: ImportState, outcome: Outcome | None, **changes: object

@@ -17,8 +17,10 @@ from shared.hub.errors import JobSlotBusyError, OutcomeUnknownError
 from shared.hub.jobs import ImportJobRequest, JobProperties
 from shared.imports import reasons
 from shared.imports.container import STAGED_NAME
-from shared.imports.record import ImportRecord, ImportState
+from shared.imports.ledger import NOBODY, NOTHING_TO_WAIT_FOR
+from shared.imports.record import ImportRecord, ImportState, Stop
 from shared.imports.services import Services
+from shared.imports.uploads import Uploads
 
 __all__ = ["Queue", "job_columns"]
 
@@ -31,20 +33,30 @@ CLOCK_SKEW = timedelta(minutes=2)
 class Queue:
     """Starts jobs. Only the head of a hub's queue may start, so uploads are applied in order."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, uploads: Uploads) -> None:
         self._services = services
         self._settings = services.settings
         self._ledger = services.ledger
+        self._uploads = uploads
 
-    def start_if_head(self, record: ImportRecord) -> ImportRecord:
-        """Start a queued import if its turn has come; otherwise it waits for a later tick."""
-        head = self._ledger.head(record.hub)
-        if head is None or head.record_key != record.row_key:
+    def enter(self, record: ImportRecord) -> ImportRecord:
+        """Start a queued import if its turn has come; otherwise it waits for a later tick.
+
+        Raises:
+            ConflictError: another process was first.
+        """
+        # In this order: an older upload that is found now is then ahead in the queue.
+        if not self._uploads.register_until(record):
             return record
-        return self.start(record)
+        place = self._ledger.place(record)
+        if place == 1:
+            return self.start(record)
+        return self._ledger.update(record, place=place) if place != record.place else record
 
     def start(self, record: ImportRecord) -> ImportRecord:
-        """Ask the hub for the job of the import at the head of the queue.
+        """Ask the hub for the job of the import at the head of the queue, unless it waits.
+
+        All older uploads have to be registered.
 
         Returns:
             The import: running; queued again, with what it waits for; starting, if it is not known
@@ -54,20 +66,22 @@ class Queue:
             ConflictError: another process was first.
         """
         now = self._services.clock()
+        if record.waits(now):
+            return record
         record = self._ledger.transition(
             record,
             ImportState.STARTING,
             owner=uuid.uuid4().hex,
             lease_until=now + self._settings.lease,
             last_start_at=now,
+            place=None,
         )
         try:
             job = self._services.hubs[record.hub].create_import_job(self._request(record))
         except OutcomeUnknownError as error:
             log.warning("import %s: %s", record.id, error)
-            return self._ledger.update(
-                record, owner="", lease_until=None, failure_reason=reasons.waiting(error)
-            )
+            # There is a job or there is none: the next tick looks, without a wait.
+            return self._ledger.update(record, failure_reason=reasons.waiting(error), **NOBODY)
         except (TemporaryError, RefusedForNowError) as error:
             return self._wait_or_fail(record, error)
         except PermanentError as error:
@@ -78,31 +92,39 @@ class Queue:
         """Find out what became of an import that was left in `starting`.
 
         Returns:
-            The import: running if there is a job, queued if there is none; unchanged while the
-            process that set out to start it may still be at work.
+            The import: running if there is a job, queued (or cancelled, if somebody asked for
+            that) if there is none; unchanged while the process that set out to start it may still
+            be at work, or the hub is left alone.
 
         Raises:
             ConflictError: another process was first.
-            ImporterError: the hub cannot be asked now.
         """
         now = self._services.clock()
-        if record.lease_until and record.lease_until > now:
+        if record.waits(now) or (record.lease_until and record.lease_until > now):
             return record
         record = self._ledger.update(
             record, owner=uuid.uuid4().hex, lease_until=now + self._settings.lease
         )
         try:
             job, is_proven = self._find_job(record, self._services.hubs[record.hub])
-        except ImporterError:
-            self._ledger.update(record, owner="", lease_until=None)
-            raise
+        except ImporterError as error:
+            return self._ledger.update(
+                record,
+                failure_reason=reasons.waiting(error),
+                **NOBODY,
+                **self._services.back_off(record),
+            )
         if job is not None:
             log.warning("import %s: found its job %s at the hub", record.id, job.job_id)
             return self._running(record, job, is_presumed=not is_proven)
         if self._services.container_of(record).has_error_log():
             log.warning("import %s: found the log of a job that the hub forgot", record.id)
             return self._running(record, JobProperties())
-        return self._ledger.transition(record, ImportState.QUEUED, owner="", lease_until=None)
+        if record.stop is not Stop.NO:
+            return self._ledger.transition(
+                record, ImportState.CANCELLED, failure_reason=reasons.cancelled_in_queue()
+            )
+        return self._ledger.transition(record, ImportState.QUEUED, **NOBODY)
 
     def _request(self, record: ImportRecord) -> ImportJobRequest:
         storage = self._services.storage
@@ -126,10 +148,9 @@ class Queue:
         record = self._ledger.transition(
             record,
             ImportState.RUNNING,
-            owner="",
-            lease_until=None,
             failure_reason="",
-            refused_since=None,
+            **NOBODY,
+            **NOTHING_TO_WAIT_FOR,
             job_id=job.job_id,
             job_is_presumed=is_presumed,
             **job_columns(job),
@@ -149,10 +170,11 @@ class Queue:
         return self._ledger.transition(
             record,
             ImportState.QUEUED,
-            owner="",
-            lease_until=None,
             refused_since=refused_since,
             failure_reason=reasons.waiting(error),
+            place=1,
+            **NOBODY,
+            **self._services.back_off(record),
         )
 
     def _fail(self, record: ImportRecord, error: ImporterError) -> ImportRecord:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import timedelta
 
 from shared.devices.report import Report
 from shared.devices.rules import Severity
@@ -15,20 +15,28 @@ from shared.hub.errors import (
     JobSlotBusyError,
     StorageRefusedError,
 )
-from shared.imports.record import ImportRecord
+from shared.imports.outcome import Outcome
+from shared.imports.record import ImportRecord, Stop
 from shared.storage import DelegationKeyRefusedError
 
 __all__ = [
-    "cancelled_outside",
+    "cancelled",
+    "cancelled_in_queue",
+    "cancelled_too_late",
+    "cannot_follow",
     "file_rejected",
     "first_line",
     "hub_refused",
     "job_failed",
     "job_forgotten",
+    "job_lost",
     "log_missing",
     "not_all_imported",
+    "stopping",
     "superseded",
     "unknown_folder",
+    "validation_died",
+    "validation_failed",
     "validation_gave_up",
     "waiting",
 ]
@@ -38,6 +46,10 @@ MAX_REASON = 2000
 
 ROLE = "IoT Hub Data Contributor"
 POLICIES = "registryReadWrite or iothubowner"
+_GRANT = (
+    f"Grant the app's identity the role {ROLE} on the hub (Registry Contributor does not allow "
+    f"jobs), or use a connection string of the policy {POLICIES} in IOTHUB."
+)
 
 
 def file_rejected(report: Report) -> str:
@@ -69,6 +81,23 @@ def superseded(file: str) -> str:
     return f"{file} was overwritten or deleted before it was read to its end; nothing was imported."
 
 
+def validation_failed(attempt: int, error: BaseException) -> str:
+    """What a record says until its file is read again."""
+    return _bounded(
+        f"Attempt {attempt} to read and stage the file ended with {type(error).__name__}: "
+        f"{first_line(error)}. It will be tried again."
+    )
+
+
+def validation_died(record: ImportRecord) -> str:
+    before = f" Before that: {record.failure_reason}" if record.failure_reason else ""
+    return _bounded(
+        f"Gave up after {record.attempts} attempts to read and stage the file; the last one ended "
+        "without a word: its process was killed, by a deploy, by functionTimeout of host.json or "
+        f"for want of memory. Upload the file again once that is mended.{before}"
+    )
+
+
 def validation_gave_up(attempts: int, error: BaseException) -> str:
     return _bounded(
         f"Gave up after {attempts} attempts to read and stage the file; the last one ended with "
@@ -93,10 +122,7 @@ def hub_refused(error: ImporterError) -> str:
     said = first_line(error)
     match error:
         case HubUnauthorizedError():
-            remedy = (
-                f"Grant the app's identity the role {ROLE} on the hub (Registry Contributor does "
-                f"not allow jobs), or use a connection string of the policy {POLICIES} in IOTHUB."
-            )
+            remedy = _GRANT
         case StorageRefusedError():
             remedy = (
                 "Let the hub reach the storage account: its firewall has to admit the hub; with "
@@ -110,20 +136,25 @@ def hub_refused(error: ImporterError) -> str:
     return _bounded(f"The hub refused the job ({said}). {remedy}")
 
 
-def not_all_imported(
-    record: ImportRecord, failed: int, codes: list[tuple[str, int]], example: str
-) -> str:
+def not_all_imported(record: ImportRecord, outcome: Outcome) -> str:
     """Why an import that ran to its end is not complete."""
     parts = []
-    if failed:
+    if outcome.failed:
+        codes = outcome.codes.most_common()
         told = "; ".join(
             f"{count:,} x {code_label(code)}" + (f" ({REMEDIES[code]})" if code in REMEDIES else "")
             for code, count in codes[:5]
         )
         more = f" and {len(codes) - 5} more codes" if len(codes) > 5 else ""
         parts.append(
-            f"{failed:,} of {record.devices or 0:,} devices failed: {told}{more}. {example} "
-            "The report lists them with their lines."
+            f"{outcome.failed:,} of {record.devices or 0:,} devices failed: {told}{more}. "
+            f"{outcome.example} The report lists them with their lines"
+            + ("; retry.ndjson holds these lines." if outcome.retry else ".")
+        )
+    if there := sum(outcome.looked_up.values()):
+        parts.append(
+            f"The hub's log may be wrong: of {len(outcome.looked_up)} devices that it calls "
+            f"missing, {there} are in the registry. Compare them before you import them again."
         )
     if record.invalid_lines:
         left_out = _lines_that_break_rules(record.invalid_lines, record.lines or 0)
@@ -145,9 +176,42 @@ def job_failed(record: ImportRecord, sas_expired: bool) -> str:
     return _bounded(f"{why} {_repeat(record)}")
 
 
-def cancelled_outside(record: ImportRecord) -> str:
+def cancelled(record: ImportRecord) -> str:
+    """Why the job of an import ended `cancelled`."""
+    match record.stop:
+        case Stop.OPERATOR:
+            why = "An operator cancelled the import, and so its job."
+        case Stop.DEADLINE:
+            why = (
+                "The job took longer than JOB_DEADLINE_HOURS and was cancelled. If it needs more "
+                "time, raise it and SAS_LIFETIME_HOURS, or split the file."
+            )
+        case _:
+            why = "The job was cancelled at the hub."
     said = f" The hub says: {record.job_failure_reason}" if record.job_failure_reason else ""
-    return _bounded(f"The job was cancelled at the hub.{said} {_repeat(record)}")
+    return _bounded(f"{why}{said} {_repeat(record)}")
+
+
+def cancelled_in_queue() -> str:
+    return "An operator cancelled the import before it had a job. No device was touched."
+
+
+def stopping(stop: Stop, deadline: timedelta) -> str:
+    """What a running import says while the hub is cancelling its job."""
+    match stop:
+        case Stop.OPERATOR:
+            return "An operator cancelled the import; waits for the hub to end its job."
+        case Stop.DEADLINE:
+            hours = int(deadline.total_seconds() // 3600)
+            return (
+                f"The job has run for more than {hours} h (JOB_DEADLINE_HOURS) and was cancelled; "
+                "waits for the hub to end it."
+            )
+    return ""
+
+
+def cancelled_too_late() -> str:
+    return "An operator cancelled the import, but its job had run to its end."
 
 
 def log_missing() -> str:
@@ -157,12 +221,32 @@ def log_missing() -> str:
     )
 
 
-def job_forgotten(now: datetime, started: datetime | None) -> str:
-    since = f", {(now - started).days} days after it was started" if started else ""
-    return (
-        f"The hub no longer knows the job{since}, and it left no log. "
-        "Check some of the devices; upload the file again to repeat."
+def job_forgotten(record: ImportRecord, age: timedelta) -> str:
+    return _bounded(
+        f"The hub does not know the job any more, {_span(age)} after it was started, and it left "
+        f"no log. {_repeat(record)}"
     )
+
+
+def job_lost(patience: timedelta) -> str:
+    """What a running import says whose job is gone from the hub before its time."""
+    waits = _span(patience)
+    return f"The hub does not know the job, and it has left no log yet; waits {waits} for it."
+
+
+def cannot_follow(error: ImporterError) -> str:
+    """Why nothing is known of a running job at present, and what to do."""
+    said = first_line(error)
+    if isinstance(error, HubUnauthorizedError):
+        return _bounded(f"The job runs, but the hub does not tell how it goes ({said}). {_GRANT}")
+    return _bounded(f"The job runs, but the hub does not tell how it goes: {said}")
+
+
+def _span(time: timedelta) -> str:
+    if time >= timedelta(days=2):
+        return f"{time.days} days"
+    minutes = round(time.total_seconds() / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
 def _repeat(record: ImportRecord) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-__all__ = ["NO_HUB", "TRANSITIONS", "ImportRecord", "ImportState"]
+__all__ = ["NO_HUB", "TRANSITIONS", "ImportRecord", "ImportState", "Stop", "record_key"]
 
 #: Stands for the hub of an upload whose folder names none. Not a possible name of a hub.
 NO_HUB = "(none)"
@@ -38,12 +38,10 @@ class ImportState(StrEnum):
 
 _S = ImportState
 TRANSITIONS: dict[ImportState, frozenset[ImportState]] = {
-    _S.VALIDATING: frozenset({_S.REJECTED, _S.SUPERSEDED, _S.QUEUED, _S.FAILED}),
-    _S.QUEUED: frozenset({_S.STARTING, _S.FAILED}),
-    # Starting ends at once if a job is found to have run while nobody was looking.
-    _S.STARTING: frozenset(
-        {_S.QUEUED, _S.RUNNING, _S.FAILED, _S.COMPLETED, _S.COMPLETED_WITH_ERRORS}
-    ),
+    _S.VALIDATING: frozenset({_S.REJECTED, _S.SUPERSEDED, _S.QUEUED, _S.FAILED, _S.CANCELLED}),
+    _S.QUEUED: frozenset({_S.STARTING, _S.FAILED, _S.CANCELLED}),
+    # Starting is cancelled only once it is sure that there is no job.
+    _S.STARTING: frozenset({_S.QUEUED, _S.RUNNING, _S.FAILED, _S.CANCELLED}),
     # A job that was taken for ours and turned out not to be puts the import back in the queue.
     _S.RUNNING: frozenset(
         {_S.COMPLETED, _S.COMPLETED_WITH_ERRORS, _S.FAILED, _S.CANCELLED, _S.QUEUED}
@@ -55,6 +53,14 @@ TRANSITIONS: dict[ImportState, frozenset[ImportState]] = {
     _S.FAILED: frozenset(),
     _S.CANCELLED: frozenset(),
 }
+
+
+class Stop(StrEnum):
+    """Why the job of an import is to be cancelled."""
+
+    NO = ""
+    OPERATOR = "operator"
+    DEADLINE = "deadline"
 
 
 def _from_json(value: Any) -> Any:
@@ -103,8 +109,16 @@ class ImportRecord(BaseModel):
     report: str = ""
     #: Path of problems.csv within the storage account; "" if the validation found no problem.
     problems: str = ""
+    #: Path of retry.ndjson within the storage account, the lines that the hub refused; "" if none.
+    retry: str = ""
     #: Whether lines.bin maps staged lines to the file's.
     has_line_map: bool = False
+    #: The id of the import whose staged lines this one tries again; "" for an upload.
+    retry_of: str = ""
+
+    #: The place in the hub's queue when it was last counted, 1 being the next to start; None unless
+    #: it is queued and fewer than a hundred were ahead.
+    place: int | None = None
 
     #: The hub's own words about the job.
     job_id: str = ""
@@ -122,6 +136,13 @@ class ImportRecord(BaseModel):
     last_start_at: datetime | None = None
     #: Since when starts are refused for something that people have to mend.
     refused_since: datetime | None = None
+    #: Since when the hub does not know the job.
+    lost_since: datetime | None = None
+    #: How often in a row the hub was busy, throttled or out of reach, and when it is asked again.
+    tries: int = 0
+    next_try_at: datetime | None = None
+    #: Whether the job is to be cancelled.
+    stop: Stop = Stop.NO
     #: Who works on it, and until when nobody else may.
     owner: str = ""
     lease_until: datetime | None = None
@@ -146,7 +167,11 @@ class ImportRecord(BaseModel):
     @property
     def row_key(self) -> str:
         """Newest first when listed; the same for the same upload."""
-        return f"import-{9_999_999_999_999 - _milliseconds(self.uploaded_at):013d}-{self.id}"
+        return f"{record_key(self.uploaded_at)}-{self.id}"
+
+    def waits(self, now: datetime) -> bool:
+        """Whether the hub is to be left alone until later."""
+        return self.next_try_at is not None and self.next_try_at > now
 
     def marker_key(self) -> str:
         """Oldest first. Storage tells upload times in whole seconds, so first sight breaks ties."""
@@ -156,7 +181,7 @@ class ImportRecord(BaseModel):
     def to_entity(self) -> dict[str, Any]:
         """The columns; empty ones are left out."""
         columns = self.model_dump(by_alias=True, exclude_none=True)
-        columns["state"] = self.state.value
+        columns |= {"state": self.state.value, "stop": self.stop.value}
         columns["history"] = json.dumps(
             [(state.value, time.isoformat()) for state, time in self.history]
         )
@@ -166,6 +191,11 @@ class ImportRecord(BaseModel):
             "RowKey": self.row_key,
             **{name: value for name, value in columns.items() if value not in ("", "{}")},
         }
+
+
+def record_key(uploaded_at: datetime) -> str:
+    """What the RowKeys of all uploads of that moment begin with."""
+    return f"import-{9_999_999_999_999 - _milliseconds(uploaded_at):013d}"
 
 
 def _milliseconds(time: datetime) -> int:

@@ -13,7 +13,7 @@ KEY = "bWFkZS11cC1rZXktZm9yLXRlc3RzLW9ubHk="
 
 def read(*entries: object) -> list[FailedLine]:
     data = "\n".join(e if isinstance(e, str) else json.dumps(e) for e in entries).encode()
-    return list(read_error_log([data]))
+    return list(read_error_log([data], set()))
 
 
 def test_a_device_that_exists() -> None:
@@ -72,12 +72,12 @@ def test_what_may_be_a_key_is_masked_but_an_id_is_not() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"\r\n"])
 def test_an_empty_log_has_no_failure(data: bytes) -> None:
-    assert list(read_error_log([data])) == []
+    assert list(read_error_log([data], set())) == []
 
 
 @given(st.lists(st.binary(max_size=60), max_size=8))
 def test_never_fails(chunks: list[bytes]) -> None:
-    for failed in read_error_log(chunks):
+    for failed in read_error_log(chunks, set()):
         assert len(failed.text) <= 300
 
 
@@ -87,4 +87,10 @@ def test_chunks_do_not_matter(size: int) -> None:
         b'{"deviceId":"d%d","errorCode":404001,"errorStatus":"d%d"}\r\n' % (n, n) for n in range(5)
     )
     chunks = [data[start : start + size] for start in range(0, len(data), size)]
-    assert [failed.device_id for failed in read_error_log(chunks)] == ["d0", "d1", "d2", "d3", "d4"]
+    assert [failed.device_id for failed in read_error_log(chunks, set())] == [
+        "d0",
+        "d1",
+        "d2",
+        "d3",
+        "d4",
+    ]

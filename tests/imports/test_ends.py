@@ -111,7 +111,7 @@ def test_failed_devices_are_named_with_their_lines(app: App) -> None:
         "3 of 4 devices failed: 2 x 409001 DeviceAlreadyExists (use importMode createOrUpdate or "
         "update for devices that exist); 1 x 404001 DeviceNotFound (create the device first, or "
         "use importMode createOrUpdate). The first is 'old-2' on line 3. "
-        "The report lists them with their lines."
+        "The report lists them with their lines; retry.ndjson holds these lines."
     )
     failures = app.report(record)["failures"]
     assert [(f["line"], f["id"], f["code"]) for f in failures["devices"]] == [
@@ -233,11 +233,44 @@ def test_a_job_that_the_hub_has_forgotten_without_a_trace(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
     app.deliver("pumps.ndjson")
     app.hub.faults.add("forgetJob")
-    app.finish()
+    app.tick()
+    record = app.record("pumps.ndjson")
+    assert record.state == "running"
+    assert record.failure_reason == (
+        "The hub does not know the job, and it has left no log yet; waits 30 min for it."
+    )
+    app.clock.ahead_minutes(31)
+    app.tick()
 
     record = app.record("pumps.ndjson")
     assert record.state == "failed"
-    assert record.failure_reason.startswith("The hub no longer knows the job, 0 days after")
+    assert record.failure_reason == (
+        "The hub does not know the job any more, 31 min after it was started, and it left no log. "
+        "Some devices may have been imported. Upload the file again to repeat."
+    )
+
+
+def test_a_job_older_than_the_memory_of_the_hub(app: App) -> None:
+    app.hub.faults.add("hangJob")
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.deliver("pumps.ndjson")
+    app.hub.faults.add("forgetJob")
+    app.clock.ahead_hours(31 * 24)
+    app.tick()
+    record = app.record("pumps.ndjson")
+    assert record.state == "failed"
+    assert "31 days after it was started" in record.failure_reason
+
+
+def test_a_forgotten_job_whose_log_comes_late(app: App) -> None:
+    app.hub.faults.add("hangJob")
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.deliver("pumps.ndjson")
+    app.hub.faults.add("forgetJob")
+    app.tick()
+    app.container_of(app.record("pumps.ndjson")).upload_blob("importErrors.log", b"")
+    app.tick()
+    assert app.record("pumps.ndjson").state == "completed"
 
 
 @pytest.mark.parametrize("hub", [{"job_seconds": 0.5}], indirect=True)

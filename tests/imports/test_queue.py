@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from shared.errors import TemporaryError
 from tests.app import App, device
 
 
@@ -223,13 +222,27 @@ def test_a_process_that_dies_around_the_call(app: App, moment: str) -> None:
     assert len(app.hub.jobs) == 1
 
 
-def test_a_hub_in_trouble_fails_the_tick_and_not_the_import(app: App) -> None:
+def test_a_hub_in_trouble_is_told_in_the_record(app: App) -> None:
     app.hub.faults.add("hangJob")
     start(app)
     app.hub.faults.add("error", operation="getJob", status=500)
-    with pytest.raises(TemporaryError, match="could not be advanced"):
-        app.tick()
-    assert app.record("pumps.ndjson").state == "running"
+    app.tick()
+    record = app.record("pumps.ndjson")
+    assert record.state == "running"
+    assert record.failure_reason.startswith(
+        "The job runs, but the hub does not tell how it goes: HTTP 500 ServerError"
+    )
+    app.tick()
+    record = app.record("pumps.ndjson")
+    assert (record.state, record.failure_reason, record.tries) == ("running", "", 0)
+
+
+def test_a_role_that_is_taken_away_is_named(app: App) -> None:
+    app.hub.faults.add("hangJob")
+    start(app)
+    app.configure(IOTHUB=app.hub.connection_string("registryRead"))
+    app.tick()
+    assert "IoT Hub Data Contributor" in app.record("pumps.ndjson").failure_reason
 
 
 def test_one_hub_in_trouble_does_not_hold_up_another(app: App) -> None:

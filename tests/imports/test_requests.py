@@ -5,8 +5,11 @@ The bounds are the project's aims; raising one is a decision about money and thr
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from shared.imports import uploads
 from tests.app import App, device
 
 NAME = "pumps.ndjson"
@@ -44,8 +47,10 @@ def test_requests_of_an_import(app: App) -> None:
     assert len(idle) == 1
 
 
-def test_waiting_imports_cost_a_tick_nothing(app: App) -> None:
+def test_waiting_imports_cost_a_tick_nothing(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tick looks at the head of the queue alone."""
+    # As if the uploads were some seconds old.
+    monkeypatch.setattr(uploads, "MARGIN", timedelta(seconds=-60))
     app.hub.occupy_slot()
     costs = []
     for waiting in range(3):

@@ -1,0 +1,190 @@
+"""What operators do with an import: cancel it, or try its staged lines again."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from datetime import datetime
+
+from azure.core.exceptions import ResourceNotFoundError
+
+from shared.devices.linemap import LineMap
+from shared.errors import PermanentError
+from shared.imports import reasons
+from shared.imports.container import ImportContainer, container_name
+from shared.imports.ledger import ConflictError
+from shared.imports.queue import Queue
+from shared.imports.record import ImportRecord, ImportState, Stop
+from shared.imports.services import Services
+
+__all__ = ["ImportNotFoundError", "NotPossibleError", "Operations"]
+
+log = logging.getLogger(__name__)
+
+#: How often a change is tried while other processes change the record.
+TRIES = 10
+
+#: Final states with lines that the hub was given and that may not have been imported.
+_RETRYABLE = frozenset(
+    {ImportState.FAILED, ImportState.CANCELLED, ImportState.COMPLETED_WITH_ERRORS}
+)
+
+
+class ImportNotFoundError(PermanentError):
+    """There is no import with this id."""
+
+
+class NotPossibleError(PermanentError):
+    """The state of the import does not allow it."""
+
+
+class Operations:
+    """The operators' verbs. Each may be repeated without harm."""
+
+    def __init__(self, services: Services, queue: Queue) -> None:
+        self._services = services
+        self._ledger = services.ledger
+        self._queue = queue
+
+    def cancel(self, hub: str, import_id: str) -> ImportRecord:
+        """Cancel an import that is not final.
+
+        Returns:
+            The import: cancelled; or still starting or running, until the hub says how its job
+            ended. A job that ends before the hub hears of it is recorded as it ended.
+
+        Raises:
+            ImportNotFoundError: the hub has no import with this id.
+            NotPossibleError: the import is final.
+            ConflictError: other processes changed it again and again; try once more.
+        """
+        for _ in range(TRIES - 1):
+            try:
+                return self._cancel(self._find(hub, import_id))
+            except ConflictError:
+                continue
+        return self._cancel(self._find(hub, import_id))
+
+    def retry(self, hub: str, import_id: str) -> ImportRecord:
+        """Import again what an import left undone, as a new one at the end of its hub's queue.
+
+        After `completedWithErrors` these are the lines that the hub refused, otherwise all that
+        were staged. An import is retried once: whoever asks again gets the same new import.
+
+        Returns:
+            The new import, queued or further.
+
+        Raises:
+            ImportNotFoundError: the hub has no import with this id.
+            NotPossibleError: it is not final, or nothing of it is left to try again.
+        """
+        old = self._find(hub, import_id)
+        if old.state not in _RETRYABLE:
+            raise NotPossibleError(
+                f"Import {old.id} is {old.state}; only imports that failed, were cancelled or were "
+                "completed with errors can be tried again."
+            )
+        new = self._copy(old)
+        try:
+            return self._queue.enter(new) if new.state is ImportState.QUEUED else new
+        except ConflictError:
+            return self._ledger.get(hub, new.row_key)
+
+    def _find(self, hub: str, import_id: str) -> ImportRecord:
+        record = self._ledger.find(hub, import_id)
+        if record is None:
+            raise ImportNotFoundError(f"Hub {hub} has no import {import_id}.")
+        return record
+
+    def _cancel(self, record: ImportRecord) -> ImportRecord:
+        match record.state:
+            case ImportState.VALIDATING | ImportState.QUEUED:
+                log.info("import %s: cancelled by an operator", record.id)
+                reason = reasons.cancelled_in_queue()
+                return self._ledger.transition(
+                    record, ImportState.CANCELLED, failure_reason=reason, stop=Stop.OPERATOR
+                )
+            case ImportState.STARTING | ImportState.RUNNING:
+                if record.stop is Stop.OPERATOR:
+                    return record
+                log.info("import %s: its job is to be cancelled", record.id)
+                return self._ledger.update(record, stop=Stop.OPERATOR, next_try_at=None)
+        raise NotPossibleError(f"Import {record.id} is {record.state}, which is final.")
+
+    def _copy(self, old: ImportRecord) -> ImportRecord:
+        """The import that tries the old one's lines again; made if it is not there yet.
+
+        Its container comes first: it holds the lines and the key of the record, so that a call
+        that dies on the way can be repeated.
+        """
+        try:
+            return self._copy_lines(old)
+        except ResourceNotFoundError as error:
+            raise NotPossibleError(
+                f"The lines of import {old.id} are not there any more (IMPORT_RETENTION_DAYS). "
+                "Upload the file again."
+            ) from error
+
+    def _copy_lines(self, old: ImportRecord) -> ImportRecord:
+        is_partial = old.state is ImportState.COMPLETED_WITH_ERRORS
+        if not (old.retry if is_partial else old.devices):
+            raise NotPossibleError(
+                f"Import {old.id} gave the hub no lines that could be tried again. Correct the "
+                "file and upload it again."
+            )
+        source = self._services.container_of(old)
+        lines = source.retry_lines() if is_partial else source.staged_lines()
+        first = next(lines)
+        now = self._services.clock()
+        import_id = hashlib.sha256(f"retry of {old.id}".encode()).hexdigest()[:24]
+        record = ImportRecord(
+            hub=old.hub,
+            id=import_id,
+            file=old.file,
+            upload_etag=old.upload_etag,
+            uploaded_at=now,
+            size=old.size,
+            state=ImportState.QUEUED,
+            created_at=now,
+            updated_at=now,
+            retry_of=old.id,
+            container=container_name(import_id),
+        )
+        target = self._services.container_of(record)
+        owner = target.create({**self._services.owner_of(record), "queued": now.isoformat()})
+        record = record.model_copy(update={"uploaded_at": datetime.fromisoformat(owner["queued"])})
+        try:
+            return self._ledger.get(record.hub, record.row_key)
+        except ResourceNotFoundError:
+            pass
+        staging = target.staging()
+        count = 0
+        for line in (first, *lines):
+            staging.write(line + b"\n")
+            count += 1
+        staging.commit()
+        line_map = _line_map(source, old, is_partial)
+        if not line_map.is_identity:
+            target.write_line_map(line_map)
+        log.info("import %s: tries import %s again", record.id, old.id)
+        changes = {"lines": count, "devices": count, "has_line_map": not line_map.is_identity}
+        return self._ledger.create(record.model_copy(update=changes))[0]
+
+
+def _line_map(source: ImportContainer, old: ImportRecord, is_partial: bool) -> LineMap:
+    """Leads from the lines that are tried again to those of the upload."""
+    whole = source.line_map() if old.has_line_map else LineMap()
+    if not is_partial:
+        return whole
+    line_map = LineMap()
+    for number in _positions(source.retry_lines(), source.staged_lines()):
+        line_map.append(whole.upload_line(number))
+    return line_map
+
+
+def _positions(some: Iterable[bytes], lines: Iterable[bytes]) -> Iterable[int]:
+    """Where some of the lines stand among all of them, counted from 1."""
+    numbered = enumerate(lines, 1)
+    for wanted in some:
+        yield next(number for number, line in numbered if line == wanted)

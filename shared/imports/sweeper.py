@@ -1,0 +1,135 @@
+"""What no event and no job brings about: forgotten uploads, work that died, places in the queue.
+
+All of it is safe to repeat and to leave off at any point. One run reads a bounded number of rows
+and blobs of each kind, and the next one goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
+
+from shared.errors import TemporaryError
+from shared.imports.intake import Intake
+from shared.imports.ledger import ConflictError
+from shared.imports.queue import Queue
+from shared.imports.record import ImportRecord, ImportState
+from shared.imports.retention import Retention
+from shared.imports.services import Services
+from shared.imports.survey import Survey
+from shared.imports.uploads import Uploads
+
+__all__ = ["Sweeper"]
+
+log = logging.getLogger(__name__)
+
+#: Imports at the head of a queue that one run looks at.
+MAX_QUEUE = 5000
+
+#: Seconds after which a run validates no further file: the largest take minutes, and
+#: `functionTimeout` of host.json ends the run.
+VALIDATION_TIME = 600
+
+#: Hubs that a run looks after at the same time. A validation takes a CPU and 100 MB.
+PARALLEL_HUBS = 2
+
+
+class Sweeper:
+    """What a tick of the slow timer does."""
+
+    def __init__(
+        self, services: Services, survey: Survey, uploads: Uploads, intake: Intake, queue: Queue
+    ) -> None:
+        self._services = services
+        self._ledger = services.ledger
+        self._survey = survey
+        self._uploads = uploads
+        self._intake = intake
+        self._queue = queue
+        self._retention = Retention(services, survey)
+
+    def sweep(self) -> None:
+        """Do a part of each task.
+
+        Raises:
+            TemporaryError: at least one of them failed; the others were done.
+        """
+        deadline = time.monotonic() + VALIDATION_TIME
+        queues = {
+            f"queue of {hub}": functools.partial(self._look_after, hub, deadline)
+            for hub in self._services.hubs
+        }
+        failed = _failed({"uploads": self._uploads.sweep, "markers": self._restore_markers})
+        with ThreadPoolExecutor(PARALLEL_HUBS) as pool:
+            for some in pool.map(lambda queue: _failed(dict([queue])), queues.items()):
+                failed += some
+        failed += _failed(self._retention.tasks())
+        if failed:
+            raise TemporaryError(f"could not be swept: {', '.join(failed)}; see the log")
+
+    def _look_after(self, hub: str, deadline: float) -> None:
+        """Count the places of a queue, and validate what nobody is validating."""
+        markers = self._survey.markers(hub, MAX_QUEUE)
+        if not markers:
+            return
+        keys = [key for _, key in markers]
+        records = {
+            record.row_key: record
+            for record in self._survey.records(hub, oldest=max(keys), newest=min(keys))
+        }
+        queue = [records[key] for key in keys if key in records]
+        places = [
+            (record, place)
+            for place, record in enumerate(queue, 1)
+            if record.state is ImportState.QUEUED and record.place != place
+        ]
+        try:
+            self._survey.set_places(hub, places)
+        except (ResourceModifiedError, ResourceNotFoundError):
+            log.info("hub %s: its queue moves; places are counted at the next sweep", hub)
+        for record in queue:
+            if record.state is ImportState.VALIDATING and time.monotonic() < deadline:
+                self._validate(record)
+
+    def _validate(self, record: ImportRecord) -> None:
+        try:
+            record = self._intake.resume(record)
+            if record.state is ImportState.QUEUED:
+                self._queue.enter(record)
+        except ConflictError as conflict:
+            log.info("%s", conflict)
+        except Exception:
+            # It was noted in the record, and must not hold up the uploads behind it.
+            log.exception("import %s: not validated", record.id)
+
+    def _restore_markers(self) -> None:
+        """Put back markers of open imports; only people or a restored backup take them away."""
+        cursor = self._survey.load("markers")
+        page, position = self._survey.open_records(cursor.position)
+        for hub in {record.hub for record in page}:
+            found = {key for _, key in self._survey.markers(hub, MAX_QUEUE)}
+            missing = [one for one in page if one.hub == hub and one.row_key not in found]
+            for record in missing[: MAX_QUEUE - len(found)]:
+                if not self._ledger.get(hub, record.row_key).state.is_final:
+                    log.error("import %s has no marker; it gets one", record.id)
+                    self._ledger.restore_marker(record)
+        if (cursor.position, position) != ("", ""):
+            self._survey.save(replace(cursor, position=position))
+
+
+def _failed(tasks: dict[str, Callable[[], None]]) -> list[str]:
+    """Do all tasks; returns the names of those that failed."""
+    failed = []
+    for name, task in tasks.items():
+        try:
+            task()
+        except Exception:
+            log.exception("%s: not swept", name)
+            failed.append(name)
+    return failed
