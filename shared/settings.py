@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -51,6 +52,12 @@ def _container(value: str) -> str:
         raise ValueError("is not a container name (3 to 63 lower-case letters, digits, hyphens)")
     if value.startswith("import-"):
         raise ValueError("begins with import-, as the containers of imports do")
+    return value
+
+
+def _archive_container(value: str, info: ValidationInfo) -> str:
+    if value == info.data.get("upload_container"):
+        raise ValueError("is the upload container itself")
     return value
 
 
@@ -275,7 +282,9 @@ class Settings(BaseSettings):
         description="what becomes of an upload whose import is final: keep, delete, or move (to "
         "UPLOAD_ARCHIVE_CONTAINER)",
     )
-    upload_archive_container: Annotated[str, AfterValidator(_container)] = Field(
+    upload_archive_container: Annotated[
+        str, AfterValidator(_container), AfterValidator(_archive_container)
+    ] = Field(
         "processed-uploads",
         validation_alias="UPLOAD_ARCHIVE_CONTAINER",
         description="the name of the container that uploads are moved to",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobBlock, BlobClient, ContainerClient
 
@@ -14,7 +16,7 @@ from shared.devices.linemap import LineMap
 from shared.hub.errorlog import LOG_NAME
 from shared.storage import CHUNK_BYTES
 
-__all__ = ["PREFIX", "STAGED_NAME", "BlockWriter", "ImportContainer", "container_name"]
+__all__ = ["PREFIX", "BlockWriter", "ImportContainer", "container_name", "staged_name"]
 
 #: Names of the containers of imports begin so.
 PREFIX = "import-"
@@ -28,6 +30,11 @@ LINES_NAME = "lines.bin"
 
 def container_name(import_id: str, attempt: int = 1) -> str:
     return f"{PREFIX}{import_id}" if attempt == 1 else f"{PREFIX}{import_id}-{attempt}"
+
+
+def staged_name(fences: int) -> str:
+    """What the staged file is called after so many changes of its name."""
+    return f"devices-{fences}.txt" if fences else STAGED_NAME
 
 
 class BlockWriter:
@@ -46,13 +53,21 @@ class BlockWriter:
         if len(self._buffer) >= CHUNK_BYTES:
             self._flush()
 
-    def commit(self) -> None:
+    def commit(self, overwrite: bool = True) -> None:
+        """Make the blob.
+
+        Raises:
+            ResourceExistsError: there is one, which is not to be overwritten.
+        """
         if not self._blocks:
-            self._blob.upload_blob(bytes(self._buffer), overwrite=True)
+            self._blob.upload_blob(bytes(self._buffer), overwrite=overwrite)
             return
         if self._buffer:
             self._flush()
-        self._blob.commit_block_list(self._blocks)
+        condition: dict[str, Any] = {}
+        if not overwrite:
+            condition = {"match_condition": MatchConditions.IfMissing}
+        self._blob.commit_block_list(self._blocks, **condition)
 
     def _flush(self) -> None:
         # Another process may write the same blob: its blocks must not take the place of these.
@@ -79,9 +94,26 @@ class ImportContainer:
     def staging(self) -> BlockWriter:
         return BlockWriter(self._client.get_blob_client(STAGED_NAME))
 
-    def staged_lines(self) -> Iterator[bytes]:
+    def staged_lines(self, fences: int) -> Iterator[bytes]:
         """The lines that the hub was given."""
-        return self._lines(STAGED_NAME)
+        return self._lines(staged_name(fences))
+
+    def copy_staged(self, fences: int) -> None:
+        """Write the staged file under its next name too, unless it is there already."""
+        target = self._client.get_blob_client(staged_name(fences + 1))
+        if target.exists():
+            return
+        writer = BlockWriter(target)
+        for chunk in self._client.download_blob(staged_name(fences)).chunks():
+            writer.write(chunk)
+        with contextlib.suppress(ResourceExistsError):
+            writer.commit(overwrite=False)
+
+    def delete_staged_before(self, fences: int) -> None:
+        """Take away the names that the staged file had before."""
+        for earlier in range(fences):
+            with contextlib.suppress(ResourceNotFoundError):
+                self._client.delete_blob(staged_name(earlier))
 
     def retry_lines(self) -> Iterator[bytes]:
         """The staged lines that the hub refused."""

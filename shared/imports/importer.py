@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from typing import Any
 
-from azure.core.pipeline.transport import HttpTransport, RequestsTransport
+from azure.core.pipeline.transport import HttpTransport
 
 from shared.errors import TemporaryError
 from shared.hub.client import HubClient
@@ -27,13 +27,11 @@ from shared.imports.sweeper import Sweeper
 from shared.imports.uploads import Uploads
 from shared.settings import Settings, load_settings
 from shared.storage import Storage
+from shared.transport import MAX_CONNECTIONS, pooled_transport
 
 __all__ = ["Importer", "importer"]
 
 log = logging.getLogger(__name__)
-
-#: Hubs that a tick advances at the same time.
-PARALLEL_HUBS = 64
 
 #: Seconds that a tick waits for hubs. A call of one may take a minute.
 PATIENCE = 20
@@ -53,7 +51,7 @@ class Importer:
         self,
         settings: Settings,
         clock: Callable[[], datetime] = utc_now,
-        transport: Callable[[], HttpTransport[Any, Any]] = RequestsTransport,
+        transport: Callable[[], HttpTransport[Any, Any]] = pooled_transport,
     ) -> None:
         storage = Storage(
             settings.storage,
@@ -79,7 +77,7 @@ class Importer:
         self._poller = Poller(self.services, self._queue, uploads)
         self._sweeper = Sweeper(self.services, survey, uploads, self._intake, self._queue)
         self.operations = Operations(self.services, self._queue)
-        self._pool = ThreadPoolExecutor(min(PARALLEL_HUBS, len(self.services.hubs)), "hub")
+        self._pool = ThreadPoolExecutor(min(MAX_CONNECTIONS, len(self.services.hubs)), "hub")
         #: Hubs that are being advanced.
         self._advancing: dict[str, Future[bool]] = {}
 
@@ -131,10 +129,13 @@ class Importer:
 
     def _advance(self, hubs: set[str], failed: set[str]) -> set[str]:
         """Advance hubs side by side; adds to those that failed, returns those to ask again soon."""
-        for hub in hubs:
-            if hub not in self._advancing:
-                self._advancing[hub] = self._pool.submit(self._poller.advance, hub)
-        wait(self._advancing.values(), PATIENCE)
+        begun = {
+            hub: self._pool.submit(self._poller.advance, hub)
+            for hub in hubs
+            if hub not in self._advancing
+        }
+        self._advancing |= begun
+        wait(begun.values(), PATIENCE)
         soon = set()
         for hub, future in list(self._advancing.items()):
             if not future.done():

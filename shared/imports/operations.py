@@ -134,7 +134,7 @@ class Operations:
                 "file and upload it again."
             )
         source = self._services.container_of(old)
-        lines = source.retry_lines() if is_partial else source.staged_lines()
+        lines = source.retry_lines() if is_partial else source.staged_lines(old.fences)
         first = next(lines)
         now = self._services.clock()
         import_id = hashlib.sha256(f"retry of {old.id}".encode()).hexdigest()[:24]
@@ -178,7 +178,7 @@ def _line_map(source: ImportContainer, old: ImportRecord, is_partial: bool) -> L
     if not is_partial:
         return whole
     line_map = LineMap()
-    for number in _positions(source.retry_lines(), source.staged_lines()):
+    for number in _positions(source.retry_lines(), source.staged_lines(old.fences)):
         line_map.append(whole.upload_line(number))
     return line_map
 

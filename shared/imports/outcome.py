@@ -113,7 +113,7 @@ def read_outcome(
         return outcome
     retry = container.retrying()
     lines = container.line_map() if record.has_line_map else LineMap()
-    for number, line, key, mode in _refused_lines(container.staged_lines(), refused):
+    for number, line, key, mode in _refused_lines(container.staged_lines(record.fences), refused):
         retry.write(line + b"\n")
         outcome.retry = container.retry_path
         if failed_line := pending.pop(key, None):

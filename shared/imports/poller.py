@@ -172,10 +172,7 @@ class Poller:
             # The hub writes a log for each job that completes: this one was somebody else's.
             log.warning("import %s: job %s is not its own", record.id, record.job_id)
             return self._ledger.transition(
-                record,
-                ImportState.QUEUED,
-                **_NO_JOB,
-                **NOTHING_TO_WAIT_FOR,
+                self._queue.fence(record), ImportState.QUEUED, **_NO_JOB, **NOTHING_TO_WAIT_FOR
             )
         match job.status:
             case JobStatus.COMPLETED if outcome is not None:

@@ -16,7 +16,7 @@ from shared.hub.client import HubClient
 from shared.hub.errors import JobSlotBusyError, OutcomeUnknownError
 from shared.hub.jobs import ImportJobRequest, JobProperties
 from shared.imports import reasons
-from shared.imports.container import STAGED_NAME
+from shared.imports.container import staged_name
 from shared.imports.ledger import NOBODY, NOTHING_TO_WAIT_FOR
 from shared.imports.record import ImportRecord, ImportState, Stop
 from shared.imports.services import Services
@@ -106,7 +106,10 @@ class Queue:
             record, owner=uuid.uuid4().hex, lease_until=now + self._settings.lease
         )
         try:
-            job, is_proven = self._find_job(record, self._services.hubs[record.hub])
+            found = self._look(record)
+            if found is None:
+                record = self.fence(record)
+                found = self._look(record)
         except ImporterError as error:
             return self._ledger.update(
                 record,
@@ -114,17 +117,39 @@ class Queue:
                 **NOBODY,
                 **self._services.back_off(record),
             )
+        if found is not None:
+            return found
+        if record.stop is not Stop.NO:
+            return self._ledger.transition(
+                record, ImportState.CANCELLED, failure_reason=reasons.cancelled_in_queue()
+            )
+        return self._ledger.transition(record, ImportState.QUEUED, **NOBODY)
+
+    def _look(self, record: ImportRecord) -> ImportRecord | None:
+        """The import as running if there is a job, or was one; None if nothing tells of any."""
+        job, is_proven = self._find_job(record, self._services.hubs[record.hub])
         if job is not None:
             log.warning("import %s: found its job %s at the hub", record.id, job.job_id)
             return self._running(record, job, is_presumed=not is_proven)
         if self._services.container_of(record).has_error_log():
             log.warning("import %s: found the log of a job that the hub forgot", record.id)
             return self._running(record, JobProperties())
-        if record.stop is not Stop.NO:
-            return self._ledger.transition(
-                record, ImportState.CANCELLED, failure_reason=reasons.cancelled_in_queue()
-            )
-        return self._ledger.transition(record, ImportState.QUEUED, **NOBODY)
+        return None
+
+    def fence(self, record: ImportRecord) -> ImportRecord:
+        """Give the staged file another name before the hub is asked for a job again.
+
+        The call that nobody has seen an answer of may still be on its way. If it arrives now, the
+        hub finds no file and refuses the job, as it checks that before there is one.
+
+        Raises:
+            ConflictError: another process was first.
+        """
+        container = self._services.container_of(record)
+        container.copy_staged(record.fences)
+        record = self._ledger.update(record, fences=record.fences + 1)
+        container.delete_staged_before(record.fences)
+        return record
 
     def _request(self, record: ImportRecord) -> ImportJobRequest:
         storage = self._services.storage
@@ -137,7 +162,7 @@ class Queue:
         return ImportJobRequest(
             input_blob_container_uri=uri,
             output_blob_container_uri=uri,
-            input_blob_name=STAGED_NAME,
+            input_blob_name=staged_name(record.fences),
             storage_authentication_type=self._settings.job_storage_authentication,
             user_assigned_identity=self._settings.job_storage_identity,
         )

@@ -132,6 +132,9 @@ class ImportRecord(BaseModel):
 
     #: Times that somebody set out to validate the file.
     attempts: int = 0
+    #: How many times the staged file got another name, so that a call for a job that was on its way
+    #: would find nothing to import.
+    fences: int = 0
     #: When the hub was last asked for a job.
     last_start_at: datetime | None = None
     #: Since when starts are refused for something that people have to mend.

@@ -90,7 +90,8 @@ class Uploads:
 
     def _pages(self, position: str) -> Iterator[tuple[datetime, list[BlobProperties], str]]:
         """Pages of the listing, each with the service's time and where the next one begins."""
-        times: list[datetime] = []
+        # The SDK forgets the hook when it repeats a request: nobody knows the time then.
+        times = [BEGINNING]
 
         def note_time(response: Any) -> None:
             times.append(parsedate_to_datetime(response.http_response.headers["Date"]))

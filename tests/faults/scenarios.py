@@ -1,0 +1,196 @@
+"""What the faults are injected into: whole imports, each with the end that it has to have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from shared.imports.importer import Importer
+from tests.faults.world import World, device
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What happens, and how it has to end whatever fails on the way."""
+
+    #: Make the uploads and what the hub holds before; each step at least a second after the last.
+    prepare: tuple[Callable[[World], None], ...]
+    #: The invocations in the course of which the fault strikes.
+    play: Callable[[World], None]
+    #: The final state of each file's import, and of those that try an import again.
+    states: Mapping[str, str]
+    #: The devices in the registry at the end, with their tag n.
+    devices: Mapping[str, int]
+    echo_uris: bool = True
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+def _one_good_file(world: World) -> None:
+    world.upload("a.ndjson", device("pump-1", tags={"n": 1}), device("pump-2", tags={"n": 1}))
+
+
+def _event_and_ticks(world: World) -> None:
+    world.deliver("a.ndjson")
+    world.tick()
+    world.wait()
+    world.tick()
+
+
+def _broken_file(world: World) -> None:
+    world.upload("a.ndjson", device("pump-1"), {"id": "pump 2"})
+
+
+def _partly_refused(world: World) -> None:
+    world.hub.registry.put(device("pump-1", tags={"n": 0}))
+    world.upload(
+        "a.ndjson",
+        device("pump-1", tags={"n": 1}, importMode="create"),
+        device("pump-2", tags={"n": 1}, importMode="create"),
+    )
+
+
+def _busy_hub(world: World) -> None:
+    world.hub.occupy_slot()
+    world.deliver("a.ndjson")
+    world.tick()
+    world.hub.free_slot()
+    world.tick()
+    world.wait()
+    world.tick()
+
+
+def _lost_reply(world: World) -> None:
+    """The hub itself loses the answer; the fault comes on top of it."""
+    world.hub.faults.add("dropReply", operation="createJob")
+    _event_and_ticks(world)
+    world.tick()
+
+
+def _older_file(world: World) -> None:
+    world.upload("a.ndjson", device("pump-1", tags={"n": 1}))
+
+
+def _younger_file(world: World) -> None:
+    world.upload("b.ndjson", device("pump-1", tags={"n": 2}))
+
+
+def _younger_event_first(world: World) -> None:
+    world.deliver("b.ndjson")
+    world.deliver("a.ndjson")
+    world.wait()
+    world.tick()
+    world.wait()
+    world.tick()
+
+
+def _no_events(world: World) -> None:
+    world.sweep()
+    world.wait()
+    world.tick()
+
+
+def _overwritten(world: World) -> None:
+    world.deliver("a.ndjson")
+    world.upload("a.ndjson", device("pump-1", tags={"n": 2}))
+    world.deliver("a.ndjson")
+    world.wait()
+    world.tick()
+    world.wait()
+    world.tick()
+
+
+def _hanging_job(world: World) -> None:
+    _one_good_file(world)
+    world.hub.faults.add("hangJob")
+    world.job_hangs = True
+
+
+def _cancelled(world: World) -> None:
+    while not world.records():
+        world.deliver("a.ndjson")
+    _until_it_holds(world, _cancel)
+    world.tick()
+    world.tick()
+
+
+def _retried(world: World) -> None:
+    """The job of the upload failed before the fault strikes."""
+    world.hub.faults.add("failJob")
+    world.without_fault(lambda importer: _to_its_end(world, importer))
+    _until_it_holds(world, _retry)
+    world.wait()
+    world.tick()
+
+
+def _to_its_end(world: World, importer: Importer) -> None:
+    importer.on_upload(importer.services.settings.upload_container, "a.ndjson")
+    world.wait()
+    importer.on_tick()
+
+
+def _until_it_holds(world: World, verb: Callable[[Importer], object]) -> None:
+    """An operator repeats a command that failed."""
+    done: list[bool] = []
+
+    def call(importer: Importer) -> None:
+        verb(importer)
+        done.append(True)
+
+    while not done:
+        world.invoke(call)
+
+
+def _cancel(importer: Importer) -> None:
+    [hub] = importer.services.hubs
+    for record in importer.services.ledger.imports(hub):
+        if not record.state.is_final:
+            importer.operations.cancel(hub, record.id)
+
+
+def _retry(importer: Importer) -> None:
+    [hub] = importer.services.hubs
+    for record in importer.services.ledger.imports(hub):
+        if not record.retry_of:
+            importer.operations.retry(hub, record.id)
+
+
+BOTH = {"pump-1": 1, "pump-2": 1}
+
+SCENARIOS = {
+    "clean": Scenario((_one_good_file,), _event_and_ticks, {"a.ndjson": "completed"}, BOTH),
+    "clean, the hub echoes no URIs": Scenario(
+        (_one_good_file,), _event_and_ticks, {"a.ndjson": "completed"}, BOTH, echo_uris=False
+    ),
+    "rejected": Scenario((_broken_file,), _event_and_ticks, {"a.ndjson": "rejected"}, {}),
+    "partly refused": Scenario(
+        (_partly_refused,),
+        _event_and_ticks,
+        {"a.ndjson": "completedWithErrors"},
+        {"pump-1": 0, "pump-2": 1},
+    ),
+    "hub busy": Scenario((_one_good_file,), _busy_hub, {"a.ndjson": "completed"}, BOTH),
+    "reply lost": Scenario((_one_good_file,), _lost_reply, {"a.ndjson": "completed"}, BOTH),
+    "reply lost, the hub echoes no URIs": Scenario(
+        (_one_good_file,), _lost_reply, {"a.ndjson": "completed"}, BOTH, echo_uris=False
+    ),
+    "younger event first": Scenario(
+        (_older_file, _younger_file),
+        _younger_event_first,
+        {"a.ndjson": "completed", "b.ndjson": "completed"},
+        {"pump-1": 2},
+    ),
+    "no events": Scenario((_one_good_file,), _no_events, {"a.ndjson": "completed"}, BOTH),
+    "overwritten": Scenario(
+        (_older_file,),
+        _overwritten,
+        {"a.ndjson": "completed"},
+        {"pump-1": 2},
+    ),
+    "cancelled": Scenario((_hanging_job,), _cancelled, {"a.ndjson": "cancelled"}, {}),
+    "retried": Scenario(
+        (_one_good_file,),
+        _retried,
+        {"a.ndjson": "failed", "retry of a.ndjson": "completed"},
+        BOTH,
+    ),
+}
