@@ -6,6 +6,8 @@ import hashlib
 import logging
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import chain
+from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
 
@@ -13,6 +15,7 @@ from shared.devices.linemap import LineMap
 from shared.errors import PermanentError
 from shared.imports import reasons
 from shared.imports.container import ImportContainer, container_name
+from shared.imports.finish import finish
 from shared.imports.ledger import ConflictError
 from shared.imports.queue import Queue
 from shared.imports.record import ImportRecord, ImportState, Stop
@@ -29,6 +32,9 @@ TRIES = 10
 _RETRYABLE = frozenset(
     {ImportState.FAILED, ImportState.CANCELLED, ImportState.COMPLETED_WITH_ERRORS}
 )
+
+
+_CANCELLED: dict[str, Any] = {"failure_reason": reasons.cancelled_in_queue(), "stop": Stop.OPERATOR}
 
 
 class ImportNotFoundError(PermanentError):
@@ -99,12 +105,10 @@ class Operations:
 
     def _cancel(self, record: ImportRecord) -> ImportRecord:
         match record.state:
-            case ImportState.VALIDATING | ImportState.QUEUED:
-                log.info("import %s: cancelled by an operator", record.id)
-                reason = reasons.cancelled_in_queue()
-                return self._ledger.transition(
-                    record, ImportState.CANCELLED, failure_reason=reason, stop=Stop.OPERATOR
-                )
+            case ImportState.VALIDATING:
+                return self._ledger.transition(record, ImportState.CANCELLED, **_CANCELLED)
+            case ImportState.QUEUED:
+                return finish(self._services, record, ImportState.CANCELLED, **_CANCELLED)
             case ImportState.STARTING | ImportState.RUNNING:
                 if record.stop is Stop.OPERATOR:
                     return record
@@ -133,11 +137,13 @@ class Operations:
                 f"Import {old.id} gave the hub no lines that could be tried again. Correct the "
                 "file and upload it again."
             )
+        import_id = hashlib.sha256(f"retry of {old.id}".encode()).hexdigest()[:24]
+        if made_before := self._ledger.find(old.hub, import_id):
+            return made_before
         source = self._services.container_of(old)
         lines = source.retry_lines() if is_partial else source.staged_lines(old.fences)
         first = next(lines)
         now = self._services.clock()
-        import_id = hashlib.sha256(f"retry of {old.id}".encode()).hexdigest()[:24]
         record = ImportRecord(
             hub=old.hub,
             id=import_id,
@@ -154,13 +160,9 @@ class Operations:
         target = self._services.container_of(record)
         owner = target.create({**self._services.owner_of(record), "queued": now.isoformat()})
         record = record.model_copy(update={"uploaded_at": datetime.fromisoformat(owner["queued"])})
-        try:
-            return self._ledger.get(record.hub, record.row_key)
-        except ResourceNotFoundError:
-            pass
         staging = target.staging()
         count = 0
-        for line in (first, *lines):
+        for line in chain((first,), lines):
             staging.write(line + b"\n")
             count += 1
         staging.commit()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,7 +113,9 @@ def read_outcome(
         return outcome
     retry = container.retrying()
     lines = container.line_map() if record.has_line_map else LineMap()
-    for number, line, key, mode in _refused_lines(container.staged_lines(record.fences), refused):
+    for number, line, key, mode in _refused_lines(
+        lambda: container.staged_lines(record.fences), refused
+    ):
         retry.write(line + b"\n")
         outcome.retry = container.retry_path
         if failed_line := pending.pop(key, None):
@@ -125,25 +127,36 @@ def read_outcome(
 
 
 def _refused_lines(
-    staged: Iterable[bytes], refused: set[int]
+    staged: Callable[[], Iterable[bytes]], refused: set[int]
 ) -> Iterator[tuple[int, bytes, Key, str]]:
     """The staged lines that were refused, with their numbers, keys and import modes.
 
-    What is found leaves `refused`.
+    A log may name the device alone where it means a module. If the device has a line of its own,
+    that one is meant.
     """
-    for number, line in enumerate(staged, 1):
-        if not refused:
+    left = len(refused)
+    with_lines: set[int] | None = None
+    for number, line in enumerate(staged(), 1):
+        if not left:
             return
         device = json.loads(line)
         device_id, module_id = device["id"], device.get("moduleId") or ""
         mode = device.get("importMode") or ""
-        keys: tuple[Key, ...] = ((device_id, module_id), line.decode())
-        for key in keys:
-            if hash(key) in refused:
-                refused.discard(hash(key))
-                yield number, line, key, mode
-                break
-        else:
-            # A log may name the device alone. If the device had a line, that one was meant.
-            if module_id and hash((device_id, "")) in refused:
+        key: Key = (device_id, module_id)
+        if hash(key) not in refused:
+            key = line.decode()
+        if hash(key) in refused:
+            left -= 1
+            yield number, line, key, mode
+        elif module_id and hash((device_id, "")) in refused:
+            if with_lines is None:
+                with_lines = _with_lines(staged(), refused)
+            if hash((device_id, "")) not in with_lines:
                 yield number, line, (device_id, ""), mode
+
+
+def _with_lines(staged: Iterable[bytes], refused: set[int]) -> set[int]:
+    """Those refused keys that have a line of their own."""
+    devices = (json.loads(line) for line in staged)
+    keys = (hash((device["id"], device.get("moduleId") or "")) for device in devices)
+    return {key for key in keys if key in refused}

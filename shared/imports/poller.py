@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
 
@@ -13,11 +14,11 @@ from shared.hub.client import HubClient
 from shared.hub.errors import JobNotFoundError
 from shared.hub.jobs import JobProperties, JobStatus
 from shared.imports import reasons
+from shared.imports.finish import finish
 from shared.imports.ledger import NOTHING_TO_WAIT_FOR, ConflictError, Head
 from shared.imports.outcome import Outcome, read_outcome
 from shared.imports.queue import Queue, job_columns
 from shared.imports.record import ImportRecord, ImportState, Stop
-from shared.imports.report import build_report
 from shared.imports.services import Services
 from shared.imports.uploads import Uploads
 
@@ -31,7 +32,7 @@ YOUNG = timedelta(seconds=60)
 #: How long hubs remember a job (learn: "IoT Hub quotas and throttling").
 JOB_HISTORY = timedelta(days=30)
 
-_NO_JOB = {
+_NO_JOB: dict[str, Any] = {
     "job_id": "",
     "job_status": "",
     "job_failure_reason": "",
@@ -132,7 +133,7 @@ class Poller:
             if job.status.is_final:
                 return self._end(record, job)
             stop = self._stop(record, now)
-            if stop is not Stop.NO:
+            if stop is not Stop.NO and not record.job_is_presumed:
                 # Only now: hubs answer 500 to the cancelling of a job that has ended.
                 hub.cancel_job(job.job_id)
         except JobNotFoundError:
@@ -146,7 +147,9 @@ class Poller:
         changes = {
             **job_columns(job),
             "stop": stop,
-            "failure_reason": reasons.stopping(stop, self._settings.job_deadline),
+            "failure_reason": reasons.stopping(
+                stop, self._settings.job_deadline, record.job_is_presumed
+            ),
             **NOTHING_TO_WAIT_FOR,
         }
         if all(getattr(record, name) == value for name, value in changes.items()):
@@ -171,8 +174,17 @@ class Poller:
         if outcome is None and record.job_is_presumed and job.status is JobStatus.COMPLETED:
             # The hub writes a log for each job that completes: this one was somebody else's.
             log.warning("import %s: job %s is not its own", record.id, record.job_id)
+            if record.stop is Stop.OPERATOR:
+                reason = reasons.cancelled_in_queue()
+                return finish(
+                    self._services, record, ImportState.CANCELLED, failure_reason=reason, **_NO_JOB
+                )
             return self._ledger.transition(
-                self._queue.fence(record), ImportState.QUEUED, **_NO_JOB, **NOTHING_TO_WAIT_FOR
+                self._queue.fence(record),
+                ImportState.QUEUED,
+                stop=Stop.NO,
+                **_NO_JOB,
+                **NOTHING_TO_WAIT_FOR,
             )
         match job.status:
             case JobStatus.COMPLETED if outcome is not None:
@@ -192,7 +204,7 @@ class Poller:
                 )
                 state, reason = ImportState.FAILED, reasons.job_failed(record, sas_expired)
         changes = {"failed": outcome.failed} if outcome else {}
-        return self._finish(record, state, outcome, failure_reason=reason, **changes)
+        return finish(self._services, record, state, outcome, failure_reason=reason, **changes)
 
     def _end_forgotten(self, record: ImportRecord) -> ImportRecord:
         """The hub keeps jobs for 30 days only, but their logs are ours.
@@ -208,7 +220,7 @@ class Poller:
         patience = min(self._settings.refusal_deadline, started + JOB_HISTORY - now)
         if now - lost_since >= patience:
             reason = reasons.job_forgotten(record, now - started)
-            return self._finish(record, ImportState.FAILED, None, failure_reason=reason)
+            return finish(self._services, record, ImportState.FAILED, None, failure_reason=reason)
         return self._ledger.update(
             record,
             lost_since=lost_since,
@@ -225,7 +237,8 @@ class Poller:
             reason = reasons.not_all_imported(record, outcome)
         elif record.stop is Stop.OPERATOR:
             reason = reasons.cancelled_too_late()
-        return self._finish(
+        return finish(
+            self._services,
             record,
             state,
             outcome,
@@ -249,21 +262,3 @@ class Poller:
                 return
             name = f"{failed.device_id}/{failed.module_id}".rstrip("/")
             outcome.looked_up[name] = is_there
-
-    def _finish(
-        self, record: ImportRecord, state: ImportState, outcome: Outcome | None, **changes: object
-    ) -> ImportRecord:
-        container = self._services.container_of(record)
-        final = record.model_copy(update={**changes, "state": state})
-        path = container.write_report(
-            build_report(
-                final,
-                problems=container.read_report()["validation"]["problems"]
-                if record.problems
-                else (),
-                failures=outcome.to_json() if outcome else None,
-            )
-        )
-        record = self._ledger.transition(record, state, report=path, **changes)
-        log.info("import %s: %s. %s", record.id, state, record.failure_reason)
-        return record

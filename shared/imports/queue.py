@@ -17,6 +17,7 @@ from shared.hub.errors import JobSlotBusyError, OutcomeUnknownError
 from shared.hub.jobs import ImportJobRequest, JobProperties
 from shared.imports import reasons
 from shared.imports.container import staged_name
+from shared.imports.finish import finish
 from shared.imports.ledger import NOBODY, NOTHING_TO_WAIT_FOR
 from shared.imports.record import ImportRecord, ImportState, Stop
 from shared.imports.services import Services
@@ -120,9 +121,8 @@ class Queue:
         if found is not None:
             return found
         if record.stop is not Stop.NO:
-            return self._ledger.transition(
-                record, ImportState.CANCELLED, failure_reason=reasons.cancelled_in_queue()
-            )
+            reason = reasons.cancelled_in_queue()
+            return finish(self._services, record, ImportState.CANCELLED, failure_reason=reason)
         return self._ledger.transition(record, ImportState.QUEUED, **NOBODY)
 
     def _look(self, record: ImportRecord) -> ImportRecord | None:
@@ -204,8 +204,7 @@ class Queue:
 
     def _fail(self, record: ImportRecord, error: ImporterError) -> ImportRecord:
         reason = reasons.hub_refused(error)
-        log.error("import %s: %s", record.id, reason)
-        return self._ledger.transition(record, ImportState.FAILED, failure_reason=reason)
+        return finish(self._services, record, ImportState.FAILED, failure_reason=reason)
 
     def _find_job(self, record: ImportRecord, hub: HubClient) -> tuple[JobProperties | None, bool]:
         """The job that an earlier call may have made, and whether it is surely ours.

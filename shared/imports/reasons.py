@@ -92,17 +92,21 @@ def validation_failed(attempt: int, error: BaseException) -> str:
 def validation_died(record: ImportRecord) -> str:
     before = f" Before that: {record.failure_reason}" if record.failure_reason else ""
     return _bounded(
-        f"Gave up after {record.attempts} attempts to read and stage the file; the last one ended "
-        "without a word: its process was killed, by a deploy, by functionTimeout of host.json or "
-        f"for want of memory. Upload the file again once that is mended.{before}"
+        f"Gave up after {_attempts(record.attempts)} to read and stage the file; the last one "
+        "ended without a word: its process was killed, by a deploy, by functionTimeout of "
+        f"host.json or for want of memory. Upload the file again once that is mended.{before}"
     )
 
 
 def validation_gave_up(attempts: int, error: BaseException) -> str:
     return _bounded(
-        f"Gave up after {attempts} attempts to read and stage the file; the last one ended with "
+        f"Gave up after {_attempts(attempts)} to read and stage the file; the last one ended with "
         f"{type(error).__name__}: {first_line(error)}. Upload the file again once that is mended."
     )
+
+
+def _attempts(count: int) -> str:
+    return f"{count} attempt{'' if count == 1 else 's'}"
 
 
 def waiting(error: ImporterError) -> str:
@@ -196,18 +200,22 @@ def cancelled_in_queue() -> str:
     return "An operator cancelled the import before it had a job. No device was touched."
 
 
-def stopping(stop: Stop, deadline: timedelta) -> str:
+def stopping(stop: Stop, deadline: timedelta, is_presumed: bool) -> str:
     """What a running import says while the hub is cancelling its job."""
     match stop:
         case Stop.OPERATOR:
-            return "An operator cancelled the import; waits for the hub to end its job."
+            why = "An operator cancelled the import"
         case Stop.DEADLINE:
             hours = int(deadline.total_seconds() // 3600)
-            return (
-                f"The job has run for more than {hours} h (JOB_DEADLINE_HOURS) and was cancelled; "
-                "waits for the hub to end it."
-            )
-    return ""
+            why = f"The job has run for more than {hours} h (JOB_DEADLINE_HOURS) and was cancelled"
+        case _:
+            return ""
+    if is_presumed:
+        return (
+            f"{why}, but its job is left alone: it may be somebody else's, as the hub's answer to "
+            "the start was lost. Cancel it at the hub if it is not."
+        )
+    return f"{why}; waits for the hub to end its job."
 
 
 def cancelled_too_late() -> str:

@@ -76,7 +76,7 @@ class Retention:
                 self._services.storage.container(
                     self._settings.upload_archive_container
                 ).create_container()
-        for page in self._pages("final uploads", container.list_blobs()):
+        for page in self._pages(f"final {container.container_name}", container.list_blobs()):
             by_hub: dict[str, list[tuple[Upload, str, str]]] = {}
             for blob in page:
                 upload = Upload.of(blob)
@@ -121,10 +121,16 @@ class Retention:
         try:
             if self._settings.upload_retention == "move":
                 archive = self._services.storage.container(self._settings.upload_archive_container)
-                content = blob.download_blob(**version).chunks()
-                # A blob's name has 1,024 characters at most.
-                name = f"{import_id}/{upload.file}"[:1024]
-                archive.upload_blob(name, content, length=upload.size, overwrite=True)
+                content = blob.download_blob(**version)
+                archive.upload_blob(
+                    # A blob's name has 1,024 characters at most.
+                    f"{import_id}/{upload.file}"[:1024],
+                    content.chunks(),
+                    length=upload.size,
+                    overwrite=True,
+                    metadata=content.properties.metadata,
+                    content_settings=content.properties.content_settings,
+                )
             blob.delete_blob(**version)
         except (ResourceModifiedError, ResourceNotFoundError):
             log.info("upload %r changed meanwhile and stays", upload.file)

@@ -27,8 +27,6 @@ __all__ = ["Uploads"]
 
 log = logging.getLogger(__name__)
 
-TASK = "uploads"
-
 #: Pages of 5,000 blobs that one look reads; the next one goes on behind them.
 MAX_PAGES = 10
 
@@ -42,6 +40,7 @@ class Uploads:
     def __init__(self, services: Services, survey: Survey) -> None:
         self._services = services
         self._survey = survey
+        self._task = f"uploads of {services.settings.upload_container}"
         self._lock = threading.Lock()
         self._cursor: Cursor | None = None
         #: All uploads until then have their records.
@@ -62,16 +61,16 @@ class Uploads:
     def sweep(self) -> None:
         """Give records to uploads that no event announced, and note how far all have one."""
         with self._lock:
-            self._cursor = self._survey.load(TASK)
+            self._cursor = self._survey.load(self._task)
             self._look()
             self._survey.save(self._cursor)
 
     def _look(self, asker: ImportRecord | None = None) -> bool:
         """Read on where the last look ended; whether this one read the container as a whole."""
-        cursor = self._cursor or self._survey.load(TASK)
+        cursor = self._cursor or self._survey.load(self._task)
         if cursor.position and asker:
             # Another process may have read on.
-            cursor = self._survey.load(TASK)
+            cursor = self._survey.load(self._task)
         begun_before = bool(cursor.position)
         self.registered_until = max(self.registered_until, cursor.done_until)
         known = {asker.row_key} if asker else set()

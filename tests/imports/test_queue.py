@@ -222,6 +222,25 @@ def test_a_process_that_dies_around_the_call(app: App, moment: str) -> None:
     assert len(app.hub.jobs) == 1
 
 
+def test_a_call_that_arrives_too_late_starts_no_second_job(app: App) -> None:
+    """Its process stood still before its socket, while another one did everything."""
+    once: list[str] = []
+
+    def stand_still(request: str) -> None:
+        if request.endswith("/jobs/create") and not once:
+            once.append(request)
+            app.clock.ahead_hours(1)
+            app.finish()
+
+    app.before_request = stand_still
+    start(app)
+    record = app.record("pumps.ndjson")
+    assert record.state == "completed"
+    assert len(app.hub.jobs) == 1
+    assert app.hub.jobs[0]["inputBlobName"] == "devices-1.txt"
+    assert app.hub.requests["createJob"] == 2
+
+
 def test_a_hub_in_trouble_is_told_in_the_record(app: App) -> None:
     app.hub.faults.add("hangJob")
     start(app)

@@ -1,0 +1,324 @@
+"""How long hubs are left alone, jobs may take, and ticks stay."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from local.hub import HubEmulator
+from local.hub.job import Job
+from shared.imports import importer
+from shared.imports.record import ImportRecord
+from tests.app import App, device
+
+NAME = "pumps.ndjson"
+
+
+def start(app: App, name: str = NAME) -> ImportRecord:
+    app.upload(name, device("pump-1"))
+    app.deliver(name)
+    return next(record for record in app.records() if record.file == name)
+
+
+def wait_of(app: App, record: ImportRecord) -> float:
+    """Seconds from the last write of the record to when the hub is asked again."""
+    assert record.next_try_at is not None
+    return (record.next_try_at - record.updated_at).total_seconds()
+
+
+def turn_to(app: App, moment: datetime, offset: timedelta) -> None:
+    """Turn the app's clock so that it stands so far from that moment."""
+    app.clock.ahead += moment + offset - app.clock()
+
+
+def test_a_busy_hub_is_left_alone_for_longer_each_time(app: App) -> None:
+    app.configure(BACKOFF_SECONDS="10", MAX_BACKOFF_SECONDS="40")
+    app.hub.occupy_slot()
+    record = start(app)
+    for tries, longest in enumerate((10, 20, 40, 40, 40), 1):
+        assert (record.state, record.tries) == ("queued", tries)
+        assert longest / 2 - 1 <= wait_of(app, record) <= longest
+        assert app.hub.requests["createJob"] == tries
+        assert record.next_try_at is not None
+        turn_to(app, record.next_try_at, timedelta(seconds=-1))
+        app.tick()
+        assert app.record(NAME) == record
+        assert app.hub.requests["createJob"] == tries
+        turn_to(app, record.next_try_at, timedelta(seconds=1))
+        app.tick()
+        record = app.record(NAME)
+    app.hub.free_slot()
+    turn_to(app, app.clock(), timedelta(seconds=41))
+    app.tick()
+    record = app.record(NAME)
+    assert (record.state, record.tries, record.next_try_at) == ("running", 0, None)
+
+
+def test_waits_differ(app: App) -> None:
+    """So that imports of many hubs do not ask at the same moments."""
+    app.configure(BACKOFF_SECONDS="600", MAX_BACKOFF_SECONDS="600")
+    services = app.importer.services
+    app.hub.occupy_slot()
+    record = start(app)
+    now = app.clock()
+    waits = [services.back_off(record)["next_try_at"] - now for _ in range(50)]
+    assert timedelta(seconds=300) <= min(waits) < timedelta(seconds=400)
+    assert timedelta(seconds=500) < max(waits) <= timedelta(seconds=601)
+
+
+def test_a_tick_costs_little_while_the_hub_is_left_alone(app: App) -> None:
+    app.configure(BACKOFF_SECONDS="60")
+    app.hub.occupy_slot()
+    start(app, "first.ndjson")
+    start(app)
+    with app.counting() as requests:
+        app.tick()
+    assert len(requests) == 2
+    assert not any("/jobs" in request for request in requests)
+
+
+def test_an_event_does_not_cut_the_wait_short(app: App) -> None:
+    app.configure(BACKOFF_SECONDS="60")
+    app.hub.occupy_slot()
+    start(app)
+    app.deliver(NAME)
+    app.sweep()
+    assert app.hub.requests["createJob"] == 1
+
+
+@pytest.mark.parametrize("fault", ["throttle", "refuse"])
+def test_a_running_job_is_left_alone_while_the_hub_is_in_trouble(app: App, fault: str) -> None:
+    app.configure(BACKOFF_SECONDS="60", MAX_BACKOFF_SECONDS="60")
+    start(app)
+    app.hub.wait_idle()
+    app.hub.faults.add(fault, operation="getJob", times=2)
+    for tries in (1, 2):
+        app.tick()
+        record = app.record(NAME)
+        assert (record.state, record.tries) == ("running", tries)
+        assert 29 <= wait_of(app, record) <= 60
+        app.tick()
+        assert app.hub.requests["getJob"] == tries
+        app.clock.ahead_minutes(2 * tries)
+    app.tick()
+    record = app.record(NAME)
+    assert (record.state, record.tries, record.failure_reason) == ("completed", 0, "")
+
+
+def test_a_refusal_is_asked_again_until_the_deadline(app: App) -> None:
+    app.configure(BACKOFF_SECONDS="10", MAX_BACKOFF_SECONDS="120", REFUSAL_DEADLINE_MINUTES="30")
+    fault: dict[str, Any] = {"status": 401, "code": "IotHubUnauthorizedAccess", "times": 999}
+    app.hub.faults.add("error", operation="createJob", **fault)
+    record = start(app)
+    first = record.refused_since
+    assert first is not None
+    for half_minutes in range(1, 70):
+        app.clock.ahead_minutes(half_minutes / 2)
+        app.tick()
+        record = app.record(NAME)
+        if record.state.is_final:
+            break
+        assert (record.state, record.refused_since) == ("queued", first)
+        assert record.failure_reason.startswith("Waits, for roles take minutes to apply.")
+    assert record.state == "failed"
+    assert "IoT Hub Data Contributor" in record.failure_reason
+    assert record.finished_at is not None
+    assert timedelta(minutes=30) <= record.finished_at - first <= timedelta(minutes=33)
+    # Once in one to two and a half minutes, and a few more at first.
+    assert 12 <= app.hub.requests["createJob"] <= 36
+
+
+def test_a_job_that_never_ends_is_cancelled(app: App) -> None:
+    app.configure(JOB_DEADLINE_HOURS="1")
+    app.hub.faults.add("hangJob")
+    start(app)
+    app.clock.ahead_minutes(59)
+    app.tick()
+    assert app.hub.requests["cancelJob"] == 0
+    app.clock.ahead_minutes(61)
+    app.tick()
+    record = app.record(NAME)
+    assert record.state == "running"
+    assert record.failure_reason == (
+        "The job has run for more than 1 h (JOB_DEADLINE_HOURS) and was cancelled; "
+        "waits for the hub to end its job."
+    )
+    assert app.hub.jobs[0]["status"] == "cancelled"
+    app.tick()
+    record = app.record(NAME)
+    assert (record.state, record.job_status) == ("failed", "cancelled")
+    assert record.failure_reason == (
+        "The job took longer than JOB_DEADLINE_HOURS and was cancelled. If it needs more time, "
+        "raise it and SAS_LIFETIME_HOURS, or split the file. Some devices may have been imported. "
+        "Upload the file again to repeat."
+    )
+
+
+def test_a_job_that_ended_in_time_is_not_cancelled_however_late_it_is_seen(app: App) -> None:
+    app.configure(JOB_DEADLINE_HOURS="1")
+    start(app)
+    app.hub.wait_idle()
+    app.clock.ahead_hours(2)
+    app.tick()
+    record = app.record(NAME)
+    assert (record.state, record.failure_reason) == ("completed", "")
+    assert app.hub.requests["cancelJob"] == 0
+
+
+def test_a_job_that_never_ends_holds_up_the_next_one_only_so_long(app: App) -> None:
+    app.configure(JOB_DEADLINE_HOURS="1")
+    app.hub.faults.add("hangJob")
+    start(app, "hung.ndjson")
+    start(app)
+    app.clock.ahead_hours(2)
+    app.tick()
+    app.finish()
+    assert app.record("hung.ndjson").state == "failed"
+    assert app.record(NAME).state == "completed"
+
+
+def test_a_status_that_nobody_knows_is_waited_for(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(app)
+    app.hub.wait_idle()
+    known = Job.to_json
+
+    def odd(job: Job, **options: bool) -> dict[str, Any]:
+        return known(job, **options) | {"status": "paused"}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Job, "to_json", odd)
+        for _ in range(2):
+            app.tick()
+    record = app.record(NAME)
+    assert (record.state, record.job_status, record.failure_reason) == ("running", "paused", "")
+    app.tick()
+    assert app.record(NAME).state == "completed"
+
+
+@pytest.fixture
+def other_hub() -> Iterator[HubEmulator]:
+    with HubEmulator() as emulator:
+        yield emulator
+
+
+@contextlib.contextmanager
+def held(app: App, job_id: str) -> Iterator[None]:
+    """The hub gives no answer about this job until the block ends."""
+    answer = threading.Event()
+
+    def hold(request: str) -> None:
+        if request == f"GET /jobs/{job_id}":
+            answer.wait(30)
+
+    app.before_request = hold
+    try:
+        yield
+    finally:
+        answer.set()
+
+
+def use_both(app: App, other_hub: HubEmulator) -> None:
+    late, prompt = app.hub.connection_string(), other_hub.connection_string()
+    app.configure(IOTHUB=f'{{"late": "{late}", "prompt": "{prompt}"}}')
+
+
+def test_a_hub_that_answers_late_does_not_delay_another(
+    app: App, other_hub: HubEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importer, "PATIENCE", 0.2)
+    use_both(app, other_hub)
+    for name in ("late/1.ndjson", "prompt/1.ndjson", "prompt/2.ndjson"):
+        app.upload(name, device("pump-1"))
+        app.deliver(name)
+    [record] = app.records("late")
+    with held(app, record.job_id):
+        tick_until_final(app, "prompt", other_hub)
+        assert app.records("late") == [record]
+    tick_until_final(app, "late", app.hub)
+    assert app.hub.requests["getJob"] == 1
+
+
+def test_later_ticks_leave_out_a_hub_that_has_not_answered_yet(
+    app: App, other_hub: HubEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importer, "PATIENCE", 1)
+    use_both(app, other_hub)
+    app.configure(TICK_SECONDS="3", JOB_POLL_SECONDS="0.05")
+    other_hub.occupy_slot()
+    for name in ("late/0.ndjson", *(f"prompt/{number}.ndjson" for number in range(4))):
+        app.upload(name, device("pump-1"))
+        app.deliver(name)
+    with held(app, app.records("late")[0].job_id):
+        app.tick()
+        other_hub.free_slot()
+        app.tick()
+        states = sorted(record.state for record in app.records("prompt"))
+    assert states == ["completed", "completed", "completed", "running"]
+
+
+def tick_until_final(app: App, name: str, hub: HubEmulator) -> None:
+    deadline = time.monotonic() + 20
+    while not all(record.state.is_final for record in app.records(name)):
+        assert time.monotonic() < deadline
+        hub.wait_idle()
+        app.tick()
+
+
+def test_a_tick_stays_with_short_jobs_while_others_wait(app: App) -> None:
+    app.hub.occupy_slot()
+    for number in range(5):
+        start(app, f"{number}.ndjson")
+    app.hub.free_slot()
+    app.configure(TICK_SECONDS="60", JOB_POLL_SECONDS="0.05")
+    app.tick()
+    states = {record.file: record.state.value for record in app.records()}
+    # With nobody behind it, the last one is left to the next tick.
+    assert states.pop("4.ndjson") == "running"
+    assert set(states.values()) == {"completed"}
+    app.finish()
+
+
+def test_a_tick_does_not_stay_where_nobody_waits(app: App) -> None:
+    app.configure(TICK_SECONDS="5", JOB_POLL_SECONDS="0.05")
+    app.hub.faults.add("hangJob")
+    start(app)
+    app.tick()
+    assert app.hub.requests["getJob"] == 1
+
+
+def test_a_tick_does_not_stay_with_an_old_job(app: App) -> None:
+    app.configure(TICK_SECONDS="5", JOB_POLL_SECONDS="0.05")
+    app.hub.faults.add("hangJob")
+    start(app, "first.ndjson")
+    start(app)
+    app.clock.ahead_minutes(2)
+    app.tick()
+    assert app.hub.requests["getJob"] == 1
+
+
+def test_a_tick_stays_no_longer_than_it_may(app: App) -> None:
+    app.configure(TICK_SECONDS="1", JOB_POLL_SECONDS="0.05")
+    app.hub.faults.add("hangJob")
+    start(app, "first.ndjson")
+    start(app)
+    began = time.monotonic()
+    app.tick()
+    assert time.monotonic() - began < 5
+    assert 2 <= app.hub.requests["getJob"] <= 20
+
+
+def test_a_tick_does_not_stay_with_a_busy_hub(app: App) -> None:
+    app.hub.occupy_slot()
+    start(app, "first.ndjson")
+    start(app)
+    app.configure(TICK_SECONDS="5", JOB_POLL_SECONDS="0.05")
+    app.tick()
+    assert app.hub.requests["createJob"] == 2

@@ -1,0 +1,301 @@
+"""What is deleted once an import is final, when, and what is never touched."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+import pytest
+
+from shared.errors import SettingsError
+from shared.imports import uploads
+from shared.imports.record import ImportRecord
+from tests.app import App, device
+
+DAY = 24
+
+
+def complete(app: App, name: str = "pumps.ndjson") -> ImportRecord:
+    app.upload(name, device("pump-1"))
+    app.deliver(name)
+    app.finish()
+    return app.record(name)
+
+
+def is_there(app: App, container: str) -> bool:
+    return app.blobs.get_container_client(container).exists()
+
+
+def content(app: App, container: str, name: str) -> bytes:
+    return app.blobs.get_blob_client(container, name).download_blob().readall()
+
+
+def has_upload(app: App, name: str = "pumps.ndjson") -> bool:
+    return app.blobs.get_blob_client(app.container, name).exists()
+
+
+def archive(app: App) -> str:
+    """Configure the app to move uploads; returns the name of its own archive container."""
+    name = f"processed-{uuid.uuid4().hex[:12]}"
+    app.configure(UPLOAD_RETENTION="move", UPLOAD_ARCHIVE_CONTAINER=name)
+    return name
+
+
+def test_the_container_of_a_final_import_is_kept_for_some_days(app: App) -> None:
+    record = complete(app)
+    app.clock.ahead_hours(29 * DAY)
+    app.sweep()
+    assert is_there(app, record.container)
+    app.clock.ahead_hours(31 * DAY)
+    app.sweep()
+    assert not is_there(app, record.container)
+    assert app.record("pumps.ndjson") == record
+
+
+def test_containers_may_be_kept_for_ever(app: App) -> None:
+    app.configure(IMPORT_RETENTION_DAYS="0")
+    record = complete(app)
+    app.clock.ahead_hours(4000 * DAY)
+    app.sweep()
+    assert is_there(app, record.container)
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_the_container_of_an_open_import_stays(app: App, state: str) -> None:
+    if state == "queued":
+        app.hub.occupy_slot()
+    app.hub.faults.add("hangJob")
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.deliver("pumps.ndjson")
+    record = app.record("pumps.ndjson")
+    assert record.state == state
+    app.clock.ahead_hours(31 * DAY)
+    app.sweep()
+    assert is_there(app, record.container)
+
+
+def test_the_time_kept_counts_from_the_end_of_an_import(app: App) -> None:
+    app.hub.occupy_slot()
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.deliver("pumps.ndjson")
+    app.hub.free_slot()
+    app.clock.ahead_hours(31 * DAY)
+    app.finish()
+    record = app.record("pumps.ndjson")
+    app.sweep()
+    assert is_there(app, record.container)
+    app.clock.ahead_hours(62 * DAY)
+    app.sweep()
+    assert not is_there(app, record.container)
+
+
+def test_containers_of_others_stay(app: App) -> None:
+    """Another app shares the account; people name containers as they like."""
+    one, other = (f"import-{uuid.uuid4().hex}" for _ in range(2))
+    others = {
+        one: {"table": "Another", "hub": "hub", "record": "import-1-2"},
+        other: None,
+        f"exports-{uuid.uuid4().hex}": {"table": app.settings["IMPORTS_TABLE"], "hub": "hub"},
+    }
+    for name, metadata in others.items():
+        app.blobs.create_container(name, metadata=metadata)
+    app.clock.ahead_hours(31 * DAY)
+    app.sweep()
+    assert all(is_there(app, name) for name in others)
+
+
+def test_a_container_without_a_record_goes_when_it_is_old(app: App) -> None:
+    record = complete(app)
+    app.blobs.get_blob_client(app.container, "pumps.ndjson").delete_blob()
+    app.importer.services.ledger._table.delete_entity(record.hub, record.row_key)
+    app.clock.ahead_hours(29 * DAY)
+    app.sweep()
+    assert is_there(app, record.container)
+    app.clock.ahead_hours(31 * DAY)
+    app.sweep()
+    assert not is_there(app, record.container)
+
+
+def test_containers_of_attempts_that_failed_go_too(app: App) -> None:
+    app.upload("pumps.ndjson", device("pump-1"))
+
+    def break_down(request: str) -> None:
+        if request.endswith("/devices.txt"):
+            raise RuntimeError("the disk is on fire")
+
+    app.before_request = break_down
+    app.sweep()
+    app.before_request = lambda _: None
+    app.sweep()
+    app.finish()
+    record = app.record("pumps.ndjson")
+    containers = [f"import-{record.id}", f"import-{record.id}-2"]
+    assert record.container == containers[1]
+    assert all(is_there(app, container) for container in containers)
+    app.clock.ahead_hours(31 * DAY)
+    app.sweep()
+    assert not any(is_there(app, container) for container in containers)
+
+
+def test_uploads_are_kept_unless_told_otherwise(app: App) -> None:
+    complete(app)
+    app.clock.ahead_hours(400 * DAY)
+    app.sweep()
+    assert has_upload(app)
+
+
+def test_the_upload_of_a_final_import_is_deleted(app: App) -> None:
+    app.configure(UPLOAD_RETENTION="delete")
+    app.hub.occupy_slot()
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.upload("broken.ndjson", b"broken")
+    for name in ("pumps.ndjson", "broken.ndjson"):
+        app.deliver(name)
+    app.sweep()
+    assert has_upload(app, "pumps.ndjson")
+    assert not has_upload(app, "broken.ndjson")
+    app.hub.free_slot()
+    app.finish()
+    app.sweep()
+    assert not has_upload(app, "pumps.ndjson")
+    app.deliver("pumps.ndjson")
+    assert len(app.records()) == 2
+
+
+def test_the_upload_of_a_final_import_is_moved(app: App) -> None:
+    archived = archive(app)
+    names = ["site/pumps.ndjson", "été.ndjson"]
+    records = [complete(app, name) for name in names]
+    uploaded = [content(app, app.container, name) for name in names]
+    app.sweep()
+    assert not any(has_upload(app, name) for name in names)
+    moved = app.blobs.get_container_client(archived).list_blob_names()
+    expected = [f"{record.id}/{record.file}" for record in records]
+    assert sorted(moved) == sorted(expected)
+    assert [content(app, archived, name) for name in expected] == uploaded
+    app.sweep()
+    assert len(app.records()) == 2
+
+
+def test_uploads_cannot_be_moved_to_where_they_are(app: App) -> None:
+    """Each would be an upload again, without end."""
+    app.configure(UPLOAD_RETENTION="move", UPLOAD_ARCHIVE_CONTAINER=app.container)
+    with pytest.raises(SettingsError):
+        app.sweep()
+
+
+def test_a_large_upload_is_moved_as_it_is(app: App) -> None:
+    archived = archive(app)
+    app.upload("large.ndjson", *(f"broken {n}".encode() * 100 for n in range(6000)))
+    uploaded = content(app, app.container, "large.ndjson")
+    app.deliver("large.ndjson")
+    app.sweep()
+    record = app.record("large.ndjson")
+    assert record.state == "rejected"
+    assert content(app, archived, f"{record.id}/large.ndjson") == uploaded
+    assert not has_upload(app, "large.ndjson")
+
+
+@pytest.mark.parametrize(("retention", "method"), [("delete", "DELETE"), ("move", "GET")])
+def test_an_upload_that_is_overwritten_meanwhile_stays(
+    app: App, retention: str, method: str
+) -> None:
+    archived = archive(app)
+    app.configure(UPLOAD_RETENTION=retention)
+    complete(app)
+
+    def overwrite(request: str) -> None:
+        if request == f"{method} /devstoreaccount1/{app.container}/pumps.ndjson":
+            app.before_request = lambda _: None
+            app.upload("pumps.ndjson", device("pump-2"))
+
+    app.before_request = overwrite
+    app.sweep()
+    assert b"pump-2" in content(app, app.container, "pumps.ndjson")
+    app.sweep()
+    app.finish()
+    assert [record.state for record in app.records()] == ["completed"] * 2
+    app.sweep()
+    assert not has_upload(app)
+    if retention == "move":
+        assert len(list(app.blobs.get_container_client(archived).list_blob_names())) == 1
+
+
+def test_a_move_whose_process_died_is_done_again(app: App) -> None:
+    archived = archive(app)
+    record = complete(app)
+
+    def die(request: str) -> None:
+        if request.startswith("DELETE"):
+            raise KeyboardInterrupt
+
+    app.before_request = die
+    with pytest.raises(KeyboardInterrupt):
+        app.sweep()
+    app.before_request = lambda _: None
+    assert has_upload(app)
+    app.sweep()
+    assert not has_upload(app)
+    names = app.blobs.get_container_client(archived).list_blob_names()
+    assert list(names) == [f"{record.id}/pumps.ndjson"]
+
+
+def test_the_upload_of_a_stray_is_deleted_too(app: App) -> None:
+    hub = app.hub.connection_string()
+    app.configure(IOTHUB=f'{{"east": "{hub}", "west": "{hub}"}}', UPLOAD_RETENTION="delete")
+    app.upload("north/pumps.ndjson", device("pump-1"))
+    app.sweep()
+    assert [record.state for record in app.records("(none)")] == ["rejected"]
+    assert not has_upload(app, "north/pumps.ndjson")
+
+
+def test_records_are_kept_unless_told_otherwise(app: App) -> None:
+    complete(app)
+    app.clock.ahead_hours(4000 * DAY)
+    app.sweep()
+    assert len(app.records()) == 1
+
+
+def test_a_record_goes_after_its_time(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As if the upload was some seconds old.
+    monkeypatch.setattr(uploads, "MARGIN", timedelta(seconds=-60))
+    app.configure(RECORD_RETENTION_DAYS="30")
+    complete(app)
+    app.sweep()
+    app.clock.ahead_hours(29 * DAY)
+    app.sweep()
+    assert len(app.records()) == 1
+    app.clock.ahead_hours(31 * DAY)
+    app.sweep()
+    assert app.records() == []
+    for _ in range(2):
+        app.configure()
+        app.sweep()
+    assert app.records() == []
+    assert len(app.hub.jobs) == 1
+
+
+def test_the_record_of_an_open_import_stays(app: App) -> None:
+    app.configure(RECORD_RETENTION_DAYS="30")
+    app.hub.occupy_slot()
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.deliver("pumps.ndjson")
+    app.clock.ahead_hours(60 * DAY)
+    app.sweep()
+    assert app.record("pumps.ndjson").state == "queued"
+    app.hub.free_slot()
+    app.finish()
+    app.sweep()
+    assert app.record("pumps.ndjson").state == "completed"
+
+
+def test_the_record_of_a_stray_goes_too(app: App) -> None:
+    hub = app.hub.connection_string()
+    app.configure(IOTHUB=f'{{"east": "{hub}", "west": "{hub}"}}', RECORD_RETENTION_DAYS="30")
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.deliver("pumps.ndjson")
+    assert len(app.records("(none)")) == 1
+    app.blobs.get_blob_client(app.container, "pumps.ndjson").delete_blob()
+    app.clock.ahead_hours(31 * DAY)
+    app.sweep()
+    assert app.records("(none)") == []

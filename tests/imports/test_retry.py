@@ -1,0 +1,270 @@
+"""Operators try again what an import has left undone: all of its lines, or those refused."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import pytest
+
+from shared.imports.operations import NotPossibleError
+from shared.imports.record import ImportRecord
+from tests.app import App, device
+
+NAME = "pumps.ndjson"
+
+
+def start(app: App, name: str = NAME, *lines: object) -> ImportRecord:
+    app.upload(name, *(lines or (device("pump-1"),)))
+    app.deliver(name)
+    return app.record(name)
+
+
+def fail(app: App, name: str = NAME, *lines: object) -> ImportRecord:
+    """An import whose job the hub fails."""
+    app.hub.faults.add("failJob")
+    start(app, name, *lines)
+    app.finish()
+    record = next(one for one in app.records() if one.file == name)
+    assert record.state == "failed"
+    return record
+
+
+def cancel(app: App, record: ImportRecord) -> ImportRecord:
+    return app.importer.operations.cancel(record.hub, record.id)
+
+
+def retry(app: App, record: ImportRecord) -> ImportRecord:
+    return app.importer.operations.retry(record.hub, record.id)
+
+
+def now(app: App, record: ImportRecord) -> ImportRecord:
+    return app.importer.services.ledger.get(record.hub, record.row_key)
+
+
+def staged(app: App, record: ImportRecord) -> bytes:
+    return app.container_of(record).download_blob("devices.txt").readall()
+
+
+def test_a_failed_import_is_tried_again(app: App) -> None:
+    failed = fail(app, NAME, device("pump-1"), b"", device("pump-2"))
+    new = retry(app, failed)
+    assert (new.retry_of, new.file, new.upload_etag) == (failed.id, NAME, failed.upload_etag)
+    assert new.id != failed.id
+    app.finish()
+    new = now(app, new)
+    assert (new.state, new.devices, new.imported, new.attempts) == ("completed", 2, 2, 0)
+    assert staged(app, new) == staged(app, failed)
+    assert now(app, failed) == failed
+    assert len(app.hub.registry) == 2
+
+
+def test_who_asks_again_gets_the_same_import(app: App) -> None:
+    failed = fail(app)
+    new = retry(app, failed)
+    assert retry(app, failed).id == new.id
+    app.finish()
+    again = retry(app, failed)
+    assert (again.id, again.state) == (new.id, "completed")
+    assert len(app.records()) == 2
+    assert len(app.hub.jobs) == 2
+
+
+@pytest.mark.parametrize("gone", ["old", "new"])
+def test_who_asks_again_later_gets_the_same_import(app: App, gone: str) -> None:
+    """Containers are deleted after IMPORT_RETENTION_DAYS, records are kept."""
+    failed = fail(app)
+    new = retry(app, failed)
+    app.finish()
+    app.container_of(failed if gone == "old" else new).delete_container()
+    again = retry(app, failed)
+    assert (again.id, again.state) == (new.id, "completed")
+    assert len(app.records()) == 2
+
+
+def test_a_retry_can_be_tried_again(app: App) -> None:
+    failed = fail(app)
+    app.hub.faults.add("failJob")
+    second = retry(app, failed)
+    app.finish()
+    third = retry(app, now(app, second))
+    app.finish()
+    assert now(app, third).state == "completed"
+    assert [record.retry_of for record in app.records()] == [second.id, failed.id, ""]
+
+
+def test_a_retry_waits_its_turn(app: App) -> None:
+    failed = fail(app)
+    app.hub.faults.add("hangJob")
+    start(app, "next.ndjson")
+    new = retry(app, failed)
+    assert (new.state, new.place) == ("queued", 2)
+    app.hub.jobs.cancel(app.record("next.ndjson").job_id)
+    app.finish()
+    assert now(app, new).state == "completed"
+
+
+def test_a_cancelled_import_is_tried_again(app: App) -> None:
+    app.hub.occupy_slot()
+    cancelled = cancel(app, start(app))
+    app.hub.free_slot()
+    new = retry(app, cancelled)
+    app.finish()
+    assert now(app, new).state == "completed"
+
+
+def test_only_refused_lines_are_tried_again(app: App) -> None:
+    app.hub.registry.put(device("old-1"))
+    app.hub.registry.put(device("old-2"))
+    record = start(
+        app,
+        NAME,
+        b"",
+        device("new-1", importMode="create"),
+        device("old-1", importMode="create"),
+        b"",
+        b"",
+        device("new-2", importMode="create"),
+        device("old-2", importMode="create"),
+    )
+    app.finish()
+    record = app.record(NAME)
+    assert record.state == "completedWithErrors"
+    new = retry(app, record)
+    app.finish()
+    new = now(app, new)
+    assert staged(app, new).count(b"\n") == 2
+    assert (new.state, new.devices, new.imported, new.failed) == ("completedWithErrors", 2, 0, 2)
+    assert "The first is 'old-1' on line 3." in new.failure_reason
+    failures = app.report(new)["failures"]["devices"]
+    assert [(failure["line"], failure["id"]) for failure in failures] == [
+        (3, "old-1"),
+        (7, "old-2"),
+    ]
+
+
+def test_the_lines_of_a_retry_are_known_however_often_it_is_repeated(app: App) -> None:
+    blocked = [device(f"gone-{n}", importMode="delete") for n in range(4)]
+    record = start(app, NAME, device("pump-1"), *(x for one in blocked for x in (b"", one)))
+    app.finish()
+    record = app.record(NAME)
+    for left in (3, 2):
+        app.hub.registry.put(device(f"gone-{left}"))
+        record = retry(app, record)
+        app.finish()
+        record = now(app, record)
+        failures = app.report(record)["failures"]["devices"]
+        assert [failure["line"] for failure in failures] == [3, 5, 7][:left]
+
+
+def test_lines_that_are_gone_cannot_be_tried_again(app: App) -> None:
+    failed = fail(app)
+    app.container_of(failed).delete_container()
+    with pytest.raises(NotPossibleError, match=r"IMPORT_RETENTION_DAYS.*Upload the file again"):
+        retry(app, failed)
+    assert len(app.records()) == 1
+
+
+def completed(app: App) -> None:
+    start(app)
+    app.finish()
+
+
+def rejected(app: App) -> None:
+    start(app, NAME, b"broken")
+
+
+def queued(app: App) -> None:
+    app.hub.occupy_slot()
+    start(app)
+
+
+def left_out_lines(app: App) -> None:
+    app.configure(VALIDATION_POLICY="partial")
+    start(app, NAME, device("pump-1"), b"broken")
+    app.finish()
+
+
+def cancelled_before_it_was_staged(app: App) -> None:
+    app.before_request = break_down
+    app.upload(NAME, device("pump-1"))
+    app.sweep()
+    app.before_request = lambda _: None
+    cancel(app, app.record(NAME))
+
+
+def failed_before_it_was_staged(app: App) -> None:
+    app.configure(MAX_ATTEMPTS="1")
+    app.before_request = break_down
+    app.upload(NAME, device("pump-1"))
+    app.sweep()
+    app.before_request = lambda _: None
+
+
+def break_down(request: str) -> None:
+    if request.endswith("/devices.txt"):
+        raise RuntimeError("the disk is on fire")
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (completed, "is completed; only imports that failed"),
+        (rejected, "is rejected; only imports that failed"),
+        (queued, "is queued; only imports that failed"),
+        (left_out_lines, "gave the hub no lines that could be tried again"),
+        (cancelled_before_it_was_staged, "gave the hub no lines that could be tried again"),
+        (failed_before_it_was_staged, "gave the hub no lines that could be tried again"),
+    ],
+)
+def test_nothing_to_try_again(app: App, make: Callable[[App], None], says: str) -> None:
+    make(app)
+    with pytest.raises(NotPossibleError, match=says):
+        retry(app, app.record(NAME))
+    assert len(app.records()) == 1
+
+
+def test_a_retry_whose_process_dies_can_be_repeated(app: App) -> None:
+    """Killed before its first request, then before its second, and so on, until one lives."""
+    failed = fail(app, NAME, device("pump-1"), b"", device("pump-2"))
+    for deaths in range(1, 30):
+        seen: list[str] = []
+
+        def die(request: str, at: int = deaths, seen: list[str] = seen) -> None:
+            seen.append(request)
+            if len(seen) == at:
+                raise KeyboardInterrupt
+
+        app.before_request = die
+        with contextlib.suppress(KeyboardInterrupt):
+            retry(app, failed)
+        if len(seen) < deaths:
+            break
+    app.before_request = lambda _: None
+    assert deaths > 8
+    new = retry(app, failed)
+    app.clock.ahead_minutes(6)
+    app.finish()
+    new = now(app, new)
+    assert (new.state, new.imported, new.retry_of) == ("completed", 2, failed.id)
+    assert len(app.records()) == len(app.hub.jobs) == 2
+
+
+@pytest.mark.parametrize("at", ["/devices.txt", "$batch", "/jobs/create"])
+def test_a_retry_whose_process_died_once_can_be_repeated(app: App, at: str) -> None:
+    failed = fail(app, NAME, device("pump-1"), b"", device("pump-2"))
+
+    def die(request: str) -> None:
+        if request.endswith(at) and not request.startswith("GET"):
+            raise KeyboardInterrupt
+
+    app.before_request = die
+    with pytest.raises(KeyboardInterrupt):
+        retry(app, failed)
+    app.before_request = lambda _: None
+    new = retry(app, failed)
+    app.clock.ahead_minutes(6)
+    app.finish()
+    new = now(app, new)
+    assert (new.state, new.imported, new.retry_of) == ("completed", 2, failed.id)
+    assert len(app.records()) == len(app.hub.jobs) == 2

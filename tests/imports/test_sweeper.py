@@ -1,0 +1,293 @@
+"""The slow timer: work that died, markers that went astray, places in the queue, and its cost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from azure.data.tables import TableClient
+
+from shared.errors import TemporaryError
+from shared.imports import uploads
+from shared.imports.record import ImportRecord, ImportState
+from shared.imports.registration import Upload, register
+from tests.app import App, device
+
+
+def table(app: App) -> TableClient:
+    return app.importer.services.ledger._table
+
+
+def die(request: str) -> None:
+    """The process is killed while it stages a file."""
+    if request.endswith("/devices.txt"):
+        raise KeyboardInterrupt
+
+
+def break_down(request: str) -> None:
+    if request.endswith("/devices.txt"):
+        raise RuntimeError("the disk is on fire")
+
+
+def start(app: App, *names: str) -> None:
+    for name in names:
+        app.upload(name, device(name))
+        app.deliver(name)
+
+
+def start_and_die(app: App, name: str) -> None:
+    app.before_request = die
+    with pytest.raises(KeyboardInterrupt):
+        start(app, name)
+    app.before_request = lambda _: None
+
+
+def places(app: App) -> list[tuple[str, int | None]]:
+    return sorted((record.file, record.place) for record in app.records())
+
+
+def test_a_validation_whose_process_died_is_taken_over(app: App) -> None:
+    start_and_die(app, "pumps.ndjson")
+    app.sweep()
+    assert app.record("pumps.ndjson").state == "validating"
+    app.clock.ahead_minutes(6)
+    app.sweep()
+    app.finish()
+    record = app.record("pumps.ndjson")
+    assert (record.state, record.attempts, record.imported) == ("completed", 2, 1)
+    assert record.container == f"import-{record.id}-2"
+
+
+def test_a_sweep_whose_process_dies_is_taken_over(app: App) -> None:
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.before_request = die
+    with pytest.raises(KeyboardInterrupt):
+        app.sweep()
+    app.before_request = lambda _: None
+    app.clock.ahead_minutes(6)
+    app.sweep()
+    app.finish()
+    record = app.record("pumps.ndjson")
+    assert (record.state, record.attempts) == ("completed", 2)
+
+
+def test_a_file_that_kills_each_process_fails_in_the_end(app: App) -> None:
+    app.configure(MAX_ATTEMPTS="2")
+    start_and_die(app, "pumps.ndjson")
+    app.clock.ahead_minutes(6)
+    app.before_request = die
+    with pytest.raises(KeyboardInterrupt):
+        app.sweep()
+    app.before_request = lambda _: None
+    app.clock.ahead_minutes(12)
+    start(app, "next.ndjson")
+    assert app.record("next.ndjson").state == "queued"
+    app.sweep()
+    app.finish()
+    record = app.record("pumps.ndjson")
+    assert record.state == "failed"
+    assert record.failure_reason == (
+        "Gave up after 2 attempts to read and stage the file; the last one ended without a word: "
+        "its process was killed, by a deploy, by functionTimeout of host.json or for want of "
+        "memory. Upload the file again once that is mended."
+    )
+    assert app.record("next.ndjson").state == "completed"
+
+
+def test_an_error_is_told_until_the_next_attempt_works(app: App) -> None:
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.before_request = break_down
+    app.sweep()
+    record = app.record("pumps.ndjson")
+    assert (record.state, record.attempts, record.owner) == ("validating", 1, "")
+    assert record.failure_reason == (
+        "Attempt 1 to read and stage the file ended with RuntimeError: the disk is on fire. "
+        "It will be tried again."
+    )
+    app.before_request = lambda _: None
+    app.sweep()
+    app.finish()
+    record = app.record("pumps.ndjson")
+    assert (record.state, record.attempts, record.failure_reason) == ("completed", 2, "")
+
+
+def test_an_error_before_a_death_is_told_with_it(app: App) -> None:
+    app.configure(MAX_ATTEMPTS="2")
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.before_request = break_down
+    app.sweep()
+    app.before_request = die
+    with pytest.raises(KeyboardInterrupt):
+        app.sweep()
+    app.before_request = lambda _: None
+    app.clock.ahead_minutes(6)
+    app.sweep()
+    record = app.record("pumps.ndjson")
+    assert record.state == "failed"
+    assert record.failure_reason.endswith(
+        "Before that: Attempt 1 to read and stage the file ended with RuntimeError: "
+        "the disk is on fire. It will be tried again."
+    )
+
+
+def test_a_file_that_cannot_be_read_does_not_hold_up_those_behind_it(app: App) -> None:
+    app.upload("1.ndjson", device("pump-1"))
+    app.upload("2.ndjson", device("pump-2"))
+    failed: list[str] = []
+
+    def fail_once(request: str) -> None:
+        if request.endswith("/devices.txt") and not failed:
+            failed.append(request)
+            raise RuntimeError("the disk is on fire")
+
+    app.before_request = fail_once
+    app.sweep()
+    assert {record.file: record.state.value for record in app.records()} == {
+        "1.ndjson": "validating",
+        "2.ndjson": "queued",
+    }
+
+
+def test_a_marker_without_a_record_goes(app: App) -> None:
+    app.hub.occupy_slot()
+    start(app, "1.ndjson", "2.ndjson")
+    gone = app.record("1.ndjson")
+    table(app).delete_entity(gone.hub, gone.row_key)
+    app.hub.free_slot()
+    app.sweep()
+    app.finish()
+    assert app.record("2.ndjson").state == "completed"
+    assert markers(app, gone.hub) == []
+
+
+def test_a_marker_of_a_final_import_goes(app: App) -> None:
+    start(app, "1.ndjson")
+    app.finish()
+    final = app.record("1.ndjson")
+    app.importer.services.ledger.restore_marker(final)
+    app.upload("2.ndjson", device("pump-2"))
+    app.sweep()
+    app.finish()
+    assert app.record("2.ndjson").state == "completed"
+    assert app.record("1.ndjson") == final
+    assert markers(app, final.hub) == []
+
+
+@pytest.mark.parametrize("state", ["validating", "queued", "running"])
+def test_an_import_that_lost_its_marker_gets_it_back(app: App, state: str) -> None:
+    if state == "validating":
+        app.before_request = break_down
+        app.upload("pumps.ndjson", device("pump-1"))
+        app.sweep()
+        app.before_request = lambda _: None
+    else:
+        if state == "queued":
+            app.hub.occupy_slot()
+        start(app, "pumps.ndjson")
+        app.hub.free_slot()
+    record = app.record("pumps.ndjson")
+    assert record.state == state
+    table(app).delete_entity(record.hub, record.marker)
+    app.tick()
+    assert app.record("pumps.ndjson") == record
+    app.sweep()
+    app.finish()
+    assert app.record("pumps.ndjson").state == "completed"
+    assert markers(app, record.hub) == []
+
+
+def test_places_are_written_at_entry_and_counted_again(app: App) -> None:
+    app.hub.occupy_slot()
+    start(app, "1.ndjson", "2.ndjson", "3.ndjson", "4.ndjson")
+    assert places(app) == [("1.ndjson", 1), ("2.ndjson", 2), ("3.ndjson", 3), ("4.ndjson", 4)]
+    cancel(app, app.record("2.ndjson"))
+    assert places(app) == [("1.ndjson", 1), ("2.ndjson", None), ("3.ndjson", 3), ("4.ndjson", 4)]
+    app.sweep()
+    assert places(app) == [("1.ndjson", 1), ("2.ndjson", None), ("3.ndjson", 2), ("4.ndjson", 3)]
+    app.hub.free_slot()
+    app.finish()
+    assert [place for _, place in places(app)] == [None] * 4
+
+
+def test_a_record_that_changes_while_places_are_counted_wins(app: App) -> None:
+    app.hub.occupy_slot()
+    start(app, "1.ndjson", "2.ndjson", "3.ndjson")
+    cancel(app, app.record("1.ndjson"))
+
+    def meddle(request: str) -> None:
+        if request.endswith("$batch"):
+            app.before_request = lambda _: None
+            cancel(app, app.record("2.ndjson"))
+
+    app.before_request = meddle
+    app.sweep()
+    assert app.record("2.ndjson").state == "cancelled"
+    assert app.record("3.ndjson").place == 3
+    app.sweep()
+    assert app.record("3.ndjson").place == 1
+
+
+def test_one_task_in_trouble_does_not_hinder_the_others(app: App) -> None:
+    start_and_die(app, "pumps.ndjson")
+    app.clock.ahead_minutes(6)
+
+    def refuse(request: str) -> None:
+        if request == f"GET /devstoreaccount1/{app.container}":
+            raise RuntimeError("the listing is on fire")
+
+    app.before_request = refuse
+    with pytest.raises(TemporaryError, match=r"^could not be swept: uploads; see the log$"):
+        app.sweep()
+    app.before_request = lambda _: None
+    assert app.record("pumps.ndjson").attempts == 2
+    app.sweep()
+    app.finish()
+    assert app.record("pumps.ndjson").state == "completed"
+
+
+def test_each_task_in_trouble_is_named(app: App) -> None:
+    """Everything but the uploads fails: tables cannot be queried, containers not be listed."""
+    app.configure(UPLOAD_RETENTION="delete", RECORD_RETENTION_DAYS="30")
+    app.sweep()
+    hub = next(iter(app.importer.services.hubs))
+
+    def refuse(request: str) -> None:
+        if request.endswith("()") or request == "GET /devstoreaccount1/":
+            raise RuntimeError("on fire")
+
+    app.before_request = refuse
+    with pytest.raises(TemporaryError) as caught:
+        app.sweep()
+    assert str(caught.value) == (
+        f"could not be swept: markers, queue of {hub}, containers, records; see the log"
+    )
+
+
+def test_a_sweep_costs_the_same_whatever_the_history(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if the uploads were some seconds old.
+    monkeypatch.setattr(uploads, "MARGIN", timedelta(seconds=-60))
+    start(app, *(f"{number}.ndjson" for number in range(5)))
+    app.finish()
+    app.sweep()
+    with app.counting() as young:
+        app.sweep()
+    for number in range(5, 50):
+        app.upload(f"{number}.ndjson", b"broken")
+    for blob in app.blobs.get_container_client(app.container).list_blobs():
+        register(app.importer.services, Upload.of(blob), state=ImportState.REJECTED)
+    assert len(app.records()) == 50
+    with app.counting() as old:
+        app.sweep()
+    print(*old, sep="\n")
+    assert len(young) == len(old) <= 8
+
+
+def markers(app: App, hub: str) -> list[str]:
+    rows = table(app).query_entities(f"PartitionKey eq '{hub}' and RowKey ge 'queue-'")
+    return [row["RowKey"] for row in rows]
+
+
+def cancel(app: App, record: ImportRecord) -> None:
+    app.importer.operations.cancel(record.hub, record.id)

@@ -1,0 +1,264 @@
+"""Uploads that no event announced, or that one announced too late, by what the container holds."""
+
+from __future__ import annotations
+
+import functools
+import time
+from datetime import timedelta
+
+import pytest
+from azure.storage.blob import ContainerClient
+
+from shared.imports import uploads
+from tests.app import App, device
+
+
+@pytest.fixture
+def aged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uploads are as if they were some seconds old when the container is looked through."""
+    monkeypatch.setattr(uploads, "MARGIN", timedelta(seconds=-60))
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch, aged: None) -> None:
+    """A look at the container reads two blobs."""
+    monkeypatch.setattr(uploads, "MAX_PAGES", 1)
+    two_at_a_time = functools.partialmethod(ContainerClient.list_blobs, results_per_page=2)
+    monkeypatch.setattr(ContainerClient, "list_blobs", two_at_a_time)
+
+
+def next_second() -> None:
+    """Storage tells upload times in whole seconds; what is uploaded now is younger."""
+    time.sleep(1 - time.time() % 1 + 0.01)
+
+
+def tags(app: App, device_id: str) -> object:
+    stored = app.hub.registry.get(device_id)
+    assert stored is not None
+    return stored["tags"]
+
+
+def looks(app: App, requests: list[str]) -> int:
+    """How many pages of the upload container were listed."""
+    return requests.count(f"GET /devstoreaccount1/{app.container}")
+
+
+def in_order_of_start(app: App) -> list[str]:
+    starts = [(one.start_time_utc, one.file) for one in app.records() if one.start_time_utc]
+    return [file for _, file in sorted(starts)]
+
+
+def test_uploads_without_events_are_imported_in_order(app: App) -> None:
+    app.upload("2.ndjson", device("pump-1", tags={"n": 1}))
+    next_second()
+    app.upload("1.ndjson", device("pump-1", tags={"n": 2}))
+    app.upload("site/3.ndjson", device("pump-2"))
+    app.sweep()
+    app.finish()
+    assert [record.state for record in app.records()] == ["completed"] * 3
+    assert in_order_of_start(app) == ["2.ndjson", "1.ndjson", "site/3.ndjson"]
+    assert tags(app, "pump-1") == {"n": 2}
+    app.sweep()
+    assert len(app.records()) == 3
+    assert len(app.hub.jobs) == 3
+
+
+def test_an_older_upload_is_applied_first_though_its_event_is_late(app: App) -> None:
+    app.upload("old.ndjson", device("pump-1", tags={"n": 1}))
+    next_second()
+    app.upload("new.ndjson", device("pump-1", tags={"n": 2}))
+    app.deliver("new.ndjson")
+    assert app.record("old.ndjson").state == "validating"
+    assert app.record("new.ndjson").state == "queued"
+    assert app.record("new.ndjson").place == 2
+    app.tick()
+    assert len(app.hub.jobs) == 0
+    app.deliver("old.ndjson")
+    app.finish()
+    assert in_order_of_start(app) == ["old.ndjson", "new.ndjson"]
+    assert tags(app, "pump-1") == {"n": 2}
+
+
+def test_an_older_upload_is_applied_first_though_its_event_is_lost(app: App) -> None:
+    app.upload("old.ndjson", device("pump-1", tags={"n": 1}))
+    next_second()
+    app.upload("new.ndjson", device("pump-1", tags={"n": 2}))
+    app.deliver("new.ndjson")
+    app.sweep()
+    app.finish()
+    assert in_order_of_start(app) == ["old.ndjson", "new.ndjson"]
+    assert tags(app, "pump-1") == {"n": 2}
+
+
+def test_an_overwrite_without_an_event_goes_behind_what_waits_for_the_hub(app: App) -> None:
+    """The head of a queue is not at the hub yet when a blob is written again."""
+    app.hub.occupy_slot()
+    app.upload("old.ndjson", device("pump-1", tags={"n": 1}))
+    blob = app.blobs.get_blob_client(app.container, "old.ndjson")
+    content = blob.download_blob().readall()
+    app.upload("new.ndjson", device("pump-1", tags={"n": 2}))
+    app.deliver("old.ndjson")
+    app.deliver("new.ndjson")
+    next_second()
+    blob.upload_blob(content.replace(b"1}", b"3}"), overwrite=True)
+    app.hub.free_slot()
+    app.sweep()
+    app.finish()
+    assert in_order_of_start(app) == ["old.ndjson", "new.ndjson", "old.ndjson"]
+    assert tags(app, "pump-1") == {"n": 3}
+
+
+def test_strays_are_found_and_rejected(app: App) -> None:
+    hub = app.hub.connection_string()
+    app.configure(IOTHUB=f'{{"east": "{hub}", "west": "{hub}"}}')
+    for name in ("east/pumps.ndjson", "north/pumps.ndjson", "pumps.ndjson"):
+        app.upload(name, device("pump-1"))
+    app.sweep()
+    app.finish()
+    assert [record.state for record in app.records("east")] == ["completed"]
+    assert app.records("west") == []
+    strays = app.records("(none)")
+    assert {record.file for record in strays} == {"north/pumps.ndjson", "pumps.ndjson"}
+    assert {record.state for record in strays} == {"rejected"}
+    assert all("these folders: east, west." in record.failure_reason for record in strays)
+    app.sweep()
+    assert len(app.records("(none)")) == 2
+
+
+def test_an_upload_that_is_overwritten_before_it_is_read(app: App) -> None:
+    app.upload("pumps.ndjson", device("pump-1", tags={"n": 1}))
+
+    def overwrite(request: str) -> None:
+        if request == f"HEAD /devstoreaccount1/{app.container}/pumps.ndjson":
+            app.before_request = lambda _: None
+            app.upload("pumps.ndjson", device("pump-1", tags={"n": 2}))
+
+    app.before_request = overwrite
+    app.sweep()
+    [record] = app.records()
+    assert record.state == "superseded"
+    app.sweep()
+    app.finish()
+    assert sorted(record.state for record in app.records()) == ["completed", "superseded"]
+    assert tags(app, "pump-1") == {"n": 2}
+
+
+def test_an_upload_that_is_deleted_before_it_is_read(app: App) -> None:
+    app.upload("first.ndjson", device("pump-1"))
+    app.upload("second.ndjson", device("pump-2"))
+
+    def delete(request: str) -> None:
+        if request == f"HEAD /devstoreaccount1/{app.container}/first.ndjson":
+            app.before_request = lambda _: None
+            app.blobs.get_blob_client(app.container, "first.ndjson").delete_blob()
+
+    app.before_request = delete
+    app.sweep()
+    app.finish()
+    assert app.record("first.ndjson").state == "superseded"
+    assert app.record("second.ndjson").state == "completed"
+
+
+@pytest.mark.usefixtures("aged")
+def test_uploads_before_a_finished_round_are_not_looked_at_again(app: App) -> None:
+    for number in range(3):
+        app.upload(f"{number}.ndjson", device(f"pump-{number}"))
+    app.sweep()
+    app.finish()
+    with app.counting() as requests:
+        app.sweep()
+    assert looks(app, requests) == 1
+    with app.counting() as requests:
+        app.deliver("0.ndjson")
+        app.tick()
+    assert looks(app, requests) == 0
+    # Another process learns from the table how far the last round has come.
+    app.configure()
+    app.upload("3.ndjson", device("pump-3"))
+    for record in app.records():
+        app.importer.services.ledger._table.delete_entity(record.hub, record.row_key)
+    with app.counting() as requests:
+        app.sweep()
+    assert app.records() == []
+    assert looks(app, requests) == 1
+
+
+@pytest.mark.usefixtures("aged")
+def test_a_start_looks_only_for_what_no_round_has_seen(app: App) -> None:
+    app.upload("1.ndjson", device("pump-1"))
+    app.upload("2.ndjson", device("pump-2"))
+    with app.counting() as requests:
+        app.deliver("1.ndjson")
+    assert looks(app, requests) == 1
+    with app.counting() as requests:
+        app.deliver("2.ndjson")
+        app.finish()
+    assert looks(app, requests) == 0
+    assert [record.state for record in app.records()] == ["completed"] * 2
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_look_goes_on_where_the_last_one_stopped(app: App) -> None:
+    app.hub.occupy_slot()
+    for number in range(5):
+        app.upload(f"{number}.ndjson", device("pump-1", tags={"n": number}))
+    found = []
+    service = app.importer._sweeper._uploads
+    for _ in range(3):
+        service.sweep()
+        found.append(sorted(record.file for record in app.records()))
+    names = [f"{number}.ndjson" for number in range(5)]
+    assert found == [names[:2], names[:4], names]
+    with app.counting() as requests:
+        service.sweep()
+    assert looks(app, requests) == 1
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_another_process_goes_on_where_the_last_one_stopped(app: App) -> None:
+    for number in range(5):
+        app.upload(f"{number}.ndjson", device("pump-1", tags={"n": number}))
+    for _ in range(3):
+        app.configure()
+        app.importer._sweeper._uploads.sweep()
+    assert len(app.records()) == 5
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_no_upload_of_a_large_container_starts_before_the_older_ones(app: App) -> None:
+    for number in range(5):
+        app.upload(f"{number}.ndjson", device("pump-1", tags={"n": number}))
+    next_second()
+    app.upload("0.ndjson", device("pump-1", tags={"n": 5}))
+    app.deliver("0.ndjson")
+    assert len(app.hub.jobs) == 0
+    assert app.record("0.ndjson").state == "queued"
+    for _ in range(5):
+        app.sweep()
+        app.hub.wait_idle()
+        app.tick()
+    app.finish()
+    assert sorted(in_order_of_start(app)[:-1]) == [f"{number}.ndjson" for number in range(1, 5)]
+    assert in_order_of_start(app)[-1] == "0.ndjson"
+    assert tags(app, "pump-1") == {"n": 5}
+
+
+def test_folders_are_no_uploads(app: App) -> None:
+    folder = app.blobs.get_blob_client(app.container, "site")
+    folder.upload_blob(b"", metadata={"hdi_isfolder": "true"})
+    app.upload("site/pumps.ndjson", device("pump-1"))
+    app.sweep()
+    app.finish()
+    assert [record.file for record in app.records()] == ["site/pumps.ndjson"]
+
+
+def test_without_an_upload_container_there_is_nothing_to_find(app: App) -> None:
+    app.configure(UPLOAD_CONTAINER=f"{app.container}-later")
+    app.sweep()
+    assert app.records() == []
+    app.blobs.create_container(app.settings["UPLOAD_CONTAINER"])
+    blob = app.blobs.get_blob_client(app.settings["UPLOAD_CONTAINER"], "pumps.ndjson")
+    blob.upload_blob(b'{"id": "pump-1", "status": "enabled"}')
+    app.sweep()
+    app.finish()
+    assert app.record("pumps.ndjson").state == "completed"
