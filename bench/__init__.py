@@ -1,1 +1,1 @@
-"""How fast and how small the validation is, beside what one might take instead."""
+"""How fast and how small the validation is, and what the life of imports costs at scale."""

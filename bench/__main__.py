@@ -1,64 +1,31 @@
-"""Measures the validation of device files beside its floor and its peers, on made-up files."""
+"""Measures the validation of device files and the life of imports, or one of the two."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
-from collections.abc import Iterable
-from pathlib import Path
 
-from bench import tables
-from bench.contenders import OURS
-from bench.files import EACH_ITS_OWN, FILES, ONE_SHAPE, WITH_BAD, write, write_head
-from bench.measure import measure, sample
+from bench import imports, validator
 
-#: A tenth is enough of the worst case, and for the slowest peer.
-_SMALLER = 10
-_FEW = 10_000
+_PARTS = {"devices": validator, "imports": imports}
 
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
-    parser.add_argument("--devices", type=int, default=1_000_000, metavar="N")
-    parser.add_argument("--rounds", type=int, default=3, metavar="R")
-    parser.add_argument(
-        "--peer-devices",
-        type=int,
-        metavar="N",
-        help="how many the slowest peer goes through, by default a tenth",
-    )
+    commands = parser.add_subparsers(dest="part", metavar="PART", help="without one, each of them")
+    parts = {}
+    for name, module in _PARTS.items():
+        parts[name] = commands.add_parser(name, help=module.__doc__, description=module.__doc__)
+        module.add_options(parts[name])
     args = parser.parse_args(argv)
-    if min(args.devices, args.rounds, args.peer_devices or 1) < 1:
-        parser.error("none of the numbers may be less than 1")
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        _run(Path(folder), args.devices, args.rounds, args.peer_devices)
+    if any(isinstance(value, int) and value < 1 for value in vars(args).values()):
+        parser.error("none of the counts may be less than 1")
+    if args.part:
+        _PARTS[args.part].run(args)
+    else:
+        for name, module in _PARTS.items():
+            module.run(parts[name].parse_args([]))
     return 0
-
-
-def _run(folder: Path, devices: int, rounds: int, peer_devices: int | None) -> None:
-    _print(tables.setting(rounds))
-    path, head = folder / "devices.ndjson", folder / "head.ndjson"
-    results = {}
-    for name in FILES:
-        count = max(1, devices // _SMALLER) if name == EACH_ITS_OWN else devices
-        write(path, name, count)
-        write_head(head, path, peer_devices or max(1, count // _SMALLER))
-        results[name] = measure(path, head, rounds)
-        _print(tables.speed(name, path.stat().st_size, results[name]))
-    peaks = {}
-    for count in (0, _FEW):
-        write(path, ONE_SHAPE, count)
-        peaks[f"{count:,} devices, {ONE_SHAPE}"] = sample(OURS, path).peak_bytes
-    for name in (ONE_SHAPE, WITH_BAD):
-        peaks[f"{devices:,} devices, {name}"] = results[name][OURS].peak_bytes
-    _print(tables.memory(peaks))
-    _, few, *many = peaks.values()
-    _print(tables.aims(results, few, max(many)))
-
-
-def _print(lines: Iterable[str]) -> None:
-    print(*lines, "", sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from bench.contenders import OURS, PEERS, SLOW
 from bench.files import ONE_SHAPE, WITH_BAD
 from bench.measure import Result
 
-__all__ = ["aims", "memory", "setting", "speed"]
+__all__ = ["aims", "memory", "setting", "speed", "verdict"]
 
 MIB = 1 << 20
 MIN_RATIO = 0.5
@@ -66,16 +66,16 @@ def aims(results: Mapping[str, Mapping[str, Result]], few: int, many: int) -> It
         ours = contenders[OURS].ratio
         note = "" if name in (ONE_SHAPE, WITH_BAD) else " (not demanded of such a file)"
         aim = f"{name}: at least {MIN_RATIO} of the floor{note}"
-        yield _verdict(ours >= MIN_RATIO, aim, f"{ours:.3f}")
+        yield verdict(ours >= MIN_RATIO, aim, f"{ours:.3f}")
         for peer in PEERS:
             lead = ours / contenders[peer].ratio
-            yield _verdict(lead > 1, f"{name}: ahead of {peer}{note}", f"{lead:.2f} times as fast")
+            yield verdict(lead > 1, f"{name}: ahead of {peer}{note}", f"{lead:.2f} times as fast")
     peak, apart = max(few, many) / MIB, (many - few) / MIB
-    yield _verdict(peak <= MAX_PEAK_MIB, f"memory: at most {MAX_PEAK_MIB} MiB", f"{peak:.1f}")
-    yield _verdict(
+    yield verdict(peak <= MAX_PEAK_MIB, f"memory: at most {MAX_PEAK_MIB} MiB", f"{peak:.1f}")
+    yield verdict(
         apart <= MAX_APART_MIB, f"memory: at most {MAX_APART_MIB} MiB apart", f"{apart:.1f}"
     )
 
 
-def _verdict(is_met: bool, aim: str, value: str) -> str:
+def verdict(is_met: bool, aim: str, value: str) -> str:
     return f"{'met' if is_met else 'not met':9}{aim}: {value}"

@@ -105,8 +105,10 @@ class Importer:
         settings = self.services.settings
         end = time.monotonic() + settings.tick_seconds
         failed: set[str] = set()
+        step = self._poller.advance
         hubs = set(self.services.hubs)
-        while hubs := self._advance(hubs, failed):
+        while hubs := self._advance(hubs, step, failed):
+            step = self._poller.follow_up
             if time.monotonic() + settings.job_poll_seconds > end:
                 break
             time.sleep(settings.job_poll_seconds)
@@ -127,13 +129,9 @@ class Importer:
         for hub in self.services.hubs.values():
             hub.close()
 
-    def _advance(self, hubs: set[str], failed: set[str]) -> set[str]:
+    def _advance(self, hubs: set[str], step: Callable[[str], bool], failed: set[str]) -> set[str]:
         """Advance hubs side by side; adds to those that failed, returns those to ask again soon."""
-        begun = {
-            hub: self._pool.submit(self._poller.advance, hub)
-            for hub in hubs
-            if hub not in self._advancing
-        }
+        begun = {hub: self._pool.submit(step, hub) for hub in hubs if hub not in self._advancing}
         self._advancing |= begun
         wait(begun.values(), PATIENCE)
         soon = set()

@@ -27,7 +27,7 @@ from shared.errors import TemporaryError
 from shared.imports.entities import cause_of, to_entity, to_record
 from shared.imports.record import TRANSITIONS, ImportRecord, ImportState
 
-__all__ = ["NOBODY", "NOTHING_TO_WAIT_FOR", "ConflictError", "Head", "Ledger"]
+__all__ = ["NOBODY", "NOTHING_TO_WAIT_FOR", "ConflictError", "Ledger", "Marker"]
 
 #: Columns of an import that no process works on, and of one that waits for nothing.
 NOBODY: dict[str, Any] = {"owner": "", "lease_until": None}
@@ -42,6 +42,9 @@ NOTHING_TO_WAIT_FOR: dict[str, Any] = {
 #: The furthest place in a queue that is counted when an import enters it.
 MAX_PLACE = 100
 
+#: Markers that are read at once.
+MAX_MARKERS = 10
+
 #: State changes that a record keeps; an import that waits for its hub for days makes many.
 MAX_HISTORY = 50
 
@@ -51,14 +54,12 @@ class ConflictError(TemporaryError):
 
 
 @dataclass(frozen=True)
-class Head:
-    """The oldest open import of a hub."""
+class Marker:
+    """Stands in a hub's queue for an open import."""
 
+    row_key: str
+    #: RowKey of the import's record.
     record_key: str
-    #: RowKey of its marker.
-    marker: str
-    #: Whether more imports wait behind it.
-    has_next: bool
 
 
 class Ledger:
@@ -121,20 +122,17 @@ class Ledger:
         except ResourceNotFoundError:
             return
 
-    def head(self, hub: str) -> Head | None:
-        """The oldest import of the hub that is not final: one query, whatever the history."""
+    def queue(self, hub: str) -> list[Marker]:
+        """The oldest open imports of the hub, `MAX_MARKERS` at most: one query in any history."""
         markers = self._table.query_entities(
             "PartitionKey eq @hub and RowKey ge 'queue-' and RowKey lt 'queue.'",
             parameters={"hub": hub},
-            results_per_page=2,
+            results_per_page=MAX_MARKERS,
         )
         try:
-            first = list(islice(markers, 2))
+            return [Marker(row["RowKey"], row["record"]) for row in islice(markers, MAX_MARKERS)]
         except ResourceNotFoundError:
-            return None
-        if not first:
-            return None
-        return Head(first[0]["record"], first[0]["RowKey"], len(first) > 1)
+            return []
 
     def place(self, record: ImportRecord) -> int | None:
         """The import's place in the queue from 1; None from `MAX_PLACE` on: one query."""
@@ -147,9 +145,9 @@ class Ledger:
         place = 1 + sum(1 for _ in islice(ahead, MAX_PLACE))
         return place if place <= MAX_PLACE else None
 
-    def remove_marker(self, hub: str, marker: str) -> None:
+    def remove_marker(self, hub: str, marker: Marker) -> None:
         """Take away a marker whose import is final or gone: nothing else removes it then."""
-        self._table.delete_entity(hub, marker)
+        self._table.delete_entity(hub, marker.row_key)
 
     def restore_marker(self, record: ImportRecord) -> None:
         """Put back the marker of an import that is not final."""
@@ -211,16 +209,19 @@ class Ledger:
         changed = record.model_copy(
             update={**changes, "updated_at": self._clock(), "stamp": uuid.uuid4().hex}
         )
-        guard = {
+        guard: dict[str, Any] = {
             "mode": UpdateMode.REPLACE,
             "etag": record.etag,
             "match_condition": MatchConditions.IfNotModified,
         }
-        operations: list[Any] = [("update", to_entity(changed), guard)]
-        if changed.state.is_final and changed.marker:
-            operations.append(("delete", _marker(changed)))
         try:
-            return self._submit(changed, operations)
+            if changed.state.is_final and changed.marker:
+                return self._submit(
+                    changed, [("update", to_entity(changed), guard), ("delete", _marker(changed))]
+                )
+            # By itself it takes a third of the time of a transaction.
+            metadata = self._table.update_entity(to_entity(changed), **guard)
+            return changed.model_copy(update={"etag": metadata["etag"]})
         except (ResourceModifiedError, ResourceNotFoundError) as error:
             existing = self.get(record.hub, record.row_key)
             if existing.stamp == changed.stamp:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -15,7 +16,7 @@ from shared.hub.errors import JobNotFoundError
 from shared.hub.jobs import JobProperties, JobStatus
 from shared.imports import reasons
 from shared.imports.finish import finish
-from shared.imports.ledger import NOTHING_TO_WAIT_FOR, ConflictError, Head
+from shared.imports.ledger import MAX_MARKERS, NOTHING_TO_WAIT_FOR, ConflictError, Marker
 from shared.imports.outcome import Outcome, read_outcome
 from shared.imports.queue import Queue, job_columns
 from shared.imports.record import ImportRecord, ImportState, Stop
@@ -43,6 +44,20 @@ _NO_JOB: dict[str, Any] = {
 }
 
 
+@dataclass
+class _Walk:
+    """A hub's queue as it was read, and how far it was gone along."""
+
+    markers: list[Marker]
+    #: All uploads until then had their records before the queue was read.
+    registered_until: datetime
+    #: Of the first marker, if it was read already.
+    record: ImportRecord | None = None
+
+    def __post_init__(self) -> None:
+        self.is_cut_off = len(self.markers) == MAX_MARKERS
+
+
 class Poller:
     """What a tick of the timer does. Ticks may overlap: each write is guarded."""
 
@@ -52,54 +67,74 @@ class Poller:
         self._ledger = services.ledger
         self._queue = queue
         self._uploads = uploads
+        #: Of the hubs to follow up.
+        self._walks: dict[str, _Walk] = {}
 
     def advance(self, hub: str) -> bool:
         """Advance the hub's queue as far as it goes without waiting.
 
         Returns:
-            Whether it is worth while to come back soon: a young job runs, and others wait.
+            Whether it is worth while to `follow_up` soon: a young job runs, and others wait.
 
         Raises:
             AzureError: the storage cannot be used now.
         """
-        while True:
-            registered_until = self._uploads.registered_until
-            head = self._ledger.head(hub)
-            if head is None:
-                return False
-            record = self._head_record(hub, head)
+        return self._walk(hub, self._read(hub))
+
+    def follow_up(self, hub: str) -> bool:
+        """Ask for a young job again, and go on from there; as `advance`."""
+        return self._walk(hub, self._walks.pop(hub))
+
+    def _read(self, hub: str) -> _Walk:
+        # In this order: what is older than that is in the queue if it is open.
+        registered_until = self._uploads.registered_until
+        return _Walk(self._ledger.queue(hub), registered_until)
+
+    def _walk(self, hub: str, walk: _Walk) -> bool:
+        """Go along the queue, from one import that ends to the next."""
+        while walk.markers:
+            marker = walk.markers[0]
+            record = walk.record or self._open_record(hub, marker)
+            walk.record = None
             if record is None:
+                del walk.markers[0]
                 continue
             try:
-                if (
-                    record.state is ImportState.QUEUED
-                    and record.uploaded_at > registered_until
-                    and not record.waits(self._services.clock())
-                ):
-                    if not self._uploads.register_until(record):
+                if record.state is ImportState.QUEUED:
+                    if record.waits(self._services.clock()):
                         return False
-                    if self._ledger.head(hub) != head:
-                        continue
+                    if record.uploaded_at > walk.registered_until:
+                        if not self._uploads.register_until(record):
+                            return False
+                        walk = self._read(hub)
+                        if walk.markers[:1] != [marker]:
+                            continue
                 record = self._step(record)
             except ConflictError as conflict:
                 log.info("%s", conflict)
                 return False
-            if not head.has_next:
-                return False
             if not record.state.is_final:
-                return self._is_young(record)
+                if len(walk.markers) == 1 or not self._is_young(record):
+                    return False
+                walk.record = record
+                self._walks[hub] = walk
+                return True
+            del walk.markers[0]
+            if not walk.markers and walk.is_cut_off:
+                return self.advance(hub)
+        return False
 
-    def _head_record(self, hub: str, head: Head) -> ImportRecord | None:
+    def _open_record(self, hub: str, marker: Marker) -> ImportRecord | None:
         """The import of a marker; a marker without an open import is taken away."""
         try:
-            record = self._ledger.get(hub, head.record_key)
+            record = self._ledger.get(hub, marker.record_key)
         except ResourceNotFoundError:
-            log.error("hub %s: the record %s is gone; its marker goes too", hub, head.record_key)
+            log.error("hub %s: the record %s is gone; its marker goes", hub, marker.record_key)
         else:
             if not record.state.is_final:
                 return record
             log.error("import %s is final; its marker goes", record.id)
-        self._ledger.remove_marker(hub, head.marker)
+        self._ledger.remove_marker(hub, marker)
         return None
 
     def _is_young(self, record: ImportRecord) -> bool:

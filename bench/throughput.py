@@ -1,0 +1,138 @@
+"""How many small imports a second, beside what the hub can do."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from bench.fill import LINE, job_request, start_job
+from bench.stage import Cost, HubProcess, Scene
+from shared.hub.jobs import JobProperties
+from shared.imports.importer import utc_now
+from shared.imports.record import ImportState
+
+__all__ = ["Pace", "ceiling", "throughput"]
+
+#: Events that are delivered at the same time.
+_EVENTS = 4
+#: Seconds between two looks at a job.
+_POLL = 0.01
+_SETTINGS: dict[str, Any] = {"TICK_SECONDS": "20", "JOB_POLL_SECONDS": str(_POLL)}
+
+
+@dataclass(frozen=True)
+class Pace:
+    """So many jobs in a row."""
+
+    count: int
+    cost: Cost
+    #: Medians of seconds: of a job, and from a job's end to the next one's start, by the hub's
+    #: clock.
+    job_seconds: float
+    gap_seconds: float
+    #: Seconds from the first event to the last.
+    event_seconds: float = 0
+    #: Those that had ended by then.
+    ended_before: int = 0
+    #: Requests by kind.
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def rate(self) -> float:
+        return self.count / self.cost.seconds
+
+    @property
+    def rate_after_events(self) -> float:
+        """Of those that ended when nothing was left but to start and follow jobs."""
+        return (self.count - self.ended_before) / (self.cost.seconds - self.event_seconds)
+
+
+def ceiling(storage: str, hub: HubProcess, count: int) -> Pace:
+    """Jobs by hand, one after another, with one staged file: all that the hub can do."""
+    with Scene(storage, hub.connection_string) as scene:
+        request = job_request(scene)
+        jobs: list[JobProperties] = []
+
+        def run() -> None:
+            client = scene.importer.services.hubs[scene.hub]
+            for _ in range(count):
+                job_id = start_job(scene, request)
+                while not (job := client.get_job(job_id)).status.is_final:
+                    time.sleep(_POLL)
+                jobs.append(job)
+
+        cost = scene.cost(run)
+    return _pace([(job.start_time_utc, job.end_time_utc) for job in jobs], cost)
+
+
+def throughput(storage: str, hub: HubProcess, count: int) -> Pace:
+    """Uploads of one device, from the first event to the last record, with ticks throughout."""
+    with (
+        Scene(storage, hub.connection_string, **_SETTINGS) as scene,
+        ThreadPoolExecutor(_EVENTS, "event") as pool,
+    ):
+        names = [f"{number:07}.ndjson" for number in range(count)]
+        for _ in pool.map(scene.upload, names, (LINE % number for number in range(count))):
+            pass
+        ledger = scene.importer.services.ledger
+        delivered_at: list[datetime] = []
+
+        def deliver(name: str) -> None:
+            scene.importer.on_upload(scene.container, name)
+            delivered_at.append(utc_now())
+
+        def run() -> None:
+            events = [pool.submit(deliver, name) for name in names]
+            while not all(event.done() for event in events) or ledger.queue(scene.hub):
+                scene.importer.on_tick()
+                time.sleep(_POLL)
+            for event in events:
+                event.result()
+
+        begun_at = utc_now()
+        cost = scene.cost(run)
+        kinds = Counter(map(_kind, scene.traffic.requests))
+        records = list(ledger.imports(scene.hub))
+    ended = [record.finished_at for record in records if record.state is ImportState.COMPLETED]
+    assert len(ended) == count, "not all imports were completed"
+    last_event = max(delivered_at)
+    return _pace(
+        [(record.start_time_utc, record.end_time_utc) for record in records],
+        cost,
+        event_seconds=(last_event - begun_at).total_seconds(),
+        ended_before=sum(1 for time in ended if time and time <= last_event),
+        kinds=kinds,
+    )
+
+
+def _pace(jobs: Iterable[tuple[datetime | None, datetime | None]], cost: Cost, **more: Any) -> Pace:
+    spans = sorted((start, end) for start, end in jobs if start and end)
+    gaps = [(start - end).total_seconds() for (_, end), (start, _) in pairwise(spans)]
+    return Pace(
+        count=len(spans),
+        cost=cost,
+        job_seconds=statistics.median((end - start).total_seconds() for start, end in spans),
+        gap_seconds=statistics.median(gaps) if gaps else 0,
+        **more,
+    )
+
+
+def _kind(request: str) -> str:
+    """What a request is for, without the names of this or that import."""
+    method, path = request.split(" ", 1)
+    if path.startswith("/jobs"):
+        return f"hub {method} job"
+    _, _, name, *blob = path.split("/")
+    if name.startswith(("Imports", "Tables", "$batch")):
+        is_query = name.endswith("()")
+        return f"table {'transaction' if name == '$batch' else 'query' if is_query else method}"
+    if name.startswith("uploads-"):
+        return f"{method} upload" if blob else "list uploads"
+    return f"{method} import container{f', {blob[0]}' if blob else ''}"

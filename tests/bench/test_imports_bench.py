@@ -1,0 +1,73 @@
+"""The imports' benchmarks find what they are to measure; how fast it is, is not asked here."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import __main__ as command
+from bench import import_tables as tables
+from bench.stage import HubProcess
+from bench.throughput import ceiling, throughput
+from bench.ticks import (
+    BEHIND_BUSY,
+    BEHIND_JOB,
+    EVENT,
+    FIRST,
+    IDLE,
+    JOB,
+    Row,
+    by_history,
+    by_hubs,
+    by_queue,
+)
+
+
+def requests(rows: list[Row]) -> dict[tuple[str, int], int]:
+    return {(row.what, row.count): row.cost.requests for row in rows}
+
+
+def test_histories_are_written_and_cost_a_tick_nothing(storage_connection_string: str) -> None:
+    rows, seconds = by_history(storage_connection_string, (1, 120))
+    counts = requests(rows)
+    assert (counts[IDLE, 120], counts[JOB, 120]) == (1, 3)
+    assert counts[EVENT, 1] == counts[EVENT, 120] > 0
+    assert "120 records" in next(tables.history(rows, seconds))
+
+
+def test_queues_are_made_and_cost_a_tick_nothing(storage_connection_string: str) -> None:
+    rows = by_queue(storage_connection_string, (1, 3))
+    counts = requests(rows)
+    assert counts[BEHIND_JOB, 1] == counts[BEHIND_JOB, 3] == 3
+    assert counts[BEHIND_BUSY, 1] == counts[BEHIND_BUSY, 3] == 5
+    assert [line for line in tables.queue(rows) if line.startswith("met ")]
+
+
+def test_each_hub_is_asked_in_a_tick_and_each_request_is_late(
+    storage_connection_string: str,
+) -> None:
+    rows = by_hubs(storage_connection_string, (1, 3), latency=0.001)
+    assert requests(rows) == {
+        (what, count): count * each
+        for what, each in ((FIRST, 1), (IDLE, 1), (JOB, 3))
+        for count in (1, 3)
+    }
+    assert all(row.cost.seconds > 0.001 for row in rows)
+    assert list(tables.hubs(rows, 0.001))
+
+
+def test_all_imports_of_a_throughput_are_completed(storage_connection_string: str) -> None:
+    with HubProcess(storage_connection_string) as hub:
+        by_hand = ceiling(storage_connection_string, hub, 2)
+        ours = throughput(storage_connection_string, hub, 5)
+    assert (by_hand.count, ours.count) == (2, 5)
+    assert ours.kinds["hub POST job"] == ours.kinds["GET upload"] == 5
+    assert by_hand.gap_seconds > 0 < ours.gap_seconds
+    assert list(tables.throughput(0, by_hand, ours))
+    assert list(tables.requests(ours))
+
+
+@pytest.mark.parametrize("part", ["devices", "imports"])
+def test_counts_are_at_least_one(part: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main([part, f"--{part}", "0"])
+    assert "less than 1" in capsys.readouterr().err
