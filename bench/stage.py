@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from unittest import mock
 from urllib.parse import urlsplit
 
@@ -26,6 +26,8 @@ from shared.settings import load_settings
 from shared.transport import pooled_transport
 
 __all__ = ["Cost", "HubProcess", "Scene", "Traffic"]
+
+Result = TypeVar("Result")
 
 _PROJECT = Path(__file__).parents[1]
 
@@ -150,7 +152,8 @@ class Scene:
     ) -> None:
         self.traffic = Traffic(latency)
         self.container = f"uploads-{uuid.uuid4().hex[:12]}"
-        environment = {
+        #: The app's settings.
+        self.environment = {
             "ImporterStorage": storage,
             "IOTHUB": hubs if isinstance(hubs, str) else json.dumps(hubs),
             "UPLOAD_CONTAINER": self.container,
@@ -160,7 +163,7 @@ class Scene:
             "BACKOFF_SECONDS": "0",
             **settings,
         }
-        with mock.patch.dict(os.environ, environment):
+        with mock.patch.dict(os.environ, self.environment):
             self.settings = load_settings()
         self._resources = contextlib.ExitStack()
         #: Not counted.
@@ -183,13 +186,14 @@ class Scene:
 
     def cost(self, action: Callable[[], object], times: int = 1) -> Cost:
         """The median of so many times."""
-        return Cost.median([self._cost(action) for _ in range(times)])
+        return Cost.median([self.measured(action)[1] for _ in range(times)])
 
-    def _cost(self, action: Callable[[], object]) -> Cost:
+    def measured(self, action: Callable[[], Result]) -> tuple[Result, Cost]:
+        """What the action gives, and what it takes."""
         requests, connections = len(self.traffic.requests), self.traffic.connections
         cpu, start = time.process_time(), time.perf_counter()
-        action()
-        return Cost(
+        result = action()
+        return result, Cost(
             seconds=time.perf_counter() - start,
             cpu_seconds=time.process_time() - cpu,
             requests=len(self.traffic.requests) - requests,

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import statistics
 import time
 from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+from bench.events import Delivery, deliver
 from bench.fill import LINE, job_request, start_job
 from bench.stage import Cost, HubProcess, Scene
 from shared.hub.jobs import JobProperties
-from shared.imports.importer import utc_now
 from shared.imports.record import ImportState
 
 __all__ = ["Pace", "ceiling", "throughput"]
 
-#: Events that are delivered at the same time.
-_EVENTS = 4
+#: Files that are uploaded at the same time.
+_UPLOADS = 4
 #: Seconds between two looks at a job.
 _POLL = 0.01
 _SETTINGS: dict[str, Any] = {"TICK_SECONDS": "20", "JOB_POLL_SECONDS": str(_POLL)}
@@ -76,39 +77,39 @@ def throughput(storage: str, hub: HubProcess, count: int) -> Pace:
     """Uploads of one device, from the first event to the last record, with ticks throughout."""
     with (
         Scene(storage, hub.connection_string, **_SETTINGS) as scene,
-        ThreadPoolExecutor(_EVENTS, "event") as pool,
+        # As in Azure, events and timers are in processes of their own.
+        ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as events,
     ):
         names = [f"{number:07}.ndjson" for number in range(count)]
-        for _ in pool.map(scene.upload, names, (LINE % number for number in range(count))):
-            pass
+        with ThreadPoolExecutor(_UPLOADS) as pool:
+            for _ in pool.map(scene.upload, names, (LINE % number for number in range(count))):
+                pass
         ledger = scene.importer.services.ledger
-        delivered_at: list[datetime] = []
+        # The process is there when time begins.
+        events.submit(deliver, scene.environment, ()).result()
 
-        def deliver(name: str) -> None:
-            scene.importer.on_upload(scene.container, name)
-            delivered_at.append(utc_now())
-
-        def run() -> None:
-            events = [pool.submit(deliver, name) for name in names]
-            while not all(event.done() for event in events) or ledger.queue(scene.hub):
+        def run() -> Delivery:
+            delivering = events.submit(deliver, scene.environment, names)
+            while not delivering.done() or ledger.queue(scene.hub):
                 scene.importer.on_tick()
                 time.sleep(_POLL)
-            for event in events:
-                event.result()
+            return delivering.result()
 
-        begun_at = utc_now()
-        cost = scene.cost(run)
-        kinds = Counter(map(_kind, scene.traffic.requests))
+        delivery, cost = scene.measured(run)
+        requests = [*delivery.requests, *scene.traffic.requests]
         records = list(ledger.imports(scene.hub))
     ended = [record.finished_at for record in records if record.state is ImportState.COMPLETED]
     assert len(ended) == count, "not all imports were completed"
-    last_event = max(delivered_at)
     return _pace(
         [(record.start_time_utc, record.end_time_utc) for record in records],
-        cost,
-        event_seconds=(last_event - begun_at).total_seconds(),
-        ended_before=sum(1 for time in ended if time and time <= last_event),
-        kinds=kinds,
+        replace(
+            cost,
+            requests=len(requests),
+            cpu_seconds=cost.cpu_seconds + delivery.cpu_seconds,
+        ),
+        event_seconds=(delivery.ended_at - delivery.begun_at).total_seconds(),
+        ended_before=sum(1 for time in ended if time and time <= delivery.ended_at),
+        kinds=Counter(map(_kind, requests)),
     )
 
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Self
 
 from azure.core.exceptions import AzureError, ResourceNotFoundError
-from azure.storage.blob import ContainerClient
+from azure.storage.blob import ContainerClient, LinearRetry
 
 from local.hub.answers import ErrorCode, HubError, Shape
 from local.hub.job import JobRequest, StorageAuthentication
@@ -25,10 +25,11 @@ DELETE_REFUSED = "Unauthorized to delete from output blob container"
 
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 _CHUNK_BYTES = 4 * 1024 * 1024
-#: Seconds; together with no retries it bounds how long a job creation takes.
+#: Seconds; they bound how long a job creation takes.
 _TIMEOUT = 10
 _OPTIONS: Mapping[str, Any] = {
-    "retry_total": 0,
+    # A connection that the service closed between two requests is no refusal.
+    "retry_policy": LinearRetry(backoff=0, retry_total=2, random_jitter_range=0),
     "connection_timeout": _TIMEOUT,
     "read_timeout": _TIMEOUT,
     "max_single_get_size": _CHUNK_BYTES,

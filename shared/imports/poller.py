@@ -133,7 +133,7 @@ class Poller:
         else:
             if not record.state.is_final:
                 return record
-            log.error("import %s is final; its marker goes", record.id)
+            log.info("import %s is final; its marker goes", record.id)
         self._ledger.remove_marker(hub, marker)
         return None
 
@@ -209,17 +209,10 @@ class Poller:
         if outcome is None and record.job_is_presumed and job.status is JobStatus.COMPLETED:
             # The hub writes a log for each job that completes: this one was somebody else's.
             log.warning("import %s: job %s is not its own", record.id, record.job_id)
-            if record.stop is Stop.OPERATOR:
-                reason = reasons.cancelled_in_queue()
-                return finish(
-                    self._services, record, ImportState.CANCELLED, failure_reason=reason, **_NO_JOB
-                )
+            # Ours is looked for again.
+            stop = record.stop if record.stop is Stop.OPERATOR else Stop.NO
             return self._ledger.transition(
-                self._queue.fence(record),
-                ImportState.QUEUED,
-                stop=Stop.NO,
-                **_NO_JOB,
-                **NOTHING_TO_WAIT_FOR,
+                record, ImportState.STARTING, stop=stop, **_NO_JOB, **NOTHING_TO_WAIT_FOR
             )
         match job.status:
             case JobStatus.COMPLETED if outcome is not None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import uuid
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from shared.errors import ImporterError, PermanentError, RefusedForNowError, TemporaryError
-from shared.hub.client import HubClient
 from shared.hub.errors import JobSlotBusyError, OutcomeUnknownError
-from shared.hub.jobs import ImportJobRequest, JobProperties
+from shared.hub.jobs import ImportJobRequest, JobProperties, JobStatus
 from shared.imports import reasons
 from shared.imports.container import staged_name
 from shared.imports.finish import finish
@@ -27,8 +27,10 @@ __all__ = ["Queue", "job_columns"]
 
 log = logging.getLogger(__name__)
 
-#: How far the hub's clock may be from ours.
-CLOCK_SKEW = timedelta(minutes=2)
+#: How far the hub's clock may be from ours, as to a job that is active: ours would have to wait for
+#: it anyhow. A job that ended is taken for ours for good.
+ACTIVE_SKEW = timedelta(minutes=2)
+ENDED_SKEW = timedelta(seconds=5)
 
 
 class Queue:
@@ -109,7 +111,7 @@ class Queue:
         try:
             found = self._look(record)
             if found is None:
-                record = self.fence(record)
+                record = self._fence(record)
                 found = self._look(record)
         except ImporterError as error:
             return self._ledger.update(
@@ -126,18 +128,47 @@ class Queue:
         return self._ledger.transition(record, ImportState.QUEUED, **NOBODY)
 
     def _look(self, record: ImportRecord) -> ImportRecord | None:
-        """The import as running if there is a job, or was one; None if nothing tells of any."""
-        job, is_proven = self._find_job(record, self._services.hubs[record.hub])
-        if job is not None:
-            log.warning("import %s: found its job %s at the hub", record.id, job.job_id)
-            return self._running(record, job, is_presumed=not is_proven)
-        if self._services.container_of(record).has_error_log():
-            log.warning("import %s: found the log of a job that the hub forgot", record.id)
-            return self._running(record, JobProperties())
-        return None
+        """The import as running if there is a job, or was one; None if nothing tells of any.
 
-    def fence(self, record: ImportRecord) -> ImportRecord:
-        """Give the staged file another name before the hub is asked for a job again.
+        A hub may or may not echo the container of a job. Without that, a job that began after our
+        call and that no other import owns is presumed to be ours if it is active, or if it ended in
+        a way that leaves no log. One that completed would have left its log in our container.
+        """
+        jobs = self._services.hubs[record.hub].list_jobs()
+        imports = [job for job in jobs if job.type.lower() == "import"]
+        job = next((job for job in imports if _is_of(job, record)), None)
+        if job is not None:
+            return self._found(record, job)
+        if self._services.container_of(record).has_error_log():
+            return self._found(record, self._unnamed_job(record, imports, True) or JobProperties())
+        job = self._unnamed_job(record, imports, False)
+        return None if job is None else self._found(record, job, is_presumed=True)
+
+    def _found(
+        self, record: ImportRecord, job: JobProperties, is_presumed: bool = False
+    ) -> ImportRecord:
+        log.warning("import %s: found its job %s at the hub", record.id, job.job_id or "by its log")
+        return self._running(record, job, is_presumed)
+
+    def _unnamed_job(
+        self, record: ImportRecord, jobs: Iterable[JobProperties], has_log: bool
+    ) -> JobProperties | None:
+        """The job that may have come of the last call, by its status and its time."""
+        since = record.last_start_at or record.updated_at
+        candidates = [
+            job
+            for job in jobs
+            if not job.input_blob_container_uri and _may_answer(job, since, has_log)
+        ]
+        if not candidates:
+            return None
+        # An import that began its job before that may have got it a little later.
+        earliest = since - ACTIVE_SKEW - self._settings.lease
+        owned = self._ledger.jobs_started_since(record.hub, earliest)
+        return next((job for job in candidates if job.job_id not in owned), None)
+
+    def _fence(self, record: ImportRecord) -> ImportRecord:
+        """Give the staged file another name.
 
         The call that nobody has seen an answer of may still be on its way. If it arrives now, the
         hub finds no file and refuses the job, as it checks that before there is one.
@@ -206,31 +237,19 @@ class Queue:
         reason = reasons.hub_refused(error)
         return finish(self._services, record, ImportState.FAILED, failure_reason=reason)
 
-    def _find_job(self, record: ImportRecord, hub: HubClient) -> tuple[JobProperties | None, bool]:
-        """The job that an earlier call may have made, and whether it is surely ours.
 
-        A hub may or may not echo the container of a job. If it does not, an import job that began
-        after our call and that no other import owns is presumed to be ours.
-        """
-        jobs = [job for job in hub.list_jobs() if job.type.lower() == "import"]
-        for job in jobs:
-            for uri in (job.input_blob_container_uri, job.output_blob_container_uri):
-                if urlsplit(uri).path.rstrip("/").endswith(f"/{record.container}"):
-                    return job, True
-        since = (record.last_start_at or record.updated_at) - CLOCK_SKEW
-        candidates = [
-            job
-            for job in jobs
-            if not job.input_blob_container_uri
-            and (job.start_time_utc is None or job.start_time_utc >= since)
-        ]
-        if candidates:
-            # An import that began its job before `since` may have got it a little later.
-            owned = self._ledger.jobs_started_since(record.hub, since - self._settings.lease)
-            for job in candidates:
-                if job.job_id not in owned:
-                    return job, False
-        return None, False
+def _is_of(job: JobProperties, record: ImportRecord) -> bool:
+    """Whether the hub says that the job was given the import's container."""
+    uris = (job.input_blob_container_uri, job.output_blob_container_uri)
+    return any(urlsplit(uri).path.rstrip("/").endswith(f"/{record.container}") for uri in uris)
+
+
+def _may_answer(job: JobProperties, since: datetime, has_log: bool) -> bool:
+    """Whether the job may have come of a call at that time; each that completes leaves a log."""
+    if (job.status is JobStatus.COMPLETED) is not has_log:
+        return False
+    skew = ENDED_SKEW if job.status.is_final else ACTIVE_SKEW
+    return job.start_time_utc is None or job.start_time_utc >= since - skew
 
 
 def job_columns(job: JobProperties) -> dict[str, object]:

@@ -42,9 +42,9 @@ TRANSITIONS: dict[ImportState, frozenset[ImportState]] = {
     _S.QUEUED: frozenset({_S.STARTING, _S.FAILED, _S.CANCELLED}),
     # Starting is cancelled only once it is sure that there is no job.
     _S.STARTING: frozenset({_S.QUEUED, _S.RUNNING, _S.FAILED, _S.CANCELLED}),
-    # A job that was taken for ours and turned out not to be puts the import back in the queue.
+    # The job was taken for ours and turned out not to be: ours is looked for again.
     _S.RUNNING: frozenset(
-        {_S.COMPLETED, _S.COMPLETED_WITH_ERRORS, _S.FAILED, _S.CANCELLED, _S.QUEUED}
+        {_S.COMPLETED, _S.COMPLETED_WITH_ERRORS, _S.FAILED, _S.CANCELLED, _S.STARTING}
     ),
     _S.REJECTED: frozenset(),
     _S.SUPERSEDED: frozenset(),

@@ -113,10 +113,11 @@ class Survey:
         return [to_record(row) for row in rows], json.dumps(token) if token else ""
 
     def set_places(self, hub: str, places: Sequence[tuple[ImportRecord, int]]) -> None:
-        """Write places in the queue. Whoever changes one of the records meanwhile wins.
+        """Write places in the queue.
 
         Raises:
-            ConflictError's cause, ResourceModifiedError: somebody did; the rest of it was written.
+            ResourceModifiedError, ResourceNotFoundError: somebody changed one of the records
+            meanwhile, or an answer was lost; not all places were written.
         """
         operations: list[Any] = [
             (
@@ -133,7 +134,11 @@ class Survey:
         self._submit(operations)
 
     def prune(self, hub: str, before: datetime, limit: int) -> int:
-        """Delete records of imports that were final by then; returns how many."""
+        """Delete records of imports that were final by then; returns how many.
+
+        Raises:
+            ResourceNotFoundError: another process was first, or an answer was lost.
+        """
         rows = self._table.query_entities(
             "PartitionKey eq @hub and RowKey ge @newest and RowKey lt 'import.' "
             "and finishedAt lt @before",
@@ -147,7 +152,10 @@ class Survey:
     def _submit(self, operations: Sequence[Any]) -> None:
         for start in range(0, len(operations), MAX_OPERATIONS):
             try:
-                self._table.submit_transaction(operations[start : start + MAX_OPERATIONS])
+                self._table.submit_transaction(
+                    operations[start : start + MAX_OPERATIONS],
+                    retry_on_methods=frozenset({"POST"}),
+                )
             except TableTransactionError as error:
                 raise cause_of(error) from error
 

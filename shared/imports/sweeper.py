@@ -89,13 +89,13 @@ class Sweeper:
             for place, record in enumerate(queue, 1)
             if record.state is ImportState.QUEUED and record.place != place
         ]
+        for record in queue:
+            if record.state is ImportState.VALIDATING and time.monotonic() < deadline:
+                self._validate(record)
         try:
             self._survey.set_places(hub, places)
         except (ResourceModifiedError, ResourceNotFoundError):
             log.info("hub %s: its queue moves; places are counted at the next sweep", hub)
-        for record in queue:
-            if record.state is ImportState.VALIDATING and time.monotonic() < deadline:
-                self._validate(record)
 
     def _validate(self, record: ImportRecord) -> None:
         try:

@@ -93,7 +93,8 @@ class Uploads:
         times = [BEGINNING]
 
         def note_time(response: Any) -> None:
-            times.append(parsedate_to_datetime(response.http_response.headers["Date"]))
+            if response.http_response.status_code == 200:
+                times.append(parsedate_to_datetime(response.http_response.headers["Date"]))
 
         container = self._services.storage.container(self._services.settings.upload_container)
         pages = container.list_blobs(include=["metadata"], raw_response_hook=note_time).by_page(

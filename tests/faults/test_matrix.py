@@ -53,6 +53,7 @@ def test_every_fault_at_every_request(account: Account, name: str, fault: Fault)
                 _check(world, scenario)
             except AssertionError as error:
                 error.add_note(f"{name}, {fault}: request {position}, {world.injector.struck_at}")
+                error.add_note(str([(one.file, one.failure_reason) for one in world.records()]))
                 raise
             if not world.injector.struck_at:
                 missed.append(position)

@@ -190,6 +190,20 @@ def test_a_job_of_somebody_else_is_not_taken_for_ours(app: App) -> None:
     assert len(app.hub.jobs) == 2
 
 
+@pytest.mark.parametrize("hub", [{"echo_uris": False, "job_seconds": 0.5}], indirect=True)
+def test_a_job_that_ended_shortly_before_is_not_taken_for_ours(app: App) -> None:
+    """Ours is in the list too, and still runs."""
+    app.start_foreign_import(device("theirs"))
+    app.hub.wait_idle()
+    app.hub.faults.add("dropReply", operation="createJob")
+    start(app)
+    app.tick()
+    assert app.record("pumps.ndjson").job_id == app.hub.jobs[-1]["jobId"]
+    app.finish()
+    assert app.record("pumps.ndjson").state == "completed"
+    assert len(app.hub.jobs) == 2
+
+
 def test_a_request_that_never_arrived_is_sent_again(app: App) -> None:
     app.hub.faults.add("refuse", operation="createJob")
     start(app)

@@ -1,0 +1,101 @@
+"""A transport on which some requests fail: refused, unanswered, or answered by a busy service."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+from collections import Counter
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import requests
+from azure.core.exceptions import ServiceRequestError, ServiceResponseError
+from azure.core.pipeline.transport import HttpTransport, RequestsTransport
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPResponse
+
+__all__ = ["FaultyTransport", "Tally"]
+
+#: What a service answers that is busy or in trouble; it then does nothing.
+STATUSES = (429, 500, 503)
+
+REFUSED, LOST = "refused", "lost"
+
+
+#: What is counted, by the byte that stands for one.
+MARKS = {"request": b".", REFUSED: b"r", LOST: b"l", "429": b"4", "500": b"5", "503": b"3"}
+
+
+class Tally:
+    """Counts in a file that several processes write, also ones that are killed: a byte each."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def add(self, what: str) -> None:
+        os.write(self._file, MARKS[what])
+
+    @staticmethod
+    def read(path: Path) -> Counter[str]:
+        marks = path.read_bytes()
+        return Counter({what: marks.count(mark) for what, mark in MARKS.items()})
+
+
+class FaultyTransport(RequestsTransport):  # type: ignore[misc]
+    """Fails a share of its requests."""
+
+    def __init__(self, share: float, dice: random.Random, tally: Tally) -> None:
+        session = requests.Session()
+        self._adapter = _FaultyAdapter(dice, tally)
+        self._adapter.share = share
+        session.mount("http://", self._adapter)
+        super().__init__(session=session)
+
+    def recover(self) -> None:
+        """Fail no further request."""
+        self._adapter.share = 0
+
+    @staticmethod
+    def never_wait() -> None:
+        """Let the SDKs try again at once, in this whole process.
+
+        A client of a container wraps the transport that it is given, and waits by the wrapper.
+        """
+        HttpTransport.sleep = lambda self, duration: None  # type: ignore[method-assign]
+
+
+class _FaultyAdapter(HTTPAdapter):
+    def __init__(self, dice: random.Random, tally: Tally) -> None:
+        super().__init__()
+        self._dice, self._tally = dice, tally
+        self.share = 0.0
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+        fault = ""
+        if self._dice.random() < self.share:
+            fault = self._dice.choice((REFUSED, LOST, "answered"))
+        self._tally.add("request")
+        if fault == REFUSED:
+            self._tally.add(REFUSED)
+            raise ServiceRequestError("refused on purpose")
+        if fault == "answered":
+            status = self._dice.choice(STATUSES)
+            self._tally.add(str(status))
+            return self._answer(request, status)
+        response = super().send(request, **kwargs)
+        if fault == LOST:
+            response.close()
+            self._tally.add(LOST)
+            raise ServiceResponseError("the answer was lost on purpose")
+        return response
+
+    def _answer(self, request: requests.PreparedRequest, status: int) -> requests.Response:
+        raw = HTTPResponse(
+            io.BytesIO(b""),
+            {"Date": formatdate(usegmt=True), "Content-Length": "0"},
+            status,
+            preload_content=False,
+        )
+        return self.build_response(request, raw)

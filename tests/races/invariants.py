@@ -1,0 +1,107 @@
+"""What holds of table, hub and containers, whatever happened: checks that both proofs share."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+from urllib.parse import urlsplit
+
+from azure.data.tables import TableClient
+from azure.storage.blob import BlobServiceClient
+
+from local.hub import HubEmulator
+from shared.imports.entities import to_record
+from shared.imports.record import TRANSITIONS, ImportRecord, ImportState
+
+__all__ = [
+    "FOREIGN",
+    "at_most_one_has_the_hub",
+    "container_of_job",
+    "histories_follow_the_transitions",
+    "import_jobs",
+    "jobs_ran_once",
+    "lines_of_job",
+    "markers_stand_for_open_imports",
+    "read_table",
+]
+
+#: Containers of other people's jobs are called so.
+FOREIGN = "foreign-"
+#: The hub's job slot is in use, or may be.
+WITH_HUB = (ImportState.STARTING, ImportState.RUNNING)
+
+
+def read_table(table: TableClient) -> tuple[dict[str, ImportRecord], dict[str, str]]:
+    """All imports by id, and the RowKeys of all markers with those of their records."""
+    records, markers = {}, {}
+    for row in table.list_entities():
+        if row["RowKey"].startswith("import-"):
+            record = to_record(row)
+            assert record.id not in records, f"two records of {record.file}"
+            records[record.id] = record
+        elif row["RowKey"].startswith("queue-"):
+            markers[row["RowKey"]] = row["record"]
+    return records, dict(sorted(markers.items()))
+
+
+def markers_stand_for_open_imports(
+    records: Iterable[ImportRecord], markers: dict[str, str]
+) -> None:
+    """Each open import has its marker, and there is no other."""
+    wanted = {record.marker: record.row_key for record in records if not record.state.is_final}
+    assert wanted == markers
+
+
+def at_most_one_has_the_hub(records: Iterable[ImportRecord]) -> None:
+    busy = [(record.file, record.state) for record in records if record.state in WITH_HUB]
+    assert len(busy) <= 1, busy
+
+
+def histories_follow_the_transitions(records: Iterable[ImportRecord]) -> None:
+    for record in records:
+        states = [state for state, _ in record.history]
+        # An import that is tried again begins in the queue: its lines were validated before.
+        first = ImportState.QUEUED if record.retry_of else ImportState.VALIDATING
+        assert (states[0], states[-1]) == (first, record.state), record.file
+        assert all(after in TRANSITIONS[before] for before, after in pairwise(states)), states
+        times = [time for _, time in record.history]
+        assert times == sorted(times), times
+
+
+def import_jobs(hub: HubEmulator) -> list[dict[str, Any]]:
+    """The app's jobs in the order in which they began."""
+    return [
+        job
+        for job in hub.jobs
+        if job["type"] == "import" and not container_of_job(job).startswith(FOREIGN)
+    ]
+
+
+def container_of_job(job: dict[str, Any]) -> str:
+    path: str = urlsplit(job["inputBlobContainerUri"]).path
+    return path.rpartition("/")[2]
+
+
+def lines_of_job(job: dict[str, Any], blobs: BlobServiceClient) -> list[dict[str, Any]]:
+    """What the hub was given: the blob that the job names, which a later call cannot change."""
+    blob = blobs.get_blob_client(container_of_job(job), job["inputBlobName"])
+    return [json.loads(line) for line in blob.download_blob().readall().splitlines()]
+
+
+def jobs_ran_once(records: Iterable[ImportRecord], jobs: list[dict[str, Any]]) -> None:
+    """Every job is an import's, and no import had two that were carried out.
+
+    A validation that was taken over has left a container behind; the one that counts is in the
+    record, and jobs may use no other.
+    """
+    records = list(records)
+    containers = {record.container for record in records}
+    assert {container_of_job(job) for job in jobs} <= containers
+    completed = Counter(container_of_job(job) for job in jobs if job["status"] == "completed")
+    assert all(count == 1 for count in completed.values()), completed
+    for record in records:
+        if record.state in (ImportState.COMPLETED, ImportState.COMPLETED_WITH_ERRORS):
+            assert completed[record.container] == 1, record

@@ -1,0 +1,357 @@
+"""The app as a machine whose next step anything may be: an event, a timer, a fault, a death.
+
+The hub's jobs end at once, or hang until they are cancelled, so that no step depends on how fast
+the machine is. The hub's clock is turned together with the app's; that of storage is not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, tzinfo
+from functools import partial
+from typing import ClassVar, Self
+
+import pytest
+from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.data.tables import TableClient, TableServiceClient
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+import local.hub.jobs
+import local.hub.runner
+from local.hub import HubEmulator
+from local.hub.job import JobRequest
+from shared.errors import ImporterError
+from shared.hub.jobs import ImportJobRequest
+from shared.imports.record import ImportRecord, ImportState
+from tests.app import App
+from tests.races.invariants import (
+    FOREIGN,
+    at_most_one_has_the_hub,
+    container_of_job,
+    histories_follow_the_transitions,
+    import_jobs,
+    jobs_ran_once,
+    lines_of_job,
+    markers_stand_for_open_imports,
+    read_table,
+)
+
+__all__ = ["ImporterMachine"]
+
+FILES = ("a.ndjson", "b.ndjson", "c.ndjson", "d.ndjson")
+DEVICES = ("pump-1", "pump-2", "pump-3")
+ACTIVE = ("enqueued", "running")
+#: Less than IMPORT_RETENTION_DAYS.
+LONGEST = timedelta(days=25)
+CALLS = ("createJob", "getJob", "listJobs", "cancelJob")
+
+names = st.sampled_from(FILES)
+devices = st.sets(st.sampled_from(DEVICES), min_size=1)
+
+
+class Killed(BaseException):
+    """The process is gone: no code of it runs any more, but for what unwinds."""
+
+
+class Listener(logging.Handler):
+    """Hears of exceptions that the app catches and tells its log, though it should not have any."""
+
+    def __init__(self, trouble: list[str]) -> None:
+        super().__init__()
+        self._trouble = trouble
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if error and not isinstance(error, AzureError | ImporterError):
+            self._trouble.append(repr(error))
+
+
+class ImporterMachine(RuleBasedStateMachine):
+    """Drives the app through its triggers and compares what it leaves with what has to be."""
+
+    #: Connection string of the account; a subclass says it.
+    storage: ClassVar[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._resources = contextlib.ExitStack()
+        #: Rows as they were when their imports had become final.
+        self._final: dict[str, ImportRecord] = {}
+        #: Jobs that were seen, and those that run until they are cancelled.
+        self._jobs: set[str] = set()
+        self._hanging: set[str] = set()
+        #: What the app must not do but would hide, since it happens deep inside of it.
+        self._trouble: list[str] = []
+        self._uploads = 0
+
+    @initialize(echo=st.booleans())
+    def begin(self, echo: bool) -> None:
+        enter = self._resources.enter_context
+        patch = enter(pytest.MonkeyPatch.context())
+        self.hub = enter(HubEmulator(echo_uris=echo))
+        self.app = App(self.storage, self.hub, patch)
+        self._resources.callback(self.app.close)
+        clock = self.app.clock
+
+        class HubTime(datetime):
+            """The time of the hub: that of the app."""
+
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> Self:
+                return cls.fromtimestamp(clock().timestamp(), tz)
+
+        patch.setattr(local.hub.jobs, "datetime", HubTime)
+        patch.setattr(local.hub.runner, "datetime", HubTime)
+        self.container = self.app.blobs.get_container_client(self.app.container)
+        tables = enter(TableServiceClient.from_connection_string(self.storage))
+        self.table: TableClient = tables.get_table_client(self.app.settings["IMPORTS_TABLE"])
+        tables.create_table(self.app.settings["IMPORTS_TABLE"])
+        self.app.before_request = self._watch
+        handler = Listener(self._trouble)
+        logging.getLogger("shared").addHandler(handler)
+        self._resources.callback(logging.getLogger("shared").removeHandler, handler)
+
+    # What people do.
+
+    @rule(name=names, devices=devices)
+    def upload(self, name: str, devices: set[str]) -> None:
+        """A new file, or an overwrite of one."""
+        self._uploads += 1
+        lines = [
+            {"id": id_, "status": "enabled", "tags": {"n": self._uploads}}
+            for id_ in sorted(devices)
+        ]
+        self.app.upload(name, *lines)
+
+    @rule(name=names)
+    def delete(self, name: str) -> None:
+        with contextlib.suppress(ResourceNotFoundError):
+            self.container.delete_blob(name)
+
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        if records := [record for record in self._sorted() if not record.state.is_final]:
+            record = data.draw(st.sampled_from(records), "cancelled")
+            with self._calling():
+                self.app.importer.operations.cancel(record.hub, record.id)
+
+    @rule(data=st.data())
+    def retry(self, data: st.DataObject) -> None:
+        ended = (ImportState.FAILED, ImportState.CANCELLED, ImportState.COMPLETED_WITH_ERRORS)
+        if records := [record for record in self._sorted() if record.state in ended]:
+            record = data.draw(st.sampled_from(records), "retried")
+            with self._calling():
+                self.app.importer.operations.retry(record.hub, record.id)
+
+    # What the platform does.
+
+    @rule(name=names, times=st.integers(1, 3))
+    def event(self, name: str, times: int) -> None:
+        for _ in range(times):
+            self._call(lambda: self.app.deliver(name))
+
+    @rule(times=st.integers(1, 3))
+    def tick(self, times: int) -> None:
+        for _ in range(times):
+            self._call(self.app.tick)
+
+    @rule()
+    def sweep(self) -> None:
+        self._call(self.app.sweep)
+
+    @precondition(lambda self: self.app.clock.ahead < LONGEST)
+    @rule(jump=st.sampled_from([timedelta(seconds=20), timedelta(minutes=6), timedelta(hours=25)]))
+    def time_passes(self, jump: timedelta) -> None:
+        self.app.clock.ahead += jump
+
+    @rule(requests=st.integers(1, 14), moment=st.sampled_from(["before", "after"]))
+    def kill(self, requests: int, moment: str) -> None:
+        """The process ends at one of the next requests: before it is sent, or answered."""
+        left = [requests]
+
+        def count(_: str) -> None:
+            left[0] -= 1
+            if left[0] <= 0:
+                raise Killed
+
+        def watch_and_count(request: str) -> None:
+            self._watch(request)
+            count(request)
+
+        if moment == "before":
+            self.app.before_request = watch_and_count
+        else:
+            self.app.after_request = count
+
+    # What the hub does.
+
+    @rule(
+        kind=st.sampled_from(["throttle", "error", "refuse", "dropReply"]),
+        operation=st.sampled_from(CALLS),
+        times=st.integers(1, 2),
+    )
+    def call_fails(self, kind: str, operation: str, times: int) -> None:
+        self.hub.faults.add(kind, operation=operation, times=times)
+
+    @rule()
+    def call_loses_its_answer(self) -> None:
+        self.hub.faults.add("dropReply", operation="createJob")
+
+    @rule(kind=st.sampled_from(["failJob", "hangJob"]))
+    def job_fails(self, kind: str) -> None:
+        self.hub.faults.add(kind, operation="createJob")
+
+    @rule()
+    def somebody_imports(self) -> None:
+        """By a job that may be taken for ours on a hub that echoes no URIs."""
+        if self._hang_rules() or any(job["status"] in ACTIVE for job in self.hub.jobs):
+            return
+        name = f"{FOREIGN}{uuid.uuid4().hex[:12]}"
+        storage = self.app.importer.services.storage
+        uri = storage.container_uri_with_sas(name, timedelta(days=30), self.app.clock())
+        with self.app.blobs.create_container(name) as container:
+            container.upload_blob("devices.txt", b'{"id": "theirs", "status": "enabled"}')
+        body = ImportJobRequest(input_blob_container_uri=uri, output_blob_container_uri=uri)
+        self.hub.jobs.create(JobRequest.read(json.dumps(body.to_json())))
+        self._wait_for_jobs()
+
+    @rule()
+    def somebody_exports(self) -> None:
+        if not any(job["status"] in ACTIVE for job in self.hub.jobs):
+            self.hub.occupy_slot()
+
+    @rule()
+    def the_export_ends(self) -> None:
+        self.hub.free_slot()
+
+    # What holds at any time.
+
+    @invariant()
+    def table_is_sound(self) -> None:
+        if not hasattr(self, "table"):
+            return
+        records, markers = read_table(self.table)
+        for id_, record in self._final.items():
+            assert records[id_] == record, "a final record changed"
+        self._final = {id_: record for id_, record in records.items() if record.state.is_final}
+        at_most_one_has_the_hub(records.values())
+        histories_follow_the_transitions(records.values())
+        markers_stand_for_open_imports(records.values(), markers)
+        jobs_ran_once(records.values(), import_jobs(self.hub))
+
+    def _watch(self, request: str) -> None:
+        """Only the head of the queue may start, and nothing older may be unknown then."""
+        if not request.endswith("/jobs/create"):
+            return
+        records, markers = read_table(self.table)
+        by_key = {record.row_key: record for record in records.values()}
+        head = by_key[next(iter(markers.values()))]
+        if head.state is not ImportState.STARTING:
+            self._trouble.append(f"a job is asked for that is not of the head: {head}")
+        known = {(record.file, record.upload_etag) for record in records.values()}
+        for blob in self.container.list_blobs():
+            version = (blob.name, blob.etag.strip('"'))
+            if blob.last_modified < head.uploaded_at and version not in known:
+                self._trouble.append(f"a job is asked for before {version} has its record")
+
+    # The end of each run.
+
+    def teardown(self) -> None:
+        try:
+            if hasattr(self, "table"):
+                self._come_to_rest()
+                self._judge()
+        finally:
+            self._resources.close()
+
+    def _come_to_rest(self) -> None:
+        self._live_on()
+        self.hub.faults.clear()
+        self.hub.free_slot()
+        for name in FILES:
+            self._call(partial(self.app.deliver, name))
+        for _ in range(60):
+            self._call(self.app.tick)
+            self._call(self.app.sweep)
+            records, markers = read_table(self.table)
+            if not markers and self._existing() <= {
+                (record.file, record.upload_etag) for record in records.values()
+            }:
+                return
+            self.app.clock.ahead += timedelta(hours=1)
+        raise AssertionError(f"still open: {[r for r in self._sorted() if not r.state.is_final]}")
+
+    def _judge(self) -> None:
+        self.table_is_sound()
+        records, markers = read_table(self.table)
+        assert markers == {}
+        uploads = [record for record in records.values() if not record.retry_of]
+        assert len({(record.file, record.upload_etag) for record in uploads}) == len(uploads)
+        by_container = {record.container: record for record in records.values()}
+        jobs = [job for job in import_jobs(self.hub) if job["status"] == "completed"]
+        applied = [by_container[container_of_job(job)] for job in jobs]
+        assert all(record.state is ImportState.COMPLETED for record in applied), applied
+        # Retries enter the queue by the app's clock, which the test turns: see `_watch` for them.
+        markers_of_uploads = [record.marker for record in applied if not record.retry_of]
+        assert markers_of_uploads == sorted(markers_of_uploads)
+        wanted = {}
+        for job in jobs:
+            for line in lines_of_job(job, self.app.blobs):
+                wanted[line["id"]] = line["tags"]
+        for device in DEVICES:
+            stored = self.hub.registry.get(device)
+            assert (stored and stored["tags"]) == wanted.get(device), device
+
+    # Helpers.
+
+    def _call(self, function: Callable[[], None]) -> None:
+        with self._calling():
+            function()
+
+    @contextlib.contextmanager
+    def _calling(self) -> Iterator[None]:
+        """A call of the app, which may fail in ways that the platform knows, or die."""
+        hangs = self._hang_rules()
+        try:
+            yield
+        except Killed:
+            self._live_on()
+        except (AzureError, ImporterError):
+            pass
+        jobs = [job["jobId"] for job in import_jobs(self.hub) if job["jobId"] not in self._jobs]
+        assert len(jobs) <= 1
+        if jobs and self._hang_rules() < hangs:
+            self._hanging.update(jobs)
+        self._jobs.update(jobs)
+        self._wait_for_jobs()
+        assert self._trouble == []
+
+    def _wait_for_jobs(self) -> None:
+        """Let those jobs end that do not hang, or that were cancelled."""
+        while any(
+            job["status"] in ACTIVE and job["jobId"] not in self._hanging
+            for job in self.hub.jobs
+            if job["type"] == "import"
+        ):
+            time.sleep(0.002)
+
+    def _live_on(self) -> None:
+        """A fresh process takes the place of the old one."""
+        self.app.before_request, self.app.after_request = self._watch, lambda _: None
+        self.app.configure()
+
+    def _existing(self) -> set[tuple[str, str]]:
+        return {(blob.name, blob.etag.strip('"')) for blob in self.container.list_blobs()}
+
+    def _hang_rules(self) -> int:
+        return sum(rule["kind"] == "hangJob" for rule in self.hub.faults.to_json())
+
+    def _sorted(self) -> list[ImportRecord]:
+        records, _ = read_table(self.table)
+        return sorted(records.values(), key=lambda record: record.marker)

@@ -1,0 +1,34 @@
+"""The app as a state machine: whatever happens in whatever order, the invariants hold."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.races.machine import ImporterMachine
+
+#: Runs of the machine. To look for more than the same runs each time, set MACHINE_EXAMPLES.
+EXAMPLES = 15
+STEPS = 20
+
+
+def test_the_invariants_hold_whatever_happens(storage_connection_string: str) -> None:
+    examples = int(os.environ.get("MACHINE_EXAMPLES", "0"))
+
+    class Machine(ImporterMachine):
+        storage = storage_connection_string
+
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=examples or EXAMPLES,
+            stateful_step_count=STEPS,
+            derandomize=not examples,
+            database=None,
+            deadline=None,
+            print_blob=bool(examples),
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )

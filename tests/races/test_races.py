@@ -1,0 +1,247 @@
+"""Four processes of the app over one storage account and one hub, while requests fail.
+
+Files are uploaded while the processes run; some overwrite earlier ones. Events are spread over the
+processes in shuffled order, some of them several times. One request in twenty is refused, loses its
+answer or is answered with 429, 500 or 503. Processes are killed and replaced; the events that they
+held are lost. In the end the faults stop, and every upload must have been applied once, in order.
+
+What is checked of the order, and why no more: storage tells upload times in whole seconds, and
+within a second the queue's order is that of first sight, which shuffled events may turn around.
+So (1) the hub's jobs began in the order of the queue's markers, without exception; (2) the markers
+stand in the order of upload wherever upload times differ; (3) each device has what the last import
+in the order of markers gave it; (4) and what the last upload gave it, if all other uploads of the
+device are older by the clock of storage. Versions of one blob are in upload order even within a
+second, since the older one cannot be read any more once there is a newer one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+from azure.data.tables import TableServiceClient
+from azure.storage.blob import BlobServiceClient, ContainerClient
+
+from local.hub import HubEmulator
+from shared.imports.record import ImportRecord, ImportState
+from tests.races.crew import Crew
+from tests.races.faulty import Tally
+from tests.races.invariants import (
+    container_of_job,
+    histories_follow_the_transitions,
+    import_jobs,
+    jobs_ran_once,
+    lines_of_job,
+    read_table,
+)
+
+#: A longer run takes RACE_UPLOADS, another one RACE_SEED: what the test itself decides.
+UPLOADS = int(os.environ.get("RACE_UPLOADS", "100"))
+SEED = int(os.environ.get("RACE_SEED", "1"))
+#: Share of uploads that overwrite, and of those that are announced three times.
+OVERWRITES, REPEATS = 0.1, 0.1
+DEVICES = [f"pump-{number}" for number in range(12)]
+#: After which share of the uploads which process is killed and replaced.
+KILLS = {0.3: 0, 0.5: 2, 0.7: 1, 0.8: 3}
+#: Share of the uploads that are applied when the faults end.
+CALM_AT = 0.8
+#: Seconds: of uploading, and until everything has to be final after it.
+UPLOAD_TIME, DEADLINE = 8.0, 300.0
+
+SETTINGS = {
+    "LEASE_SECONDS": "2",
+    "BACKOFF_SECONDS": "0",
+    "TICK_SECONDS": "2",
+    "JOB_POLL_SECONDS": "0.05",
+    "MAX_ATTEMPTS": "100",
+}
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One version of a blob, as the test wrote it."""
+
+    number: int
+    name: str
+    devices: tuple[str, ...]
+    content: bytes
+    etag: str
+    uploaded_at: datetime
+    #: That of its import.
+    id: str
+
+
+def test_every_upload_is_applied_once_and_in_order(
+    storage_connection_string: str, tmp_path: Path
+) -> None:
+    container, table = f"uploads-{uuid.uuid4().hex[:12]}", f"Imports{uuid.uuid4().hex[:12]}"
+    tally = tmp_path / "tally"
+    with (
+        HubEmulator() as hub,
+        BlobServiceClient.from_connection_string(storage_connection_string) as blobs,
+        TableServiceClient.from_connection_string(storage_connection_string) as tables,
+    ):
+        environment = {
+            **SETTINGS,
+            "ImporterStorage": storage_connection_string,
+            "IOTHUB": hub.connection_string("registryReadWrite"),
+            "UPLOAD_CONTAINER": container,
+            "IMPORTS_TABLE": table,
+        }
+        upload_container = blobs.create_container(container)
+        with Crew(environment, (container, str(tally)), tmp_path, SEED) as crew:
+            began = time.monotonic()
+            uploads = upload_and_announce(upload_container, crew)
+            uploaded = time.monotonic()
+            is_calm = False
+            while not everything_is_final(
+                records := read_table(tables.get_table_client(table))[0], upload_container
+            ):
+                states = Counter(record.state.value for record in records.values())
+                assert time.monotonic() < uploaded + DEADLINE, states
+                if not is_calm and states["completed"] > CALM_AT * UPLOADS:
+                    is_calm = True
+                    crew.calm()
+                time.sleep(0.5)
+            finished = time.monotonic()
+            crew.dismiss()
+        print(
+            f"{UPLOADS} uploads in {uploaded - began:.1f} s, final after {finished - began:.1f} s; "
+            f"{len(KILLS)} kills; {dict(Tally.read(tally))}; hub: {hub.requests}"
+        )
+        assert crew.unexpected() == []
+        records, markers = read_table(tables.get_table_client(table))
+        assert markers == {}
+        histories_follow_the_transitions(records.values())
+        every_upload_has_its_end(uploads, records, upload_container)
+        jobs_ran_once(records.values(), import_jobs(hub))
+        applied = jobs_began_in_order(uploads, records, hub)
+        devices_have_what_came_last(applied, uploads, hub)
+        for upload, job in zip(applied, import_jobs(hub), strict=True):
+            given = lines_of_job(job, blobs)
+            assert given == list(map(json.loads, upload.content.splitlines())), upload
+
+
+def upload_and_announce(container: ContainerClient, crew: Crew) -> list[Upload]:
+    """Write the files one after the other; announce them a little later and in another order."""
+    dice = random.Random(SEED)
+    uploads: list[Upload] = []
+    waiting: list[str] = []
+    kills = {int(share * UPLOADS): number for share, number in KILLS.items()}
+    began = time.monotonic()
+    for number in range(UPLOADS):
+        upload = make_upload(container, dice, number, uploads)
+        uploads.append(upload)
+        waiting += [upload.name] * (3 if dice.random() < REPEATS else 1)
+        if number in kills:
+            crew.replace(kills[number])
+        dice.shuffle(waiting)
+        while len(waiting) > 20 or (waiting and number == UPLOADS - 1):
+            crew.announce(waiting.pop())
+        due = began + UPLOAD_TIME * (number + 1) / UPLOADS
+        time.sleep(max(0, due - time.monotonic()))
+    return uploads
+
+
+def make_upload(
+    container: ContainerClient, dice: random.Random, number: int, before: list[Upload]
+) -> Upload:
+    is_overwrite = before and dice.random() < OVERWRITES
+    name = dice.choice(before).name if is_overwrite else f"{number}.ndjson"
+    devices = tuple(dice.sample(DEVICES, dice.randint(1, 3)))
+    content = "\n".join(
+        json.dumps(
+            {
+                "id": device,
+                "status": "enabled",
+                "importMode": "createOrUpdate",
+                # Without it each line earns a warning, and each file a report of its own.
+                "authentication": {"type": "certificateAuthority"},
+                "tags": {"n": number},
+            }
+        )
+        for device in devices
+    ).encode()
+    answer = container.get_blob_client(name).upload_blob(content, overwrite=True)
+    etag, uploaded_at = answer["etag"].strip('"'), answer["last_modified"]
+    record = ImportRecord.of_upload(
+        "hub",
+        container.container_name,
+        name,
+        etag,
+        uploaded_at,
+        created_at=uploaded_at,
+        updated_at=uploaded_at,
+    )
+    return Upload(number, name, devices, content, etag, uploaded_at, record.id)
+
+
+def versions(container: ContainerClient) -> set[tuple[str, str]]:
+    """Names and ETags of what the container holds now."""
+    return {(blob.name, blob.etag.strip('"')) for blob in container.list_blobs()}
+
+
+def everything_is_final(records: Mapping[str, ImportRecord], container: ContainerClient) -> bool:
+    found = {(record.file, record.upload_etag) for record in records.values()}
+    return versions(container) <= found and all(
+        record.state.is_final for record in records.values()
+    )
+
+
+def every_upload_has_its_end(
+    uploads: list[Upload], records: Mapping[str, ImportRecord], container: ContainerClient
+) -> None:
+    """What exists was imported; what was overwritten was too, or not in time, or never seen."""
+    by_id = {upload.id: upload for upload in uploads}
+    assert records.keys() <= by_id.keys()
+    existing = versions(container)
+    for upload in uploads:
+        record = records.get(upload.id)
+        if (upload.name, upload.etag) in existing:
+            assert record is not None, upload
+            assert record.state is ImportState.COMPLETED, record
+        elif record is not None:
+            assert record.state in (ImportState.COMPLETED, ImportState.SUPERSEDED), record
+
+
+def jobs_began_in_order(
+    uploads: list[Upload], records: Mapping[str, ImportRecord], hub: HubEmulator
+) -> list[Upload]:
+    """Returns the uploads that were applied, in the order of the queue."""
+    by_id = {upload.id: upload for upload in uploads}
+    completed = [record for record in records.values() if record.state is ImportState.COMPLETED]
+    completed.sort(key=lambda record: record.marker)
+    jobs = [container_of_job(job) for job in import_jobs(hub)]
+    assert jobs == [record.container for record in completed]
+    applied = [by_id[record.id] for record in completed]
+    times = [upload.uploaded_at for upload in applied]
+    assert times == sorted(times)
+    for name in {upload.name for upload in applied}:
+        numbers = [upload.number for upload in applied if upload.name == name]
+        assert all(before < after for before, after in pairwise(numbers)), name
+    return applied
+
+
+def devices_have_what_came_last(
+    applied: list[Upload], uploads: list[Upload], hub: HubEmulator
+) -> None:
+    certain = 0
+    for device in DEVICES:
+        mine = [upload for upload in applied if device in upload.devices]
+        stored = hub.registry.get(device)
+        assert stored is not None
+        assert stored["tags"] == {"n": mine[-1].number}, device
+        last = max(mine, key=lambda upload: upload.number)
+        if all(upload is last or upload.uploaded_at < last.uploaded_at for upload in mine):
+            certain += 1
+            assert mine[-1] is last
+    print(f"of {len(DEVICES)} devices, {certain} have one upload that is surely the last")
