@@ -13,7 +13,7 @@ up: .venv/ready $(AZURITE)
 	@$(RUN) local up $(ARGS)
 
 test: .venv/ready $(AZURITE)
-	@$(RUN) pytest $(ARGS)
+	@$(RUN) pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: .venv/ready
 	@.venv/bin/ruff format --check --quiet .

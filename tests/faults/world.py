@@ -49,13 +49,11 @@ class World:
         position: int = 0,
         *,
         echo_uris: bool = True,
-        **settings: str,
     ) -> None:
         self._account = account
         self.injector = Injector(fault, position, self._overtake)
         self.clock = Clock()
         self.hub = HubEmulator(echo_uris=echo_uris)
-        self._settings = settings
         self._name = uuid.uuid4().hex[:12]
         self._container = account.blobs.get_container_client(f"uploads-{self._name}")
         self._table = f"Faults{self._name}"
@@ -84,7 +82,7 @@ class World:
             "LEASE_SECONDS": "60",
             "MAX_ATTEMPTS": "4",
         }
-        self.settings = Settings(**{**values, **self._settings})  # type: ignore[arg-type]
+        self.settings = Settings(**values)  # type: ignore[arg-type]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -131,20 +129,16 @@ class World:
     def settle(self) -> None:
         """Announce all uploads again, and let the timers tick until nothing is open."""
         for _ in range(8):
-            self.go_on()
-            if self._is_quiet():
-                return
+            for name in self.uploaded:
+                self.deliver(name)
+            for _ in range(2):
+                self.tick()
+                if self._is_quiet():
+                    return
+                self.wait()
             self.sweep()
             self.clock.ahead += timedelta(minutes=2)
         raise AssertionError(f"still open: {[record.state for record in self.records()]}")
-
-    def go_on(self) -> None:
-        """What happens anyhow: events come twice, and the timer ticks."""
-        for name in self.uploaded:
-            self.deliver(name)
-        self.tick()
-        self.wait()
-        self.tick()
 
     def records(self) -> list[ImportRecord]:
         """All imports, the newest upload first."""
