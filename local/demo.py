@@ -173,8 +173,8 @@ def _progress(record: ImportRecord) -> str:
         case "queued" if record.failure_reason:
             return f"queued: {escape(record.failure_reason)}"
         case "queued":
-            place = f"place {record.place}" if record.place else "waits for its turn"
-            return f"queued: {record.devices:,} devices, {place}"
+            place = f" at place {record.place}" if record.place else ""
+            return f"queued: {record.devices:,} devices, waits for its turn{place}"
     return f"[bold]{record.state}[/bold]" if record.state.is_final else record.state.value
 
 
