@@ -83,8 +83,11 @@ class Queue:
             job = self._services.hubs[record.hub].create_import_job(self._request(record))
         except OutcomeUnknownError as error:
             log.warning("import %s: %s", record.id, error)
-            # There is a job or there is none: the next tick looks, without a wait.
-            return self._ledger.update(record, failure_reason=reasons.waiting(error), **NOBODY)
+            # There is a job or there is none: the next tick looks, the first time without a wait.
+            waits = self._services.back_off(record) if record.tries else {"tries": 1}
+            return self._ledger.update(
+                record, failure_reason=reasons.waiting(error), **NOBODY, **waits
+            )
         except (TemporaryError, RefusedForNowError) as error:
             return self._wait_or_fail(record, error)
         except PermanentError as error:

@@ -60,6 +60,24 @@ def test_a_busy_hub_is_left_alone_for_longer_each_time(app: App) -> None:
     assert (record.state, record.tries, record.next_try_at) == ("running", 0, None)
 
 
+def test_a_hub_that_only_fails_is_left_alone_too(app: App) -> None:
+    """Each look for a job that may be there copies the staged file."""
+    app.configure(BACKOFF_SECONDS="60")
+    app.hub.faults.add("error", operation="createJob", status=503, times=2)
+    record = start(app)
+    assert (record.state, record.tries, record.next_try_at) == ("starting", 1, None)
+    app.tick()
+    record = app.record(NAME)
+    assert (record.state, record.tries, record.fences) == ("starting", 2, 1)
+    assert record.next_try_at is not None
+    app.tick()
+    assert app.record(NAME) == record
+    turn_to(app, record.next_try_at, timedelta(seconds=1))
+    app.finish()
+    assert app.record(NAME).state == "completed"
+    assert len(app.hub.jobs) == 1
+
+
 def test_waits_differ(app: App) -> None:
     """So that imports of many hubs do not ask at the same moments."""
     app.configure(BACKOFF_SECONDS="600", MAX_BACKOFF_SECONDS="600")
