@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from shared.devices.linemap import LineMap
 from shared.errors import PermanentError
@@ -165,7 +166,9 @@ class Operations:
         for line in chain((first,), lines):
             staging.write(line + b"\n")
             count += 1
-        staging.commit()
+        # If another call was first, the hub may be reading what that one wrote.
+        with contextlib.suppress(ResourceExistsError):
+            staging.commit(overwrite=False)
         line_map = _line_map(source, old, is_partial)
         if not line_map.is_identity:
             target.write_line_map(line_map)
