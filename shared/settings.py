@@ -279,8 +279,8 @@ class Settings(BaseSettings):
     upload_retention: UploadRetention = Field(
         "keep",
         validation_alias="UPLOAD_RETENTION",
-        description="what becomes of an upload whose import is final: keep, delete, or move (to "
-        "UPLOAD_ARCHIVE_CONTAINER)",
+        description="what becomes of an upload whose import is final: keep, delete (if it is "
+        "completed; the others are kept), or move (to UPLOAD_ARCHIVE_CONTAINER)",
     )
     upload_archive_container: Annotated[
         str, AfterValidator(_container), AfterValidator(_archive_container)

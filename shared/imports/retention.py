@@ -20,7 +20,7 @@ from azure.core.paging import ItemPaged
 from azure.storage.blob import ContainerProperties
 
 from shared.imports.container import PREFIX
-from shared.imports.record import NO_HUB
+from shared.imports.record import NO_HUB, ImportState
 from shared.imports.registration import Upload, record_of
 from shared.imports.services import Services
 from shared.imports.survey import Survey
@@ -69,9 +69,14 @@ class Retention:
                         log.exception("container %s stays", container.name)
 
     def put_away_uploads(self) -> None:
-        """Delete or move the uploads whose imports are final."""
+        """Move the uploads whose imports are final, or delete those that were imported in full.
+
+        The others may be the only copy of what somebody has to correct.
+        """
         container = self._services.storage.container(self._settings.upload_container)
+        served = {ImportState.COMPLETED}
         if self._settings.upload_retention == "move":
+            served = {state for state in ImportState if state.is_final}
             with contextlib.suppress(ResourceExistsError):
                 self._services.storage.container(
                     self._settings.upload_archive_container
@@ -86,7 +91,7 @@ class Retention:
                 times = [upload.uploaded_at for upload, _, _ in uploads]
                 states = self._survey.states(hub, min(times), max(times))
                 for upload, row_key, import_id in uploads:
-                    if row_key in states and states[row_key].is_final:
+                    if states.get(row_key) in served:
                         self._put_away(upload, import_id)
 
     def prune_records(self) -> None:

@@ -144,7 +144,8 @@ def test_uploads_are_kept_unless_told_otherwise(app: App) -> None:
     assert has_upload(app)
 
 
-def test_the_upload_of_a_final_import_is_deleted(app: App) -> None:
+def test_an_upload_is_deleted_once_it_was_imported_in_full(app: App) -> None:
+    """One that somebody has to correct stays."""
     app.configure(UPLOAD_RETENTION="delete")
     app.hub.occupy_slot()
     app.upload("pumps.ndjson", device("pump-1"))
@@ -153,11 +154,11 @@ def test_the_upload_of_a_final_import_is_deleted(app: App) -> None:
         app.deliver(name)
     app.sweep()
     assert has_upload(app, "pumps.ndjson")
-    assert not has_upload(app, "broken.ndjson")
     app.hub.free_slot()
     app.finish()
     app.sweep()
     assert not has_upload(app, "pumps.ndjson")
+    assert has_upload(app, "broken.ndjson")
     app.deliver("pumps.ndjson")
     assert len(app.records()) == 2
 
@@ -240,9 +241,10 @@ def test_a_move_whose_process_died_is_done_again(app: App) -> None:
     assert list(names) == [f"{record.id}/pumps.ndjson"]
 
 
-def test_the_upload_of_a_stray_is_deleted_too(app: App) -> None:
+def test_the_upload_of_a_stray_is_moved_too(app: App) -> None:
     hub = app.hub.connection_string()
-    app.configure(IOTHUB=f'{{"east": "{hub}", "west": "{hub}"}}', UPLOAD_RETENTION="delete")
+    archive(app)
+    app.configure(IOTHUB=f'{{"east": "{hub}", "west": "{hub}"}}')
     app.upload("north/pumps.ndjson", device("pump-1"))
     app.sweep()
     assert [record.state for record in app.records("(none)")] == ["rejected"]
