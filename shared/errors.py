@@ -14,10 +14,12 @@
     │   └── DelegationKeyRefusedError   the app may not sign a SAS for the hub
     └── PermanentError              trying again is useless
         ├── HubRequestError         the hub refuses the request as such
-        └── JobNotFoundError        the hub does not know the job (any more)
+        ├── JobNotFoundError        the hub does not know the job (any more)
+        ├── ImportNotFoundError     an operator names an import that is not there
+        └── NotPossibleError        its state does not allow what the operator asks for
 
 The hub's errors live in `shared.hub.errors`, DelegationKeyRefusedError in `shared.storage`,
-ConflictError in `shared.imports.ledger`.
+ConflictError in `shared.imports.ledger`, the last two in `shared.imports.operations`.
 """
 
 from __future__ import annotations

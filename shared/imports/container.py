@@ -100,10 +100,7 @@ class ImportContainer:
 
     def copy_staged(self, fences: int) -> None:
         """Write the staged file under its next name too, unless it is there already."""
-        target = self._client.get_blob_client(staged_name(fences + 1))
-        if target.exists():
-            return
-        writer = BlockWriter(target)
+        writer = BlockWriter(self._client.get_blob_client(staged_name(fences + 1)))
         for chunk in self._client.download_blob(staged_name(fences)).chunks():
             writer.write(chunk)
         with contextlib.suppress(ResourceExistsError):
@@ -147,7 +144,7 @@ class ImportContainer:
         """Write report.json; returns its path, container included."""
         data = json.dumps(report, ensure_ascii=False, indent=2).encode()
         self._client.upload_blob(REPORT_NAME, data, overwrite=True)
-        return f"{self._client.container_name}/{REPORT_NAME}"
+        return self._path(REPORT_NAME)
 
     def read_report(self) -> dict[str, Any]:
         """What report.json says now."""
@@ -157,7 +154,7 @@ class ImportContainer:
     @property
     def retry_path(self) -> str:
         """Path of retry.ndjson, container included."""
-        return f"{self._client.container_name}/{RETRY_NAME}"
+        return self._path(RETRY_NAME)
 
     def write_problems(self, rows: Iterable[str]) -> str:
         """Write problems.csv; returns its path, container included."""
@@ -165,7 +162,10 @@ class ImportContainer:
         for row in rows:
             writer.write(row.encode())
         writer.commit()
-        return f"{self._client.container_name}/{PROBLEMS_NAME}"
+        return self._path(PROBLEMS_NAME)
+
+    def _path(self, name: str) -> str:
+        return f"{self._client.container_name}/{name}"
 
     def _lines(self, name: str) -> Iterator[bytes]:
         tail = b""

@@ -42,7 +42,7 @@ NOTHING_TO_WAIT_FOR: dict[str, Any] = {
 #: The furthest place in a queue that is counted when an import enters it.
 MAX_PLACE = 100
 
-#: Markers that are read at once.
+#: Markers that a tick reads at once.
 MAX_MARKERS = 10
 
 #: State changes that a record keeps; an import that waits for its hub for days makes many.
@@ -122,15 +122,16 @@ class Ledger:
         except ResourceNotFoundError:
             return
 
-    def queue(self, hub: str) -> list[Marker]:
-        """The oldest open imports of the hub, `MAX_MARKERS` at most: one query in any history."""
+    def queue(self, hub: str, limit: int = MAX_MARKERS) -> list[Marker]:
+        """The oldest open imports of the hub: one query in any history, and a thousand markers."""
         markers = self._table.query_entities(
             "PartitionKey eq @hub and RowKey ge 'queue-' and RowKey lt 'queue.'",
             parameters={"hub": hub},
-            results_per_page=MAX_MARKERS,
+            # A page holds a thousand rows at most (learn: "Query timeout and pagination").
+            results_per_page=min(limit, 1000),
         )
         try:
-            return [Marker(row["RowKey"], row["record"]) for row in islice(markers, MAX_MARKERS)]
+            return [Marker(row["RowKey"], row["record"]) for row in islice(markers, limit)]
         except ResourceNotFoundError:
             return []
 

@@ -70,14 +70,6 @@ class Survey:
             self._table.create_table()
             self._table.upsert_entity(row, mode=UpdateMode.REPLACE)
 
-    def markers(self, hub: str, limit: int) -> list[tuple[str, str]]:
-        """RowKeys of the first markers of a hub's queue, each with that of its record."""
-        rows = self._table.query_entities(
-            "PartitionKey eq @hub and RowKey ge 'queue-' and RowKey lt 'queue.'",
-            parameters={"hub": hub},
-        )
-        return [(row["RowKey"], row["record"]) for row in _existing(islice(rows, limit))]
-
     def records(self, hub: str, oldest: str, newest: str) -> Iterator[ImportRecord]:
         """The imports between two RowKeys, both included, the newest first."""
         rows = self._table.query_entities(
@@ -108,7 +100,7 @@ class Survey:
         pages = self._table.query_entities(
             f"RowKey ge 'import-' and RowKey lt 'import.' and ({_OPEN})"
         ).by_page(json.loads(position) if position else None)
-        rows = list(_existing(next(pages, ())))
+        rows = list(next(pages, ()))
         token = pages.continuation_token  # type: ignore[attr-defined]
         return [to_record(row) for row in rows], json.dumps(token) if token else ""
 

@@ -75,10 +75,9 @@ class Sweeper:
 
     def _look_after(self, hub: str, deadline: float) -> None:
         """Count the places of a queue, and validate what nobody is validating."""
-        markers = self._survey.markers(hub, MAX_QUEUE)
-        if not markers:
+        keys = [marker.record_key for marker in self._ledger.queue(hub, MAX_QUEUE)]
+        if not keys:
             return
-        keys = [key for _, key in markers]
         records = {
             record.row_key: record
             for record in self._survey.records(hub, oldest=max(keys), newest=min(keys))
@@ -113,7 +112,7 @@ class Sweeper:
         cursor = self._survey.load("markers")
         page, position = self._survey.open_records(cursor.position)
         for hub in {record.hub for record in page}:
-            found = {key for _, key in self._survey.markers(hub, MAX_QUEUE)}
+            found = {marker.record_key for marker in self._ledger.queue(hub, MAX_QUEUE)}
             missing = [one for one in page if one.hub == hub and one.row_key not in found]
             for record in missing[: MAX_QUEUE - len(found)]:
                 if not self._ledger.get(hub, record.row_key).state.is_final:

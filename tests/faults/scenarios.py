@@ -64,16 +64,16 @@ def _busy_hub(world: World) -> None:
 
 
 def _reply_is_lost(world: World) -> None:
-    """The hub itself loses the answer; the fault comes on top of it."""
-    world.hub.faults.add("dropReply", operation="createJob")
-    world.without_fault(_take_upload)
-    world.tick()
-    world.wait()
-    world.tick()
+    _start_without_answer(world, "dropReply")
 
 
 def _call_never_arrives(world: World) -> None:
-    world.hub.faults.add("refuse", operation="createJob")
+    _start_without_answer(world, "refuse")
+
+
+def _start_without_answer(world: World, kind: str) -> None:
+    """The hub itself loses the call or its answer; the fault comes on top of it."""
+    world.hub.faults.add(kind, operation="createJob")
     world.without_fault(_take_upload)
     world.tick()
     world.wait()
