@@ -6,14 +6,14 @@ from typing import Self
 
 from aiohttp import web
 
-from local.hub.auth import policy_key
-from local.hub.control_routes import ControlRoutes
+from local.hub.api.control_routes import ControlRoutes
+from local.hub.api.guard import Guard
+from local.hub.api.job_routes import JobRoutes
+from local.hub.api.registry_routes import RegistryRoutes
+from local.hub.auth.sas import policy_key
 from local.hub.faults import Faults
-from local.hub.guard import Guard
-from local.hub.job_routes import JobRoutes
-from local.hub.jobs import Jobs
-from local.hub.registry import Registry
-from local.hub.registry_routes import RegistryRoutes
+from local.hub.jobs.jobs import Jobs
+from local.hub.registry.registry import Registry
 from local.hub.server import ServerThread
 
 

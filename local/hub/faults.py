@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from local.hub.answers import Shape
+from local.hub.errors import Shape
 
 
 class Operation(StrEnum):

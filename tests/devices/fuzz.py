@@ -25,9 +25,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from local.hub.answers import ErrorCode
-from local.hub.importing import import_line
-from local.hub.registry import Registry
+from local.hub.errors import ErrorCode
+from local.hub.jobs.importing import import_line
+from local.hub.registry.registry import Registry
 from shared.devices.csvtable import CsvDefaults
 from shared.devices.source import Limits
 from shared.devices.validation import Validation

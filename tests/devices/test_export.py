@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from local import samples
-from local.hub.registry import Registry
+from local.hub.registry.registry import Registry
 from shared.devices.validation import Validation
 from tests.devices.support import found, validate_file
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local.hub.importing import import_line
-from local.hub.lines import parse_line
-from local.hub.registry import Registry
+from local.hub.jobs.importing import import_line
+from local.hub.registry.lines import parse_line
+from local.hub.registry.registry import Registry
 from shared.devices.rules import Rule, Severity
 from shared.devices.validation import Validation
 from tests.devices import fuzz, strategies, writing

@@ -26,7 +26,7 @@ from azure.storage.blob import (
 )
 
 from local.hub import HubEmulator
-from local.hub.registry import Registry
+from local.hub.registry.registry import Registry
 
 API_VERSION = "2021-04-12"
 DEADLINE = 10.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from local.hub import HubEmulator
-from local.hub.auth import CLOCK_SKEW
+from local.hub.auth.sas import CLOCK_SKEW
 from tests.emulator.support import HubClient, error_code, sas_token
 
 WRONG_KEY = "d3Jvbmcga2V5IHdyb25nIGtleSB3cm9uZyBrZXk="

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local.hub import HubEmulator
-from local.hub.registry import Registry
+from local.hub.registry.registry import Registry
 from tests.emulator.support import HubClient, Line, Place, RunImport, codes, stored
 
 KEY = base64.b64encode(b"k" * 32).decode()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from local.hub import HubEmulator
-from local.hub.job import Job
+from local.hub.jobs.job import Job
 from shared.imports import importer
 from shared.imports.record import ImportRecord
 from tests.app import App, device

@@ -22,10 +22,10 @@ from azure.data.tables import TableClient, TableServiceClient
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-import local.hub.jobs
-import local.hub.runner
+import local.hub.jobs.jobs
+import local.hub.jobs.runner
 from local.hub import HubEmulator
-from local.hub.job import JobRequest
+from local.hub.jobs.job import JobRequest
 from shared.errors import ImporterError
 from shared.hub.jobs import ImportJobRequest
 from shared.imports.record import ImportRecord, ImportState
@@ -106,8 +106,8 @@ class ImporterMachine(RuleBasedStateMachine):
             def now(cls, tz: tzinfo | None = None) -> Self:
                 return cls.fromtimestamp(clock().timestamp(), tz)
 
-        patch.setattr(local.hub.jobs, "datetime", HubTime)
-        patch.setattr(local.hub.runner, "datetime", HubTime)
+        patch.setattr(local.hub.jobs.jobs, "datetime", HubTime)
+        patch.setattr(local.hub.jobs.runner, "datetime", HubTime)
         self.container = self.app.blobs.get_container_client(self.app.container)
         tables = enter(TableServiceClient.from_connection_string(self.storage))
         self.table: TableClient = tables.get_table_client(self.app.settings["IMPORTS_TABLE"])

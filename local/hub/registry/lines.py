@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from local.hub.answers import ErrorCode, HubError
-from local.hub.identity import DeviceStatus, Identity, Key
+from local.hub.errors import ErrorCode, HubError
 from local.hub.json_net import JsonNetError, parse_object
-from local.hub.twin import TwinChange
+from local.hub.registry.identity import DeviceStatus, Identity, Key
+from local.hub.registry.twin import TwinChange
 
 
 class ImportMode(StrEnum):

@@ -14,8 +14,8 @@ from typing import Any, Self
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient, LinearRetry
 
-from local.hub.answers import ErrorCode, HubError, Shape
-from local.hub.job import JobRequest, StorageAuthentication
+from local.hub.errors import ErrorCode, HubError, Shape
+from local.hub.jobs.job import JobRequest, StorageAuthentication
 
 ERROR_LOG_NAME = "importErrors.log"
 

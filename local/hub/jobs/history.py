@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from local.hub.job import Job, JobStatus
+from local.hub.jobs.job import Job, JobStatus
 
 LOG = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from local.hub.answers import HubError
-from local.hub.lines import ImportLine, ImportMode, parse_line
-from local.hub.registry import ANY_ETAG, Registry, not_registered
+from local.hub.errors import HubError
+from local.hub.registry.lines import ImportLine, ImportMode, parse_line
+from local.hub.registry.registry import ANY_ETAG, Registry, not_registered
 
 #: Stands in for the ETag of an "if match" line that has none; no stored ETag is empty.
 _NO_ETAG = ""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from local.hub.answers import ErrorCode, HubError
+from local.hub.errors import ErrorCode, HubError
 from local.hub.json_net import JsonObject
 
 MAX_STATUS_REASON = 128

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from local.hub.answers import ErrorCode, HubError, Shape
+from local.hub.errors import ErrorCode, HubError, Shape
 from local.hub.json_net import JsonNetError, parse_object
 
 DEFAULT_BLOB_NAME = "devices.txt"

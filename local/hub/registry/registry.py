@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from local.hub.answers import ErrorCode, HubError, Shape
-from local.hub.identity import Identity, Key
-from local.hub.lines import parse_line
-from local.hub.twin import Twin, TwinChange
+from local.hub.errors import ErrorCode, HubError, Shape
+from local.hub.registry.identity import Identity, Key
+from local.hub.registry.lines import parse_line
+from local.hub.registry.twin import Twin, TwinChange
 
 #: Matches whatever is stored, as in the HTTP header If-Match.
 ANY_ETAG = "*"

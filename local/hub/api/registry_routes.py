@@ -10,13 +10,13 @@ from typing import Any
 
 from aiohttp import web
 
-from local.hub.answers import ErrorCode, HubError
-from local.hub.auth import Right
+from local.hub.api.guard import Guard, Handler
+from local.hub.auth.sas import Right
+from local.hub.errors import ErrorCode, HubError
 from local.hub.faults import Operation
-from local.hub.guard import Guard, Handler
-from local.hub.identity import DeviceStatus, Identity, Key, invalid
 from local.hub.json_net import JsonNetError, parse_object
-from local.hub.registry import Entry, Registry, not_registered
+from local.hub.registry.identity import DeviceStatus, Identity, Key, invalid
+from local.hub.registry.registry import Entry, Registry, not_registered
 
 MAX_TOP = 1000
 #: How .NET prints a time that never was.

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from local.hub.answers import ErrorCode, HubError, Shape, error_response
-from local.hub.auth import Right, authorize
+from local.hub.api.answers import error_response, refusal
+from local.hub.auth.sas import Right, authorize
+from local.hub.errors import ErrorCode, HubError, Shape
 from local.hub.faults import REQUEST_FAULTS, Fault, FaultKind, Faults, Operation
 
 LOG = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ async def _carry_out(request: web.Request, needed: Right, handler: Handler) -> w
             raise HubError(ErrorCode.InvalidProtocolVersion, message)
         return await handler(request)
     except HubError as error:
-        return error.response()
+        return refusal(error)
 
 
 async def _faulty(

@@ -11,9 +11,9 @@ from typing import Any
 
 from aiohttp import web
 
+from local.hub.api.guard import Guard
 from local.hub.faults import Faults
-from local.hub.guard import Guard
-from local.hub.jobs import Jobs
+from local.hub.jobs.jobs import Jobs
 
 
 class ControlRoutes:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import Flag, auto
 from urllib.parse import unquote
 
-from local.hub.answers import ErrorCode, HubError
+from local.hub.errors import ErrorCode, HubError
 
 #: Seconds that a token stays good after its expiry: the clock skew that the C# SDK grants too.
 CLOCK_SKEW = 300

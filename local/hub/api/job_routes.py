@@ -7,11 +7,11 @@ import logging
 
 from aiohttp import web
 
-from local.hub.auth import Right
+from local.hub.api.guard import Guard
+from local.hub.auth.sas import Right
 from local.hub.faults import Operation
-from local.hub.guard import Guard
-from local.hub.job import Job, JobRequest
-from local.hub.jobs import Jobs
+from local.hub.jobs.job import Job, JobRequest
+from local.hub.jobs.jobs import Jobs
 
 LOG = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from local.hub.identity import invalid
+from local.hub.registry.identity import invalid
 
 MAX_TAGS, MAX_DESIRED = 8 * 1024, 32 * 1024
 MAX_NAME_BYTES, MAX_STRING_BYTES = 1024, 4096

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from azure.core.exceptions import AzureError
 
 from local.hub.faults import Fault, FaultKind
-from local.hub.history import JobHistory
-from local.hub.importing import blame, import_line
-from local.hub.job import Job, JobStatus
-from local.hub.registry import Registry
-from local.hub.storage import JobStorage
+from local.hub.jobs.history import JobHistory
+from local.hub.jobs.importing import blame, import_line
+from local.hub.jobs.job import Job, JobStatus
+from local.hub.jobs.storage import JobStorage
+from local.hub.registry.registry import Registry
 
 LOG = logging.getLogger(__name__)
 

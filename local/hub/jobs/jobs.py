@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from local.hub.answers import ErrorCode, HubError, Shape
+from local.hub.errors import ErrorCode, HubError, Shape
 from local.hub.faults import JOB_FAULTS, Faults, Operation
-from local.hub.history import JobHistory
-from local.hub.job import Job, JobRequest, JobStatus, JobType
-from local.hub.registry import Registry
-from local.hub.runner import Run
-from local.hub.storage import JobStorage
+from local.hub.jobs.history import JobHistory
+from local.hub.jobs.job import Job, JobRequest, JobStatus, JobType
+from local.hub.jobs.runner import Run
+from local.hub.jobs.storage import JobStorage
+from local.hub.registry.registry import Registry
 
 
 class Jobs:

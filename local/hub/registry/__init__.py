@@ -1,0 +1,1 @@
+"""Devices, modules, their twins and the configurations of the hub."""
