@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from local.hub.api.answers import error_response, refusal
-from local.hub.auth.sas import Right, authorize
+from local.hub.auth.permissions import Permission
+from local.hub.auth.sas import authorize
 from local.hub.errors import ErrorCode, HubError, Shape
 from local.hub.faults import REQUEST_FAULTS, Fault, FaultKind, Faults, Operation
 
@@ -41,7 +42,7 @@ class Guard:
         #: Requests per operation since the start, refused ones included.
         self.requests = dict.fromkeys(Operation, 0)
 
-    def wrap(self, operation: Operation, needed: Right, handler: Handler) -> Handler:
+    def wrap(self, operation: Operation, needed: Permission, handler: Handler) -> Handler:
         async def guarded(request: web.Request) -> web.Response:
             self.requests[operation] += 1
             fault = self._faults.take(operation, REQUEST_FAULTS)
@@ -57,9 +58,9 @@ class Guard:
         return guarded
 
 
-async def _carry_out(request: web.Request, needed: Right, handler: Handler) -> web.Response:
+async def _carry_out(request: web.Request, needed: Permission, handler: Handler) -> web.Response:
     try:
-        authorize(request.headers.get("Authorization"), request.host, request.path, needed)
+        authorize(request.headers.get("Authorization"), request.host, request.path, needed.right)
         version = request.query.get("api-version")
         if version not in API_VERSIONS:
             message = f"The api-version '{version}' is not supported."
@@ -70,7 +71,7 @@ async def _carry_out(request: web.Request, needed: Right, handler: Handler) -> w
 
 
 async def _faulty(
-    fault: Fault, request: web.Request, operation: Operation, needed: Right, handler: Handler
+    fault: Fault, request: web.Request, operation: Operation, needed: Permission, handler: Handler
 ) -> web.Response:
     match fault.kind:
         case FaultKind.REFUSE:

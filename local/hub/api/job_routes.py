@@ -8,15 +8,12 @@ import logging
 from aiohttp import web
 
 from local.hub.api.guard import Guard
-from local.hub.auth.sas import Right
+from local.hub.auth.permissions import DELETE_JOBS, READ_JOBS, WRITE_JOBS
 from local.hub.faults import Operation
 from local.hub.jobs.job import Job, JobRequest
 from local.hub.jobs.jobs import Jobs
 
 LOG = logging.getLogger(__name__)
-
-#: Reading jobs takes both rights too (help text of the az CLI).
-_NEEDED = Right.REGISTRY_READ | Right.REGISTRY_WRITE
 
 
 class JobRoutes:
@@ -25,10 +22,10 @@ class JobRoutes:
         self._echo_uris = echo_uris
 
     def add_to(self, app: web.Application, guard: Guard) -> None:
-        create = guard.wrap(Operation.CREATE_JOB, _NEEDED, self._create)
-        list_ = guard.wrap(Operation.LIST_JOBS, _NEEDED, self._list)
-        get = guard.wrap(Operation.GET_JOB, _NEEDED, self._get)
-        cancel = guard.wrap(Operation.CANCEL_JOB, _NEEDED, self._cancel)
+        create = guard.wrap(Operation.CREATE_JOB, WRITE_JOBS, self._create)
+        list_ = guard.wrap(Operation.LIST_JOBS, READ_JOBS, self._list)
+        get = guard.wrap(Operation.GET_JOB, READ_JOBS, self._get)
+        cancel = guard.wrap(Operation.CANCEL_JOB, DELETE_JOBS, self._cancel)
         app.router.add_post("/jobs/create", create)
         app.router.add_get("/jobs", list_, allow_head=False)
         app.router.add_get("/jobs/{job_id}", get, allow_head=False)

@@ -11,7 +11,13 @@ from typing import Any
 from aiohttp import web
 
 from local.hub.api.guard import Guard, Handler
-from local.hub.auth.sas import Right
+from local.hub.auth.permissions import (
+    DELETE_DEVICES,
+    READ_DEVICES,
+    READ_TWINS,
+    WRITE_DEVICES,
+    Permission,
+)
 from local.hub.errors import ErrorCode, HubError
 from local.hub.faults import Operation
 from local.hub.json_net import JsonNetError, parse_object
@@ -28,7 +34,7 @@ class RegistryRoutes:
         self._registry = registry
 
     def add_to(self, app: web.Application, guard: Guard) -> None:
-        def read(path: str, handler: Handler, needed: Right = Right.REGISTRY_READ) -> None:
+        def read(path: str, handler: Handler, needed: Permission = READ_DEVICES) -> None:
             guarded = guard.wrap(Operation.REGISTRY, needed, handler)
             app.router.add_get(path, guarded, allow_head=False)
 
@@ -36,11 +42,9 @@ class RegistryRoutes:
         read("/devices/{device_id}", self._get_device)
         read("/devices/{device_id}/modules", self._list_modules)
         read("/devices/{device_id}/modules/{module_id}", self._get_module)
-        # A policy that may write the registry may not read a twin.
-        read("/twins/{device_id}", self._get_twin, Right.SERVICE_CONNECT)
-        write = Right.REGISTRY_WRITE
-        put = guard.wrap(Operation.REGISTRY, write, self._put_device)
-        delete = guard.wrap(Operation.REGISTRY, write, self._delete_device)
+        read("/twins/{device_id}", self._get_twin, READ_TWINS)
+        put = guard.wrap(Operation.REGISTRY, WRITE_DEVICES, self._put_device)
+        delete = guard.wrap(Operation.REGISTRY, DELETE_DEVICES, self._delete_device)
         app.router.add_put("/devices/{device_id}", put)
         app.router.add_delete("/devices/{device_id}", delete)
 

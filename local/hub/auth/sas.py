@@ -7,24 +7,15 @@ import hashlib
 import hmac
 import time
 from collections.abc import Mapping
-from enum import Flag, auto
 from urllib.parse import unquote
 
+from local.hub.auth.permissions import Right
 from local.hub.errors import ErrorCode, HubError
 
 #: Seconds that a token stays good after its expiry: the clock skew that the C# SDK grants too.
 CLOCK_SKEW = 300
 
 _SCHEME = "SharedAccessSignature "
-
-
-class Right(Flag):
-    """What a shared access policy permits."""
-
-    REGISTRY_READ = auto()
-    REGISTRY_WRITE = auto()
-    SERVICE_CONNECT = auto()
-    DEVICE_CONNECT = auto()
 
 
 #: The policies that every hub is created with.
