@@ -19,12 +19,16 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 import function_app
 from local.host import FunctionsHost
 from local.hub import HubEmulator
+from local.hub.choices import Choices
 from shared.hub.jobs import ImportJobRequest
 from shared.imports.importer import Importer, utc_now
 from shared.imports.record import ImportRecord
 from shared.settings import load_settings
 
 ROOT = Path(__file__).parent.parent
+
+#: For a hub whose jobs do not tell which containers they use.
+NO_ECHO = Choices(uri_echo="none")
 
 
 class App:

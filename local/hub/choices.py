@@ -87,3 +87,7 @@ def _read(name: str, type_: Any, value: str) -> Any:
             raise ValueError(f"{name} is a whole number, not {value!r}")
         return int(value)
     return value
+
+
+#: What is assumed where nothing else is said.
+ASSUMED = Choices()

@@ -2,64 +2,150 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
 
 from aiohttp import web
 
+from local.hub.api.bulk_routes import BulkRoutes
+from local.hub.api.configuration_routes import ConfigurationRoutes
 from local.hub.api.control_routes import ControlRoutes
+from local.hub.api.device_routes import DeviceRoutes
+from local.hub.api.entra_routes import EntraRoutes
 from local.hub.api.guard import Guard
 from local.hub.api.job_routes import JobRoutes
-from local.hub.api.registry_routes import RegistryRoutes
+from local.hub.api.module_routes import ModuleRoutes
+from local.hub.api.query_routes import QueryRoutes
+from local.hub.api.twin_routes import TwinRoutes
+from local.hub.auth.authorizer import Authorizer
+from local.hub.auth.bearer import BearerTokens
+from local.hub.auth.issuer import AUDIENCE, LIFETIME, PRINCIPAL, Issuer
+from local.hub.auth.roles import DEFAULT_ROLE, Roles
 from local.hub.auth.sas import policy_key
+from local.hub.choices import ASSUMED, Choices
+from local.hub.clock import Clock
+from local.hub.documents import Documents
 from local.hub.faults import Faults
-from local.hub.jobs.jobs import Jobs
+from local.hub.jobs.history import JobHistory
+from local.hub.jobs.jobs import JobOptions, Jobs
+from local.hub.registry.configurations import Configurations
+from local.hub.registry.limits import DEFAULT_LIMITS, Limits
 from local.hub.registry.registry import Registry
-from local.hub.server import ServerThread
+from local.hub.server import LOOPBACK, Address, ServerThread
+from local.hub.store import Store
+from local.hub.tls import Tls
 
 
 class HubEmulator:
-    """An IoT hub on this machine, over plain HTTP.
+    """An IoT hub on this machine, over plain HTTP or HTTPS.
 
     Parameters
     ----------
     port
         0 takes a free one.
+    host_name
+        What clients call the hub; they have to find it on the loopback address.
     job_seconds
         The least time from a job's creation to its end.
-    echo_uris
-        Whether jobs show the container URIs that they were created with: live hubs were seen
-        to do both.
+    job_rate
+        Devices per second that a job handles at most; 0 for as many as it can.
     identity_connection_string
         Storage connection string of the hub's "managed identity", for jobs with
         ``identityBased`` storage authentication; None refuses such jobs.
+    tls
+        HTTPS only, with a certificate made at the start.
+    ca_file
+        Where to write the certificate that clients have to trust; None is a temporary place.
+    default_role
+        The role of Entra ID principals that have no other one; None for no role.
+    trusted_issuers
+        Prefixes of issuers whose tokens are taken unverified, such as
+        ``https://sts.windows.net/`` for those of Entra ID itself.
+    local_auth
+        False refuses all shared access signatures.
+    data
+        The file that keeps devices, configurations and jobs; None keeps them in memory.
+    choices
+        What to assume where nobody knows what a hub does.
+    limits
+        How many devices there is room for.
+    clock
+        The time of jobs and twins.
+
+    Raises
+    ------
+    ValueError
+        The data file cannot be used.
     """
 
     def __init__(
         self,
         port: int = 0,
-        host_name: str = "127.0.0.1",
+        host_name: str = LOOPBACK,
         job_seconds: float = 0.0,
-        echo_uris: bool = True,
+        job_rate: float = 0.0,
         identity_connection_string: str | None = None,
+        *,
+        tls: bool = False,
+        ca_file: Path | None = None,
+        default_role: str | None = DEFAULT_ROLE,
+        trusted_issuers: Sequence[str] = (),
+        local_auth: bool = True,
+        data: Path | None = None,
+        choices: Choices = ASSUMED,
+        limits: Limits = DEFAULT_LIMITS,
+        clock: Clock | None = None,
     ) -> None:
-        self._port = port
-        self._host_name = host_name
-        self._echo_uris = echo_uris
-        self.registry = Registry()
+        self._address = Address(host_name, port, tls)
+        self._tls = Tls(host_name, ca_file) if tls else None
+        self._choices = choices
+        self.clock = clock or Clock()
+        self._store = Store(data)
+        self.registry = Registry(
+            self._store,
+            choices=choices,
+            limits=limits,
+            clock=self.clock,
+            hub_name=host_name.partition(".")[0],
+        )
+        self.configurations = Configurations(Documents(self._store, "configuration"), self.clock)
         self.faults = Faults(forget_jobs=lambda: self.jobs.forget())
         self.jobs = Jobs(
             self.registry,
+            self.configurations,
+            JobHistory(Documents(self._store, "job"), self.clock),
             self.faults,
-            job_seconds=job_seconds,
-            identity_connection_string=identity_connection_string,
+            self.clock,
+            JobOptions(job_seconds, job_rate, identity_connection_string),
+            choices,
         )
-        self._guard = Guard(self.faults)
+        self._issuer = Issuer()
+        self._roles = Roles(default_role)
+        authorizer = Authorizer(
+            lambda: self._address.names,
+            BearerTokens(self._issuer, trusted_issuers),
+            self._roles,
+            local_auth=local_auth,
+        )
+        self._guard = Guard(self.faults, authorizer)
         self._server: ServerThread | None = None
 
     @property
     def address(self) -> str:
         """Host and port; the port is known once the emulator has started."""
-        return f"{self._host_name}:{self._port}"
+        return f"{self._address.host_name}:{self._address.port}"
+
+    @property
+    def url(self) -> str:
+        return self._address.url
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate that clients have to trust; RuntimeError unless there is TLS."""
+        if self._tls is None:
+            raise RuntimeError("the emulator serves plain HTTP")
+        return self._tls.ca_file
 
     @property
     def requests(self) -> dict[str, int]:
@@ -67,14 +153,36 @@ class HubEmulator:
         return {str(operation): count for operation, count in self._guard.requests.items()}
 
     def connection_string(self, policy: str = "iothubowner") -> str:
+        """How clients connect; the last member, which some refuse, asks them for plain HTTP."""
         return (
-            f"HostName={self.address};SharedAccessKeyName={policy};"
-            f"SharedAccessKey={policy_key(policy)};UseDevelopmentEmulator=true"
+            f"HostName={self._address.authority};SharedAccessKeyName={policy};"
+            f"SharedAccessKey={policy_key(policy)}"
+            f"{'' if self._tls else ';UseDevelopmentEmulator=true'}"
         )
 
+    def token(
+        self,
+        principal_id: str = PRINCIPAL,
+        audience: str = AUDIENCE,
+        expires_in: float = LIFETIME,
+        **claims: Any,
+    ) -> str:
+        """An access token of the emulator's own issuer; ``claims`` differ, None for absent."""
+        return self._issuer.issue(principal_id, audience=audience, expires_in=expires_in, **claims)
+
+    def assign_role(self, principal_id: str, role: str | None) -> None:
+        """Give a principal a built-in role in place of the default one; None for no role."""
+        self._roles.assign(principal_id, role)
+
     def start(self) -> Self:
-        server = ServerThread(self._app(), self._host_name, self._port)
-        self._port = server.start()
+        self._store.reopen()
+        try:
+            ssl_context = self._tls.open() if self._tls else None
+            server = ServerThread(self._app(), self._address.port, ssl_context)
+            self._address.port = server.start()
+        except Exception:
+            self._close_tls()
+            raise
         self._server = server
         return self
 
@@ -83,7 +191,9 @@ class HubEmulator:
         if self._server is not None:
             self._server.stop()
             self._server = None
+        self._close_tls()
         self.jobs.stop()
+        self._store.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -100,9 +210,22 @@ class HubEmulator:
     def wait_idle(self, timeout: float = 10.0) -> None:
         self.jobs.wait_idle(timeout)
 
+    def _close_tls(self) -> None:
+        if self._tls is not None:
+            self._tls.close()
+
     def _app(self) -> web.Application:
         app = web.Application()
-        JobRoutes(self.jobs, echo_uris=self._echo_uris).add_to(app, self._guard)
-        RegistryRoutes(self.registry).add_to(app, self._guard)
-        ControlRoutes(self.faults, self.jobs, self._guard).add_to(app)
+        for routes in (
+            JobRoutes(self.jobs, self._choices),
+            DeviceRoutes(self.registry),
+            BulkRoutes(self.registry),
+            ModuleRoutes(self.registry),
+            TwinRoutes(self.registry),
+            QueryRoutes(self.registry),
+            ConfigurationRoutes(self.configurations),
+        ):
+            routes.add_to(app, self._guard)
+        ControlRoutes(self.faults, self.jobs, self.clock, self._guard).add_to(app)
+        EntraRoutes(self._issuer).add_to(app)
         return app

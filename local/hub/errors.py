@@ -18,18 +18,27 @@ class ErrorCode(IntEnum):
     ArgumentInvalid = 400004
     ArgumentNull = 400005
     BlobContainerValidationError = 400008
+    DeviceDefinedMultipleTimes = 400011
     DeserializationError = 400012
+    EtagDoesNotMatch = 400023
     ManagedIdentityNotEnabled = 400032
     IotHubUnauthorizedAccess = 401002
     IotHubUnauthorized = 401003
     SystemModuleModifyUnauthorizedAccess = 401100
+    IotHubQuotaExceeded = 403002
     JobQuotaExceeded = 403003
     DeviceNotFound = 404001
     JobNotFound = 404002
     ModuleNotFound = 404010
+    IotHubFailingOver = 404012
+    #: Its number is not published, nor that of ConfigurationAlreadyExists.
+    ConfigurationNotFound = 404301
     DeviceAlreadyExists = 409001
     ModuleAlreadyExistsOnDevice = 409301
+    ConfigurationAlreadyExists = 409302
     PreconditionFailed = 412001
+    TooManyDevices = 413002
+    TooManyModulesOnDevice = 413003
     ThrottlingBacklogTimeout = 429003
     ServerError = 500001
 

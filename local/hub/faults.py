@@ -29,6 +29,8 @@ class FaultKind(StrEnum):
     THROTTLE = "throttle"
     #: Any status and code, in any shape.
     ERROR = "error"
+    #: 404 IotHubFailingOver: the hub moves to its other region.
+    FAIL_OVER = "failOver"
     #: The connection is closed before anything is done.
     REFUSE = "refuse"
     #: The request is carried out, then the connection is closed without an answer.

@@ -1,24 +1,59 @@
-"""Serving the emulator's routes from an event loop in a thread of its own."""
+"""Where the emulator is, and serving its routes from an event loop in a thread of its own."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 from aiohttp import web
 
+#: The emulator is for its own machine, whatever name it goes by.
+LOOPBACK = "127.0.0.1"
+_HTTPS_PORT = 443
 #: Seconds that requests in progress get when the server stops.
 _GRACE = 0.5
 
 
-class ServerThread:
-    """Runs an application on one address until it is stopped."""
+@dataclass
+class Address:
+    """What clients call the hub; the port is known once it has started."""
 
-    def __init__(self, app: web.Application, host_name: str, port: int) -> None:
+    host_name: str
+    port: int
+    tls: bool
+
+    @property
+    def authority(self) -> str:
+        """As in connection strings: without the port that clients assume themselves.
+
+        The official clients for Node and C# know no other port.
+        """
+        if self.tls and self.port == _HTTPS_PORT:
+            return self.host_name
+        return f"{self.host_name}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{self.authority}"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What tokens may call the hub."""
+        return frozenset({self.host_name, f"{self.host_name}:{self.port}"})
+
+
+class ServerThread:
+    """Runs an application on one port of this machine until it is stopped."""
+
+    def __init__(
+        self, app: web.Application, port: int, ssl_context: ssl.SSLContext | None = None
+    ) -> None:
         self._app = app
-        self._host_name = host_name
         self._port = port
+        self._ssl_context = ssl_context
         self._started: Future[int] = Future()
         self._thread = threading.Thread(target=self._run, name="hub emulator", daemon=True)
         self._loop: asyncio.AbstractEventLoop
@@ -42,7 +77,7 @@ class ServerThread:
         runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=_GRACE)
         try:
             await runner.setup()
-            site = web.TCPSite(runner, self._host_name, self._port)
+            site = web.TCPSite(runner, LOOPBACK, self._port, ssl_context=self._ssl_context)
             await site.start()
         except Exception as error:
             await runner.cleanup()

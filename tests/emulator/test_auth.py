@@ -1,4 +1,4 @@
-"""Tokens and api-versions."""
+"""Shared access signatures and api-versions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from local.hub import HubEmulator
 from local.hub.auth.sas import CLOCK_SKEW
-from tests.emulator.support import HubClient, error_code, sas_token
+from tests.emulator.support import HubClient, StartHub, error_code, sas_token
 
 WRONG_KEY = "d3Jvbmcga2V5IHdyb25nIGtleSB3cm9uZyBrZXk="
 
@@ -16,22 +16,30 @@ def status(client: HubClient, authorization: str) -> tuple[int, str]:
 
 
 def test_refusals_have_the_shape_of_the_hub(client: HubClient) -> None:
-    response = client.send("GET", "/jobs", headers={"Authorization": "Bearer x"})
+    response = client.send("GET", "/jobs", headers={"Authorization": ""})
 
     assert error_code(response) == (401, "IotHubUnauthorized")
-    assert response.json()["Message"] == "ErrorCode:IotHubUnauthorized;Unauthorized"
+    assert response.json()["Message"] == "ErrorCode:IotHubUnauthorized;Authorization header missing"
     assert response.json()["ExceptionMessage"].startswith("Tracking ID:")
     assert response.headers["x-ms-request-id"]
 
 
-@pytest.mark.parametrize("authorization", ["", "Bearer x", "Basic x"])
+@pytest.mark.parametrize("authorization", ["", "Basic x"])
 def test_no_token(client: HubClient, authorization: str) -> None:
     assert status(client, authorization) == (401, "IotHubUnauthorized")
 
 
+@pytest.mark.parametrize("token", ["Bearer \xe9", "SharedAccessSignature sr=\xe9&sig=x&se=1"])
+def test_token_that_is_not_ascii(client: HubClient, token: str) -> None:
+    assert status(client, f"{token}&skn=iothubowner") == (401, "IotHubUnauthorizedAccess")
+
+
 def test_wrong_key(client: HubClient) -> None:
     token = sas_token(client.host, "iothubowner", WRONG_KEY)
-    assert status(client, token) == (401, "IotHubUnauthorizedAccess")
+    response = client.send("GET", "/jobs", headers={"Authorization": token})
+
+    assert error_code(response) == (401, "IotHubUnauthorizedAccess")
+    assert response.json()["Message"] == "ErrorCode:IotHubUnauthorizedAccess;Unauthorized"
 
 
 def test_key_of_another_policy(hub: HubEmulator, client: HubClient) -> None:
@@ -98,6 +106,10 @@ def test_rights_of_policies(hub: HubEmulator, policy: str, path: str, permitted:
     assert response.status_code == (200 if permitted else 401)
     if not permitted:
         assert error_code(response) == (401, "IotHubUnauthorized")
+        assert response.json()["Message"] == (
+            "ErrorCode:IotHubUnauthorized;"
+            f"Authorization rule '{policy}' does not allow access for '{path}'"
+        )
 
 
 def test_reader_cannot_write(hub: HubEmulator) -> None:
@@ -105,6 +117,16 @@ def test_reader_cannot_write(hub: HubEmulator) -> None:
 
     assert reader.send("PUT", "/devices/pump", {}).status_code == 401
     assert reader.create_job({}).status_code == 401
+
+
+def test_local_auth_can_be_off(start_hub: StartHub) -> None:
+    hub = start_hub(local_auth=False)
+    client = HubClient(hub.connection_string())
+
+    assert status(client, client.token()) == (401, "IotHubUnauthorizedAccess")
+    assert status(client, "") == (401, "IotHubUnauthorized")
+    headers = {"Authorization": f"Bearer {hub.token()}"}
+    assert client.send("GET", "/jobs", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("query", ["", "?api-version=", "?api-version=2099-01-01"])

@@ -83,7 +83,8 @@ def test_nothing_secret_is_logged(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_command(number: signal.Signals) -> None:
     code = "import sys; from local.hub.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", code, "--port", "0", "--no-echo-uris", "--job-seconds", "0"]
+    options = ["--port", "0", "--assume", "uri_echo=none", "--job-seconds", "0"]
+    command = [sys.executable, "-c", code, *options]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert "http://127.0.0.1:" in process.stdout.readline()

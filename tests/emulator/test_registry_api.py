@@ -138,7 +138,9 @@ def test_twin(hub: HubEmulator, client: HubClient) -> None:
 
     twin = response.json()
     assert twin["tags"] == {"a": 1}
-    assert twin["properties"]["desired"] == {"b": 2, "$version": 2}
+    desired = twin["properties"]["desired"]
+    changed = {"$lastUpdated": desired["$metadata"]["$lastUpdated"], "$lastUpdatedVersion": 2}
+    assert desired == {"b": 2, "$version": 2, "$metadata": {**changed, "b": changed}}
     assert twin["deviceEtag"] == stored(hub.registry, "pump")["eTag"]
     assert twin["etag"] == stored(hub.registry, "pump")["twinETag"]
     assert response.headers["ETag"] == f'"{twin["etag"]}"'

@@ -16,12 +16,13 @@ from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 
 from local.hub import HubEmulator
+from local.hub.choices import ASSUMED
 from shared.errors import ImporterError
 from shared.imports.importer import Importer
 from shared.imports.ledger import Ledger
 from shared.imports.record import ImportRecord
 from shared.settings import Settings
-from tests.app import Clock
+from tests.app import NO_ECHO, Clock
 from tests.faults.injection import Fault, Injector, Killed, Transport
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class World:
         self._account = account
         self.injector = Injector(fault, position, self._overtake)
         self.clock = Clock()
-        self.hub = HubEmulator(echo_uris=echo_uris)
+        self.hub = HubEmulator(choices=ASSUMED if echo_uris else NO_ECHO)
         self._name = uuid.uuid4().hex[:12]
         self._container = account.blobs.get_container_client(f"uploads-{self._name}")
         self._table = f"Faults{self._name}"

@@ -6,7 +6,7 @@ import pytest
 
 from shared.imports.operations import ImportNotFoundError, NotPossibleError
 from shared.imports.record import ImportRecord
-from tests.app import App, device
+from tests.app import NO_ECHO, App, device
 
 NAME = "pumps.ndjson"
 BEFORE_A_JOB = "An operator cancelled the import before it had a job. No device was touched."
@@ -117,7 +117,7 @@ def test_cancel_at_the_moment_of_the_start(app: App) -> None:
     assert len(app.hub.jobs) == 1
 
 
-@pytest.mark.parametrize("hub", [{"echo_uris": False}], indirect=True)
+@pytest.mark.parametrize("hub", [{"choices": NO_ECHO}], indirect=True)
 def test_cancel_of_an_import_whose_job_turns_out_to_be_another_s(app: App) -> None:
     app.hub.faults.add("refuse", operation="createJob")
     record = start(app)

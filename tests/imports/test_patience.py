@@ -208,7 +208,7 @@ def test_a_status_that_nobody_knows_is_waited_for(
     app.hub.wait_idle()
     known = Job.to_json
 
-    def odd(job: Job, **options: bool) -> dict[str, Any]:
+    def odd(job: Job, **options: Any) -> dict[str, Any]:
         return known(job, **options) | {"status": "paused"}
 
     with monkeypatch.context() as patch:

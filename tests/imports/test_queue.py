@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.app import App, device
+from tests.app import NO_ECHO, App, device
 
 
 def start(app: App, name: str = "pumps.ndjson", device_id: str = "pump-1") -> None:
@@ -147,7 +147,7 @@ def test_a_policy_without_the_right_is_refused(app: App) -> None:
     assert app.record("pumps.ndjson").state == "completed"
 
 
-@pytest.mark.parametrize("hub", [{"echo_uris": True}, {"echo_uris": False}], indirect=True)
+@pytest.mark.parametrize("hub", [{}, {"choices": NO_ECHO}], indirect=True)
 def test_a_job_whose_reply_was_lost_is_found(app: App) -> None:
     start(app, "before.ndjson", "pump-0")
     app.finish()
@@ -176,7 +176,7 @@ def test_a_job_that_ran_unseen_is_known_by_its_log(app: App) -> None:
     assert len(app.hub.jobs) == 0
 
 
-@pytest.mark.parametrize("hub", [{"echo_uris": False}], indirect=True)
+@pytest.mark.parametrize("hub", [{"choices": NO_ECHO}], indirect=True)
 def test_a_job_of_somebody_else_is_not_taken_for_ours(app: App) -> None:
     """It began after our call, so it may be ours; but it leaves no log in our container."""
     app.hub.faults.add("refuse", operation="createJob")
@@ -190,7 +190,7 @@ def test_a_job_of_somebody_else_is_not_taken_for_ours(app: App) -> None:
     assert len(app.hub.jobs) == 2
 
 
-@pytest.mark.parametrize("hub", [{"echo_uris": False, "job_seconds": 0.5}], indirect=True)
+@pytest.mark.parametrize("hub", [{"choices": NO_ECHO, "job_seconds": 0.5}], indirect=True)
 def test_a_job_that_ended_shortly_before_is_not_taken_for_ours(app: App) -> None:
     """Ours is in the list too, and still runs."""
     app.start_foreign_import(device("theirs"))
@@ -212,7 +212,7 @@ def test_a_request_that_never_arrived_is_sent_again(app: App) -> None:
     assert len(app.hub.jobs) == 1
 
 
-@pytest.mark.parametrize("hub", [{"echo_uris": True}, {"echo_uris": False}], indirect=True)
+@pytest.mark.parametrize("hub", [{}, {"choices": NO_ECHO}], indirect=True)
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_process_that_dies_around_the_call(app: App, moment: str) -> None:
     """Killed before the hub is asked, or before its answer is written down."""
@@ -325,7 +325,7 @@ def test_the_wait_for_a_slot_does_not_count_as_refusal(app: App) -> None:
     assert app.record("pumps.ndjson").state == "completed"
 
 
-@pytest.mark.parametrize("hub", [{"echo_uris": False}], indirect=True)
+@pytest.mark.parametrize("hub", [{"choices": NO_ECHO}], indirect=True)
 def test_a_presumed_job_that_failed_is_not_repeated(app: App) -> None:
     app.hub.faults.add("dropReply", operation="createJob")
     app.hub.faults.add("failJob", reason="Storage was lost.")

@@ -12,9 +12,9 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from functools import partial
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import pytest
 from azure.core.exceptions import AzureError, ResourceNotFoundError
@@ -22,14 +22,14 @@ from azure.data.tables import TableClient, TableServiceClient
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-import local.hub.jobs.jobs
-import local.hub.jobs.runner
 from local.hub import HubEmulator
-from local.hub.jobs.job import JobRequest
+from local.hub.choices import ASSUMED
+from local.hub.clock import Clock
+from local.hub.jobs.request import JobRequest
 from shared.errors import ImporterError
 from shared.hub.jobs import ImportJobRequest
 from shared.imports.record import ImportRecord, ImportState
-from tests.app import App
+from tests.app import NO_ECHO, App
 from tests.races.invariants import (
     FOREIGN,
     at_most_one_has_the_hub,
@@ -53,6 +53,15 @@ CALLS = ("createJob", "getJob", "listJobs", "cancelJob")
 
 names = st.sampled_from(FILES)
 devices = st.sets(st.sampled_from(DEVICES), min_size=1)
+
+
+class AppTime(Clock):
+    """The time of the hub: that of the app."""
+
+    app: App
+
+    def now(self) -> datetime:
+        return self.app.clock()
 
 
 class Killed(BaseException):
@@ -94,20 +103,11 @@ class ImporterMachine(RuleBasedStateMachine):
     def begin(self, echo: bool) -> None:
         enter = self._resources.enter_context
         patch = enter(pytest.MonkeyPatch.context())
-        self.hub = enter(HubEmulator(echo_uris=echo))
+        hub_clock = AppTime()
+        self.hub = enter(HubEmulator(choices=ASSUMED if echo else NO_ECHO, clock=hub_clock))
         self.app = App(self.storage, self.hub, patch)
+        hub_clock.app = self.app
         self._resources.callback(self.app.close)
-        clock = self.app.clock
-
-        class HubTime(datetime):
-            """The time of the hub: that of the app."""
-
-            @classmethod
-            def now(cls, tz: tzinfo | None = None) -> Self:
-                return cls.fromtimestamp(clock().timestamp(), tz)
-
-        patch.setattr(local.hub.jobs.jobs, "datetime", HubTime)
-        patch.setattr(local.hub.jobs.runner, "datetime", HubTime)
         self.container = self.app.blobs.get_container_client(self.app.container)
         tables = enter(TableServiceClient.from_connection_string(self.storage))
         self.table: TableClient = tables.get_table_client(self.app.settings["IMPORTS_TABLE"])

@@ -1,4 +1,4 @@
-"""The control API, which no real hub has: faults, the slot, request counts.
+"""The control API, which no real hub has: faults, the slot, the clock, request counts.
 
 It takes no token. README.md of this folder describes it.
 """
@@ -12,14 +12,17 @@ from typing import Any
 from aiohttp import web
 
 from local.hub.api.guard import Guard
+from local.hub.clock import Clock
 from local.hub.faults import Faults
 from local.hub.jobs.jobs import Jobs
+from local.hub.times import shown_time
 
 
 class ControlRoutes:
-    def __init__(self, faults: Faults, jobs: Jobs, guard: Guard) -> None:
+    def __init__(self, faults: Faults, jobs: Jobs, clock: Clock, guard: Guard) -> None:
         self._faults = faults
         self._jobs = jobs
+        self._clock = clock
         self._guard = guard
 
     def add_to(self, app: web.Application) -> None:
@@ -27,6 +30,7 @@ class ControlRoutes:
         app.router.add_post("/emulator/faults", self._add_fault)
         app.router.add_delete("/emulator/faults", self._clear_faults)
         app.router.add_post("/emulator/slot", self._set_slot)
+        app.router.add_post("/emulator/clock", self._advance_clock)
         app.router.add_get("/emulator/requests", self._count_requests)
 
     async def _list_faults(self, request: web.Request) -> web.Response:
@@ -53,6 +57,13 @@ class ControlRoutes:
         else:
             raise web.HTTPBadRequest(text="occupied must be true or false")
         return web.Response(status=204)
+
+    async def _advance_clock(self, request: web.Request) -> web.Response:
+        try:
+            self._clock.advance(float((await _read_object(request)).get("seconds", "")))
+        except (TypeError, ValueError) as error:
+            raise web.HTTPBadRequest(text="seconds must be a number, and not negative") from error
+        return web.json_response({"now": shown_time(self._clock.now())})
 
     async def _count_requests(self, request: web.Request) -> web.Response:
         return web.json_response(self._guard.requests)

@@ -5,52 +5,46 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 from local.hub.api.answers import error_response, refusal
+from local.hub.api.requests import Handler
+from local.hub.api.versions import API_VERSIONS
+from local.hub.auth.authorizer import Authorizer, Call
 from local.hub.auth.permissions import Permission
-from local.hub.auth.sas import authorize
 from local.hub.errors import ErrorCode, HubError, Shape
 from local.hub.faults import REQUEST_FAULTS, Fault, FaultKind, Faults, Operation
 
 LOG = logging.getLogger(__name__)
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
-
-#: Those that live hubs were seen to accept, and the one of the first published import operation.
-API_VERSIONS = frozenset(
-    {
-        "2016-02-03",
-        "2018-06-30",
-        "2019-10-01",
-        "2020-03-13",
-        "2020-05-31-preview",
-        "2020-09-30",
-        "2021-04-12",
-        "2024-03-31",
-    }
-)
-
 
 class Guard:
     """Wraps the handlers of the hub's API."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Faults, authorizer: Authorizer) -> None:
         self._faults = faults
+        self._authorizer = authorizer
         #: Requests per operation since the start, refused ones included.
         self.requests = dict.fromkeys(Operation, 0)
 
     def wrap(self, operation: Operation, needed: Permission, handler: Handler) -> Handler:
+        async def carry_out(request: web.Request) -> web.Response:
+            try:
+                self._authorizer.authorize(_call(request), needed)
+                _check_version(request.query.get("api-version"))
+                return await handler(request)
+            except HubError as error:
+                return refusal(error)
+
         async def guarded(request: web.Request) -> web.Response:
             self.requests[operation] += 1
             fault = self._faults.take(operation, REQUEST_FAULTS)
             if fault is None:
-                response = await _carry_out(request, needed, handler)
+                response = await carry_out(request)
             else:
                 LOG.info("fault %s for %s", fault.kind, operation)
-                response = await _faulty(fault, request, operation, needed, handler)
+                response = await _faulty(fault, request, operation, carry_out)
             response.headers["x-ms-request-id"] = str(uuid.uuid4())
             LOG.info("%s %s -> %s", request.method, request.path, response.status)
             return response
@@ -58,33 +52,35 @@ class Guard:
         return guarded
 
 
-async def _carry_out(request: web.Request, needed: Permission, handler: Handler) -> web.Response:
-    try:
-        authorize(request.headers.get("Authorization"), request.host, request.path, needed.right)
-        version = request.query.get("api-version")
-        if version not in API_VERSIONS:
-            message = f"The api-version '{version}' is not supported."
-            raise HubError(ErrorCode.InvalidProtocolVersion, message)
-        return await handler(request)
-    except HubError as error:
-        return refusal(error)
+def _call(request: web.Request) -> Call:
+    # Tokens are ASCII; what else a header holds makes them wrong, but has no form to be hashed in.
+    authorization = request.headers.get("Authorization", "").encode("ascii", "replace").decode()
+    return Call(request.method, request.host, request.path, authorization)
+
+
+def _check_version(version: str | None) -> None:
+    if version not in API_VERSIONS:
+        message = f"The api-version '{version}' is not supported."
+        raise HubError(ErrorCode.InvalidProtocolVersion, message)
 
 
 async def _faulty(
-    fault: Fault, request: web.Request, operation: Operation, needed: Permission, handler: Handler
+    fault: Fault, request: web.Request, operation: Operation, carry_out: Handler
 ) -> web.Response:
     match fault.kind:
         case FaultKind.REFUSE:
             return _hang_up(request)
         case FaultKind.THROTTLE:
             return _throttled(operation)
+        case FaultKind.FAIL_OVER:
+            return refusal(HubError(ErrorCode.IotHubFailingOver, "The hub is failing over."))
         case FaultKind.ERROR:
             return error_response(fault.status, fault.code, fault.message, fault.shape)
         case FaultKind.DROP_REPLY:
-            await _carry_out(request, needed, handler)
+            await carry_out(request)
             return _hang_up(request)
         case _:
-            response = await _carry_out(request, needed, handler)
+            response = await carry_out(request)
             await asyncio.sleep(fault.seconds)
             return response
 

@@ -8,57 +8,87 @@ import logging
 from aiohttp import web
 
 from local.hub.api.guard import Guard
+from local.hub.api.requests import Handler
+from local.hub.api.versions import FIRST, since, version_of
 from local.hub.auth.permissions import DELETE_JOBS, READ_JOBS, WRITE_JOBS
+from local.hub.choices import Choices
 from local.hub.faults import Operation
-from local.hub.jobs.job import Job, JobRequest
+from local.hub.jobs.job import Job
 from local.hub.jobs.jobs import Jobs
+from local.hub.jobs.request import JobRequest
 
 LOG = logging.getLogger(__name__)
 
 
 class JobRoutes:
-    def __init__(self, jobs: Jobs, *, echo_uris: bool) -> None:
+    def __init__(self, jobs: Jobs, choices: Choices) -> None:
         self._jobs = jobs
-        self._echo_uris = echo_uris
+        self._choices = choices
 
     def add_to(self, app: web.Application, guard: Guard) -> None:
-        create = guard.wrap(Operation.CREATE_JOB, WRITE_JOBS, self._create)
+        def creating(handler: Handler) -> Handler:
+            return guard.wrap(Operation.CREATE_JOB, WRITE_JOBS, handler)
+
         list_ = guard.wrap(Operation.LIST_JOBS, READ_JOBS, self._list)
         get = guard.wrap(Operation.GET_JOB, READ_JOBS, self._get)
+        scheduled = guard.wrap(Operation.GET_JOB, READ_JOBS, self._get_scheduled)
         cancel = guard.wrap(Operation.CANCEL_JOB, DELETE_JOBS, self._cancel)
-        app.router.add_post("/jobs/create", create)
+        app.router.add_post("/jobs/create", creating(self._create))
         app.router.add_get("/jobs", list_, allow_head=False)
         app.router.add_get("/jobs/{job_id}", get, allow_head=False)
+        app.router.add_get("/jobs/v2/{job_id}", scheduled, allow_head=False)
         app.router.add_delete("/jobs/{job_id}", cancel)
+        # The page of 2016 has a GET with a body, which some clients cannot send.
+        historic = creating(since(FIRST, self._create_historic, until=FIRST))
+        app.router.add_get("/importdevices", historic, allow_head=False)
+        app.router.add_post("/importdevices", historic)
 
     async def _create(self, request: web.Request) -> web.Response:
-        wanted = JobRequest.read(await request.text())
+        return await self._start(
+            request, JobRequest.read(await request.text(), version_of(request))
+        )
+
+    async def _create_historic(self, request: web.Request) -> web.Response:
+        return await self._start(request, JobRequest.read_historic(await request.text()))
+
+    async def _start(self, request: web.Request, wanted: JobRequest) -> web.Response:
         # Storage is checked within the request, by blocking calls.
         job = await asyncio.to_thread(self._jobs.create, wanted)
+        logged = wanted.without_signatures()
         LOG.info(
-            "job %s reads %s/%s and writes to %s",
+            "%s job %s reads %s/%s and writes to %s",
+            logged.type,
             job.id,
-            _without_query(wanted.input_uri),
-            wanted.input_blob_name,
-            _without_query(wanted.output_uri),
+            logged.input_uri,
+            logged.input_blob_name,
+            logged.output_uri,
         )
-        return self._answer(job)
+        return self._answer(request, job)
 
     async def _list(self, request: web.Request) -> web.Response:
-        shown = [job.to_json(echo_uris=self._echo_uris) for job in self._jobs.all()]
-        return web.json_response(shown)
+        return web.json_response([self._shown(request, job) for job in self._jobs.all()])
 
     async def _get(self, request: web.Request) -> web.Response:
-        return self._answer(self._jobs.find(request.match_info["job_id"]))
+        return self._answer(request, self._jobs.find(request.match_info["job_id"]))
+
+    async def _get_scheduled(self, request: web.Request) -> web.Response:
+        """There are no scheduled jobs here; an unknown one is told like this (live hub)."""
+        unknown = {
+            "jobId": request.match_info["job_id"],
+            "type": "unknown",
+            "status": "unknown",
+        }
+        return web.json_response(unknown)
 
     async def _cancel(self, request: web.Request) -> web.Response:
-        self._jobs.cancel(request.match_info["job_id"])
+        job = self._jobs.cancel(request.match_info["job_id"])
+        if self._choices.cancel_answer == "200":
+            return self._answer(request, job)
         return web.Response(status=204)
 
-    def _answer(self, job: Job) -> web.Response:
-        return web.json_response(job.to_json(echo_uris=self._echo_uris))
+    def _answer(self, request: web.Request, job: Job) -> web.Response:
+        return web.json_response(self._shown(request, job))
 
-
-def _without_query(uri: str) -> str:
-    """A container URI without its signature, for the log."""
-    return uri.partition("?")[0]
+    def _shown(self, request: web.Request, job: Job) -> dict[str, object]:
+        echo_uris = self._choices.uri_echo == "full"
+        return job.to_json(version=version_of(request), echo_uris=echo_uris)

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from urllib.parse import unquote
 
 from local.hub.auth.permissions import Right
@@ -14,9 +14,6 @@ from local.hub.errors import ErrorCode, HubError
 
 #: Seconds that a token stays good after its expiry: the clock skew that the C# SDK grants too.
 CLOCK_SKEW = 300
-
-_SCHEME = "SharedAccessSignature "
-
 
 #: The policies that every hub is created with.
 POLICIES: Mapping[str, Right] = {
@@ -39,18 +36,29 @@ def policy_key(policy: str) -> str:
     return base64.b64encode(made_up).decode()
 
 
-def authorize(authorization: str | None, host: str, path: str, needed: Right) -> None:
-    """Refuse a request whose token does not permit it."""
-    if not authorization or not authorization.startswith(_SCHEME):
-        raise _refusal(ErrorCode.IotHubUnauthorized)
-    fields = dict(_pairs(authorization.removeprefix(_SCHEME)))
+def policy_of(token: str, hosts: Collection[str], path: str) -> str:
+    """The policy that signed a token; refuses one that is not good for this path of the hub.
+
+    Parameters
+    ----------
+    token
+        The header's value without its scheme.
+    hosts
+        The names by which the hub goes, with port or without.
+    """
+    fields = dict(_pairs(token))
     policy = unquote(fields.get("skn", ""))
     if policy not in POLICIES or not _is_signed(fields, policy_key(policy)):
-        raise _refusal(ErrorCode.IotHubUnauthorizedAccess)
-    if _is_expired(fields) or not _covers(unquote(fields["sr"]), host, path):
-        raise _refusal(ErrorCode.IotHubUnauthorizedAccess)
-    if needed not in POLICIES[policy]:
-        raise _refusal(ErrorCode.IotHubUnauthorized)
+        raise refused()
+    resource = unquote(fields["sr"])
+    if _is_expired(fields) or not any(_covers(resource, host, path) for host in hosts):
+        raise refused()
+    return policy
+
+
+def refused() -> HubError:
+    """What a live hub says of a wrong key, and nothing more of what is wrong."""
+    return HubError(ErrorCode.IotHubUnauthorizedAccess, "Unauthorized")
 
 
 def _pairs(token: str) -> list[tuple[str, str]]:
@@ -76,7 +84,3 @@ def _covers(resource: str, host: str, path: str) -> bool:
     target = f"{host}{path}".lower()
     resource = resource.lower().rstrip("/")
     return target == resource or target.startswith(f"{resource}/")
-
-
-def _refusal(code: ErrorCode) -> HubError:
-    return HubError(code, "Unauthorized")

@@ -6,27 +6,44 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from local.hub.clock import Clock
+from local.hub.documents import Documents
 from local.hub.jobs.job import Job, JobStatus
 
 LOG = logging.getLogger(__name__)
+
+#: How long the hub remembers a job (learn page on quotas and throttling).
+RETENTION = timedelta(days=30)
+
+_JOB = TypeAdapter(Job)
 
 
 class JobHistory:
     """Jobs in the order of their creation; every change is seen by those who wait for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, documents: Documents, clock: Clock) -> None:
         self._changed = threading.Condition()
+        self._documents = documents
+        self._clock = clock
         self._jobs: dict[str, Job] = {}
+        for _, content in documents.all():
+            self._restore(_JOB.validate_python(content))
 
     def all(self) -> list[Job]:
+        oldest = self._clock.now() - RETENTION
         with self._changed:
+            for job in list(self._jobs.values()):
+                if job.end_time is not None and job.end_time < oldest:
+                    self._drop(job.id)
             return list(self._jobs.values())
 
     def find(self, job_id: str) -> Job | None:
-        with self._changed:
-            return self._jobs.get(job_id)
+        return next((job for job in self.all() if job.id == job_id), None)
 
     def is_idle(self) -> bool:
         """Whether the slot is free: the hub runs one import or export job at a time."""
@@ -34,9 +51,8 @@ class JobHistory:
 
     def add(self, job: Job) -> None:
         with self._changed:
-            self._jobs[job.id] = job
             LOG.info("job %s %s", job.id, job.status)
-            self._changed.notify_all()
+            self._keep(job)
 
     def advance(self, job_id: str, status: JobStatus, **changes: Any) -> bool:
         """Change a job that is not over; False if it is, or is not known."""
@@ -44,17 +60,38 @@ class JobHistory:
             job = self._jobs.get(job_id)
             if job is None or job.status.is_terminal:
                 return False
-            self._jobs[job_id] = replace(job, status=status, **changes)
             if status is not job.status:
                 LOG.info("job %s %s -> %s", job_id, job.status, status)
-            self._changed.notify_all()
+            self._keep(replace(job, status=status, **changes))
         return True
+
+    def end(self, job_id: str, status: JobStatus, **changes: Any) -> bool:
+        """As ``advance``, to a status that is final."""
+        return self.advance(job_id, status, end_time=self._clock.now(), **changes)
 
     def forget(self) -> None:
         with self._changed:
-            self._jobs.clear()
+            for job_id in list(self._jobs):
+                self._drop(job_id)
             self._changed.notify_all()
 
     def wait_for(self, predicate: Callable[[], bool], timeout: float) -> bool:
         with self._changed:
             return self._changed.wait_for(predicate, timeout)
+
+    def _keep(self, job: Job) -> None:
+        """Progress alone is not written to the store: it would be lost with the job anyway."""
+        old = self._jobs.get(job.id)
+        self._jobs[job.id] = job
+        if old is None or old.status is not job.status:
+            kept = replace(job, request=job.request.without_signatures())
+            self._documents.put(job.id, _JOB.dump_python(kept, mode="json"))
+        self._changed.notify_all()
+
+    def _restore(self, job: Job) -> None:
+        self._jobs[job.id] = job
+        self.end(job.id, JobStatus.FAILED, failure_reason="The hub was restarted during the job.")
+
+    def _drop(self, job_id: str) -> None:
+        del self._jobs[job_id]
+        self._documents.delete(job_id)

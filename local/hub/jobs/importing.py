@@ -1,4 +1,4 @@
-"""Applying one line to the registry, by its import mode.
+"""Applying the lines of a file to the registry, each by its import mode.
 
 Lines are independent of each other: one that is refused changes nothing and stops nothing.
 """
@@ -6,9 +6,12 @@ Lines are independent of each other: one that is refused changes nothing and sto
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from local.hub.errors import HubError
+from local.hub.choices import ASSUMED, Choices
+from local.hub.errors import ErrorCode, HubError
+from local.hub.registry.identity import Key
 from local.hub.registry.lines import ImportLine, ImportMode, parse_line
 from local.hub.registry.registry import ANY_ETAG, Registry, not_registered
 
@@ -16,24 +19,67 @@ from local.hub.registry.registry import ANY_ETAG, Registry, not_registered
 _NO_ETAG = ""
 
 
+class DeviceImport:
+    """Lines of devices.txt."""
+
+    def __init__(
+        self, registry: Registry, choices: Choices = ASSUMED, *, blame: bool = False
+    ) -> None:
+        self._registry = registry
+        self._choices = choices
+        # Whether each line is logged as of a missing device, though it is carried out.
+        self._blame = blame
+        self._seen: set[Key] = set()
+        self._waiting: list[ImportLine] = []
+
+    def apply(self, lines: Iterable[str]) -> list[str]:
+        """Carry out lines, as one transaction for speed."""
+        with self._registry.transaction():
+            return [error for text in lines if (error := self._read_and_apply(text)) is not None]
+
+    def finish(self) -> list[str]:
+        """Carry out the modules that waited for their devices, if that is what the hub does."""
+        with self._registry.transaction():
+            errors = [self._apply(line) for line in self._waiting]
+        return [error for error in errors if error is not None]
+
+    def _read_and_apply(self, text: str) -> str | None:
+        try:
+            line = parse_line(text, self._choices)
+        except HubError as error:
+            return _error_line(None, error)
+        if self._choices.repeated_device == "refuse":
+            if line.key in self._seen:
+                message = f"Device {line.key} is defined multiple times."
+                return _error_line(line, HubError(ErrorCode.DeviceDefinedMultipleTimes, message))
+            self._seen.add(line.key)
+        if self._must_wait(line):
+            self._waiting.append(line)
+            return None
+        return self._apply(line)
+
+    def _must_wait(self, line: ImportLine) -> bool:
+        return (
+            self._choices.module_before_device == "wait"
+            and line.key.module_id is not None
+            and self._registry.find(line.key.parent) is None
+        )
+
+    def _apply(self, line: ImportLine) -> str | None:
+        try:
+            apply_line(self._registry, line)
+        except HubError as error:
+            return _error_line(line, error)
+        return _error_line(line, not_registered(line.key)) if self._blame else None
+
+
 def import_line(registry: Registry, text: str) -> str | None:
-    """Carry out a line; returns the line for importErrors.log if it was refused."""
-    line = None
-    try:
-        line = parse_line(text)
-        _apply(registry, line)
-    except HubError as error:
-        return _error_line(line, error)
-    return None
+    """Carry out a file of one line."""
+    return next(iter(DeviceImport(registry).apply([text])), None)
 
 
-def blame(text: str) -> str:
-    """The log's line for a device that is said to be missing (seen in a live hub's log)."""
-    line = parse_line(text)
-    return _error_line(line, not_registered(line.key))
-
-
-def _apply(registry: Registry, line: ImportLine) -> None:
+def apply_line(registry: Registry, line: ImportLine) -> None:
+    """Carry out a line, or raise the hub's refusal."""
     identity, twin = line.identity, line.twin
     etag = line.etag or _NO_ETAG
     # Modes that write the identity look at a twinETag if there is one.
@@ -61,10 +107,14 @@ def _apply(registry: Registry, line: ImportLine) -> None:
 
 def _error_line(line: ImportLine | None, error: HubError) -> str:
     """A line that could not be read has no id to name; a line number there never is."""
-    fields: dict[str, Any] = {}
-    if line is not None:
-        fields["deviceId"] = line.key.device_id
-        if line.key.module_id is not None:
-            fields["moduleId"] = line.key.module_id
-    fields |= {"errorCode": int(error.code), "errorStatus": error.message}
-    return json.dumps(fields)
+    if line is None:
+        return log_line({}, error)
+    names = {"deviceId": line.key.device_id}
+    if line.key.module_id is not None:
+        names["moduleId"] = line.key.module_id
+    return log_line(names, error)
+
+
+def log_line(names: Mapping[str, Any], error: HubError) -> str:
+    """A line of importErrors.log."""
+    return json.dumps({**names, "errorCode": int(error.code), "errorStatus": error.message})

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from local.hub.errors import ErrorCode, HubError, Shape
-from local.hub.json_net import JsonNetError, parse_object
-
-DEFAULT_BLOB_NAME = "devices.txt"
-
-
-class JobType(StrEnum):
-    IMPORT = "import"
-    EXPORT = "export"
+from local.hub.jobs.request import JobRequest
+from local.hub.times import shown_time
 
 
 class JobStatus(StrEnum):
@@ -33,52 +26,6 @@ class JobStatus(StrEnum):
         return self not in (JobStatus.ENQUEUED, JobStatus.RUNNING)
 
 
-class StorageAuthentication(StrEnum):
-    KEY_BASED = "keyBased"
-    IDENTITY_BASED = "identityBased"
-
-
-@dataclass(frozen=True)
-class JobRequest:
-    """What a client sends to create a job."""
-
-    type: JobType
-    output_uri: str
-    input_uri: str = ""
-    input_blob_name: str = DEFAULT_BLOB_NAME
-    storage_authentication: StorageAuthentication = StorageAuthentication.KEY_BASED
-
-    @classmethod
-    def read(cls, text: str) -> JobRequest:
-        try:
-            body = parse_object(text)
-            type_ = body.required_enum("type", JobType, "Microsoft.Azure.Devices.JobType")
-            storage_authentication = body.enum(
-                "storageAuthenticationType",
-                StorageAuthentication,
-                "Microsoft.Azure.Devices.StorageAuthenticationType",
-            )
-            request = cls(
-                type=type_,
-                output_uri=body.string("outputBlobContainerUri") or "",
-                input_uri=body.string("inputBlobContainerUri") or "",
-                input_blob_name=body.string("inputBlobName") or DEFAULT_BLOB_NAME,
-                storage_authentication=storage_authentication or cls.storage_authentication,
-            )
-        except JsonNetError as error:
-            raise HubError(ErrorCode.GenericBadRequest, str(error), Shape.E4) from None
-        if request.type is JobType.EXPORT:
-            message = "This emulator runs import jobs only."
-            raise HubError(ErrorCode.InvalidOperation, message, Shape.E4)
-        for name, uri in (
-            ("inputBlobContainerUri", request.input_uri),
-            ("outputBlobContainerUri", request.output_uri),
-        ):
-            if not uri:
-                raise HubError(ErrorCode.ArgumentNull, f"{name} is missing.", Shape.E4)
-        return request
-
-
 @dataclass(frozen=True)
 class Job:
     """One moment of a job's life."""
@@ -92,27 +39,18 @@ class Job:
     end_time: datetime | None = None
     failure_reason: str | None = None
 
-    def to_json(self, *, echo_uris: bool) -> dict[str, Any]:
-        """Captures disagree on the echo: the az CLI's tests see it, others saw empty URIs."""
-        request = self.request
-        shown: dict[str, Any] = {
+    def to_json(self, *, version: str, echo_uris: bool) -> dict[str, Any]:
+        """What a client of a version sees.
+
+        Captures disagree on the echo: the az CLI's tests see it, others saw empty URIs.
+        """
+        return {
             "jobId": self.id,
-            "type": request.type.value,
+            "type": self.request.type.value,
             "status": self.status.value,
-            "startTimeUtc": _timestamp(self.start_time),
-            "endTimeUtc": self.end_time and _timestamp(self.end_time),
+            "startTimeUtc": shown_time(self.start_time),
+            "endTimeUtc": self.end_time and shown_time(self.end_time),
             "progress": self.progress,
             "failureReason": self.failure_reason,
-            "excludeKeysInExport": False,
-            "inputBlobContainerUri": request.input_uri if echo_uris else "",
-            "outputBlobContainerUri": request.output_uri if echo_uris else "",
+            **self.request.to_json(version=version, echo_uris=echo_uris),
         }
-        if echo_uris:
-            shown["inputBlobName"] = request.input_blob_name
-            shown["storageAuthenticationType"] = request.storage_authentication.value
-        return shown
-
-
-def _timestamp(time: datetime) -> str:
-    """.NET prints seven digits of a second."""
-    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}0Z"

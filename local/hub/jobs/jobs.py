@@ -5,16 +5,33 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any
 
+from local.hub.choices import Choices
+from local.hub.clock import Clock
 from local.hub.errors import ErrorCode, HubError, Shape
 from local.hub.faults import JOB_FAULTS, Faults, Operation
 from local.hub.jobs.history import JobHistory
-from local.hub.jobs.job import Job, JobRequest, JobStatus, JobType
+from local.hub.jobs.job import Job, JobStatus
+from local.hub.jobs.pace import Pace
+from local.hub.jobs.request import LATEST_VERSION, JobRequest, JobType
 from local.hub.jobs.runner import Run
 from local.hub.jobs.storage import JobStorage
+from local.hub.registry.configurations import Configurations
 from local.hub.registry.registry import Registry
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """How jobs run here."""
+
+    #: The least time in seconds from a job's creation to its end.
+    seconds: float = 0.0
+    #: Identities per second that a job handles at most; 0 for as many as it can.
+    rate: float = 0.0
+    #: Storage that the hub's managed identity has access to; None for a hub without one.
+    identity_connection_string: str | None = None
 
 
 class Jobs:
@@ -23,16 +40,20 @@ class Jobs:
     def __init__(
         self,
         registry: Registry,
+        configurations: Configurations,
+        history: JobHistory,
         faults: Faults,
-        *,
-        job_seconds: float,
-        identity_connection_string: str | None,
+        clock: Clock,
+        options: JobOptions,
+        choices: Choices,
     ) -> None:
         self._registry = registry
+        self._configurations = configurations
+        self._history = history
         self._faults = faults
-        self._job_seconds = job_seconds
-        self._identity_connection_string = identity_connection_string
-        self._history = JobHistory()
+        self._clock = clock
+        self._options = options
+        self._choices = choices
         #: Held while a job is created, so that two requests cannot both find the slot free.
         self._slot = threading.Lock()
         #: Replaced and never changed, as other threads iterate over it.
@@ -40,13 +61,13 @@ class Jobs:
         self._foreign_job_id: str | None = None
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (job.to_json(echo_uris=True) for job in self._history.all())
+        return (_seen_from_inside(job) for job in self._history.all())
 
     def __len__(self) -> int:
         return len(self._history.all())
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return self._history.all()[index].to_json(echo_uris=True)
+        return _seen_from_inside(self._history.all()[index])
 
     def all(self) -> list[Job]:
         return self._history.all()
@@ -54,26 +75,28 @@ class Jobs:
     def find(self, job_id: str) -> Job:
         job = self._history.find(job_id)
         if job is None:
-            message = f"Job {job_id} does not exist."
-            raise HubError(ErrorCode.JobNotFound, message, Shape.E4)
+            raise _not_found(job_id)
         return job
 
     def create(self, request: JobRequest) -> Job:
-        """Start a job, or refuse it; the slot is checked before the storage."""
+        """Start a job, or refuse it."""
         with self._slot:
-            if not self._history.is_idle():
-                message = "Job quota has been exceeded"
-                raise HubError(ErrorCode.JobQuotaExceeded, message, Shape.E4)
-            with JobStorage(request, self._identity_connection_string) as storage:
-                storage.check()
-            job = Job(str(uuid.uuid4()), request, datetime.now(UTC))
+            if self._choices.first_check == "slot":
+                self._check_slot()
+                storage = self._open_storage(request)
+            else:
+                storage = self._open_storage(request)
+                self._check_slot()
+            job = Job(str(uuid.uuid4()), request, self._clock.now())
             run = Run(
                 job,
                 self._faults.take(Operation.CREATE_JOB, JOB_FAULTS),
                 self._history,
                 self._registry,
-                self._identity_connection_string,
-                self._job_seconds,
+                self._configurations,
+                storage,
+                Pace(self._options.seconds, self._options.rate),
+                self._choices,
             )
             alive = {id_: run for id_, run in self._runs.items() if run.is_alive()}
             self._runs = {**alive, job.id: run}
@@ -81,34 +104,32 @@ class Jobs:
             run.start()
             return job
 
-    def cancel(self, job_id: str) -> None:
+    def cancel(self, job_id: str) -> Job:
         """Cancel a job at once; lines that it imported before stay imported.
 
         A live hub answers 500 when the job is over or was never there.
         """
-        if not self._history.advance(job_id, JobStatus.CANCELLED, end_time=datetime.now(UTC)):
+        if not self._history.end(job_id, JobStatus.CANCELLED):
+            if self._choices.cancel_of_ended_job == "404":
+                raise _not_found(job_id)
             raise HubError(ErrorCode.ServerError, "An error occurred. Please try again.")
         if job_id in self._runs:
             self._runs[job_id].stop()
+        return self.find(job_id)
 
     def occupy_slot(self) -> None:
         """Somebody else starts an export job that runs until the slot is freed."""
         with self._slot:
             if self._foreign_job_id is None:
                 request = JobRequest(JobType.EXPORT, output_uri="")
-                job = Job(str(uuid.uuid4()), request, datetime.now(UTC), JobStatus.RUNNING)
+                job = Job(str(uuid.uuid4()), request, self._clock.now(), JobStatus.RUNNING)
                 self._history.add(job)
                 self._foreign_job_id = job.id
 
     def free_slot(self) -> None:
         with self._slot:
             if self._foreign_job_id is not None:
-                self._history.advance(
-                    self._foreign_job_id,
-                    JobStatus.COMPLETED,
-                    progress=100,
-                    end_time=datetime.now(UTC),
-                )
+                self._history.end(self._foreign_job_id, JobStatus.COMPLETED, progress=100)
                 self._foreign_job_id = None
 
     def forget(self) -> None:
@@ -125,9 +146,19 @@ class Jobs:
     def stop(self) -> None:
         """Cancel what runs and wait for its thread."""
         for job_id, run in self._runs.items():
-            self._history.advance(job_id, JobStatus.CANCELLED, end_time=datetime.now(UTC))
+            self._history.end(job_id, JobStatus.CANCELLED)
             run.stop()
             run.join()
+
+    def _check_slot(self) -> None:
+        if not self._history.is_idle():
+            message = "Job quota has been exceeded"
+            raise HubError(ErrorCode.JobQuotaExceeded, message, Shape.E4)
+
+    def _open_storage(self, request: JobRequest) -> JobStorage:
+        storage = JobStorage(request, self._options.identity_connection_string, self._choices)
+        storage.check()
+        return storage
 
     def _imports_are_over(self) -> bool:
         return all(
@@ -135,3 +166,11 @@ class Jobs:
             for job in self._history.all()
             if job.request.type is JobType.IMPORT
         )
+
+
+def _seen_from_inside(job: Job) -> dict[str, Any]:
+    return job.to_json(version=LATEST_VERSION, echo_uris=True)
+
+
+def _not_found(job_id: str) -> HubError:
+    return HubError(ErrorCode.JobNotFound, f"Job {job_id} does not exist.", Shape.E4)

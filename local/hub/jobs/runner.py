@@ -1,33 +1,45 @@
-"""Carrying out one import job, in a thread of its own."""
+"""Carrying out one job, in a thread of its own."""
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import Protocol
 
 from azure.core.exceptions import AzureError
 
+from local.hub.choices import Choices
 from local.hub.faults import Fault, FaultKind
+from local.hub.jobs.exporting import exported_configurations, exported_devices
 from local.hub.jobs.history import JobHistory
-from local.hub.jobs.importing import blame, import_line
+from local.hub.jobs.importing import DeviceImport
+from local.hub.jobs.importing_configurations import ConfigurationImport
 from local.hub.jobs.job import Job, JobStatus
+from local.hub.jobs.pace import Pace, StoppedError
+from local.hub.jobs.request import DEFAULT_BLOB_NAME, JobType
 from local.hub.jobs.storage import JobStorage
+from local.hub.registry.configurations import Configurations
 from local.hub.registry.registry import Registry
 
 LOG = logging.getLogger(__name__)
 
-#: The part of a job's time that it waits before it runs.
-ENQUEUED_SHARE = 0.25
+ERROR_LOG_NAME = "importErrors.log"
+CONFIGURATION_ERROR_LOG_NAME = "importConfigErrors.log"
 
 
-class _Stopped(Exception):
-    """The job is not to go on: it was cancelled or forgotten, or the hub goes down."""
+class LineImport(Protocol):
+    """Carries out the lines of one file; what it returns are lines for the log."""
+
+    def apply(self, lines: Iterable[str]) -> list[str]: ...
+
+    def finish(self) -> list[str]: ...
 
 
 class Run(threading.Thread):
-    """From ``enqueued`` to the end; ``seconds`` is the least time that this takes."""
+    """From ``enqueued`` to the end."""
 
     def __init__(
         self,
@@ -35,80 +47,123 @@ class Run(threading.Thread):
         fault: Fault | None,
         history: JobHistory,
         registry: Registry,
-        identity_connection_string: str | None,
-        seconds: float,
+        configurations: Configurations,
+        storage: JobStorage,
+        pace: Pace,
+        choices: Choices,
     ) -> None:
         super().__init__(name=f"job {job.id}", daemon=True)
         self._job = job
+        self._request = job.request
         self._fault = fault
         self._history = history
         self._registry = registry
-        self._identity_connection_string = identity_connection_string
-        self._seconds = seconds
-        self._created = time.monotonic()
-        self._stop_requested = threading.Event()
+        self._configurations = configurations
+        self._storage = storage
+        self._pace = pace
+        self._choices = choices
+        self._refused: list[str] = []
 
     def stop(self) -> None:
-        self._stop_requested.set()
+        self._pace.stop()
 
     def run(self) -> None:
-        try:
-            self._run()
-        except _Stopped:
-            LOG.info("job %s stops", self._job.id)
-        except AzureError:
-            # Storage was fine when the job was created: the SAS expired or a container is gone.
-            self._fail("The job lost access to its storage.")
-        except Exception:
-            LOG.exception("job %s", self._job.id)
-            self._fail("An internal error occurred.")
+        with self._storage:
+            try:
+                self._run()
+            except StoppedError:
+                LOG.info("job %s stops", self._job.id)
+                self._write_log_of_broken_job()
+            except AzureError:
+                # Storage was fine when the job was created: the SAS expired or a container is gone.
+                self._fail(self._choices.failure_reason or None)
+            except Exception:
+                LOG.exception("job %s", self._job.id)
+                self._fail("An internal error occurred.")
 
     def _run(self) -> None:
-        self._wait_until(ENQUEUED_SHARE)
-        self._advance(JobStatus.RUNNING)
-        if self._fault is None or self._fault.kind is FaultKind.BLAME_DEVICES:
-            self._import()
-        elif self._fault.kind is FaultKind.HANG_JOB:
-            self._stop_requested.wait()
-        else:
-            self._wait_until(1)
+        self._pace.wait_to_run()
+        self._advance()
+        kind = self._fault.kind if self._fault else None
+        if kind is FaultKind.HANG_JOB:
+            self._pace.wait_for_ever()
+        elif self._fault and kind is FaultKind.FAIL_JOB:
+            self._pace.wait(0, 1)
             self._fail(self._fault.reason)
+        elif self._request.type is JobType.IMPORT:
+            self._import(blame=kind is FaultKind.BLAME_DEVICES)
+        else:
+            self._export()
 
-    def _import(self) -> None:
-        with JobStorage(self._job.request, self._identity_connection_string) as storage:
-            refused = self._import_lines(storage)
-            self._wait_until(1)
-            storage.write_log(refused)
-        self._advance(JobStatus.COMPLETED, progress=100, end_time=datetime.now(UTC))
+    def _import(self, *, blame: bool) -> None:
+        devices = DeviceImport(self._registry, self._choices, blame=blame)
+        self._import_blob(self._request.input_blob_name, devices)
+        self._pace.wait(0, 1)
+        self._storage.write_log(self._log_name(), self._refused)
+        if self._request.include_configurations:
+            self._refused = []
+            configurations = ConfigurationImport(self._configurations)
+            self._import_blob(self._request.configurations_blob_name, configurations)
+            self._storage.write_log(CONFIGURATION_ERROR_LOG_NAME, self._refused)
+        self._complete()
 
-    def _import_lines(self, storage: JobStorage) -> list[str]:
+    def _import_blob(self, name: str, work: LineImport) -> None:
         """Lines are imported at the pace of the job, so a cancelled one leaves a part behind."""
-        refused = []
-        progress = 0
-        for percent, text in storage.lines():
-            if self._stop_requested.is_set():
-                raise _Stopped
-            error = import_line(self._registry, text)
-            if error is None and self._fault is not None:
-                error = blame(text)
-            if error is not None:
-                refused.append(error)
-            if percent > progress:
-                progress = percent
-                self._advance(JobStatus.RUNNING, progress=progress)
-                self._wait_until(ENQUEUED_SHARE + (1 - ENQUEUED_SHARE) * progress / 100)
-        return refused
+        handled = 0
+        for percent, texts in self._batches(self._storage.lines(name)):
+            self._refused += work.apply(texts)
+            handled += len(texts)
+            self._advance(percent)
+            self._pace.wait(handled, percent / 100)
+        self._refused += work.finish()
 
-    def _wait_until(self, share: float) -> None:
-        left = self._created + share * self._seconds - time.monotonic()
-        if self._stop_requested.wait(max(0, left)):
-            raise _Stopped
+    def _batches(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+        """Lines that make progress together."""
+        for percent, group in groupby(lines, key=itemgetter(0)):
+            while texts := [text for _, text in islice(group, self._pace.batch)]:
+                yield percent, texts
 
-    def _advance(self, status: JobStatus, **changes: object) -> None:
-        if not self._history.advance(self._job.id, status, **changes):
-            raise _Stopped
+    def _export(self) -> None:
+        total = len(self._registry)
 
-    def _fail(self, reason: str) -> None:
-        self._history.advance(
-            self._job.id, JobStatus.FAILED, failure_reason=reason, end_time=datetime.now(UTC)
+        def on_batch(done: int) -> None:
+            progress = min(1.0, done / total)
+            self._advance(int(100 * progress))
+            self._pace.wait(done, progress)
+
+        lines = exported_devices(
+            self._registry,
+            with_keys=not self._request.exclude_keys,
+            batch=self._pace.batch,
+            on_batch=on_batch,
         )
+        self._storage.write(self._request.output_blob_name, lines)
+        if self._request.include_configurations:
+            configurations = exported_configurations(self._configurations)
+            self._storage.write(self._request.configurations_blob_name, configurations)
+        self._pace.wait(0, 1)
+        self._complete()
+
+    def _advance(self, progress: int = 0) -> None:
+        if not self._history.advance(self._job.id, JobStatus.RUNNING, progress=progress):
+            raise StoppedError
+
+    def _complete(self) -> None:
+        self._history.end(self._job.id, JobStatus.COMPLETED, progress=100)
+
+    def _fail(self, reason: str | None) -> None:
+        self._history.end(self._job.id, JobStatus.FAILED, failure_reason=reason)
+        self._write_log_of_broken_job()
+
+    def _log_name(self) -> str:
+        names_log = self._choices.import_output_name == "log"
+        if names_log and self._request.output_blob_name != DEFAULT_BLOB_NAME:
+            return self._request.output_blob_name
+        return ERROR_LOG_NAME
+
+    def _write_log_of_broken_job(self) -> None:
+        if self._request.type is JobType.IMPORT and self._choices.log_of_broken_jobs == "write":
+            try:
+                self._storage.write_log(self._log_name(), self._refused)
+            except AzureError:
+                LOG.info("job %s cannot write its log", self._job.id)

@@ -7,17 +7,16 @@ The texts of the refusals are those of live hubs.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Self
 
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient, LinearRetry
 
+from local.hub.choices import Choices
 from local.hub.errors import ErrorCode, HubError, Shape
-from local.hub.jobs.job import JobRequest, StorageAuthentication
-
-ERROR_LOG_NAME = "importErrors.log"
+from local.hub.jobs.request import JobRequest, JobType, StorageAuthentication
 
 READ_REFUSED = "Failed to read devices blob from the input container."
 WRITE_REFUSED = "Unauthorized to write to output blob container."
@@ -40,16 +39,21 @@ _OPTIONS: Mapping[str, Any] = {
 class JobStorage:
     """Access to the containers in the way that the job's creator asked for."""
 
-    def __init__(self, request: JobRequest, identity_connection_string: str | None) -> None:
-        self._blob_name = request.input_blob_name
+    def __init__(
+        self, request: JobRequest, identity_connection_string: str | None, choices: Choices
+    ) -> None:
+        self._request = request
+        self._choices = choices
         self._identity = None
         if request.storage_authentication is StorageAuthentication.IDENTITY_BASED:
             if identity_connection_string is None:
                 message = "The hub has no managed identity."
                 raise HubError(ErrorCode.ManagedIdentityNotEnabled, message, Shape.E4)
             self._identity = identity_connection_string
-        self._input = self._container(request.input_uri, READ_REFUSED)
         self._output = self._container(request.output_uri, WRITE_REFUSED)
+        self._input = self._output
+        if request.type is JobType.IMPORT:
+            self._input = self._container(request.input_uri, READ_REFUSED)
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
@@ -71,27 +75,43 @@ class JobStorage:
             self._output.upload_blob(probe, b"")
         with _refused_as(DELETE_REFUSED):
             self._output.delete_blob(probe)
-        with _refused_as(READ_REFUSED):
-            size = self._input.get_blob_client(self._blob_name).get_blob_properties().size
-        if size == 0:
-            raise _refusal(READ_REFUSED)
+        if self._request.type is JobType.IMPORT:
+            self._check_input(self._request.input_blob_name)
+            if self._request.include_configurations:
+                self._check_input(self._request.configurations_blob_name)
 
-    def lines(self) -> Iterator[tuple[int, str]]:
-        """The lines that are not blank, each with the percentage of the file that is read."""
-        download = self._input.download_blob(self._blob_name)
+    def lines(self, blob_name: str) -> Iterator[tuple[int, str]]:
+        """The lines of an input, each with the percentage of the file that is read."""
+        download = self._input.download_blob(blob_name)
         consumed = 0
         for number, line in enumerate(_split(download.chunks())):
             consumed += len(line) + 1
-            text = line.decode("utf-8", "replace")
-            text = (text.removeprefix(_BYTE_ORDER_MARK) if number == 0 else text).rstrip("\r")
-            if text and not text.isspace():
+            text = line.decode("utf-8", "replace").rstrip("\r")
+            if number == 0 and self._choices.byte_order_mark == "skip":
+                text = text.removeprefix(_BYTE_ORDER_MARK)
+            is_end_of_file = consumed > download.size
+            if text.strip() or (self._choices.blank_lines == "refuse" and not is_end_of_file):
                 yield min(100, 100 * consumed // download.size), text
 
-    def write_log(self, lines: list[str]) -> None:
-        """Replace the log of an earlier job; without errors it is there too, empty."""
+    def write_log(self, name: str, lines: list[str]) -> None:
+        """Write the log of an import; without errors it is there too, empty."""
+        old = b""
         with suppress(ResourceNotFoundError):
-            self._output.delete_blob(ERROR_LOG_NAME)
-        self._output.upload_blob(ERROR_LOG_NAME, "".join(f"{line}\n" for line in lines))
+            if self._choices.error_log == "append":
+                old = self._output.download_blob(name).readall()
+            self._output.delete_blob(name)
+        new = "".join(f"{line}\n" for line in lines) * self._choices.error_log_repeats
+        self._output.upload_blob(name, old + new.encode())
+
+    def write(self, name: str, chunks: Iterable[bytes]) -> None:
+        """Write an export, in the place of an older one."""
+        self._output.upload_blob(name, iter(chunks), overwrite=True)
+
+    def _check_input(self, blob_name: str) -> None:
+        with _refused_as(READ_REFUSED):
+            size = self._input.get_blob_client(blob_name).get_blob_properties().size
+        if size == 0 or 0 < self._choices.max_import_bytes < size:
+            raise _refusal(READ_REFUSED)
 
     def _container(self, uri: str, refusal: str) -> ContainerClient:
         with _refused_as(refusal):

@@ -24,7 +24,8 @@ GENERATED_KEY_BYTES = 32
 _ID = re.compile(r"[A-Za-z0-9\-.+%_#*?!(),=@$':;]{1,128}")
 #: SHA-1 or SHA-256, in hexadecimal digits.
 _THUMBPRINT = re.compile(r"[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}")
-_SYSTEM_MODULES = frozenset({"$edgeAgent", "$edgeHub"})
+#: What every edge device has; nobody may write them.
+SYSTEM_MODULES = frozenset({"$edgeAgent", "$edgeHub"})
 
 
 class DeviceStatus(StrEnum):
@@ -40,7 +41,7 @@ class AuthenticationType(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Key:
     """What names one identity in the registry."""
 
@@ -56,16 +57,16 @@ class Key:
 
     def check(self) -> None:
         if not _ID.fullmatch(self.device_id):
-            raise invalid(f"The device identifier '{self.device_id}' is invalid.")
+            raise invalid(f"The device identifier {self.device_id} is invalid.")
         if self.module_id is None:
             return
-        if self.module_id in _SYSTEM_MODULES:
+        if self.module_id in SYSTEM_MODULES:
             raise HubError(ErrorCode.SystemModuleModifyUnauthorizedAccess, str(self))
         if not _ID.fullmatch(self.module_id) or self.module_id.startswith("$"):
-            raise invalid(f"The module identifier '{self.module_id}' is invalid.")
+            raise invalid(f"The module identifier {self.module_id} is invalid.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Credentials:
     """How an identity signs in; of keys and thumbprints at most one kind is set."""
 
@@ -106,7 +107,10 @@ class Credentials:
         if self.thumbprints and self.type is not AuthenticationType.SELF_SIGNED:
             raise invalid(f"Thumbprints do not go with authentication type {self.type}.")
         if len(self.keys) == 1:
-            raise invalid("Give both symmetric keys or neither.")
+            raise invalid(
+                "Either both primary and secondary keys must be specified or neither one "
+                "to auto generate on service side."
+            )
         if not all(_is_key(key) for key in self.keys):
             raise invalid(f"A device key has {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes, in base64.")
         if not all(_THUMBPRINT.fullmatch(thumbprint) for thumbprint in self.thumbprints):
@@ -114,15 +118,17 @@ class Credentials:
         if len({len(thumbprint) for thumbprint in self.thumbprints}) > 1:
             raise invalid("The thumbprints differ in size.")
 
-    def completed(self) -> Credentials:
-        """With new keys where keys are needed and none were declared."""
-        if self.type is not AuthenticationType.SAS or self.keys:
-            return self
+    @property
+    def lack_keys(self) -> bool:
+        return self.type is AuthenticationType.SAS and self.primary_key is None
+
+    def with_new_keys(self) -> Credentials:
         return replace(self, primary_key=_new_key(), secondary_key=_new_key())
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, *, with_keys: bool = True) -> dict[str, Any]:
+        primary, secondary = (self.primary_key, self.secondary_key) if with_keys else (None, None)
         return {
-            "symmetricKey": {"primaryKey": self.primary_key, "secondaryKey": self.secondary_key},
+            "symmetricKey": {"primaryKey": primary, "secondaryKey": secondary},
             "x509Thumbprint": {
                 "primaryThumbprint": self.primary_thumbprint,
                 "secondaryThumbprint": self.secondary_thumbprint,
@@ -131,7 +137,7 @@ class Credentials:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Identity:
     """A device or module as declared by a client."""
 
@@ -142,6 +148,8 @@ class Identity:
     iot_edge: bool = False
     device_scope: str | None = None
     parent_scopes: tuple[str, ...] = ()
+    #: Of modules only: who made them.
+    managed_by: str | None = None
 
     @classmethod
     def read(cls, declared: JsonObject, key: Key, status: DeviceStatus) -> Identity:
@@ -157,7 +165,14 @@ class Identity:
             iot_edge=declared.child("capabilities").boolean("iotEdge"),
             device_scope=declared.string("deviceScope"),
             parent_scopes=declared.strings("parentScopes"),
+            managed_by=declared.string("managedBy"),
         )
+
+    def completed(self) -> Identity:
+        """With new keys where keys are needed and none were declared."""
+        if not self.credentials.lack_keys:
+            return self
+        return replace(self, credentials=self.credentials.with_new_keys())
 
     def check(self) -> None:
         self.key.check()

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from local.hub.choices import ASSUMED, Choices
 from local.hub.errors import ErrorCode, HubError
-from local.hub.json_net import JsonNetError, parse_object
+from local.hub.json_net import JsonNetError, JsonObject, parse_object
 from local.hub.registry.identity import DeviceStatus, Identity, Key
 from local.hub.registry.twin import TwinChange
+
+_STATUS_TYPE = "Microsoft.Azure.Devices.Cloud.DeviceStatus"
+_MODE_TYPE = "Microsoft.Azure.Devices.Cloud.ImportMode"
 
 
 class ImportMode(StrEnum):
@@ -25,7 +29,7 @@ class ImportMode(StrEnum):
     UPDATE_TWIN_IF_MATCH_ETAG = "updateTwinIfMatchETag"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImportLine:
     """What a line asks for; not yet checked against the rules for ids, keys and twins."""
 
@@ -40,29 +44,34 @@ class ImportLine:
         return self.identity.key
 
 
-def parse_line(text: str) -> ImportLine:
+def parse_line(text: str, choices: Choices = ASSUMED) -> ImportLine:
     """Read a line, or refuse it with the text that the hub writes to importErrors.log."""
     try:
-        return _read(text)
+        line = parse_object(
+            text,
+            lenient=choices.json_syntax == "lenient",
+            exact_case=choices.letter_case == "exact",
+        )
+        # Mandatory even for delete and updateTwin (live hub, and the C# SDK's model).
+        status = line.required_enum("status", DeviceStatus, _STATUS_TYPE)
+        return read_line(line, status)
     except JsonNetError as error:
         message = f"Invalid device format in line: {text}. {error}"
         raise HubError(ErrorCode.DeserializationError, message) from None
 
 
-def _read(text: str) -> ImportLine:
-    line = parse_object(text)
-    # ``status`` is mandatory even for delete and updateTwin (live hub, and the C# SDK's model).
+def read_line(line: JsonObject, status: DeviceStatus) -> ImportLine:
+    """Read the members that lines of files and of bulk requests have in common."""
     key = Key(line.required_string("id"), line.string("moduleId"))
-    status = line.required_enum(
-        "status", DeviceStatus, "Microsoft.Azure.Devices.Cloud.DeviceStatus"
-    )
-    mode = line.enum("importMode", ImportMode, "Microsoft.Azure.Devices.Cloud.ImportMode")
+    mode = line.enum("importMode", ImportMode, _MODE_TYPE)
+    properties = line.child("properties")
     return ImportLine(
         mode=mode or ImportMode.CREATE_OR_UPDATE,
         identity=Identity.read(line, key, status),
         twin=TwinChange(
             tags=line.document("tags"),
-            desired=line.child("properties").document("desired"),
+            desired=properties.document("desired"),
+            reported=properties.document("reported"),
         ),
         etag=_unquoted(line.string("eTag")),
         twin_etag=_unquoted(line.string("twinETag")),

@@ -1,84 +1,159 @@
-"""Twin documents: what may stand in tags and desired properties, and how they change.
-
-Rules of the learn page on device twins; the refusals of nulls in arrays and of ``#`` in names
-were recorded from a live hub.
-"""
+"""Twins and how they change: replaced by an import, merged by a patch."""
 
 from __future__ import annotations
 
-import math
-import re
 import struct
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from local.hub.registry.identity import invalid
+from local.hub.registry.twin_rules import MAX_PROPERTIES, MAX_TAGS, check_members, check_size
 
-MAX_TAGS, MAX_DESIRED = 8 * 1024, 32 * 1024
-MAX_NAME_BYTES, MAX_STRING_BYTES = 1024, 4096
-MAX_DEPTH = 10
-MIN_INTEGER, MAX_INTEGER = -(2**52), 2**52 - 1
+#: How .NET prints a time that never was.
+NEVER = "0001-01-01T00:00:00Z"
 
 #: Members that the hub adds to a section itself: exports may carry them, they are not stored.
 _SERVICE_OWNED = frozenset({"$metadata", "$version"})
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_FORBIDDEN_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f.$# ]")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TwinChange:
-    """What a line says about the twin; None means nothing."""
+    """What a line or a request says about the twin; None means nothing."""
 
     tags: Mapping[str, Any] | None = None
     desired: Mapping[str, Any] | None = None
+    #: Nothing but an import can bring these, and only if the emulator is told to take them.
+    reported: Mapping[str, Any] | None = None
 
     def check(self) -> None:
-        for section in (self.tags, self.desired):
-            if section is not None:
-                _check_object(_own(section), depth=1)
+        for section in (self.tags, self.desired, self.reported):
+            if section:
+                check_members(_own(section))
+
+    def has_null(self) -> bool:
+        return any(_has_null(section) for section in (self.tags, self.desired))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """Desired or reported properties; times are as the hub shows them."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 1
+    #: When they changed last.
+    updated: str = NEVER
+    #: When each of them changed, where that was not always at the same time.
+    metadata: Mapping[str, Any] | None = None
+
+    def replaced(self, section: Mapping[str, Any], now: str) -> Properties:
+        """Metadata that comes along is stored as it is, else all count as changed now."""
+        metadata = section.get("$metadata")
+        given = metadata if isinstance(metadata, dict) else None
+        return self._with(_merged({}, _own(section)), now, given)
+
+    def merged(self, patch: Mapping[str, Any], now: str) -> Properties:
+        values = _merged(self.values, _own(patch))
+        if values == self.values:
+            return self
+        version = self.version + 1
+        old = self.metadata or metadata_of(self)
+        return self._with(values, now, _touched(old, values, _own(patch), now, version))
+
+    def _with(
+        self, values: Mapping[str, Any], now: str, metadata: Mapping[str, Any] | None
+    ) -> Properties:
+        if values == self.values and metadata is None:
+            return self
+        return Properties(values, self.version + 1, now, metadata)
+
+
+@dataclass(frozen=True, slots=True)
 class Twin:
-    """A stored twin; reported properties have no way in here, so there are none."""
+    """A stored twin."""
 
     tags: Mapping[str, Any] = field(default_factory=dict)
-    desired: Mapping[str, Any] = field(default_factory=dict)
-    desired_version: int = 1
+    desired: Properties = field(default_factory=Properties)
+    reported: Properties = field(default_factory=Properties)
     version: int = 1
 
     @property
     def etag(self) -> str:
         return b64encode(struct.pack(">Q", self.version)).decode()
 
-    def replaced(self, change: TwinChange) -> Twin:
+    def replaced(self, change: TwinChange, now: str) -> Twin:
         """Sections that are given take the place of the old ones, the others stay."""
+        if change.tags is change.desired is change.reported is None:
+            return self
         return self._changed(
             self.tags if change.tags is None else _merged({}, _own(change.tags)),
-            self.desired if change.desired is None else _merged({}, _own(change.desired)),
+            self.desired if change.desired is None else self.desired.replaced(change.desired, now),
+            self.reported
+            if change.reported is None
+            else self.reported.replaced(change.reported, now),
         )
 
-    def merged(self, change: TwinChange) -> Twin:
+    def merged(self, change: TwinChange, now: str) -> Twin:
         """Sections that are given are patches: null removes a member."""
         return self._changed(
             _merged(self.tags, _own(change.tags or {})),
-            _merged(self.desired, _own(change.desired or {})),
+            self.desired.merged(change.desired or {}, now),
+            self.reported.merged(change.reported or {}, now),
         )
 
-    def _changed(self, tags: Mapping[str, Any], desired: Mapping[str, Any]) -> Twin:
-        if _size(tags) > MAX_TAGS:
-            raise invalid(f"The tags exceed {MAX_TAGS} bytes.")
-        if _size(desired) > MAX_DESIRED:
-            raise invalid(f"The desired properties exceed {MAX_DESIRED} bytes.")
-        changed = replace(self, tags=tags, desired=desired)
-        if changed == self:
+    def _changed(self, tags: Mapping[str, Any], desired: Properties, reported: Properties) -> Twin:
+        if tags == self.tags and desired is self.desired and reported is self.reported:
             return self
-        bump = int(desired != self.desired)
-        return replace(
-            changed, version=self.version + 1, desired_version=self.desired_version + bump
-        )
+        check_size("tags", tags, MAX_TAGS)
+        check_size("desired properties", desired.values, MAX_PROPERTIES)
+        check_size("reported properties", reported.values, MAX_PROPERTIES)
+        return Twin(tags, desired, reported, self.version + 1)
+
+
+def metadata_of(properties: Properties) -> Mapping[str, Any]:
+    """When each property changed; the form of ``$metadata`` in a twin."""
+    if properties.metadata is not None:
+        return properties.metadata
+    return _stamped(properties.values, _stamp(properties.updated, properties.version))
+
+
+def _stamp(updated: str, version: int) -> dict[str, Any]:
+    if updated == NEVER:
+        return {"$lastUpdated": updated}
+    return {"$lastUpdated": updated, "$lastUpdatedVersion": version}
+
+
+def _stamped(values: Mapping[str, Any], stamp: Mapping[str, Any]) -> dict[str, Any]:
+    members = {
+        name: _stamped(value if isinstance(value, dict) else {}, stamp)
+        for name, value in values.items()
+    }
+    return {**stamp, **members}
+
+
+def _touched(
+    old: Mapping[str, Any],
+    values: Mapping[str, Any],
+    patch: Mapping[str, Any],
+    now: str,
+    version: int,
+) -> dict[str, Any]:
+    """The metadata after a patch: what it names has changed now, the rest when it did before."""
+    stamp = _stamp(now, version)
+    touched = {**old, **stamp}
+    for name, change in patch.items():
+        if name not in values:
+            touched.pop(name, None)
+        elif isinstance(change, dict) and isinstance(old.get(name), dict):
+            touched[name] = _touched(old[name], values[name], change, now, version)
+        else:
+            value = values[name]
+            touched[name] = _stamped(value if isinstance(value, dict) else {}, stamp)
+    return touched
+
+
+def _has_null(value: Any) -> bool:
+    return value is None or (isinstance(value, dict) and any(map(_has_null, value.values())))
 
 
 def _own(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,47 +171,3 @@ def _merged(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, An
         else:
             merged[name] = value
     return merged
-
-
-def _check_object(members: Mapping[str, Any], depth: int) -> None:
-    if depth > MAX_DEPTH + 1:
-        raise invalid(f"A twin nests at most {MAX_DEPTH} objects.")
-    for name, value in members.items():
-        if len(_utf8(name)) > MAX_NAME_BYTES or _FORBIDDEN_IN_NAMES.search(name):
-            raise invalid("A property name of the twin is invalid.")
-        if value is not None:
-            _check_value(value, depth)
-
-
-def _check_value(value: Any, depth: int) -> None:
-    if isinstance(value, dict):
-        _check_object(value, depth + 1)
-    elif isinstance(value, list):
-        if depth > MAX_DEPTH + 1:
-            raise invalid(f"A twin nests at most {MAX_DEPTH} arrays.")
-        for item in value:
-            _check_value(item, depth + isinstance(item, list))
-    elif isinstance(value, str):
-        if len(_utf8(value)) > MAX_STRING_BYTES:
-            raise invalid(f"A string of the twin exceeds {MAX_STRING_BYTES} bytes.")
-    elif value is None:
-        raise invalid("An array of the twin holds null.")
-    elif not isinstance(value, bool) and isinstance(value, int):
-        if not MIN_INTEGER <= value <= MAX_INTEGER:
-            raise invalid("An integer of the twin is out of range.")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise invalid("A number of the twin is not finite.")
-
-
-def _size(value: Any) -> int:
-    if isinstance(value, Mapping):
-        return sum(_size(name) + _size(item) for name, item in value.items())
-    if isinstance(value, list):
-        return sum(_size(item) for item in value)
-    if isinstance(value, str):
-        return len(_CONTROLS.sub("", value))
-    return 4 if isinstance(value, bool) else 8
-
-
-def _utf8(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")

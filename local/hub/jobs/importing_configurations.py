@@ -1,0 +1,68 @@
+"""Applying the lines of configurations.txt, each by its import mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from local.hub.errors import ErrorCode, HubError
+from local.hub.jobs.importing import log_line
+from local.hub.json_net import JsonNetError, JsonObject, parse_object
+from local.hub.registry.configurations import Configurations, read_configuration
+
+
+class ConfigurationMode(StrEnum):
+    """What to do with a line."""
+
+    CREATE_OR_UPDATE = "createOrUpdate"
+    CREATE = "create"
+    UPDATE = "update"
+    UPDATE_IF_MATCH_ETAG = "updateIfMatchETag"
+    CREATE_OR_UPDATE_IF_MATCH_ETAG = "createOrUpdateIfMatchETag"
+    DELETE = "delete"
+    DELETE_IF_MATCH_ETAG = "deleteIfMatchETag"
+
+
+class ConfigurationImport:
+    """Lines of configurations.txt, whose members are matched in any case too."""
+
+    def __init__(self, configurations: Configurations) -> None:
+        self._configurations = configurations
+
+    def apply(self, lines: Iterable[str]) -> list[str]:
+        return [error for text in lines if (error := self._apply(text)) is not None]
+
+    def finish(self) -> list[str]:
+        return []
+
+    def _apply(self, text: str) -> str | None:
+        id_ = None
+        try:
+            line = parse_object(text, dotnet_type="Microsoft.Azure.Devices.Configuration")
+            id_ = line.required_string("id")
+            self._write(id_, line)
+        except JsonNetError as error:
+            message = f"Invalid configuration format in line: {text}. {error}"
+            return log_line({}, HubError(ErrorCode.DeserializationError, message))
+        except HubError as error:
+            return log_line({"configurationId": id_}, error)
+        return None
+
+    def _write(self, id_: str, line: JsonObject) -> None:
+        mode = line.enum("importMode", ConfigurationMode, "Microsoft.Azure.Devices.ImportMode")
+        etag = (line.string("etag") or "").strip('"')
+        match mode or ConfigurationMode.CREATE_OR_UPDATE:
+            case ConfigurationMode.CREATE_OR_UPDATE:
+                self._configurations.create_or_update(id_, read_configuration(line))
+            case ConfigurationMode.CREATE_OR_UPDATE_IF_MATCH_ETAG:
+                self._configurations.create_or_update(id_, read_configuration(line), etag)
+            case ConfigurationMode.CREATE:
+                self._configurations.create(id_, read_configuration(line))
+            case ConfigurationMode.UPDATE:
+                self._configurations.update(id_, read_configuration(line))
+            case ConfigurationMode.UPDATE_IF_MATCH_ETAG:
+                self._configurations.update(id_, read_configuration(line), etag)
+            case ConfigurationMode.DELETE:
+                self._configurations.delete(id_)
+            case ConfigurationMode.DELETE_IF_MATCH_ETAG:
+                self._configurations.delete(id_, etag)

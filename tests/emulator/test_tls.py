@@ -1,0 +1,170 @@
+"""HTTPS: whom the certificate is for, and the names by which clients call the hub."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import jwt
+import pytest
+import requests
+
+from local.hub import HubEmulator
+from local.hub.tls import Tls
+from tests.emulator.support import DEADLINE, HubClient, error_code
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[HubEmulator]:
+    with HubEmulator(tls=True, host_name="hub.example") as hub:
+        yield hub
+
+
+def port_of(hub: HubEmulator) -> int:
+    return int(hub.address.split(":")[1])
+
+
+def send(hub: HubEmulator, authorization: str, host: str | None = None) -> requests.Response:
+    """By the loopback address, as no resolver knows the hub's name."""
+    headers = {"Authorization": authorization} | ({"Host": host} if host else {})
+    return requests.get(
+        f"https://127.0.0.1:{port_of(hub)}/jobs?api-version=2021-04-12",
+        headers=headers,
+        verify=str(hub.ca_file),
+        timeout=DEADLINE,
+    )
+
+
+@pytest.mark.parametrize("name", ["hub.example", "localhost", "127.0.0.1", "::1"])
+def test_names_of_the_certificate(hub: HubEmulator, name: str) -> None:
+    context = ssl.create_default_context(cafile=hub.ca_file)
+    address = ("127.0.0.1", port_of(hub))
+    with socket.create_connection(address, timeout=DEADLINE) as plain:
+        context.wrap_socket(plain, server_hostname=name).close()
+
+
+def test_other_names_and_strangers(hub: HubEmulator) -> None:
+    address = ("127.0.0.1", port_of(hub))
+    for context, name in (
+        (ssl.create_default_context(cafile=hub.ca_file), "other.example"),
+        (ssl.create_default_context(), "hub.example"),
+    ):
+        with (
+            socket.create_connection(address, timeout=DEADLINE) as plain,
+            pytest.raises(ssl.SSLCertVerificationError),
+        ):
+            context.wrap_socket(plain, server_hostname=name)
+
+
+def test_oldest_protocol() -> None:
+    tls = Tls("127.0.0.1")
+    try:
+        assert tls.open().minimum_version is ssl.TLSVersion.TLSv1_2
+    finally:
+        tls.close()
+
+
+@pytest.mark.parametrize("host", ["hub.example:{port}", "hub.example", "localhost:{port}", None])
+@pytest.mark.parametrize("resource", ["hub.example:{port}", "hub.example", "HUB.example"])
+def test_port_is_optional_in_both_names(hub: HubEmulator, resource: str, host: str | None) -> None:
+    port = port_of(hub)
+    token = HubClient(hub.connection_string()).token(resource.format(port=port))
+
+    assert send(hub, token, host and host.format(port=port)).status_code == 200
+
+
+@pytest.mark.parametrize("resource", ["hub.example:1", "other.example", "hub.example.com"])
+def test_names_of_other_hubs(hub: HubEmulator, resource: str) -> None:
+    token = HubClient(hub.connection_string()).token(resource)
+    assert error_code(send(hub, token)) == (401, "IotHubUnauthorizedAccess")
+
+
+@pytest.mark.parametrize(
+    ("port", "tls", "host_name"),
+    [(8081, True, "hub.example:8081"), (443, True, "hub.example"), (443, False, "hub.example:443")],
+)
+def test_connection_string(port: int, tls: bool, host_name: str) -> None:
+    hub = HubEmulator(port=port, host_name="hub.example", tls=tls)
+    parts = HubClient(hub.connection_string("service")).parts
+
+    assert parts.pop("HostName") == host_name
+    assert parts.pop("SharedAccessKeyName") == "service"
+    assert parts.pop("SharedAccessKey")
+    assert parts == ({} if tls else {"UseDevelopmentEmulator": "true"})
+    assert hub.url == f"http{'s' if tls else ''}://{host_name}"
+
+
+def test_temporary_file_goes_with_the_emulator() -> None:
+    hub = HubEmulator(tls=True)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="while the emulator runs"):
+            _ = hub.ca_file
+        with hub:
+            token = HubClient(hub.connection_string()).token()
+            assert send(hub, token).status_code == 200
+            folder = hub.ca_file.parent
+        assert not folder.exists()
+
+
+def test_chosen_file_stays(tmp_path: Path) -> None:
+    ca_file = tmp_path / "ca.pem"
+    with HubEmulator(tls=True, ca_file=ca_file) as hub:
+        assert hub.ca_file == ca_file
+        ssl.create_default_context(cafile=ca_file)
+    assert ca_file.exists()
+
+
+def test_no_file_without_tls() -> None:
+    with pytest.raises(RuntimeError, match="plain HTTP"):
+        _ = HubEmulator().ca_file
+
+
+def test_failed_start_leaves_no_file(hub: HubEmulator) -> None:
+    second = HubEmulator(port=port_of(hub), tls=True)
+
+    with pytest.raises(OSError, match="address already in use"):
+        second.start()
+    with pytest.raises(RuntimeError):
+        _ = second.ca_file
+
+
+def test_command() -> None:
+    code = "import sys; from local.hub.cli import main; sys.exit(main(sys.argv[1:]))"
+    options = "--port 0 --tls --host-name localhost --role none --no-local-auth"
+    command = [sys.executable, "-c", code, *options.split(), "--issuer", "https://issuer.example/"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines: list[str] = []
+        while not lines or "AZURE_AUTHORITY_HOST=" not in lines[-1]:
+            lines.append(process.stdout.readline())
+            assert lines[-1], lines
+        client = HubClient(lines[1].rpartition(": ")[2].strip())
+        [ca_file] = [line.split("=")[1].split()[0] for line in lines if "REQUESTS_CA" in line]
+
+        def send(authorization: str) -> requests.Response:
+            return requests.get(
+                f"https://{client.host}/jobs",
+                headers={"Authorization": authorization},
+                verify=ca_file,
+                timeout=DEADLINE,
+            )
+
+        claims = {
+            "iss": "https://issuer.example/",
+            "aud": "https://iothubs.azure.net",
+            "exp": 4_000_000_000,
+            "oid": "somebody",
+        }
+        token = jwt.encode(claims, "a secret of thirty-two bytes or more", "HS256")
+        assert client.host.startswith("localhost:")
+        assert error_code(send(client.token())) == (401, "IotHubUnauthorizedAccess")
+        assert "Principal somebody is not authorized" in send(f"Bearer {token}").text
+        process.terminate()
+        assert process.wait(timeout=DEADLINE) == 0
+    assert not Path(ca_file).exists()
