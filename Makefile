@@ -3,6 +3,8 @@ PYTHON ?= python3
 RUN = .venv/bin/python -m
 # npm writes this file at the end of each installation.
 AZURITE = local/node_modules/.package-lock.json
+# Clients of others, for tests of the hub emulator.
+CLIENTS = tests/clients/.venv/ready tests/clients/node_modules/.package-lock.json
 
 .PHONY: demo up test check bench
 
@@ -12,7 +14,7 @@ demo: .venv/ready $(AZURITE)
 up: .venv/ready $(AZURITE)
 	@$(RUN) local up $(ARGS)
 
-test: .venv/ready $(AZURITE)
+test: .venv/ready $(AZURITE) $(CLIENTS)
 	@$(RUN) pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: .venv/ready
@@ -29,6 +31,11 @@ bench: .venv/ready
 	$(RUN) pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-$(AZURITE): local/package-lock.json
-	npm ci --prefix local --no-audit --no-fund --loglevel=error
+tests/clients/.venv/ready: tests/clients/requirements.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+%/node_modules/.package-lock.json: %/package-lock.json
+	npm ci --prefix $* --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -15,7 +15,6 @@ async function devices(registry) {
   const authentication = { type: 'sas', symmetricKey: KEYS };
   const created = await registry.create({ deviceId: 'pump', status: 'enabled', authentication });
   const updated = await registry.update({ deviceId: 'pump', status: 'disabled', authentication });
-  await registry.addModule({ deviceId: 'edge', moduleId: 'filter' }).catch(() => {});
   const edge = await registry.create({ deviceId: 'edge', capabilities: { iotEdge: true } });
   await registry.addModule({ deviceId: 'edge', moduleId: 'filter' });
   const added = await registry.addDevices([{ deviceId: 'valve', status: 'disabled' }]);
@@ -34,7 +33,7 @@ async function devices(registry) {
     addedAgain,
     removed: removed.responseBody,
   };
-  await registry.removeModule('edge', 'filter', '*');
+  await registry.removeModule('edge', 'filter');
   await registry.delete('edge');
   seen.missing = await registry.get('edge').catch(refusal);
   return seen;
@@ -62,12 +61,19 @@ async function twins(registry) {
 }
 
 async function jobs(registry, uris) {
-  const imported = await finish(registry, await registry.importDevicesFromBlob(uris.input, uris.output));
+  // The first job goes on until it is cancelled.
+  const hanging = await registry.exportDevicesToBlob(uris.output, false);
+  const busy = await registry.exportDevicesToBlob(uris.output, false).catch(refusal);
+  await registry.cancelJob(hanging.jobId);
+  const created = await registry.importDevicesFromBlob(uris.input, uris.output);
+  const imported = await finish(registry, created);
   const exported = await finish(registry, await registry.exportDevicesToBlob(uris.output, true));
   return {
+    busy,
+    cancelled: (await registry.getJob(hanging.jobId)).status,
     imported,
     exported,
-    listed: (await registry.listJobs()).map((job) => job.jobId),
+    listed: (await registry.listJobs()).responseBody.map((job) => job.jobId),
     refused: await registry.exportDevicesToBlob(`${uris.output}x`, false).catch(refusal),
     unknown: await registry.getJob('no-such-job').catch(refusal),
   };

@@ -93,6 +93,17 @@ def configurations(manager: IoTHubConfigurationManager) -> dict[str, Any]:
 
 
 def jobs(manager: IoTHubJobManager, uris: dict[str, str]) -> dict[str, Any]:
+    """The first job goes on until it is cancelled."""
+    export = JobProperties(
+        type="export",
+        output_blob_container_uri=uris["output"],
+        output_blob_name="all.txt",
+        exclude_keys_in_export=False,
+        include_configurations=True,
+    )
+    hanging = manager.create_import_export_job(export)
+    busy = refusal(manager.create_import_export_job, export)
+    manager.cancel_import_export_job(hanging.job_id)
     wanted = JobProperties(
         type="import",
         input_blob_container_uri=uris["input"],
@@ -101,25 +112,15 @@ def jobs(manager: IoTHubJobManager, uris: dict[str, str]) -> dict[str, Any]:
         storage_authentication_type="keyBased",
     )
     imported = finish(manager, manager.create_import_export_job(wanted))
-    exported = finish(
-        manager,
-        manager.create_import_export_job(
-            JobProperties(
-                type="export",
-                output_blob_container_uri=uris["output"],
-                output_blob_name="all.txt",
-                exclude_keys_in_export=False,
-                include_configurations=True,
-            )
-        ),
-    )
+    exported = finish(manager, manager.create_import_export_job(export))
     refused = JobProperties(type="export", output_blob_container_uri=uris["output"] + "x")
     return {
         "imported": imported.as_dict(),
         "exported": exported.as_dict(),
         "listed": [job.job_id for job in manager.get_import_export_jobs()],
         "refused": refusal(manager.create_import_export_job, refused),
-        "ended": refusal(manager.cancel_import_export_job, imported.job_id),
+        "busy": busy,
+        "cancelled": manager.get_import_export_job(hanging.job_id).status,
         "unknown": refusal(manager.get_import_export_job, "no-such-job"),
     }
 

@@ -139,9 +139,14 @@ class Place:
         }
         return wanted | changes
 
+    def text(self, name: str) -> str:
+        return self.container.download_blob(name, encoding="utf-8").readall()
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text(name).splitlines()]
+
     def log(self) -> list[dict[str, Any]]:
-        content = self.container.download_blob("importErrors.log").readall()
-        return [json.loads(line) for line in content.splitlines()]
+        return self.lines("importErrors.log")
 
     def names(self) -> set[str]:
         return {blob.name for blob in self.container.list_blobs()}

@@ -109,8 +109,6 @@ class JobRequest:
             "inputBlobContainerUri": self.input_uri if echo_uris else "",
             "outputBlobContainerUri": self.output_uri if echo_uris else "",
         }
-        if self.type is JobType.EXPORT:
-            del shown["inputBlobContainerUri"]
         if echo_uris:
             shown |= {
                 "inputBlobName": self.input_blob_name,
@@ -121,6 +119,8 @@ class JobRequest:
             }
             if self.user_assigned_identity:
                 shown["identity"] = {"userAssignedIdentity": self.user_assigned_identity}
+        if self.type is JobType.EXPORT:
+            shown = {name: value for name, value in shown.items() if not name.startswith("input")}
         unknown = {name for name, (_, since) in _ADDED.items() if version < since}
         return {name: value for name, value in shown.items() if name not in unknown}
 
