@@ -7,4 +7,5 @@ from datetime import UTC, datetime
 
 def shown_time(time: datetime) -> str:
     """.NET prints seven digits of a second."""
-    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}0Z"
+    utc = time.astimezone(UTC).replace(tzinfo=None)
+    return f"{utc.isoformat(timespec='microseconds')}0Z"

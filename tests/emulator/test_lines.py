@@ -129,6 +129,7 @@ def test_byte_order_mark_blank_lines_and_crlf(
         keys(key_of(15), KEY),
         keys(KEY, key_of(65)),
         keys("not base64", KEY),
+        keys("nicht Base64: ü", KEY),
         keys(KEY, KEY, type="selfSigned"),
         keys(KEY, KEY, type="certificateAuthority"),
         keys(KEY, KEY, x509Thumbprint={"primaryThumbprint": SHA1}),

@@ -85,16 +85,16 @@ class Node:
             return [item.plain() for item in self.value]
         return self.value
 
-    def find(self, step: str | int, *, exact_case: bool) -> Node | None:
-        """The item at an index, or the last member of a name."""
+    def item(self, step: str | int, *, exact_case: bool) -> Node:
+        """The item at an index, or the last member of a name; there must be one."""
+        found: Node
         if isinstance(step, int):
-            return self.value[step] if self.kind is Kind.ARRAY else None
-        wanted = fold(step, exact_case)
-        for name, member in reversed(self.value) if self.kind is Kind.OBJECT else ():
-            if fold(name, exact_case) == wanted:
-                assert isinstance(member, Node)
-                return member
-        return None
+            found = self.value[step]
+        else:
+            wanted = fold(step, exact_case)
+            members = reversed(self.value)
+            found = next(node for name, node in members if fold(name, exact_case) == wanted)
+        return found
 
     def as_string(self) -> str | None:
         """Scalars that are no strings come as they are written (ReadAsString)."""
@@ -261,6 +261,6 @@ def fold(name: str, exact_case: bool) -> str:
 
 
 @cache
-def by_name(values: type[StrEnum], exact_case: bool = True) -> dict[str, Any]:
+def by_name(values: type[StrEnum], exact_case: bool) -> dict[str, Any]:
     """The values of an enum by their folded names."""
     return {fold(member.value, exact_case): member for member in values}

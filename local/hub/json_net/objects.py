@@ -47,7 +47,7 @@ class JsonObject:
     def string(self, name: str) -> str | None:
         """A string; other scalars as they are written."""
         value = self._members.get(self._names[name])
-        if value is None or type(value) is str:
+        if type(value) is str or value is None:
             return value
         return self._node(name).as_string()
 
@@ -60,14 +60,15 @@ class JsonObject:
         value = self._value(name)
         if value is None:
             return None
-        member: E | None = by_name(values).get(value) if type(value) is str else None
-        if member is not None:
-            return member
+        exact_case = self._source.exact_case
+        if type(value) is str:
+            member: E | None = by_name(values, True).get(value) or by_name(values, exact_case).get(
+                fold(value, exact_case)
+            )
+            if member is not None:
+                return member
         return self._node(name).as_enum(
-            values,
-            dotnet_type,
-            exact_case=self._source.exact_case,
-            numbers=self._source.lenient,
+            values, dotnet_type, exact_case=exact_case, numbers=self._source.lenient
         )
 
     def required_enum(self, name: str, values: type[E], dotnet_type: str) -> E:
@@ -166,13 +167,10 @@ class _Source:
         return self._root
 
     def find(self, steps: Path) -> Node:
-        """The value at the end of a path, or the last on it that there is."""
+        """The value at the end of a path that was walked before."""
         node = self.root("")
         for step in steps:
-            found = node.find(step, exact_case=self.exact_case)
-            if found is None:
-                break
-            node = found
+            node = node.item(step, exact_case=self.exact_case)
         return node
 
     def object_of(self, members: dict[str, Any], steps: Path) -> JsonObject:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from abc import ABC, abstractmethod
 from typing import NoReturn
 
 from local.hub.json_net.errors import JsonNetError, Path, show_character
@@ -20,7 +21,7 @@ _ESCAPES = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "\\": "\\", '
 _REPLACEMENT = "\ufffd"
 
 
-class Scanner:
+class Scanner(ABC):
     """Goes through a text; the index is where Json.NET is when it finds an error.
 
     Parameters
@@ -36,9 +37,9 @@ class Scanner:
         self._index = 0
         self._started = False
 
+    @abstractmethod
     def _path(self) -> Path:
         """The path that an error names."""
-        return ()
 
     def _here(self) -> str:
         """The next character, empty at the end of the text."""

@@ -24,6 +24,13 @@ GENERATED_KEY_BYTES = 32
 _ID = re.compile(r"[A-Za-z0-9\-.+%_#*?!(),=@$':;]{1,128}")
 #: SHA-1 or SHA-256, in hexadecimal digits.
 _THUMBPRINT = re.compile(r"[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}")
+#: Names of .NET types in error texts: the first as in a published log, the others as in the C# SDK.
+_AUTHENTICATION_TYPE = "Microsoft.Azure.Devices.Cloud.AuthenticationType"
+_MECHANISM = "Microsoft.Azure.Devices.AuthenticationMechanism"
+_SYMMETRIC_KEY = "Microsoft.Azure.Devices.SymmetricKey"
+_THUMBPRINTS = "Microsoft.Azure.Devices.X509Thumbprint"
+_CAPABILITIES = "Microsoft.Azure.Devices.DeviceCapabilities"
+
 #: What every edge device has; nobody may write them.
 SYSTEM_MODULES = frozenset({"$edgeAgent", "$edgeHub"})
 
@@ -79,43 +86,50 @@ class Credentials:
     @classmethod
     def read(cls, declared: JsonObject) -> Credentials:
         """Empty members count as absent: exports print both kinds, with nulls in the unused one."""
-        keys, thumbprints = declared.child("symmetricKey"), declared.child("x509Thumbprint")
-        read = cls(
-            type=AuthenticationType.SAS,
+        keys, thumbprints = (
+            declared.child("symmetricKey", _SYMMETRIC_KEY),
+            declared.child("x509Thumbprint", _THUMBPRINTS),
+        )
+        primary_thumbprint = thumbprints.string("primaryThumbprint") or None
+        secondary_thumbprint = thumbprints.string("secondaryThumbprint") or None
+        has_thumbprint = primary_thumbprint or secondary_thumbprint
+        derived = AuthenticationType.SELF_SIGNED if has_thumbprint else AuthenticationType.SAS
+        return cls(
+            type=declared.enum("type", AuthenticationType, _AUTHENTICATION_TYPE) or derived,
             primary_key=keys.string("primaryKey") or None,
             secondary_key=keys.string("secondaryKey") or None,
-            primary_thumbprint=thumbprints.string("primaryThumbprint") or None,
-            secondary_thumbprint=thumbprints.string("secondaryThumbprint") or None,
+            primary_thumbprint=primary_thumbprint,
+            secondary_thumbprint=secondary_thumbprint,
         )
-        derived = AuthenticationType.SELF_SIGNED if read.thumbprints else AuthenticationType.SAS
-        dotnet_type = "Microsoft.Azure.Devices.Cloud.AuthenticationType"
-        return replace(read, type=declared.enum("type", AuthenticationType, dotnet_type) or derived)
-
-    @property
-    def keys(self) -> list[str]:
-        return [key for key in (self.primary_key, self.secondary_key) if key]
-
-    @property
-    def thumbprints(self) -> list[str]:
-        return [print_ for print_ in (self.primary_thumbprint, self.secondary_thumbprint) if print_]
 
     def check(self) -> None:
-        if self.keys and self.thumbprints:
+        if self.primary_key or self.secondary_key:
+            self._check_keys()
+        if self.primary_thumbprint or self.secondary_thumbprint:
+            self._check_thumbprints()
+
+    def _check_keys(self) -> None:
+        if self.primary_thumbprint or self.secondary_thumbprint:
             raise invalid("Symmetric keys and thumbprints exclude each other.")
-        if self.keys and self.type is not AuthenticationType.SAS:
+        if self.type is not AuthenticationType.SAS:
             raise invalid(f"Symmetric keys do not go with authentication type {self.type}.")
-        if self.thumbprints and self.type is not AuthenticationType.SELF_SIGNED:
-            raise invalid(f"Thumbprints do not go with authentication type {self.type}.")
-        if len(self.keys) == 1:
+        if not (self.primary_key and self.secondary_key):
             raise invalid(
                 "Either both primary and secondary keys must be specified or neither one "
                 "to auto generate on service side."
             )
-        if not all(_is_key(key) for key in self.keys):
+        if not (_is_key(self.primary_key) and _is_key(self.secondary_key)):
             raise invalid(f"A device key has {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes, in base64.")
-        if not all(_THUMBPRINT.fullmatch(thumbprint) for thumbprint in self.thumbprints):
+
+    def _check_thumbprints(self) -> None:
+        if self.type is not AuthenticationType.SELF_SIGNED:
+            raise invalid(f"Thumbprints do not go with authentication type {self.type}.")
+        given = [
+            print_ for print_ in (self.primary_thumbprint, self.secondary_thumbprint) if print_
+        ]
+        if not all(map(_THUMBPRINT.fullmatch, given)):
             raise invalid("StringIsNotThumbprint")
-        if len({len(thumbprint) for thumbprint in self.thumbprints}) > 1:
+        if len({len(thumbprint) for thumbprint in given}) > 1:
             raise invalid("The thumbprints differ in size.")
 
     @property
@@ -154,7 +168,7 @@ class Identity:
     @classmethod
     def read(cls, declared: JsonObject, key: Key, status: DeviceStatus) -> Identity:
         """The members that import lines and the bodies of device requests have in common."""
-        credentials = Credentials.read(declared.child("authentication"))
+        credentials = Credentials.read(declared.child("authentication", _MECHANISM))
         if key.module_id is not None and credentials.type is AuthenticationType.NONE:
             credentials = replace(credentials, type=AuthenticationType.SAS)
         return cls(
@@ -162,7 +176,7 @@ class Identity:
             status=status,
             credentials=credentials,
             status_reason=declared.string("statusReason"),
-            iot_edge=declared.child("capabilities").boolean("iotEdge"),
+            iot_edge=declared.child("capabilities", _CAPABILITIES).boolean("iotEdge"),
             device_scope=declared.string("deviceScope"),
             parent_scopes=declared.strings("parentScopes"),
             managed_by=declared.string("managedBy"),
@@ -189,8 +203,8 @@ def invalid(message: str) -> HubError:
 
 def _is_key(key: str) -> bool:
     try:
-        return MIN_KEY_BYTES <= len(base64.b64decode(key, validate=True)) <= MAX_KEY_BYTES
-    except binascii.Error:
+        return MIN_KEY_BYTES <= len(binascii.a2b_base64(key, strict_mode=True)) <= MAX_KEY_BYTES
+    except ValueError:
         return False
 
 

@@ -12,6 +12,7 @@ from local.hub.registry.identity import DeviceStatus, Identity, Key
 from local.hub.registry.twin import TwinChange
 
 _STATUS_TYPE = "Microsoft.Azure.Devices.Cloud.DeviceStatus"
+_PROPERTIES_TYPE = "Microsoft.Azure.Devices.ExportImportDevice+PropertyContainer"
 _MODE_TYPE = "Microsoft.Azure.Devices.Cloud.ImportMode"
 
 
@@ -64,7 +65,7 @@ def read_line(line: JsonObject, status: DeviceStatus) -> ImportLine:
     """Read the members that lines of files and of bulk requests have in common."""
     key = Key(line.required_string("id"), line.string("moduleId"))
     mode = line.enum("importMode", ImportMode, _MODE_TYPE)
-    properties = line.child("properties")
+    properties = line.child("properties", _PROPERTIES_TYPE)
     return ImportLine(
         mode=mode or ImportMode.CREATE_OR_UPDATE,
         identity=Identity.read(line, key, status),

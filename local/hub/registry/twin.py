@@ -104,9 +104,12 @@ class Twin:
     def _changed(self, tags: Mapping[str, Any], desired: Properties, reported: Properties) -> Twin:
         if tags == self.tags and desired is self.desired and reported is self.reported:
             return self
-        check_size("tags", tags, MAX_TAGS)
-        check_size("desired properties", desired.values, MAX_PROPERTIES)
-        check_size("reported properties", reported.values, MAX_PROPERTIES)
+        if tags is not self.tags:
+            check_size("tags", tags, MAX_TAGS)
+        if desired is not self.desired:
+            check_size("desired properties", desired.values, MAX_PROPERTIES)
+        if reported is not self.reported:
+            check_size("reported properties", reported.values, MAX_PROPERTIES)
         return Twin(tags, desired, reported, self.version + 1)
 
 

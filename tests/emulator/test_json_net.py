@@ -1,0 +1,424 @@
+"""What Json.NET makes of the members of objects, as Newtonsoft.Json 13 has it in its sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from enum import StrEnum
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from local.hub.json_net import JsonNetError, JsonObject, objects, parse_array, parse_object
+from local.hub.json_net.errors import show_path
+
+
+class Color(StrEnum):
+    RED = "red"
+    DARK_BLUE = "darkBlue"
+
+
+COLOR = "Hub.Color"
+NULLABLE_COLOR = f"System.Nullable`1[{COLOR}]"
+STRINGS = "System.Collections.Generic.IList`1[System.String]"
+
+Read = Callable[[JsonObject], object]
+
+READS: dict[str, Read] = {
+    "string": lambda members: members.string("m"),
+    "required_string": lambda members: members.required_string("m"),
+    "enum": lambda members: members.enum("m", Color, COLOR),
+    "required_enum": lambda members: members.required_enum("m", Color, COLOR),
+    "boolean": lambda members: members.boolean("m"),
+    "integer": lambda members: members.integer("m"),
+    "strings": lambda members: members.strings("m"),
+    "child": lambda members: members.child("m", "Hub.Child").string("n"),
+    "objects": lambda members: [item.string("n") for item in members.objects("m", "Hub.Item")],
+    "document": lambda members: members.document("m"),
+    "array": lambda members: members.array("m"),
+}
+
+
+def refusal(read: Callable[[], object]) -> str:
+    with pytest.raises(JsonNetError) as caught:
+        read()
+    return str(caught.value)
+
+
+def test_error_in_a_published_log() -> None:
+    start = '{"id":"pump","status":"Enabled","extra":"'
+    end = '","authentication":{"type":"'
+    line = f'{start}{"x" * (237 - len(start) - len(end))}{end}SELF_SIGNED"}}}}'
+    authentication = parse_object(line).child("authentication")
+    dotnet_type = "Microsoft.Azure.Devices.Cloud.AuthenticationType"
+
+    assert line.index("SELF_SIGNED") == 237
+    assert refusal(lambda: authentication.enum("type", Color, dotnet_type)) == (
+        f"Error converting value \"SELF_SIGNED\" to type 'System.Nullable`1[{dotnet_type}]'. "
+        "Path 'authentication.type', line 1, position 249."
+    )
+
+
+@pytest.mark.parametrize(
+    ("read", "member", "value"),
+    [
+        ("string", '"a"', "a"),
+        ("string", '""', ""),
+        ("string", "null", None),
+        ("string", "1.50", "1.50"),
+        ("string", "0x1F", "0x1F"),
+        ("string", "123456789012345678901234567890", "123456789012345678901234567890"),
+        ("string", "true", "true"),
+        ("string", "-Infinity", "-Infinity"),
+        ("required_string", '""', ""),
+        ("required_string", "7", "7"),
+        ("enum", '"red"', Color.RED),
+        ("enum", '" DARKBLUE "', Color.DARK_BLUE),
+        ("enum", '""', None),
+        ("enum", "null", None),
+        ("enum", "1", Color.DARK_BLUE),
+        ("enum", '"+1"', Color.DARK_BLUE),
+        ("required_enum", "0", Color.RED),
+        ("boolean", "true", True),
+        ("boolean", "null", False),
+        ("boolean", "0", False),
+        ("boolean", "-1.5", True),
+        ("boolean", '" True\t"', True),
+        ("boolean", '"FALSE"', False),
+        ("boolean", '""', False),
+        ("integer", "12", 12),
+        ("integer", "null", None),
+        ("integer", '""', None),
+        ("integer", '" -12 "', -12),
+        ("integer", "2147483647", 2147483647),
+        ("strings", '["a","b"]', ("a", "b")),
+        ("strings", '["a",1,true,null]', ("a", "1", "true")),
+        ("strings", "[]", ()),
+        ("strings", "null", ()),
+        ("strings", "undefined", ()),
+        ("strings", '""', ()),
+        ("child", '{"n":"a"}', "a"),
+        ("child", "{n:1}", "1"),
+        ("child", "null", None),
+        ("child", "undefined", None),
+        ("child", '""', None),
+        ("objects", '[{"n":"a"},{}]', ["a", None]),
+        ("objects", '[{"n":1},{"n":"b"},]', ["1", "b"]),
+        ("objects", "null", []),
+        ("document", '{"a":[{"b":null}]}', {"a": [{"b": None}]}),
+        ("document", "{a:[{b:undefined}]}", {"a": [{"b": None}]}),
+        ("document", "null", None),
+        ("array", "[1,{}]", [1, {}]),
+        ("array", "[1,]", [1]),
+        ("array", "null", None),
+    ],
+)
+def test_members(read: str, member: str, value: object) -> None:
+    for text in (f'{{"m":{member}}}', f'{{"M":0,"m":{member}}}', f"{{m:{member},}}"):
+        assert READS[read](parse_object(text)) == value
+
+
+@pytest.mark.parametrize(
+    ("read", "value"),
+    [
+        ("string", None),
+        ("enum", None),
+        ("boolean", False),
+        ("integer", None),
+        ("strings", ()),
+        ("child", None),
+        ("objects", []),
+        ("document", None),
+        ("array", None),
+    ],
+)
+def test_members_that_are_absent(read: str, value: object) -> None:
+    assert READS[read](parse_object('{"mm":1}')) == value
+    assert READS[read](parse_object('{"m":1}').child("other")) == value
+
+
+@pytest.mark.parametrize(
+    ("read", "member", "reason", "read_to"),
+    [
+        ("string", "{}", "Unexpected character encountered while parsing value: {.", 1),
+        ("string", '["a"]', "Unexpected character encountered while parsing value: [.", 1),
+        ("string", "undefined", "Unexpected character encountered while parsing value: u.", 1),
+        ("string", ",", "Unexpected character encountered while parsing value: ,.", 1),
+        ("required_string", "[]", "Unexpected character encountered while parsing value: [.", 1),
+        ("enum", '"blue"', f"Error converting value \"blue\" to type '{NULLABLE_COLOR}'.", 6),
+        ("enum", '"a\\"b"', f'Error converting value "a"b" to type \'{NULLABLE_COLOR}\'.', 6),
+        (
+            "enum",
+            '"red, darkBlue"',
+            f"Error converting value \"red, darkBlue\" to type '{NULLABLE_COLOR}'.",
+            15,
+        ),
+        ("enum", "2", f"Error converting value 2 to type '{NULLABLE_COLOR}'.", 1),
+        ("enum", "-1", f"Error converting value -1 to type '{NULLABLE_COLOR}'.", 2),
+        ("enum", '"2"', f"Error converting value \"2\" to type '{NULLABLE_COLOR}'.", 3),
+        ("enum", "true", "Unexpected token Boolean when parsing enum.", 4),
+        ("enum", "1.0", "Unexpected token Float when parsing enum.", 3),
+        ("enum", "undefined", "Unexpected token Undefined when parsing enum.", 9),
+        ("enum", '{"a":1}', "Unexpected token StartObject when parsing enum.", 1),
+        ("enum", "[1]", "Unexpected token StartArray when parsing enum.", 1),
+        ("boolean", '"yes"', "Could not convert string to boolean: yes.", 5),
+        ("boolean", "NaN", "Unexpected character encountered while parsing value: N.", 1),
+        ("boolean", "{}", "Unexpected character encountered while parsing value: {.", 1),
+        ("integer", '"x"', "Could not convert string to integer: x.", 3),
+        (
+            "integer",
+            '"2147483648"',
+            "Could not convert string to integer: 2147483648.",
+            12,
+        ),
+        ("integer", "1.5", "Input string '1.5' is not a valid integer.", 3),
+        (
+            "integer",
+            "2147483648",
+            "JSON integer 2147483648 is too large or small for an Int32.",
+            10,
+        ),
+        ("integer", "NaN", "Cannot read NaN value.", 3),
+        ("integer", "true", "Unexpected character encountered while parsing value: t.", 1),
+        ("strings", '"a"', f"Error converting value \"a\" to type '{STRINGS}'.", 3),
+        ("strings", "false", f"Error converting value False to type '{STRINGS}'.", 5),
+        ("child", "1e20", "Error converting value 1E+20 to type 'Hub.Child'.", 4),
+        ("child", "1.50", "Error converting value 1.5 to type 'Hub.Child'.", 4),
+        ("child", "NaN", "Error converting value NaN to type 'Hub.Child'.", 3),
+        (
+            "document",
+            "[{}]",
+            "Deserialized JSON type 'Newtonsoft.Json.Linq.JArray' is not compatible with expected "
+            "type 'Newtonsoft.Json.Linq.JObject'.",
+            4,
+        ),
+        (
+            "document",
+            "1",
+            "Deserialized JSON type 'Newtonsoft.Json.Linq.JValue' is not compatible with expected "
+            "type 'Newtonsoft.Json.Linq.JObject'.",
+            1,
+        ),
+        (
+            "array",
+            "{}",
+            "Deserialized JSON type 'Newtonsoft.Json.Linq.JObject' is not compatible with expected "
+            "type 'Newtonsoft.Json.Linq.JArray'.",
+            2,
+        ),
+    ],
+)
+def test_members_of_another_type(read: str, member: str, reason: str, read_to: int) -> None:
+    for start in ('{"m":', '{"m":1, "M" : '):
+        members = parse_object(f"{start}{member}}}")
+        name, position = start.split('"')[-2], len(start) + read_to
+
+        assert refusal(partial(READS[read], members)) == (
+            f"{reason} Path '{name}', line 1, position {position}."
+        )
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "path", "position"),
+    [
+        ("strings", '{"m":["a",{"b":1}]}', "m[1]", 11),
+        ("strings", '{"m":["a",[]]}', "m[1]", 11),
+        ("strings", '{"m":["a",,]}', "m[1]", 11),
+        ("strings", '{"m":{"a" : 1}}', "m.a", 11),
+        ("strings", '{"m":{}}', "m", 7),
+        ("child", '{"m":[1]}', "m", 6),
+        ("objects", '{"m":[{},1]}', "m[1]", 10),
+        ("objects", '{"m":[{},null]}', "m[1]", 13),
+        ("objects", '{"m":[[]]}', "m[0]", 7),
+        ("objects", '{"m":{"a":1}}', "m.a", 10),
+        ("objects", '{"m":[{"n":[]}]}', "m[0].n", 12),
+        ("child", '{"m":{"n":{}}}', "m.n", 11),
+    ],
+)
+def test_places_inside_members(read: str, text: str, path: str, position: int) -> None:
+    message = refusal(lambda: READS[read](parse_object(text)))
+
+    assert message.endswith(f"Path '{path}', line 1, position {position}.")
+
+
+def test_objects_and_arrays_in_place_of_one_another() -> None:
+    assert refusal(lambda: parse_object("[{}]", dotnet_type="Hub.Device")) == (
+        "Cannot deserialize the current JSON array (e.g. [1,2,3]) into type 'Hub.Device' because "
+        'the type requires a JSON object (e.g. {"name":"value"}) to deserialize correctly.\r\n'
+        'To fix this error either change the JSON to a JSON object (e.g. {"name":"value"}) or '
+        "change the deserialized type to an array or a type that implements a collection interface "
+        "(e.g. ICollection, IList) like List<T> that can be deserialized from a JSON array. "
+        "JsonArrayAttribute can also be added to the type to force it to deserialize from a JSON "
+        "array.\r\nPath '', line 1, position 1."
+    )
+    assert refusal(lambda: parse_array('{"devices":[]}', dotnet_type="Hub.Device")) == (
+        'Cannot deserialize the current JSON object (e.g. {"name":"value"}) into type '
+        "'System.Collections.Generic.IEnumerable`1[Hub.Device]' because the type requires a JSON "
+        "array (e.g. [1,2,3]) to deserialize correctly.\r\n"
+        "To fix this error either change the JSON to a JSON array (e.g. [1,2,3]) or change the "
+        "deserialized type so that it is a normal .NET type (e.g. not a primitive type like "
+        "integer, not a collection type like an array or List<T>) that can be deserialized from a "
+        "JSON object. JsonObjectAttribute can also be added to the type to force it to deserialize "
+        "from a JSON object.\r\nPath 'devices', line 1, position 11."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("null", "Error converting value {null} to type 'T'. Path '', line 1, position 4."),
+        ('"a"', "Error converting value \"a\" to type 'T'. Path '', line 1, position 3."),
+        ("1", "Error converting value 1 to type 'T'. Path '', line 1, position 1."),
+    ],
+)
+def test_texts_of_another_type(text: str, message: str) -> None:
+    list_message = message.replace("'T'", "'System.Collections.Generic.IEnumerable`1[T]'")
+
+    assert refusal(lambda: parse_object(text, dotnet_type="T")) == message
+    assert refusal(lambda: parse_array(text, dotnet_type="T")) == list_message
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{}", "Required property 'm' not found in JSON."),
+        ('{"n":"m"}', "Required property 'm' not found in JSON."),
+        ('{"m":null}', "Required property 'm' expects a value but got null."),
+        ("{m:null,}", "Required property 'm' expects a value but got null."),
+    ],
+)
+@pytest.mark.parametrize("read", ["required_string", "required_enum"])
+def test_required_members(read: str, text: str, reason: str) -> None:
+    root = parse_object(f" {text} ")
+    nested = parse_object(f'{{"a b":{text}}}').child("a b")
+
+    assert refusal(lambda: READS[read](root)) == (
+        f"{reason} Path '', line 1, position {len(text) + 1}."
+    )
+    assert refusal(lambda: READS[read](nested)) == (
+        f"{reason} Path '['a b']', line 1, position {len(text) + 7}."
+    )
+
+
+def test_an_empty_string_is_no_required_enum() -> None:
+    members = parse_object('{"m":""}')
+
+    assert refusal(lambda: READS["required_enum"](members)) == (
+        "Required property 'm' expects a value but got null. Path '', line 1, position 8."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"id":"a","id":"b"}', "b"),
+        ('{"ID":"a","id":"b"}', "b"),
+        ('{"id":"a","ID":"b"}', "b"),
+        ('{"id":"a","Id":"b","id":"c"}', "c"),
+        ('{"id":"a","ID":null}', None),
+        ("{id:'a',ID:'b',}", "b"),
+    ],
+)
+def test_the_last_of_equal_names_counts(text: str, value: str | None) -> None:
+    assert parse_object(text).string("id") == value
+    assert parse_object(f'{{"x":{text}}}').child("x").string("id") == value
+
+
+@pytest.mark.parametrize("text", ['{"ID":"a","COLOR":"RED"}', "{ID:'a',COLOR:'RED'}"])
+def test_letter_case(text: str) -> None:
+    lax, exact = parse_object(text), parse_object(text, exact_case=True)
+
+    assert lax.string("id") == "a"
+    assert lax.enum("color", Color, COLOR) is Color.RED
+    assert exact.string("id") is None
+    assert exact.string("ID") == "a"
+    assert refusal(lambda: exact.required_string("id")).startswith(
+        "Required property 'id' not found"
+    )
+    assert 'Error converting value "RED"' in refusal(lambda: exact.enum("COLOR", Color, COLOR))
+
+
+def test_numbers_of_enums_are_lenience() -> None:
+    strict = parse_object('{"m":1}', lenient=False)
+
+    assert "Error converting value 1" in refusal(lambda: READS["enum"](strict))
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ((), ""),
+        (("a", "b"), "a.b"),
+        (("a", 0, "b", 1, 2), "a[0].b[1][2]"),
+        ((0, "a"), "[0].a"),
+        (("a", "odd name", "b"), "a['odd name'].b"),
+        (("a.b",), "['a.b']"),
+        (("it's", "t\tn\n\u0085\u2028\\\x01."), "['it\\'s']['t\\tn\\n\\u0085\\u2028\\\\\\u0001.']"),
+        (("", "a"), "a"),
+        (("$id-x", "\u00e4"), "$id-x.\u00e4"),
+    ],
+)
+def test_paths(path: tuple[str | int, ...], shown: str) -> None:
+    assert show_path(path) == shown
+
+
+def test_positions_count_halves_of_surrogate_pairs() -> None:
+    members = parse_object('{"\U0001f600":"\U0001f600","m":"x"}')
+
+    assert refusal(lambda: READS["enum"](members)).endswith("Path 'm', line 1, position 18.")
+
+
+def test_lines_end_inside_strings_too() -> None:
+    members = parse_object('{"a":"\r\n\r","m":"x"}')
+
+    assert refusal(lambda: READS["enum"](members)).endswith("Path 'm', line 3, position 9.")
+
+
+def test_bulk_requests() -> None:
+    first, second = parse_array('[{"id":"a"},{"ID":"b","m":[]}]')
+
+    assert (first.string("id"), second.string("id")) == ("a", "b")
+    assert refusal(lambda: second.string("m")).endswith("Path '[1].m', line 1, position 27.")
+    assert refusal(lambda: first.required_string("m")) == (
+        "Required property 'm' not found in JSON. Path '[0]', line 1, position 11."
+    )
+    assert parse_array("[]") == []
+    assert [item.string("id") for item in parse_array("[{id:1},]")] == ["1"]
+    assert refusal(lambda: parse_array("[{},null]", dotnet_type="T")) == (
+        "Error converting value {null} to type 'T'. Path '[1]', line 1, position 8."
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"id":"89490200001234567890","status":"Enabled","tags":{"n":123456789012345678}}',
+        '{"ID":"a","parentScopes":["b"],"capabilities":{"iotEdge":true},"x":[{},[],1.5],"color":"RED"}',
+    ],
+)
+def test_plain_lines_are_read_once(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    monkeypatch.setattr(objects, "Reader", None)
+    members = parse_object(line)
+
+    assert members.required_string("id")
+    assert members.string("moduleId") is None
+    assert members.enum("color", Color, COLOR) in (None, Color.RED)
+    assert members.strings("parentScopes") in ((), ("b",))
+    assert members.child("capabilities").boolean("iotEdge") in (True, False)
+    assert [item.string("id") for item in parse_array(f"[{line}]")] == [members.string("id")]
+
+
+JSON_LIKE = st.text(st.sampled_from("{}[]():,\"'/*\\ \n\r\0aenrtu0x1.-+INy\u00a0\ud800\U0001f600"))
+
+
+@given(text=JSON_LIKE | JSON_LIKE.map("{{a:{}".format) | st.text(), lenient=st.booleans())
+def test_any_text(text: str, lenient: bool) -> None:
+    for read in READS.values():
+        with suppress(JsonNetError):
+            read(parse_object(text, lenient=lenient))
+        with suppress(JsonNetError):
+            read(parse_object(f'{{"m":{text}}}', lenient=lenient))
+    with suppress(JsonNetError):
+        parse_array(text, lenient=lenient)
