@@ -1,13 +1,13 @@
-"""Measures the validation of device files and the life of imports, or one of the two."""
+"""Measures the validation of files, the life of imports and the hub emulator, or one of them."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from bench import imports, validator
+from bench import emulator, imports, validator
 
-_PARTS = {"devices": validator, "imports": imports}
+_PARTS = {"devices": validator, "imports": imports, "emulator": emulator}
 
 
 def main(argv: list[str]) -> int:

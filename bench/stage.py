@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -48,10 +49,10 @@ sys.exit(main(sys.argv[1:]))
 class HubProcess:
     """A hub emulator that shares neither our interpreter nor its lock."""
 
-    def __init__(self, storage: str, job_seconds: float = 0) -> None:
-        options = ["--port", "0", "--job-seconds", str(job_seconds), "--storage", storage]
+    def __init__(self, storage: str, job_seconds: float = 0, options: Sequence[str] = ()) -> None:
+        needed = ["--port", "0", "--job-seconds", str(job_seconds), "--storage", storage]
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _HUB, *options],
+            [sys.executable, "-c", _HUB, *needed, *options],
             cwd=_PROJECT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -69,6 +70,13 @@ class HubProcess:
     def __exit__(self, *exc_info: object) -> None:
         self._process.terminate()
         self._process.communicate()
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory that the process has had (Linux)."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        [kib] = re.findall(r"VmHWM:\s+(\d+) kB", status)
+        return int(kib) * 1024
 
     def hang_next_job(self) -> None:
         self._post("faults", {"kind": "hangJob"})

@@ -142,7 +142,9 @@ def _add_access(parser: argparse.ArgumentParser) -> None:
         "--role",
         choices=(*ROLES, NO_ROLE),
         default=DEFAULT_ROLE,
-        help="role of all Entra ID principals (default: %(default)s)",
+        metavar="NAME",
+        help=f"role of all Entra ID principals: {', '.join(ROLES)} or {NO_ROLE} "
+        "(default: %(default)s)",
     )
     access.add_argument(
         "--issuer",

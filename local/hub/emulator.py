@@ -76,7 +76,7 @@ class HubEmulator:
     Raises
     ------
     ValueError
-        The data file cannot be used.
+        The data file cannot be used, or there is no such role.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class HubEmulator:
     ) -> None:
         self._address = Address(host_name, port, tls)
         self._tls = Tls(host_name, ca_file) if tls else None
+        self._roles = Roles(default_role)
         self._choices = choices
         self.clock = clock or Clock()
         self._store = Store(data)
@@ -121,7 +122,6 @@ class HubEmulator:
             choices,
         )
         self._issuer = Issuer()
-        self._roles = Roles(default_role)
         authorizer = Authorizer(
             lambda: self._address.names,
             BearerTokens(self._issuer, trusted_issuers),

@@ -85,4 +85,21 @@ class ServerThread:
             return
         self._started.set_result(runner.addresses[0][1])
         await self._stop_requested.wait()
+        await _settle()
+        connections = runner.server.connections if runner.server else []
+        transports = [connection.transport for connection in connections]
         await runner.cleanup()
+        for transport in transports:
+            if transport is not None:
+                transport.abort()
+        await _settle()
+
+
+async def _settle() -> None:
+    """Let connections that begin or end get on with it, which takes rounds of the event loop.
+
+    Those under TLS would also wait half a minute for the goodbye of clients that keep them open,
+    so what the server closes is aborted in the end.
+    """
+    for _ in range(5):
+        await asyncio.sleep(0)

@@ -66,8 +66,13 @@ def test_all_imports_of_a_throughput_are_completed(storage_connection_string: st
     assert list(tables.requests(ours))
 
 
-@pytest.mark.parametrize("part", ["devices", "imports"])
-def test_counts_are_at_least_one(part: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("part", "option"),
+    [("devices", "devices"), ("imports", "imports"), ("emulator", "devices")],
+)
+def test_counts_are_at_least_one(
+    part: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
-        command.main([part, f"--{part}", "0"])
+        command.main([part, f"--{option}", "0"])
     assert "less than 1" in capsys.readouterr().err

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local.hub.jobs.importing import import_line
-from local.hub.registry.lines import parse_line
 from local.hub.registry.identity import SYSTEM_MODULES, Key
+from local.hub.registry.lines import parse_line
 from local.hub.registry.registry import Kind, Registry
 from shared.devices.rules import Rule, Severity
 from shared.devices.validation import Validation

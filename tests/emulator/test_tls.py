@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import ssl
 import subprocess
@@ -132,6 +133,15 @@ def test_failed_start_leaves_no_file(hub: HubEmulator) -> None:
         second.start()
     with pytest.raises(RuntimeError):
         _ = second.ca_file
+
+
+def test_stop_ends_connections_that_clients_keep() -> None:
+    """If not, the collector finds their sockets open, and a warning is an error here."""
+    with requests.Session() as session:
+        session.trust_env = False
+        with HubEmulator(tls=True) as hub:
+            session.get(f"{hub.url}/emulator/requests", verify=str(hub.ca_file), timeout=DEADLINE)
+        gc.collect()
 
 
 def test_command() -> None:

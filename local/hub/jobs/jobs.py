@@ -139,9 +139,9 @@ class Jobs:
             run.stop()
 
     def wait_idle(self, timeout: float) -> None:
-        """Return when no import job is enqueued or running; TimeoutError if that takes longer."""
-        if not self._history.wait_for(self._imports_are_over, timeout):
-            raise TimeoutError(f"an import job is still active after {timeout} s")
+        """Return when no job but the foreign one is active; TimeoutError if that takes longer."""
+        if not self._history.wait_for(self._is_idle, timeout):
+            raise TimeoutError(f"a job is still active after {timeout} s")
 
     def stop(self) -> None:
         """Cancel what runs and wait for its thread."""
@@ -160,11 +160,11 @@ class Jobs:
         storage.check()
         return storage
 
-    def _imports_are_over(self) -> bool:
+    def _is_idle(self) -> bool:
         return all(
             job.status.is_terminal
             for job in self._history.all()
-            if job.request.type is JobType.IMPORT
+            if job.id != self._foreign_job_id
         )
 
 

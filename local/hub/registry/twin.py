@@ -32,7 +32,7 @@ class TwinChange:
                 check_members(_own(section))
 
     def has_null(self) -> bool:
-        return any(_has_null(section) for section in (self.tags, self.desired))
+        return _has_null(self.tags or {}) or _has_null(self.desired or {})
 
 
 @dataclass(frozen=True, slots=True)

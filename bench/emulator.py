@@ -1,0 +1,109 @@
+"""The hub emulator: devices a second of an import, so that it bounds no measurement unnoticed."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from bench.contenders import OURS
+from bench.files import MIXED, write
+from bench.measure import Sample, sample
+from bench.stage import HubProcess, Scene
+from local.azurite import Azurite
+from shared.hub.jobs import ImportJobRequest, JobStatus
+from shared.imports.importer import utc_now
+
+__all__ = ["Row", "add_options", "imports", "run", "table"]
+
+#: Seconds between two looks at a job.
+_POLL = 0.05
+_ROW = "{:26}{:>10}{:>9}{:>11}{:>13}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One import job."""
+
+    what: str
+    devices: int
+    #: From the job's start to its end, by the hub's clock.
+    seconds: float
+    #: Of the emulator's process, from its start to the end of the job.
+    peak_bytes: int
+
+    @property
+    def rate(self) -> float:
+        return self.devices / self.seconds
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--devices", type=int, default=100_000, metavar="N", help="of a job; 100,000 by default"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, Azurite() as azurite:
+        file, data = Path(folder) / "devices.txt", Path(folder) / "hub.db"
+        write(file, MIXED, args.devices)
+        in_memory = imports(azurite.connection_string, file, args.devices)
+        in_file = imports(azurite.connection_string, file, args.devices, data)
+        validator = sample(OURS, file)
+        print(*table([*in_memory, *in_file], validator, data.stat().st_size), "", sep="\n")
+
+
+def imports(storage: str, file: Path, devices: int, data: Path | None = None) -> list[Row]:
+    """A file that is imported twice: devices are created, then overwritten."""
+    options = () if data is None else ("--data", str(data))
+    where = "in memory" if data is None else "in a file"
+    with (
+        HubProcess(storage, options=options) as hub,
+        Scene(storage, hub.connection_string) as scene,
+    ):
+        request = _staged(scene, file)
+        return [
+            Row(f"{verb} {where}", devices, _import(scene, request), hub.peak_bytes)
+            for verb in ("create", "overwrite")
+        ]
+
+
+def table(rows: Sequence[Row], validator: Sample, data_bytes: int) -> Iterator[str]:
+    yield f"imports of {rows[0].devices:,} devices by the hub emulator, no artificial delay"
+    yield _ROW.format("", "devices/s", "seconds", "peak MiB", "of validator")
+    for row in rows:
+        yield _ROW.format(
+            row.what,
+            f"{row.rate:,.0f}",
+            f"{row.seconds:.1f}",
+            f"{row.peak_bytes / 2**20:.0f}",
+            f"{row.rate / validator.rate:.2f}",
+        )
+    yield f"{validator.rate:,.0f} devices/s: the app's validator by itself, same file, same run"
+    yield f"{data_bytes / rows[0].devices:,.0f} bytes a device in the file"
+
+
+def _staged(scene: Scene, file: Path) -> ImportJobRequest:
+    name = f"by-hand-{scene.container}"
+    storage = scene.importer.services.storage
+    uri = storage.container_uri_with_sas(name, timedelta(hours=1), utc_now())
+    request = ImportJobRequest(input_blob_container_uri=uri, output_blob_container_uri=uri)
+    with file.open("rb") as lines:
+        scene.blobs.create_container(name).upload_blob(request.input_blob_name, lines)
+    return request
+
+
+def _import(scene: Scene, request: ImportJobRequest) -> float:
+    client = scene.importer.services.hubs[scene.hub]
+    job = client.create_import_job(request)
+    while not job.status.is_final:
+        time.sleep(_POLL)
+        job = client.get_job(job.job_id)
+    assert job.status is JobStatus.COMPLETED, job.failure_reason
+    assert job.start_time_utc
+    assert job.end_time_utc
+    return (job.end_time_utc - job.start_time_utc).total_seconds()

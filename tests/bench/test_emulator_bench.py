@@ -1,0 +1,24 @@
+"""The emulator's benchmark imports what it says; how fast it is, is not asked here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.contenders import OURS
+from bench.emulator import imports, table
+from bench.files import MIXED, write
+from bench.measure import sample
+
+DEVICES = 50
+
+
+def test_a_file_is_imported_twice(storage_connection_string: str, tmp_path: Path) -> None:
+    file, data = tmp_path / "devices.txt", tmp_path / "hub.db"
+    write(file, MIXED, DEVICES)
+    rows = imports(storage_connection_string, file, DEVICES, data)
+
+    assert [row.what for row in rows] == ["create in a file", "overwrite in a file"]
+    assert all(row.rate > 0 and row.peak_bytes > 0 for row in rows)
+    lines = list(table(rows, sample(OURS, file), data.stat().st_size))
+    assert "50 devices" in lines[0]
+    assert len(lines) == 6

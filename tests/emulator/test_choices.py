@@ -1,0 +1,250 @@
+"""The switches for what nobody has published, each of them turned."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import local.hub
+from local.hub import HubEmulator
+from local.hub.choices import ASSUMED, Choices
+from local.hub.jobs.importing import DeviceImport
+from local.hub.registry.registry import Registry
+from tests.emulator.support import (
+    HubClient,
+    Line,
+    Place,
+    StartHub,
+    codes,
+    error_code,
+    stored,
+    wait_until,
+)
+
+PUMP = {"id": "pump", "status": "enabled"}
+
+
+def run(registry: Registry, choices: Choices, *lines: Line | str) -> list[dict[str, Any]]:
+    """The log of an import."""
+    work = DeviceImport(registry, choices)
+    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    return [json.loads(error) for error in [*work.apply(texts), *work.finish()]]
+
+
+def run_job(hub: HubEmulator, place: Place, **members: Any) -> dict[str, Any]:
+    created = HubClient(hub.connection_string()).create_job(place.request(**members))
+    assert created.status_code == 200, created.text
+    hub.wait_idle()
+    return hub.jobs[-1]
+
+
+@pytest.mark.parametrize(("given", "reason"), [("It rained.", "It rained."), ("", None)])
+def test_failure_reason(start_hub: StartHub, place: Place, given: str, reason: str | None) -> None:
+    hub = start_hub(choices=Choices(failure_reason=given), job_seconds=0.4)
+    place.write(PUMP)
+    HubClient(hub.connection_string()).create_job(place.request())
+    place.container.delete_container()
+    hub.wait_idle()
+
+    assert (hub.jobs[0]["status"], hub.jobs[0]["failureReason"]) == ("failed", reason)
+
+
+@pytest.mark.parametrize(("choice", "is_written"), [("none", False), ("write", True)])
+def test_log_of_broken_jobs(
+    start_hub: StartHub, place: Place, choice: Any, is_written: bool
+) -> None:
+    hub = start_hub(choices=Choices(log_of_broken_jobs=choice))
+    place.write(PUMP)
+    hub.faults.add("failJob", reason="no luck")
+    run_job(hub, place)
+    if is_written:
+        wait_until(lambda: "importErrors.log" in place.names())
+    assert ("importErrors.log" in place.names()) == is_written
+
+
+@pytest.mark.parametrize(("choice", "logged"), [("skip", []), ("refuse", [400012])])
+def test_byte_order_mark(start_hub: StartHub, place: Place, choice: Any, logged: list[int]) -> None:
+    hub = start_hub(choices=Choices(byte_order_mark=choice))
+    place.write_bytes(b"\xef\xbb\xbf" + json.dumps(PUMP).encode())
+    run_job(hub, place)
+
+    assert codes(place.log()) == logged
+
+
+@pytest.mark.parametrize(("choice", "logged"), [("skip", []), ("refuse", [400012, 400012])])
+def test_blank_lines(start_hub: StartHub, place: Place, choice: Any, logged: list[int]) -> None:
+    """The end of the last line begins no further one."""
+    hub = start_hub(choices=Choices(blank_lines=choice))
+    place.write_bytes(b"\n  \r\n" + json.dumps(PUMP).encode() + b"\n")
+    run_job(hub, place)
+
+    assert codes(place.log()) == logged
+
+
+@pytest.mark.parametrize(("choice", "logged"), [("lenient", []), ("strict", [400012])])
+def test_json_syntax(registry: Registry, choice: Any, logged: list[int]) -> None:
+    text = "{'id': 'pump', status: 'enabled', /* so far */}"
+
+    assert codes(run(registry, Choices(json_syntax=choice), text)) == logged
+
+
+@pytest.mark.parametrize(("choice", "logged"), [("ignore", []), ("exact", [400012, 400012])])
+def test_letter_case(registry: Registry, choice: Any, logged: list[int]) -> None:
+    lines = {"ID": "pump", "status": "enabled"}, {**PUMP, "importMode": "CreateOrUpdate"}
+
+    assert codes(run(registry, Choices(letter_case=choice), *lines)) == logged
+
+
+@pytest.mark.parametrize(("choice", "logged"), [("replace", 2), ("append", 4)])
+def test_error_log(start_hub: StartHub, place: Place, choice: Any, logged: int) -> None:
+    hub = start_hub(choices=Choices(error_log=choice, error_log_repeats=2))
+    place.write({**PUMP, "importMode": "delete"})
+    run_job(hub, place)
+    run_job(hub, place)
+
+    assert codes(place.log()) == [404001] * logged
+
+
+def test_etag_mismatch(registry: Registry) -> None:
+    stale = {**PUMP, "importMode": "updateIfMatchETag", "eTag": "old"}
+
+    choices = Choices(etag_mismatch="EtagDoesNotMatch")
+    assert codes(run(Registry(choices=choices), choices, PUMP, stale)) == [400023]
+    assert codes(run(registry, ASSUMED, PUMP, stale)) == [412001]
+
+
+@pytest.mark.parametrize(("choice", "logged"), [("apply", []), ("refuse", [400011])])
+def test_repeated_device(registry: Registry, choice: Any, logged: list[int]) -> None:
+    again = {**PUMP, "status": "disabled"}
+
+    assert codes(run(registry, Choices(repeated_device=choice), PUMP, again)) == logged
+    status = stored(registry, "pump")["status"]
+    assert status == ("enabled" if logged else "disabled")
+
+
+@pytest.mark.parametrize(("choice", "logged"), [("refuse", [404001]), ("wait", [])])
+def test_module_before_device(registry: Registry, choice: Any, logged: list[int]) -> None:
+    module = {**PUMP, "moduleId": "sensor"}
+
+    assert codes(run(registry, Choices(module_before_device=choice), module, PUMP)) == logged
+
+
+def test_modules_that_wait_in_vain_are_logged(registry: Registry) -> None:
+    choices = Choices(module_before_device="wait")
+
+    assert codes(run(registry, choices, {**PUMP, "moduleId": "sensor"})) == [404001]
+
+
+@pytest.mark.parametrize(("choice", "logged"), [("drop", []), ("refuse", [400004])])
+def test_null_in_new_twin(choice: Any, logged: list[int]) -> None:
+    choices = Choices(null_in_new_twin=choice)
+    new = {**PUMP, "tags": {"a": {"b": None}}}
+
+    assert codes(run(Registry(choices=choices), choices, new)) == logged
+    patch = {**new, "importMode": "updateTwin"}
+    assert run(Registry(choices=choices), choices, PUMP, patch) == []
+
+
+@pytest.mark.parametrize(("choice", "kept"), [("ignore", {}), ("store", {"a": 1})])
+def test_reported(choice: Any, kept: dict[str, int]) -> None:
+    choices = Choices(reported=choice)
+    registry = Registry(choices=choices)
+
+    assert run(registry, choices, {**PUMP, "properties": {"reported": {"a": 1}}}) == []
+    assert stored(registry, "pump")["properties"]["reported"] == kept
+
+
+@pytest.mark.parametrize(("choice", "kept"), [("keep", {"a": 1}), ("clear", {})])
+def test_absent_twin_parts(choice: Any, kept: dict[str, int]) -> None:
+    choices = Choices(absent_twin_parts=choice)
+    registry = Registry(choices=choices)
+    full = {**PUMP, "tags": {"a": 1}, "properties": {"desired": {"a": 1}}}
+
+    assert run(registry, choices, full, {**PUMP, "importMode": "update"}) == []
+    twin = stored(registry, "pump")
+    assert twin["tags"] == twin["properties"]["desired"] == kept
+
+
+def test_uri_echo(start_hub: StartHub, place: Place) -> None:
+    hub = start_hub(choices=Choices(uri_echo="none"))
+    place.write(PUMP)
+    run_job(hub, place)
+    [job] = HubClient(hub.connection_string()).send("GET", "/jobs").json()
+
+    assert job["inputBlobContainerUri"] == job["outputBlobContainerUri"] == ""
+    assert "storageAuthenticationType" not in job
+
+
+def test_max_import_bytes(start_hub: StartHub, place: Place) -> None:
+    place.write(PUMP)
+    size = len(json.dumps(PUMP))
+
+    run_job(start_hub(choices=Choices(max_import_bytes=size)), place)
+    hub = start_hub(choices=Choices(max_import_bytes=size - 1))
+    refused = HubClient(hub.connection_string()).create_job(place.request())
+    assert error_code(refused) == (400, "BlobContainerValidationError")
+
+
+@pytest.mark.parametrize(("choice", "log"), [("ignore", "importErrors.log"), ("log", "mine.log")])
+def test_import_output_name(start_hub: StartHub, place: Place, choice: Any, log: str) -> None:
+    place.write(PUMP)
+    run_job(start_hub(choices=Choices(import_output_name=choice)), place, outputBlobName="mine.log")
+
+    assert place.names() == {"devices.txt", log}
+
+
+@pytest.mark.parametrize(
+    ("choice", "code"),
+    [("slot", (403, "JobQuotaExceeded")), ("storage", (400, "BlobContainerValidationError"))],
+)
+def test_first_check(start_hub: StartHub, place: Place, choice: Any, code: tuple[int, str]) -> None:
+    hub = start_hub(choices=Choices(first_check=choice))
+    hub.occupy_slot()
+
+    client = HubClient(hub.connection_string())
+    assert error_code(client.create_job(place.request())) == code
+
+
+def test_cancel_answers(start_hub: StartHub, place: Place) -> None:
+    choices = Choices(cancel_answer="200", cancel_of_ended_job="404")
+    hub = start_hub(choices=choices)
+    client = HubClient(hub.connection_string())
+    hub.faults.add("hangJob")
+    place.write(PUMP)
+    path = f"/jobs/{client.create_job(place.request()).json()['jobId']}"
+
+    assert client.send("DELETE", path).json()["status"] == "cancelled"
+    assert error_code(client.send("DELETE", path)) == (404, "JobNotFound")
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"weather": "fine"}, "no switch weather; there are failure_reason, "),
+        ({"uri_echo": "maybe"}, "uri_echo is one of full, none, not 'maybe'"),
+        ({"error_log_repeats": "-1"}, "error_log_repeats is a whole number, not '-1'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_unknown_settings(settings: dict[str, str], text: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(text)):
+        Choices.read(settings)
+
+
+def test_settings_are_read() -> None:
+    read = Choices.read({"uri_echo": "none", "error_log_repeats": "20", "failure_reason": "Rain."})
+
+    assert read == Choices(uri_echo="none", error_log_repeats=20, failure_reason="Rain.")
+
+
+def test_the_readme_lists_every_switch_with_its_default() -> None:
+    readme = (Path(local.hub.__file__).parent.parent / "README.md").read_text("utf-8")
+    listed = dict(re.findall(r"^\| `(\w+)` \| [^|]* \| `?([^|`]*)`? \|", readme, re.MULTILINE))
+
+    for field in fields(Choices):
+        assert listed.get(field.name) == str(field.default), field.name

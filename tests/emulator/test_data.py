@@ -1,0 +1,158 @@
+"""State that outlives the process, and history that does not outlive 30 days."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+import requests
+
+from local.hub import HubEmulator
+from local.hub.registry.limits import Limits
+from tests.emulator.support import DEADLINE, HubClient, Place, StartHub, error_code, stored
+
+PUMP = {"id": "pump", "status": "enabled", "tags": {"a": 1}}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "hub.db"
+
+
+def test_devices_configurations_and_jobs_are_kept(data: Path, place: Place) -> None:
+    place.write(PUMP)
+    with HubEmulator(data=data) as hub:
+        client = HubClient(hub.connection_string())
+        job = client.create_job(place.request()).json()
+        hub.wait_idle()
+        client.send("PUT", "/configurations/rates", {"content": {"deviceContent": {}, "a": 1}})
+        before = stored(hub.registry, "pump")
+
+    with HubEmulator(data=data) as hub:
+        client = HubClient(hub.connection_string())
+        assert stored(hub.registry, "pump") == before
+        assert len(hub.registry) == 1
+        [kept] = client.send("GET", "/jobs").json()
+        assert (kept["jobId"], kept["status"]) == (job["jobId"], "completed")
+        assert kept["startTimeUtc"] == job["startTimeUtc"]
+        assert client.send("GET", "/configurations/rates").status_code == 200
+        hub.registry.put({"id": "valve"})
+        assert stored(hub.registry, "valve")["eTag"] != before["eTag"]
+
+
+def test_no_signature_is_kept(data: Path, place: Place) -> None:
+    place.write(PUMP)
+    with HubEmulator(data=data) as hub:
+        HubClient(hub.connection_string()).create_job(place.request())
+        hub.wait_idle()
+
+    assert place.container.container_name.encode() in data.read_bytes()
+    assert b"sig=" not in data.read_bytes()
+
+
+def test_a_job_that_was_cut_off_has_failed(data: Path, place: Place) -> None:
+    """The file is as after a power cut: nobody has closed it."""
+    place.write(PUMP)
+    with HubEmulator(data=data) as hub:
+        hub.faults.add("hangJob")
+        HubClient(hub.connection_string()).create_job(place.request())
+        copy = data.with_name("copy.db")
+        copy.write_bytes(data.read_bytes())
+        wal = data.with_name("hub.db-wal")
+        wal.with_name("copy.db-wal").write_bytes(wal.read_bytes())
+
+    with HubEmulator(data=copy) as hub:
+        assert (hub.jobs[0]["status"], hub.jobs[0]["failureReason"]) == (
+            "failed",
+            "The hub was restarted during the job.",
+        )
+
+
+def test_two_emulators_cannot_share_a_file(data: Path) -> None:
+    with (
+        HubEmulator(data=data),
+        pytest.raises(ValueError, match=r"hub\.db cannot be used as the hub's state: .*locked"),
+    ):
+        HubEmulator(data=data)
+
+
+def test_a_file_of_something_else_is_refused(data: Path) -> None:
+    data.write_text("nothing of this kind, and long enough to be sure of that" * 20)
+
+    with pytest.raises(ValueError, match="not a database"):
+        HubEmulator(data=data)
+
+
+def test_a_restart_of_the_same_object_goes_on(data: Path) -> None:
+    hub = HubEmulator(data=data)
+    with hub:
+        hub.registry.put(PUMP)
+    with hub:
+        assert stored(hub.registry, "pump")
+
+
+def test_jobs_are_forgotten_after_30_days(
+    hub: HubEmulator, client: HubClient, place: Place
+) -> None:
+    place.write(PUMP)
+    path = f"/jobs/{client.create_job(place.request()).json()['jobId']}"
+    hub.wait_idle()
+    month = 30 * 86400
+
+    advance(hub, month - 3600)
+    assert client.send("GET", path).status_code == 200
+    advance(hub, 3600)
+    assert error_code(client.send("GET", path)) == (404, "JobNotFound")
+    assert client.send("GET", "/jobs").json() == []
+    assert stored(hub.registry, "pump"), "of devices nothing is forgotten"
+
+
+def test_a_job_that_runs_is_never_too_old(
+    hub: HubEmulator, client: HubClient, place: Place
+) -> None:
+    hub.faults.add("hangJob")
+    place.write(PUMP)
+    path = f"/jobs/{client.create_job(place.request()).json()['jobId']}"
+    advance(hub, 40 * 86400)
+
+    assert client.send("GET", path).json()["status"] in ("enqueued", "running")
+    client.send("DELETE", path)
+    job = client.send("GET", path).json()
+    took = datetime.fromisoformat(job["endTimeUtc"]) - datetime.fromisoformat(job["startTimeUtc"])
+    assert took.days == 40
+
+
+@pytest.mark.parametrize("seconds", [-1, "x", None, 1e300])
+def test_the_clock_goes_forward_only(hub: HubEmulator, seconds: float | str | None) -> None:
+    response = requests.post(
+        f"{hub.url}/emulator/clock", json={"seconds": seconds}, timeout=DEADLINE
+    )
+    assert response.status_code == 400
+
+
+def advance(hub: HubEmulator, seconds: int) -> None:
+    response = requests.post(
+        f"{hub.url}/emulator/clock", json={"seconds": seconds}, timeout=DEADLINE
+    )
+    assert response.status_code == 200
+    assert response.json()["now"]
+
+
+def test_a_full_hub_refuses_devices_and_modules(start_hub: StartHub, place: Place) -> None:
+    hub = start_hub(limits=Limits(identities=2))
+    place.write(
+        {"id": "a", "status": "enabled"},
+        {"id": "a", "moduleId": "m", "status": "enabled"},
+        {"id": "b", "status": "enabled"},
+        {"id": "a", "status": "disabled"},
+        {"id": "a", "moduleId": "m", "status": "enabled", "importMode": "delete"},
+        {"id": "c", "status": "enabled"},
+    )
+    HubClient(hub.connection_string()).create_job(place.request())
+    hub.wait_idle()
+
+    [refused] = place.log()
+    assert (refused["deviceId"], refused["errorCode"]) == ("b", 403002)
+    assert "Max allowed device count : '2', current device count : '2'" in refused["errorStatus"]
+    assert len(hub.registry) == 2

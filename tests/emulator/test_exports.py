@@ -1,0 +1,188 @@
+"""Export jobs, and the way back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from local import samples
+from local.hub import HubEmulator
+from local.hub.jobs.exporting import KEYLESS_NOTE
+from local.hub.registry.registry import Registry
+from tests.emulator.support import HubClient, Place, StartHub, error_code, stored
+
+FLEET: list[dict[str, Any]] = [
+    *map(dict, samples.fleet(20)),
+    {"id": "edge", "capabilities": {"iotEdge": True}},
+    {"id": "edge", "moduleId": "filter", "properties": {"desired": {"rate": 5}}},
+]
+
+
+@pytest.fixture
+def fleet(hub: HubEmulator) -> HubEmulator:
+    for line in FLEET:
+        hub.registry.put(line)
+    return hub
+
+
+def export(hub: HubEmulator, place: Place, **members: Any) -> dict[str, Any]:
+    wanted = {"type": "export", "outputBlobContainerUri": place.uri(), **members}
+    response = HubClient(hub.connection_string()).create_job(wanted)
+    assert response.status_code == 200, response.text
+    hub.wait_idle()
+    return hub.jobs[-1]
+
+
+def test_every_identity_is_a_line_with_its_modules_after_it(
+    fleet: HubEmulator, place: Place
+) -> None:
+    job = export(fleet, place)
+
+    assert (job["status"], job["progress"], job["failureReason"]) == ("completed", 100, None)
+    lines = place.lines("devices.txt")
+    assert len(lines) == len(fleet.registry) == len(FLEET) + 2
+    names = [(line["id"], line.get("moduleId")) for line in lines]
+    assert names == sorted(names, key=lambda name: (name[0], name[1] or ""))
+    start = names.index(("edge", None))
+    modules = [module for _, module in names[start : start + 4]]
+    assert modules == [None, "$edgeAgent", "$edgeHub", "filter"]
+    for line in lines:
+        assert line == stored(fleet.registry, line["id"], line.get("moduleId"))
+    assert "importErrors.log" not in place.names()
+
+
+def test_a_hub_is_moved_by_an_export_and_an_import(
+    fleet: HubEmulator, start_hub: StartHub, place: Place
+) -> None:
+    """The modules that each hub makes for its edge devices itself are refused."""
+    export(fleet, place)
+    other = start_hub()
+    HubClient(other.connection_string()).create_job(place.request())
+    other.wait_idle()
+
+    assert [line["errorCode"] for line in place.log()] == [401100, 401100]
+    assert len(other.registry) == len(fleet.registry)
+    for line in FLEET:
+        name = line["id"], line.get("moduleId")
+        mine, theirs = stored(fleet.registry, *name), stored(other.registry, *name)
+        for own in ("eTag", "twinETag", "deviceScope"):
+            mine.pop(own, None)
+            theirs.pop(own, None)
+        assert mine == theirs
+
+
+def test_without_keys(fleet: HubEmulator, place: Place) -> None:
+    export(fleet, place, excludeKeysInExport=True)
+
+    first, *rest = place.text("devices.txt").splitlines(keepends=True)
+    assert first == KEYLESS_NOTE
+    keys = [json.loads(line)["authentication"]["symmetricKey"] for line in rest]
+    assert {value for each in keys for value in each.values()} == {None}
+    with_thumbprints = sum('primaryThumbprint":"' in line for line in rest)
+    assert with_thumbprints == sum(
+        "primaryThumbprint" in str(line.get("authentication")) for line in FLEET
+    )
+
+
+def test_an_import_of_an_export_without_keys_gives_new_ones(hub: HubEmulator, place: Place) -> None:
+    hub.registry.put({"id": "pump"})
+    old = stored(hub.registry, "pump")["authentication"]
+    export(hub, place, excludeKeysInExport=True)
+    HubClient(hub.connection_string()).create_job(place.request())
+    hub.wait_idle()
+
+    assert [line["errorCode"] for line in place.log()] == [400012]
+    assert stored(hub.registry, "pump")["authentication"] != old
+
+
+def test_an_empty_hub_writes_an_empty_file(hub: HubEmulator, place: Place) -> None:
+    export(hub, place, outputBlobName="all.ndjson")
+
+    assert place.text("all.ndjson") == ""
+
+
+def test_an_older_export_is_replaced(fleet: HubEmulator, place: Place) -> None:
+    export(fleet, place)
+    for device in {line["id"] for line in FLEET} - {"edge"}:
+        HubClient(fleet.connection_string()).send(
+            "DELETE", f"/devices/{device}", headers={"If-Match": "*"}
+        )
+    export(fleet, place)
+
+    assert {line["id"] for line in place.lines("devices.txt")} == {"edge"}
+
+
+def test_many_identities_are_read_in_parts(hub: HubEmulator, place: Place) -> None:
+    for number in range(1100):
+        hub.registry.put({"id": f"pump-{number:04}"})
+    export(hub, place)
+
+    expected = [f"pump-{number:04}" for number in range(1100)]
+    assert [line["id"] for line in place.lines("devices.txt")] == expected
+
+
+@pytest.mark.parametrize(
+    ("permission", "text"),
+    [("r", "Unauthorized to write"), ("rw", "Unauthorized to delete from")],
+)
+def test_storage_is_checked_first(
+    client: HubClient, place: Place, permission: str, text: str
+) -> None:
+    wanted = {"type": "export", "outputBlobContainerUri": place.uri(permission)}
+    response = client.create_job(wanted)
+
+    assert error_code(response) == (400, "BlobContainerValidationError")
+    assert text in response.json()["Message"]
+
+
+def test_exports_and_imports_share_the_slot(
+    hub: HubEmulator, client: HubClient, place: Place
+) -> None:
+    hub.faults.add("hangJob")
+    export_job = {"type": "export", "outputBlobContainerUri": place.uri()}
+    running = client.create_job(export_job).json()
+    place.write({"id": "pump", "status": "enabled"})
+
+    assert error_code(client.create_job(place.request())) == (403, "JobQuotaExceeded")
+    assert client.send("DELETE", f"/jobs/{running['jobId']}").status_code == 204
+    assert client.create_job(place.request()).status_code == 200
+
+
+def test_configurations_go_along(hub: HubEmulator, start_hub: StartHub, place: Place) -> None:
+    content = {"deviceContent": {"properties.desired.rate": 5}}
+    body = {"content": content, "targetCondition": "*", "priority": 3, "labels": {"a": "b"}}
+    client = HubClient(hub.connection_string())
+    created = client.send("PUT", "/configurations/rates", body).json()
+    hub.registry.put({"id": "pump"})
+    export(hub, place, includeConfigurations=True)
+    [exported] = place.lines("configurations.txt")
+    assert (exported["Id"], exported["Priority"]) == ("rates", 3)
+
+    place.write(
+        json.dumps(exported),
+        {"id": "none", "importMode": "delete", "content": content},
+        {"id": "UPPER", "content": content},
+        "no JSON",
+        name="configurations.txt",
+    )
+    other = start_hub()
+    HubClient(other.connection_string()).create_job(place.request(includeConfigurations=True))
+    other.wait_idle()
+    moved = HubClient(other.connection_string()).send("GET", "/configurations/rates").json()
+    unlike = {"createdTimeUtc", "lastUpdatedTimeUtc"}
+    assert {k: v for k, v in moved.items() if k not in unlike} == {
+        k: v for k, v in created.items() if k not in unlike
+    }
+    log = place.lines("importConfigErrors.log")
+    assert [line["errorCode"] for line in log] == [404301, 400004, 400012]
+    assert [line.get("configurationId") for line in log] == ["none", "UPPER", None]
+    assert place.log() == []
+
+
+def test_half_of_a_surrogate_pair_survives(registry: Registry) -> None:
+    """It comes in as the replacement character, as Json.NET has it."""
+    registry.put(json.loads('{"id": "pump", "statusReason": "\\ud800", "tags": {"a": "\\udfff"}}'))
+
+    assert stored(registry, "pump")["tags"] == {"a": "\N{REPLACEMENT CHARACTER}"}
