@@ -1,4 +1,4 @@
-"""An emulator of the parts of Azure IoT Hub that import jobs need; see README.md here."""
+"""An emulator of the parts of Azure IoT Hub that import jobs need; see local/README.md."""
 
 from __future__ import annotations
 

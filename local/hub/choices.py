@@ -1,7 +1,7 @@
 """What nobody has published about the hub: a switch for each point, and what the emulator assumes.
 
-A client that is right under every setting does not depend on what is unknown. README.md of this
-folder lists the switches for users.
+A client that is right under every setting does not depend on what is unknown. local/README.md
+lists the switches for users.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="SWITCH=VALUE",
-        help="what to do where nobody knows what a hub does; README.md lists the switches",
+        help="what to do where nobody knows what a hub does; local/README.md lists the switches",
     )
     parser.add_argument(
         "--storage",

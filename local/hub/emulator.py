@@ -175,13 +175,14 @@ class HubEmulator:
         self._roles.assign(principal_id, role)
 
     def start(self) -> Self:
-        self._store.reopen()
         try:
+            self._store.reopen()
             ssl_context = self._tls.open() if self._tls else None
             server = ServerThread(self._app(), self._address.port, ssl_context)
             self._address.port = server.start()
         except Exception:
             self._close_tls()
+            self._store.close()
             raise
         self._server = server
         return self
@@ -226,6 +227,7 @@ class HubEmulator:
             ConfigurationRoutes(self.configurations),
         ):
             routes.add_to(app, self._guard)
-        ControlRoutes(self.faults, self.jobs, self.clock, self._guard).add_to(app)
+        control = ControlRoutes(self.faults, self.jobs, self.clock, self._roles, self._guard)
+        control.add_to(app)
         EntraRoutes(self._issuer).add_to(app)
         return app

@@ -1,6 +1,6 @@
-"""The control API, which no real hub has: faults, the slot, the clock, request counts.
+"""The control API, which no real hub has: faults, the slot, the clock, roles, request counts.
 
-It takes no token. README.md of this folder describes it.
+It takes no token. local/README.md describes it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from local.hub.api.guard import Guard
+from local.hub.auth.roles import Roles
 from local.hub.clock import Clock
 from local.hub.faults import Faults
 from local.hub.jobs.jobs import Jobs
@@ -19,10 +20,11 @@ from local.hub.times import shown_time
 
 
 class ControlRoutes:
-    def __init__(self, faults: Faults, jobs: Jobs, clock: Clock, guard: Guard) -> None:
+    def __init__(self, faults: Faults, jobs: Jobs, clock: Clock, roles: Roles, guard: Guard) -> None:
         self._faults = faults
         self._jobs = jobs
         self._clock = clock
+        self._roles = roles
         self._guard = guard
 
     def add_to(self, app: web.Application) -> None:
@@ -31,6 +33,7 @@ class ControlRoutes:
         app.router.add_delete("/emulator/faults", self._clear_faults)
         app.router.add_post("/emulator/slot", self._set_slot)
         app.router.add_post("/emulator/clock", self._advance_clock)
+        app.router.add_post("/emulator/roles", self._assign_role)
         app.router.add_get("/emulator/requests", self._count_requests)
 
     async def _list_faults(self, request: web.Request) -> web.Response:
@@ -64,6 +67,16 @@ class ControlRoutes:
         except (TypeError, ValueError) as error:
             raise web.HTTPBadRequest(text="seconds must be a number, and not negative") from error
         return web.json_response({"now": shown_time(self._clock.now())})
+
+    async def _assign_role(self, request: web.Request) -> web.Response:
+        wanted = await _read_object(request)
+        try:
+            self._roles.assign(str(wanted["principal"]), wanted["role"])
+        except KeyError as error:
+            raise web.HTTPBadRequest(text=f"{error} is missing") from error
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        return web.Response(status=204)
 
     async def _count_requests(self, request: web.Request) -> web.Response:
         return web.json_response(self._guard.requests)
