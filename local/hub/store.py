@@ -19,7 +19,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS identities (
     device_id TEXT NOT NULL,
     module_id TEXT NOT NULL,  -- empty for a device, which so comes before its modules
-    etag INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
     generation INTEGER NOT NULL,
     enabled INTEGER NOT NULL,
     status_updated TEXT,

@@ -164,7 +164,9 @@ class World:
     def jobs_of(self, record: ImportRecord) -> list[dict[str, Any]]:
         """The jobs that were given any of the import's containers."""
         return [
-            job for job in self.hub.jobs if f"/import-{record.id}" in job["inputBlobContainerUri"]
+            job
+            for job in self.hub.jobs
+            if f"/import-{record.id}" in job.get("inputBlobContainerUri", "")
         ]
 
     def _is_quiet(self) -> bool:

@@ -27,8 +27,8 @@ _FIRST_ETAG = 1
 def read_configuration(body: JsonObject) -> dict[str, Any]:
     """What a client declares, in a request or in a line of configurations.txt."""
     return {
-        "schemaVersion": body.string("schemaVersion") or "1.0",
-        "labels": body.document("labels") or {},
+        "schemaVersion": body.string("schemaVersion"),
+        "labels": body.document("labels"),
         "content": body.document("content"),
         "targetCondition": body.string("targetCondition") or "",
         "priority": body.integer("priority") or 0,
@@ -63,13 +63,13 @@ class Configurations:
     def update(
         self, id_: str, declared: Mapping[str, Any], if_match: str = ANY_ETAG
     ) -> dict[str, Any]:
-        """Overwrite a configuration but for its content, which nothing changes (live hub)."""
+        """Overwrite a configuration but for its content, which stays as it is (live hub)."""
         with self._lock:
             current = self._find(id_)
             if current is None:
                 raise _not_found(id_)
             _match(id_, current, if_match)
-            return self._write(id_, {**declared, "content": current["content"]}, current)
+            return self._write(id_, declared, current)
 
     def create_or_update(
         self, id_: str, declared: Mapping[str, Any], if_match: str = ANY_ETAG
@@ -95,13 +95,14 @@ class Configurations:
     ) -> dict[str, Any]:
         if not _ID.fullmatch(id_):
             raise invalid(f"The configuration identifier {id_} is invalid.")
-        if not declared["content"]:
+        if not declared["content"]:  # Needed even where it changes nothing (live hub).
             raise invalid("The content of the configuration is missing.")
         now = shown_time(self._clock.now())
         etag = int(b64decode(current["etag"])) + 1 if current else _FIRST_ETAG
         written = {
             "id": id_,
             **declared,
+            "content": (current or declared)["content"],
             "createdTimeUtc": current["createdTimeUtc"] if current else now,
             "lastUpdatedTimeUtc": now,
             "systemMetrics": {"results": {}, "queries": {}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,16 @@ class Entry:
 
     identity: Identity
     twin: Twin
-    etag: str
+    #: A number that grows with each change of the identity, of whatever identity it is.
+    revision: int
     generation_id: str
     #: When it was enabled or disabled last.
     status_updated: str
+
+    @property
+    def etag(self) -> str:
+        """The revision in disguise (live hub)."""
+        return b64encode(b"%d" % self.revision).decode()
 
     def to_json(self, *, with_keys: bool = True) -> dict[str, Any]:
         """The line that a hub writes for it in an export; without keys they are null."""

@@ -25,7 +25,7 @@ from local.hub.registry.identity import (
 )
 from local.hub.registry.limits import DEFAULT_LIMITS, Limits
 from local.hub.registry.lines import parse_line
-from local.hub.registry.rows import from_row, shown_etag, to_row
+from local.hub.registry.rows import from_row, to_row
 from local.hub.registry.twin import NEVER, Twin, TwinChange
 from local.hub.store import Store
 from local.hub.times import shown_time
@@ -33,8 +33,8 @@ from local.hub.times import shown_time
 #: Matches whatever is stored, as in the HTTP header If-Match.
 ANY_ETAG = "*"
 
-#: Where the etag counter starts: a number of as many digits as live hubs show.
-_FIRST_ETAG = 801_232_426
+#: Before the first: a number of as many digits as live hubs show in their etags.
+_FIRST_REVISION = 801_232_426
 #: .NET counts time in ticks of 100 ns since the year 1, edge scopes contain such a number.
 _TICKS_AT_EPOCH = 621_355_968_000_000_000
 
@@ -86,7 +86,7 @@ class Registry:
         self._clock = clock or Clock()
         self._hub_name = hub_name
         self._count: int = 0
-        self._last_etag: int = _FIRST_ETAG
+        self._last_revision: int = _FIRST_REVISION
         self.reload()
 
     def __len__(self) -> int:
@@ -115,17 +115,23 @@ class Registry:
 
     def reload(self) -> None:
         """Count again, after the store has changed by itself."""
-        self._count, last = self._store.fetch_one("SELECT count(*), max(etag) FROM identities")
-        self._last_etag = max(self._last_etag, last or 0)
+        self._count, last = self._store.fetch_one("SELECT count(*), max(revision) FROM identities")
+        self._last_revision = max(self._last_revision, last or 0)
 
     def find(self, key: Key) -> Entry | None:
         row = self._store.fetch_one(_FIND, (key.device_id, key.module_id or ""))
         return row and from_row(row)
 
-    def scan(self, kind: Kind, after: Key, limit: int) -> list[Entry]:
-        """Identities in the order of their keys, each device before its modules."""
-        sql = f"{_SCAN} AND {kind.value} ORDER BY device_id, module_id LIMIT ?"
-        rows = self._store.fetch(sql, (after.device_id, after.module_id or "", limit))
+    def scan(self, kind: Kind, after: Key, limit: int, device_id: str | None = None) -> list[Entry]:
+        """Identities in the order of their keys, each device before its modules.
+
+        If a device is named, only it and its modules are looked at.
+        """
+        condition, named = kind.value, []
+        if device_id is not None:
+            condition, named = f"{condition} AND device_id = ?", [device_id]
+        sql = f"{_SCAN} AND {condition} ORDER BY device_id, module_id LIMIT ?"
+        rows = self._store.fetch(sql, (after.device_id, after.module_id or "", *named, limit))
         return [from_row(row) for row in rows]
 
     def modules(self, device_id: str) -> list[Entry]:
@@ -139,7 +145,7 @@ class Registry:
         twin = self._checked(identity, twin)
         with self._store.transaction():
             if self._exists(identity.key):
-                raise _already_registered(identity.key)
+                raise self._already_registered(identity.key)
             return self._create(identity, twin)
 
     def update(
@@ -226,7 +232,7 @@ class Registry:
             Entry(
                 identity=_with_scope(identity.completed(), None),
                 twin=_NEW_TWIN.replaced(twin, self._now()),
-                etag=self._next_etag(),
+                revision=self._next_revision(),
                 generation_id=str(_ticks()),
                 status_updated=NEVER,
             )
@@ -252,7 +258,7 @@ class Registry:
             Entry(
                 identity=_with_scope(identity.completed(), old),
                 twin=current.twin.replaced(self._completed(twin), now),
-                etag=self._next_etag(),
+                revision=self._next_revision(),
                 generation_id=current.generation_id,
                 status_updated=current.status_updated if old.status is identity.status else now,
             )
@@ -301,7 +307,7 @@ class Registry:
                             managed_by="iotEdge",
                         ),
                         twin=_NEW_TWIN,
-                        etag=self._next_etag(),
+                        revision=self._next_revision(),
                         generation_id=str(_ticks()),
                         status_updated=NEVER,
                     )
@@ -311,9 +317,9 @@ class Registry:
         self._store.execute(_WRITE, to_row(entry))
         return entry
 
-    def _next_etag(self) -> str:
-        self._last_etag += 1
-        return shown_etag(self._last_etag)
+    def _next_revision(self) -> int:
+        self._last_revision += 1
+        return self._last_revision
 
     def _now(self) -> str:
         return shown_time(self._clock.now())
@@ -322,6 +328,15 @@ class Registry:
         if wanted not in (ANY_ETAG, stored):
             message = f"The ETag given for device '{key}' does not match the stored one."
             raise HubError(ErrorCode[self._choices.etag_mismatch], message)
+
+    def _already_registered(self, key: Key) -> HubError:
+        """The texts of a live hub."""
+        if key.module_id is None:
+            message = f"A device with ID '{key}' is already registered."
+            return HubError(ErrorCode.DeviceAlreadyExists, message)
+        device = f"Device {key.device_id} in IotHub {self._hub_name}"
+        message = f"{device} already contains Module {key.module_id}."
+        return HubError(ErrorCode.ModuleAlreadyExistsOnDevice, message, Shape.E2)
 
     def _quota_exceeded(self) -> HubError:
         message = (
@@ -348,14 +363,6 @@ def _with_scope(identity: Identity, old: Identity | None) -> Identity:
 
 def _ticks() -> int:
     return _TICKS_AT_EPOCH + time.time_ns() // 100
-
-
-def _already_registered(key: Key) -> HubError:
-    if key.module_id is None:
-        message = f"A device with ID '{key}' is already registered."
-        return HubError(ErrorCode.DeviceAlreadyExists, message)
-    message = f"Device {key.device_id} already contains Module {key.module_id}."
-    return HubError(ErrorCode.ModuleAlreadyExistsOnDevice, message, Shape.E2)
 
 
 def not_registered(key: Key) -> HubError:

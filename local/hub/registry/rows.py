@@ -7,7 +7,6 @@ Json.NET lets through and SQLite does not.
 from __future__ import annotations
 
 import json
-from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +34,7 @@ def to_row(entry: Entry) -> Row:
     return (
         identity.key.device_id,
         identity.key.module_id or "",
-        int(b64decode(entry.etag)),
+        entry.revision,
         int(entry.generation_id),
         identity.status is DeviceStatus.ENABLED,
         entry.status_updated,
@@ -74,15 +73,10 @@ def from_row(row: Row) -> Entry:
             reported=_properties(row[15], row[16]),
             version=row[11],
         ),
-        etag=shown_etag(row[2]),
+        revision=row[2],
         generation_id=str(row[3]),
         status_updated=row[5],
     )
-
-
-def shown_etag(counter: int) -> str:
-    """The etag of an identity is a counter in disguise (live hub)."""
-    return b64encode(str(counter).encode()).decode()
 
 
 def _credentials(type_: AuthenticationType, primary: str | None, second: str | None) -> Credentials:

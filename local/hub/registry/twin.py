@@ -159,7 +159,9 @@ def _has_null(value: Any) -> bool:
     return value is None or (isinstance(value, dict) and any(map(_has_null, value.values())))
 
 
-def _own(section: Mapping[str, Any]) -> dict[str, Any]:
+def _own(section: Mapping[str, Any]) -> Mapping[str, Any]:
+    if section.keys().isdisjoint(_SERVICE_OWNED):
+        return section
     return {name: value for name, value in section.items() if name not in _SERVICE_OWNED}
 
 
