@@ -1,6 +1,7 @@
-"""Storage by Entra ID alone: no key anywhere, and a user delegation SAS for the hub.
+"""Storage and hub by Entra ID alone: no key anywhere, and a user delegation SAS for the hub.
 
-Azurite checks that a token is well-formed, unexpired and for storage; it knows no roles.
+Azurite checks that a token is well-formed, unexpired and for storage; it knows no roles. The hub
+emulator does.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,11 +21,14 @@ from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import ContainerClient
 
 from local.azurite import Azurite, Tls
+from local.hub import HubEmulator
 from shared.connections import StorageConnection
 from shared.errors import TemporaryError
 from shared.imports import importer
 from shared.storage import DelegationKeyRefusedError, Storage
 from tests.app import App, ObservedTransport, device
+
+PRINCIPAL = "66666666-7777-8888-9999-000000000000"
 
 
 class Identity:
@@ -31,17 +36,20 @@ class Identity:
 
     def __init__(self) -> None:
         self.scopes: list[str] = []
+        self.hub_token = ""
 
     def get_token(self, *scopes: str, **_: Any) -> AccessToken:
         self.scopes += scopes
         now = int(time.time())
+        if scopes == ("https://iothubs.azure.net/.default",):
+            return AccessToken(self.hub_token, now + 3600)
         claims = {
             "aud": "https://storage.azure.com",
             "iss": "https://sts.windows.net/11111111-2222-3333-4444-555555555555/",
             "iat": now - 60,
             "nbf": now - 60,
             "exp": now + 3600,
-            "oid": "66666666-7777-8888-9999-000000000000",
+            "oid": PRINCIPAL,
             "tid": "11111111-2222-3333-4444-555555555555",
         }
         parts = ({"alg": "RS256", "typ": "JWT"}, claims)
@@ -122,8 +130,48 @@ def test_the_whole_path_without_a_storage_key(entra_app: App, identity: Identity
     assert (record.state, record.imported, record.failed) == ("completedWithErrors", 1, 1)
     [job] = app.hub.jobs
     # A user delegation SAS names the identity that stands behind it.
-    assert "skoid=66666666-7777-8888-9999-000000000000" in job["inputBlobContainerUri"]
+    assert f"skoid={PRINCIPAL}" in job["inputBlobContainerUri"]
     assert set(identity.scopes) == {"https://storage.azure.com/.default"}
+
+
+@pytest.fixture
+def hub_by_entra_id(
+    entra_app: App, tls: Tls, identity: Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[HubEmulator]:
+    """The hub of the app, which has no key of it."""
+    with HubEmulator(tls=True, default_role=None) as hub:
+        authorities = tmp_path / "authorities.pem"
+        authorities.write_bytes(tls.authority.read_bytes() + hub.ca_file.read_bytes())
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authorities))
+        identity.hub_token = hub.token(PRINCIPAL)
+        entra_app.hub = hub
+        entra_app.configure(IOTHUB=hub.address)
+        yield hub
+
+
+def test_the_whole_path_without_any_key(entra_app: App, hub_by_entra_id: HubEmulator) -> None:
+    hub_by_entra_id.assign_role(PRINCIPAL, "IoT Hub Data Contributor")
+    entra_app.upload("pumps.ndjson", device("pump-1"))
+    entra_app.deliver("pumps.ndjson")
+    entra_app.finish()
+    assert entra_app.record("pumps.ndjson").state == "completed"
+    assert hub_by_entra_id.registry.get("pump-1")
+
+
+@pytest.mark.parametrize("role", [None, "IoT Hub Registry Contributor", "Owner"])
+def test_a_role_that_does_not_suffice_is_named(
+    entra_app: App, hub_by_entra_id: HubEmulator, role: str | None
+) -> None:
+    hub_by_entra_id.assign_role(PRINCIPAL, role)
+    entra_app.upload("pumps.ndjson", device("pump-1"))
+    entra_app.deliver("pumps.ndjson")
+    entra_app.tick()
+    record = entra_app.record("pumps.ndjson")
+    assert record.state == "queued"
+    assert "IoT Hub Data Contributor" in record.failure_reason
+    hub_by_entra_id.assign_role(PRINCIPAL, "IoT Hub Data Contributor")
+    entra_app.finish()
+    assert entra_app.record("pumps.ndjson").state == "completed"
 
 
 def test_the_sas_is_good_for_one_container_and_what_a_job_needs(storage: Storage) -> None:
