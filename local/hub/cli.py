@@ -28,16 +28,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:
-        choices = Choices.read(dict(_switch(text) for text in arguments.assume))
-    except ValueError as error:
-        parser.error(f"--assume: {error}")
+        hub = _emulator(arguments).start()
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     # The storage client logs several lines for each of its requests.
     logging.getLogger("azure").setLevel(logging.WARNING)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with HubEmulator(
+    try:
+        print(f"The hub emulator listens at {hub.url}")
+        print(f"Connection string (development only): {hub.connection_string()}", flush=True)
+        if arguments.tls:
+            print(_how_to_use_tls(hub), flush=True)
+        stop.wait()
+    finally:
+        hub.stop()
+    return 0
+
+
+def _emulator(arguments: argparse.Namespace) -> HubEmulator:
+    """Raises ValueError for what the options say."""
+    return HubEmulator(
         port=arguments.port,
         job_seconds=arguments.job_seconds,
         job_rate=arguments.job_rate,
@@ -49,21 +62,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         trusted_issuers=arguments.issuer,
         local_auth=not arguments.no_local_auth,
         data=arguments.data,
-        choices=choices,
+        choices=Choices.read(dict(map(_switch, arguments.assume))),
         limits=Limits(identities=arguments.max_devices),
-    ) as hub:
-        print(f"The hub emulator listens at {hub.url}")
-        print(f"Connection string (development only): {hub.connection_string()}", flush=True)
-        if arguments.tls:
-            print(_how_to_use_tls(hub), flush=True)
-        stop.wait()
-    return 0
+    )
 
 
 def _switch(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(f"{text!r} is not of the form SWITCH=VALUE")
+        raise ValueError(f"--assume {text} is not of the form SWITCH=VALUE")
     return name, value
 
 

@@ -36,6 +36,9 @@ from local.hub.server import LOOPBACK, Address, ServerThread
 from local.hub.store import Store
 from local.hub.tls import Tls
 
+#: Bytes: room for a bulk request of 100 devices with the largest twins.
+_MAX_BODY = 8 * 1024 * 1024
+
 
 class HubEmulator:
     """An IoT hub on this machine, over plain HTTP or HTTPS.
@@ -216,7 +219,7 @@ class HubEmulator:
             self._tls.close()
 
     def _app(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(client_max_size=_MAX_BODY)
         for routes in (
             JobRoutes(self.jobs, self._choices),
             DeviceRoutes(self.registry),

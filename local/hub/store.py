@@ -113,9 +113,12 @@ class Store:
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path or ":memory:", isolation_level=None, check_same_thread=False, timeout=0
-    )
+    try:
+        connection = sqlite3.connect(
+            path or ":memory:", isolation_level=None, check_same_thread=False, timeout=0
+        )
+    except sqlite3.OperationalError as error:
+        raise _unusable(path, error) from error
     try:
         # Losing the last moments to a power cut is fine here, a damaged file is not.
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -125,5 +128,9 @@ def _connect(path: Path | None) -> sqlite3.Connection:
         connection.executescript(_SCHEMA)
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise ValueError(f"{path} cannot be used as the hub's state: {error}") from error
+        raise _unusable(path, error) from error
     return connection
+
+
+def _unusable(path: Path | None, error: sqlite3.Error) -> ValueError:
+    return ValueError(f"{path} cannot be used as the hub's state: {error}")

@@ -14,6 +14,7 @@ import pytest
 
 import local.hub
 from local.hub import HubEmulator
+from local.hub.cli import main
 from tests.emulator.support import HubClient, Place, stored
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,3 +93,30 @@ def test_command(number: signal.Signals) -> None:
         assert HubClient(connection_string).send("GET", "/jobs").json() == []
         process.send_signal(number)
         assert process.wait(timeout=10) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--assume", "weather=fine"], "no switch weather"),
+        (["--assume", "uri_echo"], "--assume uri_echo is not of the form SWITCH=VALUE"),
+        (["--data", "."], "cannot be used as the hub's state"),
+        (["--ca-file", "/no/such/folder/ca.pem", "--tls"], "/no/such/folder/ca.pem"),
+    ],
+)
+def test_command_with_options_that_cannot_be(
+    options: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--port", "0", *options])
+
+    assert ended.value.code == 2
+    assert text in capsys.readouterr().err
+
+
+def test_command_on_a_port_in_use(hub: HubEmulator, capsys: pytest.CaptureFixture[str]) -> None:
+    port = hub.address.split(":")[1]
+    with pytest.raises(SystemExit):
+        main(["--port", port])
+
+    assert "address already in use" in capsys.readouterr().err
