@@ -111,7 +111,7 @@ class HubEmulator:
             choices=choices,
             limits=limits,
             clock=self.clock,
-            hub_name=host_name.partition(".")[0],
+            hub_name=host_name,
         )
         self.configurations = Configurations(Documents(self._store, "configuration"), self.clock)
         self.faults = Faults(forget_jobs=lambda: self.jobs.forget())

@@ -1,4 +1,4 @@
-"""Devices, modules and twins over HTTP."""
+"""Devices over HTTP, and what a hub counts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import requests
 
 from local.hub import HubEmulator
-from tests.emulator.support import HubClient, error_code, stored
+from local.hub.registry.limits import Limits
+from tests.emulator.support import DEADLINE, HubClient, StartHub, error_code, stored
+
+NEVER = "0001-01-01T00:00:00Z"
 
 
 def if_match(etag: str) -> dict[str, str]:
@@ -74,6 +78,40 @@ def test_bad_devices(hub: HubEmulator, client: HubClient, path: str, body: Any, 
     assert len(hub.registry) == 0
 
 
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"\xef\xbb\xbf{}", 200), (b'{"statusReason": "\xff"}', 200), (b"\xff", 400)],
+    ids=["byte order mark", "no UTF-8 in a text", "no UTF-8"],
+)
+def test_bodies_are_read_as_dotnet_does(client: HubClient, body: bytes, status: int) -> None:
+    response = requests.put(
+        f"http://{client.host}/devices/pump?api-version=2021-04-12",
+        data=body,
+        headers={"Authorization": client.token()},
+        timeout=DEADLINE,
+    )
+
+    assert response.status_code == status
+    if b"statusReason" in body:
+        assert response.json()["statusReason"] == "\N{REPLACEMENT CHARACTER}"
+
+
+def test_the_time_of_the_status_is_that_of_its_last_change(
+    hub: HubEmulator, client: HubClient
+) -> None:
+    def put(status: str) -> str:
+        hub.clock.advance(3600)
+        device = client.send("PUT", "/devices/pump", {"status": status}, headers=if_match("*"))
+        updated: str = device.json()["statusUpdatedTime"]
+        return updated
+
+    created = client.send("PUT", "/devices/pump", {"status": "enabled"}).json()
+    assert created["statusUpdatedTime"] == put("enabled") == NEVER
+    disabled = put("disabled")
+    assert disabled == put("disabled") > NEVER
+    assert put("enabled") > disabled
+
+
 def test_delete(hub: HubEmulator, client: HubClient) -> None:
     hub.registry.put({"id": "pump"})
     hub.registry.put({"id": "pump", "moduleId": "sensor"})
@@ -104,47 +142,17 @@ def test_list(hub: HubEmulator, client: HubClient) -> None:
     assert len(client.send("GET", "/devices").json()) == 3
 
 
+def test_list_with_a_slash_at_the_end(hub: HubEmulator, client: HubClient) -> None:
+    """As the official Node.js client asks for it."""
+    hub.registry.put({"id": "pump"})
+
+    assert client.send("GET", "/devices/").json() == client.send("GET", "/devices").json() != []
+
+
 @pytest.mark.parametrize("top", ["0", "1001", "x"])
 def test_bad_top(client: HubClient, top: str) -> None:
     response = client.send("GET", "/devices", query=f"?api-version=2021-04-12&top={top}")
     assert error_code(response) == (400, "ArgumentInvalid")
-
-
-def test_modules(hub: HubEmulator, client: HubClient) -> None:
-    hub.registry.put({"id": "pump"})
-    hub.registry.put({"id": "pump", "moduleId": "sensor"})
-
-    [listed] = client.send("GET", "/devices/pump/modules").json()
-    got = client.send("GET", "/devices/pump/modules/sensor")
-    assert got.json() == listed
-    assert got.headers["ETag"] == f'"{listed["etag"]}"'
-    missing = client.send("GET", "/devices/pump/modules/other")
-    assert error_code(missing) == (404, "ModuleNotFound")
-    assert missing.json()["errorCode"] == 404010
-
-
-def test_modules_of_a_missing_or_disabled_device(hub: HubEmulator, client: HubClient) -> None:
-    hub.registry.put({"id": "asleep", "status": "disabled"})
-
-    for device_id in ("missing", "asleep"):
-        for path in ("modules", "modules/sensor"):
-            response = client.send("GET", f"/devices/{device_id}/{path}")
-            assert error_code(response) == (401, "IotHubUnauthorizedAccess")
-
-
-def test_twin(hub: HubEmulator, client: HubClient) -> None:
-    hub.registry.put({"id": "pump", "tags": {"a": 1}, "properties": {"desired": {"b": 2}}})
-    response = client.send("GET", "/twins/pump")
-
-    twin = response.json()
-    assert twin["tags"] == {"a": 1}
-    desired = twin["properties"]["desired"]
-    changed = {"$lastUpdated": desired["$metadata"]["$lastUpdated"], "$lastUpdatedVersion": 2}
-    assert desired == {"b": 2, "$version": 2, "$metadata": {**changed, "b": changed}}
-    assert twin["deviceEtag"] == stored(hub.registry, "pump")["eTag"]
-    assert twin["etag"] == stored(hub.registry, "pump")["twinETag"]
-    assert response.headers["ETag"] == f'"{twin["etag"]}"'
-    assert error_code(client.send("GET", "/twins/nobody")) == (404, "DeviceNotFound")
 
 
 def test_etag_forms(hub: HubEmulator) -> None:
@@ -153,3 +161,130 @@ def test_etag_forms(hub: HubEmulator) -> None:
 
     assert device["eTag"].startswith("ODAxMjMy")
     assert device["twinETag"] == "AAAAAAAAAAE="
+
+
+def test_statistics_count_devices(hub: HubEmulator, client: HubClient) -> None:
+    for number in range(3):
+        hub.registry.put({"id": f"pump-{number}", "status": "disabled" if number else "enabled"})
+    hub.registry.put({"id": "pump-0", "moduleId": "sensor"})
+
+    assert client.send("GET", "/statistics/devices").json() == {
+        "totalDeviceCount": 3,
+        "enabledDeviceCount": 1,
+        "disabledDeviceCount": 2,
+    }
+    assert client.send("GET", "/statistics/service").json() == {"connectedDeviceCount": 0}
+
+
+def test_statistics_of_an_empty_hub(client: HubClient) -> None:
+    statistics = client.send("GET", "/statistics/devices").json()
+    assert set(statistics.values()) == {0}
+
+
+def test_edge_devices_get_a_scope_and_two_modules(hub: HubEmulator, client: HubClient) -> None:
+    body = {"capabilities": {"iotEdge": True}, "deviceScope": "my own"}
+    edge = client.send("PUT", "/devices/edge", body).json()
+
+    assert edge["capabilities"] == {"iotEdge": True}
+    assert edge["deviceScope"].startswith("ms-azure-iot-edge://edge-"), "never what was asked for"
+    assert edge["parentScopes"] == []
+    for module_id in ("$edgeAgent", "$edgeHub"):
+        assert stored(hub.registry, "edge", module_id)["authentication"]["type"] == "none"
+
+
+def test_a_leaf_becomes_an_edge_device_and_one_again(hub: HubEmulator, client: HubClient) -> None:
+    def put(**body: Any) -> dict[str, Any]:
+        response = client.send("PUT", "/devices/edge", body, headers=if_match("*"))
+        assert response.status_code == 200, response.text
+        device: dict[str, Any] = response.json()
+        return device
+
+    client.send("PUT", "/devices/edge", {})
+    edge = put(capabilities={"iotEdge": True})
+    assert hub.registry.get("edge", "$edgeHub") is not None
+    same = put(capabilities={"iotEdge": True}, deviceScope=edge["deviceScope"])
+    assert same["deviceScope"] == edge["deviceScope"]
+    leaf = put()
+    assert leaf["capabilities"] == {"iotEdge": False}
+    assert "deviceScope" not in leaf
+
+
+@pytest.mark.parametrize("scope", [{}, {"deviceScope": ""}, {"deviceScope": None}], ids=repr)
+def test_updates_of_an_edge_device_name_its_scope(
+    client: HubClient, scope: dict[str, str | None]
+) -> None:
+    edge = {"capabilities": {"iotEdge": True}}
+    before = client.send("PUT", "/devices/edge", edge).json()
+    refused = client.send("PUT", "/devices/edge", edge | scope, headers=if_match("*"))
+
+    assert error_code(refused) == (400, "ArgumentInvalid")
+    assert "Device scope is immutable" in refused.json()["Message"]
+    assert client.send("GET", "/devices/edge").json() == before
+
+
+def test_the_parent_of_a_leaf_is_the_scope_that_it_names(
+    hub: HubEmulator, client: HubClient
+) -> None:
+    scope = "ms-azure-iot-edge://edge-1"
+    child = client.send("PUT", "/devices/child", {"deviceScope": scope}).json()
+    assert (child["deviceScope"], child["parentScopes"]) == (scope, [scope])
+    only_parents = client.send("PUT", "/devices/orphan", {"parentScopes": [scope]}).json()
+    assert "parentScopes" not in only_parents, "they are ignored (live hub)"
+
+
+def test_modules_count_as_devices_against_the_quota(start_hub: StartHub) -> None:
+    hub = start_hub(host_name="localhost", limits=Limits(identities=2))
+    client = HubClient(hub.connection_string())
+    client.send("PUT", "/devices/pump", {})
+    client.send("PUT", "/devices/pump/modules/sensor", {})
+
+    for path in ("/devices/valve", "/devices/pump/modules/other"):
+        refused = client.send("PUT", path, {})
+        assert error_code(refused) == (403, "IotHubQuotaExceeded")
+        assert refused.json()["Message"] == (
+            "ErrorCode:IotHubQuotaExceeded;Total number of devices on IotHub 'localhost' exceeded "
+            "the allocated quota. Max allowed device count : '2', current device count : '2'. "
+            "Consider increasing the units for this hub to increase the quota."
+        )
+    update = client.send("PUT", "/devices/pump", {}, headers=if_match("*"))
+    assert update.status_code == 200
+    client.send("DELETE", "/devices/pump", headers=if_match("*"))
+    assert client.send("PUT", "/devices/valve", {}).status_code == 200
+
+
+def test_a_device_has_room_for_so_many_modules(start_hub: StartHub) -> None:
+    hub = start_hub(limits=Limits(modules_per_device=2))
+    client = HubClient(hub.connection_string())
+    for device_id in ("pump", "valve"):
+        hub.registry.put({"id": device_id})
+        for module_id in ("a", "b"):
+            path = f"/devices/{device_id}/modules/{module_id}"
+            assert client.send("PUT", path, {}).status_code == 200
+    refused = client.send("PUT", "/devices/pump/modules/c", {})
+
+    assert error_code(refused) == (413, "TooManyModulesOnDevice")
+    assert refused.json()["errorCode"] == 413003
+    assert [each["moduleId"] for each in client.send("GET", "/devices/pump/modules").json()] == [
+        "a",
+        "b",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("policy", "allowed"),
+    [
+        ("registryRead", {"GET"}),
+        ("registryReadWrite", {"GET", "PUT", "DELETE"}),
+        ("service", set()),
+        ("device", set()),
+    ],
+)
+def test_rights(hub: HubEmulator, policy: str, allowed: set[str]) -> None:
+    hub.registry.put({"id": "pump"})
+    client = HubClient(hub.connection_string(policy))
+    calls = [("GET", "/devices"), ("GET", "/devices/"), ("GET", "/statistics/devices")]
+    calls += [(method, "/devices/pump") for method in ("GET", "PUT", "DELETE")]
+
+    for method, path in calls:
+        response = client.send(method, path, {}, headers=if_match("*"))
+        assert response.ok if method in allowed else response.status_code == 401

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from local.hub.api.guard import Guard
-from local.hub.api.requests import malformed_is_refused
+from local.hub.api.requests import body_of, malformed_is_refused
 from local.hub.auth.permissions import WRITE_DEVICES
 from local.hub.errors import ErrorCode, HubError
 from local.hub.faults import Operation
@@ -39,7 +39,7 @@ class BulkRoutes:
 
     async def _bulk(self, request: web.Request) -> web.Response:
         with malformed_is_refused():
-            bodies = parse_array(await request.text())
+            bodies = parse_array(await body_of(request))
             lines = [read_line(body, _status(body)) for body in bodies]
         if len(lines) > MAX_DEVICES:
             message = f"A bulk request has at most {MAX_DEVICES} devices."

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from local.hub.api.guard import Guard
-from local.hub.api.requests import Handler, answer, if_match, malformed_is_refused
+from local.hub.api.requests import Handler, answer, body_of, if_match, malformed_is_refused
 from local.hub.api.versions import MODULES, since
 from local.hub.auth.permissions import (
     DELETE_CONFIGURATIONS,
@@ -48,7 +48,7 @@ class ConfigurationRoutes:
         id_ = request.match_info["id"]
         with malformed_is_refused():
             body = parse_object(
-                await request.text(), dotnet_type="Microsoft.Azure.Devices.Configuration"
+                await body_of(request), dotnet_type="Microsoft.Azure.Devices.Configuration"
             )
             declared = read_configuration(body)
         header = request.headers.get("If-Match", "")

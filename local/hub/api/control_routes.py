@@ -20,7 +20,9 @@ from local.hub.times import shown_time
 
 
 class ControlRoutes:
-    def __init__(self, faults: Faults, jobs: Jobs, clock: Clock, roles: Roles, guard: Guard) -> None:
+    def __init__(
+        self, faults: Faults, jobs: Jobs, clock: Clock, roles: Roles, guard: Guard
+    ) -> None:
         self._faults = faults
         self._jobs = jobs
         self._clock = clock

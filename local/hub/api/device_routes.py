@@ -12,6 +12,7 @@ from local.hub.api.documents import device_document
 from local.hub.api.guard import Guard
 from local.hub.api.requests import (
     answer,
+    body_of,
     device_key,
     expect,
     if_match,
@@ -66,11 +67,19 @@ class DeviceRoutes:
         return _answer(request, expect(self._registry, device_key(request)))
 
     async def _put(self, request: web.Request) -> web.Response:
-        identity = _read_device(device_key(request), await request.text())
+        identity = _read_device(device_key(request), await body_of(request))
         etag = if_match(request)
         if etag is None:
             return _answer(request, self._registry.create(identity))
+        self._check_scope(identity)
         return _answer(request, self._registry.update(identity, if_match=etag))
+
+    def _check_scope(self, identity: Identity) -> None:
+        """What updates an edge device has to name its scope (live hub)."""
+        current = self._registry.find(identity.key)
+        stays_edge = identity.iot_edge and current is not None and current.identity.iot_edge
+        if stays_edge and not identity.device_scope:
+            raise invalid("Device scope is immutable")
 
     async def _delete(self, request: web.Request) -> web.Response:
         self._registry.delete(device_key(request), if_match=required_if_match(request))

@@ -48,7 +48,8 @@ def twin_document(entry: Entry) -> dict[str, Any]:
         "authenticationType": identity.credentials.type.value,
         "x509Thumbprint": identity.credentials.to_json()["x509Thumbprint"],
         "modelId": "",
-        "version": twin.version,
+        # A new twin has version 2 and the ETag of version 1 (learn pages).
+        "version": twin.version + 1,
         "tags": twin.tags,
         "properties": {"desired": _section(twin.desired), "reported": _section(twin.reported)},
         "capabilities": {"iotEdge": identity.iot_edge},

@@ -8,7 +8,7 @@ import logging
 from aiohttp import web
 
 from local.hub.api.guard import Guard
-from local.hub.api.requests import Handler
+from local.hub.api.requests import Handler, body_of
 from local.hub.api.versions import FIRST, since, version_of
 from local.hub.auth.permissions import DELETE_JOBS, READ_JOBS, WRITE_JOBS
 from local.hub.choices import Choices
@@ -45,11 +45,11 @@ class JobRoutes:
 
     async def _create(self, request: web.Request) -> web.Response:
         return await self._start(
-            request, JobRequest.read(await request.text(), version_of(request))
+            request, JobRequest.read(await body_of(request), version_of(request))
         )
 
     async def _create_historic(self, request: web.Request) -> web.Response:
-        return await self._start(request, JobRequest.read_historic(await request.text()))
+        return await self._start(request, JobRequest.read_historic(await body_of(request)))
 
     async def _start(self, request: web.Request, wanted: JobRequest) -> web.Response:
         # Storage is checked within the request, by blocking calls.

@@ -9,6 +9,7 @@ from local.hub.api.guard import Guard
 from local.hub.api.requests import (
     Handler,
     answer,
+    body_of,
     expect,
     expect_device_of_module,
     if_match,
@@ -52,7 +53,7 @@ class ModuleRoutes:
 
     async def _put(self, request: web.Request) -> web.Response:
         expect_device_of_module(request, self._registry)
-        identity = _read_module(module_key(request), await request.text())
+        identity = _read_module(module_key(request), await body_of(request))
         etag = if_match(request)
         if etag is None:
             return _answer(self._registry.create(identity))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import binascii
-import json
+import sys
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from aiohttp import web
 
 from local.hub.api.documents import twin_document
 from local.hub.api.guard import Guard
-from local.hub.api.requests import malformed_is_refused
+from local.hub.api.requests import body_of, malformed_is_refused
 from local.hub.api.versions import TWINS, since
 from local.hub.auth.permissions import READ_TWINS
 from local.hub.faults import Operation
@@ -28,6 +29,8 @@ DEFAULT_PAGE, MAX_PAGE = 100, 2000
 #: How many twins are read at once; the registry is free for others in between.
 _BATCH = 1000
 _BEFORE_ALL = Key("")
+#: Of a continuation token; no id has it.
+_SEPARATOR = "/"
 _KINDS = {Source.DEVICES: Kind.DEVICES, Source.MODULES: Kind.MODULES}
 
 
@@ -42,25 +45,53 @@ class QueryRoutes:
     async def _query(self, request: web.Request) -> web.Response:
         with malformed_is_refused():
             body = parse_object(
-                await request.text(), dotnet_type="Microsoft.Azure.Devices.QuerySpecification"
+                await body_of(request), dotnet_type="Microsoft.Azure.Devices.QuerySpecification"
             )
             query = parse_query(body.required_string("query"))
+        token = request.headers.get("x-ms-continuation")
         page = await asyncio.to_thread(
             _Search(self._registry, query).page,
-            _after(request.headers.get("x-ms-continuation")),
+            _Start.read(token) if token else _Start.of(query),
             _page_size(request.headers.get("x-ms-max-item-count")),
         )
         response = web.json_response(page.items, headers={"x-ms-item-type": query.item_type})
-        if page.last is not None:
-            response.headers["x-ms-continuation"] = _token(page.last)
+        if page.next is not None:
+            response.headers["x-ms-continuation"] = page.next.token()
         return response
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where a page begins, which clients carry from one page to the next."""
+
+    after: Key
+    #: How many rows SELECT TOP still asks for.
+    left: int
+
+    @classmethod
+    def of(cls, query: Query) -> _Start:
+        return cls(_BEFORE_ALL, sys.maxsize if query.top is None else query.top)
+
+    @classmethod
+    def read(cls, token: str) -> _Start:
+        start = None
+        with suppress(ValueError):
+            left, device_id, module_id = urlsafe_b64decode(token).decode().split(_SEPARATOR)
+            start = cls(Key(device_id, module_id or None), int(left))
+        if start is None or start.left < 1:
+            raise invalid("The continuation token is invalid.")
+        return start
+
+    def token(self) -> str:
+        parts = (str(self.left), self.after.device_id, self.after.module_id or "")
+        return urlsafe_b64encode(_SEPARATOR.join(parts).encode()).decode()
 
 
 @dataclass(frozen=True)
 class _Page:
     items: list[Any]
-    #: Where the next page goes on; None if there is none.
-    last: Key | None = None
+    #: None for the last page.
+    next: _Start | None = None
 
 
 class _Search:
@@ -70,18 +101,15 @@ class _Search:
         self._registry = registry
         self._query = query
 
-    def page(self, after: Key, size: int) -> _Page:
-        query = self._query
+    def page(self, start: _Start, size: int) -> _Page:
+        query, found = self._query, self._found(start.after)
         if query.is_aggregate:
-            return _Page(query.aggregate(document for _, document in self._found(after)))
-        items: list[Any] = []
-        last = after
-        for key, document in self._found(after):
-            if len(items) == size:
-                return _Page(items, last)
-            items.append(query.project(document))
-            last = key
-        return _Page(items)
+            return _Page(query.aggregate(document for _, document in found))
+        rows = list(islice(found, min(size, start.left)))
+        items = [query.project(document) for _, document in rows]
+        left = start.left - len(rows)
+        is_last = left == 0 or next(found, None) is None
+        return _Page(items, None if is_last else _Start(rows[-1][0], left))
 
     def _found(self, after: Key) -> Iterator[tuple[Key, Any]]:
         for entry in self._candidates(after):
@@ -90,8 +118,10 @@ class _Search:
                 yield entry.identity.key, document
 
     def _candidates(self, after: Key) -> Iterator[Entry]:
-        kind = _KINDS[self._query.source]
-        while entries := self._registry.scan(kind, after, _BATCH):
+        kind, device_id = _KINDS[self._query.source], self._query.device_id
+        if device_id is not None and not device_id.isascii():
+            return  # As ids are; half of a surrogate pair could not even be looked up.
+        while entries := self._registry.scan(kind, after, _BATCH, device_id):
             yield from entries
             after = entries[-1].identity.key
 
@@ -102,17 +132,3 @@ def _page_size(header: str | None) -> int:
     if not header.isdecimal() or int(header) < 1:
         raise invalid("x-ms-max-item-count must be a positive number.")
     return min(int(header), MAX_PAGE)
-
-
-def _token(key: Key) -> str:
-    return urlsafe_b64encode(json.dumps([key.device_id, key.module_id]).encode()).decode()
-
-
-def _after(token: str | None) -> Key:
-    if not token:
-        return _BEFORE_ALL
-    try:
-        device_id, module_id = json.loads(urlsafe_b64decode(token))
-    except (binascii.Error, ValueError):
-        raise invalid("The continuation token is invalid.") from None
-    return Key(device_id, module_id)

@@ -25,6 +25,11 @@ def module_key(request: web.Request) -> Key:
     return Key(request.match_info["device_id"], request.match_info["module_id"])
 
 
+async def body_of(request: web.Request) -> str:
+    """The body as .NET reads it: without a byte order mark, and what is no UTF-8 replaced."""
+    return (await request.read()).decode("utf-8-sig", "replace")
+
+
 def if_match(request: web.Request) -> str | None:
     """The header is accepted with quotes and without (live hub)."""
     header = request.headers.get("If-Match")
@@ -58,7 +63,7 @@ def expect(registry: Registry, key: Key) -> Entry:
 def expect_device_of_module(request: web.Request, registry: Registry) -> Entry:
     """Under a SAS, calls about modules of a missing or disabled device answer 401 (live hub)."""
     device = registry.find(device_key(request))
-    by_sas = request.headers.get("Authorization", "").startswith("SharedAccessSignature")
+    by_sas = request.headers["Authorization"].lower().startswith("sharedaccesssignature")
     usable = device is not None and device.identity.status is DeviceStatus.ENABLED
     if by_sas and not usable:
         raise HubError(ErrorCode.IotHubUnauthorizedAccess, "Unauthorized")

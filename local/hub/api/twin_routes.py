@@ -9,12 +9,10 @@ from local.hub.api.guard import Guard
 from local.hub.api.requests import (
     Handler,
     answer,
+    body_of,
     device_key,
-    expect,
-    expect_device_of_module,
     if_match,
     malformed_is_refused,
-    module_key,
 )
 from local.hub.api.versions import MODULES, TWINS, since
 from local.hub.auth.permissions import READ_TWINS, WRITE_TWINS, Permission
@@ -22,7 +20,7 @@ from local.hub.faults import Operation
 from local.hub.json_net import JsonObject, parse_object
 from local.hub.registry.entry import Entry
 from local.hub.registry.identity import Key
-from local.hub.registry.registry import ANY_ETAG, Registry
+from local.hub.registry.registry import ANY_ETAG, Registry, not_registered
 from local.hub.registry.twin import TwinChange
 
 _DOTNET_TYPE = "Microsoft.Azure.Devices.Shared.Twin"
@@ -45,30 +43,32 @@ class TwinRoutes:
         app.router.add_put(path, guarded(WRITE_TWINS, self._replace))
 
     async def _get(self, request: web.Request) -> web.Response:
-        return _answer(expect(self._registry, self._key(request)))
+        return _answer(self._expect(request))
 
     async def _patch(self, request: web.Request) -> web.Response:
         with malformed_is_refused():
-            change = _read_patch(parse_object(await request.text(), dotnet_type=_DOTNET_TYPE))
-        etag = if_match(request) or ANY_ETAG
-        return _answer(self._registry.update_twin(self._key(request), change, if_match=etag))
+            change = _read_patch(parse_object(await body_of(request), dotnet_type=_DOTNET_TYPE))
+        key, etag = self._expect(request).identity.key, if_match(request) or ANY_ETAG
+        return _answer(self._registry.update_twin(key, change, if_match=etag))
 
     async def _replace(self, request: web.Request) -> web.Response:
         """Tags and desired properties that are absent are gone (live hub)."""
         with malformed_is_refused():
-            body = parse_object(await request.text(), dotnet_type=_DOTNET_TYPE)
+            body = parse_object(await body_of(request), dotnet_type=_DOTNET_TYPE)
             twin = TwinChange(
                 tags=body.document("tags") or {},
                 desired=body.child("properties").document("desired") or {},
             )
-        etag = if_match(request) or ANY_ETAG
-        return _answer(self._registry.replace_twin(self._key(request), twin, if_match=etag))
+        key, etag = self._expect(request).identity.key, if_match(request) or ANY_ETAG
+        return _answer(self._registry.replace_twin(key, twin, if_match=etag))
 
-    def _key(self, request: web.Request) -> Key:
-        if "module_id" not in request.match_info:
-            return device_key(request)
-        expect_device_of_module(request, self._registry)
-        return module_key(request)
+    def _expect(self, request: web.Request) -> Entry:
+        """A missing module is told as if its device was missing (live hub)."""
+        device = device_key(request)
+        entry = self._registry.find(Key(device.device_id, request.match_info.get("module_id")))
+        if entry is None:
+            raise not_registered(device)
+        return entry
 
 
 def _read_patch(body: JsonObject) -> TwinChange:

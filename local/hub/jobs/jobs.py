@@ -162,9 +162,7 @@ class Jobs:
 
     def _is_idle(self) -> bool:
         return all(
-            job.status.is_terminal
-            for job in self._history.all()
-            if job.id != self._foreign_job_id
+            job.status.is_terminal for job in self._history.all() if job.id != self._foreign_job_id
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from base64 import b64encode
 from collections.abc import Mapping
@@ -50,22 +51,18 @@ class Properties:
         """Metadata that comes along is stored as it is, else all count as changed now."""
         metadata = section.get("$metadata")
         given = metadata if isinstance(metadata, dict) else None
-        return self._with(_merged({}, _own(section)), now, given)
+        values = _merged({}, _own(section))
+        if given is None and _are_same(values, self.values):
+            return self
+        return Properties(values, self.version + 1, now, given)
 
     def merged(self, patch: Mapping[str, Any], now: str) -> Properties:
-        values = _merged(self.values, _own(patch))
-        if values == self.values:
+        patch = _own(patch)
+        if not _has_effect(self.values, patch):
             return self
-        version = self.version + 1
+        values, version = _merged(self.values, patch), self.version + 1
         old = self.metadata or metadata_of(self)
-        return self._with(values, now, _touched(old, values, _own(patch), now, version))
-
-    def _with(
-        self, values: Mapping[str, Any], now: str, metadata: Mapping[str, Any] | None
-    ) -> Properties:
-        if values == self.values and metadata is None:
-            return self
-        return Properties(values, self.version + 1, now, metadata)
+        return Properties(values, version, now, _touched(old, values, patch, now, version))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +82,9 @@ class Twin:
         """Sections that are given take the place of the old ones, the others stay."""
         if change.tags is change.desired is change.reported is None:
             return self
+        tags = None if change.tags is None else _merged({}, _own(change.tags))
         return self._changed(
-            self.tags if change.tags is None else _merged({}, _own(change.tags)),
+            self.tags if tags is None or _are_same(tags, self.tags) else tags,
             self.desired if change.desired is None else self.desired.replaced(change.desired, now),
             self.reported
             if change.reported is None
@@ -95,14 +93,15 @@ class Twin:
 
     def merged(self, change: TwinChange, now: str) -> Twin:
         """Sections that are given are patches: null removes a member."""
+        tags = _own(change.tags or {})
         return self._changed(
-            _merged(self.tags, _own(change.tags or {})),
+            _merged(self.tags, tags) if _has_effect(self.tags, tags) else self.tags,
             self.desired.merged(change.desired or {}, now),
             self.reported.merged(change.reported or {}, now),
         )
 
     def _changed(self, tags: Mapping[str, Any], desired: Properties, reported: Properties) -> Twin:
-        if tags == self.tags and desired is self.desired and reported is self.reported:
+        if tags is self.tags and desired is self.desired and reported is self.reported:
             return self
         if tags is not self.tags:
             check_size("tags", tags, MAX_TAGS)
@@ -153,6 +152,23 @@ def _touched(
             value = values[name]
             touched[name] = _stamped(value if isinstance(value, dict) else {}, stamp)
     return touched
+
+
+def _has_effect(values: Mapping[str, Any], patch: Mapping[str, Any]) -> bool:
+    """Also if it brings a value that is there already: a hub compares none (sdk-csharp#954)."""
+    for name, change in patch.items():
+        old = values.get(name)
+        if isinstance(change, dict) and isinstance(old, dict):
+            if _has_effect(old, change):
+                return True
+        elif change is not None or name in values:
+            return True
+    return False
+
+
+def _are_same(values: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    """Whether they are equal in JSON: to Python, 1 is true and 1.0 as well."""
+    return values == old and json.dumps(values, sort_keys=True) == json.dumps(old, sort_keys=True)
 
 
 def _has_null(value: Any) -> bool:

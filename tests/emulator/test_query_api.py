@@ -1,0 +1,224 @@
+"""Queries over HTTP, page by page; what a query means is for test_query.py."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from local.hub import HubEmulator
+from local.hub.api import query_routes
+from local.hub.api.documents import twin_document
+from local.hub.registry.entry import Entry
+from tests.emulator.support import HubClient, error_code
+
+ALL = "SELECT * FROM devices"
+IDS = "SELECT deviceId FROM devices"
+MODULE_IDS = "SELECT moduleId FROM devices.modules"
+
+
+@pytest.fixture(autouse=True)
+def fleet(hub: HubEmulator) -> None:
+    """Five pumps, the third one with three modules; every other one is in the north."""
+    for number in range(5):
+        site = "south" if number % 2 else "north"
+        hub.registry.put({"id": f"pump-{number}", "tags": {"site": site}})
+    for module_id in ("a", "b", "c"):
+        hub.registry.put({"id": "pump-2", "moduleId": module_id})
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the twins that the hub makes documents of."""
+    ids: list[str] = []
+
+    def build(entry: Entry) -> dict[str, Any]:
+        ids.append(str(entry.identity.key))
+        return twin_document(entry)
+
+    monkeypatch.setattr(query_routes, "twin_document", build)
+    return ids
+
+
+def query(
+    client: HubClient, text: str, size: int | str | None = None, token: str | None = None
+) -> requests.Response:
+    headers = {"x-ms-max-item-count": size, "x-ms-continuation": token}
+    given = {name: str(value) for name, value in headers.items() if value is not None}
+    return client.send("POST", "/devices/query", {"query": text}, headers=given)
+
+
+def pages(client: HubClient, text: str, size: int) -> Iterator[list[Any]]:
+    token: str | None = None
+    while True:
+        response = query(client, text, size, token)
+        assert response.status_code == 200, response.text
+        yield response.json()
+        token = response.headers.get("x-ms-continuation")
+        if token is None:
+            return
+
+
+def names(page: list[dict[str, str]]) -> str:
+    """The last letters of the ids of a page."""
+    return "".join(next(iter(row.values()))[-1] for row in page)
+
+
+def test_select_all_answers_twins(client: HubClient) -> None:
+    response = query(client, f"{ALL} WHERE deviceId = 'pump-3'")
+
+    assert response.headers["x-ms-item-type"] == "Twin"
+    assert response.json() == [client.send("GET", "/twins/pump-3").json()]
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        (
+            "SELECT deviceId, tags.site AS place FROM devices WHERE deviceId = 'pump-1'",
+            [{"deviceId": "pump-1", "place": "south"}],
+        ),
+        ("SELECT COUNT() AS n FROM devices WHERE tags.site = 'north'", [{"n": 3}]),
+        ("SELECT COUNT() AS n FROM devices.modules", [{"n": 3}]),
+        (
+            "SELECT tags.site, COUNT() AS n FROM devices GROUP BY tags.site",
+            [{"site": "north", "n": 3}, {"site": "south", "n": 2}],
+        ),
+    ],
+    ids=["projection", "count", "count of modules", "groups"],
+)
+def test_other_selections_answer_raw_rows(
+    client: HubClient, text: str, rows: list[dict[str, Any]]
+) -> None:
+    response = query(client, text, size=1)
+
+    assert response.headers["x-ms-item-type"] == "Raw"
+    assert response.json() == rows
+    assert "x-ms-continuation" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "expected"),
+    [
+        (IDS, 2, "01 23 4"),
+        (IDS, 5, "01234"),
+        (IDS, 10**30, "01234"),
+        (f"{IDS} WHERE tags.site = 'north'", 1, "0 2 4"),
+        (f"{IDS} WHERE tags.site = 'south'", 2, "13"),
+        (f"{IDS} WHERE tags.site = 'west'", 2, ""),
+        ("SELECT TOP 3 deviceId FROM devices", 2, "01 2"),
+        ("SELECT TOP 4 deviceId FROM devices", 2, "01 23"),
+        ("SELECT TOP 9 deviceId FROM devices", 3, "012 34"),
+        ("SELECT TOP 1 deviceId FROM devices", 2, "0"),
+        ("SELECT TOP 0 deviceId FROM devices", 2, ""),
+        ("SELECT TOP 1e300 deviceId FROM devices", 3, "012 34"),
+        ("SELECT TOP 2 deviceId FROM devices WHERE tags.site = 'north'", 1, "0 2"),
+        (MODULE_IDS, 2, "ab c"),
+        (f"{MODULE_IDS} WHERE deviceId = 'pump-2'", 2, "ab c"),
+        (f"{MODULE_IDS} WHERE deviceId = 'pump-2' AND moduleId != 'b'", 1, "a c"),
+        (f"{MODULE_IDS} WHERE deviceId = 'pump-1'", 2, ""),
+        ("SELECT TOP 2 moduleId FROM devices.modules WHERE deviceId = 'pump-2'", 1, "a b"),
+    ],
+)
+def test_pages(client: HubClient, text: str, size: int, expected: str) -> None:
+    assert " ".join(map(names, pages(client, text, size))) == expected
+
+
+def test_a_page_has_a_hundred_rows_unless_told(hub: HubEmulator, client: HubClient) -> None:
+    for number in range(96):
+        hub.registry.put({"id": f"valve-{number}"})
+    first = query(client, IDS)
+
+    assert len(first.json()) == 100
+    assert len(query(client, IDS, token=first.headers["x-ms-continuation"]).json()) == 1
+
+
+def test_pages_go_on_when_the_last_device_of_one_is_gone(
+    hub: HubEmulator, client: HubClient
+) -> None:
+    rest = pages(client, IDS, 2)
+    assert names(next(rest)) == "01"
+    client.send("DELETE", "/devices/pump-1", headers={"If-Match": "*"})
+    hub.registry.put({"id": "pump-0", "tags": {}})
+
+    assert list(map(names, rest)) == ["23", "4"]
+
+
+def test_a_page_looks_no_further_than_it_has_to(client: HubClient, built: list[str]) -> None:
+    """One document more tells that there is another page."""
+    query(client, ALL, size=2)
+    assert built == ["pump-0", "pump-1", "pump-2"]
+    built.clear()
+    query(client, "SELECT TOP 2 * FROM devices", size=2)
+    assert built == ["pump-0", "pump-1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{ALL} WHERE deviceId = 'pump-3' AND tags.site = 'south'", ["pump-3"]),
+        (f"{ALL} WHERE deviceId = 'pump-3' AND tags.site = 'north'", ["pump-3"]),
+        (
+            "SELECT * FROM devices.modules WHERE 'pump-2' = deviceId",
+            ["pump-2/a", "pump-2/b", "pump-2/c"],
+        ),
+        (f"{ALL} WHERE deviceId = 'nobody'", []),
+        (f"{ALL} WHERE deviceId = 'PUMP-3'", []),
+        (f"{ALL} WHERE deviceId = 'pümp'", []),
+        (rf"{ALL} WHERE deviceId = '\ud800'", []),
+        ("SELECT COUNT() FROM devices WHERE deviceId = 'pump-3'", ["pump-3"]),
+    ],
+    ids=["match", "mismatch", "modules", "nobody", "case", "no id", "surrogate", "aggregate"],
+)
+def test_a_device_that_is_named_is_looked_up(
+    client: HubClient, built: list[str], text: str, expected: list[str]
+) -> None:
+    assert query(client, text).status_code == 200
+    assert built == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"query": "SELECT FROM devices"}, "ArgumentInvalid"),
+        ({"query": "SELECT * FROM devices.jobs"}, "ArgumentInvalid"),
+        ({"query": ""}, "ArgumentInvalid"),
+        ({}, "GenericBadRequest"),
+        ([], "GenericBadRequest"),
+        ("SELECT * FROM devices", "GenericBadRequest"),
+    ],
+    ids=["syntax", "source", "empty", "no query", "array", "no JSON"],
+)
+def test_bad_queries(client: HubClient, body: Any, code: str) -> None:
+    assert error_code(client.send("POST", "/devices/query", body)) == (400, code)
+
+
+def encoded(content: bytes) -> str:
+    return urlsafe_b64encode(content).decode()
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["x", "Zm9v", encoded(b"\xff"), encoded(b"0/a/"), encoded(b"-1/a/"), encoded(b"1/a/b/c")],
+    ids=["no base64", "no token", "no text", "nothing left", "less than nothing", "too much"],
+)
+def test_bad_tokens(client: HubClient, token: str) -> None:
+    assert error_code(query(client, ALL, token=token)) == (400, "ArgumentInvalid")
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "x", "1.5"])
+def test_bad_page_sizes(client: HubClient, size: str) -> None:
+    assert error_code(query(client, ALL, size=size)) == (400, "ArgumentInvalid")
+
+
+@pytest.mark.parametrize(
+    ("policy", "is_allowed"),
+    [("service", True), ("registryReadWrite", False), ("device", False)],
+)
+def test_rights(hub: HubEmulator, policy: str, is_allowed: bool) -> None:
+    response = query(HubClient(hub.connection_string(policy)), ALL)
+
+    assert response.status_code == (200 if is_allowed else 401)

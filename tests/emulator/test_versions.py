@@ -1,0 +1,230 @@
+"""What each api-version knew of devices, twins, modules, configurations and jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from local.hub import HubEmulator
+from tests.emulator.support import HubClient, Place, codes, error_code, stored
+
+REFUSED = (400, "InvalidProtocolVersion")
+PUMP = {"id": "pump", "status": "enabled"}
+
+
+def version(text: str) -> str:
+    """The query of a request."""
+    return f"?api-version={text}"
+
+
+@pytest.mark.parametrize(
+    "known",
+    ["2016-02-03", "2018-06-30", "2020-05-31-preview", "2020-09-30", "2021-04-12", "2024-03-31"],
+)
+def test_versions_that_live_hubs_accept(client: HubClient, known: str) -> None:
+    assert client.send("GET", "/devices", query=version(known)).json() == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", version(""), version("2021-04-13"), version("2021-04-12-preview"), version("latest")],
+    ids=["none", "empty", "made up", "no preview", "word"],
+)
+def test_other_versions_are_refused(client: HubClient, query: str) -> None:
+    assert error_code(client.send("GET", "/devices", query=query)) == REFUSED
+
+
+def test_the_token_comes_before_the_version(client: HubClient) -> None:
+    response = client.send("GET", "/devices", query="", headers={"Authorization": ""})
+
+    assert error_code(response) == (401, "IotHubUnauthorized")
+
+
+@pytest.mark.parametrize(
+    ("path", "methods", "last_without", "first"),
+    [
+        ("/twins/pump", ["GET", "PATCH", "PUT"], "2016-02-03", "2016-11-14"),
+        ("/devices/query", ["POST"], "2016-02-03", "2016-11-14"),
+        ("/twins/pump/modules/sensor", ["GET", "PATCH", "PUT"], "2018-04-01", "2018-06-30"),
+        ("/devices/pump/modules", ["GET"], "2018-04-01", "2018-06-30"),
+        ("/devices/pump/modules/sensor", ["GET", "PUT", "DELETE"], "2018-04-01", "2018-06-30"),
+        ("/configurations", ["GET"], "2018-04-01", "2018-06-30"),
+        ("/configurations/rates", ["GET", "PUT", "DELETE"], "2018-04-01", "2018-06-30"),
+    ],
+    ids=["twins", "queries", "module twins", "modules", "module", "configurations", "one"],
+)
+def test_operations_that_came_later(
+    hub: HubEmulator,
+    client: HubClient,
+    path: str,
+    methods: list[str],
+    last_without: str,
+    first: str,
+) -> None:
+    hub.registry.put({"id": "pump"})
+    hub.registry.put({"id": "pump", "moduleId": "sensor"})
+    body = {"query": "SELECT * FROM devices", "content": {"deviceContent": {}}}
+    client.send("PUT", "/configurations/rates", body)
+    headers = {"If-Match": "*"}
+
+    for method in methods:
+        refused = client.send(method, path, body, headers=headers, query=version(last_without))
+        assert error_code(refused) == REFUSED
+        assert client.send(method, path, body, headers=headers, query=version(first)).ok
+
+
+def test_devices_had_no_capabilities_at_first(hub: HubEmulator, client: HubClient) -> None:
+    hub.registry.put({"id": "pump"})
+    first = client.send("GET", "/devices/pump", query=version("2016-02-03")).json()
+    later = client.send("GET", "/devices/pump", query=version("2018-06-30")).json()
+
+    assert later == {**first, "capabilities": {"iotEdge": False}}
+    assert client.send("GET", "/devices", query=version("2016-02-03")).json() == [first]
+
+
+ALWAYS = {
+    *("jobId", "type", "status", "progress", "startTimeUtc", "endTimeUtc", "failureReason"),
+    *("inputBlobContainerUri", "outputBlobContainerUri", "excludeKeysInExport"),
+}
+BLOB_NAMES = {"inputBlobName", "outputBlobName"}
+CONFIGURATIONS = {"includeConfigurations", "configurationsBlobName"}
+
+
+def test_jobs_show_what_a_version_knows(client: HubClient, place: Place) -> None:
+    place.write(PUMP)
+    job_id = client.create_job(place.request()).json()["jobId"]
+    client.wait_for_job(job_id, "completed")
+
+    def shown(text: str) -> set[str]:
+        job: dict[str, Any] = client.send("GET", f"/jobs/{job_id}", query=version(text)).json()
+        assert client.send("GET", "/jobs", query=version(text)).json() == [job]
+        return set(job)
+
+    assert shown("2016-02-03") == ALWAYS
+    assert shown("2018-06-30") == shown("2019-10-01") == ALWAYS | BLOB_NAMES
+    storage = ALWAYS | BLOB_NAMES | {"storageAuthenticationType"}
+    assert shown("2020-03-13") == shown("2020-09-30") == storage
+    assert shown("2021-04-12") == shown("2024-03-31") == storage | CONFIGURATIONS
+
+
+@pytest.mark.parametrize(
+    ("members", "last_without", "first", "code"),
+    [
+        (
+            {"inputBlobName": "nothing.txt"},
+            "2018-04-01",
+            "2018-06-30",
+            (400, "BlobContainerValidationError"),
+        ),
+        (
+            {"storageAuthenticationType": "identityBased"},
+            "2019-10-01",
+            "2020-03-13",
+            (400, "ManagedIdentityNotEnabled"),
+        ),
+    ],
+    ids=["blob name", "identity"],
+)
+def test_a_version_skips_members_that_it_does_not_know(
+    client: HubClient,
+    place: Place,
+    members: dict[str, str],
+    last_without: str,
+    first: str,
+    code: tuple[int, str],
+) -> None:
+    place.write(PUMP)
+    body = place.request(**members)
+
+    assert error_code(client.create_job(body, query=version(first))) == code
+    assert client.create_job(body, query=version(last_without)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("2020-09-30", {"devices.txt"}),
+        ("2021-04-12", {"devices.txt", "configurations.txt"}),
+    ],
+)
+def test_configurations_are_exported_by_versions_that_know_of_it(
+    hub: HubEmulator, client: HubClient, place: Place, text: str, names: set[str]
+) -> None:
+    body = {
+        "type": "export",
+        "outputBlobContainerUri": place.uri(),
+        "includeConfigurations": True,
+    }
+    job = client.create_job(body, query=version(text)).json()
+    client.wait_for_job(job["jobId"], "completed")
+
+    assert place.names() == names
+
+
+# --- The call of 2016: its page has a GET with a body, and a sample that is no JSON.
+
+HISTORIC = version("2016-02-03")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "spelling",
+    ["outputBlobContainerUri", "exportBlobContainerUri", "outputBlobContainerUri "],
+    ids=["output", "export", "trailing blank"],
+)
+def test_import_of_2016(
+    hub: HubEmulator, client: HubClient, place: Place, method: str, spelling: str
+) -> None:
+    place.write(PUMP, {**PUMP, "importMode": "create"})
+    sample = f'{{"inputBlobContainerUri": "{place.uri("r")}", "{spelling}": "{place.uri()}",}}'
+    created = client.send(method, "/importdevices", sample, query=HISTORIC)
+
+    assert created.status_code == 200
+    job = created.json()
+    assert job.keys() == ALWAYS
+    assert (job["type"], job["status"], job["excludeKeysInExport"]) == ("import", "enqueued", False)
+    client.wait_for_job(job["jobId"], "completed")
+    assert codes(place.log()) == [409001]
+    assert stored(hub.registry, "pump")["status"] == "enabled"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("text", ["2016-11-14", "2018-06-30", "2021-04-12", "2024-03-31"])
+def test_later_versions_have_no_import_of_2016(
+    client: HubClient, place: Place, method: str, text: str
+) -> None:
+    response = client.send(method, "/importdevices", place.request(), query=version(text))
+    assert error_code(response) == REFUSED
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"inputBlobContainerUri": "https://x/in"}, "ArgumentNull"),
+        ({"exportBlobContainerUri": "https://x/out"}, "ArgumentNull"),
+        ("{", "GenericBadRequest"),
+    ],
+    ids=["no output", "no input", "syntax"],
+)
+def test_the_import_of_2016_needs_both_containers(client: HubClient, body: Any, code: str) -> None:
+    response = client.send("POST", "/importdevices", body, query=HISTORIC)
+
+    assert error_code(response) == (400, code)
+    assert f"Error: 400 ErrorCode: {code}\nMessage: " in response.json()["Message"]
+
+
+def test_the_import_of_2016_needs_the_right_to_write(hub: HubEmulator) -> None:
+    client = HubClient(hub.connection_string("registryRead"))
+    response = client.send("GET", "/importdevices", {}, query=HISTORIC)
+
+    assert error_code(response) == (401, "IotHubUnauthorized")
+
+
+@pytest.mark.parametrize("spelling", ["exportBlobContainerUri", "outputBlobContainerUri "])
+def test_the_import_of_today_has_one_spelling(
+    client: HubClient, place: Place, spelling: str
+) -> None:
+    body = {"type": "import", "inputBlobContainerUri": place.uri(), spelling: place.uri()}
+
+    assert error_code(client.create_job(body)) == (400, "ArgumentNull")
