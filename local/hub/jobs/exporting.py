@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 
 import orjson
@@ -40,8 +39,4 @@ def exported_configurations(configurations: Configurations) -> Iterator[bytes]:
 
 
 def _dump(value: object) -> bytes:
-    try:
-        return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:
-        # Half of a surrogate pair, which Json.NET reads and writes.
-        return json.dumps(value).encode() + b"\n"
+    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)

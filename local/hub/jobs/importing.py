@@ -69,8 +69,14 @@ class DeviceImport:
         try:
             apply_line(self._registry, line)
         except HubError as error:
-            return _error_line(line, error)
+            return _error_line(line, self._logged(error))
         return _error_line(line, not_registered(line.key)) if self._blame else None
+
+    def _logged(self, error: HubError) -> HubError:
+        """As single requests know it, but for the code of a mismatch."""
+        if error.code is not ErrorCode.PreconditionFailed:
+            return error
+        return HubError(ErrorCode[self._choices.etag_mismatch], error.message)
 
 
 def import_line(registry: Registry, text: str) -> str | None:

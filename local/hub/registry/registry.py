@@ -180,7 +180,7 @@ class Registry:
         """A device takes its modules with it."""
         key.check()
         with self._store.transaction():
-            self._match(key, self._expect(key).etag, if_match)
+            _match(key, self._expect(key).etag, if_match)
             if key.module_id is None:
                 self._count -= self._store.execute(_DELETE_DEVICE, (key.device_id,))
             else:
@@ -207,7 +207,7 @@ class Registry:
         change = self._checked_twin(change)
         with self._store.transaction():
             current = self._expect(key)
-            self._match(key, current.twin.etag, if_match)
+            _match(key, current.twin.etag, if_match)
             return self._write(replace(current, twin=apply(current.twin, change, self._now())))
 
     def _exists(self, key: Key) -> bool:
@@ -251,8 +251,8 @@ class Registry:
         if_twin_match: str,
     ) -> Entry:
         """Overwrite an identity; credentials without keys get new ones here too."""
-        self._match(identity.key, current.etag, if_match)
-        self._match(identity.key, current.twin.etag, if_twin_match)
+        _match(identity.key, current.etag, if_match)
+        _match(identity.key, current.twin.etag, if_twin_match)
         old, now = current.identity, self._now()
         entry = self._write(
             Entry(
@@ -324,11 +324,6 @@ class Registry:
     def _now(self) -> str:
         return shown_time(self._clock.now())
 
-    def _match(self, key: Key, stored: str, wanted: str) -> None:
-        if wanted not in (ANY_ETAG, stored):
-            message = f"The ETag given for device '{key}' does not match the stored one."
-            raise HubError(ErrorCode[self._choices.etag_mismatch], message)
-
     def _already_registered(self, key: Key) -> HubError:
         """The texts of a live hub."""
         if key.module_id is None:
@@ -346,6 +341,12 @@ class Registry:
             "Consider increasing the units for this hub to increase the quota."
         )
         return HubError(ErrorCode.IotHubQuotaExceeded, message)
+
+
+def _match(key: Key, stored: str, wanted: str) -> None:
+    if wanted not in (ANY_ETAG, stored):
+        message = f"The ETag given for device '{key}' does not match the stored one."
+        raise HubError(ErrorCode.PreconditionFailed, message)
 
 
 def _with_scope(identity: Identity, old: Identity | None) -> Identity:

@@ -1,12 +1,7 @@
-"""Entries of the registry as rows of the store.
-
-Texts from outside are kept as JSON in ASCII where they may hold half of a surrogate pair, which
-Json.NET lets through and SQLite does not.
-"""
+"""Entries of the registry as rows of the store."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,7 +49,7 @@ def to_row(entry: Entry) -> Row:
 
 def from_row(row: Row) -> Entry:
     status_reason, device_scope, parent_scopes, managed_by = (
-        _loads(row[10]) if row[10] else (None, None, (), None)
+        orjson.loads(row[10]) if row[10] else (None, None, (), None)
     )
     return Entry(
         identity=Identity(
@@ -104,7 +99,7 @@ def _dump_state(properties: Properties) -> str | None:
 def _properties(values: str | None, state: str | None) -> Properties:
     if state is None:
         return _NEVER_CHANGED
-    return Properties(_load(values), *_loads(state))
+    return Properties(_load(values), *orjson.loads(state))
 
 
 def _dump(values: Mapping[str, Any]) -> str | None:
@@ -112,18 +107,8 @@ def _dump(values: Mapping[str, Any]) -> str | None:
 
 
 def _load(text: str | None) -> Mapping[str, Any]:
-    return _loads(text) if text else {}
+    return orjson.loads(text) if text else {}
 
 
 def _dumps(value: Any) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:
-        return json.dumps(value)
-
-
-def _loads(text: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return json.loads(text)
+    return orjson.dumps(value).decode()

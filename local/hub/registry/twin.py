@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 from local.hub.registry.twin_rules import MAX_PROPERTIES, MAX_TAGS, check_members, check_size
 
@@ -168,7 +169,11 @@ def _has_effect(values: Mapping[str, Any], patch: Mapping[str, Any]) -> bool:
 
 def _are_same(values: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     """Whether they are equal in JSON: to Python, 1 is true and 1.0 as well."""
-    return values == old and json.dumps(values, sort_keys=True) == json.dumps(old, sort_keys=True)
+    return values == old and _canonical(values) == _canonical(old)
+
+
+def _canonical(values: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
 
 
 def _has_null(value: Any) -> bool:
