@@ -87,7 +87,7 @@ def test_twin_shows_the_identity(hub: HubEmulator, client: HubClient) -> None:
 
     assert twin.items() >= body.items()
     assert twin["deviceEtag"] == device["etag"]
-    assert twin["statusUpdateTime"] == device["statusUpdatedTime"] != NEVER
+    assert twin["statusUpdateTime"] == f"{device['statusUpdatedTime']}Z" != NEVER
     assert twin["authenticationType"] == "sas"
     assert twin["etag"] == "AAAAAAAAAAE=", "the identity has an ETag of its own"
     absent = {"generationId", "connectionStateUpdatedTime", "deviceScope", "parentScopes"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from local.hub.api.versions import MODULES
+from local.hub.api.versions import MODULES, TWINS
 from local.hub.registry.entry import Entry
 from local.hub.registry.twin import NEVER, Properties, metadata_of
 
@@ -15,8 +15,11 @@ def device_document(entry: Entry, version: str) -> dict[str, Any]:
         **_identity_document(entry),
         "status": identity.status.value,
         "statusReason": identity.status_reason,
-        "statusUpdatedTime": entry.status_updated,
+        "statusUpdatedTime": _unzoned(entry.status_updated),
     }
+    if version < TWINS:
+        # Captures of 2016 show keys and thumbprints, and not which of them count.
+        del shown["authentication"]["type"]
     if version >= MODULES:
         shown["capabilities"] = {"iotEdge": identity.iot_edge}
     return shown | entry.scopes()
@@ -65,11 +68,16 @@ def _identity_document(entry: Entry) -> dict[str, Any]:
         "generationId": entry.generation_id,
         "etag": entry.etag,
         "connectionState": "Disconnected",
-        "connectionStateUpdatedTime": NEVER,
-        "lastActivityTime": NEVER,
+        "connectionStateUpdatedTime": _unzoned(NEVER),
+        "lastActivityTime": _unzoned(NEVER),
         "cloudToDeviceMessageCount": 0,
         "authentication": entry.identity.credentials.to_json(),
     }
+
+
+def _unzoned(time: str) -> str:
+    """Times of identities stand without the Z that those of twins and jobs have (captures)."""
+    return time.removesuffix("Z")
 
 
 def _section(properties: Properties) -> dict[str, Any]:
