@@ -35,6 +35,14 @@ def test_throttle(hub: HubEmulator, client: HubClient) -> None:
     assert client.send("GET", "/jobs").status_code == 200
 
 
+def test_fail_over(hub: HubEmulator, client: HubClient) -> None:
+    hub.faults.add("failOver", times=2)
+
+    for path in ("/jobs", "/devices/pump"):
+        assert error_code(client.send("GET", path)) == (404, "IotHubFailingOver")
+    assert client.send("GET", "/jobs").status_code == 200
+
+
 def test_rules_aim_at_operations(hub: HubEmulator, client: HubClient) -> None:
     for operation in ("createJob", "getJob", "listJobs", "cancelJob", "registry"):
         hub.faults.add("error", operation=operation, status=503, code=operation)
@@ -164,6 +172,19 @@ def test_control_api(hub: HubEmulator, client: HubClient) -> None:
     assert hub.requests["listJobs"] == 2
 
 
+def test_roles_by_the_control_api(hub: HubEmulator, client: HubClient) -> None:
+    def status() -> int:
+        token = {"Authorization": f"Bearer {hub.token('somebody')}"}
+        return client.send("GET", "/jobs", headers=token).status_code
+
+    assert status() == 200
+    for role, expected in (("IoT Hub Registry Contributor", 401), ("IoT Hub Data Reader", 200)):
+        answer = control(hub, "POST", "/roles", json={"principal": "somebody", "role": role})
+        assert (answer.status_code, status()) == (204, expected)
+    control(hub, "POST", "/roles", json={"principal": "somebody", "role": None})
+    assert status() == 401
+
+
 def test_slot_by_the_control_api(hub: HubEmulator) -> None:
     assert control(hub, "POST", "/slot", json={"occupied": True}).status_code == 204
     assert hub.jobs[0]["status"] == "running"
@@ -184,6 +205,8 @@ def test_slot_by_the_control_api(hub: HubEmulator) -> None:
         ("/faults", '{"kind": "throttle", "times": 0}'),
         ("/faults", '{"kind": "throttle", "times": "twice"}'),
         ("/slot", "{}"),
+        ("/roles", '{"principal": "somebody"}'),
+        ("/roles", '{"principal": "somebody", "role": "King"}'),
     ],
 )
 def test_bad_control_requests(hub: HubEmulator, path: str, body: Any) -> None:

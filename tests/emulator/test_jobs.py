@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -60,6 +60,18 @@ def test_time_is_spread_over_the_states(start_hub: StartHub, place: Place) -> No
     times = (datetime.fromisoformat(done[name]) for name in ("startTimeUtc", "endTimeUtc"))
     start, end = times
     assert 0.5 < (end - start).total_seconds() < 5
+
+
+def test_a_rate_bounds_a_job(start_hub: StartHub, place: Place) -> None:
+    hub = start_hub(job_rate=200)
+    place.write(*({"id": f"pump-{number}", "status": "enabled"} for number in range(100)))
+    HubClient(hub.connection_string()).create_job(place.request())
+    hub.wait_idle()
+
+    times = (hub.jobs[0][f"{end}TimeUtc"] for end in ("start", "end"))
+    start, end = map(datetime.fromisoformat, times)
+    assert end - start >= timedelta(seconds=0.5)
+    assert len(hub.registry) == 100
 
 
 def test_uris_are_not_echoed_on_request(start_hub: StartHub, ready: Place) -> None:
