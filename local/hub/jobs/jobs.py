@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,13 +81,14 @@ class Jobs:
 
     def create(self, request: JobRequest) -> Job:
         """Start a job, or refuse it."""
-        with self._slot:
+        with self._slot, ExitStack() as on_refusal:
             if self._choices.first_check == "slot":
                 self._check_slot()
-                storage = self._open_storage(request)
-            else:
-                storage = self._open_storage(request)
-                self._check_slot()
+            storage = JobStorage(request, self._options.identity_connection_string, self._choices)
+            on_refusal.callback(storage.close)
+            storage.check()
+            self._check_slot()
+            on_refusal.pop_all()
             job = Job(str(uuid.uuid4()), request, self._clock.now())
             run = Run(
                 job,
@@ -154,11 +156,6 @@ class Jobs:
         if not self._history.is_idle():
             message = "Job quota has been exceeded"
             raise HubError(ErrorCode.JobQuotaExceeded, message, Shape.E4)
-
-    def _open_storage(self, request: JobRequest) -> JobStorage:
-        storage = JobStorage(request, self._options.identity_connection_string, self._choices)
-        storage.check()
-        return storage
 
     def _is_idle(self) -> bool:
         return all(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import Protocol
@@ -68,7 +69,7 @@ class Run(threading.Thread):
         self._pace.stop()
 
     def run(self) -> None:
-        with self._storage:
+        with closing(self._storage):
             try:
                 self._run()
             except StoppedError:

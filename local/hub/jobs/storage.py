@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from typing import Any, Self
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient, LinearRetry
@@ -54,15 +54,10 @@ class JobStorage:
         self._input = self._output
         if request.type is JobType.IMPORT:
             self._input = self._container(request.input_uri, READ_REFUSED)
-        self._resources = ExitStack()
 
-    def __enter__(self) -> Self:
-        self._resources.enter_context(self._input)
-        self._resources.enter_context(self._output)
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._resources.close()
+    def close(self) -> None:
+        self._output.close()
+        self._input.close()
 
     def check(self) -> None:
         """Refuse a job that could not do its work.
