@@ -7,7 +7,7 @@ lists the switches for users.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 
@@ -72,9 +72,6 @@ class Choices:
                 f"no switch {', '.join(sorted(unknown))}; there are {', '.join(types)}"
             )
         return cls(**{name: _read(name, types[name], value) for name, value in settings.items()})
-
-    def to_json(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def _read(name: str, type_: Any, value: str) -> Any:

@@ -19,7 +19,8 @@ E = TypeVar("E", bound=StrEnum)
 MIN_INT32, MAX_INT32 = -(2**31), 2**31 - 1
 
 STRING_LIST = "System.Collections.Generic.IList`1[System.String]"
-J_OBJECT, J_ARRAY = "Newtonsoft.Json.Linq.JObject", "Newtonsoft.Json.Linq.JArray"
+J_OBJECT = "Newtonsoft.Json.Linq.JObject"
+_J_ARRAY = "Newtonsoft.Json.Linq.JArray"
 _J_VALUE = "Newtonsoft.Json.Linq.JValue"
 
 #: Longer ones have no place in 32 bits.
@@ -187,17 +188,18 @@ class Node:
         items = [item.as_string() for item in self.as_list(STRING_LIST)]
         return tuple(item for item in items if item is not None)
 
-    def as_document(self, kind: Kind, dotnet_type: str) -> Any:
-        """An object or array that is kept as it is (CreateJToken)."""
+    def as_document(self) -> dict[str, Any] | None:
+        """An object that is kept as it is (CreateJToken)."""
         if self.kind is Kind.NULL:
             return None
-        if self.kind is not kind:
-            found = {Kind.OBJECT: J_OBJECT, Kind.ARRAY: J_ARRAY}.get(self.kind, _J_VALUE)
+        if self.kind is not Kind.OBJECT:
+            found = _J_ARRAY if self.kind is Kind.ARRAY else _J_VALUE
             self.fail(
                 f"Deserialized JSON type '{found}' is not compatible with expected type "
-                f"'{dotnet_type}'."
+                f"'{J_OBJECT}'."
             )
-        return self.plain()
+        document: dict[str, Any] = self.plain()
+        return document
 
     def fail_conversion(self, dotnet_type: str) -> NoReturn:
         self.fail(f"Error converting value {self._shown()} to type '{dotnet_type}'.")

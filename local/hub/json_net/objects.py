@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeGuard, TypeVar
 import orjson
 
 from local.hub.json_net.errors import JsonNetError, Path
-from local.hub.json_net.node import J_ARRAY, J_OBJECT, Kind, Node, by_name, fold
+from local.hub.json_net.node import J_OBJECT, Kind, Node, by_name, fold
 from local.hub.json_net.reader import MAX_DEPTH, Reader
 
 E = TypeVar("E", bound=StrEnum)
@@ -105,32 +105,12 @@ class JsonObject:
             return self._source.object_of(value, steps)
         return self._source.object_at(self._node(name).as_object(dotnet_type), steps)
 
-    def objects(self, name: str, dotnet_type: str) -> list[JsonObject]:
-        """The objects in an array of a known type; none where there is no array or null."""
-        value = self._value(name)
-        if value is None:
-            return []
-        steps = (*self._steps, name)
-        if _are_objects(value):
-            return self._source.objects_of(value, steps)
-        items = self._node(name).as_list(f"System.Collections.Generic.IList`1[{dotnet_type}]")
-        return self._source.objects_at(items, dotnet_type, steps)
-
     def document(self, name: str) -> dict[str, Any] | None:
         """A member that is kept as it is, such as the tags of a twin."""
         value = self._value(name)
         if value is None or type(value) is dict:
             return value
-        document: dict[str, Any] | None = self._node(name).as_document(Kind.OBJECT, J_OBJECT)
-        return document
-
-    def array(self, name: str) -> list[Any] | None:
-        """An array that is kept as it is."""
-        value = self._value(name)
-        if value is None or type(value) is list:
-            return value
-        array: list[Any] | None = self._node(name).as_document(Kind.ARRAY, J_ARRAY)
-        return array
+        return self._node(name).as_document()
 
     def _value(self, name: str) -> Any:
         return self._members.get(self._names[name])

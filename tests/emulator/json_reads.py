@@ -1,0 +1,38 @@
+"""Every way to read a member of a JSON object, and what a refusal says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+import pytest
+
+from local.hub.json_net import JsonNetError, JsonObject
+
+
+class Color(StrEnum):
+    RED = "red"
+    DARK_BLUE = "darkBlue"
+
+
+COLOR = "Hub.Color"
+
+Read = Callable[[JsonObject], object]
+
+READS: dict[str, Read] = {
+    "string": lambda members: members.string("m"),
+    "required_string": lambda members: members.required_string("m"),
+    "enum": lambda members: members.enum("m", Color, COLOR),
+    "required_enum": lambda members: members.required_enum("m", Color, COLOR),
+    "boolean": lambda members: members.boolean("m"),
+    "integer": lambda members: members.integer("m"),
+    "strings": lambda members: members.strings("m"),
+    "child": lambda members: members.child("m", "Hub.Child").string("n"),
+    "document": lambda members: members.document("m"),
+}
+
+
+def refusal(read: Callable[[], object]) -> str:
+    with pytest.raises(JsonNetError) as caught:
+        read()
+    return str(caught.value)
