@@ -26,7 +26,6 @@ from types import FrameType
 from typing import Any
 
 from local.hub.errors import ErrorCode
-from local.hub.jobs.importing import import_line
 from local.hub.registry.registry import Registry
 from shared.devices.csvtable import CsvDefaults
 from shared.devices.source import Limits
@@ -34,6 +33,7 @@ from shared.devices.validation import Validation
 from tests.devices.damage import damaged
 from tests.devices.support import cut
 from tests.devices.writing import small_pieces
+from tests.emulator.support import import_line
 
 MAX_SECONDS = 5
 _BLOCK = 250

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local.hub.jobs.importing import import_line
 from local.hub.registry.identity import SYSTEM_MODULES, Key
 from local.hub.registry.lines import parse_line
 from local.hub.registry.registry import Kind, Registry
@@ -19,6 +18,7 @@ from tests.devices import fuzz, strategies, writing
 from tests.devices.mutations import BREAKINGS, NOT_OF_MEMBERS, Breaking
 from tests.devices.support import cut
 from tests.devices.writing import FORMS, Written, gzipped, small_pieces
+from tests.emulator.support import import_line
 
 Device = dict[str, Any]
 

@@ -11,9 +11,8 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 
 from local.hub import HubEmulator
-from local.hub.jobs.importing import import_line
 from local.hub.registry.registry import Registry
-from tests.emulator.support import HubClient, Line, Place, RunImport
+from tests.emulator.support import HubClient, Line, Place, RunImport, import_line
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ from azure.storage.blob import (
 )
 
 from local.hub import HubEmulator
+from local.hub.jobs.importing import DeviceImport
 from local.hub.registry.registry import Registry
 
 API_VERSION = "2021-04-12"
@@ -167,6 +168,11 @@ def stored(registry: Registry, device_id: str, module_id: str | None = None) -> 
     identity = registry.get(device_id, module_id)
     assert identity is not None
     return identity
+
+
+def import_line(registry: Registry, text: str) -> str | None:
+    """Carry out a file of one line; what it returns is the log's."""
+    return next(iter(DeviceImport(registry).apply([text])), None)
 
 
 def codes(log: Iterable[Mapping[str, Any]]) -> list[int]:

@@ -164,6 +164,7 @@ def test_configurations_go_along(hub: HubEmulator, start_hub: StartHub, place: P
         json.dumps(exported),
         {"id": "none", "importMode": "delete", "content": content},
         {"id": "UPPER", "content": content},
+        {"id": "rates", "importMode": "updateTwin", "content": content},
         "no JSON",
         name="configurations.txt",
     )
@@ -176,8 +177,8 @@ def test_configurations_go_along(hub: HubEmulator, start_hub: StartHub, place: P
         k: v for k, v in created.items() if k not in unlike
     }
     log = place.lines("importConfigErrors.log")
-    assert [line["errorCode"] for line in log] == [404301, 400004, 400012]
-    assert [line.get("configurationId") for line in log] == ["none", "UPPER", None]
+    assert [line["errorCode"] for line in log] == [404301, 400004, 400003, 400012]
+    assert [line.get("configurationId") for line in log] == ["none", "UPPER", "rates", None]
     assert place.log() == []
 
 

@@ -10,9 +10,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local.hub.jobs.importing import import_line
 from local.hub.registry.registry import Registry
-from tests.emulator.support import Line, stored
+from tests.emulator.support import Line, import_line, stored
 
 IDS = st.text(string.ascii_letters + string.digits + "-.+%_#*?!(),=@$':;", min_size=1, max_size=128)
 MODULE_IDS = IDS.filter(lambda name: not name.startswith("$"))

@@ -57,6 +57,8 @@ def test_unknown_enum_value_is_reported_like_the_published_log(run_import: RunIm
     [
         ('{"id":"pump"}', "Required property 'status' not found in JSON. Path '', line 1"),
         ('{"status":"enabled"}', "Required property 'id' not found in JSON."),
+        ('{"id":"p","authentication":{"type":"SELF_SIGNED"}}', "Path 'authentication.type'"),
+        ('{"id":"p","tags":[]}', "Path 'tags'"),
         ('{"id":"pump","status":null}', "Required property 'status' expects a value but got null."),
         ('{"deviceId":"pump","status":"enabled"}', "Required property 'id' not found"),
         ('{"id":"p","status":"enabled","importMode":"upsert"}', "Path 'importMode', line 1"),

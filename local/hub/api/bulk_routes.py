@@ -15,13 +15,12 @@ from local.hub.auth.permissions import WRITE_DEVICES
 from local.hub.errors import ErrorCode, HubError
 from local.hub.faults import Operation
 from local.hub.jobs.importing import apply_line
-from local.hub.json_net import JsonObject, parse_array
+from local.hub.json_net import parse_array
 from local.hub.registry.identity import DeviceStatus, Key
 from local.hub.registry.lines import ImportLine, ImportMode, read_line
 from local.hub.registry.registry import Registry
 
 MAX_DEVICES = 100
-_STATUS_TYPE = "Microsoft.Azure.Devices.DeviceStatus"
 #: Texts of the C# client, which checks the same.
 _ETAG_RULES = {
     ImportMode.CREATE: (False, "The ETag should not be set while registering the device."),
@@ -40,7 +39,8 @@ class BulkRoutes:
     async def _bulk(self, request: web.Request) -> web.Response:
         with malformed_is_refused():
             bodies = parse_array(await body_of(request))
-            lines = [read_line(body, _status(body)) for body in bodies]
+            # Clients leave the status out where it says nothing, as when they delete.
+            lines = [read_line(body, DeviceStatus.ENABLED) for body in bodies]
         if len(lines) > MAX_DEVICES:
             message = f"A bulk request has at most {MAX_DEVICES} devices."
             raise HubError(ErrorCode.TooManyDevices, message)
@@ -61,11 +61,6 @@ class BulkRoutes:
             except HubError as error:
                 errors.append(_shown(line, error))
         return errors
-
-
-def _status(body: JsonObject) -> DeviceStatus:
-    """Clients leave it out where it says nothing, as when they delete."""
-    return body.enum("status", DeviceStatus, _STATUS_TYPE) or DeviceStatus.ENABLED
 
 
 def _check_etag(line: ImportLine) -> None:

@@ -105,7 +105,7 @@ def _read_device(key: Key, text: str) -> Identity:
             raise invalid("The device id of the body is not that of the path.")
         dotnet_type = "Microsoft.Azure.Devices.DeviceStatus"
         status = body.enum("status", DeviceStatus, dotnet_type) or DeviceStatus.ENABLED
-        return Identity.read(body, key, status)
+        return Identity.read(body)(key=key, status=status)
 
 
 def _answer(request: web.Request, entry: Entry) -> web.Response:

@@ -71,7 +71,7 @@ def _read_module(key: Key, text: str) -> Identity:
         ids = (body.string("deviceId"), body.string("moduleId"))
         if ids[0] not in (None, key.device_id) or ids[1] not in (None, key.module_id):
             raise invalid("The ids of the body are not those of the path.")
-        return Identity.read(body, key, DeviceStatus.ENABLED)
+        return Identity.read(body)(key=key, status=DeviceStatus.ENABLED)
 
 
 def _answer(entry: Entry) -> web.Response:

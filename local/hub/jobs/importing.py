@@ -79,11 +79,6 @@ class DeviceImport:
         return HubError(ErrorCode[self._choices.etag_mismatch], error.message)
 
 
-def import_line(registry: Registry, text: str) -> str | None:
-    """Carry out a file of one line."""
-    return next(iter(DeviceImport(registry).apply([text])), None)
-
-
 def apply_line(registry: Registry, line: ImportLine) -> None:
     """Carry out a line, or raise the hub's refusal."""
     identity, twin = line.identity, line.twin

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import StrEnum
 
 from local.hub.errors import ErrorCode, HubError
 from local.hub.jobs.importing import log_line
 from local.hub.json_net import JsonNetError, JsonObject, parse_object
-from local.hub.registry.configurations import Configurations, read_configuration
-
-
-class ConfigurationMode(StrEnum):
-    """What to do with a line."""
-
-    CREATE_OR_UPDATE = "createOrUpdate"
-    CREATE = "create"
-    UPDATE = "update"
-    UPDATE_IF_MATCH_ETAG = "updateIfMatchETag"
-    CREATE_OR_UPDATE_IF_MATCH_ETAG = "createOrUpdateIfMatchETag"
-    DELETE = "delete"
-    DELETE_IF_MATCH_ETAG = "deleteIfMatchETag"
+from local.hub.registry.configurations import ANY_ETAG, Configurations, read_configuration
+from local.hub.registry.lines import MODE_TYPE, ImportMode
 
 
 class ConfigurationImport:
@@ -49,20 +37,18 @@ class ConfigurationImport:
         return None
 
     def _write(self, id_: str, line: JsonObject) -> None:
-        mode = line.enum("importMode", ConfigurationMode, "Microsoft.Azure.Devices.ImportMode")
+        mode = line.enum("importMode", ImportMode, MODE_TYPE) or ImportMode.CREATE_OR_UPDATE
         etag = (line.string("etag") or "").strip('"')
-        match mode or ConfigurationMode.CREATE_OR_UPDATE:
-            case ConfigurationMode.CREATE_OR_UPDATE:
-                self._configurations.create_or_update(id_, read_configuration(line))
-            case ConfigurationMode.CREATE_OR_UPDATE_IF_MATCH_ETAG:
-                self._configurations.create_or_update(id_, read_configuration(line), etag)
-            case ConfigurationMode.CREATE:
+        if_match = etag if mode.looks_at_etag else ANY_ETAG
+        match mode:
+            case ImportMode.DELETE | ImportMode.DELETE_IF_MATCH_ETAG:
+                self._configurations.delete(id_, if_match)
+            case ImportMode.CREATE:
                 self._configurations.create(id_, read_configuration(line))
-            case ConfigurationMode.UPDATE:
-                self._configurations.update(id_, read_configuration(line))
-            case ConfigurationMode.UPDATE_IF_MATCH_ETAG:
-                self._configurations.update(id_, read_configuration(line), etag)
-            case ConfigurationMode.DELETE:
-                self._configurations.delete(id_)
-            case ConfigurationMode.DELETE_IF_MATCH_ETAG:
-                self._configurations.delete(id_, etag)
+            case ImportMode.UPDATE | ImportMode.UPDATE_IF_MATCH_ETAG:
+                self._configurations.update(id_, read_configuration(line), if_match)
+            case ImportMode.CREATE_OR_UPDATE | ImportMode.CREATE_OR_UPDATE_IF_MATCH_ETAG:
+                self._configurations.create_or_update(id_, read_configuration(line), if_match)
+            case _:
+                message = f"A configuration has no twin, so no {mode}."
+                raise HubError(ErrorCode.InvalidOperation, message)

@@ -12,7 +12,8 @@ import re
 import secrets
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 from local.hub.errors import ErrorCode, HubError
 from local.hub.json_net import JsonObject
@@ -166,15 +167,14 @@ class Identity:
     managed_by: str | None = None
 
     @classmethod
-    def read(cls, declared: JsonObject, key: Key, status: DeviceStatus) -> Identity:
-        """The members that import lines and the bodies of device requests have in common."""
-        credentials = Credentials.read(declared.child("authentication", _MECHANISM))
-        if key.module_id is not None and credentials.type is AuthenticationType.NONE:
-            credentials = replace(credentials, type=AuthenticationType.SAS)
-        return cls(
-            key=key,
-            status=status,
-            credentials=credentials,
+    def read(cls, declared: JsonObject) -> partial[Self]:
+        """What import lines and bodies of requests have in common; key and status are to be added.
+
+        Json.NET looks for required members when it has read the others, so those come last.
+        """
+        return partial(
+            cls,
+            credentials=Credentials.read(declared.child("authentication", _MECHANISM)),
             status_reason=declared.string("statusReason"),
             iot_edge=declared.child("capabilities", _CAPABILITIES).boolean("iotEdge"),
             device_scope=declared.string("deviceScope"),
@@ -184,15 +184,18 @@ class Identity:
 
     def completed(self) -> Identity:
         """With new keys where keys are needed and none were declared."""
-        if not self.credentials.lack_keys:
-            return self
-        return replace(self, credentials=self.credentials.with_new_keys())
+        credentials = self.credentials
+        if credentials.type is AuthenticationType.NONE:
+            credentials = replace(credentials, type=AuthenticationType.SAS)
+        if credentials.lack_keys:
+            credentials = credentials.with_new_keys()
+        return self if credentials is self.credentials else replace(self, credentials=credentials)
 
     def check(self) -> None:
         self.key.check()
         if self.status_reason is not None and len(self.status_reason) > MAX_STATUS_REASON:
             raise invalid(f"A status reason has at most {MAX_STATUS_REASON} characters.")
-        if self.credentials.type is AuthenticationType.NONE:
+        if self.credentials.type is AuthenticationType.NONE and self.key.module_id is None:
             raise invalid("DeviceAuthenticationTypeIsMissing")
         self.credentials.check()
 

@@ -13,7 +13,7 @@ from local.hub.registry.twin import TwinChange
 
 _STATUS_TYPE = "Microsoft.Azure.Devices.Cloud.DeviceStatus"
 _PROPERTIES_TYPE = "Microsoft.Azure.Devices.ExportImportDevice+PropertyContainer"
-_MODE_TYPE = "Microsoft.Azure.Devices.Cloud.ImportMode"
+MODE_TYPE = "Microsoft.Azure.Devices.Cloud.ImportMode"
 
 
 class ImportMode(StrEnum):
@@ -28,6 +28,10 @@ class ImportMode(StrEnum):
     DELETE_IF_MATCH_ETAG = "deleteIfMatchETag"
     UPDATE_TWIN = "updateTwin"
     UPDATE_TWIN_IF_MATCH_ETAG = "updateTwinIfMatchETag"
+
+    @property
+    def looks_at_etag(self) -> bool:
+        return self.value.endswith("IfMatchETag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +57,38 @@ def parse_line(text: str, choices: Choices = ASSUMED) -> ImportLine:
             lenient=choices.json_syntax == "lenient",
             exact_case=choices.letter_case == "exact",
         )
-        # Mandatory even for delete and updateTwin (live hub, and the C# SDK's model).
-        status = line.required_enum("status", DeviceStatus, _STATUS_TYPE)
-        return read_line(line, status)
+        return read_line(line)
     except JsonNetError as error:
         message = f"Invalid device format in line: {text}. {error}"
         raise HubError(ErrorCode.DeserializationError, message) from None
 
 
-def read_line(line: JsonObject, status: DeviceStatus) -> ImportLine:
-    """Read the members that lines of files and of bulk requests have in common."""
-    key = Key(line.required_string("id"), line.string("moduleId"))
-    mode = line.enum("importMode", ImportMode, _MODE_TYPE)
+def read_line(line: JsonObject, default_status: DeviceStatus | None = None) -> ImportLine:
+    """Read a line of a file or of a bulk request.
+
+    Without a default the status is mandatory, even for delete and updateTwin (live hub, and the C#
+    SDK's model).
+    """
+    mode = line.enum("importMode", ImportMode, MODE_TYPE)
+    identity = Identity.read(line)
     properties = line.child("properties", _PROPERTIES_TYPE)
+    twin = TwinChange(
+        tags=line.document("tags"),
+        desired=properties.document("desired"),
+        reported=properties.document("reported"),
+    )
+    etag, twin_etag = line.string("eTag"), line.string("twinETag")
+    module_id = line.string("moduleId")
+    status = line.enum("status", DeviceStatus, _STATUS_TYPE) or default_status
     return ImportLine(
         mode=mode or ImportMode.CREATE_OR_UPDATE,
-        identity=Identity.read(line, key, status),
-        twin=TwinChange(
-            tags=line.document("tags"),
-            desired=properties.document("desired"),
-            reported=properties.document("reported"),
+        identity=identity(
+            key=Key(line.required_string("id"), module_id),
+            status=status or line.required_enum("status", DeviceStatus, _STATUS_TYPE),
         ),
-        etag=_unquoted(line.string("eTag")),
-        twin_etag=_unquoted(line.string("twinETag")),
+        twin=twin,
+        etag=_unquoted(etag),
+        twin_etag=_unquoted(twin_etag),
     )
 
 
