@@ -35,15 +35,14 @@ class JobHistory:
             self._restore(_JOB.validate_python(content))
 
     def all(self) -> list[Job]:
-        oldest = self._clock.now() - RETENTION
         with self._changed:
-            for job in list(self._jobs.values()):
-                if job.end_time is not None and job.end_time < oldest:
-                    self._drop(job.id)
+            self._drop_old()
             return list(self._jobs.values())
 
     def find(self, job_id: str) -> Job | None:
-        return next((job for job in self.all() if job.id == job_id), None)
+        with self._changed:
+            self._drop_old()
+            return self._jobs.get(job_id)
 
     def is_idle(self) -> bool:
         """Whether the slot is free: the hub runs one import or export job at a time."""
@@ -91,6 +90,12 @@ class JobHistory:
     def _restore(self, job: Job) -> None:
         self._jobs[job.id] = job
         self.end(job.id, JobStatus.FAILED, failure_reason="The hub was restarted during the job.")
+
+    def _drop_old(self) -> None:
+        oldest = self._clock.now() - RETENTION
+        old = [job.id for job in self._jobs.values() if job.end_time and job.end_time < oldest]
+        for job_id in old:
+            self._drop(job_id)
 
     def _drop(self, job_id: str) -> None:
         del self._jobs[job_id]
