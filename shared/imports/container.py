@@ -16,7 +16,14 @@ from shared.devices.linemap import LineMap
 from shared.hub.errorlog import LOG_NAME
 from shared.storage import CHUNK_BYTES
 
-__all__ = ["PREFIX", "BlockWriter", "ImportContainer", "container_name", "staged_name"]
+__all__ = [
+    "PREFIX",
+    "BlockWriter",
+    "ImportContainer",
+    "StoredFile",
+    "container_name",
+    "staged_name",
+]
 
 #: Names of the containers of imports begin so.
 PREFIX = "import-"
@@ -75,6 +82,42 @@ class BlockWriter:
         self._blob.stage_block(block.id, bytes(self._buffer))
         self._blocks.append(block)
         self._buffer.clear()
+
+
+class StoredFile:
+    """A file of an import, read piece by piece."""
+
+    def __init__(self, blob: BlobClient) -> None:
+        """Look at the file.
+
+        Raises:
+            ResourceNotFoundError: it is not there.
+        """
+        properties = blob.get_blob_properties()
+        self._blob = blob
+        self._version: dict[str, Any] = {
+            "etag": properties.etag,
+            "match_condition": MatchConditions.IfNotModified,
+        }
+        #: Bytes.
+        self.size: int = properties.size
+        self.etag: str = properties.etag
+
+    def read(self, start: int, length: int) -> bytes:
+        """Some bytes of it.
+
+        Raises:
+            ResourceModifiedError: it was written anew meanwhile.
+        """
+        if not length:
+            return b""
+        data: bytes = self._blob.download_blob(start, length, **self._version).readall()
+        return data
+
+    def chunks(self) -> Iterator[bytes]:
+        """All of it."""
+        if self.size:
+            yield from self._blob.download_blob(**self._version).chunks()
 
 
 class ImportContainer:
@@ -155,6 +198,14 @@ class ImportContainer:
     def retry_path(self) -> str:
         """Path of retry.ndjson, container included."""
         return self._path(RETRY_NAME)
+
+    def file(self, name: str) -> StoredFile:
+        """One of its files, to be handed on as it is.
+
+        Raises:
+            ResourceNotFoundError: there is none.
+        """
+        return StoredFile(self._client.get_blob_client(name))
 
     def write_problems(self, rows: Iterable[str]) -> str:
         """Write problems.csv; returns its path, container included."""

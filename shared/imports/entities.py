@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from azure.core.exceptions import (
@@ -14,24 +15,33 @@ from azure.data.tables import EdmType, EntityProperty, TableTransactionError
 
 from shared.imports.record import ImportRecord
 
-__all__ = ["cause_of", "to_entity", "to_record"]
+__all__ = ["cause_of", "plain", "to_entity", "to_record", "typed"]
 
 
 def to_entity(record: ImportRecord) -> dict[str, Any]:
+    return typed(record.to_entity())
+
+
+def to_record(entity: Any) -> ImportRecord:
+    return ImportRecord.model_validate({**plain(entity), "etag": entity.metadata["etag"]})
+
+
+def typed(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns as the SDK wants them: it takes an integer for 32 bits unless told otherwise."""
     return {
         name: EntityProperty(value, EdmType.INT64)
         if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 31
         else value
-        for name, value in record.to_entity().items()
+        for name, value in columns.items()
     }
 
 
-def to_record(entity: Any) -> ImportRecord:
-    columns = {
+def plain(entity: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a row with Python's values."""
+    return {
         name: value.value if isinstance(value, EntityProperty) else value
         for name, value in entity.items()
     }
-    return ImportRecord.model_validate({**columns, "etag": entity.metadata["etag"]})
 
 
 def cause_of(error: TableTransactionError) -> HttpResponseError:

@@ -15,6 +15,7 @@ from azure.core.pipeline.transport import HttpTransport
 from shared.errors import TemporaryError
 from shared.hub.client import HubClient
 from shared.identity import entra_credential
+from shared.imports.catalog import Catalog
 from shared.imports.intake import Intake
 from shared.imports.ledger import ConflictError, Ledger
 from shared.imports.operations import Operations
@@ -76,7 +77,8 @@ class Importer:
         self._queue = Queue(self.services, uploads)
         self._poller = Poller(self.services, self._queue, uploads)
         self._sweeper = Sweeper(self.services, survey, uploads, self._intake, self._queue)
-        self.operations = Operations(self.services, self._queue)
+        self.operations = Operations(self.services)
+        self.catalog = Catalog(self.services, survey)
         self._pool = ThreadPoolExecutor(min(MAX_CONNECTIONS, len(self.services.hubs)), "hub")
         #: Hubs that are being advanced.
         self._advancing: dict[str, Future[bool]] = {}
@@ -125,6 +127,7 @@ class Importer:
 
     def close(self) -> None:
         self._pool.shutdown()
+        self.catalog.close()
         self.services.storage.close()
         for hub in self.services.hubs.values():
             hub.close()

@@ -1,8 +1,9 @@
 """The table of imports: one record an import for ever, one queue marker while it is not final.
 
 PartitionKey is the hub's name. A record's RowKey begins with `import-`, a marker's with `queue-`,
-so open work is found at the same cost however long the history is. Both rows of an import are
-written in one transaction, and every write is guarded by the ETag that was read.
+so open work is found at the same cost however long the history is. `id-` leads from an import's id
+to its record, `day-` counts what ended on a day, `send-` is an event that is still to be sent. What
+belongs together is written in one transaction, and a write is guarded by the ETag that was read.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from azure.core.exceptions import (
 from azure.data.tables import TableClient, TableTransactionError, UpdateMode
 
 from shared.errors import TemporaryError
-from shared.imports.entities import cause_of, to_entity, to_record
-from shared.imports.record import TRANSITIONS, ImportRecord, ImportState
+from shared.imports.days import Day, day_key
+from shared.imports.entities import cause_of, plain, to_entity, to_record, typed
+from shared.imports.record import TRANSITIONS, ImportRecord, ImportState, index_key
 
-__all__ = ["NOBODY", "NOTHING_TO_WAIT_FOR", "ConflictError", "Ledger", "Marker"]
+__all__ = ["NOBODY", "NOTHING_TO_WAIT_FOR", "ConflictError", "Ledger", "Marker", "Work"]
 
 #: Columns of an import that no process works on, and of one that waits for nothing.
 NOBODY: dict[str, Any] = {"owner": "", "lease_until": None}
@@ -45,6 +47,9 @@ MAX_PLACE = 100
 #: Markers that a tick reads at once.
 MAX_MARKERS = 10
 
+#: How often an end is written anew because other imports of its hub ended meanwhile.
+MAX_TRIES = 20
+
 #: State changes that a record keeps; an import that waits for its hub for days makes many.
 MAX_HISTORY = 50
 
@@ -55,19 +60,38 @@ class ConflictError(TemporaryError):
 
 @dataclass(frozen=True)
 class Marker:
-    """Stands in a hub's queue for an open import."""
+    """Stands in a hub's queue for an open import, or for the event of one that has ended."""
 
     row_key: str
     #: RowKey of the import's record.
     record_key: str
+    #: How often an event was sent in vain, and when it is sent again.
+    tries: int = 0
+    next_try_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be done for a hub: the oldest open imports, and ends that nobody was told of."""
+
+    queue: list[Marker]
+    unsent: list[Marker]
 
 
 class Ledger:
-    """Reads and writes imports. The table is made when it is first missed."""
+    """Reads and writes imports. The table is made when it is first missed.
 
-    def __init__(self, table: TableClient, clock: Callable[[], datetime]) -> None:
+    With `announces`, the end of each import leaves a row for the event that tells of it.
+    """
+
+    def __init__(
+        self, table: TableClient, clock: Callable[[], datetime], *, announces: bool = False
+    ) -> None:
         self._table = table
         self._clock = clock
+        self._announces = announces
+        #: By hub: the counts of the day as they were last written here, with their ETag.
+        self._days: dict[str, tuple[Day, str]] = {}
 
     def create(self, record: ImportRecord) -> tuple[ImportRecord, bool]:
         """Write a new import, with its marker unless it is final already.
@@ -90,7 +114,8 @@ class Ledger:
         else:
             record = record.model_copy(update={"marker": record.marker_key()})
             operations = [("create", _marker(record))]
-        operations.insert(0, ("create", to_entity(record)))
+        index = {**_key(record, index_key(record.id)), "record": record.row_key}
+        operations = [("create", to_entity(record)), *operations, ("upsert", index)]
         try:
             try:
                 return self._submit(record, operations), True
@@ -124,14 +149,33 @@ class Ledger:
 
     def queue(self, hub: str, limit: int = MAX_MARKERS) -> list[Marker]:
         """The oldest open imports of the hub: one query in any history, and a thousand markers."""
-        markers = self._table.query_entities(
-            "PartitionKey eq @hub and RowKey ge 'queue-' and RowKey lt 'queue.'",
-            parameters={"hub": hub},
+        return self._markers(hub, "queue-", "queue.", limit)
+
+    def unsent(self, hub: str) -> list[Marker]:
+        """The oldest ends of the hub's imports of which no event was sent."""
+        return self._markers(hub, "send-", "send.", MAX_MARKERS)
+
+    def work(self, hub: str) -> Work:
+        """The heads of both, by one query unless the queue is long."""
+        if not self._announces:
+            return Work(self.queue(hub), [])
+        markers = self._markers(hub, "queue-", "send.", MAX_MARKERS)
+        queue = [marker for marker in markers if marker.row_key.startswith("queue-")]
+        unsent = self.unsent(hub) if len(queue) == MAX_MARKERS else markers[len(queue) :]
+        return Work(queue, unsent)
+
+    def _markers(self, hub: str, start: str, end: str, limit: int) -> list[Marker]:
+        rows = self._table.query_entities(
+            "PartitionKey eq @hub and RowKey ge @start and RowKey lt @end",
+            parameters={"hub": hub, "start": start, "end": end},
             # A page holds a thousand rows at most (learn: "Query timeout and pagination").
             results_per_page=min(limit, 1000),
         )
         try:
-            return [Marker(row["RowKey"], row["record"]) for row in islice(markers, limit)]
+            return [
+                Marker(row["RowKey"], row["record"], row.get("tries", 0), row.get("nextTryAt"))
+                for row in islice(rows, limit)
+            ]
         except ResourceNotFoundError:
             return []
 
@@ -147,21 +191,30 @@ class Ledger:
         return place if place <= MAX_PLACE else None
 
     def remove_marker(self, hub: str, marker: Marker) -> None:
-        """Take away a marker whose import is final or gone: nothing else removes it then."""
+        """Take away a marker whose import is final or gone, or whose event was sent."""
         self._table.delete_entity(hub, marker.row_key)
+
+    def put_off(self, hub: str, marker: Marker, until: datetime) -> None:
+        """Note that an event was sent in vain, and when to send it again."""
+        self._table.upsert_entity(
+            {
+                "PartitionKey": hub,
+                "RowKey": marker.row_key,
+                "record": marker.record_key,
+                "tries": marker.tries + 1,
+                "nextTryAt": until,
+            }
+        )
 
     def restore_marker(self, record: ImportRecord) -> None:
         """Put back the marker of an import that is not final."""
         self._table.upsert_entity(_marker(record))
 
     def find(self, hub: str, import_id: str) -> ImportRecord | None:
-        """The import with this id. Looks through the hub's whole history: for people's calls."""
-        rows = self._table.query_entities(
-            "PartitionKey eq @hub and RowKey ge 'import-' and RowKey lt 'import.' and id eq @id",
-            parameters={"hub": hub, "id": import_id},
-        )
+        """The import with this id: two reads in any history."""
         try:
-            return next(map(to_record, rows), None)
+            index = self._table.get_entity(hub, index_key(import_id))
+            return self.get(hub, index["record"])
         except ResourceNotFoundError:
             return None
 
@@ -210,13 +263,9 @@ class Ledger:
         changed = record.model_copy(
             update={**changes, "updated_at": self._clock(), "stamp": uuid.uuid4().hex}
         )
-        guard: dict[str, Any] = {
-            "mode": UpdateMode.REPLACE,
-            "etag": record.etag,
-            "match_condition": MatchConditions.IfNotModified,
-        }
+        guard = _guard(record.etag)
         try:
-            if changed.state.is_final and changed.marker:
+            if changed.state.is_final:
                 return self._submit(
                     changed, [("update", to_entity(changed), guard), ("delete", _marker(changed))]
                 )
@@ -232,17 +281,66 @@ class Ledger:
             ) from error
 
     def _submit(self, record: ImportRecord, operations: list[Any]) -> ImportRecord:
-        """Do the operations, the first of which writes the record."""
-        try:
-            # A transaction is a POST, which azure-core sends again only if told to; a second try
-            # is recognised by the stamp.
-            metadata = self._table.submit_transaction(
-                operations, retry_on_methods=frozenset({"POST"})
-            )
-        except TableTransactionError as error:
-            raise cause_of(error) from error
-        return record.model_copy(update={"etag": metadata[0]["etag"]})
+        """Do the operations, the first of which writes the record, and count what is final."""
+        if not record.state.is_final:
+            try:
+                metadata = self._transact(operations)
+            except TableTransactionError as error:
+                raise cause_of(error) from error
+            return record.model_copy(update={"etag": metadata[0]["etag"]})
+        if self._announces:
+            event = {**_key(record, record.event_key()), "record": record.row_key}
+            operations = [*operations, ("upsert", event)]
+        key = day_key(record.finished_at or record.updated_at)
+        for _ in range(MAX_TRIES):
+            day, count = self._count(key, record)
+            try:
+                metadata = self._transact([*operations, count])
+            except TableTransactionError as error:
+                self._days.pop(record.hub, None)
+                if error.index != len(operations):
+                    raise cause_of(error) from error
+                self._read_day(record.hub, key)
+            else:
+                self._days[record.hub] = (day, metadata[-1]["etag"])
+                return record.model_copy(update={"etag": metadata[0]["etag"]})
+        raise ConflictError(f"Import {record.id}: too many others of its hub end at this moment.")
+
+    def _transact(self, operations: list[Any]) -> list[Any]:
+        # A transaction is a POST, which azure-core sends again only if told to; a second try is
+        # recognised by the stamp.
+        return list(
+            self._table.submit_transaction(operations, retry_on_methods=frozenset({"POST"}))
+        )
+
+    def _count(self, key: str, record: ImportRecord) -> tuple[Day, Any]:
+        """The counts of the day with one more import, and the operation that writes them."""
+        day, etag = self._days.get(record.hub, (None, ""))
+        if day is None or day.row_key != key:
+            day = Day.of_key(key).plus(record)
+            return day, ("create", typed({**_key(record, key), **day.to_columns()}))
+        day = day.plus(record)
+        row = typed({**_key(record, key), **day.to_columns()})
+        return day, ("update", row, _guard(etag))
+
+    def _read_day(self, hub: str, key: str) -> None:
+        with contextlib.suppress(ResourceNotFoundError):
+            row = self._table.get_entity(hub, key)
+            self._days[hub] = (Day.of_row(plain(row)), str(row.metadata["etag"]))
+
+
+def _key(record: ImportRecord, row_key: str) -> dict[str, str]:
+    return {"PartitionKey": record.hub, "RowKey": row_key}
+
+
+def _guard(etag: str) -> dict[str, Any]:
+    """Replace the row only as it was read."""
+    return {
+        "mode": UpdateMode.REPLACE,
+        "etag": etag,
+        "match_condition": MatchConditions.IfNotModified,
+    }
 
 
 def _marker(record: ImportRecord) -> dict[str, Any]:
-    return {"PartitionKey": record.hub, "RowKey": record.marker, "record": record.row_key}
+    return {**_key(record, record.marker), "record": record.row_key}

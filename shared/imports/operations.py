@@ -18,11 +18,17 @@ from shared.imports import reasons
 from shared.imports.container import ImportContainer, container_name
 from shared.imports.finish import finish
 from shared.imports.ledger import ConflictError
-from shared.imports.queue import Queue
 from shared.imports.record import ImportRecord, ImportState, Stop
 from shared.imports.services import Services
 
-__all__ = ["ImportNotFoundError", "NotPossibleError", "Operations"]
+__all__ = [
+    "ImportNotFoundError",
+    "NotPossibleError",
+    "Operations",
+    "can_be_cancelled",
+    "can_be_retried",
+    "retry_id",
+]
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +52,34 @@ class NotPossibleError(PermanentError):
     """The state of the import does not allow it."""
 
 
+def can_be_cancelled(record: ImportRecord) -> bool:
+    """Whether there is anything to cancel that nobody has asked for yet."""
+    return not record.state.is_final and record.stop is not Stop.OPERATOR
+
+
+def can_be_retried(record: ImportRecord) -> bool:
+    """Whether the hub was given lines that it may not have taken."""
+    return record.state in _RETRYABLE and bool(
+        record.retry if _is_partial(record) else record.devices
+    )
+
+
+def retry_id(import_id: str) -> str:
+    """The id of the import that tries this one's lines again: an import is retried once."""
+    return hashlib.sha256(f"retry of {import_id}".encode()).hexdigest()[:24]
+
+
+def _is_partial(record: ImportRecord) -> bool:
+    """Whether only what the hub refused is left to be tried again."""
+    return record.state is ImportState.COMPLETED_WITH_ERRORS
+
+
 class Operations:
     """The operators' verbs. Each may be repeated without harm."""
 
-    def __init__(self, services: Services, queue: Queue) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
         self._ledger = services.ledger
-        self._queue = queue
 
     def cancel(self, hub: str, import_id: str) -> ImportRecord:
         """Cancel an import that is not final.
@@ -80,7 +107,7 @@ class Operations:
         were staged. An import is retried once: whoever asks again gets the same new import.
 
         Returns:
-            The new import, queued or further.
+            The new import. It is queued; a tick starts it when its turn has come.
 
         Raises:
             ImportNotFoundError: the hub has no import with this id.
@@ -92,11 +119,7 @@ class Operations:
                 f"Import {old.id} is {old.state}; only imports that failed, were cancelled or were "
                 "completed with errors can be tried again."
             )
-        new = self._copy(old)
-        try:
-            return self._queue.enter(new) if new.state is ImportState.QUEUED else new
-        except ConflictError:
-            return self._ledger.get(hub, new.row_key)
+        return self._copy(old)
 
     def _find(self, hub: str, import_id: str) -> ImportRecord:
         record = self._ledger.find(hub, import_id)
@@ -132,17 +155,16 @@ class Operations:
             ) from error
 
     def _copy_lines(self, old: ImportRecord) -> ImportRecord:
-        is_partial = old.state is ImportState.COMPLETED_WITH_ERRORS
-        if not (old.retry if is_partial else old.devices):
+        if not can_be_retried(old):
             raise NotPossibleError(
                 f"Import {old.id} gave the hub no lines that could be tried again. Correct the "
                 "file and upload it again."
             )
-        import_id = hashlib.sha256(f"retry of {old.id}".encode()).hexdigest()[:24]
+        import_id = retry_id(old.id)
         if made_before := self._ledger.find(old.hub, import_id):
             return made_before
         source = self._services.container_of(old)
-        lines = source.retry_lines() if is_partial else source.staged_lines(old.fences)
+        lines = source.retry_lines() if _is_partial(old) else source.staged_lines(old.fences)
         first = next(lines)
         now = self._services.clock()
         record = ImportRecord(
@@ -169,7 +191,7 @@ class Operations:
         # If another call was first, the hub may be reading what that one wrote.
         with contextlib.suppress(ResourceExistsError):
             staging.commit(overwrite=False)
-        line_map = _line_map(source, old, is_partial)
+        line_map = _line_map(source, old)
         if not line_map.is_identity:
             target.write_line_map(line_map)
         log.info("import %s: tries import %s again", record.id, old.id)
@@ -177,10 +199,10 @@ class Operations:
         return self._ledger.create(record.model_copy(update=changes))[0]
 
 
-def _line_map(source: ImportContainer, old: ImportRecord, is_partial: bool) -> LineMap:
+def _line_map(source: ImportContainer, old: ImportRecord) -> LineMap:
     """Leads from the lines that are tried again to those of the upload."""
     whole = source.line_map() if old.has_line_map else LineMap()
-    if not is_partial:
+    if not _is_partial(old):
         return whole
     line_map = LineMap()
     for number in _positions(source.retry_lines(), source.staged_lines(old.fences)):

@@ -11,7 +11,15 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-__all__ = ["NO_HUB", "TRANSITIONS", "ImportRecord", "ImportState", "Stop", "record_key"]
+__all__ = [
+    "NO_HUB",
+    "TRANSITIONS",
+    "ImportRecord",
+    "ImportState",
+    "Stop",
+    "index_key",
+    "record_key",
+]
 
 #: Stands for the hub of an upload whose folder names none. Not a possible name of a hub.
 NO_HUB = "(none)"
@@ -181,6 +189,10 @@ class ImportRecord(BaseModel):
         uploaded, seen = _milliseconds(self.uploaded_at), _milliseconds(self.created_at)
         return f"queue-{uploaded:013d}-{seen:013d}-{self.id}"
 
+    def event_key(self) -> str:
+        """RowKey of the row that stands for the event of its end; the first to end comes first."""
+        return f"send-{_milliseconds(self.finished_at or self.updated_at):013d}-{self.id}"
+
     def to_entity(self) -> dict[str, Any]:
         """The columns; empty ones are left out."""
         columns = self.model_dump(by_alias=True, exclude_none=True)
@@ -194,6 +206,11 @@ class ImportRecord(BaseModel):
             "RowKey": self.row_key,
             **{name: value for name, value in columns.items() if value not in ("", "{}")},
         }
+
+
+def index_key(import_id: str) -> str:
+    """RowKey of the row that leads from an import's id to its record."""
+    return f"id-{import_id}"
 
 
 def record_key(uploaded_at: datetime) -> str:

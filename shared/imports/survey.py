@@ -1,11 +1,11 @@
-"""The table as the sweeper sees it: many imports at once, and how far its rounds have come."""
+"""The table as sweeper and catalog see it: many imports at once, and how far rounds have come."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import islice
 from typing import Any
 
@@ -13,8 +13,9 @@ from azure.core import MatchConditions
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableClient, TableTransactionError, UpdateMode
 
-from shared.imports.entities import cause_of, to_record
-from shared.imports.record import ImportRecord, ImportState, record_key
+from shared.imports.days import Day
+from shared.imports.entities import cause_of, plain, to_record
+from shared.imports.record import ImportRecord, ImportState, index_key, record_key
 
 __all__ = ["BEGINNING", "Cursor", "Survey"]
 
@@ -78,6 +79,43 @@ class Survey:
         )
         return map(to_record, _existing(rows))
 
+    def newest(
+        self,
+        hub: str,
+        *,
+        after: str,
+        states: Collection[ImportState],
+        uploaded_after: datetime | None,
+        uploaded_before: datetime | None,
+        limit: int,
+    ) -> Iterator[ImportRecord]:
+        """The newest imports of a hub behind a RowKey, in some states and times.
+
+        Looks through the history until there are so many; without states these are the first.
+        """
+        conditions = ["PartitionKey eq @hub", "RowKey ge @newest", "RowKey lt @oldest"]
+        newest = record_key(uploaded_before) + "." if uploaded_before else "import-"
+        oldest = record_key(uploaded_after) + "." if uploaded_after else "import."
+        if after >= newest:
+            newest = after
+            conditions[1] = "RowKey gt @newest"
+        if states:
+            conditions.append("(" + " or ".join(f"state eq '{one.value}'" for one in states) + ")")
+        rows = self._table.query_entities(
+            " and ".join(conditions),
+            parameters={"hub": hub, "newest": newest, "oldest": oldest},
+            results_per_page=min(limit, 1000),
+        )
+        return map(to_record, islice(_existing(rows), limit))
+
+    def days(self, hub: str, first: date) -> Iterator[Day]:
+        """The counts of the days from that one on."""
+        rows = self._table.query_entities(
+            "PartitionKey eq @hub and RowKey ge @first and RowKey lt @end",
+            parameters={"hub": hub, "first": Day(first).row_key, "end": "day."},
+        )
+        return (Day.of_row(plain(row)) for row in _existing(rows))
+
     def states(self, hub: str, oldest: datetime, newest: datetime) -> dict[str, ImportState]:
         """RowKey and state of each import of what was uploaded between two moments."""
         rows = self._table.query_entities(
@@ -135,10 +173,14 @@ class Survey:
             "PartitionKey eq @hub and RowKey ge @newest and RowKey lt 'import.' "
             "and finishedAt lt @before",
             parameters={"hub": hub, "newest": record_key(before), "before": before},
-            select=["PartitionKey", "RowKey"],
+            select=["PartitionKey", "RowKey", "id"],
         )
         doomed = list(_existing(islice(rows, limit)))
-        self._submit([("delete", row) for row in doomed])
+        operations: list[Any] = []
+        for row in doomed:
+            index = {"PartitionKey": hub, "RowKey": index_key(row["id"])}
+            operations += [("delete", row), ("delete", index)]
+        self._submit(operations)
         return len(doomed)
 
     def _submit(self, operations: Sequence[Any]) -> None:

@@ -19,6 +19,7 @@ from local.azurite import Azurite
 from tests.faults.injection import Answers, Fault
 from tests.faults.scenarios import SCENARIOS, Scenario
 from tests.faults.world import KEYS, Account, World
+from tests.races.invariants import ends_are_counted_once
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +107,7 @@ def _check(world: World, scenario: Scenario) -> None:
     stored = {device: world.hub.registry.get(device) for device in ("pump-1", "pump-2")}
     assert {id_: line["tags"]["n"] for id_, line in stored.items() if line} == scenario.devices
     rows = world.rows()
+    ends_are_counted_once(records, rows)
     assert not [row for row in rows if row["RowKey"].startswith("queue-")]
     told = str(rows) + "".join(str(world.report(record)) for record in records if record.report)
     assert not [secret for secret in (*KEYS.values(), "sig=", "AccountKey") if secret in told]

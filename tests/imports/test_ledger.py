@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from azure.core.exceptions import ServiceResponseError
 
+from shared.imports.days import Day
 from shared.imports.ledger import ConflictError, Ledger
 from shared.imports.record import ImportRecord, ImportState
+from shared.imports.survey import Survey
 from tests.app import App
 
 UPLOADED = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -111,3 +114,46 @@ def test_the_history_is_bounded(ledger: Ledger) -> None:
 def test_large_numbers_and_odd_texts_come_back(ledger: Ledger) -> None:
     created, _ = ledger.create(record("é/#?\\\n.ndjson", size=5_000_000_000))
     assert ledger.get("hub", created.row_key) == created
+
+
+def test_an_import_is_found_by_its_id(ledger: Ledger) -> None:
+    assert ledger.find("hub", "0815") is None
+    made = ledger.create(record())[0]
+    assert ledger.find("hub", made.id) == made
+    assert ledger.find("another hub", made.id) is None
+
+
+def test_two_processes_count_the_same_day(app: App, ledger: Ledger) -> None:
+    """Each knows the counts as it wrote them last, and finds out that the other wrote too."""
+    other = Ledger(ledger._table, app.clock)
+    for number in range(6):
+        one = ledger if number % 2 else other
+        created, _ = one.create(record(f"{number}"))
+        if number == 3:
+            lose_one_answer(app)
+        queued = one.transition(created, ImportState.QUEUED, invalid_lines=1)
+        if number > 3:
+            lose_one_answer(app)
+        one.transition(queued, ImportState.FAILED, imported=2, failed=3_000_000_000)
+    [day] = Survey(ledger._table).days("hub", app.clock().date())
+    assert day == Day(app.clock().date(), Counter({ImportState.FAILED: 6}), 12, 18_000_000_000, 6)
+
+
+def test_an_end_leaves_an_event_if_it_is_to_be_announced(app: App, ledger: Ledger) -> None:
+    announcing = Ledger(ledger._table, app.clock, announces=True)
+    ended = announcing.create(record("1"))[0]
+    announcing.transition(ended, ImportState.SUPERSEDED)
+    still_open = announcing.create(record("2"))[0]
+    work = announcing.work("hub")
+    assert [marker.record_key for marker in work.queue] == [still_open.row_key]
+    assert [marker.record_key for marker in work.unsent] == [ended.row_key]
+    announcing.put_off("hub", work.unsent[0], UPLOADED)
+    [unsent] = announcing.unsent("hub")
+    assert (unsent.tries, unsent.next_try_at) == (1, UPLOADED)
+    for number in range(3, 12):
+        announcing.create(record(f"{number}"))
+    work = announcing.work("hub")
+    assert len(work.queue) == 10
+    assert work.unsent == [unsent]
+    announcing.remove_marker("hub", unsent)
+    assert announcing.work("hub").unsent == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,13 +13,15 @@ from azure.data.tables import TableClient
 from azure.storage.blob import BlobServiceClient
 
 from local.hub import HubEmulator
+from shared.imports.days import Day, day_key
 from shared.imports.entities import to_record
-from shared.imports.record import TRANSITIONS, ImportRecord, ImportState
+from shared.imports.record import TRANSITIONS, ImportRecord, ImportState, index_key
 
 __all__ = [
     "FOREIGN",
     "at_most_one_has_the_hub",
     "container_of_job",
+    "ends_are_counted_once",
     "histories_follow_the_transitions",
     "import_jobs",
     "jobs_ran_once",
@@ -45,6 +47,23 @@ def read_table(table: TableClient) -> tuple[dict[str, ImportRecord], dict[str, s
         elif row["RowKey"].startswith("queue-"):
             markers[row["RowKey"]] = row["record"]
     return records, dict(sorted(markers.items()))
+
+
+def ends_are_counted_once(
+    records: Iterable[ImportRecord], rows: Iterable[Mapping[str, Any]]
+) -> None:
+    """Each final import counts on its day, and each import is found by its id."""
+    days: dict[str, Day] = {}
+    ids = {}
+    for record in records:
+        ids[index_key(record.id)] = record.row_key
+        if record.finished_at:
+            key = day_key(record.finished_at)
+            days[key] = days.get(key, Day.of_key(key)).plus(record)
+    rows = list(rows)
+    found = {row["RowKey"]: row for row in rows if row["RowKey"].startswith("day-")}
+    assert {key: Day.of_row(row) for key, row in found.items()} == days
+    assert {row["RowKey"]: row["record"] for row in rows if row["RowKey"].startswith("id-")} == ids
 
 
 def markers_stand_for_open_imports(

@@ -34,6 +34,7 @@ from tests.races.invariants import (
     FOREIGN,
     at_most_one_has_the_hub,
     container_of_job,
+    ends_are_counted_once,
     histories_follow_the_transitions,
     import_jobs,
     jobs_ran_once,
@@ -243,6 +244,7 @@ class ImporterMachine(RuleBasedStateMachine):
         at_most_one_has_the_hub(records.values())
         histories_follow_the_transitions(records.values())
         markers_stand_for_open_imports(records.values(), markers)
+        ends_are_counted_once(records.values(), self.table.list_entities())
         jobs_ran_once(records.values(), import_jobs(self.hub))
 
     def _watch(self, request: str) -> None:

@@ -37,6 +37,7 @@ from tests.races.crew import Crew
 from tests.races.faulty import Tally
 from tests.races.invariants import (
     container_of_job,
+    ends_are_counted_once,
     histories_follow_the_transitions,
     import_jobs,
     jobs_ran_once,
@@ -121,6 +122,8 @@ def test_every_upload_is_applied_once_and_in_order(
         assert crew.unexpected() == []
         records, markers = read_table(tables.get_table_client(table))
         assert markers == {}
+        rows = tables.get_table_client(table).list_entities()
+        ends_are_counted_once(records.values(), rows)
         histories_follow_the_transitions(records.values())
         every_upload_has_its_end(uploads, records, upload_container)
         jobs_ran_once(records.values(), import_jobs(hub))

@@ -1,0 +1,228 @@
+"""What operators ask: which imports there are, how one stands, what waits, what days brought."""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import islice
+from typing import TypeVar
+
+from azure.core.exceptions import ResourceNotFoundError
+
+from shared.errors import PermanentError
+from shared.imports.container import StoredFile
+from shared.imports.days import Day
+from shared.imports.ledger import Marker
+from shared.imports.operations import (
+    ImportNotFoundError,
+    NotPossibleError,
+    can_be_retried,
+    retry_id,
+)
+from shared.imports.record import NO_HUB, ImportRecord, ImportState
+from shared.imports.services import Services
+from shared.imports.survey import Survey
+from shared.imports.view import FileName, ImportDetail
+
+__all__ = ["MAX_COUNTED", "Catalog", "FilterError", "HubQueue", "ImportFilter", "Page"]
+
+#: The longest queue that is counted: what one request tells.
+MAX_COUNTED = 1000
+
+#: Hubs that are asked for at the same time.
+MAX_THREADS = 16
+
+T = TypeVar("T")
+
+
+class FilterError(PermanentError):
+    """A list of imports was asked for by something that there is not."""
+
+    def __init__(self, parameter: str, message: str) -> None:
+        super().__init__(message)
+        self.parameter = parameter
+
+
+@dataclass(frozen=True)
+class ImportFilter:
+    """Which imports a list shows. Empty means all."""
+
+    hubs: frozenset[str] = frozenset()
+    states: frozenset[ImportState] = frozenset()
+    #: Uploaded at or after the first and before the second.
+    uploaded_after: datetime | None = None
+    uploaded_before: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some imports, the newest upload first."""
+
+    imports: Sequence[ImportRecord]
+    #: Where the next page begins, whatever is uploaded meanwhile; "" after the last.
+    continuation: str
+
+
+@dataclass(frozen=True)
+class HubQueue:
+    """What waits for a hub."""
+
+    hub: str
+    #: Imports that are not final, `MAX_COUNTED` at most.
+    length: int
+    #: The oldest of them, which is the one that has the hub or waits for it.
+    head: ImportRecord | None
+
+
+class Catalog:
+    """Reads for people. Each costs a few requests a hub, whatever the history."""
+
+    def __init__(self, services: Services, survey: Survey) -> None:
+        self._services = services
+        self._ledger = services.ledger
+        self._survey = survey
+        self._pool = ThreadPoolExecutor(min(MAX_THREADS, len(services.hubs) + 1), "catalog")
+
+    def close(self) -> None:
+        self._pool.shutdown()
+
+    def page(self, wanted: ImportFilter, limit: int, continuation: str = "") -> Page:
+        """The newest imports, or those after a page.
+
+        With states in the filter the time grows with the history that has to be looked through.
+
+        Raises:
+            FilterError: there is no such hub, or the continuation is none of ours.
+        """
+        hubs = self._hubs(wanted.hubs)
+        after = _position(continuation) if continuation else ""
+
+        def newest(hub: str) -> Sequence[ImportRecord]:
+            rows = self._survey.newest(
+                hub,
+                after=after,
+                states=wanted.states,
+                uploaded_after=wanted.uploaded_after,
+                uploaded_before=wanted.uploaded_before,
+                limit=limit + 1,
+            )
+            return list(rows)
+
+        found = heapq.merge(*self._each(newest, hubs), key=lambda record: record.row_key)
+        imports = list(islice(found, limit + 1))
+        is_cut = len(imports) > limit
+        return Page(imports[:limit], _continuation(imports[limit - 1]) if is_cut else "")
+
+    def get(self, import_id: str) -> ImportRecord:
+        """The import with this id, whichever hub it is of.
+
+        Raises:
+            ImportNotFoundError: there is none.
+        """
+        found = self._each(lambda hub: self._ledger.find(hub, import_id), self._hubs())
+        record = next(filter(None, found), None)
+        if record is None:
+            raise ImportNotFoundError(f"There is no import {import_id!r}.")
+        return record
+
+    def detail(self, import_id: str) -> ImportDetail:
+        """Everything that is known of an import.
+
+        Raises:
+            ImportNotFoundError: there is none.
+        """
+        record = self.get(import_id)
+        again = None
+        if can_be_retried(record):
+            again = self._ledger.find(record.hub, retry_id(record.id))
+        return ImportDetail.of(record, again.id if again else "")
+
+    def file(self, import_id: str, name: FileName) -> StoredFile:
+        """What was written about an import.
+
+        Raises:
+            ImportNotFoundError: there is no such import.
+            NotPossibleError: it has no such file, or no longer.
+        """
+        record = self.get(import_id)
+        paths: Mapping[FileName, str] = {
+            "report.json": record.report,
+            "problems.csv": record.problems,
+            "retry.ndjson": record.retry,
+        }
+        if not paths[name]:
+            raise NotPossibleError(f"Import {record.id} is {record.state} and has no {name}.")
+        try:
+            return self._services.container_of(record).file(name)
+        except ResourceNotFoundError as error:
+            raise NotPossibleError(
+                f"{name} of import {record.id} is not there any more: its container was deleted "
+                "(IMPORT_RETENTION_DAYS)."
+            ) from error
+
+    def queues(self) -> Sequence[HubQueue]:
+        """The queue of each hub, by name."""
+        return list(self._each(self._queue, sorted(self._services.hubs)))
+
+    def days(self, count: int) -> Sequence[Day]:
+        """What ended on each of the last days (UTC) at all hubs, the oldest first."""
+        today = self._services.clock().date()
+        first = today - timedelta(days=count - 1)
+        days: dict[date, Day] = {}
+        for number in range(count):
+            day = first + timedelta(days=number)
+            days[day] = Day(day)
+        for some in self._each(lambda hub: self._survey.days(hub, first), self._hubs()):
+            for one in some:
+                if one.date in days:
+                    days[one.date] += one
+        return list(days.values())
+
+    def _queue(self, hub: str) -> HubQueue:
+        markers = self._ledger.queue(hub, MAX_COUNTED)
+        return HubQueue(hub, len(markers), self._head(hub, markers))
+
+    def _head(self, hub: str, markers: Sequence[Marker]) -> ImportRecord | None:
+        for marker in islice(markers, 3):
+            try:
+                record = self._ledger.get(hub, marker.record_key)
+            except ResourceNotFoundError:
+                continue
+            if not record.state.is_final:
+                return record
+        return None
+
+    def _hubs(self, wanted: Iterable[str] = ()) -> Sequence[str]:
+        """The hubs asked for, or all, with the place of uploads whose folder names none."""
+        known = (*sorted(self._services.hubs), NO_HUB)
+        if unknown := sorted(set(wanted) - set(known)):
+            raise FilterError(
+                "hub", f"There is no hub {unknown[0]!r}; there are: {', '.join(known)}."
+            )
+        return sorted(wanted) or known
+
+    def _each(self, call: Callable[[str], T], hubs: Sequence[str]) -> Iterator[T]:
+        if len(hubs) == 1:
+            return map(call, hubs)
+        return self._pool.map(call, hubs)
+
+
+def _continuation(last: ImportRecord) -> str:
+    return base64.urlsafe_b64encode(last.row_key.encode()).decode().rstrip("=")
+
+
+def _position(continuation: str) -> str:
+    """RowKey of the last import of the page before."""
+    try:
+        padded = continuation + "=" * (-len(continuation) % 4)
+        row_key = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+        if re.fullmatch(r"import-[0-9]{13}-[0-9a-f]{24}", row_key):
+            return row_key
+    except ValueError:
+        pass
+    raise FilterError("continuation", "The continuation is not one that a list ended with.")
