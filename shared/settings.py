@@ -6,11 +6,13 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    SecretStr,
     StringConstraints,
     ValidationError,
     ValidationInfo,
@@ -26,7 +28,10 @@ from shared.errors import SettingsError
 __all__ = [
     "DEFAULT_POLL_SCHEDULE",
     "DEFAULT_SWEEP_SCHEDULE",
+    "TELEMETRY_MODE",
+    "HttpEndpoints",
     "Settings",
+    "TelemetryMode",
     "TriggerSource",
     "UploadRetention",
     "load_settings",
@@ -39,6 +44,11 @@ DEFAULT_SWEEP_SCHEDULE = "0 */5 * * * *"
 
 _LIMITS = Limits()
 
+#: Overrides telemetryMode of host.json (learn: "host.json reference", overriding values).
+TELEMETRY_MODE = "AzureFunctionsJobHost__telemetryMode"
+
+HttpEndpoints = Literal["all", "api", "none"]
+TelemetryMode = Literal["ApplicationInsights", "OpenTelemetry"]
 TriggerSource = Literal["EventGrid", "LogsAndContainerScan"]
 UploadRetention = Literal["keep", "delete", "move"]
 
@@ -64,6 +74,14 @@ def _archive_container(value: str, info: ValidationInfo) -> str:
 def _record_retention(value: int) -> int:
     if 0 < value < MIN_RECORD_RETENTION:
         raise ValueError(f"is less than {MIN_RECORD_RETENTION}")
+    return value
+
+
+def _events_url(value: SecretStr) -> SecretStr:
+    url = urlsplit(value.get_secret_value())
+    is_local = url.scheme == "http" and url.hostname in ("127.0.0.1", "localhost")
+    if not url.hostname or not (url.scheme == "https" or is_local):
+        raise ValueError("is not an https address")
     return value
 
 
@@ -289,11 +307,43 @@ class Settings(BaseSettings):
         validation_alias="UPLOAD_ARCHIVE_CONTAINER",
         description="the name of the container that uploads are moved to",
     )
+    http_endpoints: HttpEndpoints = Field(
+        "all",
+        validation_alias="HTTP_ENDPOINTS",
+        description="what the app serves over HTTP: all (API and dashboard), api, or none",
+    )
+    events_url: Annotated[SecretStr, AfterValidator(_events_url)] | None = Field(
+        None,
+        validation_alias="EVENTS_URL",
+        description="the https address of a webhook, or of an Event Grid topic, that an event is "
+        "posted to whenever an import ends; absent: none is",
+    )
+    events_key: SecretStr | None = Field(
+        None,
+        validation_alias="EVENTS_KEY",
+        description="the secret by which events to a webhook are signed, or the access key of the "
+        "Event Grid topic; absent: unsigned, or for a topic Entra ID",
+    )
+    events_deadline_hours: Annotated[int, Field(ge=1, le=168)] = Field(
+        24,
+        validation_alias="EVENTS_DEADLINE_HOURS",
+        description="how long an event that is not accepted is sent again, in hours, 1 to 168",
+    )
+    telemetry_mode: TelemetryMode = Field(
+        "ApplicationInsights",
+        validation_alias=TELEMETRY_MODE,
+        description="OpenTelemetry, for host and app; absent: ApplicationInsights, as host.json "
+        "has it, and then the app sends no spans and metrics of its own",
+    )
     website_instance_id: str | None = Field(
         None,
         validation_alias="WEBSITE_INSTANCE_ID",
         description="set by Azure: its presence means managed identity only",
     )
+
+    @property
+    def events_deadline(self) -> timedelta:
+        return timedelta(hours=self.events_deadline_hours)
 
     @property
     def lease(self) -> timedelta:
