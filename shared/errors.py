@@ -6,12 +6,14 @@
     │   ├── ConflictError           another process changed the record first
     │   ├── HubThrottledError       429: the hub asks to slow down
     │   ├── HubUnavailableError     5xx, failing over, connection not made
-    │   └── OutcomeUnknownError     sent, but no answer: the hub may have done it
+    │   ├── OutcomeUnknownError     sent, but no answer: the hub may have done it
+    │   └── WebhookUnavailableError 408, 429, 5xx of the receiver of events, or no answer
     ├── RefusedForNowError          the hub's state or a role forbids it; people may mend it
     │   ├── JobSlotBusyError        another import or export job holds the hub's only slot
     │   ├── StorageRefusedError     the hub cannot use the containers it was given
     │   ├── HubUnauthorizedError    a role, a policy or a key is wrong
-    │   └── DelegationKeyRefusedError   the app may not sign a SAS for the hub
+    │   ├── DelegationKeyRefusedError   the app may not sign a SAS for the hub
+    │   └── WebhookRefusedError     the receiver of events refuses one
     └── PermanentError              trying again is useless
         ├── HubRequestError         the hub refuses the request as such
         ├── JobNotFoundError        the hub does not know the job (any more)
@@ -19,7 +21,8 @@
         └── NotPossibleError        its state does not allow what the operator asks for
 
 The hub's errors live in `shared.hub.errors`, DelegationKeyRefusedError in `shared.storage`,
-ConflictError in `shared.imports.ledger`, the last two in `shared.imports.operations`.
+ConflictError in `shared.imports.ledger`, the last two in `shared.imports.operations`, and those of
+events in `shared.webhook`.
 """
 
 from __future__ import annotations

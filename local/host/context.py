@@ -8,7 +8,15 @@ from typing import Any
 import azure.functions as func
 from azure.functions import _abc as abstract
 
-__all__ = ["InvocationContext"]
+__all__ = ["InvocationContext", "invocation_id_of_thread"]
+
+#: One for the process, as in the worker: each thread tells here for which invocation it works.
+_THREADS = threading.local()
+
+
+def invocation_id_of_thread() -> str | None:
+    """The invocation that a log line of this thread is of; the worker drops lines of none."""
+    return getattr(_THREADS, "invocation_id", None)
 
 
 class _NoRetry(abstract.RetryContext):
@@ -50,7 +58,6 @@ class InvocationContext(func.Context):
         self._function_name = function_name
         self._function_directory = function_directory
         self._invocation_id = invocation_id
-        self._thread_local_storage = threading.local()
 
     @property
     def invocation_id(self) -> str:
@@ -66,7 +73,7 @@ class InvocationContext(func.Context):
 
     @property
     def thread_local_storage(self) -> Any:
-        return self._thread_local_storage
+        return _THREADS
 
     @property
     def retry_context(self) -> abstract.RetryContext:

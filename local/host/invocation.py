@@ -27,10 +27,10 @@ class Invoker:
         """Call the function with its trigger's value; what it raises is logged and passed on."""
         invocation_id = str(uuid.uuid4())
         arguments: dict[str, Any] = {function.trigger.parameter: trigger_value}
+        context = InvocationContext(function.name, function.directory, invocation_id)
+        context.thread_local_storage.invocation_id = invocation_id
         if function.wants_context:
-            arguments["context"] = InvocationContext(
-                function.name, function.directory, invocation_id
-            )
+            arguments["context"] = context
         logger.info(
             "Executing 'Functions.%s' (Reason='%s', Id=%s)", function.name, reason, invocation_id
         )

@@ -14,6 +14,7 @@ from azure.core import PipelineClient
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceRequestError
 from azure.core.pipeline.policies import (
+    DistributedTracingPolicy,
     HttpLoggingPolicy,
     RequestIdPolicy,
     UserAgentPolicy,
@@ -25,19 +26,38 @@ from shared.connections import HubConnection
 from shared.hub.auth import authentication_policy
 from shared.hub.errors import (
     HubRequestError,
+    HubThrottledError,
     HubUnauthorizedError,
     HubUnavailableError,
+    JobSlotBusyError,
     OutcomeUnknownError,
     error_from_response,
 )
 from shared.hub.jobs import ImportJobRequest, JobProperties
 from shared.hub.redaction import redact
+from shared.telemetry.facade import Instrument, Kind
 
 __all__ = ["HubClient"]
 
 #: Seconds to connect and to wait for an answer; creating a job checks the storage meanwhile.
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 60
+
+#: What is counted of the hub's answers.
+_REFUSALS: dict[type[Exception], Instrument] = {
+    HubThrottledError: Instrument(
+        Kind.COUNTER,
+        "deviceimporter.hub.throttled",
+        "{request}",
+        "Requests that the hub refused by 429.",
+    ),
+    JobSlotBusyError: Instrument(
+        Kind.COUNTER,
+        "deviceimporter.hub.busy",
+        "{request}",
+        "Jobs that the hub refused as another one had its only slot.",
+    ),
+}
 
 
 class HubClient:
@@ -59,8 +79,10 @@ class HubClient:
             RequestIdPolicy(),
             UserAgentPolicy("iot-hub-device-importer"),
             authentication_policy(hub, credential),
+            DistributedTracingPolicy(),
             HttpLoggingPolicy(),
         ]
+        self._name = hub.name
         self._endpoint = hub.endpoint
         self._client: PipelineClient[Any, Any] = PipelineClient(
             hub.endpoint, policies=policies, transport=transport
@@ -143,6 +165,8 @@ class HubClient:
         except AzureError as error:
             raise unanswered(f"No answer from the hub: {redact(error.message)}") from error
         failure = error_from_response(response.status_code, response.headers, response.text())
+        if (refusals := _REFUSALS.get(type(failure))) is not None:
+            refusals.record(1, {"deviceimporter.hub": self._name})
         if changes_something and isinstance(failure, HubUnavailableError):
             raise OutcomeUnknownError(str(failure), failure.details)
         raise failure

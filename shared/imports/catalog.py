@@ -28,6 +28,7 @@ from shared.imports.record import NO_HUB, ImportRecord, ImportState
 from shared.imports.services import Services
 from shared.imports.survey import Survey
 from shared.imports.view import FileName, ImportDetail
+from shared.invocation import in_this_invocation
 
 __all__ = ["MAX_COUNTED", "Catalog", "FilterError", "HubQueue", "ImportFilter", "Page"]
 
@@ -136,14 +137,17 @@ class Catalog:
         Raises:
             ImportNotFoundError: there is none.
         """
-        record = self.get(import_id)
+        return self.describe(self.get(import_id))
+
+    def describe(self, record: ImportRecord) -> ImportDetail:
+        """Everything that is known of the import of a record."""
         again = None
         if can_be_retried(record):
             again = self._ledger.find(record.hub, retry_id(record.id))
         return ImportDetail.of(record, again.id if again else "")
 
-    def file(self, import_id: str, name: FileName) -> StoredFile:
-        """What was written about an import.
+    def file(self, import_id: str, name: FileName) -> tuple[ImportRecord, StoredFile]:
+        """An import and what was written about it.
 
         Raises:
             ImportNotFoundError: there is no such import.
@@ -158,7 +162,7 @@ class Catalog:
         if not paths[name]:
             raise NotPossibleError(f"Import {record.id} is {record.state} and has no {name}.")
         try:
-            return self._services.container_of(record).file(name)
+            return record, self._services.container_of(record).file(name)
         except ResourceNotFoundError as error:
             raise NotPossibleError(
                 f"{name} of import {record.id} is not there any more: its container was deleted "
@@ -209,7 +213,7 @@ class Catalog:
     def _each(self, call: Callable[[str], T], hubs: Sequence[str]) -> Iterator[T]:
         if len(hubs) == 1:
             return map(call, hubs)
-        return self._pool.map(call, hubs)
+        return self._pool.map(in_this_invocation(call), hubs)
 
 
 def _continuation(last: ImportRecord) -> str:

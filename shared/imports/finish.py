@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from shared.imports.outcome import Outcome
@@ -11,8 +10,6 @@ from shared.imports.report import build_report
 from shared.imports.services import Services
 
 __all__ = ["finish"]
-
-log = logging.getLogger(__name__)
 
 
 def finish(
@@ -33,6 +30,4 @@ def finish(
     path = container.write_report(
         build_report(final, problems=problems, failures=outcome.to_json() if outcome else None)
     )
-    record = services.ledger.transition(record, state, report=path, **changes)
-    log.info("import %s: %s. %s", record.id, state, record.failure_reason)
-    return record
+    return services.ledger.transition(record, state, report=path, **changes)

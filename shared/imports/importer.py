@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -12,27 +11,34 @@ from typing import Any
 
 from azure.core.pipeline.transport import HttpTransport
 
+from shared import logs
 from shared.errors import TemporaryError
 from shared.hub.client import HubClient
 from shared.identity import entra_credential
 from shared.imports.catalog import Catalog
+from shared.imports.events import Publisher
+from shared.imports.health import Health
 from shared.imports.intake import Intake
 from shared.imports.ledger import ConflictError, Ledger
 from shared.imports.operations import Operations
 from shared.imports.poller import Poller
 from shared.imports.queue import Queue
-from shared.imports.record import ImportState
+from shared.imports.record import NO_HUB, ImportState
 from shared.imports.services import Services
+from shared.imports.steps import about
 from shared.imports.survey import Survey
 from shared.imports.sweeper import Sweeper
 from shared.imports.uploads import Uploads
+from shared.invocation import in_this_invocation
 from shared.settings import Settings, load_settings
 from shared.storage import Storage
+from shared.telemetry import facade
 from shared.transport import MAX_CONNECTIONS, pooled_transport
+from shared.webhook import Webhook
 
 __all__ = ["Importer", "importer"]
 
-log = logging.getLogger(__name__)
+log = logs.logger(__name__)
 
 #: Seconds that a tick waits for hubs. A call of one may take a minute.
 PATIENCE = 20
@@ -64,7 +70,7 @@ class Importer:
         self.services = Services(
             settings,
             storage,
-            Ledger(table, clock),
+            Ledger(table, clock, announces=settings.events_url is not None),
             {
                 name: HubClient(hub, hub_credential, settings.hub_api_version, transport())
                 for name, hub in settings.hubs.items()
@@ -75,10 +81,12 @@ class Importer:
         uploads = Uploads(self.services, survey)
         self._intake = Intake(self.services)
         self._queue = Queue(self.services, uploads)
-        self._poller = Poller(self.services, self._queue, uploads)
+        self.publisher = _publisher(self.services, transport)
+        self._poller = Poller(self.services, self._queue, uploads, self.publisher)
         self._sweeper = Sweeper(self.services, survey, uploads, self._intake, self._queue)
         self.operations = Operations(self.services)
         self.catalog = Catalog(self.services, survey)
+        self.health = Health(self.services, uploads)
         self._pool = ThreadPoolExecutor(min(MAX_CONNECTIONS, len(self.services.hubs)), "hub")
         #: Hubs that are being advanced.
         self._advancing: dict[str, Future[bool]] = {}
@@ -93,7 +101,8 @@ class Importer:
             try:
                 self._queue.enter(record)
             except ConflictError as conflict:
-                log.info("%s", conflict)
+                with about(record):
+                    log.info("%s", conflict)
 
     def on_tick(self) -> None:
         """Advance every hub; stay for a while with those whose jobs are short and many.
@@ -107,6 +116,9 @@ class Importer:
         settings = self.services.settings
         end = time.monotonic() + settings.tick_seconds
         failed: set[str] = set()
+        if self.publisher:
+            # No hub's tick reads these.
+            self.publisher.look(NO_HUB)
         step = self._poller.advance
         hubs = set(self.services.hubs)
         while hubs := self._advance(hubs, step, failed):
@@ -127,6 +139,8 @@ class Importer:
 
     def close(self) -> None:
         self._pool.shutdown()
+        if self.publisher:
+            self.publisher.close()
         self.catalog.close()
         self.services.storage.close()
         for hub in self.services.hubs.values():
@@ -134,22 +148,53 @@ class Importer:
 
     def _advance(self, hubs: set[str], step: Callable[[str], bool], failed: set[str]) -> set[str]:
         """Advance hubs side by side; adds to those that failed, returns those to ask again soon."""
-        begun = {hub: self._pool.submit(step, hub) for hub in hubs if hub not in self._advancing}
+        run = in_this_invocation(_at_hub(step))
+        begun = {hub: self._pool.submit(run, hub) for hub in hubs if hub not in self._advancing}
         self._advancing |= begun
         wait(begun.values(), PATIENCE)
         soon = set()
         for hub, future in list(self._advancing.items()):
             if not future.done():
-                log.warning("hub %s takes long; the others go on without it", hub)
+                with logs.about(logs.Subject(hub=hub)):
+                    log.warning("the hub takes long; the others go on without it")
                 continue
             del self._advancing[hub]
             try:
                 if future.result():
                     soon.add(hub)
             except Exception:
-                log.exception("hub %s: not advanced", hub)
+                with logs.about(logs.Subject(hub=hub)):
+                    log.exception("not advanced")
                 failed.add(hub)
         return soon
+
+
+def _publisher(
+    services: Services, transport: Callable[[], HttpTransport[Any, Any]]
+) -> Publisher | None:
+    """Who sends the events of imports that end; nobody unless the settings name a receiver."""
+    settings = services.settings
+    if settings.events_url is None:
+        return None
+    # A topic is met with the identity that the app has for its hubs, else that for its storage.
+    client_id = settings.hub_client_id or settings.storage.client_id
+    webhook = Webhook(
+        settings.events_url,
+        settings.events_key,
+        lambda: entra_credential(settings, client_id),
+        transport(),
+    )
+    return Publisher(services, webhook)
+
+
+def _at_hub(step: Callable[[str], bool]) -> Callable[[str], bool]:
+    """A step of a hub's tick. Mostly there is nothing to do, and nobody wants a trace of that."""
+
+    def run(hub: str) -> bool:
+        with logs.about(logs.Subject(hub=hub)), facade.quiet():
+            return step(hub)
+
+    return run
 
 
 @functools.cache
@@ -159,4 +204,7 @@ def importer() -> Importer:
     Raises:
         SettingsError: at each use until the settings are right.
     """
-    return Importer(load_settings())
+    settings = load_settings()
+    if settings.telemetry_mode == "OpenTelemetry":
+        facade.configure(lambda client_id: entra_credential(settings, client_id))
+    return Importer(settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Iterator
 from datetime import datetime
@@ -12,21 +11,21 @@ from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import BlobClient, BlobProperties
 
-from shared.devices.csvtable import CsvDefaults
 from shared.devices.report import Policy, Report
-from shared.devices.source import Limits
-from shared.devices.validation import Validation
 from shared.imports import reasons
+from shared.imports.checking import validation_of
 from shared.imports.container import ImportContainer, container_name
 from shared.imports.ledger import NOBODY, ConflictError
 from shared.imports.record import ImportRecord, ImportState
 from shared.imports.registration import Upload, register
 from shared.imports.report import build_report
 from shared.imports.services import Services
+from shared.imports.steps import concerning, step
+from shared.logs import logger
 
 __all__ = ["Intake"]
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class Intake:
@@ -36,19 +35,6 @@ class Intake:
         self._services = services
         self._settings = services.settings
         self._ledger = services.ledger
-        settings = self._settings
-        self._limits = Limits(
-            max_devices=settings.max_devices,
-            max_line_bytes=settings.max_line_bytes,
-            max_file_bytes=settings.max_file_bytes,
-            max_expansion=settings.max_expansion,
-            max_problems=settings.max_reported_problems,
-            max_deletes=settings.max_deletes,
-            max_delete_share=settings.max_delete_share,
-        )
-        self._csv_defaults = CsvDefaults(
-            settings.csv_default_status, settings.csv_default_import_mode
-        )
 
     def take(self, file: str) -> ImportRecord | None:
         """Validate and stage what the blob holds now.
@@ -66,8 +52,11 @@ class Intake:
             log.info("%r is gone; nothing to do", file)
             return None
         record, is_new = register(self._services, Upload.of(properties), **self._claim(attempts=1))
-        return self._work(record, properties) if is_new else self.resume(record, properties)
+        if is_new and record.state is ImportState.VALIDATING:
+            return self._work(record, properties)
+        return self.resume(record, properties)
 
+    @concerning
     def resume(
         self, record: ImportRecord, properties: BlobProperties | None = None
     ) -> ImportRecord:
@@ -82,7 +71,7 @@ class Intake:
         if record.state is not ImportState.VALIDATING:
             return record
         if record.lease_until and record.lease_until > self._services.clock():
-            log.info("import %s: another process validates %r", record.id, record.file)
+            log.info("another process validates %r", record.file)
             return record
         try:
             if record.attempts >= self._settings.max_attempts:
@@ -90,7 +79,7 @@ class Intake:
                 return self._ledger.transition(record, ImportState.FAILED, failure_reason=reason)
             record = self._ledger.update(record, **self._claim(record.attempts + 1))
         except ConflictError:
-            log.info("import %s: another process has it", record.id)
+            log.info("another process has it")
             return self._ledger.get(record.hub, record.row_key)
         return self._work(record, properties)
 
@@ -98,15 +87,14 @@ class Intake:
         container = self._services.storage.container(self._settings.upload_container)
         return container.get_blob_client(file)
 
+    @step("validate")
     def _work(self, record: ImportRecord, properties: BlobProperties | None) -> ImportRecord:
-        if record.state is not ImportState.VALIDATING:
-            return record
-        log.info("import %s: validating %r (%d bytes)", record.id, record.file, record.size)
+        log.info("validating %r (%d bytes)", record.file, record.size)
         held = _Lease(self._services, record)
         try:
             return self._validate(held, self._blob(record.file), properties)
         except ConflictError:
-            log.info("import %s: another process has it", record.id)
+            log.info("another process has it")
             return self._ledger.get(record.hub, record.row_key)
         except Exception as error:
             self._give_back(held.record, error)
@@ -141,12 +129,7 @@ class Intake:
         container.create(self._services.owner_of(held.record))
         staging = container.staging()
         policy = self._settings.validation_policy
-        validation = Validation(
-            self._limits,
-            name=held.record.file,
-            defaults=self._csv_defaults,
-            confirmed_deletes=confirmed_deletes,
-        )
+        validation = validation_of(self._settings, held.record.file, confirmed_deletes)
         report = validation.report
         for batch in validation.run(_chunks(blob, held)):
             if policy is Policy.PARTIAL or not report.errors:
@@ -169,13 +152,11 @@ class Intake:
         }
         if report.problems:
             changes |= _write_problems(container, report, held.record.model_copy(update=changes))
-        record = self._ledger.transition(held.record, **changes)
-        log.log(
-            logging.INFO if is_accepted else logging.WARNING,
-            "import %s: %s; hub %s, good lines: %d, errors: %d, warnings: %d",
-            *(record.id, record.state, record.hub, report.valid, report.errors, report.warnings),
+        log.info(
+            "%s; good lines: %d, errors: %d, warnings: %d",
+            *(changes["state"], report.valid, report.errors, report.warnings),
         )
-        return record
+        return self._ledger.transition(held.record, **changes)
 
     def _give_back(self, record: ImportRecord, error: Exception) -> None:
         """Let the next try begin at once, or end the import if this was the last one."""
@@ -191,7 +172,7 @@ class Intake:
                 self._ledger.update(record, failure_reason=reason, **NOBODY)
         except Exception:
             # The lease runs out by itself; the first error is the one to be told.
-            log.warning("import %s: could not be given back", record.id, exc_info=True)
+            log.warning("could not be given back", exc_info=True)
 
 
 def _write_problems(

@@ -12,7 +12,7 @@ import contextlib
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -27,7 +27,14 @@ from azure.data.tables import TableClient, TableTransactionError, UpdateMode
 from shared.errors import TemporaryError
 from shared.imports.days import Day, day_key
 from shared.imports.entities import cause_of, plain, to_entity, to_record, typed
-from shared.imports.record import TRANSITIONS, ImportRecord, ImportState, index_key
+from shared.imports.record import (
+    TRANSITIONS,
+    ImportRecord,
+    ImportState,
+    event_key,
+    index_key,
+)
+from shared.imports.steps import ended
 
 __all__ = ["NOBODY", "NOTHING_TO_WAIT_FOR", "ConflictError", "Ledger", "Marker", "Work"]
 
@@ -68,6 +75,11 @@ class Marker:
     #: How often an event was sent in vain, and when it is sent again.
     tries: int = 0
     next_try_at: datetime | None = None
+
+    @property
+    def uploaded_at(self) -> datetime:
+        """Of a marker in the queue."""
+        return datetime.fromtimestamp(int(self.row_key.split("-")[1]) / 1000, UTC)
 
 
 @dataclass(frozen=True)
@@ -116,6 +128,12 @@ class Ledger:
             operations = [("create", _marker(record))]
         index = {**_key(record, index_key(record.id)), "record": record.row_key}
         operations = [("create", to_entity(record)), *operations, ("upsert", index)]
+        created, is_ours = self._create(record, operations)
+        if is_ours and created.state.is_final:
+            ended(created)
+        return created, is_ours
+
+    def _create(self, record: ImportRecord, operations: list[Any]) -> tuple[ImportRecord, bool]:
         try:
             try:
                 return self._submit(record, operations), True
@@ -195,16 +213,24 @@ class Ledger:
         self._table.delete_entity(hub, marker.row_key)
 
     def put_off(self, hub: str, marker: Marker, until: datetime) -> None:
-        """Note that an event was sent in vain, and when to send it again."""
-        self._table.upsert_entity(
-            {
-                "PartitionKey": hub,
-                "RowKey": marker.row_key,
-                "record": marker.record_key,
-                "tries": marker.tries + 1,
-                "nextTryAt": until,
-            }
-        )
+        """Note that an event was sent in vain; its row moves behind those that are due before it.
+
+        Nothing happens if another process took the row away meanwhile.
+        """
+        moved = {
+            "PartitionKey": hub,
+            "RowKey": event_key(until, marker.row_key.rpartition("-")[2]),
+            "record": marker.record_key,
+            "tries": marker.tries + 1,
+            "nextTryAt": until,
+        }
+        try:
+            self._transact(
+                [("delete", {"PartitionKey": hub, "RowKey": marker.row_key}), ("upsert", moved)]
+            )
+        except TableTransactionError as error:
+            if error.status_code != 404:
+                raise
 
     def restore_marker(self, record: ImportRecord) -> None:
         """Put back the marker of an import that is not final."""
@@ -247,7 +273,10 @@ class Ledger:
         changes |= {"state": state, "history": history}
         if state.is_final:
             changes |= {"finished_at": now, **NOBODY, **NOTHING_TO_WAIT_FOR}
-        return self._replace(record, changes)
+        record = self._replace(record, changes)
+        if state.is_final:
+            ended(record)
+        return record
 
     def update(self, record: ImportRecord, **changes: Any) -> ImportRecord:
         """Change members of an import that stays in its state.
@@ -289,7 +318,8 @@ class Ledger:
                 raise cause_of(error) from error
             return record.model_copy(update={"etag": metadata[0]["etag"]})
         if self._announces:
-            event = {**_key(record, record.event_key()), "record": record.row_key}
+            due = record.finished_at or record.updated_at
+            event = {**_key(record, event_key(due, record.id)), "record": record.row_key}
             operations = [*operations, ("upsert", event)]
         key = day_key(record.finished_at or record.updated_at)
         for _ in range(MAX_TRIES):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import chain
@@ -20,6 +19,8 @@ from shared.imports.finish import finish
 from shared.imports.ledger import ConflictError
 from shared.imports.record import ImportRecord, ImportState, Stop
 from shared.imports.services import Services
+from shared.imports.steps import step
+from shared.logs import logger
 
 __all__ = [
     "ImportNotFoundError",
@@ -30,7 +31,7 @@ __all__ = [
     "retry_id",
 ]
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 #: How often a change is tried while other processes change the record.
 TRIES = 10
@@ -119,7 +120,13 @@ class Operations:
                 f"Import {old.id} is {old.state}; only imports that failed, were cancelled or were "
                 "completed with errors can be tried again."
             )
-        return self._copy(old)
+        new = self._copy(old)
+        if new.state is not ImportState.QUEUED:
+            return new
+        try:
+            return self._ledger.update(new, place=self._ledger.place(new))
+        except ConflictError:
+            return self._ledger.get(new.hub, new.row_key)
 
     def _find(self, hub: str, import_id: str) -> ImportRecord:
         record = self._ledger.find(hub, import_id)
@@ -127,6 +134,7 @@ class Operations:
             raise ImportNotFoundError(f"Hub {hub} has no import {import_id}.")
         return record
 
+    @step("cancel")
     def _cancel(self, record: ImportRecord) -> ImportRecord:
         match record.state:
             case ImportState.VALIDATING:
@@ -136,7 +144,7 @@ class Operations:
             case ImportState.STARTING | ImportState.RUNNING:
                 if record.stop is Stop.OPERATOR:
                     return record
-                log.info("import %s: its job is to be cancelled", record.id)
+                log.info("the job is to be cancelled")
                 return self._ledger.update(record, stop=Stop.OPERATOR, next_try_at=None)
         raise NotPossibleError(f"Import {record.id} is {record.state}, which is final.")
 
@@ -180,12 +188,23 @@ class Operations:
             retry_of=old.id,
             container=container_name(import_id),
         )
+        return self._queue_lines(record, old, source, chain((first,), lines))
+
+    @step("retry")
+    def _queue_lines(
+        self,
+        record: ImportRecord,
+        old: ImportRecord,
+        source: ImportContainer,
+        lines: Iterable[bytes],
+    ) -> ImportRecord:
         target = self._services.container_of(record)
-        owner = target.create({**self._services.owner_of(record), "queued": now.isoformat()})
+        queued = record.created_at.isoformat()
+        owner = target.create({**self._services.owner_of(record), "queued": queued})
         record = record.model_copy(update={"uploaded_at": datetime.fromisoformat(owner["queued"])})
         staging = target.staging()
         count = 0
-        for line in chain((first,), lines):
+        for line in lines:
             staging.write(line + b"\n")
             count += 1
         # If another call was first, the hub may be reading what that one wrote.
@@ -194,7 +213,7 @@ class Operations:
         line_map = _line_map(source, old)
         if not line_map.is_identity:
             target.write_line_map(line_map)
-        log.info("import %s: tries import %s again", record.id, old.id)
+        log.info("tries import %s again", old.id)
         changes = {"lines": count, "devices": count, "has_line_map": not line_map.is_identity}
         return self._ledger.create(record.model_copy(update=changes))[0]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -14,18 +13,21 @@ from shared.errors import ImporterError
 from shared.hub.client import HubClient
 from shared.hub.errors import JobNotFoundError
 from shared.hub.jobs import JobProperties, JobStatus
-from shared.imports import reasons
+from shared.imports import metrics, reasons
+from shared.imports.events import Publisher
 from shared.imports.finish import finish
 from shared.imports.ledger import MAX_MARKERS, NOTHING_TO_WAIT_FOR, ConflictError, Marker
 from shared.imports.outcome import Outcome, read_outcome
 from shared.imports.queue import Queue, job_columns
 from shared.imports.record import ImportRecord, ImportState, Stop
 from shared.imports.services import Services
+from shared.imports.steps import about, concerning, step
 from shared.imports.uploads import Uploads
+from shared.logs import logger
 
 __all__ = ["Poller"]
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 #: A job of that age is asked for at each tick only, even if others wait.
 YOUNG = timedelta(seconds=60)
@@ -61,8 +63,15 @@ class _Walk:
 class Poller:
     """What a tick of the timer does. Ticks may overlap: each write is guarded."""
 
-    def __init__(self, services: Services, queue: Queue, uploads: Uploads) -> None:
+    def __init__(
+        self,
+        services: Services,
+        queue: Queue,
+        uploads: Uploads,
+        publisher: Publisher | None = None,
+    ) -> None:
         self._services = services
+        self._publisher = publisher
         self._settings = services.settings
         self._ledger = services.ledger
         self._queue = queue
@@ -88,7 +97,14 @@ class Poller:
     def _read(self, hub: str) -> _Walk:
         # In this order: what is older than that is in the queue if it is open.
         registered_until = self._uploads.registered_until
-        return _Walk(self._ledger.queue(hub), registered_until)
+        work = self._ledger.work(hub)
+        if self._publisher:
+            self._publisher.offer(hub, work.unsent)
+        head = work.queue[0].uploaded_at if work.queue else None
+        metrics.queue_age(hub, head, self._services.clock())
+        if len(work.queue) < MAX_MARKERS:
+            metrics.queue_length(hub, len(work.queue))
+        return _Walk(work.queue, registered_until)
 
     def _walk(self, hub: str, walk: _Walk) -> bool:
         """Go along the queue, from one import that ends to the next."""
@@ -111,7 +127,8 @@ class Poller:
                             continue
                 record = self._step(record)
             except ConflictError as conflict:
-                log.info("%s", conflict)
+                with about(record):
+                    log.info("%s", conflict)
                 return False
             if not record.state.is_final:
                 if len(walk.markers) == 1 or not self._is_young(record):
@@ -129,11 +146,12 @@ class Poller:
         try:
             record = self._ledger.get(hub, marker.record_key)
         except ResourceNotFoundError:
-            log.error("hub %s: the record %s is gone; its marker goes", hub, marker.record_key)
+            log.error("the record %s is gone; its marker goes", marker.record_key)
         else:
             if not record.state.is_final:
                 return record
-            log.info("import %s is final; its marker goes", record.id)
+            with about(record):
+                log.info("the import is final; its marker goes")
         self._ledger.remove_marker(hub, marker)
         return None
 
@@ -145,6 +163,7 @@ class Poller:
             and self._services.clock() < (record.last_start_at or record.updated_at) + YOUNG
         )
 
+    @concerning
     def _step(self, record: ImportRecord) -> ImportRecord:
         match record.state:
             case ImportState.STARTING:
@@ -170,15 +189,13 @@ class Poller:
             stop = self._stop(record, now)
             if stop is not Stop.NO and not record.job_is_presumed:
                 # Only now: hubs answer 500 to the cancelling of a job that has ended.
-                hub.cancel_job(job.job_id)
+                self._cancel_job(record)
         except JobNotFoundError:
             return self._end_forgotten(record)
         except ImporterError as error:
-            log.warning("import %s: %s", record.id, error)
+            log.warning("%s", error)
             reason = reasons.cannot_follow(error)
-            return self._ledger.update(
-                record, failure_reason=reason, **self._services.back_off(record)
-            )
+            return self._note(record, failure_reason=reason, **self._services.back_off(record))
         changes = {
             **job_columns(job),
             "stop": stop,
@@ -189,26 +206,33 @@ class Poller:
         }
         if all(getattr(record, name) == value for name, value in changes.items()):
             return record
-        log.info(
-            "import %s: job %s %s, %s %%",
-            *(record.id, record.job_id, job.status_text, job.progress),
-        )
+        log.info("job %s, %s %%", job.status_text, job.progress)
+        return self._note(record, **changes)
+
+    @step("follow")
+    def _note(self, record: ImportRecord, /, **changes: Any) -> ImportRecord:
         return self._ledger.update(record, **changes)
+
+    @step("cancel")
+    def _cancel_job(self, record: ImportRecord) -> ImportRecord:
+        self._services.hubs[record.hub].cancel_job(record.job_id)
+        return record
 
     def _stop(self, record: ImportRecord, now: datetime) -> Stop:
         started = record.last_start_at or record.updated_at
         if record.stop is Stop.NO and now >= started + self._settings.job_deadline:
-            log.warning("import %s: job %s takes too long", record.id, record.job_id)
+            log.warning("the job takes too long")
             return Stop.DEADLINE
         return record.stop
 
+    @step("end")
     def _end(self, record: ImportRecord, job: JobProperties) -> ImportRecord:
         """Turn a job that has ended into the final record of its import."""
         record = record.model_copy(update=job_columns(job))
         outcome = self._outcome(record)
         if outcome is None and record.job_is_presumed and job.status is JobStatus.COMPLETED:
             # The hub writes a log for each job that completes: this one was somebody else's.
-            log.warning("import %s: job %s is not its own", record.id, record.job_id)
+            log.warning("the job is not its own")
             # Ours is looked for again.
             stop = record.stop if record.stop is Stop.OPERATOR else Stop.NO
             return self._ledger.transition(
@@ -234,6 +258,7 @@ class Poller:
         changes = {"failed": outcome.failed} if outcome else {}
         return finish(self._services, record, state, outcome, failure_reason=reason, **changes)
 
+    @step("end")
     def _end_forgotten(self, record: ImportRecord) -> ImportRecord:
         """The hub keeps jobs for 30 days only, but their logs are ours.
 

@@ -6,7 +6,6 @@ work on it looks for the job before asking again.
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -21,11 +20,13 @@ from shared.imports.finish import finish
 from shared.imports.ledger import NOBODY, NOTHING_TO_WAIT_FOR
 from shared.imports.record import ImportRecord, ImportState, Stop
 from shared.imports.services import Services
+from shared.imports.steps import became, step
 from shared.imports.uploads import Uploads
+from shared.logs import logger
 
 __all__ = ["Queue", "job_columns"]
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 #: How far the hub's clock may be from ours, as to a job that is active: ours would have to wait for
 #: it anyhow. A job that ended is taken for ours for good.
@@ -68,9 +69,11 @@ class Queue:
         Raises:
             ConflictError: another process was first.
         """
+        return record if record.waits(self._services.clock()) else self._start(record)
+
+    @step("start")
+    def _start(self, record: ImportRecord) -> ImportRecord:
         now = self._services.clock()
-        if record.waits(now):
-            return record
         record = self._ledger.transition(
             record,
             ImportState.STARTING,
@@ -82,7 +85,7 @@ class Queue:
         try:
             job = self._services.hubs[record.hub].create_import_job(self._request(record))
         except OutcomeUnknownError as error:
-            log.warning("import %s: %s", record.id, error)
+            log.warning("%s", error)
             # There is a job or there is none: the next tick looks, the first time without a wait.
             waits = self._services.back_off(record) if record.tries else {"tries": 1}
             return self._ledger.update(
@@ -108,8 +111,14 @@ class Queue:
         now = self._services.clock()
         if record.waits(now) or (record.lease_until and record.lease_until > now):
             return record
+        return self._resume(record)
+
+    @step("resume")
+    def _resume(self, record: ImportRecord) -> ImportRecord:
         record = self._ledger.update(
-            record, owner=uuid.uuid4().hex, lease_until=now + self._settings.lease
+            record,
+            owner=uuid.uuid4().hex,
+            lease_until=self._services.clock() + self._settings.lease,
         )
         try:
             found = self._look(record)
@@ -150,7 +159,7 @@ class Queue:
     def _found(
         self, record: ImportRecord, job: JobProperties, is_presumed: bool = False
     ) -> ImportRecord:
-        log.warning("import %s: found its job %s at the hub", record.id, job.job_id or "by its log")
+        log.warning("found its job %s at the hub", job.job_id or "by its log")
         return self._running(record, job, is_presumed)
 
     def _unnamed_job(
@@ -214,7 +223,8 @@ class Queue:
             job_is_presumed=is_presumed,
             **job_columns(job),
         )
-        log.info("import %s: job %s at hub %s", record.id, record.job_id, record.hub)
+        became(record)
+        log.info("running")
         return record
 
     def _wait_or_fail(self, record: ImportRecord, error: ImporterError) -> ImportRecord:
@@ -225,7 +235,7 @@ class Queue:
             refused_since = record.refused_since or now
             if now - refused_since >= self._settings.refusal_deadline:
                 return self._fail(record, error)
-        log.info("import %s: waits: %s", record.id, reasons.first_line(error))
+        log.info("waits: %s", reasons.first_line(error))
         return self._ledger.transition(
             record,
             ImportState.QUEUED,

@@ -27,6 +27,7 @@ __all__ = [
     "file_rejected",
     "first_line",
     "hub_refused",
+    "hub_trouble",
     "job_failed",
     "job_forgotten",
     "job_lost",
@@ -248,6 +249,12 @@ def cannot_follow(error: ImporterError) -> str:
     if isinstance(error, HubUnauthorizedError):
         return _bounded(f"The job runs, but the hub does not tell how it goes ({said}). {_GRANT}")
     return _bounded(f"The job runs, but the hub does not tell how it goes: {said}")
+
+
+def hub_trouble(error: ImporterError) -> str:
+    """Why a hub cannot be asked for its jobs, and what to do."""
+    said = first_line(error)
+    return _bounded(f"{said} {_GRANT}" if isinstance(error, HubUnauthorizedError) else said)
 
 
 def _span(time: timedelta) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -17,6 +17,7 @@ __all__ = [
     "ImportRecord",
     "ImportState",
     "Stop",
+    "event_key",
     "index_key",
     "record_key",
 ]
@@ -189,10 +190,6 @@ class ImportRecord(BaseModel):
         uploaded, seen = _milliseconds(self.uploaded_at), _milliseconds(self.created_at)
         return f"queue-{uploaded:013d}-{seen:013d}-{self.id}"
 
-    def event_key(self) -> str:
-        """RowKey of the row that stands for the event of its end; the first to end comes first."""
-        return f"send-{_milliseconds(self.finished_at or self.updated_at):013d}-{self.id}"
-
     def to_entity(self) -> dict[str, Any]:
         """The columns; empty ones are left out."""
         columns = self.model_dump(by_alias=True, exclude_none=True)
@@ -208,15 +205,24 @@ class ImportRecord(BaseModel):
         }
 
 
+#: Milliseconds since 1970 that thirteen digits can tell, in the year 2286.
+_LAST = 9_999_999_999_999
+
+
 def index_key(import_id: str) -> str:
     """RowKey of the row that leads from an import's id to its record."""
     return f"id-{import_id}"
 
 
+def event_key(due: datetime, import_id: str) -> str:
+    """RowKey of the row that stands for an event: what is due first comes first."""
+    return f"send-{_milliseconds(due):013d}-{import_id}"
+
+
 def record_key(uploaded_at: datetime) -> str:
     """What the RowKeys of all uploads of that moment begin with."""
-    return f"import-{9_999_999_999_999 - _milliseconds(uploaded_at):013d}"
+    return f"import-{_LAST - min(max(_milliseconds(uploaded_at), 0), _LAST):013d}"
 
 
 def _milliseconds(time: datetime) -> int:
-    return int(time.astimezone(UTC).timestamp() * 1000)
+    return int(time.timestamp() * 1000)

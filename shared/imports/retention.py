@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -19,6 +18,7 @@ from azure.core.exceptions import (
 from azure.core.paging import ItemPaged
 from azure.storage.blob import ContainerProperties
 
+from shared import logs
 from shared.imports.container import PREFIX
 from shared.imports.record import NO_HUB, ImportState
 from shared.imports.registration import Upload, record_of
@@ -27,7 +27,7 @@ from shared.imports.survey import Survey
 
 __all__ = ["Retention"]
 
-log = logging.getLogger(__name__)
+log = logs.logger(__name__)
 
 #: Pages of 5,000 blobs or containers that one run reads of each.
 MAX_PAGES = 4
@@ -92,14 +92,16 @@ class Retention:
                 states = self._survey.states(hub, min(times), max(times))
                 for upload, row_key, import_id in uploads:
                     if states.get(row_key) in served:
-                        self._put_away(upload, import_id)
+                        with logs.about(logs.Subject(import_id, hub)):
+                            self._put_away(upload, import_id)
 
     def prune_records(self) -> None:
         """Delete records of imports that became final before the time kept."""
         before = self._before(self._settings.record_retention_days)
         for hub in (*self._services.hubs, NO_HUB):
             if count := self._survey.prune(hub, before, MAX_PRUNED):
-                log.info("hub %s: %d records are over and went", hub, count)
+                with logs.about(logs.Subject(hub=hub)):
+                    log.info("%d records are over and went", count)
 
     def _before(self, days: int) -> datetime:
         return self._services.clock() - timedelta(days=days)

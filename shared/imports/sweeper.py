@@ -7,7 +7,6 @@ and blobs of each kind, and the next one goes on where it stopped.
 from __future__ import annotations
 
 import functools
-import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,19 +14,24 @@ from dataclasses import replace
 
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 
+from shared import logs
 from shared.errors import TemporaryError
+from shared.imports import metrics
 from shared.imports.intake import Intake
 from shared.imports.ledger import ConflictError
 from shared.imports.queue import Queue
 from shared.imports.record import ImportRecord, ImportState
 from shared.imports.retention import Retention
 from shared.imports.services import Services
+from shared.imports.steps import about, concerning
 from shared.imports.survey import Survey
 from shared.imports.uploads import Uploads
+from shared.invocation import in_this_invocation
+from shared.telemetry import facade
 
 __all__ = ["Sweeper"]
 
-log = logging.getLogger(__name__)
+log = logs.logger(__name__)
 
 #: Imports at the head of a queue that one run looks at.
 MAX_QUEUE = 5000
@@ -60,6 +64,10 @@ class Sweeper:
         Raises:
             TemporaryError: at least one of them failed; the others were done.
         """
+        with facade.quiet():
+            self._sweep()
+
+    def _sweep(self) -> None:
         deadline = time.monotonic() + VALIDATION_TIME
         queues = {
             f"queue of {hub}": functools.partial(self._look_after, hub, deadline)
@@ -67,7 +75,8 @@ class Sweeper:
         }
         failed = _failed({"uploads": self._uploads.sweep, "markers": self._restore_markers})
         with ThreadPoolExecutor(PARALLEL_HUBS) as pool:
-            for some in pool.map(lambda queue: _failed(dict([queue])), queues.items()):
+            each = in_this_invocation(lambda queue: _failed(dict([queue])))
+            for some in pool.map(each, queues.items()):
                 failed += some
         failed += _failed(self._retention.tasks())
         if failed:
@@ -75,7 +84,12 @@ class Sweeper:
 
     def _look_after(self, hub: str, deadline: float) -> None:
         """Count the places of a queue, and validate what nobody is validating."""
+        with logs.about(logs.Subject(hub=hub)):
+            self._count_and_validate(hub, deadline)
+
+    def _count_and_validate(self, hub: str, deadline: float) -> None:
         keys = [marker.record_key for marker in self._ledger.queue(hub, MAX_QUEUE)]
+        metrics.queue_length(hub, len(keys))
         if not keys:
             return
         records = {
@@ -94,8 +108,9 @@ class Sweeper:
         try:
             self._survey.set_places(hub, places)
         except (ResourceModifiedError, ResourceNotFoundError):
-            log.info("hub %s: its queue moves; places are counted at the next sweep", hub)
+            log.info("the queue moves; places are counted at the next sweep")
 
+    @concerning
     def _validate(self, record: ImportRecord) -> None:
         try:
             record = self._intake.resume(record)
@@ -105,7 +120,7 @@ class Sweeper:
             log.info("%s", conflict)
         except Exception:
             # It was noted in the record, and must not hold up the uploads behind it.
-            log.exception("import %s: not validated", record.id)
+            log.exception("not validated")
 
     def _restore_markers(self) -> None:
         """Put back markers of open imports; only people or a restored backup take them away."""
@@ -116,7 +131,8 @@ class Sweeper:
             missing = [one for one in page if one.hub == hub and one.row_key not in found]
             for record in missing[: MAX_QUEUE - len(found)]:
                 if not self._ledger.get(hub, record.row_key).state.is_final:
-                    log.error("import %s has no marker; it gets one", record.id)
+                    with about(record):
+                        log.error("the import has no marker; it gets one")
                     self._ledger.restore_marker(record)
         if (cursor.position, position) != ("", ""):
             self._survey.save(replace(cursor, position=position))

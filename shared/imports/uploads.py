@@ -7,7 +7,6 @@ uploaded after a look began is younger than what the look was for.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,11 +20,13 @@ from azure.storage.blob import BlobProperties
 from shared.imports.record import ImportRecord
 from shared.imports.registration import Upload, record_of, register
 from shared.imports.services import Services
+from shared.imports.steps import about
 from shared.imports.survey import BEGINNING, Cursor, Survey
+from shared.logs import logger
 
 __all__ = ["Uploads"]
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 #: Pages of 5,000 blobs that one look reads; the next one goes on behind them.
 MAX_PAGES = 10
@@ -57,6 +58,10 @@ class Uploads:
             if record.uploaded_at <= self.registered_until:
                 return True
             return self._look(record) or record.uploaded_at <= self.registered_until
+
+    def swept_until(self) -> datetime:
+        """When the last round began that has come to its end; `BEGINNING` before the first."""
+        return self._survey.load(self._task).done_until
 
     def sweep(self) -> None:
         """Give records to uploads that no event announced, and note how far all have one."""
@@ -124,5 +129,6 @@ class Uploads:
             states = self._survey.states(hub, min(times), max(times))
             for upload, record in candidates:
                 if record.row_key not in states:
-                    register(self._services, upload)
-                    log.info("import %s: no event has announced %r yet", record.id, upload.file)
+                    with about(record):
+                        log.info("no event has announced %r yet", upload.file)
+                        register(self._services, upload)

@@ -11,19 +11,21 @@ from pydantic.alias_generators import to_camel
 from shared.imports.operations import can_be_cancelled, can_be_retried
 from shared.imports.record import ImportRecord, ImportState, Stop
 
-__all__ = ["Action", "FileName", "HistoryEntry", "ImportDetail", "ImportSummary"]
+__all__ = ["Action", "FileName", "HistoryEntry", "ImportDetail", "ImportSummary", "View"]
 
 Action = Literal["cancel", "retry"]
 FileName = Literal["report.json", "problems.csv", "retry.ndjson"]
 
 
-class _View(BaseModel):
+class View(BaseModel):
+    """Members have camelCase names in JSON."""
+
     model_config = ConfigDict(
         frozen=True, alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True
     )
 
 
-class ImportSummary(_View):
+class ImportSummary(View):
     """One import, as in a list. Times are UTC."""
 
     id: str = Field(description="Identifies the import; the same upload always gives the same id.")
@@ -48,7 +50,7 @@ class ImportSummary(_View):
     job_id: str
     job_status: str = Field(description="The hub's own word.")
     retry_of: str = Field(description="Id of the import whose lines this one tries again.")
-    cancel_requested: bool
+    cancel_requested: bool = Field(description="Whether it ends once the hub has ended its job.")
     actions: list[Action] = Field(description="What an operator may do with it now.")
     files: list[FileName] = Field(description="What was written about it and can be downloaded.")
 
@@ -57,7 +59,7 @@ class ImportSummary(_View):
         return cls(**_members(record))
 
 
-class HistoryEntry(_View):
+class HistoryEntry(View):
     """A state that an import was in."""
 
     state: ImportState
@@ -105,7 +107,7 @@ def _members(record: ImportRecord) -> dict[str, Any]:
     return {
         **{name: getattr(record, name) for name in same},
         "is_final": record.state.is_final,
-        "cancel_requested": record.stop is Stop.OPERATOR,
+        "cancel_requested": record.stop is Stop.OPERATOR and not record.state.is_final,
         "actions": [name for name, is_possible in actions.items() if is_possible],
         "files": [name for name, path in files.items() if path],
     }

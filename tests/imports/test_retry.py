@@ -250,7 +250,7 @@ def test_a_retry_whose_process_dies_can_be_repeated(app: App) -> None:
     assert len(app.records()) == len(app.hub.jobs) == 2
 
 
-@pytest.mark.parametrize("at", ["/devices.txt", "$batch", "/jobs/create"])
+@pytest.mark.parametrize("at", ["/devices.txt", "$batch"])
 def test_a_retry_whose_process_died_once_can_be_repeated(app: App, at: str) -> None:
     failed = fail(app, NAME, device("pump-1"), b"", device("pump-2"))
 

@@ -1,0 +1,197 @@
+"""Whether the importer can do its work: each thing that it needs, by name, and what is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceNotFoundError,
+)
+
+from shared.errors import ImporterError
+from shared.hub.client import HubClient
+from shared.hub.errors import HubThrottledError, HubUnauthorizedError
+from shared.hub.redaction import redact
+from shared.imports import reasons
+from shared.imports.container import PREFIX
+from shared.imports.services import Services
+from shared.imports.survey import BEGINNING
+from shared.imports.uploads import Uploads
+from shared.storage import DelegationKeyRefusedError
+
+__all__ = ["Finding", "Health"]
+
+log = logging.getLogger(__name__)
+
+#: Seconds that an examination takes at most.
+PATIENCE = 15
+
+#: Without a sweep for so long, its timer does not run.
+SWEEP_OVERDUE = timedelta(hours=1)
+
+MAX_THREADS = 16
+
+#: Who asks wants an answer soon, so a request that fails is repeated once, not for half a minute.
+HASTE = {"retry_total": 1}
+
+#: Roles on the storage account.
+BLOB_ROLE = "Storage Blob Data Owner"
+TABLE_ROLE = "Storage Table Data Contributor"
+
+REACH_STORAGE = "Check ImporterStorage, and that the storage account can be reached."
+REACH_HUB = "Check IOTHUB, and that the hub can be reached."
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is known of one thing that the importer needs."""
+
+    name: str
+    is_well: bool
+    #: What is wrong and what to mend, or what was found.
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class _Check:
+    """One thing that is tried."""
+
+    name: str
+    #: Returns what was found.
+    run: Callable[[], str]
+    #: What an identity needs for it on the storage account; "" if it is a hub that is asked.
+    role: str = ""
+
+    @property
+    def reach(self) -> str:
+        """What to mend if there is no answer."""
+        return REACH_STORAGE if self.role else REACH_HUB
+
+
+class _WrongError(Exception):
+    """Something was found to be wrong; the message says what."""
+
+
+class Health:
+    """Examines what the importer needs. Asks only for what is harmless."""
+
+    def __init__(self, services: Services, uploads: Uploads) -> None:
+        self._services = services
+        self._settings = services.settings
+        self._uploads = uploads
+
+    def examine(self) -> list[Finding]:
+        """Try everything side by side."""
+        checks = list(self._checks())
+        pool = ThreadPoolExecutor(min(MAX_THREADS, len(checks)), "health")
+        begun = [(check, pool.submit(check.run)) for check in checks]
+        wait([future for _, future in begun], PATIENCE)
+        # Who got no answer may wait for it by itself.
+        pool.shutdown(wait=False, cancel_futures=True)
+        return [self._finding(check, future) for check, future in begun]
+
+    def _checks(self) -> Iterator[_Check]:
+        yield _Check(f"table {self._settings.imports_table}", self._table, TABLE_ROLE)
+        name = self._settings.upload_container
+        yield _Check(f"container {name}", self._upload_container, BLOB_ROLE)
+        yield _Check("containers of imports", self._import_containers, BLOB_ROLE)
+        if self._settings.job_storage_authentication == "keyBased":
+            yield _Check("SAS for the hub", self._sas, BLOB_ROLE)
+        yield _Check("sweep", self._sweep, TABLE_ROLE)
+        for name, hub in self._services.hubs.items():
+            yield _Check(f"hub {name}", functools.partial(_list_jobs, hub))
+
+    def _table(self) -> str:
+        table = self._services.storage.table(self._settings.imports_table)
+        # The first import makes it.
+        with contextlib.suppress(ResourceNotFoundError):
+            some = table.query_entities("PartitionKey eq '(health)'", results_per_page=1, **HASTE)
+            list(islice(some, 1))
+        return ""
+
+    def _upload_container(self) -> str:
+        name = self._settings.upload_container
+        try:
+            self._services.storage.container(name).get_container_properties(**HASTE)
+        except ResourceNotFoundError as error:
+            raise _WrongError(
+                f"There is no container {name!r}: create it, or correct UPLOAD_CONTAINER."
+            ) from error
+        return ""
+
+    def _import_containers(self) -> str:
+        # Tells sooner that the account cannot be used.
+        self._services.storage.container(self._settings.upload_container).exists(**HASTE)
+        list(islice(self._services.storage.containers(PREFIX), 1))
+        return ""
+
+    def _sas(self) -> str:
+        self._services.storage.container_uri_with_sas(
+            "health", self._settings.sas_lifetime, self._services.clock()
+        )
+        return ""
+
+    def _sweep(self) -> str:
+        # Tells sooner that the table cannot be used.
+        self._table()
+        last = self._uploads.swept_until()
+        if last == BEGINNING:
+            return "No sweep has come to its end yet."
+        told = f"The last sweep was at {last:%Y-%m-%d %H:%M} UTC."
+        if self._services.clock() - last > SWEEP_OVERDUE:
+            raise _WrongError(f"{told} Check that the function sweep is enabled, SWEEP_SCHEDULE.")
+        return told
+
+    def _finding(self, check: _Check, future: Future[str]) -> Finding:
+        if not future.done() or future.cancelled():
+            detail = f"No answer within {PATIENCE} seconds. {check.reach}"
+            return Finding(check.name, False, detail)
+        try:
+            return Finding(check.name, True, future.result())
+        except _WrongError as error:
+            detail = str(error)
+        except (HubUnauthorizedError, HubThrottledError, DelegationKeyRefusedError) as error:
+            detail = reasons.hub_trouble(error)
+        except ImporterError as error:
+            detail = f"{reasons.hub_trouble(error).rstrip('.')}. {check.reach}"
+        except AzureError as error:
+            detail = self._storage_trouble(error, check)
+        except Exception as error:
+            log.exception("health of %s", check.name)
+            said = type(error).__name__
+            detail = f"Unexpected: {said}; the log of this call has more. {check.reach}"
+        return Finding(check.name, False, detail)
+
+    def _storage_trouble(self, error: AzureError, check: _Check) -> str:
+        """Why the storage account could not be used, and what to mend."""
+        said = redact(reasons.first_line(error)).rstrip(".")
+        is_refused = isinstance(error, HttpResponseError) and error.status_code in (401, 403)
+        is_refused = is_refused or isinstance(error, ClientAuthenticationError)
+        if not is_refused:
+            return f"{said}. {check.reach}"
+        if self._settings.storage.connection_string is not None:
+            return (
+                f"{said}. Check the AccountKey in ImporterStorage, and that the storage account "
+                "allows keys; its firewall has to admit the app."
+            )
+        if not isinstance(error, HttpResponseError) or error.status_code is None:
+            return f"{said}. Check the app's managed identity, and ImporterStorage__clientId."
+        return (
+            f"{said}. Grant the app's identity the role {check.role} on the storage account; its "
+            "firewall has to admit the app."
+        )
+
+
+def _list_jobs(hub: HubClient) -> str:
+    hub.list_jobs()
+    return ""

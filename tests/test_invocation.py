@@ -1,0 +1,98 @@
+"""Lines that threads of ours log belong to the invocation that they work for."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from local.host.context import InvocationContext, invocation_id_of_thread
+from shared.invocation import in_this_invocation, invocation
+from tests.app import App, device
+
+
+class Lines(logging.Handler):
+    """Which invocation the worker would take each line for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, str, str | None]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        thread = str(record.threadName)
+        self.found.append((record.getMessage(), thread, invocation_id_of_thread()))
+
+
+@pytest.mark.parametrize("tick", ["tick", "sweep"])
+def test_lines_of_pool_threads_carry_the_id_of_their_tick(app: App, tick: str) -> None:
+    app.hub.occupy_slot()
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.deliver("pumps.ndjson")
+    app.hub.free_slot()
+    if tick == "sweep":
+        # A file whose validation nobody is at work on.
+        app.upload("valves.ndjson", device("valve-1"))
+        app.before_request = _die_at("devices.txt")
+        with pytest.raises(KeyboardInterrupt):
+            app.deliver("valves.ndjson")
+        app.before_request = lambda _: None
+        app.clock.ahead_minutes(6)
+    lines = Lines()
+    logging.getLogger("shared").addHandler(lines)
+    host = Lines()
+    logging.getLogger("local.host.invocation").addHandler(host)
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.INFO)
+    try:
+        getattr(app, tick)()
+        getattr(app, tick)()
+    finally:
+        logging.getLogger().setLevel(level)
+        logging.getLogger("shared").removeHandler(lines)
+        logging.getLogger("local.host.invocation").removeHandler(host)
+    ids = [
+        match[1]
+        for text, _, _ in host.found
+        if (match := re.search(r"Executing.* Id=(.*)\)", text))
+    ]
+    assert len(ids) == len(set(ids)) == 2
+    assert {name for _, name, _ in lines.found} - {"MainThread"}
+    assert {found for _, _, found in lines.found} <= set(ids)
+    assert lines.found[0][2] == ids[0]
+
+
+def _die_at(name: str) -> Callable[[str], None]:
+    def die(request: str) -> None:
+        if request.endswith(name):
+            raise KeyboardInterrupt
+
+    return die
+
+
+def test_threads_of_different_invocations_do_not_mix() -> None:
+    both = threading.Barrier(2)
+
+    def look() -> str | None:
+        both.wait(10)
+        return invocation_id_of_thread()
+
+    with ThreadPoolExecutor(2) as pool:
+        futures = []
+        for name in ("a", "b"):
+            with invocation(InvocationContext("advance_hubs", "", name)):
+                futures.append(pool.submit(in_this_invocation(look)))
+        assert [future.result() for future in futures] == ["a", "b"]
+
+
+def test_one_function_can_run_in_many_threads_at_once() -> None:
+    both = threading.Barrier(2)
+    with (
+        invocation(InvocationContext("sweep", "", "a")),
+        ThreadPoolExecutor(2) as pool,
+    ):
+        wait = in_this_invocation(lambda _: both.wait(10))
+        assert sorted(pool.map(wait, range(2))) == [0, 1]
