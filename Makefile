@@ -15,6 +15,7 @@ up: .venv/ready $(AZURITE)
 	@$(RUN) local up $(ARGS)
 
 test: .venv/ready $(AZURITE) $(CLIENTS)
+	@tests/web/browser/install
 	@$(RUN) pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: .venv/ready

@@ -1,4 +1,4 @@
-"""The triggers of the function app. Each hands over to `shared.imports` at once."""
+"""The triggers of the function app. Each hands over to `shared` at once."""
 
 import logging
 import os
@@ -8,12 +8,14 @@ import azurefunctions.extensions.bindings.blob as blob
 
 from shared.connections import STORAGE_CONNECTION
 from shared.imports.importer import importer
+from shared.invocation import invocation
 from shared.settings import DEFAULT_POLL_SCHEDULE, DEFAULT_SWEEP_SCHEDULE
+from shared.web.routes import Route, routes
 
 # The SDKs tell of every request at INFO.
 logging.getLogger("azure").setLevel(logging.WARNING)
 
-app = func.FunctionApp()
+app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 
 
 @app.function_name("import_upload")
@@ -25,12 +27,13 @@ app = func.FunctionApp()
     if os.environ.get("UPLOAD_TRIGGER_SOURCE") == "LogsAndContainerScan"
     else func.BlobSource.EVENT_GRID,
 )
-def import_upload(upload: blob.BlobClient) -> None:
+def import_upload(upload: blob.BlobClient, context: func.Context) -> None:
     """A file was uploaded. The client only says which: the content never passes through the host.
 
     Event Grid repeats events, and its events do not heed the path above.
     """
-    importer().on_upload(upload.container_name, upload.blob_name)
+    with invocation(context):
+        importer().on_upload(upload.container_name, upload.blob_name)
 
 
 @app.function_name("advance_hubs")
@@ -40,9 +43,10 @@ def import_upload(upload: blob.BlobClient) -> None:
     schedule="%POLL_SCHEDULE%" if os.environ.get("POLL_SCHEDULE") else DEFAULT_POLL_SCHEDULE,
     use_monitor=False,
 )
-def advance_hubs(timer: func.TimerRequest) -> None:
+def advance_hubs(timer: func.TimerRequest, context: func.Context) -> None:
     """Follow the running jobs, start the heads of the queues, record what has ended."""
-    importer().on_tick()
+    with invocation(context):
+        importer().on_tick()
 
 
 @app.function_name("sweep")
@@ -51,6 +55,33 @@ def advance_hubs(timer: func.TimerRequest) -> None:
     schedule="%SWEEP_SCHEDULE%" if os.environ.get("SWEEP_SCHEDULE") else DEFAULT_SWEEP_SCHEDULE,
     use_monitor=False,
 )
-def sweep(timer: func.TimerRequest) -> None:
+def sweep(timer: func.TimerRequest, context: func.Context) -> None:
     """Find uploads that no event announced and work that died; delete what has served its time."""
-    importer().on_sweep()
+    with invocation(context):
+        importer().on_sweep()
+
+
+def _serve(route: Route) -> None:
+    """Make one endpoint of API or dashboard a function of its own."""
+
+    def handle(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        # Only those who call pay for the import.
+        from shared.web.app import respond
+        from shared.web.messages import Request
+
+        headers = {name.lower(): value for name, value in req.headers.items()}
+        request = Request(
+            req.method, req.url, req.params, req.route_params, headers, req.get_body()
+        )
+        with invocation(context):
+            response = respond(route, request, importer)
+        return func.HttpResponse(
+            response.body, status_code=response.status, headers=response.all_headers()
+        )
+
+    function = app.route(route=route.path, methods=[route.method], trigger_arg_name="req")(handle)
+    app.function_name(route.name)(function)
+
+
+for _route in routes(os.environ.get("HTTP_ENDPOINTS")):
+    _serve(_route)

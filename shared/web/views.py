@@ -1,0 +1,158 @@
+"""What the API answers besides imports: the models of which the OpenAPI document is made."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Self
+
+from pydantic import Field
+
+from shared.devices.report import Policy, Report
+from shared.devices.rules import Severity
+from shared.imports.catalog import MAX_COUNTED, HubQueue
+from shared.imports.days import Day
+from shared.imports.health import Finding
+from shared.imports.record import ImportState
+from shared.imports.view import ImportSummary, View
+
+__all__ = [
+    "DayList",
+    "DayView",
+    "FileCheck",
+    "HealthReport",
+    "ImportList",
+    "ProblemDocument",
+    "QueueList",
+    "QueueView",
+]
+
+
+class ImportList(View):
+    """Some imports, the newest upload first."""
+
+    imports: list[ImportSummary]
+    continuation: str = Field(
+        description="Asks for the next page, whatever is uploaded meanwhile; empty after the last."
+    )
+
+
+class QueueView(View):
+    """What waits for a hub."""
+
+    hub: str
+    length: int = Field(description=f"Imports that are not final, {MAX_COUNTED} at most.")
+    head: ImportSummary | None = Field(description="The one that has the hub or is the next.")
+
+    @classmethod
+    def of(cls, queue: HubQueue) -> Self:
+        head = ImportSummary.of(queue.head) if queue.head else None
+        return cls(hub=queue.hub, length=queue.length, head=head)
+
+
+class QueueList(View):
+    """The queue of each hub."""
+
+    queues: list[QueueView]
+
+
+class DayView(View):
+    """What ended on a day (UTC) at all hubs."""
+
+    date: date
+    imports: dict[ImportState, int] = Field(description="Imports by their final state.")
+    imported: int = Field(description="Devices and modules that hubs took.")
+    failed: int = Field(description="Devices and modules that hubs refused.")
+    invalid: int = Field(description="Lines that broke rules.")
+
+    @classmethod
+    def of(cls, day: Day) -> Self:
+        return cls(
+            date=day.date,
+            imports=dict(day.imports),
+            imported=day.imported,
+            failed=day.failed,
+            invalid=day.invalid,
+        )
+
+
+class DayList(View):
+    """Days, the oldest first."""
+
+    days: list[DayView]
+
+
+class ProblemView(View):
+    """A broken rule at one place of a file."""
+
+    line: int | None = Field(description="Line of the file from 1; null for the file as a whole.")
+    id: str
+    field: str = Field(description="Dotted path of the member.")
+    severity: Severity
+    code: str = Field(description="Name of the rule; docs/validation.md lists them.")
+    message: str
+    remedy: str
+
+
+class FileCheck(View):
+    """What the validation of a posted file found. Nothing was imported."""
+
+    importable: bool = Field(description="Whether an upload of it would be imported.")
+    policy: Policy
+    format: str
+    lines: int
+    valid: int
+    severities: dict[Severity, int]
+    codes: dict[str, int]
+    import_modes: dict[str, int]
+    authentication_types: dict[str, int]
+    truncated: bool = Field(description="Whether there are more problems than are listed.")
+    problems: list[ProblemView]
+
+    @classmethod
+    def of(cls, report: Report, policy: Policy) -> Self:
+        return cls.model_validate(
+            {
+                "importable": report.may_be_imported(policy),
+                "policy": policy,
+                **report.counts_json(),
+                "problems": report.problems_json(),
+            }
+        )
+
+
+class FindingView(View):
+    """One thing that the importer needs."""
+
+    name: str
+    is_well: bool
+    detail: str = Field(description="What is wrong and what to mend.")
+
+
+class HealthReport(View):
+    """Whether the importer can do its work."""
+
+    is_well: bool
+    findings: list[FindingView]
+
+    @classmethod
+    def of(cls, findings: list[Finding]) -> Self:
+        views = [FindingView(name=x.name, is_well=x.is_well, detail=x.detail) for x in findings]
+        return cls(is_well=all(x.is_well for x in findings), findings=views)
+
+
+class ParameterError(View):
+    """What is wrong with one parameter."""
+
+    parameter: str
+    message: str
+
+
+class ProblemDocument(View):
+    """Why a request was not done (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[ParameterError] = Field([], description="Each parameter that is wrong.")
+    settings: list[str] = Field([], description="Each setting that is wrong, by name.")

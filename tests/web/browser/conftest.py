@@ -1,0 +1,67 @@
+"""A real browser that looks at the dashboard of a test's app."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+
+from shared.web import dashboard
+from tests.web.support import Client
+
+#: Milliseconds: no test depends on how fast the machine is.
+PATIENCE = 20_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        # Chromium's own sandbox needs rights that containers do not give.
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()
+
+
+class Watch:
+    """What a page did that it must not do."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self._address = address
+        self.trouble: list[str] = []
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self.trouble.append(f"error: {error}"))
+        page.on("request", self._asked)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        # A browser tells of each answer that is a problem; the tests look at those themselves.
+        if message.type in ("error", "warning") and "the server responded" not in message.text:
+            self.trouble.append(f"console: {message.text}")
+
+    def _asked(self, request: Request) -> None:
+        if not request.url.startswith((self._address, "data:,")):
+            self.trouble.append(f"request: {request.url}")
+
+
+@pytest.fixture
+def page(
+    browser: Browser,
+    client: Client,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Page]:
+    """A page at the app's address; it may break no policy and fetch nothing from elsewhere."""
+    monkeypatch.setattr(dashboard, "QUIET", 1)
+    monkeypatch.setattr(dashboard, "BUSY", 1)
+    options = getattr(request, "param", {})
+    address = client.base.removesuffix("/api")
+    with browser.new_context(base_url=address, **options) as context:
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        watch = Watch(page, address)
+        yield page
+        assert watch.trouble == []

@@ -1,0 +1,237 @@
+"""The dashboard as an operator sees it, in Chromium."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from shared.imports.record import ImportRecord
+from tests.app import App, device
+
+DASHBOARD = "/api/dashboard"
+DARK_PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
+LIGHT = {"color_scheme": "light"}
+ODD = '<img src=x onerror="alert(1)">&{{7*7}}'
+
+
+def page_of(record: ImportRecord) -> str:
+    return f"{DASHBOARD}/imports/{record.id}"
+
+
+def partly_refused(app: App, name: str = "partly.ndjson") -> ImportRecord:
+    app.hub.registry.put(device("exists"))
+    app.upload(name, device("new", importMode="create"), device("exists", importMode="create"))
+    app.deliver(name)
+    app.finish()
+    return app.record(name)
+
+
+def test_an_import_from_upload_to_cancelling_it(app: App, page: Page) -> None:
+    """The page shows each change by itself, while the operator looks at it."""
+    page.goto(DASHBOARD)
+    expect(page.locator("#imports")).to_contain_text("Nothing was imported yet")
+    expect(page.get_by_role("status")).to_contain_text("0 imports run, 0 wait")
+
+    app.hub.faults.add("hangJob")
+    app.upload("first.ndjson", *(device(f"pump-{number}") for number in range(40)))
+    app.deliver("first.ndjson")
+    app.upload("second.ndjson", device("pump-1"))
+    app.deliver("second.ndjson")
+    expect(page.locator("#queues")).to_contain_text("running first.ndjson")
+    expect(page.locator("#queues")).to_contain_text("of 40 devices")
+    expect(page.locator("#queues")).to_contain_text("1 more waits")
+    expect(page.get_by_role("status")).to_contain_text("1 import runs, 1 waits")
+    expect(page.get_by_role("row", name="second.ndjson")).to_contain_text("queued place 2")
+
+    page.locator("#imports").get_by_role("link", name="first.ndjson").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("first.ndjson")
+    expect(page.locator("#timeline li")).to_have_count(4)
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    page.get_by_role("button", name="Cancel the import").click()
+    assert not app.record("first.ndjson").stop
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Cancel the import").click()
+    expect(page.get_by_role("status")).to_have_text("running, being cancelled")
+    expect(page.get_by_role("button", name="Cancel the import")).to_have_count(0)
+    app.tick()
+    expect(page.locator(".reason")).to_contain_text("waits for the hub to end its job")
+    app.tick()
+    expect(page.get_by_role("status")).to_have_text("cancelled")
+    expect(page.locator("#timeline li")).to_have_count(5)
+    expect(page).to_have_title("first.ndjson: cancelled")
+    page.get_by_role("link", name="All imports").click()
+    app.finish()
+    expect(page.get_by_role("row", name="second.ndjson")).to_contain_text("completed")
+    expect(page.locator("#days-table")).to_be_visible()
+    page.locator("#days-table summary").click()
+    today = page.locator("#days-table tbody tr").first
+    expect(today.locator("td")).to_have_text(["2", "1", "0", "0"])
+
+
+def test_refused_devices_are_told_downloaded_and_tried_again(app: App, page: Page) -> None:
+    record = partly_refused(app)
+    page.goto(page_of(record))
+    expect(page.locator("section", has_text="What the hub refused")).to_contain_text(
+        "1 x 409001 DeviceAlreadyExists: use importMode createOrUpdate or update"
+    )
+    expect(page.get_by_role("table", name="First refused devices")).to_contain_text("exists")
+    expect(page.locator(".bar")).to_have_attribute("aria-label", "1 imported, 1 refused by the hub")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="retry.ndjson").click()
+    assert download.value.suggested_filename == f"partly-{record.id[:8]}-retry.ndjson"
+    [line] = download.value.path().read_text().splitlines()
+    assert json.loads(line)["id"] == "exists"
+
+    page.get_by_role("button", name="Try again what was left undone").click()
+    expect(page.locator("#before")).to_have_text(f"import {record.id}")
+    expect(page.get_by_role("status")).to_contain_text("queued")
+    app.finish()
+    expect(page.get_by_role("status")).to_have_text("completed with errors")
+    page.locator("#before").click()
+    expect(page.locator("#again")).to_be_visible()
+
+
+def test_a_rejected_file_shows_its_problems_errors_first(app: App, page: Page) -> None:
+    app.upload("broken.ndjson", device("good"), {"id": "pump 1", "status": "on"})
+    app.deliver("broken.ndjson")
+    page.goto(page_of(app.record("broken.ndjson")))
+    problems = page.get_by_role("table", name="First problems").locator("tbody tr")
+    expect(problems.first).to_contain_text("id holds a character that is not allowed")
+    expect(problems.last).to_contain_text("warning")
+    expect(page.locator(".codes")).to_contain_text("1 x status-invalid (error)")
+    expect(page.get_by_role("button")).to_have_count(0)
+
+
+def test_filters_are_in_the_address_and_pages_lead_on(
+    app: App, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.web.dashboard.PAGE", 2)
+    for number in range(3):
+        app.upload(f"broken-{number}.ndjson", {"id": "pump 1"})
+        app.deliver(f"broken-{number}.ndjson")
+    app.upload("good.ndjson", device("pump-1"))
+    app.deliver("good.ndjson")
+    app.finish()
+    page.goto(DASHBOARD)
+    page.get_by_label("State").select_option("needs attention")
+    page.get_by_label("Uploaded").select_option("in the last hour")
+    page.get_by_role("button", name="Show").click()
+    expect(page).to_have_url(re.compile(r"\?state=attention&since=1h$"))
+    expect(page.get_by_label("State")).to_have_value("attention")
+    rows = page.locator("#imports tbody tr")
+    expect(rows).to_have_count(2)
+    page.get_by_role("link", name="Older imports").click()
+    expect(rows).to_have_count(1)
+    expect(page).to_have_url(re.compile("state=attention&since=1h&continuation="))
+    page.get_by_role("link", name="Show all").click()
+    expect(page).to_have_url(re.compile("dashboard$"))
+    page.goto(f"{DASHBOARD}?state=cancelled")
+    expect(page.locator("#imports")).to_contain_text("No import fits these filters")
+
+
+def test_whatever_a_file_holds_is_text(app: App, page: Page) -> None:
+    name = f"{ODD}.ndjson"
+    app.upload(name, {"id": ODD, "status": "enabled", f"x{ODD}": 1})
+    app.deliver(name)
+    page.on("dialog", lambda dialog: pytest.fail("a script of the file runs"))
+    page.goto(DASHBOARD)
+    page.locator("#imports").get_by_role("link", name=name).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    expect(page.get_by_role("table", name="First problems")).to_contain_text(ODD)
+    page.goto(f"{DASHBOARD}?hub={ODD.replace('&', '%26')}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Bad Request")
+
+
+def test_the_policy_runs_no_script_that_is_not_the_page_s_own(app: App, page: Page) -> None:
+    answer = page.goto(DASHBOARD)
+    assert answer
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+
+
+def test_the_key_goes_along(app: App, page: Page) -> None:
+    """The host asks for its key at each call, and nobody else may learn of it."""
+    record = partly_refused(app)
+    page.goto(f"{DASHBOARD}?code=made-up%2Bkey")
+    page.locator(f"#import-{record.id}").click()
+    assert page.url.endswith("?code=made-up%2Bkey")
+    for link in page.locator("a[href^='/']").all():
+        assert "code=made-up%2Bkey" in (link.get_attribute("href") or "")
+    page.get_by_role("button", name="Try again").click()
+    assert page.url.endswith("?code=made-up%2Bkey")
+    page.get_by_role("link", name="All imports").click()
+    page.get_by_role("button", name="Show").click()
+    assert "code=made-up%2Bkey" in page.url
+
+
+@pytest.mark.parametrize("page", [{"java_script_enabled": False}], indirect=True)
+def test_it_works_without_scripts(app: App, page: Page) -> None:
+    app.hub.occupy_slot()
+    app.upload("a.ndjson", device("pump-1"))
+    app.deliver("a.ndjson")
+    page.goto(DASHBOARD)
+    page.locator("#imports").get_by_role("link", name="a.ndjson").click()
+    page.get_by_role("button", name="Cancel the import").click()
+    expect(page.get_by_role("status")).to_have_text("cancelled")
+
+
+@pytest.mark.parametrize("page", [LIGHT, DARK_PHONE], indirect=True, ids=["light", "dark phone"])
+def test_it_can_be_read_by_everybody(app: App, page: Page) -> None:
+    """Contrast, names and structure, and nothing that has to be scrolled aside."""
+    refused = partly_refused(app)
+    app.upload("broken.ndjson", {"id": "pump 1", "status": "on"})
+    app.deliver("broken.ndjson")
+    app.hub.faults.add("hangJob")
+    long = f"{'a-long-name-' * 9}.ndjson"
+    app.upload(long, device("pump-1", tags={"site": "east"}))
+    app.deliver(long)
+    running = app.record(long)
+    rejected = app.record("broken.ndjson")
+    for address in (
+        DASHBOARD,
+        page_of(refused),
+        page_of(rejected),
+        page_of(running),
+        f"{DASHBOARD}/health",
+        f"{DASHBOARD}/imports/{'0' * 24}",
+    ):
+        page.goto(address)
+        results = Axe().run(page)
+        assert results.violations_count == 0, results.generate_report()
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= page.viewport_size["width"], address  # type: ignore[index]
+
+
+def test_the_keyboard_reaches_everything(app: App, page: Page) -> None:
+    record = partly_refused(app)
+    page.goto(DASHBOARD)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.locator(f"#import-{record.id}").evaluate("one => one === document.activeElement"):
+            break
+    # The page renews itself meanwhile, and the focus stays.
+    page.evaluate("document.getElementById('made').textContent = 'old'")
+    expect(page.locator("#made")).not_to_have_text("old")
+    app.upload("later.ndjson", {"id": "pump 1"})
+    app.deliver("later.ndjson")
+    expect(page.locator("#imports")).to_contain_text("later.ndjson")
+    expect(page.locator(f"#import-{record.id}")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(record.id))
+
+
+def test_an_app_that_is_away_is_told(app: App, page: Page) -> None:
+    page.goto(DASHBOARD)
+    page.route("**/dashboard", lambda route: route.fulfill(status=503))
+    expect(page.get_by_role("alert")).to_contain_text("what you see may be old")
+    page.unroute("**/dashboard")
+    expect(page.get_by_role("alert")).to_have_text("")

@@ -1,0 +1,31 @@
+"""The app of a test, served over HTTP."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+
+import pytest
+
+import function_app
+from local.host import FunctionsHost
+from tests.app import ROOT, App
+from tests.web.support import Client
+
+#: A leap day: a test's timers fire when it says so.
+NEVER = "0 0 0 29 2 *"
+
+
+@pytest.fixture
+def client(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    # With the schedules of the app's settings in the environment they are references.
+    importlib.reload(function_app)
+    monkeypatch.setattr(function_app, "importer", lambda: app.importer)
+    settings = {**app.settings, "POLL_SCHEDULE": NEVER, "SWEEP_SCHEDULE": NEVER}
+    with (
+        FunctionsHost(
+            function_app.app, settings, ROOT / "host.json", host_id=f"{app.container}-http"
+        ) as host,
+        Client(host.address) as client,
+    ):
+        yield client

@@ -1,0 +1,119 @@
+"""The API as its clients see it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import requests
+
+from tests.app import App, device
+
+__all__ = ["Client", "complete", "partly", "reject", "two_hubs"]
+
+
+class Client:
+    """Calls the endpoints over HTTP, and keeps all that was answered."""
+
+    def __init__(self, address: str) -> None:
+        self.base = f"{address}/api"
+        self.answers: list[requests.Response] = []
+        self._session = requests.Session()
+        # No environment, no proxy; and nothing is compressed unless a test asks for it.
+        self._session.trust_env = False
+        self._session.headers["Accept-Encoding"] = "identity"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._session.close()
+
+    def get(self, path: str, /, headers: dict[str, str] | None = None, **query: Any) -> Any:
+        return self._call("GET", path, headers, query)
+
+    def post(
+        self, path: str, body: bytes = b"", /, headers: dict[str, str] | None = None, **query: Any
+    ) -> Any:
+        return self._call("POST", path, headers, query, body)
+
+    def json(self, path: str, /, **query: Any) -> Any:
+        """What a call is answered that has to succeed."""
+        answer = self.get(path, **query)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["Content-Type"] == "application/json"
+        return answer.json()
+
+    def problem(self, status: int, path: str, /, method: str = "get", **arguments: Any) -> Any:
+        """The problem document of a call that has to fail with that status."""
+        answer = getattr(self, method)(path, **arguments)
+        return problem_of(answer, status)
+
+    def ids(self, **query: Any) -> list[str]:
+        return [one["id"] for one in self.json("imports", **query)["imports"]]
+
+    def follow(self, url: str) -> Any:
+        """What is at an address that an answer gave."""
+        assert url.startswith(f"{self.base}/")
+        return self.json(urlsplit(url).path.removeprefix("/api/"))
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None,
+        query: dict[str, Any],
+        body: bytes = b"",
+    ) -> requests.Response:
+        answer = self._session.request(
+            method,
+            f"{self.base}/{path}",
+            params=query,
+            headers=headers,
+            data=body,
+            timeout=30,
+            allow_redirects=False,
+        )
+        self.answers.append(answer)
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        return answer
+
+
+def problem_of(answer: requests.Response, status: int) -> Any:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == status
+    assert problem["type"].startswith("urn:device-importer:")
+    assert problem["title"]
+    assert problem["detail"]
+    return problem
+
+
+def two_hubs(app: App) -> None:
+    """Two names, so two queues; behind both is the same emulator."""
+    hub = app.hub.connection_string("registryReadWrite")
+    app.configure(IOTHUB=json.dumps({"east": hub, "west": hub}))
+
+
+def complete(app: App, name: str = "good.ndjson", *lines: object) -> None:
+    """An import that ends `completed`."""
+    app.upload(name, *(lines or (device("pump-1"),)))
+    app.deliver(name)
+    app.finish()
+
+
+def partly(app: App, name: str = "partly.ndjson", *lines: object) -> None:
+    """An import that ends `completedWithErrors`: the hub has the device `exists` already."""
+    app.hub.registry.put(device("exists"))
+    app.upload(name, *(lines or (device("new"), device("exists", importMode="create"))))
+    app.deliver(name)
+    app.finish()
+
+
+def reject(app: App, name: str = "broken.ndjson") -> None:
+    """An import that ends `rejected`, with problems.csv."""
+    app.upload(name, device("pump 1"), device("pump-2"))
+    app.deliver(name)

@@ -1,0 +1,139 @@
+"""A posted file is validated as an upload would be, and nothing of it is imported."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.app import ROOT, App, device
+from tests.web.support import Client
+
+
+def ndjson(*lines: object) -> bytes:
+    return b"\n".join(
+        line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines
+    )
+
+
+GOOD = ndjson(device("pump-1"), device("pump-2", tags={"site": "ä"}))
+BROKEN = ndjson(
+    device("pump 1"),
+    device("pump-2", status="on"),
+    b'{"id": "pump-3"',
+    device("pump-2"),
+    b"[]",
+    device("good"),
+)
+DELETES = ndjson(*(device(f"pump-{number}", importMode="delete") for number in range(3)))
+CSV = b"id,status,tags.site\r\npump-1,enabled,7\r\npump 2,disabled,8\r\n"
+
+FILES: dict[str, tuple[bytes, str, Sequence[str], dict[str, Any]]] = {
+    "good": (GOOD, "pumps.ndjson", (), {}),
+    "broken": (BROKEN, "pumps.ndjson", (), {}),
+    "gzip": (gzip.compress(BROKEN), "pumps.ndjson.gz", (), {}),
+    "array": (json.dumps([device("pump-1"), {"id": 7}]).encode(), "pumps.json", (), {}),
+    "csv": (CSV, "pumps.csv", (), {}),
+    "empty": (b"", "pumps.ndjson", (), {}),
+    "no text": (b"\x89PNG\r\n\x1a\n\0\0", "pumps.png", (), {}),
+    "broken gzip": (gzip.compress(GOOD)[:-9], "pumps.gz", (), {}),
+    "half a surrogate pair": (ndjson(b'{"id": "\\ud800", "\\udc00": 1}'), "pumps.ndjson", (), {}),
+    "deletes": (DELETES, "pumps.ndjson", ("--max-deletes", "2"), {}),
+    "confirmed deletes": (
+        DELETES,
+        "pumps.ndjson",
+        ("--max-deletes", "2", "--confirm-deletes", "3"),
+        {"confirmDeletes": 3},
+    ),
+}
+
+
+def checked(file: Path, *options: str) -> tuple[list[Any], Any]:
+    """Problems and summary of `python -m shared check`."""
+    command = [sys.executable, "-m", "shared", "check", "--format", "json", *options, str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    *problems, summary = map(json.loads, done.stdout.splitlines())
+    return problems, summary
+
+
+@pytest.mark.parametrize("policy", ["reject", "partial"])
+def test_it_finds_what_the_command_finds(
+    app: App, client: Client, tmp_path: Path, policy: str
+) -> None:
+    app.configure(VALIDATION_POLICY=policy, MAX_DELETES="2", MAX_DELETE_SHARE="1")
+    verdicts = {}
+    for what, (content, name, options, query) in FILES.items():
+        file = tmp_path / name
+        file.write_bytes(content)
+        shares = ("--max-deletes", "2", "--max-delete-share", "1", "--policy", policy)
+        problems, summary = checked(file, *shares, *options)
+        answer = client.post("check", content, name=name, **query)
+        assert answer.status_code == 200, what
+        found = answer.json()
+        told = [
+            {
+                **{key: one[key] for key in ("line", "id", "field", "severity", "code")},
+                "message": f"{one['message']}; {one['remedy']}",
+            }
+            for one in found.pop("problems")
+        ]
+        assert told == problems, what
+        del summary["summary"], summary["file"]
+        assert found == summary, what
+        verdicts[what] = found["importable"]
+    assert verdicts == {
+        **dict.fromkeys(FILES, False),
+        "good": True,
+        "confirmed deletes": True,
+        **dict.fromkeys(("broken", "gzip", "array", "csv"), policy == "partial"),
+    }
+
+
+def test_nothing_is_imported(app: App, client: Client) -> None:
+    with app.counting() as requests:
+        assert client.post("check", GOOD).json()["importable"] is True
+    assert requests == []
+    assert app.records() == []
+    assert list(app.blobs.get_container_client(app.container).list_blob_names()) == []
+
+
+def test_the_settings_apply(app: App, client: Client) -> None:
+    app.configure(MAX_DEVICES="1", MAX_REPORTED_PROBLEMS="1", CSV_DEFAULT_STATUS="enabled")
+    assert client.post("check", GOOD).json()["codes"].keys() >= {"file-too-many-devices"}
+    found = client.post("check", b"id\npump 1\n", name="pumps.csv").json()
+    assert "status-missing" not in found["codes"]
+    app.configure(MAX_DEVICES="100")
+    found = client.post("check", BROKEN).json()
+    assert found["truncated"] is True
+    assert len([one for one in found["problems"] if one["severity"] == "error"]) == 1
+
+
+def test_a_large_file(client: Client) -> None:
+    lines = [device(f"pump-{number}", tags={"pad": "x" * 200}) for number in range(20_000)]
+    content = ndjson(*lines)
+    assert len(content) > 4 * 1024 * 1024
+    found = client.post("check", content).json()
+    assert (found["lines"], found["valid"], found["importable"]) == (20_000, 20_000, True)
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ({"confirmDeletes": "-1"}, "confirmDeletes"),
+        ({"confirmDeletes": "10000001"}, "confirmDeletes"),
+        ({"confirmDeletes": "all"}, "confirmDeletes"),
+        ({"name": "x" * 513}, "name"),
+        ({"policy": "partial"}, "policy"),
+    ],
+)
+def test_wrong_parameters(client: Client, query: dict[str, str], parameter: str) -> None:
+    answer = client.post("check", GOOD, **query)
+    assert answer.status_code == 400
+    [error] = answer.json()["errors"]
+    assert error["parameter"] == parameter

@@ -1,0 +1,208 @@
+"""What was written about an import, downloaded whole, compressed and in parts."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from typing import Any
+
+import pytest
+
+from shared.web import downloads
+from tests.app import App, device
+from tests.test_secrets import PRIMARY, with_keys
+from tests.web.support import Client, complete, partly, problem_of, reject
+
+
+@pytest.fixture
+def report(app: App, client: Client) -> str:
+    """Path of a report."""
+    partly(app)
+    return f"imports/{app.record('partly.ndjson').id}/files/report.json"
+
+
+def raw(client: Client, path: str, coding: str) -> Any:
+    """An answer with its bytes as they were sent."""
+    answer = client.get(path, headers={"Accept-Encoding": coding})
+    return answer, answer.content
+
+
+def test_the_files_of_an_import(app: App, client: Client) -> None:
+    partly(app, "site 7/pumps-ä.v2.ndjson", device("new"), device("exists", importMode="create"))
+    record = app.record("site 7/pumps-ä.v2.ndjson")
+    base = f"imports/{record.id}/files"
+    answer = client.get(f"{base}/report.json")
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    assert answer.headers["Content-Disposition"] == (
+        f'attachment; filename="pumps---{record.id[:8]}-report.json"'
+    )
+    assert answer.json() == app.report(record)
+    answer = client.get(f"{base}/problems.csv")
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer.content.decode() == app.problems_csv(record)
+    assert next(csv.reader(io.StringIO(answer.text)))[:2] == ["line", "id"]
+    answer = client.get(f"{base}/retry.ndjson")
+    assert answer.headers["Content-Type"] == "application/x-ndjson"
+    assert json.loads(answer.content)["id"] == "exists"
+
+
+def test_a_retry_file_has_the_refused_lines_and_no_key_of_another(app: App, client: Client) -> None:
+    refused = with_keys("exists", importMode="create")
+    other = "b3RoZXIga2V5IG9mIGFub3RoZXIgbGluZQ=="
+    keys = {"primaryKey": other, "secondaryKey": other}
+    taken = device("new", authentication={"type": "sas", "symmetricKey": keys})
+    partly(app, "partly.ndjson", taken, refused)
+    answer = client.get(f"imports/{app.record('partly.ndjson').id}/files/retry.ndjson")
+    assert [json.loads(line) for line in answer.content.splitlines()] == [refused]
+    assert PRIMARY in answer.text
+    assert other not in answer.text
+
+
+def test_compressed(client: Client, report: str) -> None:
+    whole = client.get(report)
+    answer = client.get(report, headers={"Accept-Encoding": "br;q=1.0, GZIP;q=0.5"})
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert answer.headers["Vary"] == "Accept-Encoding"
+    assert int(answer.headers["Content-Length"]) < len(whole.content)
+    assert answer.content == whole.content
+    # Other bytes have another tag.
+    assert answer.headers["ETag"] != whole.headers["ETag"]
+    for refused in ("gzip;q=0", "gzip; q=0.000", "deflate, br", "x-gzip-like"):
+        answer = client.get(report, headers={"Accept-Encoding": refused})
+        assert "Content-Encoding" not in answer.headers
+        assert answer.content == whole.content
+
+
+def test_parts_make_the_whole(client: Client, report: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = client.get(report)
+    size = len(whole.content)
+    monkeypatch.setattr(downloads, "MAX_PART", 300)
+    parts: list[bytes] = []
+    while sum(map(len, parts)) < size:
+        start = sum(map(len, parts))
+        headers = {"Range": f"bytes={start}-", "If-Range": whole.headers["ETag"]}
+        answer = client.get(report, headers=headers)
+        assert answer.status_code == 206
+        assert answer.headers["Content-Type"] == "application/json"
+        end = min(start + 300, size) - 1
+        assert answer.headers["Content-Range"] == f"bytes {start}-{end}/{size}"
+        parts.append(answer.content)
+    assert len(parts) > 2
+    assert b"".join(parts) == whole.content
+
+
+@pytest.mark.parametrize(
+    ("wanted", "part"),
+    [
+        ("bytes=0-0", slice(0, 1)),
+        ("bytes=3-7", slice(3, 8)),
+        ("Bytes=3-7", slice(3, 8)),
+        ("bytes= 3-7", slice(3, 8)),
+        ("bytes=3-999999999", slice(3, None)),
+        ("bytes=-5", slice(-5, None)),
+        ("bytes=-999999999", slice(None)),
+    ],
+)
+def test_a_part(client: Client, report: str, wanted: str, part: slice) -> None:
+    whole = client.get(report).content
+    answer = client.get(report, headers={"Range": wanted, "Accept-Encoding": "gzip"})
+    assert answer.status_code == 206
+    assert "Content-Encoding" not in answer.headers
+    assert answer.content == whole[part]
+
+
+def test_what_is_no_part_gets_the_whole(client: Client, report: str) -> None:
+    whole = client.get(report)
+    for ignored in ("bytes=-", "bytes=7-3", "bytes=0-1,4-5", "lines=1-2", "bytes=a-b", "9" * 5000):
+        for value in (ignored, f"bytes={ignored}-"):
+            answer = client.get(report, headers={"Range": value})
+            assert (answer.status_code, answer.content) == (200, whole.content)
+    headers = {"Range": "bytes=0-1", "If-Range": '"of-another-version"'}
+    assert client.get(report, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("wanted", ["bytes=999999-", "bytes=999999-1000000", "bytes=-0"])
+def test_a_part_that_is_not_there(client: Client, report: str, wanted: str) -> None:
+    size = len(client.get(report).content)
+    answer = client.get(report, headers={"Range": wanted})
+    assert problem_of(answer, 416)["type"] == "urn:device-importer:no-such-range"
+    assert answer.headers["Content-Range"] == f"bytes */{size}"
+
+
+def test_a_large_file_is_sent_compressed_or_in_parts(
+    client: Client, report: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = client.get(report).content
+    monkeypatch.setattr(downloads, "MAX_BODY", len(whole) - 1)
+    problem = client.problem(406, report)
+    assert problem["type"] == "urn:device-importer:too-large"
+    assert f"{len(whole)} bytes" in problem["detail"]
+    assert client.get(report, headers={"Accept-Encoding": "gzip"}).content == whole
+    assert client.get(report, headers={"Range": "bytes=0-"}).content == whole
+    monkeypatch.setattr(downloads, "MAX_BODY", len(whole))
+    assert client.get(report).content == whole
+
+
+def test_a_file_of_many_chunks(app: App, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    complete(app)
+    record = app.record("good.ndjson")
+    large = b"".join(b'{"n": %07d}\n' % number for number in range(700_000))
+    app.container_of(record).upload_blob("report.json", large, overwrite=True)
+    path = f"imports/{record.id}/files/report.json"
+    assert client.get(path).content == large
+    answer = client.get(path, headers={"Accept-Encoding": "gzip"})
+    assert answer.content == large
+    assert int(answer.headers["Content-Length"]) < len(large) / 3
+
+
+def test_a_file_that_changes_while_it_is_read(app: App, client: Client, report: str) -> None:
+    record = app.record("partly.ndjson")
+    container = app.container_of(record)
+
+    def meanwhile(request: str) -> None:
+        if request == f"GET /devstoreaccount1/{record.container}/report.json":
+            app.before_request = lambda _: None
+            container.upload_blob("report.json", b"{}", overwrite=True)
+
+    for headers in ({}, {"Accept-Encoding": "gzip"}, {"Range": "bytes=1-9"}):
+        app.before_request = meanwhile
+        problem = problem_of(client.get(report, headers=headers), 409)
+        assert problem["type"] == "urn:device-importer:changed"
+        container.upload_blob("report.json", b'{"longer": true}', overwrite=True)
+
+    def gone(request: str) -> None:
+        if request == f"GET /devstoreaccount1/{record.container}/report.json":
+            app.before_request = lambda _: None
+            container.delete_blob("report.json")
+
+    app.before_request = gone
+    client.problem(409, report)
+
+
+def test_files_that_are_not_there(app: App, client: Client) -> None:
+    complete(app)
+    reject(app)
+    good, broken = app.record("good.ndjson"), app.record("broken.ndjson")
+    problem = client.problem(409, f"imports/{good.id}/files/retry.ndjson")
+    assert problem["detail"] == f"Import {good.id} is completed and has no retry.ndjson."
+    assert client.get(f"imports/{broken.id}/files/problems.csv").status_code == 200
+    for name in ("devices.txt", "lines.bin", "importErrors.log", "..%2freport.json"):
+        client.problem(404, f"imports/{good.id}/files/{name}")
+    app.container_of(broken).delete_container()
+    problem = client.problem(409, f"imports/{broken.id}/files/problems.csv")
+    assert "its container was deleted (IMPORT_RETENTION_DAYS)" in problem["detail"]
+
+
+def test_an_empty_file(app: App, client: Client) -> None:
+    complete(app)
+    record = app.record("good.ndjson")
+    app.container_of(record).upload_blob("problems.csv", b"", overwrite=True)
+    path = f"imports/{record.id}/files/problems.csv"
+    assert client.get(path).content == b""
+    answer = client.get(path, headers={"Accept-Encoding": "gzip"})
+    assert answer.content == b""
+    problem_of(client.get(path, headers={"Range": "bytes=0-"}), 416)
+    assert gzip.decompress(downloads._compressed([])) == b""

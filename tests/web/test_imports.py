@@ -1,0 +1,163 @@
+"""One import over HTTP: how it stands, and the operators' verbs."""
+
+from __future__ import annotations
+
+import pytest
+
+from local.hub.registry.identity import Key
+from shared.imports.record import ImportState
+from tests.app import App, device
+from tests.web.support import Client, complete, partly, problem_of, reject
+
+ABSENT = "0" * 24
+
+
+def upload(app: App, name: str = "pumps.ndjson") -> str:
+    """The id of an import that was just delivered."""
+    app.upload(name, device("pump-1"))
+    app.deliver(name)
+    return app.record(name).id
+
+
+def test_an_import_with_its_history(app: App, client: Client) -> None:
+    partly(app)
+    record = app.record("partly.ndjson")
+    shown = client.json(f"imports/{record.id}")
+    assert [entry["state"] for entry in shown["history"]] == [
+        "validating",
+        "queued",
+        "starting",
+        "running",
+        "completedWithErrors",
+    ]
+    times = [entry["enteredAt"] for entry in shown["history"]]
+    assert times == sorted(times)
+    assert times[-1] == shown["finishedAt"]
+    counts = [shown[name] for name in ("lines", "invalidLines", "devices", "imported", "failed")]
+    assert counts == [2, 0, 2, 1, 1]
+    assert shown["isFinal"] is True
+    assert shown["validation"]["format"] == "ndjson"
+    assert shown["jobStatus"] == "completed"
+    assert shown["actions"] == ["retry"]
+    assert shown["files"] == ["report.json", "problems.csv", "retry.ndjson"]
+    # What is the workflow's alone is not shown.
+    assert not {"etag", "stamp", "marker", "owner", "uploadEtag", "container"} & shown.keys()
+
+
+def test_an_import_that_is_not_there(client: Client) -> None:
+    for path in ("", "/files/report.json"):
+        problem = client.problem(404, f"imports/{ABSENT}{path}")
+        assert problem["type"] == "urn:device-importer:import-not-found"
+        assert ABSENT in problem["detail"]
+    for verb in ("cancel", "retry"):
+        client.problem(404, f"imports/{ABSENT}/{verb}", method="post")
+
+
+@pytest.mark.parametrize("wrong", ["0815", "A" * 24, "%C3%A4", "%ff", "..%2fimports", "a b"])
+def test_what_is_no_id(client: Client, wrong: str) -> None:
+    for path in ("", "/files/report.json"):
+        assert client.problem(404, f"imports/{wrong}{path}")["type"].endswith(":not-found")
+    for verb in ("cancel", "retry"):
+        client.problem(404, f"imports/{wrong}/{verb}", method="post")
+
+
+def test_cancel_in_the_queue(app: App, client: Client) -> None:
+    app.hub.occupy_slot()
+    import_id = upload(app)
+    assert client.json(f"imports/{import_id}")["actions"] == ["cancel"]
+    answer = client.post(f"imports/{import_id}/cancel")
+    assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
+    assert answer.json()["actions"] == ["retry"]
+    problem = problem_of(client.post(f"imports/{import_id}/cancel"), 409)
+    assert problem["type"] == "urn:device-importer:not-possible"
+    assert problem["detail"] == f"Import {import_id} is cancelled, which is final."
+
+
+def test_cancel_while_the_file_is_read(app: App, client: Client) -> None:
+    answers = []
+
+    def cancel_in_between(request: str) -> None:
+        if request == f"GET /devstoreaccount1/{app.container}/pumps.ndjson":
+            app.before_request = lambda _: None
+            answers.append(client.post(f"imports/{app.record('pumps.ndjson').id}/cancel"))
+
+    app.before_request = cancel_in_between
+    import_id = upload(app)
+    assert [answer.status_code for answer in answers] == [200]
+    assert client.json(f"imports/{import_id}")["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("state", ["starting", "running"])
+def test_cancel_of_what_may_have_a_job(app: App, client: Client, state: str) -> None:
+    app.hub.faults.add("hangJob")
+    if state == "starting":
+        app.hub.faults.add("dropReply", operation="createJob")
+    import_id = upload(app)
+    assert client.json(f"imports/{import_id}")["state"] == state
+    for _ in range(2):
+        answer = client.post(f"imports/{import_id}/cancel")
+        assert (answer.status_code, answer.json()["state"]) == (202, state)
+        assert answer.json()["cancelRequested"] is True
+        assert answer.json()["actions"] == []
+    for _ in range(2):
+        app.tick()
+    app.finish()
+    shown = client.json(f"imports/{import_id}")
+    assert (shown["state"], shown["jobStatus"]) == ("cancelled", "cancelled")
+
+
+def test_retry_of_what_the_hub_refused(app: App, client: Client) -> None:
+    partly(app)
+    import_id = app.record("partly.ndjson").id
+    answer = client.post(f"imports/{import_id}/retry")
+    assert answer.status_code == 201
+    made = answer.json()
+    assert (made["retryOf"], made["state"], made["lines"]) == (import_id, "queued", 1)
+    assert client.follow(answer.headers["Location"])["id"] == made["id"]
+    again = client.post(f"imports/{import_id}/retry")
+    assert (again.status_code, again.json()["id"]) == (201, made["id"])
+    assert again.headers["Location"] == answer.headers["Location"]
+    old = client.json(f"imports/{import_id}")
+    assert (old["retriedAs"], old["state"]) == (made["id"], "completedWithErrors")
+    app.hub.registry.delete(Key("exists"))
+    app.finish()
+    shown = client.json(f"imports/{made['id']}")
+    assert (shown["state"], shown["imported"]) == ("completed", 1)
+
+
+def test_retry_of_what_was_cancelled_with_a_key_in_the_address(app: App, client: Client) -> None:
+    app.hub.occupy_slot()
+    import_id = upload(app)
+    client.post(f"imports/{import_id}/cancel")
+    answer = client.post(f"imports/{import_id}/retry", code="a-key")
+    assert answer.status_code == 201
+    assert "a-key" not in answer.headers["Location"]
+
+
+def test_retry_of_what_cannot_be_tried_again(app: App, client: Client) -> None:
+    complete(app)
+    reject(app)
+    app.hub.occupy_slot()
+    waits = upload(app, "waits.ndjson")
+    for record in (app.record("good.ndjson"), app.record("broken.ndjson")):
+        problem = client.problem(409, f"imports/{record.id}/retry", method="post")
+        assert problem["detail"].startswith(f"Import {record.id} is {record.state}; only imports")
+    client.problem(409, f"imports/{waits}/retry", method="post")
+    client.post(f"imports/{waits}/cancel")
+    app.container_of(app.record("waits.ndjson")).delete_container()
+    problem = client.problem(409, f"imports/{waits}/retry", method="post")
+    assert "IMPORT_RETENTION_DAYS" in problem["detail"]
+    assert [one.state for one in app.records()].count(ImportState.QUEUED) == 0
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_pages_of_other_sites_may_not_act(app: App, client: Client, site: str) -> None:
+    app.hub.occupy_slot()
+    import_id = upload(app)
+    headers = {"Sec-Fetch-Site": site}
+    for path in (f"imports/{import_id}/cancel", f"imports/{import_id}/retry", "check"):
+        problem = problem_of(client.post(path, headers=headers), 403)
+        assert problem["type"] == "urn:device-importer:cross-site"
+    assert client.get(f"imports/{import_id}", headers=headers).json()["state"] == "queued"
+    same = {"Sec-Fetch-Site": "same-origin"}
+    assert client.post(f"imports/{import_id}/cancel", headers=same).status_code == 200

@@ -1,0 +1,185 @@
+"""Lists over HTTP: imports with filters and pages, queues, days."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.app import App, device
+from tests.web.support import Client, complete, partly, reject, two_hubs
+
+
+def many(app: App) -> None:
+    """Imports in four states at two hubs, and one that is for none."""
+    two_hubs(app)
+    complete(app, "east/good.ndjson")
+    partly(app, "west/partly.ndjson")
+    reject(app, "east/broken.ndjson")
+    app.upload("north/lost.ndjson", device("pump-1"))
+    app.deliver("north/lost.ndjson")
+    app.hub.occupy_slot()
+    app.upload("west/waits.ndjson", device("pump-1"))
+    app.deliver("west/waits.ndjson")
+
+
+def files(client: Client, **query: Any) -> set[str]:
+    return {one["file"] for one in client.json("imports", **query)["imports"]}
+
+
+def test_all_imports_of_all_hubs_the_newest_first(app: App, client: Client) -> None:
+    many(app)
+    answer = client.json("imports")
+    assert answer["continuation"] == ""
+    assert {(one["file"], one["hub"], one["state"]) for one in answer["imports"]} == {
+        ("east/good.ndjson", "east", "completed"),
+        ("west/partly.ndjson", "west", "completedWithErrors"),
+        ("east/broken.ndjson", "east", "rejected"),
+        ("north/lost.ndjson", "(none)", "rejected"),
+        ("west/waits.ndjson", "west", "queued"),
+    }
+    times = [one["uploadedAt"] for one in answer["imports"]]
+    assert times == sorted(times, reverse=True)
+    assert client.json(f"imports/{answer['imports'][0]['id']}").items() >= (
+        answer["imports"][0].items()
+    )
+
+
+def test_filters_and_their_combinations(app: App, client: Client) -> None:
+    many(app)
+    assert files(client, hub="east") == {"east/good.ndjson", "east/broken.ndjson"}
+    assert files(client, hub="(none)") == {"north/lost.ndjson"}
+    assert len(files(client, hub="east,west,(none)")) == 5
+    assert files(client, state="rejected") == {"east/broken.ndjson", "north/lost.ndjson"}
+    assert files(client, state="rejected,queued", hub="west,(none)") == {
+        "north/lost.ndjson",
+        "west/waits.ndjson",
+    }
+    assert files(client, state="cancelled") == set()
+    before = "2020-01-01T00:00:00Z"
+    assert len(files(client, uploadedAfter=before)) == 5
+    assert files(client, uploadedBefore=before) == set()
+    assert files(client, uploadedAfter="9999-12-31T23:59:59.999-23:59") == set()
+    assert len(files(client, uploadedAfter="0001-01-01T00:00:00+23:59")) == 5
+    [good] = client.json("imports", hub="east", state="completed")["imports"]
+    at = good["uploadedAt"]
+    assert "east/good.ndjson" in files(client, uploadedAfter=at, hub="east")
+    assert "east/good.ndjson" not in files(client, uploadedBefore=at)
+    assert files(client, uploadedAfter=at, uploadedBefore=at) == set()
+
+
+def test_pages_hold_everything_once_although_more_is_uploaded(app: App, client: Client) -> None:
+    two_hubs(app)
+    app.hub.occupy_slot()
+    for number in range(7):
+        name = f"{('east', 'west', 'north')[number % 3]}/{number}.ndjson"
+        app.upload(name, device(f"pump-{number}"))
+        app.deliver(name)
+    whole = client.ids()
+    assert len(whole) == 7
+    # What is uploaded from now on is newer, as storage's times are whole seconds.
+    pages: list[list[str]] = []
+    continuation = ""
+    for number in range(10):
+        answer = client.json("imports", limit=2, continuation=continuation)
+        pages.append([one["id"] for one in answer["imports"]])
+        continuation = answer["continuation"]
+        if not continuation:
+            break
+        cancelled = client.post(f"imports/{whole[number]}/cancel")
+        retried = client.post(f"imports/{whole[number]}/retry")
+        assert retried.status_code == (201 if cancelled.status_code == 200 else 409)
+    assert [len(page) for page in pages] == [2, 2, 2, 1]
+    assert [one for page in pages for one in page] == whole
+    assert len(client.ids()) > 7
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter", "said"),
+    [
+        ({"limit": "0"}, "limit", "greater than or equal to 1"),
+        ({"limit": "1001"}, "limit", "less than or equal to 1000"),
+        ({"limit": "ten"}, "limit", "is not a whole number"),
+        ({"limit": ""}, "limit", "is not a whole number"),
+        ({"limit": "٣"}, "limit", "is not a whole number"),
+        ({"hub": "south"}, "hub", "There is no hub 'south'; there are: east, west, (none)."),
+        ({"hub": "east,,west"}, "hub", "pattern"),
+        ({"hub": ""}, "hub", "pattern"),
+        ({"state": "done"}, "state", "'completed'"),
+        ({"state": "completed,"}, "state", "'completed'"),
+        ({"uploadedAfter": "yesterday"}, "uploadedAfter", "is not a time such as"),
+        ({"uploadedAfter": "2026-02-30T00:00:00Z"}, "uploadedAfter", "is not a time such as"),
+        ({"uploadedAfter": "2026-11-23T09:30:00"}, "uploadedAfter", "is not a time such as"),
+        ({"uploadedBefore": "2026-11-23"}, "uploadedBefore", "is not a time such as"),
+        ({"continuation": "x" * 60}, "continuation", "not one that a list ended with"),
+        ({"continuation": "ä" * 60}, "continuation", "pattern"),
+        ({"continuation": "aW1wb3J0"}, "continuation", "pattern"),
+        ({"states": "completed"}, "states", "does not exist"),
+        ({"uploaded_after": "2026-11-23T09:30:00Z"}, "uploaded_after", "does not exist"),
+    ],
+)
+def test_wrong_parameters(
+    app: App, client: Client, query: dict[str, str], parameter: str, said: str
+) -> None:
+    two_hubs(app)
+    problem = client.problem(400, "imports", **query)
+    assert problem["type"] == "urn:device-importer:invalid-request"
+    [error] = problem["errors"]
+    assert error["parameter"] == parameter
+    assert said in error["message"]
+    assert said in problem["detail"]
+
+
+def test_all_wrong_parameters_are_told_and_the_key_is_none(app: App, client: Client) -> None:
+    problem = client.problem(400, "imports", limit="x", state="y", code="a-key", clientId="me")
+    assert {error["parameter"] for error in problem["errors"]} == {"limit", "state"}
+    assert client.ids(code="a-key", clientId="me") == []
+    for path in ("queues", "health", "openapi.json", f"imports/{'0' * 24}"):
+        [error] = client.problem(400, path, verbose="1")["errors"]
+        assert error == {"parameter": "verbose", "message": "does not exist"}
+
+
+def test_queues(app: App, client: Client) -> None:
+    two_hubs(app)
+    nothing = {"length": 0, "head": None}
+    assert client.json("queues") == {
+        "queues": [{"hub": hub, **nothing} for hub in ("east", "west")]
+    }
+    app.hub.occupy_slot()
+    for number in range(3):
+        app.upload(f"west/{number}.ndjson", device("pump-1"))
+        app.deliver(f"west/{number}.ndjson")
+    east, west = client.json("queues")["queues"]
+    assert east == {"hub": "east", **nothing}
+    assert (west["hub"], west["length"], west["head"]["file"]) == ("west", 3, "west/0.ndjson")
+    assert west["head"]["actions"] == ["cancel"]
+    client.post(f"imports/{west['head']['id']}/cancel")
+    west = client.json("queues")["queues"][1]
+    assert (west["length"], west["head"]["file"]) == (2, "west/1.ndjson")
+
+
+def test_days(app: App, client: Client) -> None:
+    many(app)
+    days = client.json("days")["days"]
+    assert len(days) == 30
+    today = app.clock().date()
+    assert days[-1] == {
+        "date": today.isoformat(),
+        "imports": {"completed": 1, "completedWithErrors": 1, "rejected": 2},
+        "imported": 2,
+        "failed": 1,
+        "invalid": 1,
+    }
+    assert all(day["imports"] == {} for day in days[:-1])
+    assert [day["date"] for day in days] == sorted({day["date"] for day in days})
+    assert client.json("days", days=1)["days"] == days[-1:]
+    app.clock.ahead_hours(48)
+    assert client.json("days", days=3)["days"][0] == days[-1]
+    assert client.json("days", days=2)["days"][0]["imports"] == {}
+    assert len(client.json("days", days=366)["days"]) == 366
+
+
+@pytest.mark.parametrize("days", ["0", "367", "-1", "many", "1.5"])
+def test_wrong_days(client: Client, days: str) -> None:
+    [error] = client.problem(400, "days", days=days)["errors"]
+    assert error["parameter"] == "days"

@@ -1,0 +1,161 @@
+"""The served document describes the API, and the API keeps to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema
+import pytest
+import schemathesis
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import from_schema
+from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinished
+from schemathesis.engine.recorder import ScenarioRecorder
+
+from shared.imports.record import ImportState
+from shared.web.openapi import OPERATIONS, document
+from shared.web.routes import ROUTES
+from tests.app import App, device
+from tests.web.support import Client, complete, partly, reject, two_hubs
+
+ABSENT = "0" * 24
+
+CONFIG = """
+seed = 1
+
+[generation]
+max-examples = 20
+deterministic = true
+database = "none"
+
+[checks]
+# Methods and keys are looked at by the host, and the local one is not that of Azure.
+unsupported_method.enabled = false
+allow_header_conformance.enabled = false
+ignored_auth.enabled = false
+
+[[operations]]
+include-operation-id = "get_file"
+# A Range that is not understood is ignored (RFC 9110, 14.2), and a part of JSON is not JSON.
+checks.negative_data_rejection.enabled = false
+checks.response_schema_conformance.enabled = false
+"""
+
+
+@pytest.fixture
+def prepared(app: App, client: Client) -> Any:
+    """The document as it is served, narrowed to what there is: imports in many states."""
+    two_hubs(app)
+    complete(app, "east/good.ndjson")
+    partly(app, "west/partly.ndjson")
+    reject(app, "east/broken.ndjson")
+    app.upload("north/lost.ndjson", device("pump-1"))
+    app.deliver("north/lost.ndjson")
+    app.hub.occupy_slot()
+    for number in range(2):
+        app.upload(f"west/{number}.ndjson", device("pump-1"))
+        app.deliver(f"west/{number}.ndjson")
+    served = client.json("openapi.json")
+    page = client.json("imports", limit=2)
+    narrow(served, "id", {"enum": [*client.ids(), ABSENT]})
+    narrow(served, "hub", {"enum": ["east", "west", "(none)"]})
+    narrow(served, "continuation", {"enum": ["", page["continuation"]]})
+    narrow(served, "Range", {"enum": ["bytes=0-", "bytes=1-9", "bytes=-5"]})
+    return served
+
+
+def narrow(document: Any, name: str, schema: Any) -> None:
+    """Let a parameter have only some of the values that are well-formed."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            for parameter in operation["parameters"]:
+                if parameter["name"] == name:
+                    old = parameter["schema"]
+                    target = old["items"] if old.get("type") == "array" else old
+                    target |= schema
+
+
+def test_the_document_is_openapi(client: Client) -> None:
+    served = client.json("openapi.json")
+    assert served == document(client.base)
+    schemathesis.openapi.from_dict(served).validate()
+    for schema in served["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    api = [route for route in ROUTES if not route.is_page]
+    assert [route.name for route in api] == list(OPERATIONS)
+    assert {
+        (method.upper(), path.removeprefix("/"))
+        for path, item in served["paths"].items()
+        for method in item
+    } == {(route.method, route.path) for route in api}
+
+
+def test_the_document_says_what_parameters_may_be(client: Client) -> None:
+    """The models are read in one way by the endpoints and in another by the document."""
+    served = client.json("openapi.json")
+
+    def schema(path: str, name: str) -> Any:
+        [operation] = served["paths"][path].values()
+        [found] = [one for one in operation["parameters"] if one["name"] == name]
+        return found["schema"]
+
+    assert schema("/imports", "limit").items() >= {"minimum": 1, "maximum": 1000}.items()
+    assert schema("/imports", "uploadedAfter") == {"type": "string", "format": "date-time"}
+    assert schema("/imports", "state")["items"]["enum"] == [state.value for state in ImportState]
+    assert schema("/imports", "hub")["items"]["pattern"]
+    assert schema("/imports", "continuation")["pattern"]
+    assert schema("/imports/{id}", "id")["pattern"] == "^[0-9a-f]{24}$"
+    assert schema("/days", "days").items() >= {"minimum": 1, "maximum": 366}.items()
+    assert schema("/check", "confirmDeletes").items() >= {"minimum": 0}.items()
+
+
+def test_the_api_keeps_to_its_document(prepared: Any) -> None:
+    base = prepared["servers"][0]["url"]
+    config = SchemathesisConfig.from_str(f'base-url = "{base}"\n{CONFIG}')
+    schema = schemathesis.openapi.from_dict(prepared, config=config)
+    failures: list[str] = []
+    answered: set[tuple[str | None, int]] = set()
+    for event in from_schema(schema).execute():
+        match event:
+            case FatalError(exception=error):
+                failures.append(repr(error))
+            case NonFatalError(label=label, value=error):
+                failures.append(f"{label}: {error!r}")
+            case ScenarioFinished(recorder=recorder):
+                failures += _failures(recorder)
+                for case_id, interaction in recorder.interactions.items():
+                    operation = recorder.cases[case_id].value.operation
+                    if interaction.response:
+                        answered.add((operation.label, interaction.response.status_code))
+    assert not failures, "\n\n".join(failures)
+    # The search went deep enough to mean something.
+    assert answered >= {
+        ("GET /imports", 200),
+        ("GET /imports", 400),
+        ("GET /imports/{id}", 200),
+        ("GET /imports/{id}", 404),
+        ("GET /imports/{id}/files/{name}", 200),
+        ("GET /imports/{id}/files/{name}", 206),
+        ("GET /imports/{id}/files/{name}", 409),
+        ("POST /imports/{id}/cancel", 200),
+        ("POST /imports/{id}/cancel", 409),
+        ("POST /imports/{id}/retry", 201),
+        ("POST /imports/{id}/retry", 409),
+        ("GET /queues", 200),
+        ("GET /days", 200),
+        ("GET /days", 400),
+        ("POST /check", 200),
+        ("POST /check", 400),
+        ("GET /health", 200),
+        ("GET /openapi.json", 200),
+    }
+
+
+def _failures(recorder: ScenarioRecorder) -> list[str]:
+    return [
+        f"{recorder.label}: {check.name}: {check.failure_info.failure}\n"
+        f"{check.failure_info.code_sample}"
+        for checks in recorder.checks.values()
+        for check in checks
+        if check.failure_info
+    ]

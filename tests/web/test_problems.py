@@ -1,0 +1,84 @@
+"""What goes wrong becomes a problem document that tells what to do, and nothing inner."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from azure.core.exceptions import ServiceRequestError
+
+from shared.web import api
+from tests.app import App, device
+from tests.web.support import Client, complete, problem_of
+
+READS = ("imports", "queues", "days", "imports/{id}", "imports/{id}/files/report.json")
+VERBS = ("imports/{id}/cancel", "imports/{id}/retry")
+
+
+@pytest.mark.parametrize("path", READS + VERBS)
+def test_storage_that_does_not_answer(
+    app: App, client: Client, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    complete(app)
+    path = path.format(id=app.record("good.ndjson").id)
+
+    def cut(_: str) -> None:
+        raise ServiceRequestError("the wire was cut")
+
+    app.before_request = cut
+    with pytest.MonkeyPatch.context() as patch:
+        # The clients' retries are in vain.
+        patch.setattr("time.sleep", lambda _: None)
+        answer = client.post(path) if path.endswith(("cancel", "retry")) else client.get(path)
+    app.before_request = lambda _: None
+    problem = problem_of(answer, 503)
+    assert problem["type"] == "urn:device-importer:storage-unavailable"
+    assert answer.headers["Retry-After"] == "10"
+    assert "the wire" not in answer.text
+    assert "GET health" in problem["detail"]
+    assert "the wire" in caplog.text
+
+
+def test_a_bug_is_a_problem_without_details(
+    app: App, client: Client, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("inner name")
+
+    caplog.set_level(logging.ERROR)
+    monkeypatch.setattr(api, "list_queues", fail)
+    answer = client.get("queues", code="a-key")
+    assert problem_of(answer, 500)["type"] == "urn:device-importer:unexpected"
+    assert "inner" not in answer.text
+    assert "inner name" in caplog.text
+    assert "a-key" not in caplog.text
+
+
+def test_an_import_that_others_change_again_and_again(app: App, client: Client) -> None:
+    app.hub.occupy_slot()
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.deliver("pumps.ndjson")
+    record = app.record("pumps.ndjson")
+    ledger = app.importer.services.ledger
+    is_ours = False
+
+    def change_it(request: str) -> None:
+        nonlocal is_ours
+        if request.endswith("/$batch") and not is_ours:
+            is_ours = True
+            current = ledger.get(record.hub, record.row_key)
+            ledger.update(current, place=7)
+            is_ours = False
+
+    app.before_request = change_it
+    answer = client.post(f"imports/{record.id}/cancel")
+    app.before_request = lambda _: None
+    assert problem_of(answer, 503)["type"] == "urn:device-importer:storage-unavailable"
+    assert client.post(f"imports/{record.id}/cancel").status_code == 200
+
+
+def test_texts_of_a_request_that_are_no_text(client: Client) -> None:
+    [error] = client.problem(400, "imports?%ff=1")["errors"]
+    assert error["message"] == "does not exist"
+    client.problem(404, "imports/%ed%a0%80")
+    assert client.post("check?name=%ff").status_code == 200
