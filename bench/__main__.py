@@ -1,13 +1,18 @@
-"""Measures the validation of files, the life of imports and the hub emulator, or one of them."""
+"""Measures validation, the life of imports, the hub emulator and what operators wait for."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from bench import emulator, imports, validator
+from bench import emulator, imports, operators, validator
 
-_PARTS = {"devices": validator, "imports": imports, "emulator": emulator}
+_PARTS = {
+    "devices": validator,
+    "imports": imports,
+    "emulator": emulator,
+    "operators": operators,
+}
 
 
 def main(argv: list[str]) -> int:

@@ -44,9 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def describe(stack: Stack) -> str:
     """What runs where, and how to use it."""
     container = stack.settings["UPLOAD_CONTAINER"]
-    table = stack.settings.get("IMPORTS_TABLE", "DeviceImports")
     app = (
-        f"  app       {stack.host.address} (timer {stack.settings['POLL_SCHEDULE']})"
+        f"  app       {stack.host.address} (timer {stack.settings['POLL_SCHEDULE']})\n"
+        f"  dashboard {stack.host.address}/api/dashboard"
         if stack.host
         else f"  app       not started; copy {SAMPLE_SETTINGS.name} to local.settings.json "
         "and run: func start"
@@ -58,10 +58,8 @@ def describe(stack: Stack) -> str:
             f"  storage   {stack.blobs.url}",
             f"  hub       http://{stack.hub.address} (emulator, control at /emulator/)",
             app,
-            f"Upload device files to the container {container}, for instance with",
-            f"  az storage blob upload -c {container} -f FILE "
-            "--connection-string UseDevelopmentStorage=true",
-            f"and watch the table {table}, for instance with Azure Storage Explorer.",
+            f"Upload device files to the container {container} and see what becomes of them:",
+            f"  python -m shared --settings {SAMPLE_SETTINGS.name} upload FILE --watch",
             "",
         )
     )

@@ -1,0 +1,70 @@
+"""How long a cold start imports: ours beside the least app, each time in a fresh process."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Cold", "cold_starts", "table"]
+
+_PROJECT = Path(__file__).parents[1]
+
+#: What is imported, in the words of the table.
+_STARTS = {
+    "hello world": "import bench.hello",
+    "function_app": "import function_app",
+    "function_app and its first page": "import function_app, shared.web.app, jinja2",
+}
+_HELLO, _OURS, _PAGE = _STARTS
+_CODE = """
+import time
+start = time.perf_counter()
+{}
+print(time.perf_counter() - start)
+"""
+
+
+@dataclass(frozen=True)
+class Cold:
+    """One way to start, in all rounds."""
+
+    name: str
+    #: Of each round.
+    seconds: list[float]
+    ratios: list[float]
+
+
+def cold_starts(rounds: int) -> list[Cold]:
+    """All ways, which take turns; the first round only warms the caches of the disk."""
+    seconds: dict[str, list[float]] = {name: [] for name in _STARTS}
+    for _ in range(rounds + 1):
+        for name, statement in _STARTS.items():
+            seconds[name].append(_seconds(statement))
+    base = seconds[_HELLO][1:]
+    return [
+        Cold(name, own[1:], [one / hello for one, hello in zip(own[1:], base, strict=True)])
+        for name, own in seconds.items()
+    ]
+
+
+def table(starts: list[Cold]) -> Iterator[str]:
+    yield f"Cold start, median of {len(starts[0].seconds)} fresh processes"
+    yield ""
+    yield f"{'imports':34}{'seconds':>9}{'ratio':>8}"
+    for start in starts:
+        seconds, ratio = statistics.median(start.seconds), statistics.median(start.ratios)
+        yield f"{start.name:34}{seconds:9.3f}{ratio:8.2f}"
+
+
+def _seconds(statement: str) -> float:
+    done = subprocess.run(
+        [sys.executable, "-c", _CODE.format(statement)],
+        cwd=_PROJECT,
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    return float(done.stdout)
