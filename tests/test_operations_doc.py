@@ -1,0 +1,140 @@
+"""docs/operations.md tells of everything that an operator may read in a record or an answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from local.stack import ROOT
+from shared.devices.source import Limits
+from shared.devices.validation import Validation
+from shared.errors import TemporaryError
+from shared.hub.errorlog import REMEDIES, code_label
+from shared.hub.errors import HubThrottledError, HubUnauthorizedError, JobSlotBusyError
+from shared.imports import reasons
+from shared.imports.outcome import Outcome
+from shared.imports.record import ImportRecord, ImportState, Stop
+from shared.storage import DelegationKeyRefusedError
+
+TEXT = (ROOT / "docs/operations.md").read_text()
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def record(**members: object) -> ImportRecord:
+    made = ImportRecord.of_upload(
+        "hub", "uploads", "a.ndjson", "1", NOW, created_at=NOW, updated_at=NOW, devices=5, lines=5
+    )
+    return made.model_copy(update=members)
+
+
+def rejected(*lines: bytes) -> str:
+    validation = Validation(Limits(max_devices=2))
+    for _ in validation.run(iter([b"\n".join(lines)])):
+        pass
+    return reasons.file_rejected(validation.report)
+
+
+def failed(*, is_there: bool) -> str:
+    outcome = Outcome(failed=2)
+    outcome.codes["DeviceNotFound"] = 2
+    if is_there:
+        outcome.failed = 0
+        outcome.looked_up["pump-1"] = True
+    return reasons.not_all_imported(record(), outcome)
+
+
+GOOD = b'{"id": "pump-%d", "status": "enabled"}'
+#: By the function of `reasons`: what it may say.
+SAMPLES: Mapping[str, Sequence[str]] = {
+    "cancelled": [reasons.cancelled(record(stop=stop)) for stop in Stop],
+    "cancelled_in_queue": [reasons.cancelled_in_queue()],
+    "cancelled_too_late": [reasons.cancelled_too_late()],
+    "cannot_follow": [
+        reasons.cannot_follow(HubUnauthorizedError()),
+        reasons.cannot_follow(TemporaryError("x")),
+    ],
+    "file_rejected": [rejected(b"{}"), rejected(*(GOOD % number for number in range(3)))],
+    "hub_refused": [
+        reasons.hub_refused(HubUnauthorizedError()),
+        reasons.hub_refused(DelegationKeyRefusedError()),
+    ],
+    "job_failed": [reasons.job_failed(record(), expired) for expired in (True, False)],
+    "job_forgotten": [reasons.job_forgotten(record(), DAY)],
+    "job_lost": [reasons.job_lost(DAY)],
+    "log_missing": [reasons.log_missing()],
+    "not_all_imported": [failed(is_there=False), failed(is_there=True)],
+    "stopping": [
+        reasons.stopping(Stop.OPERATOR, DAY, False),
+        reasons.stopping(Stop.OPERATOR, DAY, True),
+        reasons.stopping(Stop.DEADLINE, DAY, False),
+    ],
+    "superseded": [reasons.superseded("a.ndjson")],
+    "unknown_folder": [reasons.unknown_folder("a.ndjson", ["east", "west"])],
+    "validation_died": [reasons.validation_died(record(attempts=5))],
+    "validation_failed": [reasons.validation_failed(2, OSError("x"))],
+    "validation_gave_up": [reasons.validation_gave_up(5, OSError("x"))],
+    "waiting": [
+        reasons.waiting(JobSlotBusyError()),
+        reasons.waiting(HubThrottledError()),
+        reasons.waiting(HubUnauthorizedError()),
+        reasons.waiting(TemporaryError("x")),
+    ],
+}
+#: What is told elsewhere than in a record.
+NOT_IN_RECORDS = {"first_line", "hub_trouble"}
+
+
+def told(section: str) -> list[str]:
+    """The first cells of a section's tables."""
+    [text] = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", TEXT, re.M | re.S)
+    return re.findall(r"^\| (`[^|]*`) \|", text, re.M)
+
+
+def patterns() -> dict[str, re.Pattern[str]]:
+    """How reasons begin: N and M are numbers, … is anything."""
+    heads = [cell.strip("`") for cell in told("Failure reasons")]
+    return {
+        head: re.compile(re.sub(r"\b[NM]\b", "[0-9,]+", re.escape(head)).replace("…", ".*"))
+        for head in heads
+        if not re.match(r"\d{6} ", head)
+    }
+
+
+def test_every_reason_is_told_with_its_remedy() -> None:
+    assert set(SAMPLES) | NOT_IN_RECORDS == set(reasons.__all__)
+    heads = patterns()
+    matched = set()
+    for samples in SAMPLES.values():
+        for sample in filter(None, samples):
+            fitting = [head for head, pattern in heads.items() if pattern.match(sample)]
+            assert fitting, sample
+            matched |= set(fitting)
+    assert matched == set(heads)
+
+
+@pytest.mark.parametrize("name", REMEDIES)
+def test_every_code_of_the_log_is_told(name: str) -> None:
+    assert f"| `{code_label(name)}` | {REMEDIES[name]} |" in TEXT
+
+
+def test_every_state_is_told() -> None:
+    assert {cell.strip("`") for cell in told("States")} == {state.value for state in ImportState}
+
+
+def test_every_problem_type_is_told() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "shared/web").glob("*.py"))
+    raised = set(re.findall(r'ProblemError\(\s*\d{3},\s*"([a-z-]+)"', sources))
+    cells = "".join(told("HTTP API"))
+    assert len(raised) > 8
+    assert raised == set(re.findall(r"`([a-z-]+)`", cells))
+
+
+def test_every_metric_is_told() -> None:
+    source = (ROOT / "shared/imports/metrics.py").read_text()
+    names = set(re.findall(r'"(deviceimporter\.[a-z.]+)"', source))
+    assert len(names) > 8
+    assert not {name for name in names if name not in TEXT}
