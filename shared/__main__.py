@@ -1,4 +1,4 @@
-"""`python -m shared`: what operators do at the command line."""
+"""What operators do at the command line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from shared import check
+from shared.commands import parsers
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -14,6 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m shared", description=__doc__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     check.add_parser(commands)
+    parsers.add_parsers(commands)
     options = parser.parse_args(argv)
     try:
         status: int = options.run(options)

@@ -39,8 +39,44 @@ def bindings() -> dict[str, list[dict[str, object]]]:
     }
 
 
+#: Method and route of each endpoint, by the name of its function.
+API = {
+    "list_imports": ("GET", "imports"),
+    "get_import": ("GET", "imports/{id}"),
+    "get_file": ("GET", "imports/{id}/files/{name}"),
+    "cancel_import": ("POST", "imports/{id}/cancel"),
+    "retry_import": ("POST", "imports/{id}/retry"),
+    "list_queues": ("GET", "queues"),
+    "list_days": ("GET", "days"),
+    "check_file": ("POST", "check"),
+    "get_health": ("GET", "health"),
+    "get_openapi": ("GET", "openapi.json"),
+}
+DASHBOARD = {
+    "show_dashboard": ("GET", "dashboard"),
+    "show_health": ("GET", "dashboard/health"),
+    "show_import": ("GET", "dashboard/imports/{id}"),
+    "act_on_import": ("POST", "dashboard/imports/{id}/{action}"),
+}
+TRIGGERS = {"import_upload", "advance_hubs", "sweep"}
+
+
 def test_every_function_and_binding() -> None:
     assert bindings() == {
+        **{
+            name: [
+                {
+                    "type": "httpTrigger",
+                    "direction": "0",
+                    "name": "req",
+                    "methods": f"[<HttpMethod.{method}: '{method}'>]",
+                    "authLevel": "function",
+                    "route": route,
+                },
+                {"type": "http", "direction": "1", "name": "$return"},
+            ]
+            for name, (method, route) in (API | DASHBOARD).items()
+        },
         "import_upload": [
             {
                 "type": "blobTrigger",
@@ -80,6 +116,24 @@ def test_the_schedules_have_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bindings()["sweep"][0]["schedule"] == "0 */5 * * * *"
 
 
+@pytest.mark.parametrize(
+    ("value", "served"),
+    [
+        ("all", API | DASHBOARD),
+        ("api", API),
+        ("none", {}),
+        # The settings' check tells of it at each call.
+        ("some", API | DASHBOARD),
+    ],
+)
+def test_what_is_served_is_a_setting(
+    monkeypatch: pytest.MonkeyPatch, value: str, served: dict[str, tuple[str, str]]
+) -> None:
+    monkeypatch.setenv("HTTP_ENDPOINTS", value)
+    importlib.reload(function_app)
+    assert bindings().keys() == TRIGGERS | served.keys()
+
+
 def test_the_local_source_is_a_setting(app: App) -> None:
     with app.scanning_host() as host:
         source = host.functions["import_upload"].trigger.source  # type: ignore[union-attr]
@@ -89,7 +143,7 @@ def test_the_local_source_is_a_setting(app: App) -> None:
 
 def test_the_sample_settings_satisfy_the_host() -> None:
     host = FunctionsHost(function_app.app, load_settings(SAMPLE_SETTINGS), ROOT / "host.json")
-    assert set(host.functions) == {"import_upload", "advance_hubs", "sweep"}
+    assert set(host.functions) == TRIGGERS | API.keys() | DASHBOARD.keys()
     host.stop()
 
 

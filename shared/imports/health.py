@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
+from typing import Any
 
 from azure.core.exceptions import (
     AzureError,
@@ -18,6 +18,7 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 
+from shared import logs
 from shared.errors import ImporterError
 from shared.hub.client import HubClient
 from shared.hub.errors import HubThrottledError, HubUnauthorizedError
@@ -27,11 +28,12 @@ from shared.imports.container import PREFIX
 from shared.imports.services import Services
 from shared.imports.survey import BEGINNING
 from shared.imports.uploads import Uploads
+from shared.invocation import in_this_invocation
 from shared.storage import DelegationKeyRefusedError
 
 __all__ = ["Finding", "Health"]
 
-log = logging.getLogger(__name__)
+log = logs.logger(__name__)
 
 #: Seconds that an examination takes at most.
 PATIENCE = 15
@@ -42,7 +44,7 @@ SWEEP_OVERDUE = timedelta(hours=1)
 MAX_THREADS = 16
 
 #: Who asks wants an answer soon, so a request that fails is repeated once, not for half a minute.
-HASTE = {"retry_total": 1}
+HASTE: dict[str, Any] = {"retry_total": 1}
 
 #: Roles on the storage account.
 BLOB_ROLE = "Storage Blob Data Owner"
@@ -94,7 +96,7 @@ class Health:
         """Try everything side by side."""
         checks = list(self._checks())
         pool = ThreadPoolExecutor(min(MAX_THREADS, len(checks)), "health")
-        begun = [(check, pool.submit(check.run)) for check in checks]
+        begun = [(check, pool.submit(in_this_invocation(check.run))) for check in checks]
         wait([future for _, future in begun], PATIENCE)
         # Who got no answer may wait for it by itself.
         pool.shutdown(wait=False, cancel_futures=True)
@@ -130,19 +132,24 @@ class Health:
         return ""
 
     def _import_containers(self) -> str:
-        # Tells sooner that the account cannot be used.
-        self._services.storage.container(self._settings.upload_container).exists(**HASTE)
+        self._reach_blobs()
         list(islice(self._services.storage.containers(PREFIX), 1))
         return ""
 
+    def _reach_blobs(self) -> None:
+        """Fails sooner than what comes next if the account cannot be used."""
+        self._services.storage.container(self._settings.upload_container).exists(**HASTE)
+
     def _sas(self) -> str:
+        if self._settings.storage.connection_string is None:
+            self._reach_blobs()
         self._services.storage.container_uri_with_sas(
             "health", self._settings.sas_lifetime, self._services.clock()
         )
         return ""
 
     def _sweep(self) -> str:
-        # Tells sooner that the table cannot be used.
+        # Fails sooner than what comes next if the table cannot be used.
         self._table()
         last = self._uploads.swept_until()
         if last == BEGINNING:

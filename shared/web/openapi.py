@@ -221,7 +221,7 @@ def _answer(
     if model is not None:
         return _content(status, meaning, {_JSON: _reference(model)})
     if status == 206:
-        return _content(status, meaning, dict.fromkeys(_FILES, {}))
+        return _content(status, meaning, {kind: {} for kind in _FILES})
     return _content(
         status, meaning, _FILES if route.name == "get_file" else {_JSON: {"type": "object"}}
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -30,12 +31,20 @@ class Client:
     def __exit__(self, *exc_info: object) -> None:
         self._session.close()
 
-    def get(self, path: str, /, headers: dict[str, str] | None = None, **query: Any) -> Any:
+    def get(
+        self, path: str, /, *, headers: Mapping[str, str] | None = None, **query: Any
+    ) -> requests.Response:
         return self._call("GET", path, headers, query)
 
     def post(
-        self, path: str, body: bytes = b"", /, headers: dict[str, str] | None = None, **query: Any
-    ) -> Any:
+        self,
+        path: str,
+        body: bytes = b"",
+        /,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **query: Any,
+    ) -> requests.Response:
         return self._call("POST", path, headers, query, body)
 
     def json(self, path: str, /, **query: Any) -> Any:
@@ -62,7 +71,7 @@ class Client:
         self,
         method: str,
         path: str,
-        headers: dict[str, str] | None,
+        headers: Mapping[str, str] | None,
         query: dict[str, Any],
         body: bytes = b"",
     ) -> requests.Response:

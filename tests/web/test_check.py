@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.app import ROOT, App, device
-from tests.web.support import Client
+from tests.web.support import Client, problem_of
 
 
 def ndjson(*lines: object) -> bytes:
@@ -122,18 +122,15 @@ def test_a_large_file(client: Client) -> None:
     assert (found["lines"], found["valid"], found["importable"]) == (20_000, 20_000, True)
 
 
-@pytest.mark.parametrize(
-    ("query", "parameter"),
-    [
-        ({"confirmDeletes": "-1"}, "confirmDeletes"),
-        ({"confirmDeletes": "10000001"}, "confirmDeletes"),
-        ({"confirmDeletes": "all"}, "confirmDeletes"),
-        ({"name": "x" * 513}, "name"),
-        ({"policy": "partial"}, "policy"),
-    ],
-)
-def test_wrong_parameters(client: Client, query: dict[str, str], parameter: str) -> None:
-    answer = client.post("check", GOOD, **query)
-    assert answer.status_code == 400
-    [error] = answer.json()["errors"]
-    assert error["parameter"] == parameter
+def test_wrong_parameters(client: Client) -> None:
+    wrong: list[tuple[str, str]] = [
+        ("confirmDeletes", "-1"),
+        ("confirmDeletes", "10000001"),
+        ("confirmDeletes", "all"),
+        ("name", "x" * 513),
+        ("policy", "partial"),
+    ]
+    for parameter, value in wrong:
+        query: dict[str, Any] = {parameter: value}
+        [error] = problem_of(client.post("check", GOOD, **query), 400)["errors"]
+        assert error["parameter"] == parameter

@@ -43,6 +43,14 @@ def test_settings_are_missing_or_wrong(app: App, client: Client) -> None:
     assert "Put there: the hub's host name" in findings[0]["detail"]
 
 
+def test_a_connection_string_that_only_looks_right(app: App, client: Client) -> None:
+    app.configure(ImporterStorage="AccountName=a;AccountKey=c2VjcmV0;and more")
+    [(name, detail)] = wrong(client).items()
+    assert name == "settings"
+    assert detail.endswith("Check ImporterStorage and IOTHUB.")
+    assert "c2VjcmV0" not in detail
+
+
 def test_other_endpoints_tell_of_wrong_settings_too(app: App, client: Client) -> None:
     app.configure(without=["IOTHUB"], MAX_ATTEMPTS="often")
     for path in ("imports", "queues", "days", f"imports/{'0' * 24}"):

@@ -24,7 +24,7 @@ CONFIG = """
 seed = 1
 
 [generation]
-max-examples = 20
+max-examples = 10
 deterministic = true
 database = "none"
 
