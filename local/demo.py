@@ -223,6 +223,7 @@ def _show(stack: Stack, records: list[ImportRecord], console: Console) -> list[s
         _show_failures(stack, by_file["replacements.ndjson"], console)
         console.print(
             "\nWhat to look at next:\n"
+            "  python -m local demo --keep   the same, then the dashboard at your leisure\n"
             "  python -m local demo --log    the same with the logs of app, host and hub\n"
             "  python -m local up            the stack for your own files\n"
             "  python -m shared check FILE   what is wrong with a file, before it is uploaded\n"

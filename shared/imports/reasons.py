@@ -270,7 +270,7 @@ def _repeat(record: ImportRecord) -> str:
         if record.job_is_presumed
         else ""
     )
-    return f"{doubt}Some devices may have been imported. Upload the file again to repeat."
+    return f"{doubt}Some devices may have been imported. Retry the import or upload the file again."
 
 
 def first_line(error: BaseException) -> str:

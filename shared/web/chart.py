@@ -90,7 +90,7 @@ def _visible(height: float) -> float:
 
 def _round_up(value: int) -> int:
     """The next number that divides into round ones."""
-    unit = 10 ** max(0, int(math.log10(max(value, 1))))
+    unit = int(10 ** int(math.log10(max(value, 1))))
     return next(unit * factor for factor in (1, 2, 4, 8, 10, 20) if unit * factor >= max(value, 4))
 
 

@@ -168,7 +168,7 @@ def test_a_job_that_the_hub_fails(app: App) -> None:
     assert record.job_failure_reason == "Storage was lost."
     assert record.failure_reason == (
         "The hub failed the job: Storage was lost. Some devices may have been imported. "
-        "Upload the file again to repeat."
+        "Retry the import or upload the file again."
     )
     assert app.report(record)["job"]["failureReason"] == "Storage was lost."
 
@@ -246,7 +246,7 @@ def test_a_job_that_the_hub_has_forgotten_without_a_trace(app: App) -> None:
     assert record.state == "failed"
     assert record.failure_reason == (
         "The hub does not know the job any more, 31 min after it was started, and it left no log. "
-        "Some devices may have been imported. Upload the file again to repeat."
+        "Some devices may have been imported. Retry the import or upload the file again."
     )
 
 

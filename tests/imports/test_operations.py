@@ -12,7 +12,7 @@ NAME = "pumps.ndjson"
 BEFORE_A_JOB = "An operator cancelled the import before it had a job. No device was touched."
 BY_AN_OPERATOR = (
     "An operator cancelled the import, and so its job. Some devices may have been imported. "
-    "Upload the file again to repeat."
+    "Retry the import or upload the file again."
 )
 TOO_LATE = "An operator cancelled the import, but its job had run to its end."
 

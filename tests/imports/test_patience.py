@@ -174,7 +174,7 @@ def test_a_job_that_never_ends_is_cancelled(app: App) -> None:
     assert record.failure_reason == (
         "The job took longer than JOB_DEADLINE_HOURS and was cancelled. If it needs more time, "
         "raise it and SAS_LIFETIME_HOURS, or split the file. Some devices may have been imported. "
-        "Upload the file again to repeat."
+        "Retry the import or upload the file again."
     )
 
 

@@ -221,7 +221,7 @@ def test_failed_by_the_hub(app: App) -> None:
     assert row(app) == {
         **RAN,
         "failureReason": "The hub failed the job: Storage was lost. Some devices may have been "
-        "imported. Upload the file again to repeat.",
+        "imported. Retry the import or upload the file again.",
         "history": ["validating", "queued", "starting", "running", "failed"],
         "jobFailureReason": "Storage was lost.",
         "jobStatus": "failed",
@@ -321,7 +321,7 @@ def test_cancelled_by_an_operator_while_it_ran(app: App) -> None:
     assert row(app) == {
         **RAN,
         "failureReason": "An operator cancelled the import, and so its job. Some devices may have "
-        "been imported. Upload the file again to repeat.",
+        "been imported. Retry the import or upload the file again.",
         "history": ["validating", "queued", "starting", "running", "cancelled"],
         "jobStatus": "cancelled",
         "progress": 0,
@@ -338,7 +338,7 @@ def test_cancelled_at_the_hub(app: App) -> None:
     assert row(app) == {
         **RAN,
         "failureReason": "The job was cancelled at the hub. Some devices may have been imported. "
-        "Upload the file again to repeat.",
+        "Retry the import or upload the file again.",
         "history": ["validating", "queued", "starting", "running", "cancelled"],
         "jobStatus": "cancelled",
         "progress": 0,

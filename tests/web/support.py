@@ -11,7 +11,7 @@ import requests
 
 from tests.app import App, device
 
-__all__ = ["Client", "complete", "partly", "reject", "two_hubs"]
+__all__ = ["Client", "complete", "partly", "problem_of", "reject", "two_hubs"]
 
 
 class Client:
