@@ -55,7 +55,9 @@ class StorageConnection(BaseModel):
     def _complete(self) -> StorageConnection:
         if self.connection_string is not None:
             text = self.connection_string.get_secret_value()
-            if not ("AccountName=" in text and "AccountKey=" in text):
+            parts = [part.partition("=") for part in text.strip().rstrip(";").split(";")]
+            named = {name for name, _, value in parts if value}
+            if len(named) < len(parts) or not {"AccountName", "AccountKey"} <= named:
                 raise ValueError("is not a connection string with AccountName and AccountKey")
             return self
         problems = []

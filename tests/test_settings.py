@@ -93,6 +93,24 @@ def test_incomplete_identity_based_storage(monkeypatch: pytest.MonkeyPatch) -> N
     assert "ImporterStorage__credential other than managedidentity" in told
 
 
+@pytest.mark.parametrize("text", ["AccountName=a;AccountKey=b;junk", "AccountName=a", "junk"])
+def test_a_broken_connection_string(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    [told] = problems(monkeypatch, ImporterStorage=text)
+    assert told.startswith("ImporterStorage is not a connection string with AccountName and")
+
+
+@pytest.mark.parametrize("url", ["http://hooks.example/x", "hooks.example", "https://"])
+def test_events_go_by_https(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    [told] = problems(monkeypatch, EVENTS_URL=url)
+    assert told.startswith("EVENTS_URL is not an https address")
+    assert "hooks.example" not in told
+
+
+def test_addresses_and_keys_of_events_are_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, EVENTS_URL="https://hooks.example/made-up", EVENTS_KEY="made-up")
+    assert "made-up" not in repr(settings)
+
+
 def test_the_exact_storage_setting_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, ImporterStorage__blobServiceUri="https://elsewhere.example")
     assert settings.storage.connection_string is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -205,7 +205,8 @@ class ImportRecord(BaseModel):
         }
 
 
-#: Milliseconds since 1970 that thirteen digits can tell, in the year 2286.
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: Milliseconds since then that thirteen digits can tell, in the year 2286.
 _LAST = 9_999_999_999_999
 
 
@@ -225,4 +226,4 @@ def record_key(uploaded_at: datetime) -> str:
 
 
 def _milliseconds(time: datetime) -> int:
-    return int(time.timestamp() * 1000)
+    return (time - _EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,275 @@
+"""What operators ask, over tables with many rows of several hubs."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from shared.imports.catalog import Catalog, FilterError, ImportFilter
+from shared.imports.days import Day
+from shared.imports.operations import ImportNotFoundError
+from shared.imports.record import NO_HUB, ImportRecord, ImportState
+from tests.app import App
+
+HUBS = ("east", "west", NO_HUB)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+STATES = list(ImportState)
+FINAL = [state for state in STATES if state.is_final]
+MILLISECOND = timedelta(milliseconds=1)
+
+
+@pytest.fixture
+def catalog(app: App) -> Catalog:
+    hub = app.hub.connection_string("registryReadWrite")
+    app.configure(IOTHUB=json.dumps({"east": hub, "west": hub}))
+    return app.importer.catalog
+
+
+def add(
+    app: App, hub: str, uploaded_at: datetime, state: ImportState = ImportState.COMPLETED
+) -> ImportRecord:
+    """A row as an import leaves it."""
+    file = f"{random.random()}.ndjson"
+    record = ImportRecord.of_upload(
+        *(hub, "uploads", file, "etag", uploaded_at),
+        created_at=uploaded_at,
+        updated_at=uploaded_at,
+        state=state,
+        imported=2,
+        failed=1,
+        lines=4,
+        invalid_lines=1,
+    )
+    return app.importer.services.ledger.create(record)[0]
+
+
+def some(app: App, count: int, seed: int) -> list[ImportRecord]:
+    """Random imports in the order of the list; some were uploaded at the same moment."""
+    dice = random.Random(seed)
+    records = [
+        add(
+            app,
+            dice.choice(HUBS),
+            START + dice.choice((timedelta(seconds=1), MILLISECOND)) * dice.randrange(count),
+            dice.choice(STATES),
+        )
+        for _ in range(count)
+    ]
+    return sorted(records, key=lambda record: record.row_key)
+
+
+def pages(
+    catalog: Catalog, wanted: ImportFilter, limit: int
+) -> Iterator[tuple[list[ImportRecord], str]]:
+    continuation = ""
+    while True:
+        page = catalog.page(wanted, limit, continuation)
+        yield list(page.imports), page.continuation
+        continuation = page.continuation
+        if not continuation:
+            return
+
+
+def ids(records: list[ImportRecord]) -> list[str]:
+    return [record.id for record in records]
+
+
+def test_no_table_yet(catalog: Catalog) -> None:
+    assert catalog.page(ImportFilter(), 10).imports == []
+    assert [(queue.hub, queue.length, queue.head) for queue in catalog.queues()] == [
+        ("east", 0, None),
+        ("west", 0, None),
+    ]
+    assert [day.imports for day in catalog.days(2)] == [Counter(), Counter()]
+    with pytest.raises(ImportNotFoundError):
+        catalog.get("0" * 24)
+
+
+def test_pages_with_any_filter(app: App, catalog: Catalog) -> None:
+    """Whatever is asked for, the pages together are what a plain search finds."""
+    records = some(app, 120, seed=1)
+    dice = random.Random(2)
+    times = sorted({record.uploaded_at for record in records})
+    for _ in range(40):
+        wanted = ImportFilter(
+            frozenset(dice.sample(HUBS, dice.randrange(4))),
+            frozenset(dice.sample(STATES, dice.choice((0, 1, 3, 10)))),
+            dice.choice((None, dice.choice(times), dice.choice(times) + MILLISECOND)),
+            dice.choice((None, dice.choice(times), dice.choice(times) - MILLISECOND)),
+        )
+        expected = [
+            record.id
+            for record in records
+            if (not wanted.hubs or record.hub in wanted.hubs)
+            and (not wanted.states or record.state in wanted.states)
+            and (wanted.uploaded_after is None or record.uploaded_at >= wanted.uploaded_after)
+            and (wanted.uploaded_before is None or record.uploaded_at < wanted.uploaded_before)
+        ]
+        limit = dice.choice((1, 7, 50, 1000)) if len(expected) < 30 else dice.choice((11, 50, 1000))
+        found = list(pages(catalog, wanted, limit))
+        assert [one for page, _ in found for one in ids(page)] == expected
+        assert all(len(page) == limit for page, _ in found[:-1])
+
+
+def test_a_page_that_ends_where_everything_ends_has_no_continuation(
+    app: App, catalog: Catalog
+) -> None:
+    some(app, 6, seed=3)
+    assert catalog.page(ImportFilter(), 6).continuation == ""
+    assert catalog.page(ImportFilter(), 5).continuation != ""
+    [(first, _), (second, _)] = pages(catalog, ImportFilter(), 5)
+    assert (len(first), len(second)) == (5, 1)
+
+
+def test_pages_survive_what_happens_meanwhile(app: App, catalog: Catalog) -> None:
+    """New uploads come before the first page; what is pruned is missing, and nothing else."""
+    records = some(app, 30, seed=4)
+    seen: list[str] = []
+    gone: set[str] = set()
+    for number, (page, continuation) in enumerate(pages(catalog, ImportFilter(), 4)):
+        seen += ids(page)
+        for hub in HUBS:
+            add(app, hub, START + timedelta(days=1, seconds=number))
+        if continuation:
+            # The very import at which the next page begins, and one that is still to come.
+            table = app.importer.services.storage.table(app.settings["IMPORTS_TABLE"])
+            left = [one for one in records if one.id not in seen]
+            for doomed in (page[-1], left[-1]):
+                if doomed.id not in gone:
+                    table.delete_entity(doomed.hub, doomed.row_key)
+                    gone.add(doomed.id)
+    assert seen == [one for one in ids(records) if one in seen]
+    assert set(ids(records)) - set(seen) <= gone
+    assert len(catalog.page(ImportFilter(), 1000).imports) > len(records) - len(gone)
+
+
+def test_bounds_of_time_are_exact_to_the_millisecond(app: App, catalog: Catalog) -> None:
+    moments = [START + MILLISECOND * number for number in (-1, 0, 1)]
+    before, at, after = (add(app, "east", moment).id for moment in moments)
+
+    def found(first: datetime | None, last: datetime | None) -> set[str]:
+        wanted = ImportFilter(uploaded_after=first, uploaded_before=last)
+        return set(ids(list(catalog.page(wanted, 10).imports)))
+
+    assert found(START, None) == {at, after}
+    assert found(START + MILLISECOND, None) == {after}
+    assert found(None, START) == {before}
+    assert found(None, START + MILLISECOND) == {before, at}
+    assert found(START, START + MILLISECOND) == {at}
+    assert found(START, START) == set()
+    assert found(moments[2], moments[0]) == set()
+    # The same moment, told elsewhere.
+    there = START.astimezone(timezone(timedelta(hours=-9, minutes=-30)))
+    assert found(there, there + MILLISECOND) == {at}
+
+
+def test_extreme_times(app: App, catalog: Catalog) -> None:
+    some(app, 5, seed=5)
+    east, west = (timezone(timedelta(hours=hours, minutes=59 * (hours > 0))) for hours in (23, -23))
+    for first in (datetime.min, datetime(1969, 12, 31), datetime(1970, 1, 1)):
+        for zone in (UTC, east, west):
+            time = first.replace(tzinfo=zone)
+            assert len(catalog.page(ImportFilter(uploaded_after=time), 10).imports) == 5
+            assert catalog.page(ImportFilter(uploaded_before=time), 10).imports == []
+    for last in (datetime.max, datetime(2286, 11, 21), datetime(2300, 1, 1)):
+        for zone in (UTC, east, west):
+            time = last.replace(tzinfo=zone)
+            assert len(catalog.page(ImportFilter(uploaded_before=time), 10).imports) == 5
+            assert catalog.page(ImportFilter(uploaded_after=time), 10).imports == []
+
+
+@pytest.mark.parametrize("wrong", ["x", "aW1wb3J0", "é" * 60, "A" * 60, "=" * 60, "a" * 61])
+def test_a_continuation_that_is_none(catalog: Catalog, wrong: str) -> None:
+    with pytest.raises(FilterError) as caught:
+        catalog.page(ImportFilter(), 10, wrong)
+    assert caught.value.parameter == "continuation"
+
+
+def test_a_hub_that_is_none(catalog: Catalog) -> None:
+    with pytest.raises(FilterError, match="There is no hub 'south'; there are: east, west,"):
+        catalog.page(ImportFilter(frozenset({"east", "south"})), 10)
+
+
+def test_an_import_is_found_at_whichever_hub(app: App, catalog: Catalog) -> None:
+    for record in some(app, 9, seed=6):
+        assert catalog.get(record.id) == record
+        assert catalog.detail(record.id).hub == record.hub
+
+
+def test_days_are_summed_over_hubs_and_missing_ones_are_filled(app: App, catalog: Catalog) -> None:
+    today = app.clock().date()
+    for hours, hub, state in (
+        (0, "east", ImportState.COMPLETED),
+        (0, "west", ImportState.COMPLETED),
+        (0, NO_HUB, ImportState.REJECTED),
+        (72, "west", ImportState.FAILED),
+        (72, "west", ImportState.FAILED),
+        (96, "east", ImportState.CANCELLED),
+        # Not final, so not counted.
+        (96, "east", ImportState.QUEUED),
+    ):
+        app.clock.ahead_hours(hours)
+        add(app, hub, START, state)
+    expected = [
+        Day(today, Counter({ImportState.COMPLETED: 2, ImportState.REJECTED: 1}), 6, 3, 3),
+        Day(today + timedelta(days=1)),
+        Day(today + timedelta(days=2)),
+        Day(today + timedelta(days=3), Counter({ImportState.FAILED: 2}), 4, 2, 2),
+        Day(today + timedelta(days=4), Counter({ImportState.CANCELLED: 1}), 2, 1, 1),
+    ]
+    assert list(catalog.days(5)) == expected
+    assert list(catalog.days(2)) == expected[-2:]
+    assert list(catalog.days(1)) == expected[-1:]
+    assert list(catalog.days(7))[2:] == expected
+    # A row of a day to come, by a clock that was ahead, is of no day that is asked for.
+    app.clock.ahead_hours(72)
+    assert list(catalog.days(4)) == expected[:-1]
+
+
+def test_queues_skip_markers_whose_import_is_final_or_gone(app: App, catalog: Catalog) -> None:
+    table = app.importer.services.storage.table(app.settings["IMPORTS_TABLE"])
+    first, second, third = (
+        add(app, "east", START + timedelta(seconds=number), ImportState.QUEUED)
+        for number in range(3)
+    )
+
+    def queue() -> tuple[int, str]:
+        east, west = catalog.queues()
+        assert (west.length, west.head) == (0, None)
+        return east.length, east.head.id if east.head else ""
+
+    assert queue() == (3, first.id)
+    table.delete_entity("east", first.row_key)
+    assert queue() == (3, second.id)
+    marker = table.get_entity("east", second.marker)
+    app.importer.services.ledger.transition(second, ImportState.CANCELLED)
+    table.upsert_entity(marker)
+    assert queue() == (3, third.id)
+    app.importer.services.ledger.transition(third, ImportState.CANCELLED)
+    assert queue() == (2, "")
+
+
+def test_requests_do_not_grow_with_the_history(app: App, catalog: Catalog) -> None:
+    def cost() -> Counter[str]:
+        with app.counting() as requests:
+            page = catalog.page(ImportFilter(), 2)
+            catalog.page(ImportFilter(), 2, page.continuation)
+            catalog.queues()
+            catalog.days(30)
+            catalog.get(page.imports[0].id)
+        return Counter(requests)
+
+    for number in range(5):
+        add(app, HUBS[number % 3], START + timedelta(seconds=number))
+    add(app, "east", START, ImportState.QUEUED)
+    few = cost()
+    for number in range(5, 500):
+        add(app, HUBS[number % 3], START + timedelta(seconds=number), FINAL[number % len(FINAL)])
+    many = cost()
+    assert many.total() == few.total()
+    assert many.total() <= 24

@@ -1,0 +1,243 @@
+"""Each thing that the importer needs, broken one at a time: its finding says what to mend."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import socket
+import time
+from typing import Any
+
+import pytest
+from azure.core.credentials import AccessToken
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+
+from shared.imports import health, importer
+from shared.imports.health import Finding
+from tests.app import App, device
+
+
+def examine(app: App) -> dict[str, Finding]:
+    return {finding.name: finding for finding in app.importer.health.examine()}
+
+
+def wrong(app: App) -> dict[str, str]:
+    return {name: found.detail for name, found in examine(app).items() if not found.is_well}
+
+
+@pytest.fixture
+def nowhere() -> str:
+    """An address of this machine at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_all_is_well_before_the_first_import_and_after(app: App) -> None:
+    before = examine(app)
+    hub = next(iter(app.importer.services.hubs))
+    assert list(before) == [
+        f"table {app.settings['IMPORTS_TABLE']}",
+        f"container {app.container}",
+        "containers of imports",
+        "SAS for the hub",
+        "sweep",
+        f"hub {hub}",
+    ]
+    assert all(finding.is_well for finding in before.values())
+    assert before["sweep"].detail == "No sweep has come to its end yet."
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.deliver("pumps.ndjson")
+    app.finish()
+    app.sweep()
+    after = examine(app)
+    assert all(finding.is_well for finding in after.values())
+    assert re.fullmatch(r"The last sweep was at [-0-9]+ [0-9:]+ UTC\.", after["sweep"].detail)
+
+
+def test_it_asks_only_for_what_is_harmless(app: App) -> None:
+    with app.counting() as requests:
+        examine(app)
+    assert {request.split()[0] for request in requests} <= {"GET", "HEAD"}
+    assert len(requests) <= 8
+
+
+def test_no_upload_container(app: App) -> None:
+    app.blobs.delete_container(app.container)
+    assert wrong(app) == {
+        f"container {app.container}": f"There is no container {app.container!r}: create it, or "
+        "correct UPLOAD_CONTAINER."
+    }
+
+
+def test_a_hub_s_key_is_wrong(app: App) -> None:
+    connection = re.sub(
+        r"SharedAccessKey=[^;]+",
+        f"SharedAccessKey={base64.b64encode(b'of another hub').decode()}",
+        app.settings["IOTHUB"],
+    )
+    good = app.settings["IOTHUB"]
+    app.configure(IOTHUB=json.dumps({"east": good, "west": connection}))
+    [(name, detail)] = wrong(app).items()
+    assert name == "hub west"
+    assert "IoT Hub Data Contributor" in detail
+    assert "registryReadWrite or iothubowner in IOTHUB" in detail
+
+
+def test_a_hub_s_policy_has_too_few_rights(app: App) -> None:
+    app.configure(IOTHUB=app.hub.connection_string("service"))
+    [(_, detail)] = wrong(app).items()
+    assert "registryReadWrite or iothubowner in IOTHUB" in detail
+
+
+def test_a_hub_that_is_down(app: App) -> None:
+    app.hub.stop()
+    [(name, detail)] = wrong(app).items()
+    assert name.startswith("hub ")
+    assert detail.startswith("No connection to the hub: ")
+    assert detail.endswith(". Check IOTHUB, and that the hub can be reached.")
+
+
+def test_a_hub_that_throttles(app: App) -> None:
+    app.hub.faults.add("throttle", operation="listJobs")
+    [(_, detail)] = wrong(app).items()
+    assert "IOTHUB" not in detail
+
+
+def test_what_nobody_thought_of(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ValueError("of which nobody may read")
+
+    monkeypatch.setattr(next(iter(app.importer.services.hubs.values())), "list_jobs", fail)
+    [(_, detail)] = wrong(app).items()
+    assert detail == (
+        "Unexpected: ValueError; the log of this call has more. "
+        "Check IOTHUB, and that the hub can be reached."
+    )
+
+
+def test_the_storage_account_s_key_is_wrong(app: App) -> None:
+    storage = re.sub(
+        r"AccountKey=[^;]+",
+        f"AccountKey={base64.b64encode(b'of another account').decode()}",
+        app.settings["ImporterStorage"],
+    )
+    app.configure(ImporterStorage=storage)
+    found = wrong(app)
+    assert set(found) == {
+        f"table {app.settings['IMPORTS_TABLE']}",
+        f"container {app.container}",
+        "containers of imports",
+        "sweep",
+    }
+    for detail in found.values():
+        assert "Check the AccountKey in ImporterStorage" in detail
+        assert "role" not in detail
+
+
+def test_a_key_that_is_no_key(app: App) -> None:
+    storage = re.sub(r"AccountKey=[^;]+", "AccountKey=abc", app.settings["ImporterStorage"])
+    app.configure(ImporterStorage=storage)
+    found = wrong(app)
+    assert len(found) >= 4
+    assert all("ImporterStorage" in detail for detail in found.values())
+
+
+@pytest.fixture
+def by_entra_id(app: App, monkeypatch: pytest.MonkeyPatch) -> App:
+    """Storage by a managed identity, which gets tokens."""
+
+    class Identity:
+        def get_token(self, *_: str, **__: Any) -> AccessToken:
+            return AccessToken("token", int(time.time()) + 3600)
+
+    monkeypatch.setattr(importer, "entra_credential", lambda *_: Identity())
+    services = ("blob", "queue", "table")
+    uris = {f"ImporterStorage__{name}ServiceUri": f"https://{name}.invalid" for name in services}
+    app.configure(without=["ImporterStorage"], **uris)
+    return app
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_identity_without_roles(
+    by_entra_id: App, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(request: str) -> None:
+        if "/jobs" not in request:
+            error = HttpResponseError("This request is not authorized.")
+            error.status_code = status
+            raise error
+
+    by_entra_id.before_request = refuse
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    roles = [
+        re.findall("the role (.+) on the storage account; its firewall", detail)
+        for detail in wrong(by_entra_id).values()
+    ]
+    blobs, tables = ["Storage Blob Data Owner"], ["Storage Table Data Contributor"]
+    assert roles == [tables, blobs, blobs, blobs, tables]
+
+
+def test_an_identity_that_gets_no_token(by_entra_id: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Nobody:
+        def get_token(self, *_: str, **__: Any) -> AccessToken:
+            raise ClientAuthenticationError("no managed identity endpoint found")
+
+    monkeypatch.setattr(importer, "entra_credential", lambda *_: Nobody())
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    by_entra_id.configure()
+    found = wrong(by_entra_id)
+    assert len(found) == 5
+    for detail in found.values():
+        assert detail == (
+            "no managed identity endpoint found. Check the app's managed identity, and "
+            "ImporterStorage__clientId."
+        )
+
+
+def test_a_storage_account_that_cannot_be_reached(app: App, nowhere: str) -> None:
+    storage = re.sub(
+        r"(Blob|Queue|Table)Endpoint=http://[^/;]+",
+        rf"\1Endpoint=http://{nowhere}",
+        app.settings["ImporterStorage"],
+    )
+    app.configure(ImporterStorage=storage)
+    found = wrong(app)
+    assert len(found) == 4
+    for detail in found.values():
+        assert detail.endswith(
+            "Check ImporterStorage, and that the storage account can be reached."
+        )
+        assert "No answer within" not in detail
+
+
+def test_who_gives_no_answer(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "PATIENCE", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        connection = app.settings["IOTHUB"].replace(
+            app.hub.address, f"127.0.0.1:{silent.getsockname()[1]}"
+        )
+        app.configure(IOTHUB=connection)
+        [(_, detail)] = wrong(app).items()
+    assert detail == (
+        "No answer within 0.5 seconds. Check IOTHUB, and that the hub can be reached."
+    )
+
+
+def test_a_sweep_that_is_overdue(app: App) -> None:
+    app.sweep()
+    app.clock.ahead_minutes(55)
+    assert wrong(app) == {}
+    app.clock.ahead_minutes(66)
+    [(name, detail)] = wrong(app).items()
+    assert name == "sweep"
+    assert detail.startswith("The last sweep was at ")
+    assert detail.endswith(". Check that the function sweep is enabled, SWEEP_SCHEDULE.")
+
+
+def test_several_at_once(app: App) -> None:
+    app.sweep()
+    app.hub.stop()
+    app.blobs.delete_container(app.container)
+    app.clock.ahead_hours(2)
+    assert [name.split()[0] for name in wrong(app)] == ["container", "sweep", "hub"]
