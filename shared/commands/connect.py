@@ -29,6 +29,8 @@ LOCAL_SETTINGS = Path("local.settings.json")
 #: Seconds until a host that does not answer counts as out of reach; the SDK's own are 300.
 CONNECT_TIMEOUT = 10
 
+EVENTS_URL = "EVENTS_URL"
+
 #: How settings begin that are references, as the file of an app in Azure has them.
 _KEY_VAULT = "@Microsoft.KeyVault("
 
@@ -66,6 +68,9 @@ def read_settings(settings_file: str | None) -> Settings:
         raise UsageError(f"There is no settings file {settings_file}.")
     values = _read(path) if is_there else {}
     usable = {name: value for name, value in values.items() if not value.startswith(_KEY_VAULT)}
+    if EVENTS_URL in values.keys() - usable.keys():
+        # An import that ends here leaves its event to the app: it matters only that there is one.
+        usable[EVENTS_URL] = "https://known-to-the-app.invalid"
     try:
         with _added_to_environment(usable):
             settings = load_settings()

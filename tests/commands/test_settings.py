@@ -111,3 +111,18 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_settings(str(tmp_path / "missing.json"))
     with pytest.raises(UsageError, match="cannot be read: Is a directory"):
         read_settings(str(tmp_path))
+
+
+def test_an_end_at_the_shell_leaves_its_event_to_the_app(
+    app: App, shell: Shell, tmp_path: Path
+) -> None:
+    """Also where only the app can read the address that events go to."""
+    app.hub.occupy_slot()
+    app.upload("a.ndjson", {"id": "pump-1", "status": "enabled"})
+    app.importer.on_upload(app.container, "a.ndjson")
+    record = app.record("a.ndjson")
+    reference = {"EVENTS_URL": "@Microsoft.KeyVault(SecretUri=https://v)"}
+    write(tmp_path / "local.settings.json", reference)
+    assert shell("cancel", record.id).status == 0
+    [unsent] = app.importer.services.ledger.unsent(record.hub)
+    assert unsent.record_key == record.row_key
