@@ -20,12 +20,12 @@ from shared.web.app import respond
 from shared.web.messages import Request
 from shared.web.routes import ROUTES
 
-__all__ = ["View", "table", "views"]
+__all__ = ["VIEWS", "View", "table", "views"]
 
 _HOST_JSON = Path(function_app.__file__).with_name("host.json")
 _PATH = "api/dashboard"
 #: The median of so many views counts.
-_VIEWS = 7
+VIEWS = 7
 _WAITING = 20
 #: A leap day: the timers leave the scene alone.
 _NEVER = "0 0 0 29 2 *"
@@ -50,7 +50,7 @@ class View:
     first_paint: float
 
 
-def views(storage: str, counts: Sequence[int]) -> list[View]:
+def views(storage: str, counts: Sequence[int], times: int = VIEWS) -> list[View]:
     """The overview with so many imports that ended and a queue of twenty."""
     with HubProcess(storage) as hub, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -62,12 +62,12 @@ def views(storage: str, counts: Sequence[int]) -> list[View]:
                 fill_history(scene, count)
                 for number in range(_WAITING):
                     add_import(scene, scene.hub, number, state=ImportState.QUEUED)
-                found.append(_view(scene, count, browser))
+                found.append(_view(scene, count, browser, times))
         browser.close()
     return found
 
 
-def _view(scene: Scene, count: int, browser: Browser) -> View:
+def _view(scene: Scene, count: int, browser: Browser, times: int) -> View:
     [route] = [route for route in ROUTES if route.name == "show_dashboard"]
     request = Request("GET", f"http://localhost/{_PATH}")
     sizes: list[int] = []
@@ -78,10 +78,11 @@ def _view(scene: Scene, count: int, browser: Browser) -> View:
         sizes.append(len(answer.body))
 
     make()
-    return View(count, scene.cost(make, _VIEWS), sizes[-1], _first_paint(scene, browser))
+    cost = scene.cost(make, times)
+    return View(count, cost, sizes[-1], _first_paint(scene, browser, times))
 
 
-def _first_paint(scene: Scene, browser: Browser) -> float:
+def _first_paint(scene: Scene, browser: Browser, times: int) -> float:
     settings = {
         "AzureWebJobsStorage": scene.environment["ImporterStorage"],
         **scene.environment,
@@ -93,7 +94,7 @@ def _first_paint(scene: Scene, browser: Browser) -> float:
         FunctionsHost(function_app.app, settings, _HOST_JSON, host_id=scene.container) as host,
     ):
         seconds = []
-        for _ in range(_VIEWS):
+        for _ in range(times):
             # Without a cache, as at a first visit.
             with browser.new_context() as context:
                 page = context.new_page()
@@ -103,7 +104,7 @@ def _first_paint(scene: Scene, browser: Browser) -> float:
 
 
 def table(found: Sequence[View]) -> Iterator[str]:
-    yield f"Dashboard, median of {_VIEWS} views"
+    yield f"Dashboard, median of {VIEWS} views"
     yield ""
     yield f"{'imports':>9}{'requests':>10}{'KiB':>7}{'made in s':>11}{'first paint s':>15}"
     for view in found:

@@ -8,7 +8,6 @@ from typing import TypeAlias
 
 from pydantic import BaseModel
 
-from shared import logs
 from shared.errors import SettingsError
 from shared.imports.checking import validation_of
 from shared.imports.health import Finding
@@ -51,8 +50,6 @@ __all__ = [
     "list_queues",
     "retry_import",
 ]
-
-log = logs.logger(__name__)
 
 #: Makes the importer, or says what is wrong with the settings.
 App: TypeAlias = Callable[[], Importer]
@@ -126,14 +123,6 @@ def examine(app: App) -> HealthReport:
         return HealthReport.of(app().health.examine())
     except SettingsError as error:
         return HealthReport.of([Finding("settings", False, text) for text in error.problems])
-    except Exception as error:
-        # Such as a connection string that looks right at first sight; its text is a secret.
-        log.exception("nothing can be made of the settings")
-        detail = (
-            f"Nothing can be made of them ({type(error).__name__}; the log of this call has more). "
-            "Check ImporterStorage and IOTHUB."
-        )
-        return HealthReport.of([Finding("settings", False, detail)])
 
 
 def get_openapi(request: Request, app: App) -> Response:

@@ -47,7 +47,7 @@ def test_a_connection_string_that_only_looks_right(app: App, client: Client) -> 
     app.configure(ImporterStorage="AccountName=a;AccountKey=c2VjcmV0;and more")
     [(name, detail)] = wrong(client).items()
     assert name == "settings"
-    assert detail.endswith("Check ImporterStorage and IOTHUB.")
+    assert detail.startswith("ImporterStorage is not a connection string")
     assert "c2VjcmV0" not in detail
 
 
