@@ -69,7 +69,7 @@ def _named_facts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, str
     yield "hub", detail.hub
     yield "uploaded", moment(detail.uploaded_at, now, in_full=True)
     ended = f", ended {moment(detail.finished_at, now, in_full=True)}" if detail.finished_at else ""
-    yield "took", f"{span((detail.finished_at or now) - detail.created_at)}{ended}"
+    yield "took", f"{span((detail.finished_at or now) - detail.uploaded_at)}{ended}"
     if detail.lines is not None:
         broken = detail.invalid_lines or 0
         yield "lines", f"{detail.lines:,}" + (f", {broken:,} break rules" if broken else "")

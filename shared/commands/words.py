@@ -47,7 +47,7 @@ def number(count: int | None) -> str:
 
 def took(record: ImportRecord, now: datetime) -> str:
     """From first sight to its end, or until now."""
-    return span((record.finished_at or now) - record.created_at)
+    return span((record.finished_at or now) - record.uploaded_at)
 
 
 def outcome(record: ImportRecord) -> str:
