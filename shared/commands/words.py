@@ -46,7 +46,7 @@ def number(count: int | None) -> str:
 
 
 def took(record: ImportRecord, now: datetime) -> str:
-    """From first sight to its end, or until now."""
+    """From the upload to the end, or until now."""
     return span((record.finished_at or now) - record.uploaded_at)
 
 
