@@ -29,12 +29,18 @@ def page_of(record: ImportRecord) -> str:
     return f"{DASHBOARD}/imports/{record.id}"
 
 
-def partly_refused(app: App, name: str = "partly.ndjson") -> ImportRecord:
+def begin_partly_refused(app: App) -> ImportRecord:
     app.hub.registry.put(device("exists"))
-    app.upload(name, device("new", importMode="create"), device("exists", importMode="create"))
-    app.deliver(name)
+    lines = (device(name, importMode="create") for name in ("new", "exists"))
+    app.upload("partly.ndjson", *lines)
+    app.deliver("partly.ndjson")
+    return app.record("partly.ndjson")
+
+
+def partly_refused(app: App) -> ImportRecord:
+    begin_partly_refused(app)
     app.finish()
-    return app.record(name)
+    return app.record("partly.ndjson")
 
 
 def test_an_import_from_upload_to_cancelling_it(app: App, page: Page) -> None:
@@ -80,8 +86,9 @@ def test_an_import_from_upload_to_cancelling_it(app: App, page: Page) -> None:
 
 
 def test_refused_devices_are_told_downloaded_and_tried_again(app: App, page: Page) -> None:
-    record = partly_refused(app)
+    record = begin_partly_refused(app)
     page.goto(page_of(record))
+    app.finish()
     expect(page.locator("section", has_text="What the hub refused")).to_contain_text(
         "1 x 409001 DeviceAlreadyExists: use importMode createOrUpdate or update"
     )
