@@ -218,8 +218,10 @@ def test_who_gives_no_answer(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
             app.hub.address, f"127.0.0.1:{silent.getsockname()[1]}"
         )
         app.configure(IOTHUB=connection)
-        [(_, detail)] = wrong(app).items()
-    assert detail == (
+        found = wrong(app)
+    # On a busy machine others may be late too.
+    [hub] = app.importer.services.hubs
+    assert found[f"hub {hub}"] == (
         "No answer within 0.5 seconds. Check IOTHUB, and that the hub can be reached."
     )
 
