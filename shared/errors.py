@@ -17,12 +17,14 @@
     └── PermanentError              trying again is useless
         ├── HubRequestError         the hub refuses the request as such
         ├── JobNotFoundError        the hub does not know the job (any more)
+        ├── FilterError             a list is asked for by something that there is not
         ├── ImportNotFoundError     an operator names an import that is not there
         └── NotPossibleError        its state does not allow what the operator asks for
 
 The hub's errors live in `shared.hub.errors`, DelegationKeyRefusedError in `shared.storage`,
-ConflictError in `shared.imports.ledger`, the last two in `shared.imports.operations`, and those of
-events in `shared.webhook`.
+ConflictError in `shared.imports.ledger`, FilterError and ImportNotFoundError in
+`shared.imports.catalog`, NotPossibleError in `shared.imports.operations`, and those of events in
+`shared.webhook`.
 """
 
 from __future__ import annotations

@@ -221,9 +221,9 @@ def test_a_retry_is_a_trace_that_leads_back(app: App, seen: Seen) -> None:
     app.deliver("pumps.ndjson")
     app.finish()
     old = app.record("pumps.ndjson")
-    new = app.importer.operations.retry(old.hub, old.id)
+    new = app.importer.operations.retry(old)
     assert new.state == "queued"
-    app.importer.operations.cancel(new.hub, new.id)
+    app.importer.operations.cancel(new)
     root, cancel = seen.spans(new)[-2:]
     assert seen.names(new) == ["retry", "import", "cancel"]
     assert attributes(root)["import.retry_of"] == old.id

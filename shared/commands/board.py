@@ -17,10 +17,10 @@ from rich.text import Text
 
 from shared.commands.follow import MAX_MARKERS, MAX_SHOWN, Sight, Standing
 from shared.commands.output import Output, clean
-from shared.commands.times import span
 from shared.commands.views import View, awaited, end_lines
 from shared.commands.words import condition, number, shortened
 from shared.imports.record import ImportRecord, ImportState
+from shared.spans import span
 
 __all__ = ["Board"]
 

@@ -15,13 +15,14 @@ from shared.commands.exits import Exit
 from shared.commands.files import download, read_report
 from shared.commands.output import PROGRAM, Output, clean
 from shared.commands.problems import hub_failures, validation_problems
-from shared.commands.times import moment, span
+from shared.commands.times import moment
 from shared.commands.words import state_text
 from shared.imports.catalog import Catalog
 from shared.imports.importer import Importer
 from shared.imports.operations import NotPossibleError
 from shared.imports.record import ImportState
 from shared.imports.view import ImportDetail
+from shared.spans import span
 
 __all__ = ["run"]
 

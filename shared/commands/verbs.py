@@ -11,9 +11,10 @@ from shared.commands.exits import Exit
 from shared.commands.output import PROGRAM, Output, clean
 from shared.commands.watch import follow_named
 from shared.commands.words import condition
+from shared.imports.catalog import ImportNotFoundError
 from shared.imports.importer import Importer
 from shared.imports.ledger import ConflictError
-from shared.imports.operations import ImportNotFoundError, NotPossibleError
+from shared.imports.operations import NotPossibleError
 from shared.imports.record import ImportRecord, ImportState
 from shared.imports.view import ImportSummary
 
@@ -24,7 +25,7 @@ def cancel(options: argparse.Namespace, importer: Importer, output: Output) -> i
     """Cancel imports; with --watch the status tells whether all ended cancelled."""
 
     def one(import_id: str) -> ImportRecord:
-        record = importer.operations.cancel(importer.catalog.get(import_id).hub, import_id)
+        record = importer.operations.cancel(importer.catalog.get(import_id))
         told = "" if record.state.is_final else ": the app cancels its job with its next tick"
         line = Text.assemble(f"{record.id}  {clean(record.file)}  ", condition(record), told)
         _say(output, record, line, options)
@@ -37,9 +38,9 @@ def retry(options: argparse.Namespace, importer: Importer, output: Output) -> in
     """Try imports again; with --watch the status tells whether all were completed."""
 
     def one(import_id: str) -> ImportRecord:
-        detail = importer.catalog.detail(import_id)
-        record = importer.operations.retry(detail.hub, import_id)
-        was = "was" if detail.retried_as else "is"
+        old = importer.catalog.get(import_id)
+        was = "was" if importer.catalog.describe(old).retried_as else "is"
+        record = importer.operations.retry(old)
         line = Text.assemble(f"{import_id}  {was} tried again as {record.id}, ", condition(record))
         _say(output, record, line, options)
         return record

@@ -7,8 +7,8 @@ from datetime import datetime
 from rich.text import Text
 
 from shared.commands.output import clean
-from shared.commands.times import span
 from shared.imports.record import ImportRecord, ImportState
+from shared.spans import span
 
 __all__ = ["condition", "number", "outcome", "shortened", "state_text", "took"]
 

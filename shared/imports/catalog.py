@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import heapq
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -18,19 +18,22 @@ from shared.errors import PermanentError
 from shared.imports.container import StoredFile
 from shared.imports.days import Day
 from shared.imports.ledger import Marker
-from shared.imports.operations import (
-    ImportNotFoundError,
-    NotPossibleError,
-    can_be_retried,
-    retry_id,
-)
+from shared.imports.operations import NotPossibleError, can_be_retried, retry_id
 from shared.imports.record import NO_HUB, ImportRecord, ImportState
 from shared.imports.services import Services
 from shared.imports.survey import Survey
-from shared.imports.view import FileName, ImportDetail
+from shared.imports.view import FileName, ImportDetail, files_of
 from shared.invocation import in_this_invocation
 
-__all__ = ["MAX_COUNTED", "Catalog", "FilterError", "HubQueue", "ImportFilter", "Page"]
+__all__ = [
+    "MAX_COUNTED",
+    "Catalog",
+    "FilterError",
+    "HubQueue",
+    "ImportFilter",
+    "ImportNotFoundError",
+    "Page",
+]
 
 #: The longest queue that is counted: what one request tells.
 MAX_COUNTED = 1000
@@ -39,6 +42,10 @@ MAX_COUNTED = 1000
 MAX_THREADS = 16
 
 T = TypeVar("T")
+
+
+class ImportNotFoundError(PermanentError):
+    """There is no import with this id."""
 
 
 class FilterError(PermanentError):
@@ -154,12 +161,7 @@ class Catalog:
             NotPossibleError: it has no such file, or no longer.
         """
         record = self.get(import_id)
-        paths: Mapping[FileName, str] = {
-            "report.json": record.report,
-            "problems.csv": record.problems,
-            "retry.ndjson": record.retry,
-        }
-        if not paths[name]:
+        if not files_of(record)[name]:
             raise NotPossibleError(f"Import {record.id} is {record.state} and has no {name}.")
         try:
             return record, self._services.container_of(record).file(name)

@@ -23,7 +23,6 @@ from shared.imports.steps import step
 from shared.logs import logger
 
 __all__ = [
-    "ImportNotFoundError",
     "NotPossibleError",
     "Operations",
     "can_be_cancelled",
@@ -43,10 +42,6 @@ _RETRYABLE = frozenset(
 
 
 _CANCELLED: dict[str, Any] = {"failure_reason": reasons.cancelled_in_queue(), "stop": Stop.OPERATOR}
-
-
-class ImportNotFoundError(PermanentError):
-    """There is no import with this id."""
 
 
 class NotPossibleError(PermanentError):
@@ -82,7 +77,7 @@ class Operations:
         self._services = services
         self._ledger = services.ledger
 
-    def cancel(self, hub: str, import_id: str) -> ImportRecord:
+    def cancel(self, record: ImportRecord) -> ImportRecord:
         """Cancel an import that is not final.
 
         Returns:
@@ -90,18 +85,17 @@ class Operations:
             ended. A job that ends before the hub hears of it is recorded as it ended.
 
         Raises:
-            ImportNotFoundError: the hub has no import with this id.
             NotPossibleError: the import is final.
             ConflictError: other processes changed it again and again; try once more.
         """
         for _ in range(TRIES - 1):
             try:
-                return self._cancel(self._find(hub, import_id))
+                return self._cancel(record)
             except ConflictError:
-                continue
-        return self._cancel(self._find(hub, import_id))
+                record = self._ledger.get(record.hub, record.row_key)
+        return self._cancel(record)
 
-    def retry(self, hub: str, import_id: str) -> ImportRecord:
+    def retry(self, old: ImportRecord) -> ImportRecord:
         """Import again what an import left undone, as a new one at the end of its hub's queue.
 
         After `completedWithErrors` these are the lines that the hub refused, otherwise all that
@@ -111,10 +105,8 @@ class Operations:
             The new import. It is queued; a tick starts it when its turn has come.
 
         Raises:
-            ImportNotFoundError: the hub has no import with this id.
             NotPossibleError: it is not final, or nothing of it is left to try again.
         """
-        old = self._find(hub, import_id)
         if old.state not in _RETRYABLE:
             raise NotPossibleError(
                 f"Import {old.id} is {old.state}; only imports that failed, were cancelled or were "
@@ -127,12 +119,6 @@ class Operations:
             return self._ledger.update(new, place=self._ledger.place(new))
         except ConflictError:
             return self._ledger.get(new.hub, new.row_key)
-
-    def _find(self, hub: str, import_id: str) -> ImportRecord:
-        record = self._ledger.find(hub, import_id)
-        if record is None:
-            raise ImportNotFoundError(f"Hub {hub} has no import {import_id}.")
-        return record
 
     @step("cancel")
     def _cancel(self, record: ImportRecord) -> ImportRecord:

@@ -11,7 +11,15 @@ from pydantic.alias_generators import to_camel
 from shared.imports.operations import can_be_cancelled, can_be_retried
 from shared.imports.record import ImportRecord, ImportState, Stop
 
-__all__ = ["Action", "FileName", "HistoryEntry", "ImportDetail", "ImportSummary", "View"]
+__all__ = [
+    "Action",
+    "FileName",
+    "HistoryEntry",
+    "ImportDetail",
+    "ImportSummary",
+    "View",
+    "files_of",
+]
 
 Action = Literal["cancel", "retry"]
 FileName = Literal["report.json", "problems.csv", "retry.ndjson"]
@@ -93,21 +101,25 @@ class ImportDetail(ImportSummary):
         )
 
 
+def files_of(record: ImportRecord) -> dict[FileName, str]:
+    """Paths of what can be downloaded about an import; "" for what was not written."""
+    return {
+        "report.json": record.report,
+        "problems.csv": record.problems,
+        "retry.ndjson": record.retry,
+    }
+
+
 def _members(record: ImportRecord) -> dict[str, Any]:
     same = ImportSummary.model_fields.keys() & ImportRecord.model_fields.keys()
     actions: dict[Action, bool] = {
         "cancel": can_be_cancelled(record),
         "retry": can_be_retried(record),
     }
-    files: dict[FileName, str] = {
-        "report.json": record.report,
-        "problems.csv": record.problems,
-        "retry.ndjson": record.retry,
-    }
     return {
         **{name: getattr(record, name) for name in same},
         "is_final": record.state.is_final,
         "cancel_requested": record.stop is Stop.OPERATOR and not record.state.is_final,
         "actions": [name for name, is_possible in actions.items() if is_possible],
-        "files": [name for name, path in files.items() if path],
+        "files": [name for name, path in files_of(record).items() if path],
     }

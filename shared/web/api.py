@@ -79,15 +79,13 @@ def get_file(request: Request, app: App) -> Response:
 
 def cancel_import(request: Request, app: App) -> Response:
     read(NoQuery, request.query)
-    record = app().catalog.get(read_path(ImportPath, request).id)
-    record = app().operations.cancel(record.hub, record.id)
+    record = app().operations.cancel(app().catalog.get(read_path(ImportPath, request).id))
     return _answer(ImportSummary.of(record), 200 if record.state.is_final else 202)
 
 
 def retry_import(request: Request, app: App) -> Response:
     read(NoQuery, request.query)
-    record = app().catalog.get(read_path(ImportPath, request).id)
-    record = app().operations.retry(record.hub, record.id)
+    record = app().operations.retry(app().catalog.get(read_path(ImportPath, request).id))
     location = f"{request.url.partition('?')[0].rpartition('/imports/')[0]}/imports/{record.id}"
     return _answer(ImportSummary.of(record), 201, {"Location": location})
 

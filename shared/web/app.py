@@ -8,9 +8,9 @@ from azure.core.exceptions import AzureError
 
 from shared import logs
 from shared.errors import SettingsError, TemporaryError
-from shared.imports.catalog import FilterError
+from shared.imports.catalog import FilterError, ImportNotFoundError
 from shared.imports.importer import Importer
-from shared.imports.operations import ImportNotFoundError, NotPossibleError
+from shared.imports.operations import NotPossibleError
 from shared.web import api, dashboard
 from shared.web.messages import ProblemError, Request, Response, problem
 from shared.web.routes import Route

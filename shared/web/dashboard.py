@@ -17,10 +17,11 @@ from shared.imports.days import Day
 from shared.imports.importer import Importer, utc_now
 from shared.imports.record import ImportRecord, ImportState
 from shared.imports.view import ImportDetail, ImportSummary
+from shared.spans import span
 from shared.web.api import App, examine
 from shared.web.chart import chart_of
 from shared.web.messages import ProblemError, Request, Response
-from shared.web.pages import Site, moment, number, render, span, words
+from shared.web.pages import Site, moment, number, render, words
 from shared.web.parameters import ImportPath, NoQuery, read, read_path
 from shared.web.views import QueueView
 
@@ -142,9 +143,9 @@ def act_on_import(request: Request, app: App) -> Response:
     record = catalog.get(read_path(ImportPath, request).id)
     match request.path.get("action"):
         case "cancel":
-            record = operations.cancel(record.hub, record.id)
+            record = operations.cancel(record)
         case "retry":
-            record = operations.retry(record.hub, record.id)
+            record = operations.retry(record)
         case action:
             raise ProblemError(404, "not-found", f"There is no action {action!r}.")
     # The browser gets the import's page, which may be loaded anew without doing it again.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -13,9 +13,10 @@ from urllib.parse import urlencode, urlsplit
 import jinja2
 from markupsafe import Markup
 
+from shared.spans import span
 from shared.web.messages import Request, Response
 
-__all__ = ["Site", "render"]
+__all__ = ["Site", "moment", "number", "render", "words"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -102,15 +103,6 @@ def moment(time: datetime) -> str:
 
 def number(count: int | None) -> str:
     return "" if count is None else f"{count:,}"
-
-
-def span(time: timedelta) -> str:
-    """A time span in its two largest units."""
-    seconds = max(0, int(time.total_seconds()))
-    for size, unit, smaller, part in ((86400, "d", 3600, "h"), (3600, "h", 60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} {seconds % size // smaller} {part}"
-    return f"{seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"{seconds} s"
 
 
 def words(state: str) -> str:

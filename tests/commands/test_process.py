@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.commands.times import moment, span, when
+from shared.commands.times import moment, when
+from shared.spans import span
 from tests.app import App, device
 from tests.commands.conftest import Shell
 

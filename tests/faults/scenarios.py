@@ -141,14 +141,14 @@ def _cancel(importer: Importer) -> None:
     [hub] = importer.services.hubs
     for record in importer.services.ledger.imports(hub):
         if not record.state.is_final:
-            importer.operations.cancel(hub, record.id)
+            importer.operations.cancel(record)
 
 
 def _retry(importer: Importer) -> None:
     [hub] = importer.services.hubs
     for record in importer.services.ledger.imports(hub):
         if not record.retry_of:
-            importer.operations.retry(hub, record.id)
+            importer.operations.retry(record)
 
 
 BOTH = {"pump-1": 1, "pump-2": 1}

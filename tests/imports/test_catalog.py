@@ -10,9 +10,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from shared.imports.catalog import Catalog, FilterError, ImportFilter
+from shared.imports.catalog import Catalog, FilterError, ImportFilter, ImportNotFoundError
 from shared.imports.days import Day
-from shared.imports.operations import ImportNotFoundError
 from shared.imports.record import NO_HUB, ImportRecord, ImportState
 from tests.app import App
 

@@ -106,7 +106,7 @@ def cancelled(app: App) -> None:
     app.hub.occupy_slot()
     app.upload(NAME, device("pump-1"))
     app.deliver(NAME)
-    app.importer.operations.cancel(hub_of(app), app.record(NAME).id)
+    app.importer.operations.cancel(app.record(NAME))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.imports.operations import ImportNotFoundError, NotPossibleError
+from shared.imports.operations import NotPossibleError
 from shared.imports.record import ImportRecord
 from tests.app import NO_ECHO, App, device
 
@@ -24,7 +24,7 @@ def start(app: App, name: str = NAME, *lines: object) -> ImportRecord:
 
 
 def cancel(app: App, record: ImportRecord) -> ImportRecord:
-    return app.importer.operations.cancel(record.hub, record.id)
+    return app.importer.operations.cancel(record)
 
 
 def test_cancel_while_the_file_is_read(app: App) -> None:
@@ -181,14 +181,3 @@ def test_what_is_final_cannot_be_cancelled(app: App) -> None:
     app.finish()
     with pytest.raises(NotPossibleError, match=r"is completed, which is final\.$"):
         cancel(app, record)
-
-
-def test_an_import_that_is_not_there(app: App) -> None:
-    hub = next(iter(app.importer.services.hubs))
-    for verb in (app.importer.operations.cancel, app.importer.operations.retry):
-        with pytest.raises(ImportNotFoundError, match="has no import 0815"):
-            verb(hub, "0815")
-    start(app)
-    for verb in (app.importer.operations.cancel, app.importer.operations.retry):
-        with pytest.raises(ImportNotFoundError):
-            verb(hub, "0815")

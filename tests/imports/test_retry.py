@@ -31,11 +31,11 @@ def fail(app: App, name: str = NAME, *lines: object) -> ImportRecord:
 
 
 def cancel(app: App, record: ImportRecord) -> ImportRecord:
-    return app.importer.operations.cancel(record.hub, record.id)
+    return app.importer.operations.cancel(record)
 
 
 def retry(app: App, record: ImportRecord) -> ImportRecord:
-    return app.importer.operations.retry(record.hub, record.id)
+    return app.importer.operations.retry(record)
 
 
 def now(app: App, record: ImportRecord) -> ImportRecord:

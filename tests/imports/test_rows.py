@@ -106,7 +106,7 @@ def break_down(request: str) -> None:
 
 def cancel(app: App) -> None:
     record = app.record(NAME)
-    app.importer.operations.cancel(record.hub, record.id)
+    app.importer.operations.cancel(record)
 
 
 def test_completed(app: App) -> None:
@@ -351,7 +351,7 @@ def test_a_retry(app: App) -> None:
     start(app)
     app.finish()
     failed = app.record(NAME)
-    app.importer.operations.retry(failed.hub, failed.id)
+    app.importer.operations.retry(failed)
     app.finish()
     app.importer.services.ledger._table.delete_entity(failed.hub, failed.row_key)
     expected = {

@@ -290,4 +290,4 @@ def markers(app: App, hub: str) -> list[str]:
 
 
 def cancel(app: App, record: ImportRecord) -> None:
-    app.importer.operations.cancel(record.hub, record.id)
+    app.importer.operations.cancel(record)

@@ -140,7 +140,7 @@ class ImporterMachine(RuleBasedStateMachine):
         if records := [record for record in self._sorted() if not record.state.is_final]:
             record = data.draw(st.sampled_from(records), "cancelled")
             with self._calling():
-                self.app.importer.operations.cancel(record.hub, record.id)
+                self.app.importer.operations.cancel(record)
 
     @rule(data=st.data())
     def retry(self, data: st.DataObject) -> None:
@@ -148,7 +148,7 @@ class ImporterMachine(RuleBasedStateMachine):
         if records := [record for record in self._sorted() if record.state in ended]:
             record = data.draw(st.sampled_from(records), "retried")
             with self._calling():
-                self.app.importer.operations.retry(record.hub, record.id)
+                self.app.importer.operations.retry(record)
 
     # What the platform does.
 
