@@ -30,7 +30,7 @@ from shared.webhook import (
     signature,
     signing_key,
 )
-from tests.receiver import PATH, Post, Receiver
+from tests.events.receiver import PATH, Post, Receiver
 
 EVENT = {"specversion": "1.0", "id": "0815-completed", "data": {"file": "pümps.ndjson"}}
 KEY = "key-secret-0001"

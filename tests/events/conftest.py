@@ -1,0 +1,25 @@
+"""A receiver of events, and an app that tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.app import App
+from tests.events.receiver import Receiver
+from tests.events.support import KEY
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def telling(app: App, receiver: Receiver) -> Iterator[App]:
+    """The app, with the receiver for its events."""
+    app.configure(EVENTS_URL=receiver.url, EVENTS_KEY=KEY)
+    yield app
+    receiver.may_answer.set()

@@ -1,0 +1,58 @@
+"""An app that tells of ends, and what the tests ask of it."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from shared.imports.events import Publisher
+from shared.imports.ledger import Marker
+from tests.app import App, device
+
+NAME = "pumps.ndjson"
+KEY = "key-secret-0001"
+
+
+def publisher(app: App) -> Publisher:
+    found = app.importer.publisher
+    assert found is not None
+    return found
+
+
+def tick(app: App) -> None:
+    """A tick, and all the sending that it begins."""
+    app.tick()
+    publisher(app).wait()
+
+
+def hub_of(app: App) -> str:
+    return next(iter(app.importer.services.hubs))
+
+
+def unsent(app: App, hub: str = "") -> list[Marker]:
+    return app.importer.services.ledger.unsent(hub or hub_of(app))
+
+
+def reject(app: App, name: str = NAME) -> None:
+    """An import that ends at once."""
+    app.upload(name, {"id": "no good"})
+    app.deliver(name)
+
+
+def later(app: App, time: timedelta) -> None:
+    app.clock.ahead += time
+
+
+def assert_no_secret(app: App, text: str) -> None:
+    pattern = r"(?:Shared|Account)?AccessKey=([^;]+)|AccountKey=([^;]+)"
+    keys = re.findall(pattern, app.settings["IOTHUB"] + ";" + app.settings["ImporterStorage"])
+    secrets = ["c2lnbmF0dXJl", KEY, "path-secret", "query-secret", "ConnectionString"]
+    secrets += [key for found in keys for key in found if key]
+    assert len(secrets) > 6
+    assert [secret for secret in secrets if secret in text] == []
+
+
+def completed(app: App) -> None:
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+    app.finish()

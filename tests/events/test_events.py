@@ -1,0 +1,163 @@
+"""Each end of an import is told by one event, which holds nothing secret."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from shared.imports.record import NO_HUB
+from tests.app import App, device
+from tests.events.receiver import Receiver
+from tests.events.support import (
+    KEY,
+    NAME,
+    assert_no_secret,
+    completed,
+    hub_of,
+    reject,
+    tick,
+    unsent,
+)
+from tests.events.test_webhook import is_signed
+
+
+def completed_with_errors(app: App) -> None:
+    app.hub.registry.put(device("pump-1"))
+    app.upload(NAME, device("pump-1", importMode="create"), device("pump-2"))
+    app.deliver(NAME)
+    app.finish()
+
+
+def failed(app: App) -> None:
+    reason = "https://a.blob.core.windows.net/c?sv=1&sig=c2lnbmF0dXJl"
+    app.hub.faults.add("failJob", reason=reason)
+    completed(app)
+
+
+def superseded(app: App) -> None:
+    def delete(request: str) -> None:
+        if request == f"GET /devstoreaccount1/{app.container}/{NAME}":
+            app.blobs.get_blob_client(app.container, NAME).delete_blob()
+
+    app.before_request = delete
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+
+
+def cancelled(app: App) -> None:
+    app.hub.occupy_slot()
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+    app.importer.operations.cancel(app.record(NAME))
+
+
+@pytest.mark.parametrize(
+    ("end", "kind"),
+    [
+        (completed, "Completed"),
+        (completed_with_errors, "CompletedWithErrors"),
+        (failed, "Failed"),
+        (reject, "Rejected"),
+        (superseded, "Superseded"),
+        (cancelled, "Cancelled"),
+    ],
+)
+def test_each_end_is_told_once(
+    telling: App,
+    receiver: Receiver,
+    caplog: pytest.LogCaptureFixture,
+    end: Callable[[App], None],
+    kind: str,
+) -> None:
+    caplog.set_level(logging.INFO)
+    end(telling)
+    for _ in range(3):
+        tick(telling)
+    [post] = receiver.posts
+    record = telling.record(NAME)
+    assert_valid(post.event)
+    assert post.event == {
+        "specversion": "1.0",
+        "id": f"{record.id}-{record.state.value}",
+        "type": f"DeviceImporter.Import.{kind}",
+        "source": f"/hubs/{quote(hub_of(telling), safe='')}",
+        "subject": f"imports/{record.id}",
+        "time": post.event["time"],
+        "datacontenttype": "application/json",
+        "data": post.event["data"],
+    }
+    assert post.event["time"].endswith("Z")
+    assert datetime.fromisoformat(post.event["time"]) == record.finished_at
+    told = post.event["data"]
+    assert (told["id"], told["file"], told["hub"]) == (record.id, NAME, hub_of(telling))
+    assert (told["state"], told["isFinal"]) == (record.state.value, True)
+    assert told["failureReason"] == record.failure_reason
+    assert (told["imported"], told["failed"]) == (record.imported, record.failed)
+    assert post.headers["webhook-id"] == post.event["id"]
+    assert is_signed(post, KEY.encode())
+    assert unsent(telling) == []
+    assert_no_secret(telling, post.body.decode() + str(post.headers))
+    ours = [
+        line.getMessage() for line in caplog.records if line.name.startswith(("shared", "azure"))
+    ]
+    assert_no_secret(telling, "\n".join(ours))
+
+
+def assert_valid(event: dict[str, Any]) -> None:
+    """CloudEvents 1.0: "Context Attributes" and "JSON Event Format"."""
+    assert {"id", "source", "specversion", "type"} <= event.keys()
+    assert event["specversion"] == "1.0"
+    assert all(re.fullmatch(r"[a-z0-9]+", name) for name in event)
+    texts = {name: value for name, value in event.items() if name != "data"}
+    assert all(isinstance(value, str) and value for value in texts.values())
+    assert re.fullmatch(r"[\w.~/%-]+", event["source"])
+    assert datetime.fromisoformat(event["time"]).tzinfo is not None
+
+
+def test_an_upload_for_no_hub(telling: App, receiver: Receiver) -> None:
+    hub = telling.settings["IOTHUB"]
+    telling.configure(IOTHUB=json.dumps({"north": hub, "east": hub}))
+    telling.upload("south/pumps.ndjson", device("pump-1"))
+    telling.deliver("south/pumps.ndjson")
+    assert len(unsent(telling, NO_HUB)) == 1
+    tick(telling)
+    tick(telling)
+    [event] = receiver.events
+    assert_valid(event)
+    assert event["type"] == "DeviceImporter.Import.Rejected"
+    assert event["source"] == "/hubs/%28none%29"
+    assert event["data"]["hub"] == NO_HUB
+    assert unsent(telling, NO_HUB) == []
+
+
+def test_an_idle_tick_costs_one_query_more(telling: App) -> None:
+    completed(telling)
+    tick(telling)
+    with telling.counting() as idle:
+        tick(telling)
+    table = f"GET /devstoreaccount1/{telling.settings['IMPORTS_TABLE']}()"
+    assert idle == [table, table]
+
+
+def test_an_event_costs_four_requests(telling: App) -> None:
+    reject(telling)
+    with telling.counting() as told:
+        tick(telling)
+    by_storage = [line for line in told if not line.startswith("POST /hooks/")]
+    assert len(told) - len(by_storage) == 1
+    # Beside the two queries of an idle tick: the outbox, the record, and the row goes.
+    assert len(by_storage) == 5
+
+
+def test_without_a_receiver_nothing_is_kept(app: App) -> None:
+    completed(app)
+    reject(app, "bad.ndjson")
+    assert app.importer.publisher is None
+    assert unsent(app) == []

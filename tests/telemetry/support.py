@@ -1,0 +1,69 @@
+"""What the tests of telemetry look at."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from shared.imports.record import ImportRecord
+from shared.telemetry.backend import trace_ids
+from tests.app import device
+
+KEY = base64.b64encode(b"made-up telemetry key 01").decode()
+SAS = "https://a.blob.core.windows.net/c?sv=1&sig=c2lnbmF0dXJl"
+
+
+class Seen:
+    """What a process has told."""
+
+    def __init__(self) -> None:
+        self._exporter = InMemorySpanExporter()
+        self._reader = InMemoryMetricReader()
+        self.tracers = TracerProvider(shutdown_on_exit=False)
+        self.tracers.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.meters = MeterProvider([self._reader], shutdown_on_exit=False)
+
+    def spans(self, record: ImportRecord | None = None) -> list[ReadableSpan]:
+        """Spans in the order of their ends; of one import's trace, or all."""
+        wanted = trace_ids(record.id)[0] if record else None
+        return [
+            span
+            for span in self._exporter.get_finished_spans()
+            if wanted in (None, span.context.trace_id)
+        ]
+
+    def names(self, record: ImportRecord) -> list[str]:
+        return [span.name for span in self.spans(record)]
+
+    def metrics(self) -> dict[str, dict[tuple[Any, ...], Any]]:
+        """By name and attribute values, without the hub's: a value, or count and sum."""
+        found: dict[str, dict[tuple[Any, ...], Any]] = {}
+        data = self._reader.get_metrics_data()
+        for resource in data.resource_metrics if data else ():
+            for metric in (one for scope in resource.scope_metrics for one in scope.metrics):
+                for point in metric.data.data_points:
+                    told = dict(point.attributes or {})
+                    assert told.pop("deviceimporter.hub")
+                    value = getattr(point, "value", None)
+                    if value is None:
+                        value = (point.count, point.sum)  # type: ignore[union-attr]
+                    found.setdefault(metric.name, {})[tuple(told.values())] = value
+        return found
+
+
+def keyed(device_id: str, **members: object) -> dict[str, object]:
+    keys = {"primaryKey": KEY, "secondaryKey": KEY}
+    return device(device_id, authentication={"type": "sas", "symmetricKey": keys}, **members)
+
+
+def attributes(span: ReadableSpan) -> dict[str, Any]:
+    return {
+        name.removeprefix("deviceimporter."): value
+        for name, value in (span.attributes or {}).items()
+    }

@@ -1,0 +1,201 @@
+"""Azure Monitor, in processes of its own: only if asked for, once, and never in the way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.trace import (
+    format_trace_id,
+)
+
+from shared.telemetry import azure_monitor
+from shared.telemetry.backend import trace_ids
+from tests.app import ROOT
+from tests.telemetry.support import Seen
+
+#: All that a process of the app would have, without a file of settings.
+SETTINGS = {
+    "ImporterStorage": "UseDevelopmentStorage=true",
+    "IOTHUB": "myhub.azure-devices.net",
+    "UPLOAD_CONTAINER": "uploads",
+    "AzureFunctionsJobHost__telemetryMode": "OpenTelemetry",
+}
+
+
+def run(program: str, cwd: Path = ROOT, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        **SETTINGS,
+        **settings,
+    }
+    return subprocess.run(
+        [sys.executable, "-W", "error::ResourceWarning", "-c", program],
+        env=environment,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+
+LOADED = "import sys; print(any(name.startswith('opentelemetry') for name in sys.modules))"
+
+
+def test_who_does_not_ask_for_it_does_not_load_it() -> None:
+    assert run(f"import function_app; {LOADED}").stdout == "False\n"
+    classic = run(
+        f"import function_app; function_app.importer(); {LOADED}",
+        AzureFunctionsJobHost__telemetryMode="ApplicationInsights",
+    )
+    assert classic.stdout == "False\n"
+
+
+CONFIGURED = """
+import logging, threading
+logging.basicConfig(level=logging.WARNING)
+import function_app
+from shared.imports import importer as module
+from shared.telemetry import azure_monitor
+calls = []
+real = azure_monitor.configure_azure_monitor
+azure_monitor.configure_azure_monitor = lambda **options: (calls.append(options), real(**options))
+first = function_app.importer()
+module.importer.cache_clear()
+function_app.importer()
+from opentelemetry import trace
+from shared.telemetry import facade
+with facade.span("an import", "start", {}):
+    print(format(trace.get_current_span().get_span_context().trace_id, "032x"))
+exported = [type(handler).__name__ for handler in logging.getLogger("shared").handlers]
+print(len(calls), sorted(calls[0]), exported)
+logging.getLogger("shared.x").warning("a line")
+"""
+
+CONNECTION = (
+    "InstrumentationKey=00000000-0000-0000-0000-000000000001;IngestionEndpoint=https://127.0.0.1:9/"
+)
+
+
+@pytest.mark.parametrize(("app_sends_logs", "handlers"), [("true", 1), ("", 0)])
+def test_azure_monitor_is_configured_once(
+    tmp_path: Path, app_sends_logs: str, handlers: int
+) -> None:
+    """Nothing can be reached: the process ends all the same, at once and without a traceback."""
+    done = run(
+        CONFIGURED,
+        APPLICATIONINSIGHTS_CONNECTION_STRING=CONNECTION,
+        APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL="true",
+        PYTHON_ENABLE_OPENTELEMETRY=app_sends_logs,
+        TMPDIR=str(tmp_path),
+    )
+    trace_id, calls = done.stdout.splitlines()
+    assert trace_id == format_trace_id(trace_ids("an import")[0])
+    assert calls.startswith("1 ['enable_live_metrics', 'enable_performance_counters', 'instrument")
+    assert calls.count("LoggingHandler") == handlers
+    assert "Traceback" not in done.stderr
+    assert "00000000-0000" not in done.stderr
+
+
+REQUESTS = """
+import function_app
+hub = next(iter(function_app.importer().services.hubs.values()))
+from opentelemetry import trace
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from shared.telemetry import facade
+exporter = InMemorySpanExporter()
+trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(exporter))
+def ask():
+    for _ in range(20):
+        try:
+            hub.get_job("some")
+        except Exception:
+            pass
+with facade.quiet():
+    ask()
+    print([span.name for span in exporter.get_finished_spans()])
+    with facade.span("an import", "follow", {}):
+        ask()
+found = exporter.get_finished_spans()
+print([span.name for span in found] == ["GET"] * 20 + ["follow"])
+print({format(span.context.trace_id, "032x") for span in found})
+"""
+
+
+def test_requests_of_a_step_are_told_and_those_between_steps_are_not() -> None:
+    done = run(
+        REQUESTS,
+        APPLICATIONINSIGHTS_CONNECTION_STRING=CONNECTION,
+        APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL="true",
+        IOTHUB="HostName=127.0.0.1:9;SharedAccessKeyName=a;SharedAccessKey=Zm9v;"
+        "UseDevelopmentEmulator=true",
+    )
+    trace_id = format_trace_id(trace_ids("an import")[0])
+    assert done.stdout.splitlines() == ["[]", "True", str({trace_id})]
+
+
+class Configured:
+    """What Azure Monitor was asked for, in the place of doing it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.options: list[dict[str, Any]] = []
+        self.clients: list[str | None] = []
+        monkeypatch.setattr(
+            azure_monitor, "configure_azure_monitor", lambda **given: self.options.append(given)
+        )
+        monkeypatch.setenv("APPLICATIONINSIGHTS_CONNECTION_STRING", CONNECTION)
+        # What is set is undone after the test, and not set by the app.
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
+        monkeypatch.setenv("OTEL_LOGS_EXPORTER", "none")
+
+    def credential(self, client_id: str | None) -> Any:
+        self.clients.append(client_id)
+        return self
+
+
+@pytest.mark.parametrize(
+    ("said", "clients"),
+    [
+        ("", []),
+        ("Authorization=AAD", [None]),
+        ("Authorization=AAD;ClientId=11-22", ["11-22"]),
+    ],
+)
+def test_application_insights_may_want_entra_id(
+    monkeypatch: pytest.MonkeyPatch, said: str, clients: list[str | None]
+) -> None:
+    configured = Configured(monkeypatch)
+    monkeypatch.setenv("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", said)
+    azure_monitor.connect(configured.credential)
+    assert configured.clients == clients
+    assert [options.get("credential") for options in configured.options] == [
+        configured if clients else None
+    ]
+
+
+def test_what_the_worker_configured_is_used(monkeypatch: pytest.MonkeyPatch, seen: Seen) -> None:
+    configured = Configured(monkeypatch)
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: seen.tracers)
+    backend = azure_monitor.connect(configured.credential)
+    with backend.span("an import", "start", {}):
+        pass
+    assert [span.name for span in seen.spans()] == ["start"]
+    assert configured.options == []
+
+
+def test_a_missing_connection_string_stops_no_import() -> None:
+    done = run(
+        "import logging; logging.basicConfig(); import function_app; function_app.importer(); "
+        "print('goes on')"
+    )
+    assert done.stdout == "goes on\n"
+    assert "the app sends no spans and metrics" in done.stderr
+    assert done.stderr.count("APPLICATIONINSIGHTS_CONNECTION_STRING") == 1
