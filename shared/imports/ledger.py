@@ -306,7 +306,7 @@ class Ledger:
             if existing.stamp == changed.stamp:
                 return existing
             raise ConflictError(
-                f"Import {record.id} changed from {record.state} to {existing.state} meanwhile."
+                f"The import changed from {record.state} to {existing.state} meanwhile."
             ) from error
 
     def _submit(self, record: ImportRecord, operations: list[Any]) -> ImportRecord:
@@ -334,7 +334,7 @@ class Ledger:
             else:
                 self._days[record.hub] = (day, metadata[-1]["etag"])
                 return record.model_copy(update={"etag": metadata[0]["etag"]})
-        raise ConflictError(f"Import {record.id}: too many others of its hub end at this moment.")
+        raise ConflictError("Too many others of the import's hub end at this moment.")
 
     def _transact(self, operations: list[Any]) -> list[Any]:
         # A transaction is a POST, which azure-core sends again only if told to; a second try is
