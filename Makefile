@@ -6,7 +6,7 @@ AZURITE = local/node_modules/.package-lock.json
 # Clients of others, for tests of the hub emulator.
 CLIENTS = tests/clients/.venv/ready tests/clients/node_modules/.package-lock.json
 
-.PHONY: demo up test check bench
+.PHONY: demo up test check bench docs
 
 demo: .venv/ready $(AZURITE)
 	@$(RUN) local demo $(ARGS)
@@ -23,6 +23,9 @@ check: .venv/ready
 	@.venv/bin/ruff check --quiet .
 	@$(RUN) mypy
 	@.venv/bin/lint-imports --no-logo
+
+docs: .venv/ready
+	@$(RUN) docs.settings
 
 bench: .venv/ready
 	@$(RUN) bench $(ARGS)

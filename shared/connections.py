@@ -36,11 +36,23 @@ class StorageConnection(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     connection_string: SecretStr | None = Field(None, alias="connectionString")
-    blob_service_uri: str | None = Field(None, alias="blobServiceUri")
-    queue_service_uri: str | None = Field(None, alias="queueServiceUri")
-    table_service_uri: str | None = Field(None, alias="tableServiceUri")
-    credential: str | None = None
-    client_id: str | None = Field(None, alias="clientId")
+    blob_service_uri: str | None = Field(
+        None,
+        alias="blobServiceUri",
+        description="the account's blob endpoint, such as https://fleet.blob.core.windows.net",
+    )
+    queue_service_uri: str | None = Field(
+        None, alias="queueServiceUri", description="its queue endpoint: the host's poison queue"
+    )
+    table_service_uri: str | None = Field(
+        None, alias="tableServiceUri", description="its table endpoint"
+    )
+    credential: str | None = Field(
+        None, description="managedidentity, for a user-assigned identity"
+    )
+    client_id: str | None = Field(
+        None, alias="clientId", description="the client id of the user-assigned identity"
+    )
 
     @model_validator(mode="before")
     @classmethod

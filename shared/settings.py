@@ -114,7 +114,8 @@ class Settings(BaseSettings):
     hubs: Annotated[Mapping[str, HubConnection], BeforeValidator(parse_hubs)] = Field(
         validation_alias="IOTHUB",
         description="the hub's host name (myhub.azure-devices.net, with Entra ID) or its "
-        "connection string; for several hubs a JSON object of folder name to either",
+        "connection string; for several hubs a JSON object of folder name to either: the first "
+        "folder of a blob's name then picks the hub",
     )
     hub_client_id: str | None = Field(
         None,
@@ -141,7 +142,8 @@ class Settings(BaseSettings):
     poll_schedule: Annotated[str, AfterValidator(_six_fields)] = Field(
         DEFAULT_POLL_SCHEDULE,
         validation_alias="POLL_SCHEDULE",
-        description="when to follow jobs, an NCRONTAB expression: */30 * * * * * is every 30 s",
+        description="when to follow jobs, an NCRONTAB expression of six fields: */30 * * * * * is "
+        "every 30 s",
     )
     sweep_schedule: Annotated[str, AfterValidator(_six_fields)] = Field(
         DEFAULT_SWEEP_SCHEDULE,
@@ -152,8 +154,9 @@ class Settings(BaseSettings):
     tick_seconds: Annotated[float, Field(ge=0, le=240)] = Field(
         20,
         validation_alias="TICK_SECONDS",
-        description="how long one run of the timer may stay with queues in which others wait, in "
-        "seconds, 0 to 240: less than the interval of POLL_SCHEDULE",
+        description="how long one run of the timer may stay with queues in which others wait, so "
+        "that many small files pass quickly, in seconds, 0 to 240: less than the interval of "
+        "POLL_SCHEDULE",
     )
     job_poll_seconds: Annotated[float, Field(ge=0.01, le=60)] = Field(
         1,
@@ -172,7 +175,7 @@ class Settings(BaseSettings):
         "keyBased",
         validation_alias="JOB_STORAGE_AUTHENTICATION",
         description="keyBased (the hub gets a SAS for one container) or identityBased (the hub "
-        "uses its own managed identity, which needs Storage Blob Data Contributor)",
+        "uses its own managed identity, which needs Storage Blob Data Contributor; nothing expires)",
     )
     job_storage_identity: str | None = Field(
         None,
@@ -183,8 +186,8 @@ class Settings(BaseSettings):
     sas_lifetime_hours: Annotated[int, Field(ge=1, le=167)] = Field(
         24,
         validation_alias="SAS_LIFETIME_HOURS",
-        description="how long the hub's SAS is valid, in hours: the longest job and 1 to 167, "
-        "since a user delegation key lives 7 days at most",
+        description="how long the hub's SAS is valid, in hours: longer than the longest job with "
+        "its wait, 1 to 167, since a user delegation key lives 7 days at most",
     )
     validation_policy: Policy = Field(
         Policy.REJECT,
@@ -245,7 +248,8 @@ class Settings(BaseSettings):
     max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
         5,
         validation_alias="MAX_ATTEMPTS",
-        description="how many times an upload is read before its import fails for good, 1 to 100",
+        description="how many times an upload is read before its import fails for good, 1 to 100; "
+        "as poisonBlobThreshold in host.json",
     )
     lease_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         300,
@@ -256,7 +260,8 @@ class Settings(BaseSettings):
         30,
         validation_alias="REFUSAL_DEADLINE_MINUTES",
         description="how long a start is tried again that the hub refuses for a missing role or "
-        "for its storage access, in minutes, 0 to 10080: new role assignments need some",
+        "for its storage access, and a job waited for that the hub does not know, in minutes, 0 to "
+        "10080: new role assignments need some",
     )
     backoff_seconds: Annotated[float, Field(ge=0, le=600)] = Field(
         10,
@@ -272,13 +277,14 @@ class Settings(BaseSettings):
     job_deadline_hours: Annotated[int, Field(ge=1, le=720)] = Field(
         24,
         validation_alias="JOB_DEADLINE_HOURS",
-        description="how long a job may take before it is cancelled, in hours, 1 to 720",
+        description="how long a job may take before it is cancelled and its import fails, in "
+        "hours, 1 to 720; raise it together with SAS_LIFETIME_HOURS",
     )
     verify_failed_devices: Annotated[int, Field(ge=0, le=100)] = Field(
         5,
         validation_alias="VERIFY_FAILED_DEVICES",
         description="how many devices that the hub's log calls missing are looked up in the "
-        "registry, 0 to 100; 0 is off",
+        "registry, as such logs were seen to be wrong, 0 to 100; 0 is off",
     )
     import_retention_days: Annotated[int, Field(ge=0, le=3650)] = Field(
         30,
@@ -305,7 +311,8 @@ class Settings(BaseSettings):
     ] = Field(
         "processed-uploads",
         validation_alias="UPLOAD_ARCHIVE_CONTAINER",
-        description="the name of the container that uploads are moved to",
+        description="the name of the container that uploads are moved to, as <import id>/<name of "
+        "the upload>",
     )
     http_endpoints: HttpEndpoints = Field(
         "all",
@@ -322,7 +329,8 @@ class Settings(BaseSettings):
         None,
         validation_alias="EVENTS_KEY",
         description="the secret by which events to a webhook are signed, or the access key of the "
-        "Event Grid topic; absent: unsigned, or for a topic Entra ID",
+        "Event Grid topic; absent: unsigned, or for a topic Entra ID. In Azure best a Key Vault "
+        "reference",
     )
     events_deadline_hours: Annotated[int, Field(ge=1, le=168)] = Field(
         24,
