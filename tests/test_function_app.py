@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -161,18 +160,3 @@ def test_the_tries_of_host_and_app_agree() -> None:
     host = json.loads((ROOT / "host.json").read_text())
     threshold = host["extensions"]["blobs"]["poisonBlobThreshold"]
     assert threshold == shared.settings.Settings.model_fields["max_attempts"].default
-
-
-def test_only_what_runs_is_deployed() -> None:
-    """`.funcignore` has the syntax of `.gitignore`, so git can tell what it lets through."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    files = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    command = ["git", "ls-files", "--cached", "--ignored", "--exclude-from=.funcignore"]
-    left = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    deployed = set(files.splitlines()) - set(left.splitlines())
-    assert {file.split("/")[0] for file in deployed} == {
-        "function_app.py",
-        "host.json",
-        "requirements.txt",
-        "shared",
-    }

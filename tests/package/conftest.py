@@ -1,0 +1,15 @@
+"""A copy of the checkout, in which tests may put what they like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.package.publishing import copy_checkout
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    copy_checkout(tmp_path / "checkout")
+    return tmp_path / "checkout"

@@ -1,0 +1,77 @@
+"""What is published of a folder, by the rules of its `.funcignore` and of those who read it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
+
+from local.stack import ROOT
+
+__all__ = ["copy_checkout", "published_by_func", "published_by_git_rules", "write_package"]
+
+RULES = ".funcignore"
+
+
+def git(folder: Path, *arguments: str) -> list[str]:
+    """The paths that git lists, whatever repository a hook may have told of."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", *arguments]
+    told = subprocess.run(command, cwd=folder, env=variables, stdout=subprocess.PIPE, check=True)
+    return [os.fsdecode(path) for path in told.stdout.split(b"\0") if path]
+
+
+def copy_checkout(to: Path) -> None:
+    """Copy what git tracks, and of `shared` also what is new; scratch files stay behind."""
+    tracked = git(ROOT, "ls-files", "-z")
+    new = git(ROOT, "ls-files", "-z", "--others", "--exclude-standard", "shared")
+    for path in (*tracked, *new):
+        if (ROOT / path).is_file():  # not if it was just deleted
+            (to / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / path, to / path)
+
+
+def published_by_git_rules(root: Path) -> set[str]:
+    """As azd and the GitHub action read the rules: as those of `.gitignore`."""
+    git(root, "init", "--quiet")
+    return set(git(root, "ls-files", "-z", "--others", f"--exclude-from={RULES}"))
+
+
+def published_by_func(root: Path) -> set[str]:
+    """As `func` reads them: it has a parser of its own, and leaves out some names unasked."""
+    rules = [line.strip() for line in (root / RULES).read_text().splitlines()]
+    rules = [rule for rule in rules if rule and not rule.startswith("#")]
+    ignored = [_as_func_reads(rule) for rule in rules if not rule.startswith("!")]
+    excepted = [_as_func_reads(rule[1:]) for rule in rules if rule.startswith("!")]
+    return {
+        path
+        for path in _files(root)
+        if any(rule.match(path) for rule in excepted)
+        or not any(rule.match(path) for rule in ignored)
+    }
+
+
+def write_package(root: Path, package: Path) -> None:
+    """Zip what `func` publishes."""
+    with ZipFile(package, "w", ZIP_DEFLATED) as file:
+        for path in sorted(published_by_func(root)):
+            file.write(root / path, path)
+
+
+def _files(root: Path) -> Iterator[str]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = set(folders) - {".git", ".vscode"}
+        for name in set(names) - {RULES, ".gitignore", "local.settings.json", "project.lock.json"}:
+            yield (Path(folder) / name).relative_to(root).as_posix()
+
+
+def _as_func_reads(rule: str) -> re.Pattern[str]:
+    """The beginning of a path, up to the end of a word."""
+    wildcards = {"**": ".+", "*": "[^/]+"}
+    parts = re.split(r"(\*\*?)", rule.removeprefix("/"))
+    text = "".join(wildcards.get(part, re.escape(part)) for part in parts)
+    return re.compile(rf"(?:{text})\b", re.ASCII)

@@ -1,0 +1,199 @@
+"""What is published runs by itself, on each supported Python, with `requirements.txt` alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from local.stack import ROOT
+from shared.web.routes import ROUTES
+from tests.package.environments import SUPPORTED_PYTHONS, Environment, find_python
+from tests.package.publishing import published_by_func, published_by_git_rules, write_package
+
+# Each instance downloads the package before its first call, and unpacks it on a disk of 0.8 GB that
+# the host's own files, logs and whatever the app writes share.
+MAX_PACKAGE_BYTES = 512 * 1024
+MAX_INSTALLED_BYTES = 80 * 1024 * 1024
+# Half of the minute that the platform gives a worker to start; it takes about one second.
+MAX_INDEXING_SECONDS = 30.0
+
+TOP_LEVEL = {"function_app.py", "host.json", "requirements.txt", "shared"}
+#: What people and their tools put beside the app; git ignores some of it, and knows none.
+LEFT_AT_HOME = (
+    ".DS_Store",
+    ".azure/config.json",
+    ".azure/dev/.env",
+    ".coverage",
+    ".devcontainer/devcontainer.json",
+    ".env",
+    ".env.local",
+    ".git/hooks/pre-commit",
+    ".github/workflows/deploy.yml",
+    ".hypothesis/unicode_data/.keep",
+    ".idea/workspace.xml",
+    ".mypy_cache/.gitignore",
+    ".mypy_cache/3.11/cache.db",
+    ".pytest_cache/README.md",
+    ".ruff_cache/.gitignore",
+    ".ruff_cache/CACHEDIR.TAG",
+    ".venv/.gitignore",
+    ".venv/bin/python",
+    ".vscode/settings.json",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "Dockerfile",
+    "LICENSE",
+    "SECURITY.md",
+    "__azurite_db_blob__.json",
+    "__azurite_db_table__.json",
+    "__blobstorage__/0f3a",
+    "__pycache__/function_app.cpython-312.pyc",
+    "__queuestorage__/0f3a",
+    "app.zip",
+    "azure.yaml",
+    "azurite.log",
+    "build/lib/function_app.py",
+    "device_importer.egg-info/PKG-INFO",
+    "dist/device_importer-1.0-py3-none-any.whl",
+    "env/pyvenv.cfg",
+    "fleet.csv",
+    "fleet.ndjson",
+    "fleet.ndjson.gz",
+    "function_app.pyc",
+    "hub.key",
+    "hub.pem",
+    "infra/main.bicep",
+    "infra/main.parameters.json",
+    "local.settings.json",
+    "local.settings.json.bak",
+    "local/node_modules/.package-lock.json",
+    "node_modules/azurite/package.json",
+    "package-lock.json",
+    "package.json",
+    "pytest.ini",
+    "shared/.DS_Store",
+    "shared/__pycache__/check.cpython-312.pyc",
+    "shared/__pycache__/check.cpython-312.pyc.140093",
+    "shared/web/.ipynb_checkpoints/app.py",
+    "shared/web/__pycache__/app.cpython-312.pyc",
+    "shared/web/app.pyc",
+    "tests/clients/.venv/bin/python",
+    "venv/pyvenv.cfg",
+)
+#: A local build's dependencies, in folders that are named like some that stay at home.
+BUILT = (
+    ".python_packages/lib/site-packages/msrest/__init__.py",
+    ".python_packages/lib/site-packages/somebody/build/docs.py",
+    ".python_packages/lib/site-packages/somebody/tests/local.py",
+)
+#: The commands for operators; all other modules have to do with what is installed.
+COMMANDS = "shared.commands."
+#: Importing them takes time that only those who need them shall spend.
+IMPORTED_LATER = {"jinja2", "opentelemetry", "rich", "shared.commands", "shared.web.app"}
+GOOD = {"id": "pump-1", "status": "enabled", "authentication": {"type": "certificateAuthority"}}
+
+
+@pytest.mark.parametrize("published", [published_by_func, published_by_git_rules])
+def test_what_runs_is_published_and_nothing_else(published: Any, checkout: Path) -> None:
+    """`.funcignore` means the same to all who read it, whatever lies around."""
+    runs = {
+        path.relative_to(checkout).as_posix()
+        for name in TOP_LEVEL
+        for path in (checkout / name, *(checkout / name).rglob("*"))
+        if path.is_file()
+    }
+    for path in (*LEFT_AT_HOME, *BUILT):
+        (checkout / path).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / path).write_text("x")
+    assert published(checkout) == runs | set(BUILT)
+
+
+def test_readme_and_tools_name_the_supported_pythons() -> None:
+    first, last = SUPPORTED_PYTHONS[0], SUPPORTED_PYTHONS[-1]
+    readme = re.sub(r"\s+", " ", (ROOT / "README.md").read_text())
+    assert f"Python {first} to {last}" in readme
+    assert f"With Python {first} or later" in readme
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    assert tools["mypy"]["python_version"] == first
+    assert tools["ruff"]["target-version"] == f"py{first.replace('.', '')}"
+
+
+# One test for each Python, since an environment takes ten seconds and cannot be shared between
+# processes.
+@pytest.mark.parametrize("version", SUPPORTED_PYTHONS)
+def test_the_package_runs_by_itself(version: str, checkout: Path, tmp_path: Path) -> None:
+    python = find_python(version)
+    if python is None:
+        pytest.skip(f"no Python {version} here")
+    app = tmp_path / "app"
+    write_package(checkout, tmp_path / "app.zip")
+    assert (tmp_path / "app.zip").stat().st_size < MAX_PACKAGE_BYTES
+    with ZipFile(tmp_path / "app.zip") as package:
+        package.extractall(app)
+
+    with Environment(python, tmp_path / "environment") as environment:
+        environment.install(app / "requirements.txt")
+        environment.pip("check")
+        assert environment.installed_bytes() < MAX_INSTALLED_BYTES
+        seen = environment.look_inside(app)
+        check_pins(version, app / "requirements.txt", seen["installed"])
+        check_functions(version, seen)
+        check_imports(app, seen["imported"])
+        check_commands(environment, app, tmp_path)
+
+
+def check_pins(version: str, requirements: Path, installed: dict[str, str]) -> None:
+    """All that is installed is pinned, and all that is pinned is installed."""
+    lines = [line for line in requirements.read_text().splitlines() if line]
+    pins = [Requirement(line) for line in lines if not line.startswith("#")]
+    here = {"python_version": version, "python_full_version": f"{version}.0"}
+    wanted = {
+        canonicalize_name(pin.name): str(pin.specifier)
+        for pin in pins
+        if pin.marker is None or pin.marker.evaluate(here)
+    }
+    assert wanted == {canonicalize_name(name): f"=={it}" for name, it in installed.items()}
+
+
+def check_functions(version: str, seen: dict[str, Any]) -> None:
+    assert seen["functions"] == {
+        "import_upload": ["blobTrigger"],
+        "advance_hubs": ["timerTrigger"],
+        "sweep": ["timerTrigger"],
+        **{route.name: ["httpTrigger", "http"] for route in ROUTES},
+    }
+    assert seen["seconds"] < MAX_INDEXING_SECONDS
+    assert IMPORTED_LATER.isdisjoint(seen["modules"])
+    # The worker for Python 3.13 and later brings the 2.x line.
+    major = "1" if version in ("3.11", "3.12") else "2"
+    assert seen["library"].split(".")[0] == major
+
+
+def check_imports(app: Path, imported: dict[str, str | None]) -> None:
+    """No module needs what only developers have, but for the commands, which need one thing."""
+    modules = {
+        ".".join(path.relative_to(app).with_suffix("").parts).removesuffix(".__init__")
+        for path in (app / "shared").rglob("*.py")
+    }
+    assert modules == {"shared"} | imported.keys()
+    missing = {module: name for module, name in imported.items() if name is not None}
+    assert set(missing.values()) == {"rich"}
+    assert all(module.startswith(COMMANDS) for module in missing)
+
+
+def check_commands(environment: Environment, app: Path, folder: Path) -> None:
+    """Of the commands, the one that needs nothing works; the others say what they need."""
+    (folder / "fleet.ndjson").write_text(json.dumps(GOOD))
+    done = environment.run_app(app, "check", str(folder / "fleet.ndjson"))
+    assert (done.returncode, done.stderr) == (0, "")
+    done = environment.run_app(app, "list")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("pip install rich\n")
