@@ -1,0 +1,291 @@
+// Everything the importer needs in Azure: a function app on Flex Consumption, its identity, two storage
+// accounts, monitoring, and the roles that let them work together without any key.
+// docs/deployment.md tells how to deploy it, docs/security.md why it is as it is.
+targetScope = 'subscription'
+
+@minLength(1)
+@maxLength(32)
+@description('Name of the environment: part of the names of its resources, and the tag azd-env-name.')
+param environmentName string
+
+@minLength(1)
+@description('Azure region of all resources.')
+@metadata({ azd: { type: 'location' } })
+param location string
+
+@description('Name of an IoT hub that is there already. Empty: a new one is made.')
+param existingHubName string = ''
+
+@description('Resource group of the existing hub. Empty: the one of this environment.')
+param existingHubResourceGroup string = ''
+
+@description('Subscription of the existing hub. Empty: this one.')
+param existingHubSubscription string = ''
+
+@allowed(['F1', 'S1', 'S2', 'S3'])
+@description('Tier of the new hub. F1 holds 500 devices, and a subscription has one at most.')
+param hubSku string = 'S1'
+
+@description('Turn the shared access policies of the new hub off. A Device Provisioning Service needs one to link to it.')
+param hubDisableLocalAuth bool = true
+
+@allowed(['', 'identityBased', 'keyBased'])
+@description('How the hub reaches the devices of a job. identityBased: by its own managed identity, which an existing hub must have. keyBased: by a SAS for the container of the job, signed by Entra ID. Empty: identityBased for a new hub or a private network, else keyBased.')
+param jobStorageAuthentication string = ''
+
+@description('Resource id of a user-assigned identity of the existing hub, for identityBased without a private network. Empty: its system-assigned one.')
+param hubIdentityId string = ''
+
+@description('Object id of that user-assigned identity.')
+param hubIdentityPrincipalId string = ''
+
+@allowed(['3.11', '3.12', '3.13'])
+@description('Version of Python.')
+param pythonVersion string = '3.12'
+
+@allowed([512, 2048, 4096])
+@description('Memory of an instance in MB. 512 suffices for a million devices, and validates them more slowly.')
+param instanceMemoryMB int = 2048
+
+@description('Name of the container that device files are uploaded to.')
+param uploadContainer string = 'device-uploads'
+
+@description('Settings that shall not have their defaults, by name.')
+param settings Settings = {}
+
+@description('Who uploads device files: Entra ID principals, each with id (object id) and type (User, Group or ServicePrincipal). Whoever uploads may change every device of the hub.')
+param uploaders array = []
+
+@description('Who uses the commands (python -m shared): Entra ID principals, each with id (object id) and type (User, Group or ServicePrincipal).')
+param operators array = []
+
+@allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
+@description('How both storage accounts are kept. Regions without availability zones have LRS and GRS only.')
+param storageSku string = 'Standard_ZRS'
+
+@description('Reach both storage accounts by private endpoints, and close them to the internet.')
+param privateNetwork bool = false
+
+@description('Addresses of the virtual network, at least a /26.')
+param addressPrefix string = '10.97.0.0/24'
+
+@description('Public IPv4 ranges (CIDR) of people who upload files and use the commands, for a private network without a VPN.')
+param storageAddressRanges array = []
+
+@description('IPv4 ranges (CIDR) that dashboard and API are open to, behind their keys. Empty: all.')
+param dashboardAddressRanges array = []
+
+@description('E-mail address that alerts go to. Empty: alerts show in the portal only.')
+param alertEmail string = ''
+
+@minValue(30)
+@maxValue(730)
+@description('Days that logs are kept.')
+param logRetentionDays int = 30
+
+// Settings that the deployment does not determine; docs/settings.md describes each. Values are texts,
+// as app settings are. Sealed, so that a name that is misspelled stops the deployment.
+@sealed()
+type Settings = {
+  BACKOFF_SECONDS: string?
+  CSV_DEFAULT_IMPORT_MODE: string?
+  CSV_DEFAULT_STATUS: string?
+  EVENTS_DEADLINE_HOURS: string?
+  EVENTS_KEY: string?
+  EVENTS_URL: string?
+  HTTP_ENDPOINTS: string?
+  IMPORT_RETENTION_DAYS: string?
+  IOTHUB_API_VERSION: string?
+  JOB_DEADLINE_HOURS: string?
+  JOB_POLL_SECONDS: string?
+  LEASE_SECONDS: string?
+  MAX_ATTEMPTS: string?
+  MAX_BACKOFF_SECONDS: string?
+  MAX_DELETES: string?
+  MAX_DELETE_SHARE: string?
+  MAX_DEVICES: string?
+  MAX_EXPANSION: string?
+  MAX_FILE_BYTES: string?
+  MAX_LINE_BYTES: string?
+  MAX_REPORTED_PROBLEMS: string?
+  POLL_SCHEDULE: string?
+  RECORD_RETENTION_DAYS: string?
+  REFUSAL_DEADLINE_MINUTES: string?
+  SAS_LIFETIME_HOURS: string?
+  SWEEP_SCHEDULE: string?
+  TICK_SECONDS: string?
+  UPLOAD_ARCHIVE_CONTAINER: string?
+  UPLOAD_RETENTION: string?
+  VALIDATION_POLICY: string?
+  VERIFY_FAILED_DEVICES: string?
+}
+
+var token = toLower(uniqueString(subscription().id, environmentName, location))
+var tags = { 'azd-env-name': environmentName }
+var importsTable = 'DeviceImports'
+var isNewHub = empty(existingHubName)
+var safestJobStorage = isNewHub || privateNetwork ? 'identityBased' : 'keyBased'
+var jobStorage = empty(jobStorageAuthentication) ? safestJobStorage : jobStorageAuthentication
+
+resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
+  name: 'rg-${environmentName}'
+  location: location
+  tags: tags
+}
+
+module identity 'identity.bicep' = {
+  scope: group
+  params: { name: 'id-importer-${token}', location: location, tags: tags }
+}
+
+module monitoring 'monitoring.bicep' = {
+  scope: group
+  params: {
+    workspaceName: 'log-${token}'
+    componentName: 'appi-${token}'
+    location: location
+    tags: tags
+    retentionDays: logRetentionDays
+  }
+}
+
+// Two accounts, so that a role on the uploads says nothing about the code that runs.
+module deviceStorage 'storage.bicep' = {
+  scope: group
+  params: {
+    name: 'stdevices${token}'
+    location: location
+    tags: tags
+    containers: [uploadContainer]
+    tables: [importsTable]
+    sku: storageSku
+    isPrivate: privateNetwork
+    addressRanges: storageAddressRanges
+    workspaceId: monitoring.outputs.workspaceId
+  }
+}
+
+module hostStorage 'storage.bicep' = {
+  scope: group
+  params: {
+    name: 'sthost${token}'
+    location: location
+    tags: tags
+    containers: ['app-package']
+    tables: []
+    sku: storageSku
+    isPrivate: privateNetwork
+    addressRanges: []
+  }
+}
+
+module network 'network.bicep' = if (privateNetwork) {
+  scope: group
+  params: {
+    name: 'vnet-${token}'
+    location: location
+    tags: tags
+    addressPrefix: addressPrefix
+    appPrefix: cidrSubnet(addressPrefix, 27, 0)
+    endpointPrefix: cidrSubnet(addressPrefix, 27, 1)
+    storageAccounts: [deviceStorage.outputs.name, hostStorage.outputs.name]
+  }
+}
+
+module newHub 'hub.bicep' = if (isNewHub) {
+  scope: group
+  params: { name: 'iot-${token}', location: location, tags: tags, sku: hubSku, disableLocalAuth: hubDisableLocalAuth }
+}
+
+var hubGroup = isNewHub || empty(existingHubResourceGroup) ? group.name : existingHubResourceGroup
+var hubIsHere = isNewHub || empty(existingHubSubscription)
+var hubSubscription = hubIsHere ? subscription().subscriptionId : existingHubSubscription
+
+// Of a hub with a user-assigned identity, its principal is a parameter.
+var readsIdentity = jobStorage == 'identityBased' && empty(hubIdentityPrincipalId)
+
+module hubAccess 'hub-access.bicep' = {
+  scope: resourceGroup(hubSubscription, hubGroup)
+  params: {
+    hubName: isNewHub ? newHub!.outputs.name : existingHubName
+    appPrincipalId: identity.outputs.principalId
+    readsIdentity: readsIdentity
+  }
+}
+
+module roles 'roles.bicep' = {
+  scope: group
+  params: {
+    deviceStorageName: deviceStorage.outputs.name
+    hostStorageName: hostStorage.outputs.name
+    componentName: monitoring.outputs.componentName
+    uploadContainer: uploadContainer
+    importsTable: importsTable
+    appPrincipalId: identity.outputs.principalId
+    hubPrincipalId: jobStorage == 'keyBased' ? '' : readsIdentity ? hubAccess.outputs.hubPrincipalId : hubIdentityPrincipalId
+    uploaders: uploaders
+    operators: operators
+  }
+}
+
+module app 'app.bicep' = {
+  scope: group
+  params: {
+    name: 'func-importer-${token}'
+    planName: 'plan-${token}'
+    location: location
+    tags: tags
+    identityId: identity.outputs.id
+    identityClientId: identity.outputs.clientId
+    hostStorageName: hostStorage.outputs.name
+    packageContainer: 'app-package'
+    deviceStorageName: deviceStorage.outputs.name
+    componentName: monitoring.outputs.componentName
+    pythonVersion: pythonVersion
+    instanceMemoryMB: instanceMemoryMB
+    subnetId: privateNetwork ? network!.outputs.appSubnetId : ''
+    addressRanges: dashboardAddressRanges
+    settings: union(
+      {
+        IMPORTS_TABLE: importsTable
+        IOTHUB: hubAccess.outputs.hostName
+        JOB_STORAGE_AUTHENTICATION: jobStorage
+        JOB_STORAGE_IDENTITY: hubIdentityId
+        UPLOAD_CONTAINER: uploadContainer
+        UPLOAD_TRIGGER_SOURCE: 'EventGrid'
+      },
+      settings
+    )
+  }
+  // The app starts at once, and would fail until it has its roles.
+  dependsOn: [roles]
+}
+
+module events 'events.bicep' = {
+  scope: group
+  params: {
+    topicName: 'evgt-uploads-${token}'
+    location: location
+    tags: tags
+    deviceStorageName: deviceStorage.outputs.name
+  }
+}
+
+module alerts 'alerts.bicep' = {
+  scope: group
+  params: {
+    location: location
+    tags: tags
+    componentName: monitoring.outputs.componentName
+    email: alertEmail
+  }
+}
+
+output AZURE_LOCATION string = location
+output AZURE_RESOURCE_GROUP string = group.name
+output FUNCTION_APP string = app.outputs.name
+output DASHBOARD string = 'https://${app.outputs.hostName}/api/dashboard'
+output DEVICE_STORAGE string = deviceStorage.outputs.name
+output EVENT_TOPIC string = events.outputs.topicName
+output IOT_HUB string = hubAccess.outputs.hostName
+output UPLOAD_CONTAINER string = uploadContainer

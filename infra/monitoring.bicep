@@ -1,0 +1,34 @@
+// Logs, spans and metrics: an Application Insights resource that takes no key, and its workspace.
+
+param workspaceName string
+param componentName string
+param location string
+param tags object
+param retentionDays int
+
+resource workspace 'Microsoft.OperationalInsights/workspaces@2025-02-01' = {
+  name: workspaceName
+  location: location
+  tags: tags
+  properties: {
+    sku: { name: 'PerGB2018' }
+    retentionInDays: retentionDays
+    features: { disableLocalAuth: true }
+  }
+}
+
+resource component 'Microsoft.Insights/components@2020-02-02' = {
+  name: componentName
+  location: location
+  tags: tags
+  kind: 'web'
+  properties: {
+    Application_Type: 'web'
+    WorkspaceResourceId: workspace.id
+    // The connection string alone lets nobody write.
+    DisableLocalAuth: true
+  }
+}
+
+output workspaceId string = workspace.id
+output componentName string = component.name

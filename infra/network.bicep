@@ -1,0 +1,134 @@
+// A virtual network from which the app reaches both storage accounts by private endpoints.
+
+param name string
+param location string
+param tags object
+param addressPrefix string
+@description('Addresses of the app, at least a /27.')
+param appPrefix string
+@description('Addresses of the private endpoints.')
+param endpointPrefix string
+@description('Names of the storage accounts, in this resource group.')
+param storageAccounts array
+
+var services = ['blob', 'queue', 'table']
+// One for each service of each account.
+var endpointCount = length(storageAccounts) * length(services)
+
+// By it the app reaches hub, Entra ID and Application Insights: new subnets have no way out of their own.
+resource publicAddress 'Microsoft.Network/publicIPAddresses@2024-10-01' = {
+  name: 'pip-${name}'
+  location: location
+  tags: tags
+  sku: { name: 'Standard' }
+  properties: { publicIPAllocationMethod: 'Static' }
+}
+
+resource gateway 'Microsoft.Network/natGateways@2024-10-01' = {
+  name: 'ng-${name}'
+  location: location
+  tags: tags
+  sku: { name: 'Standard' }
+  properties: {
+    publicIpAddresses: [{ id: publicAddress.id }]
+  }
+}
+
+resource network 'Microsoft.Network/virtualNetworks@2024-10-01' = {
+  name: name
+  location: location
+  tags: tags
+  properties: {
+    addressSpace: { addressPrefixes: [addressPrefix] }
+    subnets: [
+      {
+        name: 'app'
+        properties: {
+          addressPrefix: appPrefix
+          natGateway: { id: gateway.id }
+          delegations: [
+            { name: 'flex', properties: { serviceName: 'Microsoft.App/environments' } }
+          ]
+        }
+      }
+      {
+        name: 'endpoints'
+        properties: {
+          addressPrefix: endpointPrefix
+        }
+      }
+    ]
+  }
+
+  resource appSubnet 'subnets' existing = {
+    name: 'app'
+  }
+
+  resource endpointSubnet 'subnets' existing = {
+    name: 'endpoints'
+  }
+}
+
+resource zones 'Microsoft.Network/privateDnsZones@2024-06-01' = [
+  for service in services: {
+    name: 'privatelink.${service}.${environment().suffixes.storage}'
+    location: 'global'
+    tags: tags
+  }
+]
+
+resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = [
+  for (service, i) in services: {
+    parent: zones[i]
+    name: name
+    location: 'global'
+    tags: tags
+    properties: {
+      registrationEnabled: false
+      virtualNetwork: { id: network.id }
+    }
+  }
+]
+
+resource accounts 'Microsoft.Storage/storageAccounts@2025-06-01' existing = [
+  for account in storageAccounts: {
+    name: account
+  }
+]
+
+resource privateEndpoints 'Microsoft.Network/privateEndpoints@2024-10-01' = [
+  for i in range(0, endpointCount): {
+    name: 'pe-${storageAccounts[i / length(services)]}-${services[i % length(services)]}'
+    location: location
+    tags: tags
+    properties: {
+      subnet: { id: network::endpointSubnet.id }
+      privateLinkServiceConnections: [
+        {
+          name: services[i % length(services)]
+          properties: {
+            privateLinkServiceId: accounts[i / length(services)].id
+            groupIds: [services[i % length(services)]]
+          }
+        }
+      ]
+    }
+  }
+]
+
+resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2024-10-01' = [
+  for i in range(0, endpointCount): {
+    parent: privateEndpoints[i]
+    name: 'default'
+    properties: {
+      privateDnsZoneConfigs: [
+        {
+          name: services[i % length(services)]
+          properties: { privateDnsZoneId: zones[i % length(services)].id }
+        }
+      ]
+    }
+  }
+]
+
+output appSubnetId string = network::appSubnet.id
