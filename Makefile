@@ -5,6 +5,8 @@ RUN = .venv/bin/python -m
 AZURITE = local/node_modules/.package-lock.json
 # Clients of others, for tests of the hub emulator.
 CLIENTS = tests/clients/.venv/ready tests/clients/node_modules/.package-lock.json
+# The policy checker of infra/, which wants other versions of what the app uses.
+CHECKOV = tests/checks/.venv/ready
 
 .PHONY: demo up test check bench docs
 
@@ -18,11 +20,13 @@ test: .venv/ready $(AZURITE) $(CLIENTS)
 	@tests/web/browser/install
 	@$(RUN) pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
-check: .venv/ready
+check: .venv/ready $(CHECKOV)
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/ruff check --quiet .
 	@$(RUN) mypy
 	@.venv/bin/lint-imports --no-logo
+	@.venv/bin/bandit --quiet --configfile pyproject.toml --recursive shared function_app.py
+	@$(RUN) pytest --quiet tests/checks
 
 docs: .venv/ready
 	@$(RUN) docs.settings
@@ -35,7 +39,7 @@ bench: .venv/ready
 	$(RUN) pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-tests/clients/.venv/ready: tests/clients/requirements.txt
+tests/%/.venv/ready: tests/%/requirements.txt
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

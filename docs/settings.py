@@ -99,13 +99,18 @@ PLATFORM = {
 }
 
 
+def described() -> set[str]:
+    """The names of all settings that the page describes, those of the platform aside."""
+    return {
+        name
+        for alias in _fields()
+        for name in (alias, *(f"{alias}__{member}" for member, _ in _members(alias)))
+    }
+
+
 def page() -> str:
     """The whole of settings.md."""
-    fields = {
-        str(field.validation_alias): field
-        for field in Settings.model_fields.values()
-        if field.validation_alias not in NOT_FOR_PEOPLE
-    }
+    fields = _fields()
     parts = [HEAD]
     for topic, names in TOPICS.items():
         rows = (row for name in names for row in _rows(name, fields.pop(name)))
@@ -120,14 +125,25 @@ def page() -> str:
     return "".join(parts)
 
 
+def _fields() -> dict[str, FieldInfo]:
+    aliases = {str(field.validation_alias): field for field in Settings.model_fields.values()}
+    return {name: field for name, field in aliases.items() if name not in NOT_FOR_PEOPLE}
+
+
+def _members(alias: str) -> Iterator[tuple[str, FieldInfo]]:
+    """What a connection may consist of instead of its connection string."""
+    if alias == STORAGE_CONNECTION:
+        for name, field in StorageConnection.model_fields.items():
+            if field.description:
+                yield field.alias or name, field
+
+
 def _rows(name: str, field: FieldInfo) -> Iterator[str]:
     default = field.get_default()
     told = "needed" if field.is_required() else f"`{default}`" if default not in (None, "") else ""
     yield f"| `{name}` | {told} | {_escaped(field.description)} |\n"
-    if name == STORAGE_CONNECTION:
-        for member, part in StorageConnection.model_fields.items():
-            if part.description:
-                yield f"| `{name}__{part.alias or member}` | | {part.description} |\n"
+    for member, part in _members(name):
+        yield f"| `{name}__{member}` | | {part.description} |\n"
 
 
 def _escaped(text: str | None) -> str:

@@ -9,17 +9,17 @@ resource hub 'Microsoft.Devices/IotHubs@2023-06-30' existing = {
   name: hubName
 }
 
-// Creating, reading, listing and cancelling jobs (jobs/write, read, delete), and looking up devices
-// that a log calls missing (devices/read). IoT Hub Registry Contributor has no right to jobs.
-var dataContributor = '4fc6c259-987e-4a07-842e-c321cc9d413f'
+var dataContributor = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '4fc6c259-987e-4a07-842e-c321cc9d413f')
 
+// The app: creates, reads, lists and cancels jobs (jobs/write, read, delete), and looks up devices that a
+// log calls missing (devices/read). IoT Hub Registry Contributor has no right to jobs.
 resource appAtHub 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(hub.id, appPrincipalId, dataContributor)
   scope: hub
   properties: {
     principalId: appPrincipalId
     principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', dataContributor)
+    roleDefinitionId: dataContributor
   }
 }
 

@@ -284,6 +284,7 @@ module alerts 'alerts.bicep' = {
 output AZURE_LOCATION string = location
 output AZURE_RESOURCE_GROUP string = group.name
 output FUNCTION_APP string = app.outputs.name
+output FUNCTION_APP_HOST string = app.outputs.hostName
 output DASHBOARD string = 'https://${app.outputs.hostName}/api/dashboard'
 output DEVICE_STORAGE string = deviceStorage.outputs.name
 output EVENT_TOPIC string = events.outputs.topicName

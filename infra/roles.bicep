@@ -195,6 +195,7 @@ resource operatorAtBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
   }
 ]
 
+// The commands: list, show and watch; cancel and retry write.
 resource operatorAtTable 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for operator in operators: {
     name: guid(deviceStorage::tables::imports.id, operator.id, tableDataContributor)

@@ -175,7 +175,8 @@ class Settings(BaseSettings):
         "keyBased",
         validation_alias="JOB_STORAGE_AUTHENTICATION",
         description="keyBased (the hub gets a SAS for one container) or identityBased (the hub "
-        "uses its own managed identity, which needs Storage Blob Data Contributor; nothing expires)",
+        "uses its own managed identity, which needs Storage Blob Data Contributor; nothing "
+        "expires)",
     )
     job_storage_identity: str | None = Field(
         None,

@@ -37,7 +37,7 @@ CLOCK_SKEW = timedelta(minutes=5)
 
 
 class DelegationKeyRefusedError(RefusedForNowError):
-    """The app may not sign a SAS: grant its identity Storage Blob Data Owner on the account."""
+    """The app may not sign a SAS. Grant it Storage Blob Data Contributor on the account."""
 
 
 class Storage:

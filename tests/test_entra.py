@@ -241,7 +241,7 @@ def test_an_import_waits_for_the_role_to_sign(
     entra_app.deliver("pumps.ndjson")
     record = entra_app.record("pumps.ndjson")
     assert record.state == "queued"
-    assert "grant its identity Storage Blob Data Owner" in record.failure_reason
+    assert "Grant it Storage Blob Data Contributor" in record.failure_reason
     entra_app.clock.ahead_minutes(31)
     entra_app.tick()
     assert entra_app.record("pumps.ndjson").state == "failed"

@@ -2,7 +2,7 @@
 # of main.bicep in the environment; it may be run again at any time.
 $ErrorActionPreference = 'Stop'
 
-foreach ($name in 'AZURE_RESOURCE_GROUP', 'FUNCTION_APP', 'EVENT_TOPIC', 'UPLOAD_CONTAINER') {
+foreach ($name in 'AZURE_RESOURCE_GROUP', 'FUNCTION_APP', 'FUNCTION_APP_HOST', 'EVENT_TOPIC', 'UPLOAD_CONTAINER') {
     if (-not [Environment]::GetEnvironmentVariable($name)) { throw "$name is not set." }
 }
 $seconds = if ($env:KEY_DEADLINE_SECONDS) { $env:KEY_DEADLINE_SECONDS } else { 600 }
@@ -12,12 +12,12 @@ $deadline = (Get-Date).AddSeconds($seconds)
 Write-Host "Waiting for the webhook of $env:FUNCTION_APP ..."
 while ($true) {
     $hasKey = az functionapp keys list --resource-group $env:AZURE_RESOURCE_GROUP --name $env:FUNCTION_APP `
-        --query 'systemKeys.blobs_extension != null' --output tsv 2>$null
+        --query "contains(keys(systemKeys), 'blobs_extension')" --output tsv
     if ($hasKey -eq 'true') { break }
     if ((Get-Date) -ge $deadline) {
         throw "$env:FUNCTION_APP has no key blobs_extension yet. See in its log stream that it starts, then run this script again."
     }
-    try { Invoke-WebRequest -Uri "https://$env:FUNCTION_APP.azurewebsites.net/" -TimeoutSec 30 | Out-Null } catch { }
+    try { Invoke-WebRequest -Uri "https://$env:FUNCTION_APP_HOST/" -TimeoutSec 30 | Out-Null } catch { }
     $pause = if ($env:KEY_PAUSE_SECONDS) { $env:KEY_PAUSE_SECONDS } else { 10 }
     Start-Sleep -Seconds $pause
 }

@@ -199,4 +199,5 @@ class Publisher:
 
 
 def _back_off(tries: int) -> timedelta:
-    return min(LONGEST_WAIT, FIRST_WAIT * (1 << min(tries, 20))) * random.uniform(0.5, 1)
+    jitter = random.uniform(0.5, 1)  # nosec B311
+    return min(LONGEST_WAIT, FIRST_WAIT * (1 << min(tries, 20))) * jitter

@@ -47,7 +47,7 @@ MAX_THREADS = 16
 HASTE: dict[str, Any] = {"retry_total": 1}
 
 #: Roles on the storage account.
-BLOB_ROLE = "Storage Blob Data Owner"
+BLOB_ROLE = "Storage Blob Data Contributor"
 TABLE_ROLE = "Storage Table Data Contributor"
 
 REACH_STORAGE = "Check ImporterStorage, and that the storage account can be reached."

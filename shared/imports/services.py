@@ -43,5 +43,5 @@ class Services:
         """Columns that leave the hub alone for a while: twice as long each time, with jitter."""
         longest = self.settings.max_backoff_seconds
         seconds = min(longest, self.settings.backoff_seconds * 2 ** min(record.tries, 20))
-        wait = timedelta(seconds=seconds * random.uniform(0.5, 1))
+        wait = timedelta(seconds=seconds * random.uniform(0.5, 1))  # nosec B311
         return {"tries": record.tries + 1, "next_try_at": self.clock() + wait}

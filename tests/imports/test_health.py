@@ -174,7 +174,7 @@ def test_an_identity_without_roles(
         re.findall("the role (.+) on the storage account; its firewall", detail)
         for detail in wrong(by_entra_id).values()
     ]
-    blobs, tables = ["Storage Blob Data Owner"], ["Storage Table Data Contributor"]
+    blobs, tables = ["Storage Blob Data Contributor"], ["Storage Table Data Contributor"]
     assert roles == [tables, blobs, blobs, blobs, tables]
 
 

@@ -1,0 +1,218 @@
+"""What a compiler, a policy checker and a reviewer would ask of infra/, without Azure."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from docs.settings import PLATFORM, described
+from local.stack import ROOT
+from shared.imports.container import PREFIX
+from shared.settings import Settings
+from tests.checks.bicep import FILES, INFRA, Resource, errors, read
+from tests.package.environments import SUPPORTED_PYTHONS
+
+CHECKOV = Path(__file__).parent / ".venv/bin/checkov"
+
+#: The app does without it, or with its alternative.
+NOT_IN_AZURE = {"ImporterStorage", "FUNCTIONS_WORKER_RUNTIME"}
+
+#: Who gets which role where. Whoever widens them has to do it here too.
+ROLES = {
+    "appAtBlobs": ("appPrincipalId", "blobDataContributor", "deviceStorage"),
+    "appAtUploads": ("appPrincipalId", "blobDataOwner", "deviceStorage::blobs::uploads"),
+    "appAtQueues": ("appPrincipalId", "queueDataContributor", "deviceStorage"),
+    "appAtTable": ("appPrincipalId", "tableDataContributor", "deviceStorage::tables::imports"),
+    "appAtMonitoring": ("appPrincipalId", "metricsPublisher", "component"),
+    "hostAtBlobs": ("appPrincipalId", "blobDataOwner", "hostStorage"),
+    "hostAtQueues": ("appPrincipalId", "queueDataContributor", "hostStorage"),
+    "hostAtTables": ("appPrincipalId", "tableDataContributor", "hostStorage"),
+    "appAtHub": ("appPrincipalId", "dataContributor", "hub"),
+    "hubAtImports": ("hubPrincipalId", "blobDataContributor", "deviceStorage"),
+    "uploaderAtUploads": ("uploader.id", "blobDataContributor", "deviceStorage::blobs::uploads"),
+    "operatorAtBlobs": ("operator.id", "blobDataContributor", "deviceStorage"),
+    "operatorAtTable": ("operator.id", "tableDataContributor", "deviceStorage::tables::imports"),
+}
+
+#: learn: "Azure built-in roles".
+ROLE_IDS = {
+    "blobDataOwner": "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
+    "blobDataContributor": "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+    "queueDataContributor": "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
+    "tableDataContributor": "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3",
+    "metricsPublisher": "3913510d-42f4-4e42-8a64-420c390055eb",
+    "dataContributor": "4fc6c259-987e-4a07-842e-c321cc9d413f",
+}
+
+
+def resource(file: str, symbol: str) -> Resource:
+    [found] = [one for one in read(INFRA / file).resources if one.symbol == symbol]
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_grammar(path: Path) -> None:
+    assert errors(path) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_names(path: Path) -> None:
+    """Every name is declared, every declaration used, and calls of files fit these."""
+    file = read(path)
+    assert file.unknown == set()
+    text = path.read_text()
+    for name in (*file.params, *file.variables):
+        assert len(re.findall(rf"\b{name}\b", text)) > 1, f"{name} is not used"
+    called = {module.symbol: read(INFRA / module.file) for module in file.modules}
+    for module in file.modules:
+        params = called[module.symbol].params
+        assert module.params <= params.keys(), module.symbol
+        assert {name for name, has_default in params.items() if not has_default} <= module.params
+    for symbol, output in file.uses:
+        assert output in called[symbol].outputs, f"{symbol}.outputs.{output}"
+
+
+def test_every_file_is_called() -> None:
+    called = {module.file for module in read(INFRA / "main.bicep").modules}
+    assert {path.name for path in FILES} == called | {"main.bicep", "event-subscription.bicep"}
+
+
+def test_policies() -> None:
+    """checkov finds nothing, and what it is told to skip has a reason."""
+    options = ("--framework", "bicep", "--skip-download", "--output", "json")
+    command = [str(CHECKOV), "--directory", str(INFRA), *options]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    report = json.loads(told.stdout)
+    results = report["results"]
+    failed = [
+        (one["check_id"], one["check_name"], one["file_path"]) for one in results["failed_checks"]
+    ]
+    assert failed == []
+    # Its parser knows no types. There is nothing in that file to check but a resource group.
+    assert [Path(path).name for path in results["parsing_errors"]] == ["main.bicep"]
+    assert [one.type for one in read(INFRA / "main.bicep").resources] == [
+        "Microsoft.Resources/resourceGroups"
+    ]
+    checked = {one["resource"] for one in results["passed_checks"]}
+    assert {"Microsoft.Storage/storageAccounts.account", "Microsoft.Web/sites.app"} <= checked
+    for skipped in results["skipped_checks"]:
+        assert len(skipped["check_result"]["suppress_comment"]) > 5, skipped["check_id"]
+
+
+def test_nobody_comes_with_a_key() -> None:
+    account = resource("storage.bicep", "account").body["properties"]
+    assert account["allowSharedKeyAccess"] is False
+    assert account["allowBlobPublicAccess"] is False
+    assert account["minimumTlsVersion"] == "TLS1_2"
+    assert account["supportsHttpsTrafficOnly"] is True
+    app = resource("app.bicep", "app").body["properties"]
+    assert app["httpsOnly"] is True
+    assert app["siteConfig"]["minTlsVersion"] == "1.2"
+    for symbol in ("ftp", "scm"):
+        assert resource("app.bicep", symbol).body["properties"] == {"allow": False}
+    assert resource("monitoring.bicep", "component").body["properties"]["DisableLocalAuth"] is True
+    main = (INFRA / "main.bicep").read_text()
+    assert "param hubDisableLocalAuth bool = true\n" in main
+    texts = "".join(path.read_text() for path in FILES)
+    # The webhook's key, which nothing but the subscription gets.
+    assert re.findall(r"\w*list\w*Keys?\(|listAccountSas|listServiceSas", texts, re.I) == [
+        "listKeys("
+    ]
+
+
+def test_roles() -> None:
+    found = {}
+    for path in FILES:
+        for one in read(path).resources:
+            if one.type != "Microsoft.Authorization/roleAssignments":
+                continue
+            properties = one.body["properties"]
+            role = properties["roleDefinitionId"]
+            found[one.symbol] = (properties["principalId"], role, one.body["scope"])
+            # The same assignment under another name would be refused.
+            assert re.fullmatch(r"guid\((.+)\.id, (.+), (\w+)\)", one.body["name"])
+            assert (
+                one.body["name"]
+                == f"guid({one.body['scope']}.id, {properties['principalId']}, {role})"
+            )
+            assert one.comment, f"{one.symbol}: what for?"
+    assert found == ROLES
+    variables = read(INFRA / "roles.bicep").variables | read(INFRA / "hub-access.bicep").variables
+    for name, role_id in ROLE_IDS.items():
+        assert role_id in variables[name]
+
+
+def test_the_hub_is_kept_to_the_containers_of_imports() -> None:
+    properties = resource("roles.bicep", "hubAtImports").body["properties"]
+    assert properties["conditionVersion"] == "2.0"
+    condition = properties["condition"]
+    prefix = re.search(r"containers:name\] StringStartsWith '([^']+)'", condition)
+    assert prefix is not None
+    assert prefix[1] == PREFIX
+    actions = set(re.findall(r"ActionMatches\{'Microsoft\.Storage/\S+/blobs/(\S+)'\}", condition))
+    # All data actions of the role: one that is not named is not limited.
+    assert actions == {"read", "write", "add/action", "delete", "move/action"}
+
+
+def test_settings_are_the_same_everywhere() -> None:
+    """Bicep sets each setting of the class or takes it; the sample knows no other."""
+    app = read(INFRA / "app.bicep").variables["fixedSettings"]
+    main = (INFRA / "main.bicep").read_text()
+    [determined] = re.findall(r"settings: union\(\s*\{(.*?)\}", main, re.S)
+    by_main = set(re.findall(r"^\s+(\w+):", determined, re.M))
+    given = read(INFRA / "main.bicep").types["Settings"]
+    assert set(given.values()) == {"string?"}
+    assert given.keys().isdisjoint(by_main | app.keys())
+    platform = set(re.findall(r"`(\w+)`", "".join(PLATFORM)))
+    everywhere = described() | platform
+    assert given.keys() | by_main | app.keys() == everywhere - NOT_IN_AZURE
+    sample = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
+    assert sample.keys() <= everywhere | {"AzureWebJobsStorage"}
+    needed = {str(f.validation_alias) for f in Settings.model_fields.values() if f.is_required()}
+    assert needed <= sample.keys()
+
+
+def test_the_supported_pythons() -> None:
+    main = (INFRA / "main.bicep").read_text()
+    [allowed] = re.findall(r"@allowed\(\[(.*)\]\)\n@description\('Version of Python", main)
+    assert tuple(re.findall(r"'(.*?)'", allowed)) == SUPPORTED_PYTHONS
+
+
+def test_parameters_are_described() -> None:
+    main = (INFRA / "main.bicep").read_text()
+    described = re.findall(r"@description\('.+'\)\n(?:@metadata\(.*\)\n)?param (\w+)", main)
+    assert described == [*read(INFRA / "main.bicep").params]
+    given = json.loads((INFRA / "main.parameters.json").read_text())["parameters"]
+    assert given.keys() <= set(described)
+    guide = (ROOT / "docs/deployment.md").read_text()
+    assert [name for name in described if f"`{name}`" not in guide] == []
+
+
+def test_no_preview() -> None:
+    versions = {(one.type, one.version) for path in FILES for one in read(path).resources}
+    previews = {kind for kind, version in versions if version.endswith("preview")}
+    # There has never been another one.
+    assert previews == {"Microsoft.Insights/diagnosticSettings"}
+
+
+def test_one_version_of_each_api() -> None:
+    versions: dict[str, set[str]] = {}
+    for path in FILES:
+        for one in read(path).resources:
+            if one.version:
+                provider = "/".join(one.type.split("/")[:2])
+                versions.setdefault(provider, set()).add(one.version)
+    assert {kind: some for kind, some in versions.items() if len(some) > 1} == {}
+
+
+def test_alerts_are_the_queries_that_operators_read() -> None:
+    alerts = (INFRA / "alerts.bicep").read_text()
+    files = {path.name: path.read_text() for path in (INFRA / "alerts").iterdir()}
+    assert set(re.findall(r"loadTextContent\('alerts/(.+?)'\)", alerts)) == files.keys()
+    guide = (ROOT / "docs/operations.md").read_text()
+    queries = re.findall(r"^    // ALERT.*\n((?:    .+\n)+)", guide, re.M)
+    assert {re.sub("^    ", "", query, flags=re.M) for query in queries} == set(files.values())
