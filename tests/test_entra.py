@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
@@ -136,10 +137,20 @@ def test_the_whole_path_without_a_storage_key(entra_app: App, identity: Identity
 
 @pytest.fixture
 def hub_by_entra_id(
-    entra_app: App, tls: Tls, identity: Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    entra_app: App,
+    azurite: Azurite,
+    tls: Tls,
+    identity: Identity,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[HubEmulator]:
-    """The hub of the app, which has no key of it."""
-    with HubEmulator(tls=True, default_role=None) as hub:
+    """The hub of the app, whose shared access policies are off, and which has an identity."""
+    with HubEmulator(
+        tls=True,
+        default_role=None,
+        local_auth=False,
+        identity_connection_string=azurite.connection_string,
+    ) as hub:
         authorities = tmp_path / "authorities.pem"
         authorities.write_bytes(tls.authority.read_bytes() + hub.ca_file.read_bytes())
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authorities))
@@ -149,13 +160,47 @@ def hub_by_entra_id(
         yield hub
 
 
-def test_the_whole_path_without_any_key(entra_app: App, hub_by_entra_id: HubEmulator) -> None:
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """By what each request of the app shows who it is, and where it goes."""
+    shown: list[tuple[str, str]] = []
+    send = ObservedTransport.send
+
+    def observe(self: ObservedTransport, request: Any, **kwargs: Any) -> Any:
+        scheme = request.headers.get("Authorization", "nothing").split()[0]
+        shown.append((scheme, urlsplit(request.url).netloc))
+        return send(self, request, **kwargs)
+
+    monkeypatch.setattr(ObservedTransport, "send", observe)
+    return shown
+
+
+@pytest.mark.parametrize("job_storage", ["keyBased", "identityBased"])
+def test_the_whole_path_without_any_key(
+    entra_app: App,
+    hub_by_entra_id: HubEmulator,
+    azurite: Azurite,
+    shown: list[tuple[str, str]],
+    job_storage: str,
+) -> None:
+    app = entra_app
+    app.configure(JOB_STORAGE_AUTHENTICATION=job_storage)
     hub_by_entra_id.assign_role(PRINCIPAL, "IoT Hub Data Contributor")
-    entra_app.upload("pumps.ndjson", device("pump-1"))
-    entra_app.deliver("pumps.ndjson")
-    entra_app.finish()
-    assert entra_app.record("pumps.ndjson").state == "completed"
+    app.upload("pumps.ndjson", device("pump-1"), device("gone", importMode="update"))
+    app.deliver("pumps.ndjson")
+    app.finish()
+    app.importer.operations.retry(app.record("pumps.ndjson"))
+    app.finish()
+    app.sweep()
+    assert [finding for finding in app.importer.health.examine() if not finding.is_well] == []
     assert hub_by_entra_id.registry.get("pump-1")
+    [again, record] = app.records()
+    assert (record.state, again.state) == ("completedWithErrors", "completedWithErrors")
+    for job in app.hub.jobs:
+        assert ("sig=" in job["inputBlobContainerUri"]) == (job_storage == "keyBased")
+    assert {scheme for scheme, _ in shown} == {"Bearer"}
+    storage = {urlsplit(azurite.endpoints[name]).netloc for name in ("Blob", "Table")}
+    assert {host for _, host in shown} == storage | {urlsplit(f"//{app.hub.address}").netloc}
 
 
 @pytest.mark.parametrize("role", [None, "IoT Hub Registry Contributor", "Owner"])
