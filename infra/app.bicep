@@ -111,10 +111,10 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
       }
     }
     siteConfig: {
+      // checkov:skip=CKV_AZURE_78: Flex Consumption has no FTP, and refuses its settings
       http20Enabled: true
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
-      ftpsState: 'Disabled'
       ipSecurityRestrictionsDefaultAction: empty(addressRanges) ? 'Allow' : 'Deny'
       ipSecurityRestrictions: empty(addressRanges) ? [] : concat(eventGrid, people)
       // Publishing takes an Entra ID token (below), from anywhere.

@@ -17,6 +17,8 @@ resource hub 'Microsoft.Devices/IotHubs@2023-06-30' = {
   properties: {
     // Devices keep their own keys and certificates.
     disableLocalAuth: disableLocalAuth
+    // A free hub has two partitions, no more and no less.
+    eventHubEndpoints: { events: { partitionCount: sku == 'F1' ? 2 : 4, retentionTimeInDays: 1 } }
     // checkov:skip=CKV_AZURE_108: devices in the field reach their hub over the internet
     publicNetworkAccess: 'Enabled'
   }

@@ -50,7 +50,7 @@ param instanceMemoryMB int = 2048
 @description('Name of the container that device files are uploaded to.')
 param uploadContainer string = 'device-uploads'
 
-@description('Settings that shall not have their defaults, by name.')
+@description('Settings that shall not have their defaults, by name. No secrets: they would stand in the history of deployments; a Key Vault reference does not.')
 param settings Settings = {}
 
 @description('Who uploads device files: Entra ID principals, each with id (object id) and type (User, Group or ServicePrincipal). Whoever uploads may change every device of the hub.')
@@ -69,10 +69,10 @@ param privateNetwork bool = false
 @description('Addresses of the virtual network, at least a /26.')
 param addressPrefix string = '10.97.0.0/24'
 
-@description('Public IPv4 ranges (CIDR) of people who upload files and use the commands, for a private network without a VPN.')
+@description('Public IPv4 ranges of people who upload files and use the commands, for a private network without a VPN: 203.0.113.0/24, a single address without its /32.')
 param storageAddressRanges array = []
 
-@description('IPv4 ranges (CIDR) that dashboard and API are open to, behind their keys. Empty: all.')
+@description('IPv4 ranges that dashboard and API are open to, behind their keys: 203.0.113.0/24, a single address with its /32. Empty: all.')
 param dashboardAddressRanges array = []
 
 @description('E-mail address that alerts go to. Empty: alerts show in the portal only.')

@@ -96,6 +96,8 @@ resource accounts 'Microsoft.Storage/storageAccounts@2025-06-01' existing = [
   }
 ]
 
+// One after the other: an account takes one connection at a time.
+@batchSize(1)
 resource privateEndpoints 'Microsoft.Network/privateEndpoints@2024-10-01' = [
   for i in range(0, endpointCount): {
     name: 'pe-${storageAccounts[i / length(services)]}-${services[i % length(services)]}'

@@ -8,22 +8,25 @@ deadline=$(($(date +%s) + ${KEY_DEADLINE_SECONDS:-600}))
 
 has_key() {
   az functionapp keys list --resource-group "$AZURE_RESOURCE_GROUP" --name "$FUNCTION_APP" \
-    --query "contains(keys(systemKeys), 'blobs_extension')" --output tsv
+    --query "systemKeys.blobs_extension != null" --output tsv
 }
 
-# The webhook's key is there once the host has loaded the app; a call of its home page starts an instance.
+# Event Grid asks the webhook whether it wants events, which a host that is just starting does not answer.
+subscribe() {
+  az deployment group create --resource-group "$AZURE_RESOURCE_GROUP" --name event-subscription \
+    --template-file "$(dirname "$0")/../event-subscription.bicep" --output none \
+    --parameters "topicName=$EVENT_TOPIC" "appName=$FUNCTION_APP" "uploadContainer=$UPLOAD_CONTAINER"
+}
+
+# A call of the home page starts an instance; the webhook's key is there once its host has loaded the app.
 echo "Waiting for the webhook of $FUNCTION_APP ..."
-until [ "$(has_key)" = true ]; do
+until curl --silent --output /dev/null --max-time 30 "https://$FUNCTION_APP_HOST/" || true
+  [ "$(has_key)" = true ] && subscribe; do
   if [ "$(date +%s)" -ge "$deadline" ]; then
-    echo "$FUNCTION_APP has no key blobs_extension yet. See in its log stream that it starts," \
-      "then run this script again." >&2
+    echo "Uploads are not announced to $FUNCTION_APP, for the reason above, or for want of its key" \
+      "blobs_extension. See in its log stream that it starts, then run this script again." >&2
     exit 1
   fi
-  curl --silent --output /dev/null --max-time 30 "https://$FUNCTION_APP_HOST/" || true
   sleep "${KEY_PAUSE_SECONDS:-10}"
 done
-
-az deployment group create --resource-group "$AZURE_RESOURCE_GROUP" --name event-subscription \
-  --template-file "$(dirname "$0")/../event-subscription.bicep" --output none \
-  --parameters "topicName=$EVENT_TOPIC" "appName=$FUNCTION_APP" "uploadContainer=$UPLOAD_CONTAINER"
 echo "Uploads to $UPLOAD_CONTAINER are announced to $FUNCTION_APP."

@@ -64,6 +64,7 @@ LEFT_AT_HOME = (
     "device_importer.egg-info/PKG-INFO",
     "dist/device_importer-1.0-py3-none-any.whl",
     "env/pyvenv.cfg",
+    "importer_env/pyvenv.cfg",
     "fleet.csv",
     "fleet.ndjson",
     "fleet.ndjson.gz",
