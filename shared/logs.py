@@ -1,4 +1,7 @@
-"""Log lines that say what they are about: import, hub and job, as attributes and in the text."""
+"""Log lines that say what they are about: import, hub and job, as attributes and in the text.
+
+A line stays one line whatever is put into it: names of files and texts of hubs come from others.
+"""
 
 from __future__ import annotations
 
@@ -49,14 +52,41 @@ def turn_to(subject: Subject) -> None:
     _subject.set(subject)
 
 
+class _OneLine:
+    """A value within a line. What cannot be printed is escaped as `repr` escapes it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __str__(self) -> str:
+        return _escaped(str(self._value))
+
+    def __repr__(self) -> str:
+        return _escaped(repr(self._value))
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
 class _Logger(_Adapter):
     """Adds the subject. The message stays a constant, so that lines can be counted by it."""
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
         if self.logger.isEnabledFor(level):
             subject = _subject.get()
-            # Without arguments the message is taken as it is, percent signs and all.
-            text, args = (f"{msg}%s", (*args, subject)) if args else ("%s%s", (msg, subject))
+            told = _OneLine(subject)
+            if args:
+                # %d takes numbers only.
+                values = (one if isinstance(one, int | float) else _OneLine(one) for one in args)
+                text, args = f"{msg}%s", (*values, told)
+            else:
+                # Without arguments the message is taken as it is, percent signs and all.
+                text, args = "%s%s", (msg, told)
             kwargs["extra"] = {**asdict(subject), **(kwargs.get("extra") or {})}
             kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
             self.logger.log(level, text, *args, **kwargs)

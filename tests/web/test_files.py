@@ -11,7 +11,7 @@ import pytest
 
 from shared.web import downloads
 from tests.app import App, device
-from tests.test_secrets import PRIMARY, with_keys
+from tests.security.support import PRIMARY, with_keys
 from tests.web.support import Client, complete, partly, problem_of, reject
 
 

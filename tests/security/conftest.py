@@ -1,0 +1,36 @@
+"""Fixtures of other packages, and what listens to everything that the app says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.commands.conftest import shell as shell
+from tests.events.conftest import receiver as receiver
+from tests.events.conftest import telling as telling
+from tests.security.support import Account, Said
+from tests.telemetry.conftest import seen as seen
+
+# The account that knows Entra ID: each fixture needs those before it.
+from tests.test_entra import azurite as azurite
+from tests.test_entra import entra_app as entra_app
+from tests.test_entra import identity as identity
+from tests.test_entra import storage_settings as storage_settings
+from tests.test_entra import tls as tls
+from tests.web.conftest import client as client
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Iterator[Said]:
+    """Every log line from here on, down to DEBUG."""
+    caplog.set_level("DEBUG")
+    with Said() as said:
+        yield said
+
+
+@pytest.fixture
+def account(storage_connection_string: str) -> Iterator[Account]:
+    """What comes into the storage account from here on: to be asked for before the app."""
+    with Account(storage_connection_string) as account:
+        yield account

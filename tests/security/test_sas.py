@@ -1,0 +1,140 @@
+"""The SAS of a job opens the container of its import, for as long as it must, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from azure.core.credentials import AzureSasCredential
+from azure.core.exceptions import HttpResponseError
+from azure.data.tables import TableServiceClient
+from azure.storage.blob import BlobServiceClient
+from azure.storage.queue import QueueServiceClient
+
+from shared.imports.record import ImportRecord
+from shared.storage import Storage
+from tests.app import App, device
+
+BY_KEY, BY_ENTRA_ID = "by the account key", "by Entra ID"
+
+
+@pytest.fixture(params=[BY_KEY, BY_ENTRA_ID])
+def signing(request: pytest.FixtureRequest) -> App:
+    """The app, which signs in one of the two ways."""
+    name = "app" if request.param == BY_KEY else "entra_app"
+    signing: App = request.getfixturevalue(name)
+    signing.configure(SAS_LIFETIME_HOURS="7")
+    return signing
+
+
+def complete(app: App, name: str) -> tuple[ImportRecord, str]:
+    """An import with the URI that its job was given."""
+    app.upload(name, device("pump-1"))
+    app.deliver(name)
+    started = app.record(name)
+    app.finish()
+    [uri] = {
+        uri
+        for job in app.hub.jobs
+        if job["jobId"] == started.job_id
+        for uri in (job["inputBlobContainerUri"], job["outputBlobContainerUri"])
+    }
+    return started, uri
+
+
+def granted(uri: str) -> dict[str, str]:
+    return {name: value for name, [value] in parse_qs(urlsplit(uri).query).items()}
+
+
+def test_it_names_one_container_four_rights_and_an_end(signing: App) -> None:
+    record, uri = complete(signing, "pumps.ndjson")
+    assert urlsplit(uri).path == f"/devstoreaccount1/{record.container}"
+    sas = granted(uri)
+    assert (sas["sr"], sas["sp"]) == ("c", "rwdl")
+    assert not sas.keys() & {"ss", "srt", "si", "sip"}
+    end = datetime.fromisoformat(sas["se"])
+    assert record.last_start_at is not None
+    lifetime = timedelta(hours=7)
+    # It tells whole seconds.
+    assert record.last_start_at + lifetime - timedelta(seconds=1) < end
+    assert end <= record.updated_at + lifetime
+    assert (sas.get("spr") == "https") == ("skoid" in sas)
+
+
+def test_each_import_has_its_own(signing: App) -> None:
+    (one, first), (other, second) = (complete(signing, name) for name in ("a.ndjson", "b.ndjson"))
+    assert one.container != other.container
+    assert granted(first)["sig"] != granted(second)["sig"]
+
+
+def refused(call: Callable[[], object]) -> bool:
+    with pytest.raises(HttpResponseError) as raised:
+        call()
+    return raised.value.status_code in (401, 403)
+
+
+def test_it_opens_nothing_else(signing: App) -> None:
+    record, uri = complete(signing, "a.ndjson")
+    other, _ = complete(signing, "b.ndjson")
+    sas = AzureSasCredential(urlsplit(uri).query)
+    account = signing.blobs.url
+    with BlobServiceClient(account, credential=sas) as blobs:
+        mine = blobs.get_container_client(record.container)
+        assert "devices.txt" in {blob.name for blob in mine.list_blobs()}
+        assert refused(mine.delete_container)
+        assert refused(lambda: mine.set_container_metadata({"table": "other"}))
+        assert refused(mine.get_container_access_policy)
+        for name in (other.container, signing.container):
+            closed = blobs.get_container_client(name)
+            assert refused(lambda closed=closed: list(closed.list_blobs()))  # type: ignore[misc]
+            for blob in ("devices.txt", "a.ndjson"):
+                assert refused(closed.get_blob_client(blob).download_blob)
+                assert refused(lambda closed=closed, blob=blob: closed.upload_blob(blob, b""))  # type: ignore[misc]
+                assert refused(closed.get_blob_client(blob).delete_blob)
+        assert refused(lambda: list(blobs.list_containers()))
+        assert refused(lambda: blobs.create_container("import-mine"))
+        assert refused(blobs.get_service_properties)
+
+
+def test_it_opens_no_other_service(app: App) -> None:
+    _, uri = complete(app, "a.ndjson")
+    sas = AzureSasCredential(urlsplit(uri).query)
+    places = dict(part.split("=", 1) for part in app.settings["ImporterStorage"].split(";") if part)
+    with TableServiceClient(places["TableEndpoint"], credential=sas) as tables:
+        table = tables.get_table_client(app.settings["IMPORTS_TABLE"])
+        assert refused(lambda: list(table.list_entities()))
+        assert refused(lambda: table.upsert_entity({"PartitionKey": "a", "RowKey": "b"}))
+        assert refused(lambda: list(tables.list_tables()))
+    with QueueServiceClient(places["QueueEndpoint"], credential=sas) as queues:
+        assert refused(lambda: list(queues.list_queues()))
+
+
+def test_it_ends(signing: App) -> None:
+    record, _ = complete(signing, "a.ndjson")
+    services = signing.importer.services
+    lifetime = services.settings.sas_lifetime
+
+    def names(now: datetime) -> list[str]:
+        uri = services.storage.container_uri_with_sas(record.container, lifetime, now)
+        sas = AzureSasCredential(urlsplit(uri).query)
+        with BlobServiceClient(signing.blobs.url, credential=sas) as blobs:
+            return [blob.name for blob in blobs.get_container_client(record.container).list_blobs()]
+
+    now = services.clock()
+    assert names(now - lifetime + timedelta(minutes=5))
+    assert refused(lambda: names(now - lifetime - timedelta(seconds=1)))
+
+
+def test_there_is_none_where_the_hub_has_an_identity(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sign(*_: object) -> None:
+        pytest.fail("a SAS is made")
+
+    monkeypatch.setattr(Storage, "container_uri_with_sas", sign)
+    app.configure(JOB_STORAGE_AUTHENTICATION="identityBased")
+    record, uri = complete(app, "pumps.ndjson")
+    assert app.record("pumps.ndjson").state == "completed"
+    assert uri.endswith(f"/{record.container}")

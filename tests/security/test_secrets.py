@@ -1,0 +1,269 @@
+"""No key and no signature leaves the uploads and the lines that a hub is given, ever."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections import Counter
+from urllib.parse import unquote
+
+import pytest
+
+from shared.imports.record import ImportState
+from shared.web.routes import ROUTES
+from tests.app import App, device
+from tests.events.receiver import Receiver
+from tests.events.support import KEY, publisher, tick
+from tests.security.support import (
+    PRIMARY,
+    SECONDARY,
+    Account,
+    Said,
+    signatures_sent,
+    with_keys,
+)
+from tests.telemetry.support import Seen
+from tests.web.support import Client
+
+#: Keys of devices that the hub refuses, which the API hands out again.
+REFUSED = base64.b64encode(b"made-up key of a refused line").decode()
+#: A key of the function app.
+CODE = "made-up-key-of-the-app"
+#: Other people's, as a hub may quote them.
+SAS = "https://a.blob.core.windows.net/c?sv=1&sig=c2lnbmF0dXJl"
+STRING = "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=YWNjb3VudA==;EndpointSuffix=x"
+QUOTED = ("c2lnbmF0dXJl", "YWNjb3VudA")
+#: What the address of the receiver of events holds.
+OF_ADDRESS = {"path-secret", "query-secret"}
+
+_KEY = PRIMARY.encode()
+
+#: Blobs that have to hold the lines of devices.
+WITH_LINES = re.compile(r"devices(-\d+)?\.txt|retry\.ndjson|importErrors\.log")
+
+
+def secrets_of(app: App) -> set[str]:
+    """Keys of the app, of its devices and of its receiver of events."""
+    settings = json.dumps(app.settings)
+    keys = re.findall(r"(?:SharedAccessKey|AccountKey)=([^;\"]+)", settings)
+    assert len(keys) >= 3
+    return {*keys, PRIMARY, SECONDARY, *QUOTED, KEY, *OF_ADDRESS}
+
+
+def signatures_given(app: App) -> set[str]:
+    """Those of the SAS that the hub was given."""
+    found = set(re.findall(r"sig=([^&\"]+)", json.dumps(list(app.hub.jobs))))
+    return found | {*map(unquote, found)}
+
+
+def upload(app: App, name: str, *lines: object) -> None:
+    app.upload(name, *lines)
+    app.deliver(name)
+
+
+def run_every_way(app: App, client: Client) -> None:
+    """Imports that end in every state, and troubles on the way that are told of."""
+    refused = with_keys("exists", REFUSED, REFUSED, importMode="create")
+    odd = with_keys("odd", REFUSED, REFUSED)
+    unreadable = {**odd, "authentication": {**odd["authentication"], "type": "SELF_SIGNED"}}  # type: ignore[dict-item]
+    app.hub.registry.put(device("exists"))
+    faults = app.hub.faults
+
+    upload(app, "good.ndjson", with_keys("pump-1"), b"", with_keys("pump-2"))
+    app.finish()
+    upload(app, "broken.ndjson", {**with_keys("pump 1"), "status": PRIMARY}, b'{"k":"%s' % _KEY)
+    upload(app, "headless.csv", b"pump-1,enabled,sas,%s" % _KEY)
+    app.upload("partly.ndjson", refused, odd)
+    app.deliver_unseen("partly.ndjson", refused, unreadable)
+    app.finish()
+
+    faults.add("failJob", reason=f"cannot read {SAS} of {STRING}")
+    upload(app, "failed.ndjson", with_keys("pump-3"))
+    app.finish()
+    faults.add("error", operation="createJob", status=400, message=f"cannot write {SAS}")
+    upload(app, "refused.ndjson", with_keys("pump-4"))
+    # No answer although there is a job, and no answer as the hub never heard of it.
+    for number, kind in enumerate(("dropReply", "refuse")):
+        faults.add(kind, operation="createJob")
+        upload(app, f"lost-{number}.ndjson", with_keys("pump-5"))
+        app.finish()
+    faults.add("hangJob")
+    upload(app, "cancelled.ndjson", with_keys("pump-6"))
+    faults.add("error", operation="getJob", status=500, message=f"lost {STRING}")
+    app.tick()
+    client.post(f"imports/{app.record('cancelled.ndjson').id}/cancel", code=CODE)
+    app.tick()
+    app.finish()
+
+    def overwrite(request: str) -> None:
+        if request == f"GET /devstoreaccount1/{app.container}/superseded.ndjson":
+            app.before_request = lambda _: None
+            app.upload("superseded.ndjson", with_keys("pump-8"))
+
+    app.before_request = overwrite
+    upload(app, "superseded.ndjson", with_keys("pump-7"))
+
+    def break_off(request: str) -> None:
+        if request == f"GET /devstoreaccount1/{app.container}/unread.ndjson":
+            raise OSError("the disk is on fire")
+
+    app.before_request = break_off
+    app.upload("unread.ndjson", with_keys("pump-9"))
+    app.host.announce(app.container, "unread.ndjson")
+    app.host.drain()
+    app.before_request = lambda _: None
+    app.host.announce(app.container, "superseded.ndjson")
+
+
+def ask_everything(app: App, client: Client) -> None:
+    """Calls each endpoint, about each import where that matters."""
+    for path in ("imports", "queues", "days", "health", "openapi.json"):
+        client.get(path, code=CODE)
+    for path in ("dashboard", "dashboard/health", "dashboard?state=odd"):
+        client.get(path)
+    for import_id in client.ids():
+        client.get(f"imports/{import_id}", code=CODE)
+        client.get(f"dashboard/imports/{import_id}")
+        for name in ("report.json", "problems.csv", "retry.ndjson"):
+            client.get(f"imports/{import_id}/files/{name}", code=CODE)
+        for verb in ("cancel", "retry"):
+            client.post(f"imports/{import_id}/{verb}", code=CODE)
+            client.post(f"dashboard/imports/{import_id}/{verb}")
+    broken = b'{"id":"pump 1","status":"%s"}\n{"id":"a","k":"%s' % (_KEY, _KEY)
+    assert client.post("check", broken, code=CODE).json()["importable"] is False
+
+
+def test_a_whole_run_tells_no_secret(
+    account: Account,
+    telling: App,
+    client: Client,
+    receiver: Receiver,
+    seen: Seen,
+    said: Said,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = telling
+    # The app turns this off; somebody may turn it on.
+    caplog.set_level("DEBUG", "azure")
+    sent = signatures_sent(monkeypatch)
+    # What is not accepted stays in the outbox.
+    receiver.judge = lambda _: 503
+    run_every_way(app, client)
+    app.hub.occupy_slot()
+    for import_id in client.ids():
+        client.post(f"imports/{import_id}/retry", code=CODE)
+    for path in ("imports", "queues", "dashboard"):
+        client.get(path)
+    rows, messages = account.rows(), account.messages()
+    app.host.announce(app.container, "superseded.ndjson")
+    app.host.drain()
+    app.hub.free_slot()
+    app.finish()
+    publisher(app).wait()
+    app.host.tick("sweep")
+    receiver.judge = lambda _: 204
+    app.clock.ahead_hours(1)
+    tick(app)
+    ask_everything(app, client)
+    app.finish()
+    tick(app)
+    rows += account.rows()
+    blobs = list(account.blobs())
+    states = Counter(record.state for record in app.records())
+    assert states.keys() == {state for state in ImportState if state.is_final}
+
+    secrets = secrets_of(app) | signatures_given(app) | sent
+    assert len(secrets) > 100
+    ours = [blob for blob in blobs if blob.container != app.container]
+    places = {
+        "log": "\n".join(line for line in said.lines if not line.startswith("urllib3")),
+        "log of connections": "\n".join(said.lines),
+        "output": "".join(capfd.readouterr()),
+        "spans and metrics": "".join(span.to_json() for span in seen.spans())
+        + repr(seen.metrics()),
+        "rows": json.dumps(rows, default=str),
+        "blobs": "\n".join(
+            blob.content.decode("latin-1") for blob in ours if not WITH_LINES.fullmatch(blob.name)
+        ),
+        "metadata": json.dumps([account.containers(), *(blob.metadata for blob in blobs)]),
+        "messages": "\n".join(messages),
+        "events": "\n".join(f"{post.headers}{post.body.decode()}" for post in receiver.posts),
+        "answers": "\n".join(f"{one.headers}{one.content.decode()}" for one in client.answers),
+    }
+    for where, text in places.items():
+        told = {secret for secret in secrets | {CODE} if secret in text}
+        if where == "log of connections":
+            # At DEBUG, which nobody has unless he asks for it, it tells each address.
+            told -= OF_ADDRESS
+        assert told == set(), f"{where}: a secret"
+        if where != "answers":
+            assert REFUSED not in text, f"{where}: a key"
+    tellers = {one.request.path_url for one in client.answers if REFUSED in one.content.decode()}
+    assert {path.partition("?")[0].rpartition("/")[2] for path in tellers} == {"retry.ndjson"}
+
+    # All that was looked at, and that there was something to find.
+    assert {row["RowKey"].partition("-")[0] for row in rows} >= {
+        "import",
+        "queue",
+        "id",
+        "day",
+        "send",
+    }
+    assert "(sweep)" in {row["PartitionKey"] for row in rows}
+    assert places["rows"].count("sig=REDACTED") >= 4
+    assert places["rows"].count("AccountKey=REDACTED") >= 2
+    names = {blob.name for blob in ours}
+    assert names == {
+        *("devices.txt", "devices-1.txt", "retry.ndjson", "importErrors.log"),
+        *("report.json", "problems.csv", "lines.bin"),
+    }
+    lines = {blob.name: blob.content for blob in ours if PRIMARY.encode() in blob.content}
+    assert lines.keys() == {"devices.txt", "devices-1.txt"}
+    assert all(app.settings["IMPORTS_TABLE"] in str(one) for one in _of_imports(account))
+    assert any("unread.ndjson" in message for message in messages)
+    assert any("superseded.ndjson" in message for message in messages)
+    assert "/jobs/create" in places["log"]
+    assert "the disk is on fire" in places["log"]
+    assert "pump-3" not in places["log"]
+    assert {post.event["type"].rpartition(".")[2] for post in receiver.posts} == {
+        f"{state[0].upper()}{state[1:]}" for state in states
+    }
+    assert len(receiver.posts) > states.total()
+    asked = {one.request.path_url.partition("?")[0] for one in client.answers}
+    assert len(asked) > 8 * states.total() > 8 * len(ROUTES)
+    assert {span.name for span in seen.spans()} >= {"import", "validate", "start", "end", "retry"}
+
+
+def _of_imports(account: Account) -> list[dict[str, str]]:
+    found = account.containers()
+    return [metadata for name, metadata in found.items() if name.startswith("import-")]
+
+
+def test_settings_that_are_wrong_tell_no_secret(
+    app: App, client: Client, said: Said, capfd: pytest.CaptureFixture[str]
+) -> None:
+    secrets = secrets_of(app)
+    message = f"cannot list for {SAS} of {STRING}"
+    app.hub.faults.add("error", operation="listJobs", status=500, message=message)
+    found = client.get("health", code=CODE)
+    assert "sig=REDACTED" in found.text
+    wrong = re.sub("AccountKey=.", "AccountKey=a", app.settings["ImporterStorage"])
+    app.configure(IOTHUB=app.hub.connection_string("service"), ImporterStorage=wrong)
+    secrets |= secrets_of(app)
+    for path in ("health", "imports", "queues", "dashboard", "dashboard/health"):
+        assert client.get(path, code=CODE if "dash" not in path else "").status_code == 503
+    app.configure(
+        ImporterStorage="AccountName=a;SharedKey=c2VjcmV0", EVENTS_URL="http://secret", IOTHUB="{"
+    )
+    for path in ("health", "imports", "dashboard", "dashboard/health"):
+        answer = client.get(path)
+        assert answer.status_code == 503
+        assert "EVENTS_URL is not an https address" in answer.text
+    told = "\n".join(
+        (*said.lines, *capfd.readouterr(), *(f"{one.headers}{one.text}" for one in client.answers))
+    )
+    for secret in (*secrets, CODE, "c2VjcmV0", "http://secret"):
+        assert secret not in told
