@@ -55,13 +55,19 @@ class Storage:
         )
         tuning: dict[str, Any] = {
             "retry_policy": retry,
+            # The services do not redirect; who does would be given tokens and content.
+            "permit_redirects": False,
             "transport": transport(),
             "max_single_get_size": CHUNK_BYTES,
             "max_chunk_get_size": CHUNK_BYTES,
         }
         # Five retries take half a minute at the longest; the default ten take longer than the
         # platform lets a function run.
-        table_tuning: dict[str, Any] = {"transport": transport(), "retry_total": 5}
+        table_tuning: dict[str, Any] = {
+            "transport": transport(),
+            "retry_total": 5,
+            "permit_redirects": False,
+        }
         self._delegated = connection.connection_string is None
         if connection.connection_string is not None:
             text = connection.connection_string.get_secret_value()
@@ -118,6 +124,7 @@ class Storage:
                 account_key=container.credential.account_key,
                 permission=permission,
                 expiry=expiry,
+                protocol="https" if container.url.startswith("https:") else None,
             )
         return f"{container.url}?{sas}"
 
