@@ -73,6 +73,7 @@ SAMPLES: Mapping[str, Sequence[str]] = {
         reasons.stopping(Stop.DEADLINE, DAY, False),
     ],
     "superseded": [reasons.superseded("a.ndjson")],
+    "dots_in_name": [reasons.dots_in_name("../a.ndjson")],
     "unknown_folder": [reasons.unknown_folder("a.ndjson", ["east", "west"])],
     "validation_died": [reasons.validation_died(record(attempts=5))],
     "validation_failed": [reasons.validation_failed(2, OSError("x"))],

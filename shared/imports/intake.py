@@ -17,7 +17,7 @@ from shared.imports.checking import validation_of
 from shared.imports.container import ImportContainer, container_name
 from shared.imports.ledger import NOBODY, ConflictError
 from shared.imports.record import ImportRecord, ImportState
-from shared.imports.registration import Upload, register
+from shared.imports.registration import Upload, leads_elsewhere, register
 from shared.imports.report import build_report
 from shared.imports.services import Services
 from shared.imports.steps import concerning, step
@@ -40,12 +40,16 @@ class Intake:
         """Validate and stage what the blob holds now.
 
         Returns:
-            The import as this call leaves it; None if the blob is gone. An import that another
+            The import as this call leaves it; None if the blob is gone, or if its name leads
+            elsewhere: the sweep, which asks for no single blob, rejects it. An import that another
             process works on, or that is past validation, is returned as it is.
 
         Raises:
             Exception: storage trouble; the caller tries again. The import keeps its place.
         """
+        if leads_elsewhere(file):
+            log.warning("%r leads elsewhere and is not looked at", file)
+            return None
         try:
             properties = self._blob(file).get_blob_properties()
         except ResourceNotFoundError:

@@ -20,6 +20,7 @@ from shared.imports.ledger import MAX_MARKERS, NOTHING_TO_WAIT_FOR, ConflictErro
 from shared.imports.outcome import Outcome, read_outcome
 from shared.imports.queue import Queue, job_columns
 from shared.imports.record import ImportRecord, ImportState, Stop
+from shared.imports.registration import leads_elsewhere
 from shared.imports.services import Services
 from shared.imports.steps import about, concerning, step
 from shared.imports.uploads import Uploads
@@ -308,10 +309,12 @@ class Poller:
     def _look_up(self, hub: HubClient, outcome: Outcome) -> None:
         """Logs were seen to call devices missing that were there: ask the registry for some."""
         for failed in islice(outcome.doubtful, self._settings.verify_failed_devices):
+            name = f"{failed.device_id}/{failed.module_id}".rstrip("/")
+            if leads_elsewhere(name):
+                continue
             try:
                 is_there = hub.has_identity(failed.device_id, failed.module_id)
             except ImporterError as error:
                 log.warning("the registry cannot be asked for refused devices: %s", error)
                 return
-            name = f"{failed.device_id}/{failed.module_id}".rstrip("/")
             outcome.looked_up[name] = is_there

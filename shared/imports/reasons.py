@@ -24,6 +24,7 @@ __all__ = [
     "cancelled_in_queue",
     "cancelled_too_late",
     "cannot_follow",
+    "dots_in_name",
     "file_rejected",
     "first_line",
     "hub_refused",
@@ -55,9 +56,9 @@ _GRANT = (
 
 def file_rejected(report: Report) -> str:
     errors = [problem for problem in report.problems if problem.severity is Severity.ERROR]
-    if report.is_unusable:
+    if report.refusal:
         what = "The file cannot be imported"
-        errors.sort(key=lambda problem: problem.line is not None)
+        errors.sort(key=lambda problem: problem is not report.refusal)
     else:
         what = _lines_that_break_rules(report.lines - report.valid, report.lines)
     first = "; ".join(map(str, errors[:3]))
@@ -75,6 +76,13 @@ def unknown_folder(file: str, hubs: Iterable[str]) -> str:
     return _bounded(
         f"The first folder of {file!r} names no hub. Upload the file into one of these folders: "
         f"{', '.join(sorted(hubs))}."
+    )
+
+
+def dots_in_name(file: str) -> str:
+    return _bounded(
+        f"{file!r} has '.' or '..' for a folder, which leads elsewhere. Upload the file under "
+        "another name."
     )
 
 

@@ -12,7 +12,7 @@ from shared.imports import reasons
 from shared.imports.record import NO_HUB, ImportRecord, ImportState
 from shared.imports.services import Services
 
-__all__ = ["Upload", "hub_of", "record_of", "register"]
+__all__ = ["Upload", "hub_of", "leads_elsewhere", "record_of", "register"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ class Upload:
     @classmethod
     def of(cls, blob: BlobProperties) -> Self:
         return cls(blob.name, blob.etag.strip('"'), blob.last_modified, blob.size)
+
+
+def leads_elsewhere(file: str) -> bool:
+    """Whether HTTP clients take the name for a path to another place (RFC 3986, 5.2.4)."""
+    return not {".", ".."}.isdisjoint(file.split("/"))
 
 
 def hub_of(services: Services, file: str) -> str:
@@ -60,7 +65,12 @@ def register(services: Services, upload: Upload, **claim: Any) -> tuple[ImportRe
         The record as the table has it, and whether this call made it.
     """
     record = record_of(services, upload)
-    if record.hub == NO_HUB:
+    if leads_elsewhere(upload.file):
+        claim = {
+            "state": ImportState.REJECTED,
+            "failure_reason": reasons.dots_in_name(upload.file),
+        }
+    elif record.hub == NO_HUB:
         claim = {
             "state": ImportState.REJECTED,
             "failure_reason": reasons.unknown_folder(upload.file, services.hubs),

@@ -21,7 +21,7 @@ from azure.storage.blob import ContainerProperties
 from shared import logs
 from shared.imports.container import PREFIX
 from shared.imports.record import NO_HUB, ImportState
-from shared.imports.registration import Upload, record_of
+from shared.imports.registration import Upload, leads_elsewhere, record_of
 from shared.imports.services import Services
 from shared.imports.survey import Survey
 
@@ -91,7 +91,7 @@ class Retention:
                 times = [upload.uploaded_at for upload, _, _ in uploads]
                 states = self._survey.states(hub, min(times), max(times))
                 for upload, row_key, import_id in uploads:
-                    if states.get(row_key) in served:
+                    if states.get(row_key) in served and not leads_elsewhere(upload.file):
                         with logs.about(logs.Subject(import_id, hub)):
                             self._put_away(upload, import_id)
 

@@ -222,6 +222,12 @@ def test_devices_that_are_to_go_are_not_looked_up(app: App) -> None:
     assert app.hub.requests["registry"] == 0
 
 
+def test_a_device_whose_id_is_a_path_is_not_looked_up(app: App) -> None:
+    record = run(app, device("..", importMode="update"), device("absent", importMode="update"))
+    assert app.report(record)["failures"]["inRegistry"] == {"absent": False}
+    assert app.hub.requests["registry"] == 1
+
+
 def test_looking_up_can_be_turned_off(app: App) -> None:
     app.configure(VERIFY_FAILED_DEVICES="0")
     app.hub.faults.add("blameDevices")
