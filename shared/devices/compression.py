@@ -13,6 +13,8 @@ __all__ = ["MAGIC", "bounded", "unzipped"]
 MAGIC = b"\x1f\x8b"
 
 _CHUNK_BYTES = 1024 * 1024
+#: What is unpacked at once: zlib copies the rest of it at the end of each member.
+_SLICE_BYTES = 16 * 1024
 #: zlib's sign for gzip headers and trailers.
 _GZIP = 31
 
@@ -26,25 +28,40 @@ def unzipped(chunks: Iterable[bytes], max_expansion: int) -> Iterator[bytes]:
     """
     taken = given = 0
     member = zlib.decompressobj(_GZIP)
+    # Members may be many and tiny; who reads on wants large chunks.
+    held: list[bytes] = []
+    size = 0
     try:
-        for chunk in chunks:
-            taken += len(chunk)
-            while chunk:
+        for rest in _slices(chunks):
+            taken += len(rest)
+            while rest:
                 if member.eof:
-                    if not chunk.strip(b"\0"):
+                    if not rest.strip(b"\0"):
                         break  # padding, as tape archives have it
                     member = zlib.decompressobj(_GZIP)
-                data = member.decompress(chunk, _CHUNK_BYTES)
-                chunk = member.unused_data if member.eof else member.unconsumed_tail
+                data = member.decompress(rest, _CHUNK_BYTES - size)
+                rest = member.unused_data if member.eof else member.unconsumed_tail
                 given += len(data)
-                if given > max((taken - len(chunk)) * max_expansion, _CHUNK_BYTES):
+                if given > max((taken - len(rest)) * max_expansion, _CHUNK_BYTES):
                     raise UnusableFileError(Rule.FILE_EXPANSION, f"over {max_expansion:,} times")
-                if data:
-                    yield data
+                held.append(data)
+                size += len(data)
+                if size == _CHUNK_BYTES:
+                    yield b"".join(held)
+                    held.clear()
+                    size = 0
     except zlib.error:
         raise UnusableFileError(Rule.FILE_COMPRESSION) from None
     if not member.eof:
         raise UnusableFileError(Rule.FILE_COMPRESSION, "it ends in the middle")
+    if size:
+        yield b"".join(held)
+
+
+def _slices(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        for start in range(0, len(chunk), _SLICE_BYTES):
+            yield chunk[start : start + _SLICE_BYTES]
 
 
 def bounded(chunks: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:

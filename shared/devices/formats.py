@@ -58,7 +58,10 @@ def open_source(
     head, chunks = _head(chunks)
     compressed = head.startswith(MAGIC)
     if compressed:
-        head, chunks = _head(unzipped(chunks, limits.max_expansion))
+        packed = bounded(chunks, limits.max_file_bytes)
+        head, chunks = _head(unzipped(packed, limits.max_expansion))
+        if head.startswith(MAGIC):
+            raise UnusableFileError(Rule.FILE_FORMAT, "it is gzipped twice")
     _refuse_other_files(head)
     chunks = _pieces(bounded(chunks, limits.max_file_bytes))
     has_bom = head.startswith(_BOM)

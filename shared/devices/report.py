@@ -80,8 +80,8 @@ class Report:
     lines: int = 0
     #: Those that the hub may be given.
     valid: int = 0
-    #: The file could not be read to its end, or not be trusted as a whole.
-    is_unusable: bool = False
+    #: Why the file could not be read to its end, or not be trusted as a whole; the last reason.
+    refusal: Problem | None = None
     codes: Counter[str] = field(default_factory=Counter)
     severities: Counter[Severity] = field(default_factory=Counter)
     #: Of the valid lines.
@@ -91,6 +91,10 @@ class Report:
     _kept: dict[Severity, list[Problem]] = field(
         default_factory=lambda: {severity: [] for severity in Severity}
     )
+
+    @property
+    def is_unusable(self) -> bool:
+        return self.refusal is not None
 
     @property
     def errors(self) -> int:
@@ -110,14 +114,23 @@ class Report:
         self, line: int | None, device_id: str, member: str, rule: Rule, detail: str = ""
     ) -> Problem | None:
         """Count a problem; returns it if it is one of the first, which are kept."""
+        if len(self._kept[rule.severity]) < self.max_problems:
+            return self._keep(Problem.of(line, device_id, member, rule, detail), rule)
+        self._count(rule)
+        return None
+
+    def refuse(self, line: int | None, rule: Rule, detail: str) -> None:
+        """Note why the file is unusable. That is kept, however many problems came before."""
+        self.refusal = self._keep(Problem.of(line, "", "", rule, detail), rule)
+
+    def _keep(self, problem: Problem, rule: Rule) -> Problem:
+        self._count(rule)
+        self._kept[rule.severity].append(problem)
+        return problem
+
+    def _count(self, rule: Rule) -> None:
         self.codes[rule.code] += 1
         self.severities[rule.severity] += 1
-        kept = self._kept[rule.severity]
-        if len(kept) >= self.max_problems:
-            return None
-        problem = Problem.of(line, device_id, member, rule, detail)
-        kept.append(problem)
-        return problem
 
     def explain(self, details: Mapping[Problem, str]) -> None:
         """Say more of problems that were kept."""

@@ -80,7 +80,7 @@ class Validation:
                     detail = f"over {self._limits.max_devices:,}"
                     raise UnusableFileError(Rule.FILE_TOO_MANY_DEVICES, detail)
         except UnusableFileError as error:
-            self._refuse_file(error.rule, error.detail, error.line)
+            report.refuse(error.line, error.rule, error.detail)
         self._finish()
 
     def note(self, line: int, finding: Finding) -> None:
@@ -248,7 +248,7 @@ class Validation:
         if report.is_unusable:
             return
         if not report.lines:
-            self._refuse_file(Rule.FILE_EMPTY)
+            report.refuse(None, Rule.FILE_EMPTY, "")
         deletes = sum(count for mode, count in report.modes.items() if ImportMode(mode).deletes)
         limits = self._limits
         allowed = min(limits.max_deletes, int(limits.max_delete_share * report.lines))
@@ -257,7 +257,7 @@ class Validation:
                 f"{deletes:,} of {report.lines:,} lines delete, {allowed:,} may; "
                 f"here it would be confirmDeletes={deletes}"
             )
-            self._refuse_file(Rule.TOO_MANY_DELETES, detail)
+            report.refuse(None, Rule.TOO_MANY_DELETES, detail)
 
     def _name_first_lines(self) -> None:
         first = self._seen.first_lines(frozenset(self._duplicates.values()), self.lines)
@@ -267,10 +267,6 @@ class Validation:
                 for problem, print_ in self._duplicates.items()
             }
         )
-
-    def _refuse_file(self, rule: Rule, detail: str = "", line: int | None = None) -> None:
-        self.report.is_unusable = True
-        self._add(line, "", Finding("", rule, detail))
 
 
 def _is_utf8(line: bytes) -> bool:

@@ -7,6 +7,7 @@ import pytest
 
 from shared.devices.report import Policy, Report
 from shared.devices.rules import Rule
+from shared.imports.reasons import file_rejected
 from tests.devices.support import device, ndjson, validate_file
 
 
@@ -89,3 +90,15 @@ def test_the_counts() -> None:
         "authenticationTypes": {"notGiven": 1, "sas": 3},
         "truncated": False,
     }
+
+
+def test_why_a_file_is_unusable_is_kept_however_many_problems_came_before() -> None:
+    report = Report(max_problems=2)
+    for line in range(1, 6):
+        report.add(line, "", "id", Rule.ID_MISSING)
+    assert not report.is_unusable
+    report.refuse(7, Rule.ARRAY_NOT_CLOSED, "")
+    assert report.is_unusable
+    assert [problem.line for problem in report.problems] == [1, 2, 7]
+    assert (report.errors, report.counts_json()["truncated"]) == (6, True)
+    assert file_rejected(report).startswith("The file cannot be imported: line 7: the JSON array")

@@ -20,7 +20,7 @@ from shared.devices.source import Limits
 from shared.devices.twin import DESIRED_BYTES, TAGS_BYTES
 from shared.devices.validation import Validation
 from tests.devices import fuzz, strategies, writing
-from tests.devices.mutations import SHA1, SHA256
+from tests.devices.mutations import BREAKINGS, SHA1, SHA256
 from tests.devices.strategies import SCOPE
 from tests.devices.support import KEY, device
 
@@ -263,6 +263,17 @@ _LARGE_FORMS: list[Device] = [
 ]
 
 
+#: Whatever breaks a rule by itself somewhere; so a new rule cannot be forgotten here.
+_BROKEN_TEXTS = sorted(
+    {
+        json.dumps(value)
+        for breaking in BREAKINGS
+        for value in breaking.changes.values()
+        if isinstance(value, str)
+    }
+)
+
+
 @pytest.mark.parametrize("base", _FORMS + _LARGE_FORMS)
 def test_no_value_slips_through(base: Device) -> None:
     """Each value of a form that was learned, replaced by each other one, and all texts at once."""
@@ -270,6 +281,7 @@ def test_no_value_slips_through(base: Device) -> None:
     lines = [learned(base, number) for number in range(_ENOUGH)]
     lines += doubled({**base, "id": "next"})
     raw_values = [*(f'"{text}"' for text in (*_MEANT_TEXTS, *_PIECES)), *_NUMBERS, *_OTHERS]
+    raw_values += _BROKEN_TEXTS
     for index in range(min(16, rendered(base, lambda _: "?").count("?"))):
         for raw in raw_values:
             lines.append(with_raw({**base, "id": f"next-{len(lines)}"}, index, raw))

@@ -37,7 +37,7 @@ def numbered(line: bytes, count: int) -> bytes:
 FILES: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "gzip bomb": (bomb, "a.gz", "file-expansion"),
     "gzip bomb that is cut off": (lambda: bomb()[:-9], "a.gz", "file-expansion"),
-    "gzip within gzip": (lambda: gzip.compress(bomb()), "a.gz", "file-encoding"),
+    "gzip within gzip": (lambda: gzip.compress(bomb()), "a.gz", "file-format"),
     "gzip file of many empty parts": (lambda: gzip.compress(b"") * 2_000, "a.gz", "file-empty"),
     "large once it is unpacked": (
         lambda: gzip.compress(
