@@ -12,8 +12,9 @@ from shared.invocation import invocation
 from shared.settings import DEFAULT_POLL_SCHEDULE, DEFAULT_SWEEP_SCHEDULE
 from shared.web.routes import Route, routes
 
-# The SDKs tell of every request at INFO.
-logging.getLogger("azure").setLevel(logging.WARNING)
+# The SDKs tell of every request at INFO, and what is below them of addresses, secrets and all.
+for _library in ("azure", "urllib3"):
+    logging.getLogger(_library).setLevel(logging.WARNING)
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 

@@ -29,6 +29,9 @@ _DEVELOPMENT_STORAGE = (
     "TableEndpoint=http://127.0.0.1:10002/devstoreaccount1;"
 )
 
+#: With a port for an emulator.
+_HOST_NAME = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?")
+
 
 class StorageConnection(BaseModel):
     """A storage account, by connection string or by the endpoints of identity-based access."""
@@ -118,7 +121,7 @@ class HubConnection:
         """
         text = text.strip().rstrip(";")
         if "=" not in text:
-            if not re.fullmatch(r"[A-Za-z0-9.-]+(:[0-9]+)?", text):
+            if not _HOST_NAME.fullmatch(text):
                 raise ValueError("is neither a connection string nor a host name")
             return cls(name or _hub_name(text), text.lower())
         parts = dict(part.partition("=")[::2] for part in text.split(";"))
@@ -134,6 +137,8 @@ class HubConnection:
         except ValueError:
             raise ValueError("is a connection string whose SharedAccessKey is not base64") from None
         host_name = parts["HostName"].lower()
+        if not _HOST_NAME.fullmatch(host_name):
+            raise ValueError("is a connection string whose HostName is no host name")
         return cls(
             name or _hub_name(host_name),
             host_name,

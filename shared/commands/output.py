@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from typing import Any, TextIO
 
@@ -20,6 +21,9 @@ __all__ = ["PROGRAM", "Output", "clean", "drop_stdout"]
 
 #: How the commands are called.
 PROGRAM = "python -m shared"
+
+#: Control characters that JSON allows in texts as they are; some terminals heed them.
+_C1 = re.compile("[\x7f-\x9f]")
 
 #: Columns of what is no terminal: no line is ever broken.
 _ENDLESS = 100_000
@@ -61,21 +65,22 @@ class Output:
     def json(self, value: BaseModel | dict[str, Any]) -> None:
         """Write an object on a line of its own."""
         if isinstance(value, BaseModel):
-            self._write(value.model_dump_json(by_alias=True))
+            text = value.model_dump_json(by_alias=True)
         else:
-            self._write(json.dumps(value, ensure_ascii=False))
+            text = json.dumps(value, ensure_ascii=False)
+        self._write(_C1.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
     def note(self, text: str, style: str = "") -> None:
         """Tell a person something that is not part of the result."""
         # What was said before comes first, also where both go to one file.
         sys.stdout.flush()
         # Commands and tokens can be copied whole.
-        self.notes.print(Text(clean(text), style), soft_wrap=True)
+        self.notes.print(Text(_clean_lines(text), style), soft_wrap=True)
 
     def error(self, text: str) -> None:
         """Tell why something was not done."""
         sys.stdout.flush()
-        message = Text.assemble(("error: ", "bold red"), clean(text))
+        message = Text.assemble(("error: ", "bold red"), _clean_lines(text))
         self.notes.print(message)
 
     def _write(self, line: str) -> None:
@@ -95,9 +100,12 @@ def _console(stream: TextIO) -> Console:
 
 def clean(text: str) -> str:
     """Text of a file or a hub that must not steer the terminal."""
-    return "".join(
-        sign if sign.isprintable() or sign == "\n" else "\N{REPLACEMENT CHARACTER}" for sign in text
-    )
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
+def _clean_lines(text: str) -> str:
+    """As `clean`, for what we say ourselves, which may have several lines."""
+    return "\n".join(map(clean, text.split("\n")))
 
 
 def drop_stdout() -> None:

@@ -7,6 +7,8 @@ import json
 import pytest
 
 from local.hub import HubEmulator
+from shared.commands.words import state_text
+from shared.imports.record import ImportState
 from tests.app import App, device
 from tests.commands.conftest import Shell
 
@@ -143,3 +145,9 @@ def test_several_hubs_are_told_apart(app: App, hub: HubEmulator, shell: Shell) -
     }
     [page] = shell.json("list", "--hub", "west")
     assert [one["file"] for one in page["imports"]] == ["west/b.ndjson"]
+
+
+def test_every_state_has_its_words_and_colour() -> None:
+    told = {state_text(state).plain: state_text(state).style for state in ImportState}
+    assert told.keys() == set(ImportState)
+    assert all(told.values())
