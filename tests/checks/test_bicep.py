@@ -141,6 +141,7 @@ def test_roles() -> None:
             )
             assert one.comment, f"{one.symbol}: what for?"
     assert found == ROLES
+    assert {role for _, role, _ in ROLES.values()} == ROLE_IDS.keys()
     variables = read(INFRA / "roles.bicep").variables | read(INFRA / "hub-access.bicep").variables
     for name, role_id in ROLE_IDS.items():
         assert role_id in variables[name]
