@@ -1,5 +1,7 @@
 # Each target sets up what it needs first; only Python 3.11+ and Node 20+ have to be there.
 PYTHON ?= python3
+# What has to be set up is, side by side.
+MAKEFLAGS += --jobs=4
 RUN = .venv/bin/python -m
 # npm writes this file at the end of each installation.
 AZURITE = local/node_modules/.package-lock.json

@@ -88,7 +88,7 @@ class App:
             self._importer = Importer(
                 load_settings(),
                 self.clock,
-                lambda: ObservedTransport(self._before, lambda line: self.after_request(line)),
+                self._transport,
             )
         return self._importer
 
@@ -188,6 +188,15 @@ class App:
         self.host.stop()
         self._resources.close()
 
+    def _transport(self) -> ObservedTransport:
+        # By identity it goes by https, and the environment says whom to trust. Otherwise it is left
+        # out, as requests asks it at each request.
+        return ObservedTransport(
+            self._before,
+            lambda line: self.after_request(line),
+            use_env_settings="ImporterStorage" not in self.settings,
+        )
+
     def _before(self, request: str) -> None:
         self.requests.append(request)
         self.before_request(request)
@@ -217,8 +226,14 @@ class Clock:
 class ObservedTransport(RequestsTransport):  # type: ignore[misc]
     """Tells of each request before it leaves the app, and of its answer before that is seen."""
 
-    def __init__(self, before: Callable[[str], None], after: Callable[[str], None]) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        before: Callable[[str], None],
+        after: Callable[[str], None],
+        *,
+        use_env_settings: bool = True,
+    ) -> None:
+        super().__init__(use_env_settings=use_env_settings)
         self._before, self._after = before, after
 
     def send(self, request: Any, **kwargs: Any) -> Any:

@@ -16,7 +16,7 @@ from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 
 from local.azurite import Azurite
-from tests.faults.injection import Answers, Fault
+from tests.faults.injection import Answers, Fault, Transport
 from tests.faults.scenarios import SCENARIOS, Scenario
 from tests.faults.world import KEYS, Account, World
 from tests.races.invariants import ends_are_counted_once
@@ -29,8 +29,8 @@ def account() -> Iterator[Account]:
         patch.setattr(HttpTransport, "sleep", lambda *_: None)
         text = azurite.connection_string
         with (
-            BlobServiceClient.from_connection_string(text) as blobs,
-            TableServiceClient.from_connection_string(text) as tables,
+            BlobServiceClient.from_connection_string(text, transport=Transport(None)) as blobs,
+            TableServiceClient.from_connection_string(text, transport=Transport(None)) as tables,
         ):
             yield Account(text, blobs, tables)
 
