@@ -39,7 +39,7 @@ param hubIdentityId string = ''
 @description('Object id of that user-assigned identity.')
 param hubIdentityPrincipalId string = ''
 
-@allowed(['3.11', '3.12', '3.13'])
+@allowed(['3.12', '3.13'])
 @description('Version of Python.')
 param pythonVersion string = '3.12'
 

@@ -15,8 +15,8 @@ from typing import Any, Self
 __all__ = ["SUPPORTED_PYTHONS", "Environment", "find_python"]
 
 SUPPORTED_PYTHONS = ("3.11", "3.12", "3.13")
-#: What pip may need to reach its index; nothing of this reaches the app.
-FOR_PIP = re.compile(r"PIP_.*|SSL_.*|.*_CA_BUNDLE|.*_proxy|HOME|TMPDIR|XDG_.*", re.IGNORECASE)
+#: What uv may need to reach its index; nothing of this reaches the app.
+FOR_UV = re.compile(r"UV_.*|SSL_.*|.*_CA_BUNDLE|.*_proxy|HOME|TMPDIR|XDG_.*", re.IGNORECASE)
 #: Asks for what an environment takes, too: some installations lack it.
 WHICH = "import sys, venv; print('%d.%d' % sys.version_info[:2], sys.executable)"
 INSIDE = (Path(__file__).parent / "inside.py").read_text()
@@ -67,13 +67,16 @@ class Environment:
 
     def install(self, requirements: Path) -> None:
         """Install what is asked for, without compiling: a remote build has a minute."""
-        self.pip("install", "--no-compile", "--only-binary=:all:", "-r", str(requirements))
+        self.pip("install", "--only-binary=:all:", "--requirement", str(requirements))
 
     def pip(self, *arguments: str) -> None:
-        """Have our own pip work there."""
-        variables = {name: value for name, value in os.environ.items() if FOR_PIP.fullmatch(name)}
-        pip = [sys.executable, "-m", "pip", "--quiet", "--python", self.python]
-        self._run([*pip, *arguments], variables=variables)
+        """As pip would, in a twentieth of the time."""
+        variables = {name: value for name, value in os.environ.items() if FOR_UV.fullmatch(name)}
+        # An index of one's own is told to pip.
+        if index := os.environ.get("PIP_INDEX_URL"):
+            variables.setdefault("UV_DEFAULT_INDEX", index)
+        uv = [sys.executable, "-m", "uv", "--quiet", "pip"]
+        self._run([*uv, *arguments, "--python", self.python], variables=variables)
 
     def installed_bytes(self) -> int:
         files = self._packages.rglob("*")
