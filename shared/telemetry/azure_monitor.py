@@ -9,6 +9,8 @@ only double it.
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +24,9 @@ from shared.errors import SettingsError
 from shared.telemetry.backend import Backend
 
 __all__ = ["connect"]
+
+#: The logger whose lines are sent.
+LOGGER = "shared"
 
 CONNECTION_STRING = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 AUTHENTICATION = "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"
@@ -71,13 +76,16 @@ def _configure(credential: Callable[[str | None], TokenCredential]) -> None:
     os.environ.setdefault(TRACES_SAMPLER, "parentbased_always_on")
     configure_azure_monitor(
         # Not the root: the SDKs' chatter stays at home.
-        logger_name="shared",
+        logger_name=LOGGER,
         instrumentation_options={name: {"enabled": False} for name in _NOT_USED},
         # The host has both.
         enable_live_metrics=False,
         enable_performance_counters=False,
         **options,
     )
+    # At the end of the process, logging flushes handlers, this one by a thread, which Python 3.12
+    # refuses then. Its provider flushes by itself.
+    atexit.register(logging.getLogger(LOGGER).handlers.clear)
 
 
 def _authentication() -> dict[str, str]:
