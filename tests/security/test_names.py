@@ -12,7 +12,6 @@ import ssl
 from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from html.parser import HTMLParser
 from http.client import HTTPSConnection
 from urllib.parse import quote, urlsplit
 
@@ -27,6 +26,7 @@ from tests.app import App, device
 from tests.commands.conftest import Shell
 from tests.events.receiver import Post, Receiver
 from tests.events.support import tick
+from tests.security.pages import Page
 from tests.security.support import Account, Said
 from tests.web.support import Client, two_hubs
 
@@ -59,36 +59,6 @@ UNLISTED = {
 }
 
 ROW_KEY = re.compile(r"[A-Za-z0-9().:_ -]{1,512}")
-
-
-class Page(HTMLParser):
-    """The parts of a page that matter here."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        #: All that stands in elements of a kind, by kind.
-        self.texts: dict[str, str] = {}
-        self._open = ""
-        self.feed(text)
-        self.close()
-        # No element and no attribute is there that the templates do not have.
-        assert self.elements.count("script") == self.elements.count("style") == 1
-        assert not {name for name, _ in self.attributes if name.startswith("on")}
-        assert not {name for name, _ in self.attributes} & {"style", "src", "srcdoc"}
-        assert not set(self.elements) & {"img", "iframe", "object", "embed", "base", "template"}
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append(tag)
-        self.attributes += attrs
-        self._open = tag
-
-    def handle_endtag(self, tag: str) -> None:
-        self._open = ""
-
-    def handle_data(self, data: str) -> None:
-        self.texts[self._open] = self.texts.get(self._open, "") + data
 
 
 def check_log(said: Said) -> None:
