@@ -60,13 +60,18 @@ def state_of(app: App) -> Mapping[str, object]:
     }
 
 
-def test_what_reads_changes_nothing(app: App, client: Client) -> None:
+def some_imports(app: App) -> Mapping[str, object]:
+    """One that was partly refused, one rejected, one that waits; returns what there is."""
     partly(app)
     reject(app)
     app.hub.occupy_slot()
     app.upload("waits.ndjson", device("pump-1"))
     app.deliver("waits.ndjson")
-    before = state_of(app)
+    return state_of(app)
+
+
+def test_what_reads_changes_nothing(app: App, client: Client) -> None:
+    before = some_imports(app)
     with app.counting() as requests:
         for endpoint, effect in ENDPOINTS.items():
             if effect == READS:
@@ -81,12 +86,7 @@ def test_what_reads_changes_nothing(app: App, client: Client) -> None:
 
 
 def test_what_changes_touches_imports_that_there_are(app: App, client: Client) -> None:
-    partly(app)
-    reject(app)
-    app.hub.occupy_slot()
-    app.upload("waits.ndjson", device("pump-1"))
-    app.deliver("waits.ndjson")
-    before = state_of(app)
+    before = some_imports(app)
     with app.counting() as requests:
         for record in app.records():
             for action in ("cancel", "retry"):
