@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
+UriEcho = Literal["output", "full", "none"]
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -43,8 +45,9 @@ class Choices:
     reported: Literal["ignore", "store"] = "ignore"
     #: Do tags and desired properties that are absent from an update stay as they are?
     absent_twin_parts: Literal["keep", "clear"] = "keep"
-    #: Do jobs show the container URIs they were created with?
-    uri_echo: Literal["full", "none"] = "full"
+    #: Which container URIs do answers about a job show? ``output``: both in the answer to the
+    #: creation, only the output container in later ones (recorded on a live hub).
+    uri_echo: UriEcho = "output"
     #: Is there a largest size of an import file? In bytes, 0 for none.
     max_import_bytes: int = 0
     #: Does outputBlobName give the log of an import another name?

@@ -1,4 +1,4 @@
-"""The hub's clock, which can be put forward: a job history of 30 days is seen in no time."""
+"""The hub's clock, which tests set: ahead by 30 days, or behind the clock of a client."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ _FAR_AHEAD = 70 * 365 * 86400.0
 
 
 class Clock:
-    """The time that jobs, identities and twins go by; tokens go by the machine's own."""
+    """The time of jobs, identities, twins and Date headers; tokens use the machine's clock."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._ahead = timedelta(0)
+        #: How far it is ahead of the machine's clock; negative is behind.
+        self.ahead = timedelta(0)
 
     def now(self) -> datetime:
-        with self._lock:
-            return datetime.now(UTC) + self._ahead
+        return datetime.now(UTC) + self.ahead
 
     def advance(self, seconds: float) -> None:
         """Put the clock forward; ValueError if that would be back, or no time at all."""
         if not 0 <= seconds < _FAR_AHEAD:
             raise ValueError("the clock goes forward only, and not beyond this century")
         with self._lock:
-            self._ahead += timedelta(seconds=seconds)
+            self.ahead += timedelta(seconds=seconds)

@@ -14,6 +14,7 @@ from local.hub.api.control_routes import ControlRoutes
 from local.hub.api.device_routes import DeviceRoutes
 from local.hub.api.entra_routes import EntraRoutes
 from local.hub.api.guard import Guard
+from local.hub.api.job_answers import JobAnswers
 from local.hub.api.job_routes import JobRoutes
 from local.hub.api.module_routes import ModuleRoutes
 from local.hub.api.query_routes import QueryRoutes
@@ -34,6 +35,7 @@ from local.hub.registry.limits import DEFAULT_LIMITS, Limits
 from local.hub.registry.registry import Registry
 from local.hub.server import LOOPBACK, Address, ServerThread
 from local.hub.store import Store
+from local.hub.times import http_date
 from local.hub.tls import Tls
 
 #: Bytes: room for a bulk request of 100 devices with the largest twins.
@@ -74,7 +76,7 @@ class HubEmulator:
     limits
         How many devices there is room for.
     clock
-        The time of jobs and twins.
+        The time of jobs, twins and Date headers.
 
     Raises
     ------
@@ -124,6 +126,8 @@ class HubEmulator:
             JobOptions(job_seconds, job_rate, identity_connection_string),
             choices,
         )
+        #: How answers about jobs differ from ``jobs``; may be set at any time.
+        self.job_answers = JobAnswers()
         self._issuer = Issuer()
         authorizer = Authorizer(
             lambda: self._address.names,
@@ -211,6 +215,9 @@ class HubEmulator:
     def free_slot(self) -> None:
         self.jobs.free_slot()
 
+    def write_late_logs(self) -> None:
+        self.jobs.write_late_logs()
+
     def wait_idle(self, timeout: float = 10.0) -> None:
         self.jobs.wait_idle(timeout)
 
@@ -220,8 +227,9 @@ class HubEmulator:
 
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=_MAX_BODY)
+        app.on_response_prepare.append(self._set_date)
         for routes in (
-            JobRoutes(self.jobs, self._choices),
+            JobRoutes(self.jobs, self._choices, self.clock, self.job_answers),
             DeviceRoutes(self.registry),
             BulkRoutes(self.registry),
             ModuleRoutes(self.registry),
@@ -234,3 +242,6 @@ class HubEmulator:
         control.add_to(app)
         EntraRoutes(self._issuer).add_to(app)
         return app
+
+    async def _set_date(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = http_date(self.clock.now())

@@ -44,11 +44,23 @@ class FaultKind(StrEnum):
     #: The next job that is created logs each of its lines as of a missing device, though it
     #: imports them.
     BLAME_DEVICES = "blameDevices"
+    #: The next job that is created completes without its log, which is written on demand.
+    LATE_LOG = "lateLog"
+    #: The next job that is created completes and never writes its log.
+    NO_LOG = "noLog"
     #: At once and not a rule: the history loses the jobs that it holds now.
     FORGET_JOB = "forgetJob"
 
 
-JOB_FAULTS = frozenset({FaultKind.FAIL_JOB, FaultKind.HANG_JOB, FaultKind.BLAME_DEVICES})
+JOB_FAULTS = frozenset(
+    {
+        FaultKind.FAIL_JOB,
+        FaultKind.HANG_JOB,
+        FaultKind.BLAME_DEVICES,
+        FaultKind.LATE_LOG,
+        FaultKind.NO_LOG,
+    }
+)
 REQUEST_FAULTS = frozenset(FaultKind) - JOB_FAULTS - {FaultKind.FORGET_JOB}
 
 

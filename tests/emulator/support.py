@@ -110,6 +110,7 @@ class Place:
     """A container with an import file, and the log that a job leaves in it."""
 
     def __init__(self, service: BlobServiceClient) -> None:
+        self.service = service
         self._account_key = service.credential.account_key
         self.container: ContainerClient = service.create_container(f"job-{uuid.uuid4()}")
 

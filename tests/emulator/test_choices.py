@@ -169,14 +169,41 @@ def test_absent_twin_parts(choice: Any, kept: dict[str, int]) -> None:
     assert twin["tags"] == twin["properties"]["desired"] == kept
 
 
-def test_uri_echo(start_hub: StartHub, place: Place) -> None:
-    hub = start_hub(choices=Choices(uri_echo="none"))
-    place.write(PUMP)
-    run_job(hub, place)
-    [job] = HubClient(hub.connection_string()).send("GET", "/jobs").json()
+URIS = {"inputBlobContainerUri", "outputBlobContainerUri"}
+OPTIONS = {
+    *("inputBlobName", "outputBlobName", "storageAuthenticationType"),
+    *("includeConfigurations", "configurationsBlobName"),
+}
 
-    assert job["inputBlobContainerUri"] == job["outputBlobContainerUri"] == ""
-    assert "storageAuthenticationType" not in job
+
+@pytest.mark.parametrize(
+    ("choice", "created", "later"),
+    [
+        ("output", URIS | {"inputBlobName"}, {"outputBlobContainerUri", "inputBlobName"}),
+        ("full", URIS | OPTIONS, URIS | OPTIONS),
+        ("none", set(), set()),
+    ],
+)
+def test_uri_echo(
+    start_hub: StartHub, place: Place, choice: Any, created: set[str], later: set[str]
+) -> None:
+    hub = start_hub(choices=Choices(uri_echo=choice))
+    client = HubClient(hub.connection_string())
+    place.write(PUMP)
+    request = place.request(inputBlobName="devices.txt")
+
+    def echoed(job: dict[str, Any]) -> set[str]:
+        assert all(job[name] == request[name] for name in URIS & job.keys() if job[name])
+        return {name for name in URIS | OPTIONS if job.get(name, "") != ""}
+
+    job = client.create_job(request).json()
+    assert echoed(job) == created
+    assert echoed(client.job(job["jobId"])) == later
+    assert echoed(client.wait_for_job(job["jobId"], "completed")) == later
+    [listed] = client.send("GET", "/jobs").json()
+    assert echoed(listed) == later
+    assert ("inputBlobContainerUri" in listed) == (choice != "output")
+    assert echoed(hub.jobs[0]) == URIS | OPTIONS
 
 
 def test_max_import_bytes(start_hub: StartHub, place: Place) -> None:
@@ -225,7 +252,7 @@ def test_cancel_answers(start_hub: StartHub, place: Place) -> None:
     ("settings", "text"),
     [
         ({"weather": "fine"}, "no switch weather; there are failure_reason, "),
-        ({"uri_echo": "maybe"}, "uri_echo is one of full, none, not 'maybe'"),
+        ({"uri_echo": "maybe"}, "uri_echo is one of output, full, none, not 'maybe'"),
         ({"error_log_repeats": "-1"}, "error_log_repeats is a whole number, not '-1'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -8,7 +8,10 @@ import socket
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,6 +63,50 @@ def test_port_in_use(hub: HubEmulator) -> None:
 
     with pytest.raises(OSError, match="address already in use"):
         HubEmulator(port=port).start()
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=3), timedelta(hours=-2)], ids=str)
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/jobs", 200),
+        ("GET", "/jobs/nobody", 404),
+        ("POST", "/jobs/create", 400),
+        ("GET", "/nowhere", 404),
+        ("PUT", "/jobs", 405),
+        ("GET", "/emulator/faults", 200),
+    ],
+)
+def test_answers_are_dated_by_the_clock_of_the_hub(
+    hub: HubEmulator, client: HubClient, ahead: timedelta, method: str, path: str, status: int
+) -> None:
+    hub.clock.ahead = ahead
+    answer = client.send(method, path, {})
+    dates = [value for name, value in answer.raw.headers.items() if name.lower() == "date"]
+
+    assert answer.status_code == status
+    [date] = map(parsedate_to_datetime, dates)
+    assert abs(date - datetime.now(UTC) - ahead) < timedelta(seconds=30)
+
+
+def test_refused_tokens_throttling_and_errors_are_dated_too(
+    hub: HubEmulator, client: HubClient
+) -> None:
+    def fail(job: dict[str, Any]) -> dict[str, Any]:
+        raise RuntimeError
+
+    hub.clock.ahead = timedelta(days=1)
+    hub.faults.add("throttle")
+    throttled = client.send("GET", "/jobs")
+    refused = client.send("GET", "/jobs", headers={"Authorization": ""})
+    hub.job_answers.alter = fail
+    hub.jobs.add_foreign()
+    broken = client.send("GET", "/jobs")
+
+    assert [a.status_code for a in (throttled, refused, broken)] == [429, 401, 500]
+    for answer in (throttled, refused, broken):
+        date = parsedate_to_datetime(answer.headers["Date"])
+        assert date > datetime.now(UTC) + timedelta(hours=23)
 
 
 def test_nothing_secret_is_logged(

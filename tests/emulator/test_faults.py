@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from local.hub import HubEmulator
-from tests.emulator.support import HubClient, Place, error_code, wait_until
+from tests.emulator.support import HubClient, Place, codes, error_code, wait_until
 
 
 @pytest.fixture
@@ -152,6 +152,61 @@ def test_forget_job(hub: HubEmulator, client: HubClient, ready: Place) -> None:
     assert error_code(client.send("GET", f"/jobs/{job_id}")) == (404, "JobNotFound")
     assert client.send("GET", "/jobs").json() == []
     assert client.create_job(ready.request()).status_code == 200
+
+
+def test_late_log(hub: HubEmulator, client: HubClient, place: Place) -> None:
+    """It outlives the next job, and that its own is forgotten."""
+    place.write({"id": "pump"}, {"id": "valve", "status": "enabled"})
+    hub.faults.add("lateLog")
+    job_id = client.create_job(place.request()).json()["jobId"]
+    done = client.wait_for_job(job_id, "completed")
+    assert done["progress"] == 100
+    assert len(hub.registry) == 1
+    assert place.names() == {"devices.txt"}
+
+    other = Place(place.service)
+    other.write({"id": "pump", "status": "enabled"})
+    client.create_job(other.request())
+    hub.wait_idle()
+    wait_until(lambda: "importErrors.log" in other.names())
+    hub.faults.add("forgetJob")
+    hub.write_late_logs()
+    assert codes(place.log()) == [400012]
+    place.container.delete_blob("importErrors.log")
+    hub.write_late_logs()
+    assert place.names() == {"devices.txt"}, "a log is written once"
+
+
+def test_late_logs_by_the_control_api(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+    hub.faults.add("lateLog")
+    client.create_job(ready.request())
+    hub.wait_idle()
+
+    assert control(hub, "POST", "/late-logs").status_code == 204
+    assert ready.log() == []
+
+
+def test_late_log_of_configurations(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+    ready.write_bytes(b"{", name="configurations.txt")
+    before = ready.names()
+    hub.faults.add("lateLog")
+    client.create_job(ready.request(includeConfigurations=True))
+    hub.wait_idle()
+    assert ready.names() == before
+
+    hub.write_late_logs()
+    assert ready.log() == []
+    assert len(ready.text("importConfigErrors.log").splitlines()) == 1
+
+
+def test_no_log(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+    hub.faults.add("noLog")
+    job_id = client.create_job(ready.request()).json()["jobId"]
+
+    assert client.wait_for_job(job_id, "completed")["progress"] == 100
+    hub.write_late_logs()
+    assert len(hub.registry) == 1
+    assert ready.names() == {"devices.txt"}
 
 
 def test_control_api(hub: HubEmulator, client: HubClient) -> None:

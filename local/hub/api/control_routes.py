@@ -34,6 +34,7 @@ class ControlRoutes:
         app.router.add_post("/emulator/faults", self._add_fault)
         app.router.add_delete("/emulator/faults", self._clear_faults)
         app.router.add_post("/emulator/slot", self._set_slot)
+        app.router.add_post("/emulator/late-logs", self._write_late_logs)
         app.router.add_post("/emulator/clock", self._advance_clock)
         app.router.add_post("/emulator/roles", self._assign_role)
         app.router.add_get("/emulator/requests", self._count_requests)
@@ -61,6 +62,10 @@ class ControlRoutes:
             await asyncio.to_thread(self._jobs.free_slot)
         else:
             raise web.HTTPBadRequest(text="occupied must be true or false")
+        return web.Response(status=204)
+
+    async def _write_late_logs(self, request: web.Request) -> web.Response:
+        await asyncio.to_thread(self._jobs.write_late_logs)
         return web.Response(status=204)
 
     async def _advance_clock(self, request: web.Request) -> web.Response:

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import timedelta
 
 from aiohttp import web
 
 from local.hub.api.guard import Guard
+from local.hub.api.job_answers import JobAnswers, JobDocument
 from local.hub.api.requests import Handler, body_of
 from local.hub.api.versions import FIRST, since, version_of
 from local.hub.auth.permissions import DELETE_JOBS, READ_JOBS, WRITE_JOBS
 from local.hub.choices import Choices
+from local.hub.clock import Clock
 from local.hub.faults import Operation
 from local.hub.jobs.job import Job
-from local.hub.jobs.jobs import Jobs
+from local.hub.jobs.jobs import Jobs, job_not_found
 from local.hub.jobs.request import JobRequest
 
 LOG = logging.getLogger(__name__)
 
 
 class JobRoutes:
-    def __init__(self, jobs: Jobs, choices: Choices) -> None:
+    def __init__(self, jobs: Jobs, choices: Choices, clock: Clock, answers: JobAnswers) -> None:
         self._jobs = jobs
         self._choices = choices
+        self._clock = clock
+        self._answers = answers
 
     def add_to(self, app: web.Application, guard: Guard) -> None:
         def creating(handler: Handler) -> Handler:
@@ -63,13 +68,17 @@ class JobRoutes:
             logged.input_blob_name,
             logged.output_uri,
         )
-        return self._answer(request, job)
+        return web.json_response(self._shown(request, job, is_creation=True))
 
     async def _list(self, request: web.Request) -> web.Response:
-        return web.json_response([self._shown(request, job) for job in self._jobs.all()])
+        jobs = (job for job in self._jobs.all() if self._is_seen(job, self._answers.list_lag))
+        return web.json_response([self._shown(request, job) for job in jobs])
 
     async def _get(self, request: web.Request) -> web.Response:
-        return self._answer(request, self._jobs.find(request.match_info["job_id"]))
+        job = self._jobs.find(request.match_info["job_id"])
+        if not self._is_seen(job, self._answers.get_lag):
+            raise job_not_found(job.id)
+        return self._answer(request, job)
 
     async def _get_scheduled(self, request: web.Request) -> web.Response:
         """There are no scheduled jobs here; an unknown one is told like this (live hub)."""
@@ -89,6 +98,14 @@ class JobRoutes:
     def _answer(self, request: web.Request, job: Job) -> web.Response:
         return web.json_response(self._shown(request, job))
 
-    def _shown(self, request: web.Request, job: Job) -> dict[str, object]:
-        echo_uris = self._choices.uri_echo == "full"
-        return job.to_json(version=version_of(request), echo_uris=echo_uris)
+    def _is_seen(self, job: Job, lag: timedelta) -> bool:
+        """Without a lag always: a job may begin in the future of a clock that was put back."""
+        return not lag or self._clock.now() - job.start_time >= lag
+
+    def _shown(self, request: web.Request, job: Job, *, is_creation: bool = False) -> JobDocument:
+        """Members without a value are absent (live hub)."""
+        document = job.to_json(
+            version=version_of(request), echo=self._choices.uri_echo, is_creation=is_creation
+        )
+        shown = {name: value for name, value in document.items() if value is not None}
+        return self._answers.alter(shown)

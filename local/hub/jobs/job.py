@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from local.hub.choices import UriEcho
 from local.hub.jobs.request import JobRequest
 from local.hub.times import shown_time
 
@@ -39,10 +40,11 @@ class Job:
     end_time: datetime | None = None
     failure_reason: str | None = None
 
-    def to_json(self, *, version: str, echo_uris: bool) -> dict[str, Any]:
-        """What a client of a version sees.
+    def to_json(self, *, version: str, echo: UriEcho, is_creation: bool = False) -> dict[str, Any]:
+        """What a client of a version sees; None is a member that answers do not have.
 
-        Captures disagree on the echo: the az CLI's tests see it, others saw empty URIs.
+        Captures disagree on the echo: a recording of 2021 and the az CLI's tests see both URIs in
+        the answer to the creation; later answers have the output's alone, or empty ones.
         """
         return {
             "jobId": self.id,
@@ -52,5 +54,5 @@ class Job:
             "endTimeUtc": self.end_time and shown_time(self.end_time),
             "progress": self.progress,
             "failureReason": self.failure_reason,
-            **self.request.to_json(version=version, echo_uris=echo_uris),
+            **self.request.to_json(version=version, echo=echo, is_creation=is_creation),
         }

@@ -1,4 +1,4 @@
-"""The job service: one slot, checks before a job exists, cancelling, and the foreign job."""
+"""The job service: one slot, checks before a job exists, cancelling, and foreign jobs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from local.hub.choices import Choices
@@ -59,7 +60,8 @@ class Jobs:
         self._slot = threading.Lock()
         #: Replaced and never changed, as other threads iterate over it.
         self._runs: Mapping[str, Run] = {}
-        self._foreign_job_id: str | None = None
+        #: Ids of the jobs of somebody else: no thread of the emulator runs them.
+        self._foreign: set[str] = set()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (_seen_from_inside(job) for job in self._history.all())
@@ -76,7 +78,7 @@ class Jobs:
     def find(self, job_id: str) -> Job:
         job = self._history.find(job_id)
         if job is None:
-            raise _not_found(job_id)
+            raise job_not_found(job_id)
         return job
 
     def create(self, request: JobRequest) -> Job:
@@ -84,7 +86,7 @@ class Jobs:
         with self._slot, ExitStack() as on_refusal:
             if self._choices.first_check == "slot":
                 self._check_slot()
-            storage = JobStorage(request, self._options.identity_connection_string, self._choices)
+            storage = self._storage(request)
             on_refusal.callback(storage.close)
             storage.check()
             self._check_slot()
@@ -100,7 +102,7 @@ class Jobs:
                 Pace(self._options.seconds, self._options.rate),
                 self._choices,
             )
-            alive = {id_: run for id_, run in self._runs.items() if run.is_alive()}
+            alive = {id_: run for id_, run in self._runs.items() if run.is_alive() or run.held_logs}
             self._runs = {**alive, job.id: run}
             self._history.add(job)
             run.start()
@@ -113,7 +115,7 @@ class Jobs:
         """
         if not self._history.end(job_id, JobStatus.CANCELLED):
             if self._choices.cancel_of_ended_job == "404":
-                raise _not_found(job_id)
+                raise job_not_found(job_id)
             raise HubError(ErrorCode.ServerError, "An error occurred. Please try again.")
         if job_id in self._runs:
             self._runs[job_id].stop()
@@ -122,17 +124,58 @@ class Jobs:
     def occupy_slot(self) -> None:
         """Somebody else starts an export job that runs until the slot is freed."""
         with self._slot:
-            if self._foreign_job_id is None:
-                request = JobRequest(JobType.EXPORT, output_uri="")
-                job = Job(str(uuid.uuid4()), request, self._clock.now(), JobStatus.RUNNING)
-                self._history.add(job)
-                self._foreign_job_id = job.id
+            if not any(
+                job.id in self._foreign and not job.status.is_terminal for job in self.all()
+            ):
+                self._add_foreign(JobRequest(JobType.EXPORT, output_uri=""), JobStatus.RUNNING)
 
     def free_slot(self) -> None:
+        """Complete the jobs of somebody else that are active."""
         with self._slot:
-            if self._foreign_job_id is not None:
-                self._history.end(self._foreign_job_id, JobStatus.COMPLETED, progress=100)
-                self._foreign_job_id = None
+            for job_id in self._foreign:
+                self._history.end(job_id, JobStatus.COMPLETED, progress=100)
+
+    def add_foreign(
+        self,
+        status: str = "running",
+        *,
+        type: str = "import",
+        start: datetime | None = None,
+        end: datetime | None = None,
+        input_uri: str = "",
+        output_uri: str = "",
+        failure_reason: str | None = None,
+    ) -> str:
+        """Add a job that somebody else created; it imports nothing and keeps its status.
+
+        An active one holds the slot until it is cancelled or the slot is freed.
+
+        Parameters
+        ----------
+        start, end
+            The default is the time of the hub's clock; an active job has no end.
+        input_uri, output_uri
+            The URIs in the request that created it; answers show them by the switch ``uri_echo``.
+
+        Returns
+        -------
+        str
+            The job's id.
+
+        Raises
+        ------
+        ValueError
+            Unknown status or type.
+        """
+        request = JobRequest(JobType(type), output_uri=output_uri, input_uri=input_uri)
+        with self._slot:
+            return self._add_foreign(request, JobStatus(status), start, end, failure_reason)
+
+    def write_late_logs(self) -> None:
+        """Write the logs that the fault ``lateLog`` holds back; returns when they are there."""
+        for run in self._runs.values():
+            if run.held_logs:
+                run.write_held_logs(self._storage)
 
     def forget(self) -> None:
         """Lose all jobs, as the hub does after 30 days; what still runs is stopped."""
@@ -141,7 +184,7 @@ class Jobs:
             run.stop()
 
     def wait_idle(self, timeout: float) -> None:
-        """Return when no job but the foreign one is active; TimeoutError if that takes longer."""
+        """Return when no job but foreign ones is active; TimeoutError if that takes longer."""
         if not self._history.wait_for(self._is_idle, timeout):
             raise TimeoutError(f"a job is still active after {timeout} s")
 
@@ -158,14 +201,37 @@ class Jobs:
             raise HubError(ErrorCode.JobQuotaExceeded, message, Shape.E4)
 
     def _is_idle(self) -> bool:
-        return all(
-            job.status.is_terminal for job in self._history.all() if job.id != self._foreign_job_id
+        return all(job.id in self._foreign or job.status.is_terminal for job in self._history.all())
+
+    def _storage(self, request: JobRequest) -> JobStorage:
+        return JobStorage(request, self._options.identity_connection_string, self._choices)
+
+    def _add_foreign(
+        self,
+        request: JobRequest,
+        status: JobStatus,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        failure_reason: str | None = None,
+    ) -> str:
+        now = self._clock.now()
+        job = Job(
+            str(uuid.uuid4()),
+            request,
+            start or now,
+            status,
+            progress=100 if status is JobStatus.COMPLETED else 0,
+            end_time=(end or now) if status.is_terminal else None,
+            failure_reason=failure_reason,
         )
+        self._foreign.add(job.id)
+        self._history.add(job)
+        return job.id
 
 
 def _seen_from_inside(job: Job) -> dict[str, Any]:
-    return job.to_json(version=LATEST_VERSION, echo_uris=True)
+    return job.to_json(version=LATEST_VERSION, echo="full")
 
 
-def _not_found(job_id: str) -> HubError:
+def job_not_found(job_id: str) -> HubError:
     return HubError(ErrorCode.JobNotFound, f"Job {job_id} does not exist.", Shape.E4)

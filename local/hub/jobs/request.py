@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
+from local.hub.choices import UriEcho
 from local.hub.errors import ErrorCode, HubError, Shape
 from local.hub.json_net import JsonNetError, JsonObject, parse_object
 
@@ -24,6 +25,8 @@ _ADDED = {
     "includeConfigurations": ("include_configurations", "2021-04-12"),
     "configurationsBlobName": ("configurations_blob_name", "2021-04-12"),
 }
+#: Always in the answers of this version, whatever a request has (live hub).
+_SECONDARY_STORAGE, _SECONDARY_STORAGE_VERSION = "useSecondaryStorageAsSource", "2020-03-13"
 FIRST_VERSION, LATEST_VERSION = "2016-02-03", "2021-04-12"
 
 #: How the page of 2016 spells the output URI; the blank stands in its sample.
@@ -60,6 +63,8 @@ class JobRequest:
     user_assigned_identity: str = ""
     include_configurations: bool = False
     configurations_blob_name: str = DEFAULT_CONFIGURATIONS_NAME
+    #: Names of the optional members that the request has.
+    given: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, text: str, version: str = LATEST_VERSION) -> Self:
@@ -80,49 +85,62 @@ class JobRequest:
 
     @classmethod
     def _read(cls, type_: JobType, output_uri: str | None, body: JsonObject, version: str) -> Self:
-        storage_authentication = body.enum(
-            "storageAuthenticationType",
-            StorageAuthentication,
-            "Microsoft.Azure.Devices.StorageAuthenticationType",
-        )
+        options: dict[str, Any] = {
+            "inputBlobName": body.string("inputBlobName"),
+            "outputBlobName": body.string("outputBlobName"),
+            "storageAuthenticationType": body.enum(
+                "storageAuthenticationType",
+                StorageAuthentication,
+                "Microsoft.Azure.Devices.StorageAuthenticationType",
+            ),
+            "identity": body.child("identity").string("userAssignedIdentity"),
+            "includeConfigurations": body.boolean("includeConfigurations"),
+            "configurationsBlobName": body.string("configurationsBlobName"),
+        }
+        given = {name for name, value in options.items() if value and version >= _ADDED[name][1]}
         request = cls(
             type=type_,
             output_uri=output_uri or "",
             input_uri=body.string("inputBlobContainerUri") or "",
-            input_blob_name=body.string("inputBlobName") or DEFAULT_BLOB_NAME,
-            output_blob_name=body.string("outputBlobName") or DEFAULT_BLOB_NAME,
             exclude_keys=body.boolean("excludeKeysInExport"),
-            storage_authentication=storage_authentication or cls.storage_authentication,
-            user_assigned_identity=body.child("identity").string("userAssignedIdentity") or "",
-            include_configurations=body.boolean("includeConfigurations"),
-            configurations_blob_name=(
-                body.string("configurationsBlobName") or DEFAULT_CONFIGURATIONS_NAME
-            ),
+            given=frozenset(given),
+            **{_ADDED[name][0]: options[name] for name in given},
         )
         request._check()
-        unknown = {field for field, since in _ADDED.values() if version < since}
-        return replace(request, **{field: getattr(cls, field) for field in unknown})
+        return request
 
-    def to_json(self, *, version: str, echo_uris: bool) -> dict[str, Any]:
-        shown: dict[str, Any] = {
-            "excludeKeysInExport": self.exclude_keys,
-            "inputBlobContainerUri": self.input_uri if echo_uris else "",
-            "outputBlobContainerUri": self.output_uri if echo_uris else "",
-        }
-        if echo_uris:
-            shown |= {
-                "inputBlobName": self.input_blob_name,
-                "outputBlobName": self.output_blob_name,
-                "storageAuthenticationType": self.storage_authentication.value,
-                "includeConfigurations": self.include_configurations,
-                "configurationsBlobName": self.configurations_blob_name,
-            }
-            if self.user_assigned_identity:
-                shown["identity"] = {"userAssignedIdentity": self.user_assigned_identity}
+    def to_json(self, *, version: str, echo: UriEcho, is_creation: bool = False) -> dict[str, Any]:
+        """The request's part of a job, in the answer to its creation or in a later one."""
+        shown: dict[str, Any] = {"excludeKeysInExport": self.exclude_keys}
+        if version >= _SECONDARY_STORAGE_VERSION:
+            shown[_SECONDARY_STORAGE] = False
+        shown |= self._echoed(echo, is_creation=is_creation)
         if self.type is JobType.EXPORT:
             shown = {name: value for name, value in shown.items() if not name.startswith("input")}
         unknown = {name for name, (_, since) in _ADDED.items() if version < since}
         return {name: value for name, value in shown.items() if name not in unknown}
+
+    def _echoed(self, echo: UriEcho, *, is_creation: bool) -> dict[str, Any]:
+        if echo == "none":
+            return {"inputBlobContainerUri": "", "outputBlobContainerUri": ""}
+        uris = {
+            "inputBlobContainerUri": self.input_uri,
+            "outputBlobContainerUri": self.output_uri,
+        }
+        options: dict[str, Any] = {
+            "inputBlobName": self.input_blob_name,
+            "outputBlobName": self.output_blob_name,
+            "storageAuthenticationType": self.storage_authentication.value,
+            "includeConfigurations": self.include_configurations,
+            "configurationsBlobName": self.configurations_blob_name,
+        }
+        if self.user_assigned_identity:
+            options["identity"] = {"userAssignedIdentity": self.user_assigned_identity}
+        if echo == "output":
+            options = {name: value for name, value in options.items() if name in self.given}
+            if not is_creation:
+                del uris["inputBlobContainerUri"]
+        return uris | options
 
     def without_signatures(self) -> Self:
         """The same with bare URIs, for what is logged or kept."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import groupby, islice
 from operator import itemgetter
@@ -20,7 +20,7 @@ from local.hub.jobs.importing import DeviceImport
 from local.hub.jobs.importing_configurations import ConfigurationImport
 from local.hub.jobs.job import Job, JobStatus
 from local.hub.jobs.pace import Pace, StoppedError
-from local.hub.jobs.request import DEFAULT_BLOB_NAME, JobType
+from local.hub.jobs.request import DEFAULT_BLOB_NAME, JobRequest, JobType
 from local.hub.jobs.storage import JobStorage
 from local.hub.registry.configurations import Configurations
 from local.hub.registry.registry import Registry
@@ -64,9 +64,19 @@ class Run(threading.Thread):
         self._pace = pace
         self._choices = choices
         self._refused: list[str] = []
+        #: Lines of the logs that are still to be written, by the logs' names.
+        self.held_logs: dict[str, list[str]] = {}
 
     def stop(self) -> None:
         self._pace.stop()
+
+    def write_held_logs(self, open_storage: Callable[[JobRequest], JobStorage]) -> None:
+        """Write what ``lateLog`` held back, once the job is over."""
+        self.join()
+        with closing(open_storage(self._request)) as storage:
+            for name, lines in self.held_logs.items():
+                storage.write_log(name, lines)
+        self.held_logs = {}
 
     def run(self) -> None:
         with closing(self._storage):
@@ -100,13 +110,20 @@ class Run(threading.Thread):
         devices = DeviceImport(self._registry, self._choices, blame=blame)
         self._import_blob(self._request.input_blob_name, devices)
         self._pace.wait(0, 1)
-        self._storage.write_log(self._log_name(), self._refused)
+        self._write_log(self._log_name())
         if self._request.include_configurations:
             self._refused = []
             configurations = ConfigurationImport(self._configurations)
             self._import_blob(self._request.configurations_blob_name, configurations)
-            self._storage.write_log(CONFIGURATION_ERROR_LOG_NAME, self._refused)
+            self._write_log(CONFIGURATION_ERROR_LOG_NAME)
         self._complete()
+
+    def _write_log(self, name: str) -> None:
+        kind = self._fault.kind if self._fault else None
+        if kind is FaultKind.LATE_LOG:
+            self.held_logs[name] = self._refused
+        elif kind is not FaultKind.NO_LOG:
+            self._storage.write_log(name, self._refused)
 
     def _import_blob(self, name: str, work: LineImport) -> None:
         """Lines are imported at the pace of the job, so a cancelled one leaves a part behind."""
