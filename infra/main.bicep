@@ -30,7 +30,7 @@ param hubSku string = 'S1'
 param hubDisableLocalAuth bool = true
 
 @allowed(['', 'identityBased', 'keyBased'])
-@description('How the hub reaches the devices of a job. identityBased: by its own managed identity, which an existing hub must have. keyBased: by a SAS for the container of the job, signed by Entra ID. Empty: identityBased for a new hub or a private network, else keyBased.')
+@description('How the hub reaches the devices of a job. identityBased: by its own managed identity, which an existing hub must have. keyBased: by a SAS for the container of the job, signed by Entra ID. Empty: identityBased for a new hub, a private network or a hubIdentityId, else keyBased.')
 param jobStorageAuthentication string = ''
 
 @description('Resource id of a user-assigned identity of the existing hub, for identityBased without a private network. Empty: its system-assigned one.')
@@ -124,7 +124,7 @@ var token = toLower(uniqueString(subscription().id, environmentName, location))
 var tags = { 'azd-env-name': environmentName }
 var importsTable = 'DeviceImports'
 var isNewHub = empty(existingHubName)
-var safestJobStorage = isNewHub || privateNetwork ? 'identityBased' : 'keyBased'
+var safestJobStorage = isNewHub || privateNetwork || !empty(hubIdentityId) ? 'identityBased' : 'keyBased'
 var jobStorage = empty(jobStorageAuthentication) ? safestJobStorage : jobStorageAuthentication
 
 resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {

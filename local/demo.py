@@ -67,7 +67,7 @@ UPLOADS = (
         "rejected",
         "",
         None,
-        None,
+        0,
         "5 of 6 lines break rules: line 2: id is missing",
     ),
     Upload(
@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with Stack(
             ports=Ports() if options.keep else Ports.any_free(),
-            changes={"POLL_SCHEDULE": "* * * * * *"},
+            changes={"POLL_SCHEDULE": "* * * * * *", "TICK_SECONDS": "0.8"},
             scan_interval=0.5,
         ) as stack:
             records = _run(stack, console)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -88,8 +87,7 @@ class Stack:
                 **self._file_settings,
                 "AzureWebJobsStorage": storage,
                 "ImporterStorage": storage,
-                # A name for people; without one it would be the address.
-                "IOTHUB": json.dumps({"local": self.hub.connection_string()}),
+                "IOTHUB": self.hub.connection_string(),
             }
             self.blobs = starting.enter_context(BlobServiceClient.from_connection_string(storage))
             self.blobs.create_container(self.settings["UPLOAD_CONTAINER"])

@@ -1,10 +1,10 @@
-"""The app's settings: read once, checked together, every problem told by the setting's name."""
+"""The app's settings: read once, checked together, every problem reported by setting name."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -17,17 +17,27 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
 )
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.connections import STORAGE_CONNECTION, HubConnection, StorageConnection, parse_hubs
+from shared.connections import (
+    STORAGE_CONNECTION,
+    HubConnection,
+    HubRoutes,
+    StorageConnection,
+    parse_hubs,
+)
 from shared.devices.record import ImportMode
 from shared.devices.report import Policy
 from shared.devices.source import Limits
 from shared.errors import SettingsError
+from shared.schedules import NEVER, Schedule
+from shared.timeouts import HUB_DEADLINE
 
 __all__ = [
     "DEFAULT_POLL_SCHEDULE",
     "DEFAULT_SWEEP_SCHEDULE",
+    "MIN_LEASE_SECONDS",
     "TELEMETRY_MODE",
     "HttpEndpoints",
     "Settings",
@@ -56,18 +66,18 @@ UploadRetention = Literal["keep", "delete", "move"]
 #: upload whose record is gone would be taken for a new one.
 MIN_RECORD_RETENTION = 30
 
+#: A lease must outlast a call to a hub. Otherwise a second process takes over the import during it.
+MIN_LEASE_SECONDS = HUB_DEADLINE + 10
+
+#: The type of an error about two settings. Its message contains problem and remedy.
+_CONTRADICTION = "contradiction"
+
 
 def _container(value: str) -> str:
     if not (3 <= len(value) <= 63 and re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", value)):
         raise ValueError("is not a container name (3 to 63 lower-case letters, digits, hyphens)")
     if value.startswith("import-"):
         raise ValueError("begins with import-, as the containers of imports do")
-    return value
-
-
-def _archive_container(value: str, info: ValidationInfo) -> str:
-    if value == info.data.get("upload_container"):
-        raise ValueError("is the upload container itself")
     return value
 
 
@@ -78,17 +88,93 @@ def _record_retention(value: int) -> int:
 
 
 def _events_url(value: SecretStr) -> SecretStr:
-    url = urlsplit(value.get_secret_value())
+    try:
+        url = urlsplit(value.get_secret_value())
+    except ValueError:
+        raise ValueError("is not an https address") from None
     is_local = url.scheme == "http" and url.hostname in ("127.0.0.1", "localhost")
     if not url.hostname or not (url.scheme == "https" or is_local):
         raise ValueError("is not an https address")
     return value
 
 
-def _six_fields(value: str) -> str:
-    if len(value.split()) != 6:
-        raise ValueError("has to have six fields, the first of which is seconds")
-    return value
+def _schedule(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    schedule = Schedule.parse(value)
+    if schedule.next(datetime.now(UTC)) == NEVER:
+        raise ValueError("is a schedule that never runs, because its dates do not exist")
+    return schedule
+
+
+# Contradictions between two settings. `info.data` contains the valid settings that are declared
+# before the one that is validated.
+
+
+def _contradiction(message: str) -> PydanticCustomError:
+    return PydanticCustomError(_CONTRADICTION, "{message}", {"message": message})
+
+
+def _within_poll_schedule(tick_seconds: float, info: ValidationInfo) -> float:
+    schedule = info.data.get("poll_schedule")
+    if schedule and tick_seconds >= (interval := schedule.shortest_interval.total_seconds()):
+        raise _contradiction(
+            "TICK_SECONDS is not less than the shortest interval between two runs of "
+            f"POLL_SCHEDULE ({interval:.0f} s). Lower TICK_SECONDS, or choose a POLL_SCHEDULE "
+            "with longer intervals."
+        )
+    return tick_seconds
+
+
+def _identity_is_used(identity: str | None, info: ValidationInfo) -> str | None:
+    if identity and info.data.get("job_storage_authentication") == "keyBased":
+        raise _contradiction(
+            "JOB_STORAGE_IDENTITY is set, but JOB_STORAGE_AUTHENTICATION is keyBased, which uses "
+            "no identity. Set JOB_STORAGE_AUTHENTICATION to identityBased, or remove "
+            "JOB_STORAGE_IDENTITY."
+        )
+    return identity
+
+
+def _not_less_than_backoff(maximum: float, info: ValidationInfo) -> float:
+    if maximum < info.data.get("backoff_seconds", 0):
+        raise _contradiction(
+            "BACKOFF_SECONDS is greater than MAX_BACKOFF_SECONDS. Lower BACKOFF_SECONDS, or raise "
+            "MAX_BACKOFF_SECONDS."
+        )
+    return maximum
+
+
+def _within_sas_lifetime(deadline: int, info: ValidationInfo) -> int:
+    lifetime = info.data.get("sas_lifetime_hours", deadline)
+    if info.data.get("job_storage_authentication") == "keyBased" and deadline > lifetime:
+        raise _contradiction(
+            "JOB_DEADLINE_HOURS is greater than SAS_LIFETIME_HOURS, so the SAS of a job can expire "
+            "while the job is running. Lower JOB_DEADLINE_HOURS, raise SAS_LIFETIME_HOURS, or set "
+            "JOB_STORAGE_AUTHENTICATION to identityBased."
+        )
+    return deadline
+
+
+def _not_the_upload_container(archive: str, info: ValidationInfo) -> str:
+    moves = info.data.get("upload_retention") == "move"
+    if moves and archive == info.data.get("upload_container"):
+        raise _contradiction(
+            "UPLOAD_ARCHIVE_CONTAINER and UPLOAD_CONTAINER are the same container, so each upload "
+            "that is moved would be imported again. Set UPLOAD_ARCHIVE_CONTAINER to another "
+            "container."
+        )
+    return archive
+
+
+def _has_receiver(key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    # An invalid EVENTS_URL is not in the data, and has an error of its own.
+    if key and info.data.get("events_url", key) is None:
+        raise _contradiction(
+            "EVENTS_KEY is set, but EVENTS_URL is not, so no event is sent. Set EVENTS_URL, or "
+            "remove EVENTS_KEY."
+        )
+    return key
 
 
 class Settings(BaseSettings):
@@ -111,11 +197,11 @@ class Settings(BaseSettings):
         "user-assigned identity ImporterStorage__credential=managedidentity and "
         "ImporterStorage__clientId",
     )
-    hubs: Annotated[Mapping[str, HubConnection], BeforeValidator(parse_hubs)] = Field(
+    hub_routes: Annotated[HubRoutes, BeforeValidator(parse_hubs)] = Field(
         validation_alias="IOTHUB",
-        description="the hub's host name (myhub.azure-devices.net, with Entra ID) or its "
+        description="the hub's host name (fleet.azure-devices.net, with Entra ID) or its "
         "connection string; for several hubs a JSON object of folder name to either: the first "
-        "folder of a blob's name then picks the hub",
+        "folder of a blob's name then picks the hub, and other folders are rejected",
     )
     hub_client_id: str | None = Field(
         None,
@@ -139,24 +225,28 @@ class Settings(BaseSettings):
         validation_alias="UPLOAD_TRIGGER_SOURCE",
         description="EventGrid (in Azure) or LogsAndContainerScan (local stack)",
     )
-    poll_schedule: Annotated[str, AfterValidator(_six_fields)] = Field(
-        DEFAULT_POLL_SCHEDULE,
+    poll_schedule: Annotated[Schedule, BeforeValidator(_schedule)] = Field(
+        Schedule.parse(DEFAULT_POLL_SCHEDULE),
         validation_alias="POLL_SCHEDULE",
-        description="when to follow jobs, an NCRONTAB expression of six fields: */30 * * * * * is "
-        "every 30 s",
+        description="when to start jobs and read their status, in UTC, as an NCRONTAB expression "
+        "(second, minute, hour, day, month, day of the week): */30 * * * * * is every 30 seconds. "
+        "Time spans such as 00:00:30 are not supported",
     )
-    sweep_schedule: Annotated[str, AfterValidator(_six_fields)] = Field(
-        DEFAULT_SWEEP_SCHEDULE,
+    sweep_schedule: Annotated[Schedule, BeforeValidator(_schedule)] = Field(
+        Schedule.parse(DEFAULT_SWEEP_SCHEDULE),
         validation_alias="SWEEP_SCHEDULE",
-        description="when to look for uploads that no event announced, for work that died and for "
-        "what may be deleted, an NCRONTAB expression: 0 */5 * * * * is every 5 minutes",
+        description="when to look for uploads without an event, for interrupted work and for data "
+        "to delete, in UTC, as an NCRONTAB expression: 0 */5 * * * * is every 5 minutes. Time "
+        "spans are not supported",
     )
-    tick_seconds: Annotated[float, Field(ge=0, le=240)] = Field(
-        20,
-        validation_alias="TICK_SECONDS",
-        description="how long one run of the timer may stay with queues in which others wait, so "
-        "that many small files pass quickly, in seconds, 0 to 240: less than the interval of "
-        "POLL_SCHEDULE",
+    tick_seconds: Annotated[float, Field(ge=0, le=240), AfterValidator(_within_poll_schedule)] = (
+        Field(
+            20,
+            validation_alias="TICK_SECONDS",
+            description="how long one run of POLL_SCHEDULE may keep polling young jobs while other "
+            "imports wait, so that many small files finish quickly, in seconds, 0 to 240; must be "
+            "less than the shortest interval of POLL_SCHEDULE",
+        )
     )
     job_poll_seconds: Annotated[float, Field(ge=0.01, le=60)] = Field(
         1,
@@ -178,17 +268,18 @@ class Settings(BaseSettings):
         "uses its own managed identity, which needs Storage Blob Data Contributor; nothing "
         "expires)",
     )
-    job_storage_identity: str | None = Field(
+    job_storage_identity: Annotated[str | None, AfterValidator(_identity_is_used)] = Field(
         None,
         validation_alias="JOB_STORAGE_IDENTITY",
-        description="the ARM resource id of the hub's user-assigned identity for identityBased; "
-        "absent: its system-assigned one",
+        description="the ARM resource id of the hub's user-assigned identity, with "
+        "JOB_STORAGE_AUTHENTICATION=identityBased only; default: the system-assigned identity",
     )
     sas_lifetime_hours: Annotated[int, Field(ge=1, le=167)] = Field(
         24,
         validation_alias="SAS_LIFETIME_HOURS",
-        description="how long the hub's SAS is valid, in hours: longer than the longest job with "
-        "its wait, 1 to 167, since a user delegation key lives 7 days at most",
+        description="how long the SAS of a job is valid, from the start of the job, in hours, 1 "
+        "to 167, because a user delegation key is valid for at most 7 days; must not be less than "
+        "JOB_DEADLINE_HOURS with JOB_STORAGE_AUTHENTICATION=keyBased",
     )
     validation_policy: Policy = Field(
         Policy.REJECT,
@@ -249,13 +340,16 @@ class Settings(BaseSettings):
     max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
         5,
         validation_alias="MAX_ATTEMPTS",
-        description="how many times an upload is read before its import fails for good, 1 to 100; "
-        "as poisonBlobThreshold in host.json",
+        description="how many times an upload is read, and how many unexpected errors in a row may "
+        "stop an import, before it ends as failed, 1 to 100; outages of storage and hub do not "
+        "count. Must be the same as poisonBlobThreshold in host.json",
     )
-    lease_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
+    lease_seconds: Annotated[int, Field(ge=MIN_LEASE_SECONDS, le=3600)] = Field(
         300,
         validation_alias="LEASE_SECONDS",
-        description="how long a process that went silent keeps its work, in seconds, 1 to 3600",
+        description="how long an import stays with a process that stopped responding, in seconds, "
+        f"{MIN_LEASE_SECONDS} to 3600: longer than the timeout of a call to a hub, "
+        f"{HUB_DEADLINE} seconds",
     )
     refusal_deadline_minutes: Annotated[int, Field(ge=0, le=10_080)] = Field(
         30,
@@ -267,19 +361,25 @@ class Settings(BaseSettings):
     backoff_seconds: Annotated[float, Field(ge=0, le=600)] = Field(
         10,
         validation_alias="BACKOFF_SECONDS",
-        description="how long a hub that is busy, throttles or cannot be reached is left alone at "
-        "first, in seconds, 0 to 600; twice as long each time",
+        description="the first back-off for a hub that is busy, throttles or cannot be reached, "
+        "in seconds, 0 to 600; doubled after each attempt; must not be greater than "
+        "MAX_BACKOFF_SECONDS",
     )
-    max_backoff_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
+    max_backoff_seconds: Annotated[
+        float, Field(ge=0, le=3600), AfterValidator(_not_less_than_backoff)
+    ] = Field(
         120,
         validation_alias="MAX_BACKOFF_SECONDS",
-        description="how long it is left alone at most, in seconds, 0 to 3600",
+        description="the longest back-off, in seconds, 0 to 3600",
     )
-    job_deadline_hours: Annotated[int, Field(ge=1, le=720)] = Field(
+    job_deadline_hours: Annotated[
+        int, Field(ge=1, le=720), AfterValidator(_within_sas_lifetime)
+    ] = Field(
         24,
         validation_alias="JOB_DEADLINE_HOURS",
         description="how long a job may take before it is cancelled and its import fails, in "
-        "hours, 1 to 720; raise it together with SAS_LIFETIME_HOURS",
+        "hours, 1 to 720; must not be greater than SAS_LIFETIME_HOURS with "
+        "JOB_STORAGE_AUTHENTICATION=keyBased",
     )
     verify_failed_devices: Annotated[int, Field(ge=0, le=100)] = Field(
         5,
@@ -304,16 +404,16 @@ class Settings(BaseSettings):
     upload_retention: UploadRetention = Field(
         "keep",
         validation_alias="UPLOAD_RETENTION",
-        description="what becomes of an upload whose import is final: keep, delete (if it is "
-        "completed; the others are kept), or move (to UPLOAD_ARCHIVE_CONTAINER)",
+        description="what becomes of an upload whose import is final: keep, delete (if the hub "
+        "imported every line of it; the others are kept), or move (to UPLOAD_ARCHIVE_CONTAINER)",
     )
     upload_archive_container: Annotated[
-        str, AfterValidator(_container), AfterValidator(_archive_container)
+        str, AfterValidator(_container), AfterValidator(_not_the_upload_container)
     ] = Field(
         "processed-uploads",
         validation_alias="UPLOAD_ARCHIVE_CONTAINER",
         description="the name of the container that uploads are moved to, as <import id>/<name of "
-        "the upload>",
+        "the upload>, with UPLOAD_RETENTION=move; must not be UPLOAD_CONTAINER",
     )
     http_endpoints: HttpEndpoints = Field(
         "all",
@@ -326,12 +426,12 @@ class Settings(BaseSettings):
         description="the https address of a webhook, or of an Event Grid topic, that an event is "
         "posted to whenever an import ends; absent: none is",
     )
-    events_key: SecretStr | None = Field(
+    events_key: Annotated[SecretStr | None, AfterValidator(_has_receiver)] = Field(
         None,
         validation_alias="EVENTS_KEY",
-        description="the secret by which events to a webhook are signed, or the access key of the "
-        "Event Grid topic; absent: unsigned, or for a topic Entra ID. In Azure best a Key Vault "
-        "reference",
+        description="the secret that signs events to the webhook in EVENTS_URL, or the access key "
+        "of the Event Grid topic; default: events are not signed, or a topic is accessed with "
+        "Entra ID. In Azure, use a Key Vault reference",
     )
     events_deadline_hours: Annotated[int, Field(ge=1, le=168)] = Field(
         24,
@@ -349,6 +449,11 @@ class Settings(BaseSettings):
         validation_alias="WEBSITE_INSTANCE_ID",
         description="set by Azure: its presence means managed identity only",
     )
+
+    @property
+    def hubs(self) -> Mapping[str, HubConnection]:
+        """The configured hubs by name."""
+        return self.hub_routes.by_name
 
     @property
     def events_deadline(self) -> timedelta:
@@ -372,25 +477,25 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """The settings from the environment.
+    """Return the settings from the environment.
 
     Raises:
-        SettingsError: with every problem, by name, and what to put there; never with a value.
+        SettingsError: with every problem, by setting name, and the remedy; without any value.
     """
     try:
         return Settings()
     except ValidationError as error:
-        fields = {
-            str(field.validation_alias): field.description
-            for field in Settings.model_fields.values()
-        }
-        raise SettingsError(
-            [
-                f"{_setting(problem['loc'])} {_said(problem)}. "
-                f"Put there: {fields[str(problem['loc'][0])]}."
-                for problem in error.errors(include_input=False, include_url=False)
-            ]
-        ) from None
+        problems = error.errors(include_input=False, include_url=False)
+        raise SettingsError([_message(problem) for problem in problems]) from None
+
+
+def _message(problem: Any) -> str:
+    if problem["type"] == _CONTRADICTION:
+        return str(problem["msg"])
+    name, *_ = problem["loc"]
+    fields = Settings.model_fields.values()
+    expected = next(field.description for field in fields if field.validation_alias == name)
+    return f"{_setting(problem['loc'])} {_said(problem)}. Expected: {expected}."
 
 
 def _setting(loc: tuple[int | str, ...]) -> str:

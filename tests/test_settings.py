@@ -10,7 +10,8 @@ from docs.settings import PAGE, described, page
 from local.stack import ROOT
 from shared.connections import HubConnection
 from shared.errors import SettingsError
-from shared.settings import Settings, load_settings
+from shared.settings import MIN_LEASE_SECONDS, Settings, load_settings
+from shared.timeouts import HUB_CONNECT_TIMEOUT, HUB_DEADLINE, HUB_READ_TIMEOUT
 
 GOOD = {
     "ImporterStorage": "UseDevelopmentStorage=true",
@@ -42,7 +43,7 @@ def test_the_sample_values_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch)
     assert settings.upload_trigger_source == "EventGrid"
     assert settings.hub_api_version == "2021-04-12"
-    assert settings.hubs == {"fleet": HubConnection("fleet", "fleet.azure-devices.net")}
+    assert settings.hubs == {"fleet": HubConnection("fleet.azure-devices.net")}
     assert settings.storage.connection_string is not None
     assert "devstoreaccount1" in settings.storage.connection_string.get_secret_value()
 
@@ -53,7 +54,7 @@ def test_all_problems_at_once_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         ImporterStorage=None,
         IOTHUB=None,
         UPLOAD_CONTAINER="Uploads!",
-        POLL_SCHEDULE="* * * * *",
+        POLL_SCHEDULE="* * * *",
         LEASE_SECONDS="soon",
         UPLOAD_TRIGGER_SOURCE="Polling",
     )
@@ -66,7 +67,7 @@ def test_all_problems_at_once_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         "POLL_SCHEDULE",
         "LEASE_SECONDS",
     ]
-    assert all("Put there: " in problem for problem in told)
+    assert all("Expected: " in problem for problem in told)
 
 
 def test_identity_based_storage(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,6 +101,12 @@ def test_a_broken_connection_string(monkeypatch: pytest.MonkeyPatch, text: str) 
     assert told.startswith("ImporterStorage is not a connection string with AccountName and")
 
 
+def test_a_key_of_storage_is_base64(monkeypatch: pytest.MonkeyPatch) -> None:
+    [told] = problems(monkeypatch, ImporterStorage="AccountName=a;AccountKey=not%base64")
+    assert told.startswith("ImporterStorage has an AccountKey that is not base64")
+    assert "not%base64" not in told
+
+
 @pytest.mark.parametrize("url", ["http://hooks.example/x", "hooks.example", "https://"])
 def test_events_go_by_https(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     [told] = problems(monkeypatch, EVENTS_URL=url)
@@ -126,12 +133,33 @@ def test_the_exact_storage_setting_wins(monkeypatch: pytest.MonkeyPatch) -> None
             "HostName=h;SharedAccessKeyName=iothubowner;SharedAccessKey=not%base64",
             "SharedAccessKey is not base64",
         ),
+        (
+            f"HostName=fleet;SharedAccessKeyName=iothubowner;SharedAccessKey={KEY}",
+            "a host name without a domain; use the full name, such as fleet.azure-devices.net",
+        ),
         ("https://h.azure-devices.net", "neither a connection string nor a host name"),
+        ("fleet", "a host name without a domain"),
+        ("fleet.device.azure-devices.net", "for devices only"),
+        ("fleet.azure-devices-provisioning.net", "names a Device Provisioning Service"),
+        ('{"a": "fleet"}', "has a folder 'a' whose hub has a host name without a domain"),
+        (
+            '{"a": "fleet.azure-devices.net", "b": "Fleet.service.azure-devices.net"}',
+            "has two folders, 'a' and 'b', for one hub (fleet)",
+        ),
+        (
+            '{"a": "a.azure-devices.net", "b": "b.example", "a": "c.azure-devices.net"}',
+            "has the folder 'a' twice",
+        ),
+        ('{"a": "a.azure-devices.net", "a": "a.azure-devices.net"}', "has the folder 'a' twice"),
+        (
+            f"HostName=h.example;SharedAccessKeyName=a;SharedAccessKey={KEY};HostName=i.example",
+            "has a part twice",
+        ),
         ("{", "begins like a JSON object"),
-        ("{}", "has none"),
-        ('{"a": 1}', "not all texts"),
-        ('{"a/b": "h"}', "names a hub 'a/b'"),
-        ('{"a": "HostName=h"}', "has a hub 'a' that is a connection string without"),
+        ("{}", "is empty"),
+        ('{"a": 1}', "values are not all strings"),
+        ('{"a/b": "h.example"}', "has a folder 'a/b'"),
+        ('{"a": "HostName=h.example"}', "folder 'a' whose hub is a connection string without"),
     ],
 )
 def test_a_hub_that_cannot_be_understood(
@@ -148,16 +176,48 @@ def test_several_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
     connection = (
         f"HostName=B.azure-devices.net;SharedAccessKeyName=registryReadWrite;SharedAccessKey={KEY}"
     )
-    hubs = load(
+    settings = load(
         monkeypatch, IOTHUB=f'{{"east": "a.azure-devices.net", "west": "{connection}"}}'
-    ).hubs
+    )
+    hubs, routes = settings.hubs, settings.hub_routes
+    assert routes.folders == ["east", "west"]
+    assert [routes.hub_of(file) for file in ("east/x", "west/a/b", "north/x", "x")] == [
+        "a",
+        "b",
+        None,
+        None,
+    ]
+    assert (routes.folder_of("a"), routes.folder_of("b")) == ("east", "west")
     assert [hub.endpoint for hub in hubs.values()] == [
         "https://a.azure-devices.net",
         "https://b.azure-devices.net",
     ]
-    assert hubs["east"].key is None
-    assert hubs["west"].key is not None
-    assert hubs["west"].key.get_secret_value() == KEY
+    assert hubs["a"].key is None
+    assert hubs["b"].key is not None
+    assert hubs["b"].key.get_secret_value() == KEY
+
+
+@pytest.mark.parametrize(
+    ("host_name", "name"),
+    [
+        ("fleet.azure-devices.net", "fleet"),
+        ("Fleet.service.azure-devices.net", "fleet"),
+        ("fleet.azure-devices.cn", "fleet"),
+        ("fleet.azure-devices.net:8443", "fleet"),
+        ("127.0.0.1:8081", "127.0.0.1:8081"),
+        ("hub.example", "hub.example"),
+    ],
+)
+def test_a_hub_has_one_name_whatever_its_host_is_called(host_name: str, name: str) -> None:
+    assert HubConnection.parse(host_name).name == name
+
+
+def test_one_folder_is_a_route_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    routes = load(monkeypatch, IOTHUB='{"east": "fleet.azure-devices.net"}').hub_routes
+    assert [routes.hub_of(file) for file in ("east/x", "x", "west/x")] == ["fleet", None, None]
+    single = load(monkeypatch, IOTHUB="fleet.azure-devices.net").hub_routes
+    assert [single.hub_of(file) for file in ("east/x", "x")] == ["fleet", "fleet"]
+    assert single.folders == []
 
 
 def test_the_development_emulator_speaks_plain_http() -> None:
@@ -169,10 +229,153 @@ def test_the_development_emulator_speaks_plain_http() -> None:
 
 
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    connection = f"HostName=h;SharedAccessKeyName=iothubowner;SharedAccessKey={KEY}"
+    connection = (
+        f"HostName=h.azure-devices.net;SharedAccessKeyName=iothubowner;SharedAccessKey={KEY}"
+    )
     text = repr(load(monkeypatch, IOTHUB=connection))
     assert KEY not in text
     assert "Eby8vdM02" not in text
+
+
+@pytest.mark.parametrize("name", ["POLL_SCHEDULE", "SWEEP_SCHEDULE"])
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        ("0 0 12 * * 7", "has an invalid day of the week field, which allows 0 to 6"),
+        ("0 0 12 ? * *", "has an invalid day field, which allows 1 to 31"),
+        ("00:00:30", "is not an NCRONTAB expression of six fields, separated by spaces"),
+        ("0 0 0 30 2 *", "is a schedule that never runs, because its dates do not exist"),
+    ],
+)
+def test_a_schedule_that_would_disable_its_function(
+    monkeypatch: pytest.MonkeyPatch, name: str, schedule: str, message: str
+) -> None:
+    [problem] = problems(monkeypatch, **{name: schedule})
+    assert problem.startswith(f"{name} {message}")
+    assert "as an NCRONTAB expression" in problem.partition("Expected: when to ")[2]
+
+
+def test_schedules_of_the_host_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, POLL_SCHEDULE="*/5 * * * *", SWEEP_SCHEDULE="0 0 22-2 * * Mon")
+    assert settings.poll_schedule.seconds == (0,)
+    assert settings.sweep_schedule.hours == tuple(range(2, 23))
+
+
+#: Changes that contradict each other, with the names that the message has to contain.
+CONTRADICTIONS: list[tuple[dict[str, str], set[str]]] = [
+    ({"TICK_SECONDS": "30.0"}, {"TICK_SECONDS", "POLL_SCHEDULE"}),
+    ({"POLL_SCHEDULE": "0,50 * * * * *"}, {"TICK_SECONDS", "POLL_SCHEDULE"}),
+    ({"BACKOFF_SECONDS": "121"}, {"BACKOFF_SECONDS", "MAX_BACKOFF_SECONDS"}),
+    ({"MAX_BACKOFF_SECONDS": "9"}, {"BACKOFF_SECONDS", "MAX_BACKOFF_SECONDS"}),
+    (
+        {"JOB_DEADLINE_HOURS": "25"},
+        {"JOB_DEADLINE_HOURS", "SAS_LIFETIME_HOURS", "JOB_STORAGE_AUTHENTICATION"},
+    ),
+    (
+        {"SAS_LIFETIME_HOURS": "23"},
+        {"JOB_DEADLINE_HOURS", "SAS_LIFETIME_HOURS", "JOB_STORAGE_AUTHENTICATION"},
+    ),
+    (
+        {"JOB_STORAGE_IDENTITY": "/subscriptions/a"},
+        {"JOB_STORAGE_IDENTITY", "JOB_STORAGE_AUTHENTICATION"},
+    ),
+    ({"EVENTS_KEY": KEY}, {"EVENTS_KEY", "EVENTS_URL"}),
+    (
+        {"UPLOAD_RETENTION": "move", "UPLOAD_ARCHIVE_CONTAINER": "device-uploads"},
+        {"UPLOAD_ARCHIVE_CONTAINER", "UPLOAD_CONTAINER"},
+    ),
+    (
+        {"UPLOAD_RETENTION": "move", "UPLOAD_CONTAINER": "processed-uploads"},
+        {"UPLOAD_ARCHIVE_CONTAINER", "UPLOAD_CONTAINER"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "names"), CONTRADICTIONS)
+def test_a_contradiction_names_the_settings_and_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], names: set[str]
+) -> None:
+    [problem] = problems(monkeypatch, **changes)
+    assert set(re.findall(r"[A-Z]+(?:_[A-Z]+)+", problem)) == names
+    assert re.search(r"\. (Lower|Set) [A-Z_]+[ ,]", problem)
+    assert problem.endswith(".")
+    assert not set(changes.values()) & set(problem.split())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"TICK_SECONDS": "29.9"},
+        {"TICK_SECONDS": "0", "POLL_SCHEDULE": "* * * * * *"},
+        {"BACKOFF_SECONDS": "120"},
+        {"JOB_DEADLINE_HOURS": "24", "SAS_LIFETIME_HOURS": "24"},
+        {"JOB_DEADLINE_HOURS": "720", "JOB_STORAGE_AUTHENTICATION": "identityBased"},
+        {
+            "JOB_STORAGE_IDENTITY": "/subscriptions/a",
+            "JOB_STORAGE_AUTHENTICATION": "identityBased",
+        },
+        {"UPLOAD_ARCHIVE_CONTAINER": "device-uploads"},
+        {"UPLOAD_CONTAINER": "processed-uploads", "UPLOAD_RETENTION": "delete"},
+        {"LEASE_SECONDS": "90"},
+        {"MAX_FILE_BYTES": "1024"},
+        {"RECORD_RETENTION_DAYS": "30", "IMPORT_RETENTION_DAYS": "90"},
+    ],
+)
+def test_harmless_combinations_are_allowed(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
+) -> None:
+    load(monkeypatch, **changes)
+
+
+def test_contradictions_are_reported_with_all_other_problems(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = problems(
+        monkeypatch,
+        IOTHUB="nonsense",
+        TICK_SECONDS="30",
+        JOB_STORAGE_IDENTITY="/subscriptions/a",
+        MAX_DEVICES="many",
+        MAX_BACKOFF_SECONDS="1",
+        JOB_DEADLINE_HOURS="25",
+        EVENTS_KEY=KEY,
+    )
+    assert [problem.split()[0] for problem in found] == [
+        "IOTHUB",
+        "TICK_SECONDS",
+        "JOB_STORAGE_IDENTITY",
+        "MAX_DEVICES",
+        "BACKOFF_SECONDS",
+        "JOB_DEADLINE_HOURS",
+        "EVENTS_KEY",
+    ]
+
+
+def test_an_invalid_setting_is_not_reported_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = problems(
+        monkeypatch,
+        EVENTS_URL="hooks.example",
+        EVENTS_KEY=KEY,
+        SAS_LIFETIME_HOURS="0",
+        JOB_DEADLINE_HOURS="25",
+        POLL_SCHEDULE="?",
+        TICK_SECONDS="240",
+        BACKOFF_SECONDS="601",
+        MAX_BACKOFF_SECONDS="1",
+    )
+    assert [problem.split()[0] for problem in found] == [
+        "POLL_SCHEDULE",
+        "SAS_LIFETIME_HOURS",
+        "BACKOFF_SECONDS",
+        "EVENTS_URL",
+    ]
+
+
+def test_a_lease_outlasts_a_call_to_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    [problem] = problems(monkeypatch, LEASE_SECONDS="89")
+    assert problem.startswith("LEASE_SECONDS ")
+    assert "90 to 3600: longer than the timeout of a call to a hub, 80 seconds" in problem
+    assert HUB_CONNECT_TIMEOUT + HUB_READ_TIMEOUT < HUB_DEADLINE < MIN_LEASE_SECONDS
 
 
 def test_the_readme_lists_every_setting() -> None:

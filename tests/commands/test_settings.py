@@ -80,7 +80,7 @@ def test_what_is_wrong_is_told_by_name(shell: Shell, file: Path) -> None:
     write(file, {**values, "IOTHUB": reference, "MAX_DEVICES": "many"})
     done = shell("list")
     assert (done.status, done.out) == (2, "")
-    assert "IOTHUB is missing. Put there: " in done.err
+    assert "IOTHUB is missing. Expected: " in done.err
     assert "MAX_DEVICES is not right" in done.err
     assert "from local.settings.json, which was read; --settings names another file" in done.err
     assert "Its IOTHUB was left out: only the app can follow a reference" in done.err
