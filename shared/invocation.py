@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from shared.redaction import redact_error
+
 __all__ = ["Invocation", "in_this_invocation", "invocation"]
 
 P = ParamSpec("P")
@@ -32,10 +34,17 @@ _invocation: ContextVar[Invocation | None] = ContextVar("invocation", default=No
 
 @contextmanager
 def invocation(context: Invocation) -> Iterator[None]:
-    """What is done within the block is done for this invocation."""
+    """What is done within the block is done for this invocation.
+
+    The platform logs an exception that leaves the block, so it is redacted.
+    """
     token = _invocation.set(context)
     try:
         yield
+    except Exception as error:
+        if (redacted := redact_error(error)) is error:
+            raise
+        raise redacted from redacted.__cause__
     finally:
         _invocation.reset(token)
 

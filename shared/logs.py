@@ -1,18 +1,25 @@
 """Log lines that say what they are about: import, hub and job, as attributes and in the text.
 
 A line stays one line whatever is put into it: names of files and texts of hubs come from others.
+Keys and signatures are redacted, also in exceptions, and also in what libraries log.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Subject", "about", "logger", "turn_to"]
+from shared.redaction import redact, redact_error
+
+__all__ = ["LIBRARIES", "Subject", "about", "logger", "redact_libraries", "turn_to"]
+
+#: Top loggers of the libraries that see addresses, tokens and answers.
+LIBRARIES = ("azure", "msal", "msal_extensions", "opentelemetry", "requests", "urllib3")
 
 if TYPE_CHECKING:
     _Adapter = logging.LoggerAdapter[logging.Logger]
@@ -61,16 +68,24 @@ class _OneLine:
         self._value = value
 
     def __str__(self) -> str:
-        return _escaped(str(self._value))
+        return _escaped(redact(str(self._value)))
 
     def __repr__(self) -> str:
-        return _escaped(repr(self._value))
+        return _escaped(redact(repr(self._value)))
 
 
 def _escaped(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+def _redacted(exc_info: Any) -> BaseException | None:
+    """The redacted exception of a line, from `exc_info` as `logging` accepts it."""
+    if isinstance(exc_info, tuple):
+        exc_info = exc_info[1]
+    error = exc_info if isinstance(exc_info, BaseException) else sys.exception()
+    return redact_error(error) if error else None
 
 
 class _Logger(_Adapter):
@@ -86,7 +101,9 @@ class _Logger(_Adapter):
                 text, args = f"{msg}%s", (*values, told)
             else:
                 # Without arguments the message is taken as it is, percent signs and all.
-                text, args = "%s%s", (msg, told)
+                text, args = "%s%s", (redact(str(msg)), told)
+            if exc_info := kwargs.get("exc_info"):
+                kwargs["exc_info"] = _redacted(exc_info)
             kwargs["extra"] = {**asdict(subject), **(kwargs.get("extra") or {})}
             kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
             self.logger.log(level, text, *args, **kwargs)
@@ -95,3 +112,41 @@ class _Logger(_Adapter):
 def logger(name: str) -> _Adapter:
     """The logger of a module."""
     return _Logger(logging.getLogger(name), {})
+
+
+def redact_libraries() -> None:
+    """Redact each record that `LIBRARIES` log from here on, exceptions included.
+
+    The records are redacted when they are made, so it does not matter which handlers there are or
+    come later. Calling this again changes nothing.
+    """
+    global _make_record
+    if _make_record is None:
+        _make_record = logging.getLogRecordFactory()
+        logging.setLogRecordFactory(_redacted_record)
+
+
+#: Makes the records that `_redacted_record` redacts.
+_make_record: Callable[..., logging.LogRecord] | None = None
+
+
+def _redacted_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+    assert _make_record is not None
+    record = _make_record(*args, **kwargs)
+    if str(record.name).partition(".")[0] in LIBRARIES:
+        try:
+            _redact_record(record)
+        except Exception:
+            # A library must not fail for its log line, nor may the line pass as it is.
+            record.msg, record.args, record.exc_info = "a line that cannot be redacted", (), None
+    return record
+
+
+def _redact_record(record: logging.LogRecord) -> None:
+    """Redact message and exception. A record without secrets keeps its template and arguments."""
+    text = record.getMessage()
+    if (redacted := redact(text)) != text:
+        record.msg, record.args = redacted, ()
+    if error := record.exc_info and record.exc_info[1]:
+        error = redact_error(error)
+        record.exc_info = (type(error), error, error.__traceback__)

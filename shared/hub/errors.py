@@ -13,17 +13,19 @@ The header `iothub-errorcode` is the most reliable place of the symbolic name an
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import ImporterError, PermanentError, RefusedForNowError, TemporaryError
-from shared.hub.redaction import redact
+from shared.hub.answers import code_of, parse_json
+from shared.texts import clean
 
 __all__ = [
     "ErrorDetails",
+    "HubAnswerError",
+    "HubError",
     "HubRequestError",
     "HubThrottledError",
     "HubUnauthorizedError",
@@ -36,8 +38,9 @@ __all__ = [
     "parse_error",
 ]
 
-#: Longest text of a hub that is kept, in characters: it ends up in a table row.
+#: Longest text and longest name of an error that are kept, in characters.
 MAX_TEXT = 1000
+MAX_NAME = 200
 
 #: Numeric codes (learn: "Troubleshooting Azure IoT Hub errors") of the names that decide a type.
 _NAMES = {
@@ -54,7 +57,7 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class ErrorDetails:
-    """What could be read from an error response; every text is free of SAS signatures."""
+    """What could be read from an error response, as `shared.texts.clean` leaves it."""
 
     status: int
     #: The symbolic name, such as JobQuotaExceeded; "" when the response has none.
@@ -68,47 +71,53 @@ class ErrorDetails:
         return f"{told}: {self.text}" if self.text else told
 
 
-class _HubError(ImporterError):
-    """Keeps the response's details beside the message."""
+class HubError(ImporterError):
+    """A hub refuses, cannot be reached, or gives no answer."""
 
     def __init__(self, message: str | None = None, details: ErrorDetails | None = None) -> None:
         self.details = details
         super().__init__(message or (str(details) if details else None))
 
 
-class HubThrottledError(_HubError, TemporaryError):
+class HubThrottledError(HubError, TemporaryError):
     """The hub throttles this kind of call."""
 
 
-class HubUnavailableError(_HubError, TemporaryError):
+class HubUnavailableError(HubError, TemporaryError):
     """The hub cannot be reached or is not able to answer."""
 
 
-class OutcomeUnknownError(_HubError, TemporaryError):
+class HubAnswerError(HubError, TemporaryError):
+    """The hub answers, but not what it was asked for."""
+
+
+class OutcomeUnknownError(HubError, TemporaryError):
     """The request was sent and no answer came that tells whether the hub acted on it."""
 
 
-class JobSlotBusyError(_HubError, RefusedForNowError):
+class JobSlotBusyError(HubError, RefusedForNowError):
     """Another import or export job holds the hub's only job slot."""
 
 
-class StorageRefusedError(_HubError, RefusedForNowError):
+class StorageRefusedError(HubError, RefusedForNowError):
     """The hub cannot read or write the containers it was given."""
 
 
-class HubUnauthorizedError(_HubError, RefusedForNowError):
+class HubUnauthorizedError(HubError, RefusedForNowError):
     """The hub does not authorise the caller."""
 
 
-class HubRequestError(_HubError, PermanentError):
+class HubRequestError(HubError, PermanentError):
     """The hub refuses the request as such."""
 
 
-class JobNotFoundError(_HubError, PermanentError):
+class JobNotFoundError(HubError, PermanentError):
     """The hub does not know the job: it keeps a job's history for 30 days."""
 
 
-def error_from_response(status: int, headers: Mapping[str, str], body: str) -> ImporterError:
+def error_from_response(
+    status: int, headers: Mapping[str, str], body: bytes | str
+) -> ImporterError:
     """The typed error of an error response.
 
     A 5xx is OutcomeUnknownError only to a caller for whom that matters: see `HubClient`.
@@ -116,7 +125,7 @@ def error_from_response(status: int, headers: Mapping[str, str], body: str) -> I
     details = parse_error(status, headers, body)
     match status, details.name:
         case 403, "JobQuotaExceeded" | "ImportExportJobQuotaExceeded":
-            kind: type[_HubError] = JobSlotBusyError
+            kind: type[HubError] = JobSlotBusyError
         case 400, "BlobContainerValidationError" | "ManagedIdentityNotEnabled":
             kind = StorageRefusedError
         case 404, "IotHubFailingOver":
@@ -136,18 +145,21 @@ def error_from_response(status: int, headers: Mapping[str, str], body: str) -> I
     return kind(details=details)
 
 
-def parse_error(status: int, headers: Mapping[str, str], body: str) -> ErrorDetails:
+def parse_error(status: int, headers: Mapping[str, str], body: bytes | str) -> ErrorDetails:
     """Read an error response of any known shape; never fails."""
-    document = _json_object(body)
+    text = body if isinstance(body, str) else body.decode("utf-8", "replace")
+    document = _json_object(text)
     name = headers.get("iothub-errorcode", "")
-    text, tracking_id = body, ""
+    tracking_id = ""
     if document is not None:
         found, text, tracking_id = _read(document)
         name = name or found
     # A gateway's page of HTML says nothing that the status does not.
     if text.lstrip().startswith("<"):
         text = ""
-    return ErrorDetails(status, name, redact(" ".join(text.split()))[:MAX_TEXT], tracking_id)
+    return ErrorDetails(
+        status, clean(name, MAX_NAME), clean(text, MAX_TEXT), clean(tracking_id, MAX_NAME)
+    )
 
 
 def _read(document: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -163,25 +175,18 @@ def _read(document: Mapping[str, Any]) -> tuple[str, str, str]:
         r"Tracking ID:\s*([^\s\"}]+)", f"{text}\n{_text(members.get('exceptionmessage'))}"
     )
     code = members.get("errorcode", members.get("code"))
-    name = (
-        _symbolic(code)
-        or _find(r"^\s*ErrorCode:\s*(\w+)", text)
-        or _find(r"\bErrorCode:\s*(\w+)", text)
+    name = _symbolic(code) or _find(r"\bErrorCode:\s*(\w+)", text)
+    lines = (line.strip() for line in text.splitlines())
+    messages = (line.removeprefix("Message:") for line in lines if line.startswith("Message:"))
+    message = next(filter(str.strip, messages), "") or _find(
+        r"(?s)\A\s*ErrorCode:\s*\w+;(.*)", text
     )
-    said = (
-        _find(r"(?m)^\s*Message:\s*(.+?)\s*$", text)
-        or _find(r"(?s)^\s*ErrorCode:\s*\w+;(.*)$", text)
-        or text
-    )
-    return name, said.strip(), tracking_id
+    return name, message or text, tracking_id
 
 
 def _symbolic(code: object) -> str:
-    if isinstance(code, str) and code.isdigit():
-        code = int(code)
-    if isinstance(code, int):
-        return _NAMES.get(code, str(code))
-    return code if isinstance(code, str) else ""
+    known = code_of(code)
+    return _NAMES.get(known, str(known)) if isinstance(known, int) else known
 
 
 def _find(pattern: str, text: str) -> str:
@@ -195,7 +200,7 @@ def _text(value: object) -> str:
 
 def _json_object(text: str) -> dict[str, Any] | None:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = parse_json(text)
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None

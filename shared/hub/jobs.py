@@ -17,14 +17,17 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    TypeAdapter,
-    ValidationError,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
 
-from shared.hub.redaction import redact
+from shared.hub.answers import text_of, time_of
 
 __all__ = ["ImportJobRequest", "JobProperties", "JobStatus"]
+
+
+#: Longest id of a job, in characters. Those of hubs have 36.
+MAX_ID = 256
 
 
 class JobStatus(StrEnum):
@@ -70,39 +73,27 @@ class ImportJobRequest:
         return body
 
 
-#: Longest text of a hub that is kept, in characters: it ends up in a table row.
-MAX_TEXT = 2000
-
-_DATETIME = TypeAdapter(datetime)
-
-
-def _lenient_time(value: object) -> datetime | None:
-    """ISO 8601 with any number of fraction digits; .NET's zero date means no time."""
-    try:
-        time = _DATETIME.validate_python(value)
-    except ValidationError:
-        return None
-    return None if time.year <= 1 else time
-
-
-def _lenient_text(value: object) -> str:
-    return redact(value)[:MAX_TEXT] if isinstance(value, str) else ""
+def _lenient_id(value: object) -> str:
+    # Of an id that cannot be kept as it is, nothing can be kept. Dots would lead to another path.
+    is_id = isinstance(value, str) and value == text_of(value, MAX_ID) and value.strip(".")
+    return str(value) if is_id else ""
 
 
 def _lenient_percent(value: object) -> int | None:
     try:
-        return min(100, max(0, int(str(value))))
-    except ValueError:
+        return min(100, max(0, int(float(text_of(value)))))
+    except (ValueError, OverflowError):
         return None
 
 
 def _lenient_flag(value: object) -> bool:
     # The operation's first publication prints it in quotes.
-    return str(value).lower() == "true"
+    return value is True or (isinstance(value, str) and value.lower() == "true")
 
 
-Time = Annotated[datetime | None, BeforeValidator(_lenient_time)]
-Text = Annotated[str, BeforeValidator(_lenient_text)]
+Time = Annotated[datetime | None, BeforeValidator(time_of)]
+Text = Annotated[str, BeforeValidator(text_of)]
+Id = Annotated[str, BeforeValidator(_lenient_id)]
 Percent = Annotated[int | None, BeforeValidator(_lenient_percent)]
 Flag = Annotated[bool, BeforeValidator(_lenient_flag)]
 
@@ -114,7 +105,7 @@ class JobProperties(BaseModel):
         frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True
     )
 
-    job_id: Text = ""
+    job_id: Id = ""
     type: Text = ""
     #: The hub's own word, known or not.
     status_text: Text = Field("", alias="status")
@@ -130,6 +121,11 @@ class JobProperties(BaseModel):
     exclude_keys_in_export: Flag = False
     #: Null on completed jobs, even if lines failed.
     failure_reason: Text = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _object(cls, value: Any) -> Any:
+        return value if isinstance(value, dict) else {}
 
     @property
     def status(self) -> JobStatus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,8 +19,10 @@ from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, gener
 from local.azurite import ACCOUNT_KEY, ACCOUNT_NAME
 from local.hub import HubEmulator
 from shared.connections import HubConnection
+from shared.hub import client as client_module
 from shared.hub.client import HubClient
 from shared.hub.errors import (
+    HubAnswerError,
     HubRequestError,
     HubUnauthorizedError,
     HubUnavailableError,
@@ -81,7 +84,7 @@ def test_the_life_of_a_job(
     assert "sig=REDACTED" in created.input_blob_container_uri
     with pytest.raises(JobSlotBusyError):
         client.create_import_job(request_of_a_job)
-    assert [job.job_id for job in client.list_jobs()] == [created.job_id]
+    assert [job.job_id for job in client.list_jobs().jobs] == [created.job_id]
     client.cancel_job(created.job_id)
     cancelled = client.get_job(created.job_id)
     assert cancelled.status is JobStatus.CANCELLED
@@ -127,6 +130,8 @@ class Scripted(BaseHTTPRequestHandler):
         self.send_response(server.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(server.body)))
+        if server.encoding:
+            self.send_header("Content-Encoding", server.encoding)
         self.end_headers()
         self.wfile.write(server.body)
 
@@ -137,13 +142,13 @@ class Scripted(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def scripted(connect: Connect) -> Iterator[Callable[[int, bytes], HubClient]]:
+def scripted(connect: Connect) -> Iterator[Callable[..., HubClient]]:
     server: Any = HTTPServer(("127.0.0.1", 0), Scripted)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
 
-    def answer(status: int, body: bytes) -> HubClient:
-        server.status, server.body = status, body
+    def answer(status: int, body: bytes, encoding: str = "") -> HubClient:
+        server.status, server.body, server.encoding = status, body, encoding
         return connect(
             f"HostName=127.0.0.1:{server.server_port};SharedAccessKeyName=a;"
             "SharedAccessKey=YWJj;UseDevelopmentEmulator=true"
@@ -165,20 +170,76 @@ def test_a_job_that_the_answer_does_not_name_may_exist(
 
 
 @pytest.mark.parametrize("body", [b"", b"7", b"<html>", b"\xff"])
-def test_reading_an_answer_that_is_none(
+def test_reading_a_list_that_is_none(
     scripted: Callable[[int, bytes], HubClient], body: bytes
 ) -> None:
-    client = scripted(200, body)
     with pytest.raises(HubUnavailableError):
-        client.get_job("x")
+        scripted(200, body).list_jobs()
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"\xff"])
+def test_reading_an_answer_that_is_no_json(
+    scripted: Callable[[int, bytes], HubClient], body: bytes
+) -> None:
     with pytest.raises(HubUnavailableError):
+        scripted(200, body).get_job("x")
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b""),
+        (200, b"7"),
+        (200, b"[]"),
+        (200, b'{"jobId":"another","status":"completed"}'),
+        (400, b'{"Message":"ErrorCode:ArgumentInvalid;no"}'),
+        (405, b""),
+    ],
+)
+def test_an_answer_that_is_not_about_the_job(
+    scripted: Callable[[int, bytes], HubClient], status: int, body: bytes
+) -> None:
+    with pytest.raises(HubAnswerError):
+        scripted(status, body).get_job("x")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>Not Found</html>", b"{}", b'{"Message":"ErrorCode:JobNotFound;no"}']
+)
+def test_a_bare_404_says_that_the_job_is_unknown(
+    scripted: Callable[[int, bytes], HubClient], body: bytes
+) -> None:
+    with pytest.raises(JobNotFoundError):
+        scripted(404, body).get_job("x")
+
+
+def test_an_answer_is_read_up_to_its_largest_size(
+    scripted: Callable[[int, bytes], HubClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "MAX_ANSWER", 100_000)
+    assert scripted(200, b"[]".ljust(100_000)).list_jobs().jobs == []
+    request = ImportJobRequest(input_blob_container_uri="x", output_blob_container_uri="y")
+    for status in (200, 400, 500):
+        client = scripted(status, b'{"jobId":"x"}'.ljust(100_001))
+        with pytest.raises(HubUnavailableError, match="more than 100,000 bytes"):
+            client.get_job("x")
+        with pytest.raises(OutcomeUnknownError, match="more than 100,000 bytes"):
+            client.create_import_job(request)
+
+
+def test_a_packed_answer_counts_by_its_unpacked_size(
+    scripted: Callable[..., HubClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "MAX_ANSWER", 1_000_000)
+    client = scripted(200, gzip.compress(b"[]".ljust(50_000_000)), "gzip")
+    with pytest.raises(HubUnavailableError, match="more than 1,000,000 bytes"):
         client.list_jobs()
 
 
 def test_an_answer_of_a_later_version(scripted: Callable[[int, bytes], HubClient]) -> None:
     job = scripted(200, b'{"jobId":"1","status":"paused","type":"import","cost":{"eur":1}}')
     assert job.get_job("1").status_text == "paused"
-    jobs = scripted(200, b'[{"jobId":"1","type":"somethingElse"}, 7]').list_jobs()
+    jobs = scripted(200, b'[{"jobId":"1","type":"somethingElse"}, 7]').list_jobs().jobs
     assert [job.type for job in jobs] == ["somethingElse"]
 
 

@@ -64,10 +64,17 @@ def test_an_unparsable_line_is_found_and_its_keys_are_not_told() -> None:
     assert KEY not in failed.text
 
 
-def test_what_may_be_a_key_is_masked_but_an_id_is_not() -> None:
+def test_what_may_be_a_key_is_redacted_but_an_id_is_not() -> None:
     device_id = "0123456789abcdef0123456789abcdef"
     [failed] = read({"deviceId": device_id, "errorCode": 1, "errorStatus": f"{device_id} {KEY}"})
-    assert failed.text == f"{device_id} ***"
+    assert failed.text == f"{device_id} REDACTED"
+    assert failed.shown_id == device_id
+
+
+def test_an_id_that_is_a_key_is_not_shown() -> None:
+    [failed] = read({"deviceId": KEY, "moduleId": KEY, "errorCode": 1, "errorStatus": KEY})
+    assert failed.key == (KEY, KEY)
+    assert (failed.shown_id, failed.shown_module_id, failed.text) == ("REDACTED",) * 3
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"\r\n"])

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import socket
+import traceback
+from collections.abc import Iterator
 
 import pytest
+import urllib3
 
+from shared import logs
 from tests.app import ROOT, App
+from tests.events.receiver import BrokenReceiver
 from tests.telemetry.support import KEY, SAS, Seen, keyed
 
 
@@ -63,3 +70,101 @@ def test_lines_of_a_tick_say_the_hub(app: App, caplog: pytest.LogCaptureFixture)
     hub = next(iter(app.importer.services.hubs))
     assert line.getMessage() == f"not advanced [hub={hub}]"
     assert (line.hub, line.import_id) == (hub, "")  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def libraries() -> Iterator[None]:
+    """As in a process of the app; elsewhere the tests see what libraries really log."""
+    factory = logging.getLogRecordFactory()
+    logs.redact_libraries()
+    yield
+    logging.setLogRecordFactory(factory)
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """What a handler of the root writes, tracebacks included."""
+    text = io.StringIO()
+    handler = logging.StreamHandler(text)
+    logging.getLogger().addHandler(handler)
+    yield text
+    logging.getLogger().removeHandler(handler)
+
+
+def _answer_with_a_broken_header(wire: socket.socket) -> None:
+    wire.sendall(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
+        b"bad header line sig=c2lnbmF0dXJl\r\nX-Y: primaryKey=a2V5\r\n\r\n"
+    )
+
+
+def test_what_urllib3_logs_of_a_header_is_redacted(
+    libraries: None, lines: io.StringIO, caplog: pytest.LogCaptureFixture
+) -> None:
+    with BrokenReceiver(_answer_with_a_broken_header) as receiver, urllib3.PoolManager() as pool:
+        pool.request("GET", f"{receiver.url}&sig=c2lnbmF0dXJl").close()
+    [record] = [record for record in caplog.records if record.name == "urllib3.connection"]
+    assert record.exc_info
+    error = record.exc_info[1]
+    assert isinstance(error, urllib3.exceptions.HeaderParsingError)
+    told = lines.getvalue() + record.getMessage() + "".join(traceback.format_exception(error))
+    assert "Failed to parse headers" in told
+    assert "Traceback" in told
+    assert "sig=REDACTED" in told
+    assert "primaryKey=REDACTED" in told
+    for secret in ("c2lnbmF0dXJl", "a2V5", "query-secret-0001"):
+        assert secret not in told
+
+
+@pytest.mark.parametrize("name", ["azure", "azure.identity", "msal.token", "requests", "urllib3.x"])
+def test_what_libraries_log_is_redacted(
+    libraries: None, lines: io.StringIO, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = logging.getLogger(name)
+    logger.warning("no access to %s (%d)", SAS, 403)
+    logger.warning("tried %d times", 3)
+    logger.warning("%d", SAS)
+    try:
+        raise OSError(f"cannot read {SAS}")
+    except OSError:
+        logger.exception("failed")
+    first, second, third, _ = caplog.records
+    assert (first.getMessage(), first.args) == (
+        f"no access to {SAS.partition('sig=')[0]}sig=REDACTED (403)",
+        (),
+    )
+    assert (second.msg, second.args) == ("tried %d times", (3,))
+    assert third.getMessage() == "a line that cannot be redacted"
+    assert "OSError: cannot read" in lines.getvalue()
+    assert "c2lnbmF0dXJl" not in lines.getvalue()
+
+
+def test_records_of_others_stay_as_they_are(
+    libraries: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = OSError(SAS)
+    logging.getLogger("azure_functions_worker").warning("%s", SAS, exc_info=error)
+    [record] = caplog.records
+    assert (record.msg, record.args) == ("%s", (SAS,))
+    assert record.exc_info
+    assert record.exc_info[1] is error
+    # As handlers of sockets make them.
+    assert logging.makeLogRecord({"msg": SAS}).getMessage() == SAS
+
+
+def test_libraries_are_redacted_once(libraries: None) -> None:
+    first = logging.getLogRecordFactory()
+    logs.redact_libraries()
+    assert logging.getLogRecordFactory() is first
+
+    # As OpenTelemetry adds its attributes.
+    def adding(*args: object, **kwargs: object) -> logging.LogRecord:
+        record = first(*args, **kwargs)
+        record.otelTraceID = "1"
+        return record
+
+    logging.setLogRecordFactory(adding)
+    logs.redact_libraries()
+    assert logging.getLogRecordFactory() is adding
+    record = logging.getLogger("azure").makeRecord("azure", 30, "a", 1, SAS, (), None)
+    assert record.getMessage().endswith("sig=REDACTED")
