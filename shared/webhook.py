@@ -1,11 +1,12 @@
-"""Posts CloudEvents 1.0 to a webhook or an Event Grid topic, and tells what it answers as types.
+"""Posts CloudEvents 1.0 to a webhook or an Event Grid topic; the answer becomes a type of error.
 
 An event travels in structured mode (CloudEvents: "HTTP protocol binding"). A plain webhook can tell
 by the headers of Standard Webhooks (standardwebhooks.com) that it is ours and whole; a topic takes
 its access key or an Entra ID token (learn: "Publish events to Event Grid custom topics").
 
 There is no retry policy: the caller keeps what was not accepted. A webhook's address is a secret
-like its key, so an error names its host and nothing that the receiver or a library said of it.
+like its key, so an error names its host and nothing that the receiver or a library said of it. A
+receiver may answer anything, at any speed: `shared.bounded` limits what is read and waited for.
 """
 
 from __future__ import annotations
@@ -31,17 +32,25 @@ from azure.core.pipeline.policies import (
     RequestIdPolicy,
     UserAgentPolicy,
 )
-from azure.core.pipeline.transport import HttpTransport
+from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest, HttpResponse
 from pydantic import SecretStr
 
+from shared.bounded import bound
 from shared.errors import RefusedForNowError, SettingsError, TemporaryError
 
-__all__ = ["Webhook", "WebhookRefusedError", "WebhookUnavailableError", "signature", "signing_key"]
+__all__ = [
+    "Webhook",
+    "WebhookFailedError",
+    "WebhookRefusedError",
+    "WebhookUnavailableError",
+    "retry_after",
+    "signature",
+    "signing_key",
+]
 
-#: Seconds to connect and to wait for an answer.
-CONNECT_TIMEOUT = 10
-READ_TIMEOUT = 10
+#: Seconds of `Retry-After` that are honored.
+LONGEST_RETRY_AFTER = 600.0
 
 #: Hosts of Event Grid topics end so, in the public cloud and in the sovereign ones.
 TOPICS = (".eventgrid.azure.net", ".eventgrid.azure.us", ".eventgrid.azure.cn")
@@ -58,13 +67,17 @@ class WebhookUnavailableError(TemporaryError):
     """The receiver of events cannot be reached or is not able to answer."""
 
     def __init__(self, message: str | None = None, retry_after: float | None = None) -> None:
-        #: Seconds for which the receiver asks to be left alone, if it says so.
+        #: Seconds after which the receiver wants the next request, if its answer has them.
         self.retry_after = retry_after
         super().__init__(message)
 
 
+class WebhookFailedError(TemporaryError):
+    """The event cannot be sent, or the receiver fails to process it; other events may succeed."""
+
+
 class WebhookRefusedError(RefusedForNowError):
-    """The receiver refuses the event; people may mend its address, key or role."""
+    """The receiver refuses the event until people correct its address, key or role."""
 
 
 class Webhook:
@@ -79,7 +92,7 @@ class Webhook:
         url: SecretStr,
         key: SecretStr | None,
         credential: Callable[[], TokenCredential],
-        transport: HttpTransport[Any, Any],
+        transport: RequestsTransport,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._url = url.get_secret_value()
@@ -100,16 +113,20 @@ class Webhook:
             policies.append(AzureKeyCredentialPolicy(topic_key, "aeg-sas-key"))
         elif self._is_topic:
             policies.append(BearerTokenCredentialPolicy(credential(), SCOPE))
+        bound(transport)
         self._client: PipelineClient[Any, Any] = PipelineClient(
             self._url, policies=policies, transport=transport
         )
 
     def post(self, event: Mapping[str, Any]) -> None:
-        """Post one event, a CloudEvent in the JSON format; returns if it was accepted.
+        """Post one event, a CloudEvent in the JSON format; return if it was accepted.
+
+        Ends within `shared.bounded.DEADLINE`, plus the time for a name resolution and a token.
 
         Raises:
             WebhookUnavailableError: it may be accepted later; it may even have been accepted now.
-            WebhookRefusedError: it will not be until people mend something; says what.
+            WebhookFailedError: the same, but the reason may be this event.
+            WebhookRefusedError: it is refused until people correct something; says what.
         """
         body = json.dumps(event).encode()
         headers = {"Content-Type": "application/cloudevents+json; charset=utf-8"}
@@ -126,7 +143,11 @@ class Webhook:
             return
         answered = f"{self.host} answers HTTP {status}"
         if status in (408, 429) or status >= 500:
-            raise WebhookUnavailableError(f"{answered}.", self._retry_after(response))
+            value = response.headers.get("Retry-After", "")
+            seconds = retry_after(value, datetime.fromtimestamp(self._clock(), UTC))
+            if status == 500 and seconds is None:
+                raise WebhookFailedError(f"{answered}. Check the receiver's log.")
+            raise WebhookUnavailableError(f"{answered}.", seconds)
         raise WebhookRefusedError(f"{answered}. {self._remedy(status)}")
 
     def close(self) -> None:
@@ -135,9 +156,7 @@ class Webhook:
     def _send(self, request: HttpRequest) -> HttpResponse:
         # Without their causes, as a traceback would tell the address with all that is in it.
         try:
-            response: HttpResponse = self._client.send_request(
-                request, connection_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT
-            )
+            response: HttpResponse = self._client.send_request(request)
             return response
         except ClientAuthenticationError:
             raise WebhookRefusedError(
@@ -150,6 +169,9 @@ class Webhook:
         except AzureError as error:
             said = _system_error(error)
             raise WebhookUnavailableError(f"No answer from {self.host}{said}.") from None
+        except Exception as error:
+            problem = f"The event cannot be posted to {self.host} ({type(error).__name__})."
+            raise WebhookFailedError(problem) from None
 
     def _remedy(self, status: int) -> str:
         match status:
@@ -177,18 +199,25 @@ class Webhook:
                 return "Check that the topic's input schema is Cloud Event Schema v1.0."
         return "Check that the receiver takes CloudEvents 1.0 by POST in structured mode."
 
-    def _retry_after(self, response: HttpResponse) -> float | None:
-        """Seconds of the answer's Retry-After, which tells them or a date."""
-        value = response.headers.get("Retry-After", "").strip()
-        if value.isdecimal():
-            return float(value)
+
+def retry_after(value: str, now: datetime) -> float | None:
+    """Seconds of a header `Retry-After`, at most `LONGEST_RETRY_AFTER`; None if it is invalid.
+
+    It has whole seconds or a date (RFC 9110: "Retry-After", "Date/Time Formats").
+    """
+    value = value.strip(" \t")
+    if value.isascii() and value.isdecimal():
+        # Any number of digits is a float, if need be infinity.
+        seconds = float(value)
+    else:
         try:
             moment = parsedate_to_datetime(value)
-        except ValueError:
+            # A date without a zone is UTC.
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            seconds = (moment - now).total_seconds()
+        except (ValueError, TypeError, LookupError, ArithmeticError):
             return None
-        # A date without a zone is UTC (RFC 9110: "Date/Time Formats").
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(0.0, (moment - datetime.fromtimestamp(self._clock(), UTC)).total_seconds())
+    return min(LONGEST_RETRY_AFTER, max(0.0, seconds))
 
 
 def signing_key(secret: str) -> bytes:
@@ -219,5 +248,7 @@ def _system_error(error: AzureError) -> str:
     while cause is not None:
         if isinstance(cause, OSError) and isinstance(cause.strerror, str):
             said = cause.strerror
+        elif isinstance(cause, TimeoutError):
+            said = "timed out"
         cause = cause.__cause__ or cause.__context__
     return f" ({said})" if said else ""

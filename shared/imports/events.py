@@ -2,14 +2,18 @@
 
 With the final record a row is written that stands for its event (`Ledger`, `send-`): the outbox.
 Ticks offer what is due, and threads of our own post it, so that no receiver holds up an import. A
-row goes when its event was accepted; a process that dies before that repeats the event, under the
-same id.
+row is removed when its event was accepted; a process that dies before that repeats the event, under
+the same id.
+
+Each event has a back-off of its own, and each hub a thread and a pause of its own. Whatever happens
+to an event, its row is removed or moved behind those that are due, and it expires.
 """
 
 from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
@@ -19,42 +23,47 @@ from urllib.parse import quote
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from shared import logs
+from shared import bounded, logs
 from shared.imports import metrics
-from shared.imports.ledger import MAX_MARKERS, Marker
+from shared.imports.ledger import MAX_MARKERS
+from shared.imports.markers import Marker
 from shared.imports.record import ImportRecord
 from shared.imports.services import Services
 from shared.imports.steps import about
 from shared.imports.view import ImportSummary
 from shared.invocation import in_this_invocation
 from shared.telemetry import facade
-from shared.webhook import Webhook, WebhookRefusedError, WebhookUnavailableError
+from shared.webhook import (
+    Webhook,
+    WebhookFailedError,
+    WebhookRefusedError,
+    WebhookUnavailableError,
+)
 
 __all__ = ["Delivery", "Publisher", "event_of"]
 
 log = logs.logger(__name__)
 
-#: Hubs whose events are sent at the same time.
-THREADS = 4
+#: Hubs whose events are sent at the same time. Further hubs wait for a thread, `BATCH_SECONDS` and
+#: one post at most for each that is ahead of them.
+THREADS = 16
 
 #: How long an event waits after it was sent in vain: twice as long each time.
 FIRST_WAIT = timedelta(seconds=10)
 LONGEST_WAIT = timedelta(minutes=10)
 
-#: How long the receiver is left alone at most, if it asks for that.
-LONGEST_PAUSE = timedelta(hours=1)
-
-#: Times that the outbox of a hub is read in a row: others wait for the thread.
-MAX_ROUNDS = 20
+#: Seconds after which a hub gives its thread to others, until the next tick.
+BATCH_SECONDS = 60
 
 
 class Delivery(Enum):
     """What became of an event when its turn came."""
 
     ACCEPTED = auto()
-    UNAVAILABLE = auto()  # sent again later, and the events behind it wait too
-    REFUSED = auto()  # sent again later: people may mend the receiver
-    EXPIRED = auto()  # not accepted before the deadline: given up
+    UNAVAILABLE = auto()  # sent again later; the hub's other events wait for the next tick
+    REFUSED = auto()  # sent again later: people may correct the receiver
+    FAILED = auto()  # sent again later: the reason may be this event
+    EXPIRED = auto()  # not accepted before the deadline
     PRUNED = auto()  # its record is gone
 
     @property
@@ -66,6 +75,7 @@ class Delivery(Enum):
 def event_of(record: ImportRecord) -> dict[str, Any]:
     """A CloudEvent 1.0 of the end of an import; always the same for the same record."""
     state = record.state.value
+    ended_at = record.finished_at or record.updated_at
     return {
         "specversion": "1.0",
         # Receivers know repeats by it.
@@ -73,14 +83,10 @@ def event_of(record: ImportRecord) -> dict[str, Any]:
         "type": f"DeviceImporter.Import.{state[0].upper()}{state[1:]}",
         "source": f"/hubs/{quote(record.hub, safe='')}",
         "subject": f"imports/{record.id}",
-        "time": _ended(record).astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "time": ended_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "datacontenttype": "application/json",
         "data": ImportSummary.of(record).model_dump(mode="json"),
     }
-
-
-def _ended(record: ImportRecord) -> datetime:
-    return record.finished_at or record.updated_at
 
 
 class Publisher:
@@ -95,25 +101,26 @@ class Publisher:
         self._lock = threading.Lock()
         #: By hub: the sending that was begun last.
         self._batches: dict[str, Future[None]] = {}
-        #: The receiver asked to be left alone until then.
-        self._pause_until = datetime.min.replace(tzinfo=UTC)
+        #: By hub: until when the receiver asks for no request.
+        self._pauses: dict[str, datetime] = {}
         self._closing = threading.Event()
 
     def offer(self, hub: str, unsent: Iterable[Marker]) -> None:
         """Have the events of a hub sent, if any of these is due; returns at once."""
-        if any(map(self._is_due, unsent)):
+        if any(self._is_due(hub, marker) for marker in unsent):
             self.look(hub)
 
     def look(self, hub: str) -> None:
         """Have those events of a hub sent that are due, unless that is under way; returns at once.
 
-        Reads the hub's outbox anew: what was offered may have been sent meanwhile.
+        Reads the hub's outbox again: what was offered may have been sent meanwhile.
         """
         with self._lock:
             batch = self._batches.get(hub)
-            if batch is None or batch.done():
-                send = in_this_invocation(self._send_due)
-                self._batches[hub] = self._pool.submit(send, hub)
+            if self._closing.is_set() or (batch and not batch.done()):
+                return
+            send = in_this_invocation(self._send_due)
+            self._batches[hub] = self._pool.submit(send, hub)
 
     def wait(self) -> None:
         """Wait until nothing is under way."""
@@ -122,80 +129,111 @@ class Publisher:
         wait(batches)
 
     def close(self) -> None:
-        """End after the events that are being posted; the others stay in their outboxes."""
-        self._closing.set()
-        self._pool.shutdown(cancel_futures=True)
+        """End after the events that are being posted; the others stay in their outboxes.
+
+        Returns within the deadline of a post, even if one takes longer: a name resolution may.
+        """
+        with self._lock:
+            self._closing.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        batches = [batch for batch in self._batches.values() if not batch.cancelled()]
+        _, late = wait(batches, bounded.DEADLINE)
+        if late:
+            log.warning("%d events are still being posted and may be sent again", len(late))
         self._webhook.close()
 
     def _send_due(self, hub: str) -> None:
+        end = time.monotonic() + BATCH_SECONDS
+        #: Markers whose rows could be neither removed nor moved.
+        stuck: set[str] = set()
         with logs.about(logs.Subject(hub=hub)), facade.quiet():
             try:
-                for _ in range(MAX_ROUNDS):
-                    if not self._send_some(hub):
-                        break
+                while self._send_some(hub, end, stuck):
+                    pass
             except Exception:
                 log.exception("events wait for a later tick")
 
-    def _send_some(self, hub: str) -> bool:
+    def _send_some(self, hub: str, end: float, stuck: set[str]) -> bool:
         """Send what is due at the head of the outbox; returns whether there may be more of it."""
         markers = self._ledger.unsent(hub)
-        sent = False
+        moved = False
         for marker in markers:
-            if self._closing.is_set():
+            if self._closing.is_set() or time.monotonic() >= end:
                 return False
-            if not self._is_due(marker):
+            if marker.row_key in stuck or not self._is_due(hub, marker):
                 continue
-            # Each try passes here with its result, once.
-            delivery = self._deliver(hub, marker)
-            metrics.count_event(hub, delivery.name.lower())
+            with logs.about(logs.Subject(marker.import_id, hub)):
+                # Each try passes here with its result, once.
+                delivery = self._try(hub, marker)
+                metrics.count_event(hub, delivery.name.lower())
+                try:
+                    self._settle(hub, marker, delivery)
+                    moved = True
+                except Exception:
+                    log.exception("the row %s can be neither removed nor moved", marker.row_key)
+                    stuck.add(marker.row_key)
             if delivery is Delivery.UNAVAILABLE:
                 return False
-            sent = True
-        return sent and len(markers) == MAX_MARKERS
+        return moved and len(markers) == MAX_MARKERS
 
-    def _deliver(self, hub: str, marker: Marker) -> Delivery:
-        """Post the event of a marker, and take the marker away or put it off."""
-        try:
-            record = self._ledger.get(hub, marker.record_key)
-        except ResourceNotFoundError:
-            log.warning("the record %s is gone; no event tells of its end", marker.record_key)
-            delivery = Delivery.PRUNED
-        else:
-            with about(record):
-                delivery = self._post(record)
-        if delivery.is_done:
-            self._ledger.remove_marker(hub, marker)
-        else:
-            self._ledger.put_off(hub, marker, self._clock() + _back_off(marker.tries))
-        return delivery
-
-    def _post(self, record: ImportRecord) -> Delivery:
-        if self._clock() - _ended(record) > self._deadline:
+    def _try(self, hub: str, marker: Marker) -> Delivery:
+        """Post the event of a marker, unless it is too late or its row names no record."""
+        if marker.since and self._clock() - marker.since > self._deadline:
             log.error(
-                "no event tells that the import ended %s, as none was accepted within %g h "
-                "(EVENTS_DEADLINE_HOURS). See that %s (EVENTS_URL) can be reached and takes the "
-                "app's events (EVENTS_KEY); earlier warnings tell what it answered",
-                *(record.state, self._deadline.total_seconds() / 3600, self._webhook.host),
+                "gave up the event of the record %s: it was not accepted within %g h "
+                "(EVENTS_DEADLINE_HOURS). Check that %s (EVENTS_URL) can be reached and accepts "
+                "the app's events (EVENTS_KEY); earlier warnings have its answers",
+                *(marker.record_key, self._deadline.total_seconds() / 3600, self._webhook.host),
             )
             return Delivery.EXPIRED
+        if not marker.record_key:
+            log.error("removing the row %s: it names no record", marker.row_key)
+            return Delivery.PRUNED
+        try:
+            record = self._ledger.get(hub, marker.record_key)
+            with about(record):
+                return self._post(hub, record)
+        except ResourceNotFoundError:
+            log.warning("the record %s is gone, so its event is not sent", marker.record_key)
+            return Delivery.PRUNED
+        except Exception:
+            log.exception("the event of the record %s is sent again later", marker.record_key)
+            return Delivery.FAILED
+
+    def _post(self, hub: str, record: ImportRecord) -> Delivery:
         try:
             self._webhook.post(event_of(record))
-        except (WebhookUnavailableError, WebhookRefusedError) as error:
+        except (WebhookUnavailableError, WebhookFailedError, WebhookRefusedError) as error:
             log.warning("the event of the end was not accepted and is sent again: %s", error)
             if isinstance(error, WebhookRefusedError):
                 return Delivery.REFUSED
+            if isinstance(error, WebhookFailedError):
+                return Delivery.FAILED
             if error.retry_after is not None:
-                seconds = min(LONGEST_PAUSE.total_seconds(), error.retry_after)
-                self._pause_until = self._clock() + timedelta(seconds=seconds)
+                self._pauses[hub] = self._clock() + timedelta(seconds=error.retry_after)
             return Delivery.UNAVAILABLE
         log.info("the event of the end was accepted")
         return Delivery.ACCEPTED
 
-    def _is_due(self, marker: Marker) -> bool:
-        now = self._clock()
-        return now >= self._pause_until and (
-            marker.next_try_at is None or marker.next_try_at <= now
-        )
+    def _settle(self, hub: str, marker: Marker, delivery: Delivery) -> None:
+        """Remove the row of an event, or move it to the time of its next try."""
+        if delivery.is_done:
+            self._ledger.remove_marker(hub, marker)
+            return
+        until = self._clock() + _back_off(marker.tries)
+        if delivery is Delivery.UNAVAILABLE:
+            until = max(until, self._pauses.get(hub, until))
+        self._ledger.put_off(hub, marker, until)
+
+    def _is_due(self, hub: str, marker: Marker) -> bool:
+        return self._has_come(self._pauses.get(hub)) and self._has_come(marker.next_try_at)
+
+    def _has_come(self, moment: datetime | None) -> bool:
+        """Whether it is that time. If it is far ahead, the clock was wrong when it was set."""
+        if moment is None:
+            return True
+        left = moment - self._clock()
+        return left <= timedelta() or left > 2 * LONGEST_WAIT
 
 
 def _back_off(tries: int) -> timedelta:

@@ -1,8 +1,10 @@
-"""A receiver of events: a small HTTP server that keeps what is posted and answers as it is told."""
+"""Receivers of events: a small HTTP server that keeps what is posted, and one that misbehaves."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-__all__ = ["PATH", "Post", "Receiver"]
+__all__ = ["PATH", "BrokenReceiver", "Post", "Receiver"]
 
 #: As webhooks have them: path and query are as good as a password.
 PATH = "/hooks/path-secret-0001?code=query-secret-0001"
@@ -38,7 +40,7 @@ class Receiver:
         self.posts: list[Post] = []
         #: Status and headers of the next answers; status 0 hangs up.
         self.answers: deque[tuple[int, dict[str, str]]] = deque()
-        self.judge: Callable[[Post], int] = lambda _: 204
+        self.judge: Callable[[Post], int | tuple[int, dict[str, str]]] = lambda _: 204
         #: A post has come since it was last cleared.
         self.got_one = threading.Event()
         #: Cleared: posts are taken and not answered.
@@ -89,7 +91,8 @@ class Receiver:
         self.posts.append(post)
         self.got_one.set()
         self.may_answer.wait(30)
-        status, headers = self.answers.popleft() if self.answers else (self.judge(post), {})
+        answer = self.answers.popleft() if self.answers else self.judge(post)
+        status, headers = answer if isinstance(answer, tuple) else (answer, {})
         if status == 0:
             # Hangs up without a word.
             handler.close_connection = True
@@ -103,4 +106,70 @@ class Receiver:
             handler.send_header("Content-Length", str(len(text)))
         handler.end_headers()
         if status != 204:
-            handler.wfile.write(text)
+            # The app does not wait for it.
+            with contextlib.suppress(ConnectionError):
+                handler.wfile.write(text)
+
+
+class BrokenReceiver:
+    """Accepts connections and hands each to `answer`, with the post read unless told otherwise."""
+
+    def __init__(self, answer: Callable[[socket.socket], None], *, reads: bool = True) -> None:
+        self._answer, self._reads = answer, reads
+        #: Requests, or connections if none is read.
+        self.requests: list[bytes] = []
+        #: Bytes of answers that the sockets took.
+        self.sent = 0
+        #: Nobody waits for answers any more.
+        self.closing = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._wires: list[socket.socket] = []
+
+    def __enter__(self) -> Self:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._begin(self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closing.set()
+        for wire in (self._server, *self._wires):
+            with contextlib.suppress(OSError):
+                wire.shutdown(socket.SHUT_RDWR)
+            wire.close()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.getsockname()[1]}{PATH}"
+
+    def send(self, wire: socket.socket, *blocks: bytes, pause: float = 0) -> None:
+        """Send blocks with pauses between them."""
+        for block in blocks:
+            wire.sendall(block)
+            self.sent += len(block)
+            self.closing.wait(pause)
+
+    def send_for_ever(self, wire: socket.socket, block: bytes, pause: float = 0) -> None:
+        while not self.closing.is_set():
+            self.send(wire, block, pause=pause)
+
+    def _begin(self, run: Callable[[], None]) -> None:
+        thread = threading.Thread(target=run)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while not self.closing.is_set():
+                wire, _ = self._server.accept()
+                self._wires.append(wire)
+                self._begin(lambda wire=wire: self._serve(wire))  # type: ignore[misc]
+
+    def _serve(self, wire: socket.socket) -> None:
+        with contextlib.suppress(OSError), wire:
+            request = b""
+            while self._reads and b"\r\n\r\n" not in request:
+                request += wire.recv(65536)
+            self.requests.append(request)
+            self._answer(wire)

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
+import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from shared import bounded
 from shared.imports import importer
 from shared.imports.events import LONGEST_WAIT
-from shared.imports.ledger import MAX_MARKERS, Marker
+from shared.imports.ledger import MAX_MARKERS
+from shared.imports.markers import Marker
 from tests.app import App
 from tests.events.receiver import Post, Receiver
 from tests.events.support import (
     NAME,
     assert_no_secret,
     completed,
+    hub_of,
     later,
     publisher,
     reject,
     tick,
+    two_hubs,
     unsent,
 )
 
@@ -88,6 +95,49 @@ def test_the_receiver_asks_for_a_pause(telling: App, receiver: Receiver) -> None
     tick(telling)
     assert [event["data"]["file"][0] for event in receiver.events] == ["0", "1", "0"]
     assert unsent(telling) == []
+
+
+def test_a_pause_is_bounded_and_of_one_hub(telling: App, receiver: Receiver) -> None:
+    two_hubs(telling)
+
+    def judge(post: Post) -> tuple[int, dict[str, str]]:
+        is_north = post.event["source"] == "/hubs/north"
+        return (429, {"Retry-After": "9" * 5000}) if is_north else (204, {})
+
+    receiver.judge = judge
+    for name in ("north/0.ndjson", "north/1.ndjson", "east/2.ndjson"):
+        reject(telling, name)
+    for _ in range(3):
+        tick(telling)
+    assert sorted(event["source"] for event in receiver.events) == ["/hubs/east", "/hubs/north"]
+    receiver.judge = lambda _: 204
+    later(telling, LONGEST_WAIT + timedelta(seconds=1))
+    tick(telling)
+    assert unsent(telling, "north") == []
+
+
+def test_a_clock_that_was_ahead(telling: App, receiver: Receiver) -> None:
+    later(telling, timedelta(days=300))
+    receiver.answers.append((503, {"Retry-After": "300"}))
+    reject(telling, "0.ndjson")
+    tick(telling)
+    telling.clock.ahead = timedelta()
+    reject(telling, "1.ndjson")
+    tick(telling)
+    assert [event["data"]["file"][0] for event in receiver.events] == ["0", "1", "0"]
+    assert unsent(telling) == []
+
+
+def test_events_at_which_the_receiver_fails_do_not_block_others(
+    telling: App, receiver: Receiver
+) -> None:
+    receiver.judge = lambda post: 204 if post.event["data"]["file"] == "good.ndjson" else 500
+    for number in range(3):
+        reject(telling, f"{number}.ndjson")
+    reject(telling, "good.ndjson")
+    tick(telling)
+    assert len(receiver.posts) == 4
+    assert [marker.tries for marker in unsent(telling)] == [1, 1, 1]
 
 
 def test_an_event_that_is_refused_does_not_block_others(telling: App, receiver: Receiver) -> None:
@@ -222,14 +272,54 @@ def test_the_app_ends_while_the_receiver_hangs(telling: App, receiver: Receiver)
     assert [marker.record_key for marker in unsent(telling)] == [telling.record("1.ndjson").row_key]
 
 
+def test_the_app_ends_although_the_receiver_hangs(
+    telling: App, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded, "DEADLINE", 0.5)
+    for number in range(3):
+        reject(telling, f"{number}.ndjson")
+    receiver.may_answer.clear()
+    telling.tick()
+    assert receiver.got_one.wait(10)
+    begun = time.monotonic()
+    publisher(telling).close()
+    assert time.monotonic() - begun < 3
+    assert len(receiver.posts) == 1
+    publisher(telling).look(hub_of(telling))
+
+
+def test_the_app_ends_although_a_post_does_not(
+    telling: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(bounded, "DEADLINE", 0.1)
+    is_asked, may_know = threading.Event(), threading.Event()
+    look_up = socket.getaddrinfo
+
+    def hang(host: str, port: int, *args: Any, **options: Any) -> Any:
+        if f":{port}/" in telling.settings["EVENTS_URL"]:
+            is_asked.set()
+            may_know.wait(10)
+        return look_up(host, port, *args, **options)
+
+    reject(telling)
+    sender = publisher(telling)
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    telling.tick()
+    assert is_asked.wait(10)
+    sender.close()
+    assert "1 events are still being posted" in caplog.text
+    may_know.set()
+    sender.wait()
+
+
 def test_storage_fails_while_events_are_sent(
     telling: App, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     reject(telling)
-    record = telling.record(NAME)
+    table = telling.settings["IMPORTS_TABLE"]
 
     def fail(request: str) -> None:
-        if record.row_key in request:
+        if request.endswith(f"/{table}()") and threading.current_thread().name.startswith("events"):
             raise RuntimeError("the disk is on fire")
 
     telling.before_request = fail

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,10 +22,11 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.core.pipeline.transport import RequestsTransport
 from pydantic import SecretStr
 
-from shared import webhook as module
+from shared import bounded
 from shared.errors import ImporterError, SettingsError
 from shared.webhook import (
     Webhook,
+    WebhookFailedError,
     WebhookRefusedError,
     WebhookUnavailableError,
     signature,
@@ -222,7 +224,7 @@ def test_accepted(receiver: Receiver, make: Make, status: int) -> None:
     make().post(EVENT)
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 429, 501, 502, 503, 504])
 def test_unavailable(receiver: Receiver, make: Make, status: int) -> None:
     receiver.answers.append((status, {}))
     error = failure(make(KEY))
@@ -230,6 +232,20 @@ def test_unavailable(receiver: Receiver, make: Make, status: int) -> None:
     assert str(error) == f"127.0.0.1 answers HTTP {status}."
     assert error.retry_after is None
     assert len(receiver.posts) == 1
+
+
+def test_the_receiver_fails_at_one_event(receiver: Receiver, make: Make) -> None:
+    receiver.answers.append((500, {}))
+    error = failure(make(KEY))
+    assert isinstance(error, WebhookFailedError)
+    assert str(error) == "127.0.0.1 answers HTTP 500. Check the receiver's log."
+
+
+def test_an_event_that_cannot_be_sent(receiver: Receiver, make: Make) -> None:
+    webhook = make(KEY)
+    with pytest.raises(WebhookFailedError, match=r"127\.0\.0\.1 \(UnicodeEncodeError\)"):
+        webhook.post({**EVENT, "id": "€"})
+    assert receiver.posts == []
 
 
 @pytest.mark.parametrize(
@@ -316,21 +332,42 @@ def test_a_receiver_that_hangs_up(receiver: Receiver, make: Make) -> None:
 def test_a_receiver_that_never_answers(
     receiver: Receiver, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "READ_TIMEOUT", 0.1)
+    monkeypatch.setattr(bounded, "DEADLINE", 0.1)
     receiver.may_answer.clear()
     begun = time.monotonic()
     error = failure(make(KEY))
     assert isinstance(error, WebhookUnavailableError)
-    assert str(error).startswith("No answer from 127.0.0.1")
+    assert str(error) == "No answer from 127.0.0.1 (timed out)."
     assert time.monotonic() - begun < 5
 
 
-def test_a_certificate_that_nobody_trusts(receiver: Receiver) -> None:
+def serve_tls(receiver: Receiver) -> trustme.CA:
+    """Have the receiver speak TLS; the authority of its certificate."""
+    authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
     server = receiver._server
     server.socket = context.wrap_socket(server.socket, server_side=True)
     server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    return authority
+
+
+def test_by_tls(
+    receiver: Receiver, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve_tls(receiver).cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+    webhook = Webhook(
+        SecretStr(receiver.url.replace("http:", "https:")), None, Identity, RequestsTransport()
+    )
+    webhook.post(EVENT)
+    webhook.post(EVENT)
+    webhook.close()
+    assert [post.event for post in receiver.posts] == [EVENT, EVENT]
+
+
+def test_a_certificate_that_nobody_trusts(receiver: Receiver) -> None:
+    serve_tls(receiver)
     webhook = Webhook(
         SecretStr(receiver.url.replace("http:", "https:")), None, Identity, RequestsTransport()
     )
