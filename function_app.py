@@ -9,12 +9,14 @@ import azurefunctions.extensions.bindings.blob as blob
 from shared.connections import STORAGE_CONNECTION
 from shared.imports.importer import importer
 from shared.invocation import invocation
+from shared.logs import LIBRARIES, redact_libraries
 from shared.settings import DEFAULT_POLL_SCHEDULE, DEFAULT_SWEEP_SCHEDULE
 from shared.web.routes import Route, routes
 
-# The SDKs tell of every request at INFO, and what is below them of addresses, secrets and all.
-for _library in ("azure", "urllib3"):
+# The SDKs log every request at INFO.
+for _library in LIBRARIES:
     logging.getLogger(_library).setLevel(logging.WARNING)
+redact_libraries()
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 

@@ -6,8 +6,10 @@
     │   ├── ConflictError           another process changed the record first
     │   ├── HubThrottledError       429: the hub asks to slow down
     │   ├── HubUnavailableError     5xx, failing over, connection not made
+    │   ├── HubAnswerError          the hub answers, but not what it was asked for
     │   ├── OutcomeUnknownError     sent, but no answer: the hub may have done it
-    │   └── WebhookUnavailableError 408, 429, 5xx of the receiver of events, or no answer
+    │   ├── WebhookUnavailableError 408, 429, 5xx of the receiver of events, or no answer
+    │   └── WebhookFailedError      500 of the receiver, or the event itself cannot be sent
     ├── RefusedForNowError          the hub's state or a role forbids it; people may mend it
     │   ├── JobSlotBusyError        another import or export job holds the hub's only slot
     │   ├── StorageRefusedError     the hub cannot use the containers it was given
@@ -29,12 +31,15 @@ ConflictError in `shared.imports.ledger`, FilterError and ImportNotFoundError in
 
 from __future__ import annotations
 
+from shared.redaction import redact
+
 __all__ = [
     "ImporterError",
     "PermanentError",
     "RefusedForNowError",
     "SettingsError",
     "TemporaryError",
+    "first_line",
 ]
 
 
@@ -42,15 +47,15 @@ class ImporterError(Exception):
     """Something went wrong in the importer."""
 
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+        super().__init__(redact(message or (type(self).__doc__ or "").strip().splitlines()[0]))
 
 
 class SettingsError(ImporterError):
     """The settings of the function app are incomplete or wrong."""
 
     def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        lines = "".join(f"\n  {problem}" for problem in problems)
+        self.problems = [redact(problem) for problem in problems]
+        lines = "".join(f"\n  {problem}" for problem in self.problems)
         super().__init__(f"The settings of the function app are not right:{lines}")
 
 
@@ -64,3 +69,8 @@ class RefusedForNowError(ImporterError):
 
 class PermanentError(ImporterError):
     """Trying again is useless."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; the name of its type if it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import AzureError
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
 from azure.core.paging import ItemPaged
 from azure.core.pipeline.transport import HttpTransport
 from azure.data.tables import TableClient, TableServiceClient
@@ -17,6 +26,7 @@ from azure.storage.blob import (
     ContainerProperties,
     ContainerSasPermissions,
     ExponentialRetry,
+    StorageStreamDownloader,
     UserDelegationKey,
     generate_container_sas,
 )
@@ -24,7 +34,14 @@ from azure.storage.blob import (
 from shared.connections import StorageConnection
 from shared.errors import RefusedForNowError, TemporaryError
 
-__all__ = ["CHUNK_BYTES", "DelegationKeyRefusedError", "Storage"]
+__all__ = [
+    "CHUNK_BYTES",
+    "DelegationKeyRefusedError",
+    "IncompleteReadError",
+    "Storage",
+    "is_outage",
+    "whole",
+]
 
 #: Size of one read or write. With 8 MiB a million devices were taken in a tenth faster, in 26 MiB
 #: more memory.
@@ -33,7 +50,12 @@ CHUNK_BYTES = 4 * 1024 * 1024
 #: A user delegation key is used for so long after it was fetched; together with the longest SAS
 #: (167 h) and the clock skew it stays below the key's longest life, 7 days.
 KEY_REUSE = timedelta(minutes=30)
-CLOCK_SKEW = timedelta(minutes=5)
+#: Storage may be behind this machine's clock (learn: "Best practices when using SAS").
+CLOCK_SKEW = timedelta(minutes=15)
+
+
+class IncompleteReadError(TemporaryError):
+    """A blob was not read to its end."""
 
 
 class DelegationKeyRefusedError(RefusedForNowError):
@@ -93,6 +115,17 @@ class Storage:
     def table(self, name: str) -> TableClient:
         return self._tables.get_table_client(name)
 
+    def time_of(self, container: str) -> datetime | None:
+        """When the service answers a question about the container, in whole seconds."""
+        dates: list[str] = []
+        with contextlib.suppress(ResourceNotFoundError):
+            self.container(container).get_container_properties(
+                raw_response_hook=lambda response: dates.append(
+                    response.http_response.headers.get("Date", "")
+                )
+            )
+        return parsedate_to_datetime(dates[-1]) if dates and dates[-1] else None
+
     def container_uri(self, name: str) -> str:
         """The container's address, without any right to it."""
         return self.container(name).url
@@ -145,3 +178,37 @@ class Storage:
                 ) from error
             self._delegation_key = (key, expiry)
         return self._delegation_key[0]
+
+
+def whole(
+    download: Callable[..., StorageStreamDownloader[bytes]], size: int, **conditions: Any
+) -> Iterator[bytes]:
+    """All bytes of a blob, as they are stored.
+
+    Without `decompress=False` the SDK unpacks a blob with `Content-Encoding: gzip` range by range,
+    and what does not fit into the first range is lost.
+
+    Args:
+        download: `download_blob` of its client.
+        size: its length in bytes.
+
+    Raises:
+        IncompleteReadError: there are more or fewer bytes.
+    """
+    count = 0
+    if size:
+        for chunk in download(decompress=False, **conditions).chunks():
+            count += len(chunk)
+            yield chunk
+    if count != size:
+        raise IncompleteReadError(f"{count:,} of {size:,} bytes were read.")
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether storage could not be used at all: out of reach, busy, or access refused.
+
+    That tells nothing of the blob or row that was asked for.
+    """
+    if isinstance(error, HttpResponseError) and error.status_code:
+        return error.status_code in (401, 403, 408, 429) or error.status_code >= 500
+    return isinstance(error, ServiceRequestError | ServiceResponseError | ClientAuthenticationError)

@@ -19,6 +19,7 @@ from shared.commands.errors import UnreachableError, UsageError
 from shared.connections import STORAGE_CONNECTION
 from shared.errors import SettingsError
 from shared.imports.importer import Importer
+from shared.logs import LIBRARIES, redact_libraries
 from shared.settings import Settings, load_settings
 from shared.transport import pooled_transport
 
@@ -44,8 +45,9 @@ def connected(settings_file: str | None) -> Iterator[Importer]:
     """
     settings = read_settings(settings_file)
     # What the libraries log is for the app; python would write their warnings to stderr.
-    for name in ("azure", "shared", "urllib3"):
+    for name in (*LIBRARIES, "shared"):
         logging.getLogger(name).addHandler(logging.NullHandler())
+    redact_libraries()
     importer = Importer(settings, transport=_transport)
     try:
         yield importer

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from shared.imports.catalog import ImportFilter
+from shared.imports.catalog import ImportFilter, ImportNotFoundError
+from shared.imports.entities import NewerRowError, UnreadableRowError
 from shared.imports.importer import Importer
 from shared.imports.record import NO_HUB, ImportRecord, ImportState
 
@@ -68,21 +69,31 @@ class Named:
 
     def __init__(self, importer: Importer, imports: Iterable[ImportRecord]) -> None:
         """Follow these imports; the app may not have made some of them yet."""
-        self._ledger = importer.services.ledger
+        self._importer = importer
         self._left = list(imports)
 
     def look(self) -> Sight:
         sight = Sight()
         for record in self._left:
-            try:
-                now = self._ledger.get(record.hub, record.row_key)
-            except ResourceNotFoundError:
+            now = self._read(record)
+            if now is None:
                 sight.awaited.append(record.file)
                 continue
             sight.add(now, now.place)
         ended = {record.id for record in sight.ended}
         self._left = [record for record in self._left if record.id not in ended]
         return sight
+
+    def _read(self, record: ImportRecord) -> ImportRecord | None:
+        try:
+            now = _read(self._importer, record.hub, record.row_key)
+            # The app may have seen the upload first when it had another hub for it.
+            return now or self._importer.catalog.get(record.id)
+        except ImportNotFoundError:
+            return None
+        except (UnreadableRowError, NewerRowError):
+            # Its end can be read again.
+            return record
 
 
 class Opened:
@@ -94,7 +105,7 @@ class Opened:
     def __init__(self, importer: Importer, hubs: Sequence[str]) -> None:
         self._services = importer.services
         self._catalog = importer.catalog
-        self._queues = [_Queue(importer, hub) for hub in hubs or sorted(self._services.hubs)]
+        self._queues = [_Queue(importer, hub) for hub in hubs or self._catalog.hubs()]
         self._hubs = frozenset((*hubs, NO_HUB)) if hubs else frozenset[str]()
         #: Ids of imports whose end is known; None before the first look.
         self._told: set[str] | None = None
@@ -127,6 +138,7 @@ class _Queue:
     """The queue of one hub."""
 
     def __init__(self, importer: Importer, hub: str) -> None:
+        self._importer = importer
         self._ledger = importer.services.ledger
         self._hub = hub
         #: By RowKey: the imports that were open, as far as they were read.
@@ -157,6 +169,15 @@ class _Queue:
 
     def _read(self, key: str) -> ImportRecord | None:
         try:
-            return self._ledger.get(self._hub, key)
-        except ResourceNotFoundError:
-            return None  # a marker that was left behind, or a record that was pruned
+            # None: a marker that was left behind, or a record that was pruned.
+            return _read(self._importer, self._hub, key)
+        except (UnreadableRowError, NewerRowError):
+            return None
+
+
+def _read(importer: Importer, hub: str, key: str) -> ImportRecord | None:
+    """An import as people are shown it; None if there is no record of it."""
+    try:
+        return importer.catalog.shown(importer.services.ledger.get(hub, key))
+    except ResourceNotFoundError:
+        return None

@@ -16,7 +16,7 @@ from rich.text import Text
 from shared.commands.exits import Exit
 from shared.commands.output import Output, clean
 from shared.commands.times import moment
-from shared.commands.words import condition, number, shortened, took
+from shared.commands.words import condition, number_known, shortened, took
 from shared.imports.catalog import Catalog, ImportFilter, Page
 from shared.imports.importer import Importer
 from shared.imports.record import ImportRecord, ImportState
@@ -75,7 +75,7 @@ def _everything(catalog: Catalog, wanted: ImportFilter, continuation: str) -> Pa
 def _show(imports: Sequence[ImportRecord], importer: Importer, output: Output) -> None:
     now, width = importer.services.clock(), output.console.width
     if not output.is_terminal or width >= _WIDE:
-        hub = (_HUB,) if len(importer.services.hubs) > 1 else ()
+        hub = (_HUB,) if len(importer.catalog.hubs()) > 1 else ()
         output.show(_table(imports, (*_COLUMNS, _TOOK, *hub, _FILE, _REASON), now, output))
         return
     # File and reason have a line of their own.
@@ -103,14 +103,14 @@ class _Column:
 
 
 def _failed(record: ImportRecord, *_: object) -> Text:
-    return Text(number(record.failed), "red" if record.failed else "")
+    return Text(number_known(record.failed, record), "red" if record.failed else "")
 
 
 _COLUMNS = (
     _Column("ID", lambda record, *_: record.id),
     _Column("UPLOADED", lambda record, now, full: moment(record.uploaded_at, now, in_full=full)),
     _Column("STATE", lambda record, *_: condition(record)),
-    _Column("IMPORTED", lambda record, *_: number(record.imported), is_number=True),
+    _Column("IMPORTED", lambda record, *_: number_known(record.imported, record), is_number=True),
     _Column("FAILED", _failed, is_number=True),
 )
 _TOOK = _Column("TOOK", lambda record, now, _: took(record, now), is_number=True)

@@ -17,6 +17,8 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from shared.redaction import redact
+
 __all__ = ["PROGRAM", "Output", "clean", "drop_stdout"]
 
 #: How the commands are called.
@@ -80,7 +82,7 @@ class Output:
     def error(self, text: str) -> None:
         """Tell why something was not done."""
         sys.stdout.flush()
-        message = Text.assemble(("error: ", "bold red"), _clean_lines(text))
+        message = Text.assemble(("error: ", "bold red"), _clean_lines(redact(text)))
         self.notes.print(message)
 
     def _write(self, line: str) -> None:

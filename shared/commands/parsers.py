@@ -86,7 +86,11 @@ def _add_upload(parser: argparse.ArgumentParser) -> None:
     )
     add = parser.add_argument
     add("files", nargs="+", metavar="FILE", help="a device file")
-    add("--hub", metavar="FOLDER", help="for which hub; needed where there are several")
+    add(
+        "--hub",
+        metavar="FOLDER",
+        help="the folder of the hub, or its name; required where there are several",
+    )
     add("--name", help="name of the blob; without: that of the file")
     add("--no-check", dest="check", action="store_false", help="leave the check to the app")
     add(

@@ -74,8 +74,11 @@ def _named_facts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, str
     if detail.lines is not None:
         broken = detail.invalid_lines or 0
         yield "lines", f"{detail.lines:,}" + (f", {broken:,} break rules" if broken else "")
-    if detail.imported is not None or detail.failed is not None:
-        yield "devices", f"{detail.imported or 0:,} imported, {detail.failed or 0:,} failed"
+    if detail.has_unknown_counts:
+        given = f" of {detail.devices:,}" if detail.devices is not None else ""
+        yield "devices", f"not known how many{given} were imported"
+    elif detail.imported is not None and detail.devices is not None:
+        yield "devices", f"{detail.imported:,} imported, {detail.failed or 0:,} failed"
     elif detail.devices is not None:
         yield "devices", f"{detail.devices:,} for the hub"
     yield "place", f"{detail.place} in the hub's queue" if detail.place else ""
@@ -103,7 +106,8 @@ def _timeline(detail: ImportDetail, now: datetime) -> RenderableType:
 def _report(catalog: Catalog, detail: ImportDetail) -> Iterator[tuple[str, RenderableType]]:
     """What report.json lists, if there is anything."""
     has_problems = "problems.csv" in detail.files
-    if "report.json" not in detail.files or not (has_problems or detail.failed):
+    is_of_interest = has_problems or detail.failed or detail.has_unknown_counts
+    if "report.json" not in detail.files or not is_of_interest:
         return
     try:
         report = read_report(catalog, detail.id)

@@ -19,10 +19,11 @@ from shared.commands.precheck import is_importable
 from shared.commands.progress import bar
 from shared.commands.transfer import send
 from shared.commands.watch import follow_named
+from shared.imports.catalog import ImportNotFoundError
 from shared.imports.importer import Importer
 from shared.imports.operations import NotPossibleError
 from shared.imports.record import ImportRecord, ImportState
-from shared.imports.registration import Upload, hub_of, record_of
+from shared.imports.registration import Upload, record_of
 from shared.imports.services import Services
 from shared.imports.view import ImportSummary
 
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace, importer: Importer, output: Output) -> int:
         if records:
             # Storage tells times in whole seconds: the imports are to be in the order of the files.
             time.sleep(1)
-        record = _upload(path, name, options, services, output)
+        record = _upload(path, name, options, importer, output)
         records.append(record)
         if not output.is_json:
             told = f"uploaded, {record.size:,} bytes"
@@ -80,10 +81,9 @@ def _names(options: argparse.Namespace, services: Services) -> Mapping[str, Path
         name = f"{folder}{options.name or path.name}"
         if name.endswith("/") or name in planned:
             raise UsageError(f"{path} would be uploaded as {name!r}, which cannot be: use --name.")
-        if hub_of(services, name) not in services.hubs:
+        if services.settings.hub_routes.hub_of(name) is None:
             raise UsageError(
-                f"Which hub is {path} for? Use --hub with one of: "
-                f"{', '.join(sorted(services.hubs))}."
+                f"Which hub is {path} for? Use --hub with one of: {_choices(services)}."
             )
         planned[name] = path
     return planned
@@ -92,21 +92,30 @@ def _names(options: argparse.Namespace, services: Services) -> Mapping[str, Path
 def _folder(hub: str | None, services: Services) -> str:
     if hub is None:
         return ""
+    routes = services.settings.hub_routes
+    if hub in routes.folders:
+        return f"{hub}/"
     if hub not in services.hubs:
-        raise UsageError(f"There is no hub {hub!r}; there are: {', '.join(sorted(services.hubs))}.")
-    # Where there is one hub, no folder is needed to tell it.
-    return f"{hub}/" if len(services.hubs) > 1 else ""
+        raise UsageError(f"There is no hub {hub!r}; there are: {_choices(services)}.")
+    folder = routes.folder_of(hub)
+    return f"{folder}/" if folder else ""
+
+
+def _choices(services: Services) -> str:
+    """What --hub may be: the folders, or the name of a single hub."""
+    return ", ".join(services.settings.hub_routes.folders or services.hubs)
 
 
 def _upload(
-    path: Path, name: str, options: argparse.Namespace, services: Services, output: Output
+    path: Path, name: str, options: argparse.Namespace, importer: Importer, output: Output
 ) -> ImportRecord:
     """Upload a file; returns the record that its import will begin with."""
+    services = importer.services
     container = services.storage.container(services.settings.upload_container)
     blob = container.get_blob_client(name)
     # To be told before a long file is on its way; it is made sure of once more at the end.
     if not options.overwrite and (there := _existing(blob)):
-        raise NotPossibleError(_occupied(there, services))
+        raise NotPossibleError(_occupied(there, importer))
     metadata = {"confirmDeletes": str(options.confirm_deletes)} if options.confirm_deletes else {}
     size = path.stat().st_size
     try:
@@ -141,13 +150,15 @@ def _no_container(blob: BlobClient) -> NotPossibleError:
     )
 
 
-def _occupied(there: BlobProperties, services: Services) -> str:
+def _occupied(there: BlobProperties, importer: Importer) -> str:
     """That a name is in use, and how the import of what is there stands."""
-    known = record_of(services, Upload.of(there))
-    record = services.ledger.find(known.hub, known.id)
-    state = f"is {record.state}" if record else "has not begun"
+    import_id = record_of(importer.services, Upload.of(there)).id
+    try:
+        state = f"is {importer.catalog.get(import_id).state}"
+    except ImportNotFoundError:
+        state = "has not begun"
     return (
-        f"There is a blob {there.name!r} already; its import {known.id} {state}. --overwrite "
+        f"There is a blob {there.name!r} already; its import {import_id} {state}. --overwrite "
         "uploads it anew, which is an import of its own; one that is still to be read is "
         "superseded by it."
     )

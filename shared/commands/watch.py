@@ -75,11 +75,9 @@ def _follow(source: Source, view: View, interval: float, ends: bool) -> list[Imp
 
 
 def _known_hubs(wanted: Iterable[str], importer: Importer) -> list[str]:
-    hubs = importer.services.hubs
-    if unknown := sorted(set(wanted) - hubs.keys()):
-        raise FilterError(
-            "hub", f"There is no hub {unknown[0]!r}; there are: {', '.join(sorted(hubs))}."
-        )
+    hubs = importer.catalog.hubs()
+    if unknown := sorted(set(wanted) - set(hubs)):
+        raise FilterError("hub", f"There is no hub {unknown[0]!r}; there are: {', '.join(hubs)}.")
     return sorted(set(wanted))
 
 
@@ -93,5 +91,5 @@ def _view(importer: Importer, output: Output) -> View:
         return JsonLines(output)
     if output.is_live:
         services = importer.services
-        return Board(output, services.clock, names_hubs=len(services.hubs) > 1)
+        return Board(output, services.clock, names_hubs=len(importer.catalog.hubs()) > 1)
     return TextLines(output, importer.services.clock)

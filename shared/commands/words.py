@@ -10,7 +10,15 @@ from shared.commands.output import clean
 from shared.imports.record import ImportRecord, ImportState
 from shared.spans import span
 
-__all__ = ["condition", "number", "outcome", "shortened", "state_text", "took"]
+__all__ = [
+    "condition",
+    "number",
+    "number_known",
+    "outcome",
+    "shortened",
+    "state_text",
+    "took",
+]
 
 _STYLES = {
     ImportState.VALIDATING: "blue",
@@ -45,16 +53,23 @@ def number(count: int | None) -> str:
     return "" if count is None else f"{count:,}"
 
 
+def number_known(count: int | None, record: ImportRecord) -> str:
+    """A count of what became of an import's devices."""
+    return "unknown" if record.has_unknown_counts else number(count)
+
+
 def took(record: ImportRecord, now: datetime) -> str:
     """From the upload to the end, or until now."""
     return span((record.finished_at or now) - record.uploaded_at)
 
 
 def outcome(record: ImportRecord) -> str:
-    """What became of the devices; "" while nothing is known."""
-    if record.imported is None and record.failed is None:
-        if record.state is ImportState.REJECTED and record.lines:
-            return f"{record.invalid_lines or 0:,} of {record.lines:,} lines break rules"
+    """What became of the devices; "" while the import is open."""
+    if record.has_unknown_counts:
+        return "not known how many devices were imported"
+    if record.state is ImportState.REJECTED and record.lines:
+        return f"{record.invalid_lines or 0:,} of {record.lines:,} lines break rules"
+    if record.imported is None or record.devices is None:
         return ""
     parts = [f"{record.imported or 0:,} imported"]
     if record.failed:

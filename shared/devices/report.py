@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import Any
 
 from shared.devices.rules import Rule, Severity
+from shared.redaction import redact, redact_id
+from shared.texts import well_formed
 
 __all__ = ["Policy", "Problem", "Report"]
 
@@ -49,8 +51,8 @@ class Problem:
         message = f"{rule.meaning} ({detail})" if detail else rule.meaning
         return cls(
             line,
-            _writable(device_id[:MAX_NAME]),
-            _writable(member[:MAX_NAME]),
+            redact_id(well_formed(device_id[:MAX_NAME])),
+            redact(well_formed(member[:MAX_NAME])),
             rule.severity,
             rule.code,
             message,
@@ -166,11 +168,6 @@ class Report:
         yield _csv_row(names)
         for problem in self.problems:
             yield _csv_row([_cell(getattr(problem, name)) for name in names])
-
-
-def _writable(text: str) -> str:
-    """Text of a file, which may hold half of a surrogate pair, as UTF-8 can be written."""
-    return text.encode("utf-8", "replace").decode()
 
 
 #: What makes a spreadsheet take a cell for a formula, or lets it break out of its cell.

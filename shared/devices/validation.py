@@ -57,6 +57,8 @@ class Validation:
         self._confirmed_deletes = confirmed_deletes
         self.report = Report(self._limits.max_problems)
         self.lines = LineMap()
+        #: Whether the file was read to its end, so that its lines are counted.
+        self.is_complete = False
         self._reader = StrictReader()
         self._shapes = Shapes()
         self._seen = SeenDevices()
@@ -67,18 +69,21 @@ class Validation:
         self._duplicates: dict[Problem, int] = {}
 
     def run(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Batches of whole lines in the hub's own format: NDJSON, UTF-8, LF, no blank line."""
+        """Batches of whole lines in the hub's own format: NDJSON, UTF-8, LF, no blank line.
+
+        A batch in which no line is good is empty, so that the caller gets a turn each MiB.
+        """
         report = self.report
         try:
             source = open_source(chunks, self._name, self._limits, self._defaults, self)
             report.format = source.format
             for numbers, lines in source.batches:
                 good = self._check_batch(numbers, lines)
-                if good:
-                    yield b"\n".join(good) + b"\n"
+                yield b"\n".join(good) + b"\n" if good else b""
                 if report.lines > self._limits.max_devices:
                     detail = f"over {self._limits.max_devices:,}"
                     raise UnusableFileError(Rule.FILE_TOO_MANY_DEVICES, detail)
+            self.is_complete = True
         except UnusableFileError as error:
             report.refuse(error.line, error.rule, error.detail)
         self._finish()

@@ -8,19 +8,22 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TypeVar
 
 from azure.core.exceptions import ResourceNotFoundError
 
 from shared.errors import PermanentError
+from shared.imports import reasons
 from shared.imports.container import StoredFile
-from shared.imports.days import Day
-from shared.imports.ledger import Marker
+from shared.imports.days import DailyCounts
+from shared.imports.entities import NewerRowError, UnreadableRowError
+from shared.imports.markers import Marker
 from shared.imports.operations import NotPossibleError, can_be_retried, retry_id
 from shared.imports.record import NO_HUB, ImportRecord, ImportState
 from shared.imports.services import Services
+from shared.imports.statistics import Statistics
 from shared.imports.survey import Survey
 from shared.imports.view import FileName, ImportDetail, files_of
 from shared.invocation import in_this_invocation
@@ -40,6 +43,8 @@ MAX_COUNTED = 1000
 
 #: Hubs that are asked for at the same time.
 MAX_THREADS = 16
+
+_IMPORT_ID = re.compile(r"[0-9a-f]{24}")
 
 T = TypeVar("T")
 
@@ -90,8 +95,9 @@ class HubQueue:
 class Catalog:
     """Reads for people. Each costs a few requests a hub, whatever the history."""
 
-    def __init__(self, services: Services, survey: Survey) -> None:
+    def __init__(self, services: Services, survey: Survey, statistics: Statistics) -> None:
         self._services = services
+        self._statistics = statistics
         self._ledger = services.ledger
         self._survey = survey
         self._pool = ThreadPoolExecutor(min(MAX_THREADS, len(services.hubs) + 1), "catalog")
@@ -107,8 +113,8 @@ class Catalog:
         Raises:
             FilterError: there is no such hub, or the continuation is none of ours.
         """
-        hubs = self._hubs(wanted.hubs)
         after = _position(continuation) if continuation else ""
+        hubs = self._wanted_hubs(wanted.hubs)
 
         def newest(hub: str) -> Sequence[ImportRecord]:
             rows = self._survey.newest(
@@ -124,7 +130,10 @@ class Catalog:
         found = heapq.merge(*self._each(newest, hubs), key=lambda record: record.row_key)
         imports = list(islice(found, limit + 1))
         is_cut = len(imports) > limit
-        return Page(imports[:limit], _continuation(imports[limit - 1]) if is_cut else "")
+        return Page(
+            [self.shown(record) for record in imports[:limit]],
+            _continuation(imports[limit - 1]) if is_cut else "",
+        )
 
     def get(self, import_id: str) -> ImportRecord:
         """The import with this id, whichever hub it is of.
@@ -132,11 +141,24 @@ class Catalog:
         Raises:
             ImportNotFoundError: there is none.
         """
-        found = self._each(lambda hub: self._ledger.find(hub, import_id), self._hubs())
-        record = next(filter(None, found), None)
+        record = self._find(import_id)
         if record is None:
             raise ImportNotFoundError(f"There is no import {import_id!r}.")
-        return record
+        return self.shown(record)
+
+    def hubs(self) -> Sequence[str]:
+        """The hubs that are configured, and those that uploads were claimed for, by name."""
+        return sorted(self._services.known_hubs() - {NO_HUB})
+
+    def _find(self, import_id: str) -> ImportRecord | None:
+        return self._services.find_record(import_id) if _IMPORT_ID.fullmatch(import_id) else None
+
+    def shown(self, record: ImportRecord) -> ImportRecord:
+        """The record with what it waits for if its hub is not configured any more."""
+        if record.state.is_final or record.hub in self._services.hubs:
+            return record
+        reason = reasons.hub_not_configured(record.hub)
+        return record.model_copy(update={"failure_reason": reason})
 
     def detail(self, import_id: str) -> ImportDetail:
         """Everything that is known of an import.
@@ -150,7 +172,7 @@ class Catalog:
         """Everything that is known of the import of a record."""
         again = None
         if can_be_retried(record):
-            again = self._ledger.find(record.hub, retry_id(record.id))
+            again = self._find(retry_id(record.id))
         return ImportDetail.of(record, again.id if again else "")
 
     def file(self, import_id: str, name: FileName) -> tuple[ImportRecord, StoredFile]:
@@ -161,10 +183,11 @@ class Catalog:
             NotPossibleError: it has no such file, or no longer.
         """
         record = self.get(import_id)
-        if not files_of(record)[name]:
+        path = files_of(record)[name]
+        if not path:
             raise NotPossibleError(f"Import {record.id} is {record.state} and has no {name}.")
         try:
-            return record, self._services.container_of(record).file(name)
+            return record, self._services.container_of(record).file_at(path)
         except ResourceNotFoundError as error:
             raise NotPossibleError(
                 f"{name} of import {record.id} is not there any more: its container was deleted "
@@ -172,19 +195,19 @@ class Catalog:
             ) from error
 
     def queues(self) -> Sequence[HubQueue]:
-        """The queue of each hub, by name."""
-        return list(self._each(self._queue, sorted(self._services.hubs)))
+        """The queue of each hub, by name; of one that is not configured if something waits."""
+        configured = self._services.hubs
+        queues = self._each(self._queue, self.hubs())
+        return [queue for queue in queues if queue.hub in configured or queue.length]
 
-    def days(self, count: int) -> Sequence[Day]:
+    def days(self, count: int) -> Sequence[DailyCounts]:
         """What ended on each of the last days (UTC) at all hubs, the oldest first."""
-        today = self._services.clock().date()
+        today = self._services.clock().astimezone(UTC).date()
         first = today - timedelta(days=count - 1)
-        days: dict[date, Day] = {}
-        for number in range(count):
-            day = first + timedelta(days=number)
-            days[day] = Day(day)
-        for some in self._each(lambda hub: self._survey.days(hub, first), self._hubs()):
-            for one in some:
+        days = {day: DailyCounts(day) for day in (first + timedelta(days=n) for n in range(count))}
+        hubs = self._wanted_hubs()
+        for parts in self._each(lambda hub: list(self._statistics.days(hub, first)), hubs):
+            for one in parts:
                 if one.date in days:
                     days[one.date] += one
         return list(days.values())
@@ -197,15 +220,15 @@ class Catalog:
         for marker in islice(markers, 3):
             try:
                 record = self._ledger.get(hub, marker.record_key)
-            except ResourceNotFoundError:
+            except (ResourceNotFoundError, UnreadableRowError, NewerRowError):
                 continue
             if not record.state.is_final:
-                return record
+                return self.shown(record)
         return None
 
-    def _hubs(self, wanted: Iterable[str] = ()) -> Sequence[str]:
-        """The hubs asked for, or all, with the place of uploads whose folder names none."""
-        known = (*sorted(self._services.hubs), NO_HUB)
+    def _wanted_hubs(self, wanted: Iterable[str] = ()) -> Sequence[str]:
+        """The hubs asked for, or all, with the place of uploads that lead to none."""
+        known = (*self.hubs(), NO_HUB)
         if unknown := sorted(set(wanted) - set(known)):
             raise FilterError(
                 "hub", f"There is no hub {unknown[0]!r}; there are: {', '.join(known)}."
@@ -227,7 +250,7 @@ def _position(continuation: str) -> str:
     try:
         padded = continuation + "=" * (-len(continuation) % 4)
         row_key = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
-        if re.fullmatch(r"import-[0-9]{13}-[0-9a-f]{24}", row_key):
+        if re.fullmatch(r"import-[0-9]{10}-[0-9a-f]{24}", row_key):
             return row_key
     except ValueError:
         pass

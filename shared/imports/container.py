@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import uuid
 from collections.abc import Iterable, Iterator
@@ -13,13 +14,18 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobBlock, BlobClient, ContainerClient
 
 from shared.devices.linemap import LineMap
+from shared.errors import PermanentError, TemporaryError
 from shared.hub.errorlog import LOG_NAME
-from shared.storage import CHUNK_BYTES
+from shared.imports.record import ImportRecord
+from shared.storage import CHUNK_BYTES, whole
 
 __all__ = [
     "PREFIX",
     "BlockWriter",
+    "ForeignContainerError",
     "ImportContainer",
+    "LinesLostError",
+    "StagedFileChangedError",
     "StoredFile",
     "container_name",
     "staged_name",
@@ -29,10 +35,29 @@ __all__ = [
 PREFIX = "import-"
 #: What the hub is given, in its own format and under its default name.
 STAGED_NAME = "devices.txt"
-REPORT_NAME = "report.json"
 PROBLEMS_NAME = "problems.csv"
-RETRY_NAME = "retry.ndjson"
 LINES_NAME = "lines.bin"
+
+
+class ForeignContainerError(TemporaryError):
+    """The container of an import belongs to somebody else."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The container {name} is not this import's, as its metadata say. Delete the container "
+            "if nobody needs it."
+        )
+
+
+class LinesLostError(TemporaryError):
+    """Not every line that was staged is there."""
+
+    def __init__(self, expected: int, found: int) -> None:
+        super().__init__(f"{found:,} of {expected:,} lines are in the staged file.")
+
+
+class StagedFileChangedError(PermanentError):
+    """The staged file is not the one that was validated."""
 
 
 def container_name(import_id: str, attempt: int = 1) -> str:
@@ -44,6 +69,12 @@ def staged_name(fences: int) -> str:
     return f"devices-{fences}.txt" if fences else STAGED_NAME
 
 
+def _number_of(name: str) -> int:
+    """How often the staged file of this name had got another one."""
+    number = name.removeprefix("devices-").removesuffix(".txt")
+    return int(number) if number.isdecimal() else 0
+
+
 class BlockWriter:
     """Writes a blob of any length block by block; nothing of it can be read before `commit`.
 
@@ -52,29 +83,41 @@ class BlockWriter:
 
     def __init__(self, blob: BlobClient) -> None:
         self._blob = blob
+        self.name = str(blob.blob_name)
         self._buffer = bytearray()
         self._blocks: list[BlobBlock] = []
+        #: Lines and bytes that were written.
+        self.lines = 0
+        self.size = 0
+        self._hash = hashlib.blake2b()
 
     def write(self, data: bytes) -> None:
+        self.lines += data.count(b"\n")
+        self.size += len(data)
+        self._hash.update(data)
         self._buffer += data
         if len(self._buffer) >= CHUNK_BYTES:
             self._flush()
 
-    def commit(self, overwrite: bool = True) -> None:
-        """Make the blob.
+    @property
+    def digest(self) -> bytes:
+        """Of what was written."""
+        return self._hash.digest()
+
+    def commit(self, overwrite: bool = True) -> str:
+        """Make the blob; returns its ETag.
 
         Raises:
             ResourceExistsError: there is one, which is not to be overwritten.
         """
         if not self._blocks:
-            self._blob.upload_blob(bytes(self._buffer), overwrite=overwrite)
-            return
+            return str(self._blob.upload_blob(bytes(self._buffer), overwrite=overwrite)["etag"])
         if self._buffer:
             self._flush()
         condition: dict[str, Any] = {}
         if not overwrite:
             condition = {"match_condition": MatchConditions.IfMissing}
-        self._blob.commit_block_list(self._blocks, **condition)
+        return str(self._blob.commit_block_list(self._blocks, **condition)["etag"])
 
     def _flush(self) -> None:
         # Another process may write the same blob: its blocks must not take the place of these.
@@ -111,13 +154,17 @@ class StoredFile:
         """
         if not length:
             return b""
-        data: bytes = self._blob.download_blob(start, length, **self._version).readall()
+        stream = self._blob.download_blob(start, length, decompress=False, **self._version)
+        data: bytes = stream.readall()
         return data
 
     def chunks(self) -> Iterator[bytes]:
-        """All of it."""
-        if self.size:
-            yield from self._blob.download_blob(**self._version).chunks()
+        """All of it.
+
+        Raises:
+            IncompleteReadError: not all of it could be read.
+        """
+        return whole(self._blob.download_blob, self.size, **self._version)
 
 
 class ImportContainer:
@@ -137,36 +184,102 @@ class ImportContainer:
     def staging(self) -> BlockWriter:
         return BlockWriter(self._client.get_blob_client(STAGED_NAME))
 
-    def staged_lines(self, fences: int) -> Iterator[bytes]:
-        """The lines that the hub was given."""
-        return self._lines(staged_name(fences))
+    def check_staged(self, record: ImportRecord) -> None:
+        """Make sure that the hub will read what was validated.
 
-    def copy_staged(self, fences: int) -> None:
-        """Write the staged file under its next name too, unless it is there already."""
-        writer = BlockWriter(self._client.get_blob_client(staged_name(fences + 1)))
-        for chunk in self._client.download_blob(staged_name(fences)).chunks():
+        Raises:
+            StagedFileChangedError: the staged file was deleted or changed.
+        """
+        with contextlib.suppress(ResourceNotFoundError):
+            file = self.file(staged_name(record.fences))
+            if (file.etag, file.size) == (record.staged_etag, record.staged_bytes):
+                return
+        raise StagedFileChangedError(
+            f"The staged file {self._path(staged_name(record.fences))} was deleted or changed "
+            "after it was validated. Upload the device file again."
+        )
+
+    def was_staged_file_edited(self, record: ImportRecord) -> bool:
+        """Whether the staged file is another one than was validated; if it is gone, it is not."""
+        try:
+            return self.file(staged_name(record.fences)).etag != record.staged_etag
+        except ResourceNotFoundError:
+            return False
+
+    def staged_lines(self, record: ImportRecord) -> Iterator[bytes]:
+        """The lines that the hub was given.
+
+        Raises:
+            StagedFileChangedError: the file is not the one that was staged.
+            LinesLostError: there are more or fewer than were staged.
+        """
+        file = self.file(staged_name(record.fences))
+        if file.etag != record.staged_etag:
+            raise StagedFileChangedError
+        count = 0
+        for line in self._lines(file):
+            count += 1
+            yield line
+        if count != record.devices:
+            raise LinesLostError(record.devices or 0, count)
+
+    def copy_staged(self, record: ImportRecord) -> str:
+        """Write the staged file under its next name too, unless it is there.
+
+        Returns:
+            The copy's ETag; "" if the staged file was deleted or changed since it was written.
+        """
+        name = staged_name(record.fences + 1)
+        target = self._client.get_blob_client(name)
+        try:
+            source = self.file(staged_name(record.fences))
+        except ResourceNotFoundError:
+            return ""
+        if source.etag != record.staged_etag:
+            return ""
+        writer = BlockWriter(target)
+        for chunk in source.chunks():
             writer.write(chunk)
-        with contextlib.suppress(ResourceExistsError):
-            writer.commit(overwrite=False)
+        return self.commit_once(writer)
+
+    def commit_once(self, writer: BlockWriter) -> str:
+        """Commit a file that another process may have written too; returns its ETag.
+
+        Raises:
+            StagedFileChangedError: what is there is something else.
+        """
+        try:
+            return writer.commit(overwrite=False)
+        except ResourceExistsError:
+            there = self.file(writer.name)
+            if _digest(there.chunks()) != writer.digest:
+                raise StagedFileChangedError(
+                    f"{self._path(writer.name)} is not what was staged."
+                ) from None
+            return there.etag
 
     def delete_staged_before(self, fences: int) -> None:
         """Take away the names that the staged file had before."""
-        for earlier in range(fences):
-            with contextlib.suppress(ResourceNotFoundError):
-                self._client.delete_blob(staged_name(earlier))
+        # By listing, as people may have edited the number. What another process wrote since stays.
+        for blob in self._client.list_blobs(name_starts_with="devices"):
+            if _number_of(blob.name) < fences:
+                with contextlib.suppress(ResourceNotFoundError):
+                    self._client.delete_blob(blob.name)
 
-    def retry_lines(self) -> Iterator[bytes]:
+    def retry_lines(self, record: ImportRecord) -> Iterator[bytes]:
         """The staged lines that the hub refused."""
-        return self._lines(RETRY_NAME)
+        return self._lines(self.file_at(record.retry))
 
-    def retrying(self) -> BlockWriter:
-        return BlockWriter(self._client.get_blob_client(RETRY_NAME))
+    def retrying(self) -> tuple[BlockWriter, str]:
+        """A writer for the lines that the hub refused, and the path of the file."""
+        name = _unique("retry", "ndjson")
+        return BlockWriter(self._client.get_blob_client(name)), self._path(name)
 
     def write_line_map(self, lines: LineMap) -> None:
         self._client.upload_blob(LINES_NAME, lines.to_bytes(), overwrite=True)
 
     def line_map(self) -> LineMap:
-        return LineMap.from_bytes(self._client.download_blob(LINES_NAME).readall())
+        return LineMap.from_bytes(b"".join(self.file(LINES_NAME).chunks()))
 
     def has_error_log(self) -> bool:
         """Whether a job has run: the hub writes its log at the end of each."""
@@ -174,38 +287,48 @@ class ImportContainer:
 
     def error_log(self) -> Iterator[bytes] | None:
         """The hub's log in chunks; None if the hub has written none."""
-        blob = self._client.get_blob_client(LOG_NAME)
         try:
-            # Mostly it is empty, and an empty blob takes two requests to download.
-            if blob.get_blob_properties().size == 0:
-                return iter(())
-            return iter(blob.download_blob().chunks())
+            return self.file(LOG_NAME).chunks()
         except ResourceNotFoundError:
             return None
 
     def write_report(self, report: dict[str, Any]) -> str:
-        """Write report.json; returns its path, container included."""
-        data = json.dumps(report, ensure_ascii=False, indent=2).encode()
-        self._client.upload_blob(REPORT_NAME, data, overwrite=True)
-        return self._path(REPORT_NAME)
+        """Write the report under a new name; returns its path, container included.
 
-    def read_report(self) -> dict[str, Any]:
-        """What report.json says now."""
-        report: dict[str, Any] = json.loads(self._client.download_blob(REPORT_NAME).readall())
+        A record chooses its report by that: what another process writes does not change it.
+        """
+        name = _unique("report", "json")
+        data = json.dumps(report, ensure_ascii=False, indent=2).encode()
+        self._client.upload_blob(name, data, overwrite=True)
+        return self._path(name)
+
+    def read_report(self, path: str) -> dict[str, Any]:
+        """The report at a path that a record names.
+
+        Raises:
+            ResourceNotFoundError: it is not there.
+            ValueError: it is not a JSON object.
+        """
+        report = json.loads(b"".join(self.file_at(path).chunks()))
+        if not isinstance(report, dict):
+            raise ValueError("The report is not a JSON object.")
         return report
 
-    @property
-    def retry_path(self) -> str:
-        """Path of retry.ndjson, container included."""
-        return self._path(RETRY_NAME)
-
     def file(self, name: str) -> StoredFile:
-        """One of its files, to be handed on as it is.
+        """One of its files.
 
         Raises:
             ResourceNotFoundError: there is none.
         """
         return StoredFile(self._client.get_blob_client(name))
+
+    def file_at(self, path: str) -> StoredFile:
+        """One of its files, by the path that a record names.
+
+        Raises:
+            ResourceNotFoundError: there is none.
+        """
+        return self.file(path.rpartition("/")[2])
 
     def write_problems(self, rows: Iterable[str]) -> str:
         """Write problems.csv; returns its path, container included."""
@@ -218,8 +341,21 @@ class ImportContainer:
     def _path(self, name: str) -> str:
         return f"{self._client.container_name}/{name}"
 
-    def _lines(self, name: str) -> Iterator[bytes]:
+    def _lines(self, file: StoredFile) -> Iterator[bytes]:
         tail = b""
-        for chunk in self._client.download_blob(name).chunks():
+        for chunk in file.chunks():
             *lines, tail = (tail + chunk).split(b"\n")
             yield from lines
+        if tail:
+            yield tail
+
+
+def _digest(chunks: Iterable[bytes]) -> bytes:
+    content = hashlib.blake2b()
+    for chunk in chunks:
+        content.update(chunk)
+    return content.digest()
+
+
+def _unique(name: str, suffix: str) -> str:
+    return f"{name}-{uuid.uuid4().hex[:12]}.{suffix}"

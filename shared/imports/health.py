@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -19,27 +19,36 @@ from azure.core.exceptions import (
 )
 
 from shared import logs
-from shared.errors import ImporterError
+from shared.errors import ImporterError, first_line
 from shared.hub.client import HubClient
 from shared.hub.errors import HubThrottledError, HubUnauthorizedError
-from shared.hub.redaction import redact
 from shared.imports import reasons
 from shared.imports.container import PREFIX
+from shared.imports.entities import NewerRowError, UnreadableRowError, to_record
+from shared.imports.record import NO_HUB
 from shared.imports.services import Services
-from shared.imports.survey import BEGINNING
-from shared.imports.uploads import Uploads
+from shared.imports.survey import Survey
 from shared.invocation import in_this_invocation
+from shared.redaction import redact
 from shared.storage import DelegationKeyRefusedError
 
-__all__ = ["Finding", "Health"]
+__all__ = ["SWEEP", "TICK", "Finding", "Health", "TimerRun"]
 
 log = logs.logger(__name__)
 
 #: Seconds that an examination takes at most.
 PATIENCE = 15
 
-#: Without a sweep for so long, its timer does not run.
-SWEEP_OVERDUE = timedelta(hours=1)
+#: The timers by the names of their functions.
+TICK = "advance_hubs"
+SWEEP = "sweep"
+
+#: How much later than by its schedule a timer may run before that is a problem: an instance has to
+#: start first, and the time is noted to the minute.
+TIMER_LATE = timedelta(minutes=5)
+
+#: Open imports of each hub whose rows are looked at.
+MAX_ROWS = 100
 
 MAX_THREADS = 16
 
@@ -65,6 +74,29 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class TimerRun:
+    """The last run of a timer."""
+
+    #: The name of its function, and the setting of its schedule.
+    name: str
+    setting: str
+    #: None if it has never run.
+    at: datetime | None
+    is_late: bool
+
+    def __str__(self) -> str:
+        if self.at is None:
+            return f"{self.name} has not run yet."
+        text = f"{self.name} last ran at {self.at:%Y-%m-%d %H:%M} UTC"
+        if not self.is_late:
+            return f"{text}."
+        return (
+            f"{text} and is late. Check that the app runs, that its function {self.name} is "
+            f"enabled, and {self.setting}."
+        )
+
+
+@dataclass(frozen=True)
 class _Check:
     """One thing that is tried."""
 
@@ -87,10 +119,10 @@ class _WrongError(Exception):
 class Health:
     """Examines what the importer needs. Asks only for what is harmless."""
 
-    def __init__(self, services: Services, uploads: Uploads) -> None:
+    def __init__(self, services: Services, survey: Survey) -> None:
         self._services = services
         self._settings = services.settings
-        self._uploads = uploads
+        self._survey = survey
 
     def examine(self) -> list[Finding]:
         """Try everything side by side."""
@@ -109,7 +141,8 @@ class Health:
         yield _Check("containers of imports", self._import_containers, BLOB_ROLE)
         if self._settings.job_storage_authentication == "keyBased":
             yield _Check("SAS for the hub", self._sas, BLOB_ROLE)
-        yield _Check("sweep", self._sweep, TABLE_ROLE)
+        yield _Check("timers", self._timers, TABLE_ROLE)
+        yield _Check("rows of open imports", self._rows, TABLE_ROLE)
         for name, hub in self._services.hubs.items():
             yield _Check(f"hub {name}", functools.partial(_list_jobs, hub))
 
@@ -148,16 +181,49 @@ class Health:
         )
         return ""
 
-    def _sweep(self) -> str:
+    def timers(self) -> list[TimerRun]:
+        """When tick and sweep last ran: one request."""
+        last_runs = self._survey.last_runs()
+        now = self._services.clock()
+        runs = []
+        for name, setting, schedule in (
+            (TICK, "POLL_SCHEDULE", self._settings.poll_schedule),
+            (SWEEP, "SWEEP_SCHEDULE", self._settings.sweep_schedule),
+        ):
+            last = last_runs.get(name)
+            # The run after the next: one may have been noted a little before it was due.
+            is_late = last is not None and (now > schedule.next(schedule.next(last)) + TIMER_LATE)
+            runs.append(TimerRun(name, setting, last, is_late))
+        return runs
+
+    def _timers(self) -> str:
         # Fails sooner than what comes next if the table cannot be used.
         self._table()
-        last = self._uploads.swept_until()
-        if last == BEGINNING:
-            return "No sweep has come to its end yet."
-        told = f"The last sweep was at {last:%Y-%m-%d %H:%M} UTC."
-        if self._services.clock() - last > SWEEP_OVERDUE:
-            raise _WrongError(f"{told} Check that the function sweep is enabled, SWEEP_SCHEDULE.")
-        return told
+        runs = self.timers()
+        if late := [run for run in runs if run.is_late]:
+            raise _WrongError(" ".join(map(str, late)))
+        return " ".join(map(str, runs))
+
+    def _rows(self) -> str:
+        """Rows that wait for people or for a newer version of the app."""
+        self._table()
+        problems = []
+        hubs = self._services.known_hubs()
+        for hub in sorted(hubs - {NO_HUB}):
+            keys = [one.record_key for one in self._services.ledger.queue(hub, MAX_ROWS)]
+            if keys and hub not in self._services.hubs:
+                problems.append(
+                    f"The hub {hub} is not configured, and {_imports_wait(len(keys))} for it. Add "
+                    "the hub to IOTHUB again, or cancel them."
+                )
+            for row in self._survey.rows_of_open(hub, keys) if keys else ():
+                try:
+                    to_record(row)
+                except (UnreadableRowError, NewerRowError) as error:
+                    problems.append(f"Hub {hub}: {error}")
+        if problems:
+            raise _WrongError(" ".join(problems[:5]))
+        return ""
 
     def _finding(self, check: _Check, future: Future[str]) -> Finding:
         if not future.done() or future.cancelled():
@@ -177,11 +243,11 @@ class Health:
             log.exception("health of %s", check.name)
             said = type(error).__name__
             detail = f"Unexpected: {said}; the log of this call has more. {check.reach}"
-        return Finding(check.name, False, detail)
+        return Finding(check.name, False, redact(detail))
 
     def _storage_trouble(self, error: AzureError, check: _Check) -> str:
         """Why the storage account could not be used, and what to mend."""
-        said = redact(reasons.first_line(error)).rstrip(".")
+        said = first_line(error).rstrip(".")
         is_refused = isinstance(error, HttpResponseError) and error.status_code in (401, 403)
         is_refused = is_refused or isinstance(error, ClientAuthenticationError)
         if not is_refused:
@@ -197,6 +263,12 @@ class Health:
             f"{said}. Grant the app's identity the role {check.role} on the storage account; its "
             "firewall has to admit the app."
         )
+
+
+def _imports_wait(count: int) -> str:
+    if count == 1:
+        return "1 import waits"
+    return f"{count}{' or more' if count == MAX_ROWS else ''} imports wait"
 
 
 def _list_jobs(hub: HubClient) -> str:

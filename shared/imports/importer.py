@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import functools
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from azure.core.pipeline.transport import HttpTransport
 
 from shared import logs
-from shared.errors import TemporaryError
+from shared.errors import TemporaryError, first_line
 from shared.hub.client import HubClient
 from shared.identity import entra_credential
 from shared.imports.catalog import Catalog
+from shared.imports.claims import Claims
 from shared.imports.events import Publisher
-from shared.imports.health import Health
+from shared.imports.health import SWEEP, TICK, Health
 from shared.imports.intake import Intake
 from shared.imports.ledger import ConflictError, Ledger
 from shared.imports.operations import Operations
@@ -25,6 +27,7 @@ from shared.imports.poller import Poller
 from shared.imports.queue import Queue
 from shared.imports.record import NO_HUB, ImportState
 from shared.imports.services import Services
+from shared.imports.statistics import Statistics
 from shared.imports.steps import about
 from shared.imports.survey import Survey
 from shared.imports.sweeper import Sweeper
@@ -39,6 +42,9 @@ from shared.webhook import Webhook
 __all__ = ["Importer", "importer"]
 
 log = logs.logger(__name__)
+
+#: How often it is noted that a timer runs.
+NOTE_INTERVAL = timedelta(minutes=1)
 
 #: Seconds that a tick waits for hubs. A call of one may take a minute.
 PATIENCE = 20
@@ -71,25 +77,31 @@ class Importer:
             settings,
             storage,
             Ledger(table, clock, announces=settings.events_url is not None),
+            Claims(table),
             {
                 name: HubClient(hub, hub_credential, settings.hub_api_version, transport())
                 for name, hub in settings.hubs.items()
             },
             clock,
         )
-        survey = Survey(table)
+        self._survey = survey = Survey(table)
+        statistics = Statistics(table)
         uploads = Uploads(self.services, survey)
         self._intake = Intake(self.services)
         self._queue = Queue(self.services, uploads)
         self.publisher = _publisher(self.services, transport)
-        self._poller = Poller(self.services, self._queue, uploads, self.publisher)
-        self._sweeper = Sweeper(self.services, survey, uploads, self._intake, self._queue)
+        self._poller = Poller(self.services, self._intake, self._queue, uploads, self.publisher)
+        self._sweeper = Sweeper(
+            self.services, survey, statistics, uploads, self._intake, self._queue
+        )
         self.operations = Operations(self.services)
-        self.catalog = Catalog(self.services, survey)
-        self.health = Health(self.services, uploads)
+        self.catalog = Catalog(self.services, survey, statistics)
+        self.health = Health(self.services, survey)
         self._pool = ThreadPoolExecutor(min(MAX_CONNECTIONS, len(self.services.hubs)), "hub")
         #: Hubs that are being advanced.
         self._advancing: dict[str, Future[bool]] = {}
+        #: When it was last noted that a timer ran.
+        self._noted: dict[str, datetime] = {}
 
     def on_upload(self, container: str, name: str) -> None:
         """A blob was written, so an event says. It may say so again, and of any container."""
@@ -97,6 +109,9 @@ class Importer:
             log.warning("an event of container %r is not of the upload container", container)
             return
         record = self._intake.take(name)
+        if record is not None and record.hub == NO_HUB and self.publisher:
+            # No tick reads these.
+            self.publisher.look(NO_HUB)
         if record is not None and record.state is ImportState.QUEUED:
             try:
                 self._queue.enter(record)
@@ -113,12 +128,10 @@ class Importer:
         Raises:
             TemporaryError: for at least one hub it did not work; the others were advanced.
         """
+        self._note_run(TICK)
         settings = self.services.settings
         end = time.monotonic() + settings.tick_seconds
         failed: set[str] = set()
-        if self.publisher:
-            # No hub's tick reads these.
-            self.publisher.look(NO_HUB)
         step = self._poller.advance
         hubs = set(self.services.hubs)
         while hubs := self._advance(hubs, step, failed):
@@ -135,7 +148,25 @@ class Importer:
         Raises:
             TemporaryError: a part of it did not work; the others were done.
         """
+        self._note_run(SWEEP)
+        if self.publisher:
+            for hub in self.services.claims.hubs() - self.services.hubs.keys():
+                self.publisher.look(hub)
         self._sweeper.sweep()
+
+    def _note_run(self, timer: str) -> None:
+        """Note that a timer runs, at most once a minute: health tells when it is late."""
+        now = self.services.clock()
+        last = self._noted.get(timer)
+        if last is not None and abs(now - last) < NOTE_INTERVAL:
+            return
+        try:
+            self._survey.note_run(timer, now)
+        except Exception as error:
+            # The run itself says what is wrong, if it lasts.
+            log.warning("it cannot be noted that %s runs: %s", timer, first_line(error))
+        else:
+            self._noted[timer] = now
 
     def close(self) -> None:
         self._pool.shutdown()
@@ -197,14 +228,21 @@ def _at_hub(step: Callable[[str], bool]) -> Callable[[str], bool]:
     return run
 
 
-@functools.cache
+_lock = threading.Lock()
+_importer: Importer | None = None
+
+
 def importer() -> Importer:
-    """The importer of this process, made at its first use.
+    """The importer of this process, made at its first use. Safe to call from several threads.
 
     Raises:
         SettingsError: at each use until the settings are right.
     """
-    settings = load_settings()
-    if settings.telemetry_mode == "OpenTelemetry":
-        facade.configure(lambda client_id: entra_credential(settings, client_id))
-    return Importer(settings)
+    global _importer
+    with _lock:
+        if _importer is None:
+            settings = load_settings()
+            if settings.telemetry_mode == "OpenTelemetry":
+                facade.configure(lambda client_id: entra_credential(settings, client_id))
+            _importer = Importer(settings)
+        return _importer

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 from azure.core import MatchConditions
@@ -14,14 +14,23 @@ from azure.storage.blob import BlobClient, BlobProperties
 from shared.devices.report import Policy, Report
 from shared.imports import reasons
 from shared.imports.checking import validation_of
-from shared.imports.container import ImportContainer, container_name
-from shared.imports.ledger import NOBODY, ConflictError
+from shared.imports.container import (
+    ForeignContainerError,
+    ImportContainer,
+    LinesLostError,
+    container_name,
+)
+from shared.imports.entities import NewerRowError, UnreadableRowError
+from shared.imports.finish import finish
+from shared.imports.ledger import NOBODY, NOTHING_TO_WAIT_FOR, ConflictError
 from shared.imports.record import ImportRecord, ImportState
-from shared.imports.registration import Upload, leads_elsewhere, register
+from shared.imports.registration import Upload, is_folder, leads_elsewhere, register
 from shared.imports.report import build_report
 from shared.imports.services import Services
 from shared.imports.steps import concerning, step
+from shared.invocation import in_this_invocation
 from shared.logs import logger
+from shared.storage import is_outage, whole
 
 __all__ = ["Intake"]
 
@@ -40,12 +49,14 @@ class Intake:
         """Validate and stage what the blob holds now.
 
         Returns:
-            The import as this call leaves it; None if the blob is gone, or if its name leads
-            elsewhere: the sweep, which asks for no single blob, rejects it. An import that another
-            process works on, or that is past validation, is returned as it is.
+            The import as this call leaves it; None if there is nothing to import: the blob is gone,
+            it marks a folder, or its name leads elsewhere (the sweep, which asks for no single
+            blob, rejects it). An import that another process works on, that waits, or that is past
+            validation, is returned as it is.
 
         Raises:
-            Exception: storage trouble; the caller tries again. The import keeps its place.
+            Exception: storage trouble before or during the validation. The import keeps its place,
+            and the sweep goes on with it.
         """
         if leads_elsewhere(file):
             log.warning("%r leads elsewhere and is not looked at", file)
@@ -55,8 +66,15 @@ class Intake:
         except ResourceNotFoundError:
             log.info("%r is gone; nothing to do", file)
             return None
-        record, is_new = register(self._services, Upload.of(properties), **self._claim(attempts=1))
-        if is_new and record.state is ImportState.VALIDATING:
+        if is_folder(properties):
+            log.info("%r marks a folder; nothing to do", file)
+            return None
+        try:
+            record, is_new = register(self._services, Upload.of(properties), self._lease(1))
+        except (UnreadableRowError, NewerRowError) as error:
+            log.error("%r is not imported now: %s", file, error)
+            return None
+        if is_new and record.owner:
             return self._work(record, properties)
         return self.resume(record, properties)
 
@@ -72,16 +90,20 @@ class Intake:
         Raises:
             Exception: as `take`.
         """
-        if record.state is not ImportState.VALIDATING:
+        now = self._services.clock()
+        if record.state is not ImportState.VALIDATING or record.hub not in self._services.hubs:
             return record
-        if record.lease_until and record.lease_until > self._services.clock():
+        if record.waits(now):
+            return record
+        if record.is_leased(now):
             log.info("another process validates %r", record.file)
             return record
         try:
             if record.attempts >= self._settings.max_attempts:
-                reason = reasons.validation_died(record)
-                return self._ledger.transition(record, ImportState.FAILED, failure_reason=reason)
-            record = self._ledger.update(record, **self._claim(record.attempts + 1))
+                return self._fail(record, reasons.validation_died(record))
+            record = self._ledger.update(
+                record, next_try_at=None, **self._lease(record.attempts + 1)
+            )
         except ConflictError:
             log.info("another process has it")
             return self._ledger.get(record.hub, record.row_key)
@@ -94,86 +116,124 @@ class Intake:
     @step("validate")
     def _work(self, record: ImportRecord, properties: BlobProperties | None) -> ImportRecord:
         log.info("validating %r (%d bytes)", record.file, record.size)
-        held = _Lease(self._services, record)
+        lease = _Lease(self._services, record)
         try:
-            return self._validate(held, self._blob(record.file), properties)
+            return self._validate(lease, record, properties)
         except ConflictError:
             log.info("another process has it")
             return self._ledger.get(record.hub, record.row_key)
         except Exception as error:
-            self._give_back(held.record, error)
+            self._give_back(lease, error)
             raise
+        finally:
+            lease.stop()
 
-    def _claim(self, attempts: int) -> dict[str, Any]:
+    def _lease(self, attempts: int) -> dict[str, Any]:
         return {
             "owner": uuid.uuid4().hex,
             "lease_until": self._services.clock() + self._settings.lease,
             "attempts": attempts,
         }
 
+    def _fail(self, record: ImportRecord, reason: str) -> ImportRecord:
+        """End the import; a retry validates the same upload again."""
+        return finish(
+            self._services, record, ImportState.FAILED, failure_reason=reason, imported=0, failed=0
+        )
+
     def _validate(
-        self, held: _Lease, blob: BlobClient, properties: BlobProperties | None
+        self, lease: _Lease, record: ImportRecord, properties: BlobProperties | None
     ) -> ImportRecord:
+        blob = self._blob(record.file)
         try:
             if properties is None:
-                properties = _properties(blob, held.record)
-            return self._stage(held, blob, _confirmed_deletes(properties))
+                properties = _properties(blob, record)
+            changes = self._stage(lease, record, blob, _confirmed_deletes(properties))
         except _SupersededError:
-            return self._ledger.transition(
-                held.record,
+            return finish(
+                self._services,
+                lease.release(),
                 ImportState.SUPERSEDED,
-                failure_reason=reasons.superseded(held.record.file),
+                failure_reason=reasons.superseded(record.file),
+                imported=0,
+                failed=0,
             )
+        return self._ledger.transition(lease.release(), **changes)
 
-    def _stage(self, held: _Lease, blob: BlobClient, confirmed_deletes: int) -> ImportRecord:
-        """Read the upload once, as it was when its record was made, and stage its good lines."""
+    def _stage(
+        self, lease: _Lease, record: ImportRecord, blob: BlobClient, confirmed_deletes: int
+    ) -> dict[str, Any]:
+        """Read the upload once, as it was when its record was made, and stage its good lines.
+
+        Returns:
+            The columns that tell of it.
+        """
         # Each attempt has its container: one that was given up and still runs disturbs nothing.
-        name = container_name(held.record.id, held.record.attempts)
+        name = container_name(record.id, record.attempts)
         container = self._services.container(name)
-        container.create(self._services.owner_of(held.record))
+        owner = self._services.owner_of(record)
+        if container.create(owner) != owner:
+            raise ForeignContainerError(name)
         staging = container.staging()
         policy = self._settings.validation_policy
-        validation = validation_of(self._settings, held.record.file, confirmed_deletes)
+        validation = validation_of(self._settings, record.file, confirmed_deletes)
         report = validation.report
-        for batch in validation.run(_chunks(blob, held)):
+        for batch in validation.run(_chunks(blob, record)):
+            lease.check()
             if policy is Policy.PARTIAL or not report.errors:
                 staging.write(batch)
         is_accepted = report.may_be_imported(policy)
-        if is_accepted:
-            staging.commit()
-            if not validation.lines.is_identity:
-                container.write_line_map(validation.lines)
         changes: dict[str, Any] = {
             "state": ImportState.QUEUED if is_accepted else ImportState.REJECTED,
             "failure_reason": "" if is_accepted else reasons.file_rejected(report),
             "container": name,
-            "lines": report.lines,
-            "invalid_lines": report.lines - report.valid,
-            "devices": report.valid if is_accepted else None,
-            "has_line_map": is_accepted and not validation.lines.is_identity,
+            # Of a file that could not be read to its end, nobody knows how many it has.
+            "lines": report.lines if validation.is_complete else None,
+            "invalid_lines": report.lines - report.valid if validation.is_complete else None,
             "validation": report.counts_json(),
             **NOBODY,
+            **NOTHING_TO_WAIT_FOR,
         }
+        if is_accepted:
+            if staging.lines != report.valid:
+                raise LinesLostError(report.valid, staging.lines)
+            changes |= {
+                "devices": report.valid,
+                "has_line_map": not validation.lines.is_identity,
+                "staged_etag": staging.commit(),
+                "staged_bytes": staging.size,
+            }
+            if changes["has_line_map"]:
+                container.write_line_map(validation.lines)
+        else:
+            changes |= {"imported": 0, "failed": 0}
         if report.problems:
-            changes |= _write_problems(container, report, held.record.model_copy(update=changes))
+            changes |= _write_problems(container, report, record.model_copy(update=changes))
         log.info(
             "%s; good lines: %d, errors: %d, warnings: %d",
             *(changes["state"], report.valid, report.errors, report.warnings),
         )
-        return self._ledger.transition(held.record, **changes)
+        return changes
 
-    def _give_back(self, record: ImportRecord, error: Exception) -> None:
-        """Let the next try begin at once, or end the import if this was the last one."""
+    def _give_back(self, lease: _Lease, error: Exception) -> None:
+        """Leave the import to a later try, or end it if this was the last one.
+
+        A try that storage did not allow does not count: while it refuses, nothing can be said about
+        the file.
+        """
         try:
-            if record.attempts >= self._settings.max_attempts:
-                self._ledger.transition(
-                    record,
-                    ImportState.FAILED,
-                    failure_reason=reasons.validation_gave_up(record.attempts, error),
-                )
+            record = lease.release()
+            if is_outage(error):
+                changes = self._services.back_off(record)
+                changes["attempts"] = record.attempts - 1
+                reason = reasons.storage_refused(error)
+            elif record.attempts >= self._settings.max_attempts:
+                self._fail(record, reasons.validation_gave_up(record.attempts, error))
+                return
             else:
+                changes = {"next_try_at": self._services.next_try_at(record.attempts - 1)}
                 reason = reasons.validation_failed(record.attempts, error)
-                self._ledger.update(record, failure_reason=reason, **NOBODY)
+            self._ledger.update(record, failure_reason=reason, **NOBODY, **changes)
         except Exception:
             # The lease runs out by itself; the first error is the one to be told.
             log.warning("could not be given back", exc_info=True)
@@ -202,32 +262,64 @@ class _SupersededError(Exception):
 
 
 class _Lease:
-    """Keeps the record ours while a long file is read."""
+    """Keeps the record ours while its file is validated, however long a step of that takes.
+
+    A thread renews the lease each time that a third of it is over.
+    """
 
     def __init__(self, services: Services, record: ImportRecord) -> None:
         self._services = services
         self._lease = services.settings.lease
-        self.record = record
-        self._renew_at: datetime = services.clock() + self._lease / 3
+        self._record = record
+        self._lost: ConflictError | None = None
+        self._ended = threading.Event()
+        renew = in_this_invocation(self._renew)
+        self._thread = threading.Thread(target=renew, name="lease", daemon=True)
+        self._thread.start()
 
-    def renew(self) -> None:
-        """Extend the lease once a third of it is over.
+    def check(self) -> None:
+        """Make sure that nobody else took the import over.
+
+        Raises:
+            ConflictError: another process did.
+        """
+        if self._lost is not None:
+            raise self._lost
+
+    def release(self) -> ImportRecord:
+        """End the renewals; returns the record as it was written last.
 
         Raises:
             ConflictError: another process took the import over.
         """
-        now = self._services.clock()
-        if now >= self._renew_at:
-            self.record = self._services.ledger.update(self.record, lease_until=now + self._lease)
-            self._renew_at = now + self._lease / 3
+        self.stop()
+        self.check()
+        return self._record
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _renew(self) -> None:
+        while not self._ended.wait(self._lease.total_seconds() / 3):
+            try:
+                until = self._services.clock() + self._lease
+                self._record = self._services.ledger.update(self._record, lease_until=until)
+            except ConflictError as conflict:
+                self._lost = conflict
+                return
+            except Exception:
+                log.warning("the lease cannot be renewed now", exc_info=True)
 
 
-def _chunks(blob: BlobClient, held: _Lease) -> Iterator[bytes]:
-    """The blob's content in the version of the record."""
+def _chunks(blob: BlobClient, record: ImportRecord) -> Iterator[bytes]:
+    """The blob's content as it is stored, in the version of the record.
+
+    Raises:
+        IncompleteReadError: it is not as long as the blob.
+    """
     try:
-        for chunk in blob.download_blob(**_version(held.record)).chunks():
-            held.renew()
-            yield chunk
+        yield from whole(blob.download_blob, record.size, **_version(record))
     except (ResourceModifiedError, ResourceNotFoundError) as error:
         raise _SupersededError from error
 

@@ -1,9 +1,10 @@
 """The table of imports: one record an import for ever, one queue marker while it is not final.
 
 PartitionKey is the hub's name. A record's RowKey begins with `import-`, a marker's with `queue-`,
-so open work is found at the same cost however long the history is. `id-` leads from an import's id
-to its record, `day-` counts what ended on a day, `send-` is an event that is still to be sent. What
-belongs together is written in one transaction, and a write is guarded by the ETag that was read.
+so open work is found at the same cost however long the history is. `send-` is an event that is
+still to be sent, and `day-<date>-<id>` an end that is still to be added to the counts of its day.
+What belongs together is written in one transaction, and a write is guarded by the ETag that was
+read.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -25,18 +25,30 @@ from azure.core.exceptions import (
 from azure.data.tables import TableClient, TableTransactionError, UpdateMode
 
 from shared.errors import TemporaryError
-from shared.imports.days import Day, day_key
-from shared.imports.entities import cause_of, plain, to_entity, to_record, typed
+from shared.imports.days import end_row
+from shared.imports.entities import (
+    NewerRowError,
+    UnreadableRowError,
+    cause_of,
+    is_newer,
+    plain,
+    salvage,
+    to_entity,
+    to_record,
+    typed,
+)
+from shared.imports.markers import Marker, Work, event_of_row, is_event, place_of_row
 from shared.imports.record import (
+    SCHEMA,
     TRANSITIONS,
     ImportRecord,
     ImportState,
     event_key,
-    index_key,
 )
 from shared.imports.steps import ended
+from shared.logs import logger
 
-__all__ = ["NOBODY", "NOTHING_TO_WAIT_FOR", "ConflictError", "Ledger", "Marker", "Work"]
+__all__ = ["NOBODY", "NOTHING_TO_WAIT_FOR", "ConflictError", "Ledger"]
 
 #: Columns of an import that no process works on, and of one that waits for nothing.
 NOBODY: dict[str, Any] = {"owner": "", "lease_until": None}
@@ -45,7 +57,8 @@ NOTHING_TO_WAIT_FOR: dict[str, Any] = {
     "tries": 0,
     "next_try_at": None,
     "refused_since": None,
-    "lost_since": None,
+    "unresolved_since": None,
+    "errors": 0,
 }
 
 #: The furthest place in a queue that is counted when an import enters it.
@@ -54,40 +67,15 @@ MAX_PLACE = 100
 #: Markers that a tick reads at once.
 MAX_MARKERS = 10
 
-#: How often an end is written anew because other imports of its hub ended meanwhile.
-MAX_TRIES = 20
-
 #: State changes that a record keeps; an import that waits for its hub for days makes many.
 MAX_HISTORY = 50
 
 
+log = logger(__name__)
+
+
 class ConflictError(TemporaryError):
     """Another process changed the record first."""
-
-
-@dataclass(frozen=True)
-class Marker:
-    """Stands in a hub's queue for an open import, or for the event of one that has ended."""
-
-    row_key: str
-    #: RowKey of the import's record.
-    record_key: str
-    #: How often an event was sent in vain, and when it is sent again.
-    tries: int = 0
-    next_try_at: datetime | None = None
-
-    @property
-    def uploaded_at(self) -> datetime:
-        """Of a marker in the queue."""
-        return datetime.fromtimestamp(int(self.row_key.split("-")[1]) / 1000, UTC)
-
-
-@dataclass(frozen=True)
-class Work:
-    """What is to be done for a hub: the oldest open imports, and ends that nobody was told of."""
-
-    queue: list[Marker]
-    unsent: list[Marker]
 
 
 class Ledger:
@@ -102,8 +90,6 @@ class Ledger:
         self._table = table
         self._clock = clock
         self._announces = announces
-        #: By hub: the counts of the day as they were last written here, with their ETag.
-        self._days: dict[str, tuple[Day, str]] = {}
 
     def create(self, record: ImportRecord) -> tuple[ImportRecord, bool]:
         """Write a new import, with its marker unless it is final already.
@@ -126,8 +112,7 @@ class Ledger:
         else:
             record = record.model_copy(update={"marker": record.marker_key()})
             operations = [("create", _marker(record))]
-        index = {**_key(record, index_key(record.id)), "record": record.row_key}
-        operations = [("create", to_entity(record)), *operations, ("upsert", index)]
+        operations = [("create", to_entity(record)), *operations, *self._ending(record)]
         created, is_ours = self._create(record, operations)
         if is_ours and created.state.is_final:
             ended(created)
@@ -151,17 +136,21 @@ class Ledger:
 
         Raises:
             ResourceNotFoundError: there is none.
+            UnreadableRowError: people edited it.
+            NewerRowError: a newer version of the app wrote it.
         """
         return to_record(self._table.get_entity(hub, row_key))
 
     def imports(self, hub: str) -> Iterator[ImportRecord]:
-        """All imports of a hub, the newest upload first."""
+        """All imports of a hub that can be read, the newest upload first."""
         rows = self._table.query_entities(
             "PartitionKey eq @hub and RowKey ge 'import-' and RowKey lt 'import.'",
             parameters={"hub": hub},
         )
         try:
-            yield from map(to_record, rows)
+            for row in rows:
+                with contextlib.suppress(UnreadableRowError, NewerRowError):
+                    yield to_record(row)
         except ResourceNotFoundError:
             return
 
@@ -173,13 +162,21 @@ class Ledger:
         """The oldest ends of the hub's imports of which no event was sent."""
         return self._markers(hub, "send-", "send.", MAX_MARKERS)
 
-    def work(self, hub: str) -> Work:
-        """The heads of both, by one query unless the queue is long."""
+    def work(self, hub: str, after: str = "") -> Work:
+        """The heads of both, by one query unless the queue is long.
+
+        Args:
+            after: RowKey of a marker; those up to it are left out.
+        """
+        # A sign that sorts before every other that a longer RowKey could go on with.
+        start = f"{after}!" if after else "queue-"
         if not self._announces:
-            return Work(self.queue(hub), [])
-        markers = self._markers(hub, "queue-", "send.", MAX_MARKERS)
-        queue = [marker for marker in markers if marker.row_key.startswith("queue-")]
-        unsent = self.unsent(hub) if len(queue) == MAX_MARKERS else markers[len(queue) :]
+            return Work(self._markers(hub, start, "queue.", MAX_MARKERS), [])
+        markers = self._markers(hub, start, "send.", MAX_MARKERS)
+        queue = [marker for marker in markers if not is_event(marker.row_key)]
+        unsent = markers[len(queue) :]
+        if len(queue) == MAX_MARKERS:
+            unsent = self.unsent(hub)
         return Work(queue, unsent)
 
     def _markers(self, hub: str, start: str, end: str, limit: int) -> list[Marker]:
@@ -189,13 +186,31 @@ class Ledger:
             # A page holds a thousand rows at most (learn: "Query timeout and pagination").
             results_per_page=min(limit, 1000),
         )
+        markers: list[Marker] = []
         try:
-            return [
-                Marker(row["RowKey"], row["record"], row.get("tries", 0), row.get("nextTryAt"))
-                for row in islice(rows, limit)
-            ]
+            for row in rows:
+                if len(markers) == limit:
+                    break
+                if is_event(row["RowKey"]):
+                    markers.append(event_of_row(row))
+                    continue
+                try:
+                    markers.append(place_of_row(row))
+                except ValueError as error:
+                    log.warning("%s and is ignored", error)
         except ResourceNotFoundError:
             return []
+        return markers
+
+    def has_marker(self, record: ImportRecord) -> bool:
+        """Whether the import has a place in the queue, whenever it was first seen."""
+        start, _, import_id = record.marker_key().rsplit("-", 2)
+        rows = self._table.query_entities(
+            "PartitionKey eq @hub and RowKey ge @start and RowKey lt @end",
+            parameters={"hub": record.hub, "start": f"{start}-", "end": f"{start}."},
+            select=["RowKey"],
+        )
+        return any(row["RowKey"].endswith(import_id) for row in rows)
 
     def place(self, record: ImportRecord) -> int | None:
         """The import's place in the queue from 1; None from `MAX_PLACE` on: one query."""
@@ -217,12 +232,16 @@ class Ledger:
 
         Nothing happens if another process took the row away meanwhile.
         """
+        now = self._clock()
         moved = {
             "PartitionKey": hub,
-            "RowKey": event_key(until, marker.row_key.rpartition("-")[2]),
+            "RowKey": event_key(until, marker.import_id),
             "record": marker.record_key,
             "tries": marker.tries + 1,
+            "since": min(marker.since or now, now),
+            # For people: the app goes by the RowKey.
             "nextTryAt": until,
+            "schema": SCHEMA,
         }
         try:
             self._transact(
@@ -235,14 +254,6 @@ class Ledger:
     def restore_marker(self, record: ImportRecord) -> None:
         """Put back the marker of an import that is not final."""
         self._table.upsert_entity(_marker(record))
-
-    def find(self, hub: str, import_id: str) -> ImportRecord | None:
-        """The import with this id: two reads in any history."""
-        try:
-            index = self._table.get_entity(hub, index_key(import_id))
-            return self.get(hub, index["record"])
-        except ResourceNotFoundError:
-            return None
 
     def jobs_started_since(self, hub: str, time: datetime) -> set[str]:
         """Ids of the jobs that imports were given since then.
@@ -288,6 +299,86 @@ class Ledger:
             raise ValueError(f"import {record.id} is final: {record.state}")
         return self._replace(record, changes)
 
+    def note_error(
+        self, hub: str, row_key: str, reason: str, back_off: Callable[[int], datetime]
+    ) -> int | None:
+        """Count an unexpected error of an open import, also if its row cannot be read.
+
+        Args:
+            back_off: when the work on it goes on, by how many errors there were before.
+
+        Returns:
+            How many there were in a row with this one; None if the import is final or gone. One
+            that comes before it is time to try again does not count.
+
+        Raises:
+            NewerRowError: a newer version of the app wrote the row.
+            ConflictError: another process changed it meanwhile.
+        """
+        try:
+            row = self._table.get_entity(hub, row_key)
+        except ResourceNotFoundError:
+            return None
+        if is_newer(row):
+            raise NewerRowError(row)
+        record = salvage(plain(row))
+        if record.state.is_final:
+            return None
+        now = self._clock()
+        if record.waits(now):
+            return record.errors
+        changes = {
+            "PartitionKey": hub,
+            "RowKey": row_key,
+            "schema": SCHEMA,
+            "errors": record.errors + 1,
+            "nextTryAt": back_off(record.errors),
+            "failureReason": reason,
+            "updatedAt": now,
+            "owner": "",
+            # A column cannot be removed by a merge.
+            "leaseUntil": now,
+            "stamp": uuid.uuid4().hex,
+        }
+        guard = {**_guard(row.metadata["etag"] or ""), "mode": UpdateMode.MERGE}
+        try:
+            self._table.update_entity(changes, **guard)
+        except (ResourceModifiedError, ResourceNotFoundError) as error:
+            raise ConflictError("The import changed meanwhile.") from error
+        return record.errors + 1
+
+    def end_unreadable(self, hub: str, row_key: str, reason: str) -> ImportRecord | None:
+        """End an open import as failed by what can be read of its row: needs the table alone.
+
+        Returns:
+            The final record; None if the row is gone.
+
+        Raises:
+            NewerRowError, ConflictError: as `note_error`.
+        """
+        try:
+            row = self._table.get_entity(hub, row_key)
+        except ResourceNotFoundError:
+            return None
+        if is_newer(row):
+            raise NewerRowError(row)
+        record = salvage({**plain(row), "etag": row.metadata["etag"]})
+        if record.state.is_final:
+            return record
+        had_no_job = (
+            row.get("state") in (ImportState.VALIDATING, ImportState.QUEUED) and not record.fences
+        )
+        count = 0 if had_no_job else None
+        # A report that was written before would tell of another state.
+        return self.transition(
+            record,
+            ImportState.FAILED,
+            failure_reason=reason,
+            report="",
+            imported=count,
+            failed=count,
+        )
+
     def _replace(self, record: ImportRecord, changes: dict[str, Any]) -> ImportRecord:
         changed = record.model_copy(
             update={**changes, "updated_at": self._clock(), "stamp": uuid.uuid4().hex}
@@ -295,46 +386,53 @@ class Ledger:
         guard = _guard(record.etag)
         try:
             if changed.state.is_final:
-                return self._submit(
-                    changed, [("update", to_entity(changed), guard), ("delete", _marker(changed))]
-                )
+                return self._end(changed, guard)
             # By itself it takes a third of the time of a transaction.
             metadata = self._table.update_entity(to_entity(changed), **guard)
             return changed.model_copy(update={"etag": metadata["etag"]})
         except (ResourceModifiedError, ResourceNotFoundError) as error:
-            existing = self.get(record.hub, record.row_key)
+            try:
+                existing = self.get(record.hub, record.row_key)
+            except ResourceNotFoundError:
+                raise ConflictError("The record of the import was deleted.") from error
             if existing.stamp == changed.stamp:
                 return existing
             raise ConflictError(
                 f"The import changed from {record.state} to {existing.state} meanwhile."
             ) from error
 
-    def _submit(self, record: ImportRecord, operations: list[Any]) -> ImportRecord:
-        """Do the operations, the first of which writes the record, and count what is final."""
+    def _end(self, record: ImportRecord, guard: dict[str, Any]) -> ImportRecord:
+        """Write a final record and take its marker away, which people may have done before."""
+        operations = [("update", to_entity(record), guard), *self._ending(record)]
+        if not record.marker:
+            return self._submit(record, operations)
+        try:
+            return self._submit(record, [*operations, ("delete", _marker(record))])
+        except ResourceNotFoundError:
+            return self._submit(record, operations)
+
+    def _ending(self, record: ImportRecord) -> list[Any]:
+        """What is written together with a final record: for the day's counts, and its event."""
         if not record.state.is_final:
-            try:
-                metadata = self._transact(operations)
-            except TableTransactionError as error:
-                raise cause_of(error) from error
-            return record.model_copy(update={"etag": metadata[0]["etag"]})
+            return []
+        operations: list[Any] = [("upsert", typed(end_row(record)))]
         if self._announces:
             due = record.finished_at or record.updated_at
-            event = {**_key(record, event_key(due, record.id)), "record": record.row_key}
-            operations = [*operations, ("upsert", event)]
-        key = day_key(record.finished_at or record.updated_at)
-        for _ in range(MAX_TRIES):
-            day, count = self._count(key, record)
-            try:
-                metadata = self._transact([*operations, count])
-            except TableTransactionError as error:
-                self._days.pop(record.hub, None)
-                if error.index != len(operations):
-                    raise cause_of(error) from error
-                self._read_day(record.hub, key)
-            else:
-                self._days[record.hub] = (day, metadata[-1]["etag"])
-                return record.model_copy(update={"etag": metadata[0]["etag"]})
-        raise ConflictError("Too many others of the import's hub end at this moment.")
+            event = {
+                **_key(record, event_key(due, record.id)),
+                "record": record.row_key,
+                "schema": SCHEMA,
+            }
+            operations.append(("upsert", event))
+        return operations
+
+    def _submit(self, record: ImportRecord, operations: list[Any]) -> ImportRecord:
+        """Do the operations, the first of which writes the record."""
+        try:
+            metadata = self._transact(operations)
+        except TableTransactionError as error:
+            raise cause_of(error) from error
+        return record.model_copy(update={"etag": metadata[0]["etag"]})
 
     def _transact(self, operations: list[Any]) -> list[Any]:
         # A transaction is a POST, which azure-core sends again only if told to; a second try is
@@ -342,21 +440,6 @@ class Ledger:
         return list(
             self._table.submit_transaction(operations, retry_on_methods=frozenset({"POST"}))
         )
-
-    def _count(self, key: str, record: ImportRecord) -> tuple[Day, Any]:
-        """The counts of the day with one more import, and the operation that writes them."""
-        day, etag = self._days.get(record.hub, (None, ""))
-        if day is None or day.row_key != key:
-            day = Day.of_key(key).plus(record)
-            return day, ("create", typed({**_key(record, key), **day.to_columns()}))
-        day = day.plus(record)
-        row = typed({**_key(record, key), **day.to_columns()})
-        return day, ("update", row, _guard(etag))
-
-    def _read_day(self, hub: str, key: str) -> None:
-        with contextlib.suppress(ResourceNotFoundError):
-            row = self._table.get_entity(hub, key)
-            self._days[hub] = (Day.of_row(plain(row)), str(row.metadata["etag"]))
 
 
 def _key(record: ImportRecord, row_key: str) -> dict[str, str]:
@@ -373,4 +456,4 @@ def _guard(etag: str) -> dict[str, Any]:
 
 
 def _marker(record: ImportRecord) -> dict[str, Any]:
-    return {**_key(record, record.marker), "record": record.row_key}
+    return {**_key(record, record.marker), "schema": SCHEMA}

@@ -58,8 +58,13 @@ def count_end(record: ImportRecord) -> None:
     end = record.finished_at or record.updated_at
     _IMPORTS.record(1, {**hub, STATE: record.state.value})
     _IMPORT_DURATION.record(_seconds(record.uploaded_at, end), {**hub, STATE: record.state.value})
-    results = {"imported": record.imported, "failed": record.failed}
-    for result, count in {**results, "rejected": record.invalid_lines}.items():
+    results = {
+        "imported": record.imported,
+        "failed": record.failed,
+        "rejected": record.invalid_lines,
+        "unknown": record.devices if record.has_unknown_counts else 0,
+    }
+    for result, count in results.items():
         if count:
             _DEVICES.record(count, {**hub, RESULT: result})
     if record.job_status and record.last_start_at:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import timedelta
 from itertools import chain
 from typing import Any
 
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.core import MatchConditions
+from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 
 from shared.devices.linemap import LineMap
 from shared.errors import PermanentError
 from shared.imports import reasons
-from shared.imports.container import ImportContainer, container_name
+from shared.imports.claims import Claim
+from shared.imports.container import (
+    ForeignContainerError,
+    ImportContainer,
+    LinesLostError,
+    StagedFileChangedError,
+    container_name,
+)
 from shared.imports.finish import finish
 from shared.imports.ledger import ConflictError
-from shared.imports.record import ImportRecord, ImportState, Stop
+from shared.imports.record import ImportRecord, ImportState, Stop, uploaded_at_of
+from shared.imports.registration import record_deletion
 from shared.imports.services import Services
 from shared.imports.steps import step
 from shared.logs import logger
@@ -41,7 +49,12 @@ _RETRYABLE = frozenset(
 )
 
 
-_CANCELLED: dict[str, Any] = {"failure_reason": reasons.cancelled_in_queue(), "stop": Stop.OPERATOR}
+_CANCELLED: dict[str, Any] = {
+    "failure_reason": reasons.cancelled_in_queue(),
+    "stop": Stop.OPERATOR,
+    "imported": 0,
+    "failed": 0,
+}
 
 
 class NotPossibleError(PermanentError):
@@ -54,10 +67,13 @@ def can_be_cancelled(record: ImportRecord) -> bool:
 
 
 def can_be_retried(record: ImportRecord) -> bool:
-    """Whether the hub was given lines that it may not have taken."""
-    return record.state in _RETRYABLE and bool(
-        record.retry if _is_partial(record) else record.devices
-    )
+    """Whether something of the import is left that may be tried again as it is."""
+    if _is_partial(record):
+        return bool(record.retry)
+    if record.state is ImportState.FAILED and record.devices is None:
+        # Not staged, for no fault of the file: it is validated again.
+        return bool(record.upload_etag)
+    return record.state in _RETRYABLE and bool(record.devices)
 
 
 def retry_id(import_id: str) -> str:
@@ -124,10 +140,21 @@ class Operations:
     def _cancel(self, record: ImportRecord) -> ImportRecord:
         match record.state:
             case ImportState.VALIDATING:
-                return self._ledger.transition(record, ImportState.CANCELLED, **_CANCELLED)
-            case ImportState.QUEUED:
                 return finish(self._services, record, ImportState.CANCELLED, **_CANCELLED)
-            case ImportState.STARTING | ImportState.RUNNING:
+            case ImportState.QUEUED if not record.fences:
+                return finish(self._services, record, ImportState.CANCELLED, **_CANCELLED)
+            case ImportState.QUEUED | ImportState.STARTING | ImportState.RUNNING:
+                if record.hub not in self._services.hubs:
+                    return finish(
+                        self._services,
+                        record,
+                        ImportState.CANCELLED,
+                        failure_reason=reasons.cancelled_without_hub(record.hub),
+                        stop=Stop.OPERATOR,
+                        imported=None,
+                        failed=None,
+                    )
+                # There may be a job, so a tick ends it when the hub has told.
                 if record.stop is Stop.OPERATOR:
                     return record
                 log.info("the job is to be cancelled")
@@ -135,13 +162,14 @@ class Operations:
         raise NotPossibleError(f"Import {record.id} is {record.state}, which is final.")
 
     def _copy(self, old: ImportRecord) -> ImportRecord:
-        """The import that tries the old one's lines again; made if it is not there yet.
-
-        Its container comes first: it holds the lines and the key of the record, so that a call
-        that dies on the way can be repeated.
-        """
+        """The import that tries the old one's lines again; made if it is not there yet."""
         try:
             return self._copy_lines(old)
+        except (LinesLostError, StagedFileChangedError) as error:
+            raise NotPossibleError(
+                f"The lines of import {old.id} were changed after they were validated. Upload the "
+                "file again."
+            ) from error
         except ResourceNotFoundError as error:
             raise NotPossibleError(
                 f"The lines of import {old.id} are not there any more (IMPORT_RETENTION_DAYS). "
@@ -151,22 +179,68 @@ class Operations:
     def _copy_lines(self, old: ImportRecord) -> ImportRecord:
         if not can_be_retried(old):
             raise NotPossibleError(
-                f"Import {old.id} gave the hub no lines that could be tried again. Correct the "
-                "file and upload it again."
+                f"Nothing of import {old.id} can be tried again as it is. Correct the file and "
+                "upload it again."
             )
         import_id = retry_id(old.id)
-        if made_before := self._ledger.find(old.hub, import_id):
+        if made_before := self._find(import_id):
             return made_before
+        if not (_is_partial(old) or self._is_staged(old)):
+            self._check_upload(old)
+            changes = {"state": ImportState.VALIDATING, "container": ""}
+            record = self._place(old, import_id).model_copy(update=changes)
+            return self._ledger.create(record)[0]
         source = self._services.container_of(old)
-        lines = source.retry_lines() if _is_partial(old) else source.staged_lines(old.fences)
-        first = next(lines)
+        lines = source.retry_lines(old) if _is_partial(old) else source.staged_lines(old)
+        # What is missing is missed before there is a claim.
+        first = next(lines, None)
+        if first is None:
+            raise LinesLostError(1, 0)
+        line_map = _line_map(source, old)
+        record = self._place(old, import_id)
+        return self._queue_lines(record, old, line_map, chain((first,), lines))
+
+    def _is_staged(self, old: ImportRecord) -> bool:
+        """Whether the lines that were validated are still there."""
+        if old.devices is None:
+            return False
+        try:
+            self._services.container_of(old).check_staged(old)
+        except StagedFileChangedError:
+            return False
+        return True
+
+    def _check_upload(self, old: ImportRecord) -> None:
+        """Make sure that the upload can be validated again.
+
+        Raises:
+            NotPossibleError: it is gone.
+        """
+        container = self._services.storage.container(self._services.settings.upload_container)
+        try:
+            container.get_blob_client(old.file).get_blob_properties(
+                etag=f'"{old.upload_etag}"', match_condition=MatchConditions.IfNotModified
+            )
+        except (ResourceModifiedError, ResourceNotFoundError) as error:
+            raise NotPossibleError(
+                f"The lines of import {old.id} are not there any more (IMPORT_RETENTION_DAYS), and "
+                f"{old.file!r} was overwritten or deleted. Upload the file again."
+            ) from error
+
+    def _place(self, old: ImportRecord, import_id: str) -> ImportRecord:
+        """The record of a retry, at the end of the queue by the clock of storage.
+
+        Its claim keeps the place, so that a call that dies on the way can be repeated.
+        """
         now = self._services.clock()
+        # Behind everything that was uploaded in this second.
+        asked_at = self._services.storage_time() + timedelta(seconds=1)
         record = ImportRecord(
             hub=old.hub,
             id=import_id,
             file=old.file,
             upload_etag=old.upload_etag,
-            uploaded_at=now,
+            uploaded_at=asked_at.replace(microsecond=0),
             size=old.size,
             state=ImportState.QUEUED,
             created_at=now,
@@ -174,33 +248,55 @@ class Operations:
             retry_of=old.id,
             container=container_name(import_id),
         )
-        return self._queue_lines(record, old, source, chain((first,), lines))
+        claim, _ = self._services.claims.make(
+            Claim(import_id, record.hub, record.row_key, record.file)
+        )
+        try:
+            return record.model_copy(update={"uploaded_at": uploaded_at_of(claim.record_key)})
+        except ValueError:
+            # People edited the claim.
+            self._services.claims.restore(Claim(import_id, record.hub, record.row_key, record.file))
+            return record
+
+    def _find(self, import_id: str) -> ImportRecord | None:
+        """The record of a retry that was asked for before."""
+        record = self._services.find_record(import_id)
+        container = self._services.container(container_name(import_id))
+        if record is None and container.has_error_log():
+            # Its job has run, and people deleted its record.
+            claim = self._services.claims.find(import_id)
+            if claim is not None:
+                record_deletion(self._services, claim.hub, claim.record_key)
+            return self._services.find_record(import_id)
+        return record
 
     @step("retry")
     def _queue_lines(
         self,
         record: ImportRecord,
         old: ImportRecord,
-        source: ImportContainer,
+        line_map: LineMap,
         lines: Iterable[bytes],
     ) -> ImportRecord:
         target = self._services.container_of(record)
-        queued = record.created_at.isoformat()
-        owner = target.create({**self._services.owner_of(record), "queued": queued})
-        record = record.model_copy(update={"uploaded_at": datetime.fromisoformat(owner["queued"])})
+        owner = self._services.owner_of(record)
+        if target.create(owner) != owner:
+            raise ForeignContainerError(record.container)
         staging = target.staging()
-        count = 0
         for line in lines:
             staging.write(line + b"\n")
-            count += 1
-        # If another call was first, the hub may be reading what that one wrote.
-        with contextlib.suppress(ResourceExistsError):
-            staging.commit(overwrite=False)
-        line_map = _line_map(source, old)
         if not line_map.is_identity:
             target.write_line_map(line_map)
         log.info("tries import %s again", old.id)
-        changes = {"lines": count, "devices": count, "has_line_map": not line_map.is_identity}
+        changes = {
+            "lines": staging.lines,
+            "devices": staging.lines,
+            "invalid_lines": 0,
+            "has_line_map": not line_map.is_identity,
+            # If another call was first, the hub may be reading what that one wrote.
+            "staged_etag": target.commit_once(staging),
+            "staged_bytes": staging.size,
+        }
         return self._ledger.create(record.model_copy(update=changes))[0]
 
 
@@ -210,13 +306,23 @@ def _line_map(source: ImportContainer, old: ImportRecord) -> LineMap:
     if not _is_partial(old):
         return whole
     line_map = LineMap()
-    for number in _positions(source.retry_lines(), source.staged_lines(old.fences)):
+    for number in _positions(source.retry_lines(old), source.staged_lines(old)):
         line_map.append(whole.upload_line(number))
     return line_map
 
 
 def _positions(some: Iterable[bytes], lines: Iterable[bytes]) -> Iterable[int]:
-    """Where some of the lines stand among all of them, counted from 1."""
+    """Where some of the lines stand among all of them, counted from 1.
+
+    Raises:
+        StagedFileChangedError: one of them is not there.
+    """
     numbered = enumerate(lines, 1)
     for wanted in some:
-        yield next(number for number, line in numbered if line == wanted)
+        position = next((number for number, line in numbered if line == wanted), None)
+        if position is None:
+            raise StagedFileChangedError
+        yield position
+    for _ in numbered:
+        # To the end, so that all lines are counted.
+        pass

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from shared.devices.report import Report
 from shared.devices.rules import Severity
-from shared.errors import ImporterError
+from shared.errors import ImporterError, first_line
 from shared.hub.errorlog import LOG_NAME, REMEDIES, code_label
 from shared.hub.errors import (
     HubThrottledError,
@@ -18,25 +18,47 @@ from shared.hub.errors import (
 from shared.imports.outcome import Outcome
 from shared.imports.record import ImportRecord, Stop
 from shared.storage import DelegationKeyRefusedError
+from shared.texts import clean
 
 __all__ = [
+    "answer_lost",
     "cancelled",
     "cancelled_in_queue",
     "cancelled_too_late",
+    "cancelled_without_hub",
+    "cancelled_without_trace",
     "cannot_follow",
+    "counts_unknown",
     "dots_in_name",
     "file_rejected",
-    "first_line",
+    "followed_blindly",
+    "hub_not_configured",
     "hub_refused",
     "hub_trouble",
     "job_failed",
     "job_forgotten",
     "job_lost",
+    "job_may_be_ours",
+    "job_may_have_been_ours",
+    "joined",
+    "log_awaited",
+    "log_does_not_fit",
     "log_missing",
     "not_all_imported",
+    "older_than_records",
+    "outcome_unknown",
+    "record_deleted",
+    "staged_file_edited",
     "stopping",
+    "storage_refused",
     "superseded",
+    "unexpected",
+    "unexpected_end",
     "unknown_folder",
+    "unknown_status",
+    "unreadable",
+    "unsettled",
+    "unwritten",
     "validation_died",
     "validation_failed",
     "validation_gave_up",
@@ -72,10 +94,10 @@ def _lines_that_break_rules(invalid: int, lines: int) -> str:
     return f"{invalid:,} of {lines:,} lines {'breaks a rule' if invalid == 1 else 'break rules'}"
 
 
-def unknown_folder(file: str, hubs: Iterable[str]) -> str:
+def unknown_folder(file: str, folders: Iterable[str]) -> str:
     return _bounded(
-        f"The first folder of {file!r} names no hub. Upload the file into one of these folders: "
-        f"{', '.join(sorted(hubs))}."
+        f"The first folder of {file!r} leads to no hub. Upload the file into one of these folders: "
+        f"{', '.join(sorted(folders))}."
     )
 
 
@@ -90,28 +112,93 @@ def superseded(file: str) -> str:
     return f"{file} was overwritten or deleted before it was read to its end; nothing was imported."
 
 
+def unsettled(file: str, time: timedelta) -> str:
+    """What a record says of a blob that its writer may not have finished."""
+    return _bounded(
+        f"Waiting: {file!r} is empty or still being appended to. It is read once it has not "
+        f"changed for {_span(time)}."
+    )
+
+
+def older_than_records(days: int) -> str:
+    return (
+        f"The file was uploaded more than {days} days ago (RECORD_RETENTION_DAYS), so it may have "
+        "been imported before. Upload it again to import it."
+    )
+
+
+def storage_refused(error: BaseException) -> str:
+    """What a record says while storage does not let its file be read or staged."""
+    remedy = ""
+    if getattr(error, "status_code", None) in (401, 403):
+        remedy = (
+            " Grant the app's identity the role Storage Blob Data Contributor on the storage "
+            "account, or correct ImporterStorage; the account's firewall must admit the app."
+        )
+    return _bounded(
+        f"Waiting: the storage account cannot be used ({first_line(error).rstrip('.')})."
+        f"{remedy} The sweep tries again; no attempt is counted."
+    )
+
+
 def validation_failed(attempt: int, error: BaseException) -> str:
     """What a record says until its file is read again."""
     return _bounded(
-        f"Attempt {attempt} to read and stage the file ended with {type(error).__name__}: "
-        f"{first_line(error)}. It will be tried again."
+        f"Attempt {attempt} to read and stage the file failed with {type(error).__name__}: "
+        f"{first_line(error).rstrip('.')}. The sweep tries again."
     )
 
 
 def validation_died(record: ImportRecord) -> str:
     before = f" Before that: {record.failure_reason}" if record.failure_reason else ""
     return _bounded(
-        f"Gave up after {_attempts(record.attempts)} to read and stage the file; the last one "
-        "ended without a word: its process was killed, by a deploy, by functionTimeout of "
-        f"host.json or for want of memory. Upload the file again once that is mended.{before}"
+        f"Gave up after {_attempts(record.attempts)} to read and stage the file. The last attempt "
+        "was terminated (deployment, functionTimeout or out of memory). Retry the import once "
+        f"that is corrected.{before}"
     )
 
 
 def validation_gave_up(attempts: int, error: BaseException) -> str:
     return _bounded(
-        f"Gave up after {_attempts(attempts)} to read and stage the file; the last one ended with "
-        f"{type(error).__name__}: {first_line(error)}. Upload the file again once that is mended."
+        f"Gave up after {_attempts(attempts)} to read and stage the file. The last one failed with "
+        f"{type(error).__name__}: {first_line(error).rstrip('.')}. "
+        "Retry the import once that is corrected."
     )
+
+
+def record_deleted() -> str:
+    return (
+        "Its record was deleted. It is not known whether the devices were applied. Compare some of "
+        "them with the hub before you upload the file again."
+    )
+
+
+def unexpected(error: BaseException) -> str:
+    """What a record says while an unexpected error stops the work on it."""
+    return _bounded(
+        f"Waiting after an unexpected error, {type(error).__name__}: "
+        f"{first_line(error).rstrip('.')}. It is tried again; the log has the details."
+    )
+
+
+def unexpected_end(errors: int, error: BaseException) -> str:
+    return _bounded(
+        f"Gave up after {errors} unexpected errors in a row. The last one was "
+        f"{type(error).__name__}: {first_line(error).rstrip('.')}. Correct that, then retry the "
+        "import or upload the file again."
+    )
+
+
+def unreadable(what: str, error: BaseException) -> str:
+    return f"{what[0].upper()}{what[1:]} cannot be read ({first_line(error).rstrip('.')})."
+
+
+def unwritten(what: str, error: BaseException) -> str:
+    return f"{what[0].upper()}{what[1:]} could not be written ({first_line(error).rstrip('.')})."
+
+
+def joined(*parts: str) -> str:
+    return _bounded(" ".join(filter(None, parts)))
 
 
 def _attempts(count: int) -> str:
@@ -186,7 +273,7 @@ def job_failed(record: ImportRecord, sas_expired: bool) -> str:
         )
     else:
         why = "The hub failed the job without a reason; check that it can still reach the storage."
-    return _bounded(f"{why} {_repeat(record)}")
+    return _bounded(f"{why} {_repeat()}")
 
 
 def cancelled(record: ImportRecord) -> str:
@@ -202,14 +289,35 @@ def cancelled(record: ImportRecord) -> str:
         case _:
             why = "The job was cancelled at the hub."
     said = f" The hub says: {record.job_failure_reason}" if record.job_failure_reason else ""
-    return _bounded(f"{why}{said} {_repeat(record)}")
+    return _bounded(f"{why}{said} {_repeat()}")
 
 
 def cancelled_in_queue() -> str:
     return "An operator cancelled the import before it had a job. No device was touched."
 
 
-def stopping(stop: Stop, deadline: timedelta, is_presumed: bool) -> str:
+def cancelled_without_trace() -> str:
+    return (
+        "An operator cancelled the import. The hub's answer to the start was lost, and no job of "
+        "the import was found at the hub."
+    )
+
+
+def cancelled_without_hub(hub: str) -> str:
+    return _bounded(
+        f"An operator cancelled the import. Its hub {hub} is not configured in IOTHUB, so it is "
+        "not known how its job ended."
+    )
+
+
+def hub_not_configured(hub: str) -> str:
+    """What is shown of an open import whose hub is not among the settings."""
+    return _bounded(
+        f"Waiting: the hub {hub} is not configured. Add it to IOTHUB again, or cancel the import."
+    )
+
+
+def stopping(stop: Stop, deadline: timedelta) -> str:
     """What a running import says while the hub is cancelling its job."""
     match stop:
         case Stop.OPERATOR:
@@ -219,29 +327,84 @@ def stopping(stop: Stop, deadline: timedelta, is_presumed: bool) -> str:
             why = f"The job has run for more than {hours} h (JOB_DEADLINE_HOURS) and was cancelled"
         case _:
             return ""
-    if is_presumed:
-        return (
-            f"{why}, but its job is left alone: it may be somebody else's, as the hub's answer to "
-            "the start was lost. Cancel it at the hub if it is not."
-        )
-    return f"{why}; waits for the hub to end its job."
+    return f"{why}; waiting for the hub to end its job."
 
 
 def cancelled_too_late() -> str:
     return "An operator cancelled the import, but its job had run to its end."
 
 
+def log_awaited(why: str, grace: timedelta) -> str:
+    """What a running import says whose job has ended without a log that can be read yet."""
+    return _bounded(f"{why} Waiting up to {_span(grace)} for it.")
+
+
+def unknown_status(status: str) -> str:
+    return f"The hub answers with an unknown job status ({status!r})."
+
+
+def followed_blindly(why: str) -> str:
+    """What a running import says while the hub does not tell how its job goes."""
+    return _bounded(
+        f"{why} Waiting for the job's log. The job is cancelled after JOB_DEADLINE_HOURS."
+    )
+
+
+def staged_file_edited() -> str:
+    return "The staged file was edited after the job was started."
+
+
 def log_missing() -> str:
+    return "The hub's log is missing: the hub completed the job without writing " + LOG_NAME + "."
+
+
+def log_does_not_fit(failed: int, devices: int, strange: int) -> str:
+    """Why the counts of a log cannot be trusted."""
+    text = f"The hub's log lists {failed:,} failures for {devices:,} devices"
+    return f"{text}, and {strange:,} of them name no line of the file." if strange else f"{text}."
+
+
+def counts_unknown() -> str:
     return (
-        f"The hub says completed, but its {LOG_NAME} is not in the import's container, so it is "
-        "not known whether devices failed. Check some of the devices."
+        "It is not known which devices were applied. Compare some of them with the hub before you "
+        "import the file again."
+    )
+
+
+def job_may_be_ours() -> str:
+    """What an import says after a lost answer while a job runs that may be its own."""
+    return (
+        "Waiting: the hub's answer to the start was lost, and a job is active that may be this "
+        "import's."
+    )
+
+
+def job_may_have_been_ours() -> str:
+    return (
+        "Waiting: the hub's answer to the start was lost, and a job has ended that may have been "
+        "this import's; its log may still come."
+    )
+
+
+def answer_lost(grace: timedelta) -> str:
+    """What an import says after a lost answer while no job of it is found."""
+    return (
+        "Waiting: the hub's answer to the start was lost, and no job is found. The hub is asked "
+        f"again if none appears within {_span(grace)}."
+    )
+
+
+def outcome_unknown() -> str:
+    return _bounded(
+        "It is not known whether the devices were applied: the hub's answer to the start was lost, "
+        f"and a job that may have been this import's has ended without a log. {_COMPARE}"
     )
 
 
 def job_forgotten(record: ImportRecord, age: timedelta) -> str:
     return _bounded(
         f"The hub does not know the job any more, {_span(age)} after it was started, and it left "
-        f"no log. {_repeat(record)}"
+        f"no log. {_repeat()}"
     )
 
 
@@ -272,19 +435,14 @@ def _span(time: timedelta) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
-def _repeat(record: ImportRecord) -> str:
-    doubt = (
-        "The hub's answer to the start was lost, so the job may have been somebody else's. "
-        if record.job_is_presumed
-        else ""
-    )
-    return f"{doubt}Some devices may have been imported. Retry the import or upload the file again."
+_COMPARE = (
+    "Compare some of the devices with the hub, then retry the import or upload the file again."
+)
 
 
-def first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _repeat() -> str:
+    return "It is not known how many devices were imported. " + _COMPARE
 
 
 def _bounded(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= MAX_REASON else f"{text[: MAX_REASON - 1]}…"
+    return clean(text, MAX_REASON)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.imports.record import ImportRecord
+from shared.redaction import redact
 
 __all__ = ["build_report"]
 
@@ -30,7 +31,7 @@ def build_report(
         "etag": record.upload_etag,
         "uploadedAt": record.uploaded_at.isoformat(),
         "state": record.state,
-        "failureReason": record.failure_reason,
+        "failureReason": redact(record.failure_reason),
         "devices": {
             "lines": record.lines,
             "invalidLines": record.invalid_lines,
@@ -44,7 +45,7 @@ def build_report(
             "status": record.job_status,
             "startTimeUtc": record.start_time_utc and record.start_time_utc.isoformat(),
             "endTimeUtc": record.end_time_utc and record.end_time_utc.isoformat(),
-            "failureReason": record.job_failure_reason,
+            "failureReason": redact(record.job_failure_reason),
         }
         if record.job_id
         else None,

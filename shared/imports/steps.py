@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from shared import logs
-from shared.hub.redaction import redact
 from shared.imports import metrics
 from shared.imports.record import ImportRecord, ImportState
 from shared.telemetry import facade
 from shared.telemetry.facade import Attributes
+from shared.texts import clean
 
 __all__ = ["about", "became", "concerning", "ended", "step"]
 
@@ -73,7 +73,7 @@ def step(name: str) -> Callable[[Step[T, P]], Step[T, P]]:
                 try:
                     result = function(self, record, *args, **kwargs)
                 except Exception as error:
-                    span.fail(type(error).__name__, redact(str(error))[:MAX_TEXT])
+                    span.fail(type(error).__name__, clean(str(error), MAX_TEXT))
                     raise
                 span.set(_attributes(result))
                 return result

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from azure.core import MatchConditions
-from azure.core.exceptions import ResourceNotFoundError
-from azure.data.tables import TableClient, TableTransactionError, UpdateMode
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.data.tables import TableClient, TableEntity, TableTransactionError, UpdateMode
 
-from shared.imports.days import Day
-from shared.imports.entities import cause_of, plain, to_record
-from shared.imports.record import ImportRecord, ImportState, index_key, record_key
+from shared.imports.claims import APP
+from shared.imports.entities import (
+    NewerRowError,
+    UnreadableRowError,
+    cause_of,
+    is_newer,
+    plain,
+    salvage,
+    to_record,
+)
+from shared.imports.record import (
+    SCHEMA,
+    ImportRecord,
+    ImportState,
+    first_record_key,
+    record_key,
+)
+from shared.logs import logger
 
-__all__ = ["BEGINNING", "Cursor", "Survey"]
+__all__ = ["BEGINNING", "Cursor", "Known", "Survey"]
+
+log = logger(__name__)
 
 #: Before every upload.
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,6 +45,9 @@ SWEEP = "(sweep)"
 
 #: The most operations of a transaction (learn: "Performing entity group transactions").
 MAX_OPERATIONS = 100
+
+#: Columns that tell whether an import is final, and complete.
+_COUNTS = ("state", "lines", "invalidLines", "devices", "imported", "failed")
 
 _OPEN = " or ".join(f"state eq '{state.value}'" for state in ImportState if not state.is_final)
 
@@ -44,6 +65,14 @@ class Cursor:
     done_until: datetime = BEGINNING
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is known of an import; False where its row cannot be read."""
+
+    is_final: bool = False
+    is_fully_imported: bool = False
+
+
 class Survey:
     """Reads of many rows, in requests that do not grow with the history unless it says so."""
 
@@ -51,11 +80,16 @@ class Survey:
         self._table = table
 
     def load(self, task: str) -> Cursor:
+        """How far a task has come. A column that people edited is as if the task had not begun."""
         try:
             row = self._table.get_entity(SWEEP, task)
         except ResourceNotFoundError:
             return Cursor(task)
-        return Cursor(task, row["position"], row["beganAt"], row["doneUntil"])
+        position, *times = (row.get(name) for name in ("position", "beganAt", "doneUntil"))
+        began_at, done_until = (
+            time if isinstance(time, datetime) and time.tzinfo else BEGINNING for time in times
+        )
+        return Cursor(task, position if isinstance(position, str) else "", began_at, done_until)
 
     def save(self, cursor: Cursor) -> None:
         row = {
@@ -64,20 +98,48 @@ class Survey:
             "position": cursor.position,
             "beganAt": cursor.began_at,
             "doneUntil": cursor.done_until,
+            "schema": SCHEMA,
         }
+        self._upsert(row)
+
+    def note_run(self, timer: str, at: datetime) -> None:
+        """Note when a timer last ran."""
+        self._upsert({"PartitionKey": APP, "RowKey": timer, "ranAt": at, "schema": SCHEMA})
+
+    def last_runs(self) -> dict[str, datetime]:
+        """When each timer last ran, to the minute; one that never ran is not in it."""
+        rows = self._table.query_entities("PartitionKey eq @app", parameters={"app": APP})
+        times = {row["RowKey"]: row.get("ranAt") for row in _existing(rows)}
+        return {
+            timer: time.astimezone(UTC)
+            for timer, time in times.items()
+            if isinstance(time, datetime) and time.tzinfo
+        }
+
+    def _upsert(self, row: dict[str, Any]) -> None:
         try:
             self._table.upsert_entity(row, mode=UpdateMode.REPLACE)
         except ResourceNotFoundError:
-            self._table.create_table()
+            with contextlib.suppress(ResourceExistsError):
+                self._table.create_table()
             self._table.upsert_entity(row, mode=UpdateMode.REPLACE)
 
     def records(self, hub: str, oldest: str, newest: str) -> Iterator[ImportRecord]:
-        """The imports between two RowKeys, both included, the newest first."""
+        """The imports between two RowKeys that can be read, both included, the newest first."""
         rows = self._table.query_entities(
             "PartitionKey eq @hub and RowKey ge @newest and RowKey le @oldest",
             parameters={"hub": hub, "newest": newest, "oldest": oldest},
         )
-        return map(to_record, _existing(rows))
+        return _readable(rows)
+
+    def rows_of_open(self, hub: str, keys: Sequence[str]) -> Iterator[TableEntity]:
+        """The rows of the records with these RowKeys, which may be unreadable."""
+        rows = self._table.query_entities(
+            "PartitionKey eq @hub and RowKey ge @newest and RowKey le @oldest",
+            parameters={"hub": hub, "newest": min(keys), "oldest": max(keys)},
+        )
+        wanted = frozenset(keys)
+        return (row for row in _existing(rows) if row["RowKey"] in wanted)
 
     def newest(
         self,
@@ -94,8 +156,9 @@ class Survey:
         Looks through the history until there are so many; without states these are the first.
         """
         conditions = ["PartitionKey eq @hub", "RowKey ge @newest", "RowKey lt @oldest"]
-        newest = record_key(uploaded_before) + "." if uploaded_before else "import-"
-        oldest = record_key(uploaded_after) + "." if uploaded_after else "import."
+        # Storage tells upload times in whole seconds.
+        newest = first_record_key(uploaded_before) + "." if uploaded_before else "import-"
+        oldest = first_record_key(uploaded_after) + "." if uploaded_after else "import."
         if after >= newest:
             newest = after
             conditions[1] = "RowKey gt @newest"
@@ -106,18 +169,10 @@ class Survey:
             parameters={"hub": hub, "newest": newest, "oldest": oldest},
             results_per_page=min(limit, 1000),
         )
-        return map(to_record, islice(_existing(rows), limit))
+        return islice(map(_shown, _existing(rows)), limit)
 
-    def days(self, hub: str, first: date) -> Iterator[Day]:
-        """The counts of the days from that one on."""
-        rows = self._table.query_entities(
-            "PartitionKey eq @hub and RowKey ge @first and RowKey lt @end",
-            parameters={"hub": hub, "first": Day(first).row_key, "end": "day."},
-        )
-        return (Day.of_row(plain(row)) for row in _existing(rows))
-
-    def states(self, hub: str, oldest: datetime, newest: datetime) -> dict[str, ImportState]:
-        """RowKey and state of each import of what was uploaded between two moments."""
+    def known(self, hub: str, oldest: datetime, newest: datetime) -> dict[str, Known]:
+        """By RowKey: each import of what was uploaded between two moments."""
         rows = self._table.query_entities(
             "PartitionKey eq @hub and RowKey ge @newest and RowKey lt @after",
             parameters={
@@ -125,9 +180,16 @@ class Survey:
                 "newest": record_key(newest),
                 "after": f"{record_key(oldest)}.",
             },
-            select=["RowKey", "state"],
+            select=["PartitionKey", "RowKey", "schema", *_COUNTS],
         )
-        return {row["RowKey"]: ImportState(row["state"]) for row in _existing(rows)}
+        found = {}
+        for row in _existing(rows):
+            record = salvage(plain(row))
+            is_certain = not is_newer(row)
+            found[row["RowKey"]] = Known(
+                is_certain and record.state.is_final, is_certain and record.is_fully_imported
+            )
+        return found
 
     def open_records(self, position: str) -> tuple[list[ImportRecord], str]:
         """One page of the open imports of all hubs, found by looking through the whole table.
@@ -137,10 +199,10 @@ class Survey:
         """
         pages = self._table.query_entities(
             f"RowKey ge 'import-' and RowKey lt 'import.' and ({_OPEN})"
-        ).by_page(json.loads(position) if position else None)
+        ).by_page(_token(position))
         rows = list(next(pages, ()))
         token = pages.continuation_token  # type: ignore[attr-defined]
-        return [to_record(row) for row in rows], json.dumps(token) if token else ""
+        return list(_readable(rows)), json.dumps(token) if token else ""
 
     def set_places(self, hub: str, places: Sequence[tuple[ImportRecord, int]]) -> None:
         """Write places in the queue.
@@ -163,25 +225,24 @@ class Survey:
         ]
         self._submit(operations)
 
-    def prune(self, hub: str, before: datetime, limit: int) -> int:
-        """Delete records of imports that were final by then; returns how many.
-
-        Raises:
-            ResourceNotFoundError: another process was first, or an answer was lost.
-        """
+    def outlived(self, hub: str, before: datetime, limit: int) -> list[str]:
+        """RowKeys of the records of imports that were final by then."""
         rows = self._table.query_entities(
             "PartitionKey eq @hub and RowKey ge @newest and RowKey lt 'import.' "
             "and finishedAt lt @before",
             parameters={"hub": hub, "newest": record_key(before), "before": before},
-            select=["PartitionKey", "RowKey", "id"],
+            select=["PartitionKey", "RowKey", "schema"],
         )
-        doomed = list(_existing(islice(rows, limit)))
-        operations: list[Any] = []
-        for row in doomed:
-            index = {"PartitionKey": hub, "RowKey": index_key(row["id"])}
-            operations += [("delete", row), ("delete", index)]
-        self._submit(operations)
-        return len(doomed)
+        return [row["RowKey"] for row in _existing(islice(rows, limit)) if not is_newer(row)]
+
+    def prune(self, hub: str, row_keys: Iterable[str]) -> None:
+        """Delete records.
+
+        Raises:
+            ResourceNotFoundError: another process was first, or an answer was lost.
+        """
+        keys = [{"PartitionKey": hub, "RowKey": row_key} for row_key in row_keys]
+        self._submit([("delete", key) for key in keys])
 
     def _submit(self, operations: Sequence[Any]) -> None:
         for start in range(0, len(operations), MAX_OPERATIONS):
@@ -200,3 +261,35 @@ def _existing(rows: Iterable[Any]) -> Iterator[Any]:
         yield from rows
     except ResourceNotFoundError:
         return
+
+
+def _readable(rows: Iterable[Any]) -> Iterator[ImportRecord]:
+    """The records of the rows; those that cannot be read are left out, health names them."""
+    for row in _existing(rows):
+        try:
+            yield to_record(row)
+        except (UnreadableRowError, NewerRowError) as error:
+            log.warning("%s", error)
+
+
+def _shown(row: TableEntity) -> ImportRecord:
+    """The record of a row; of one that cannot be read, what is left of it, with the reason."""
+    try:
+        return to_record(row)
+    except UnreadableRowError as error:
+        reason, state = str(error), ImportState.FAILED
+    except NewerRowError as error:
+        reason, state = str(error), ImportState.FAILED
+    record = salvage({**plain(row), "etag": ""})
+    if row.get("state") == record.state:
+        state = record.state
+    return record.model_copy(update={"failure_reason": reason, "state": state})
+
+
+def _token(position: str) -> Any:
+    """Where a query goes on; at its beginning if people edited that."""
+    try:
+        token = json.loads(position) if position else None
+    except (ValueError, RecursionError):
+        token = None
+    return token if isinstance(token, dict) else None

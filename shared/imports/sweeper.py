@@ -11,18 +11,21 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC
 
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 
 from shared import logs
 from shared.errors import TemporaryError
 from shared.imports import metrics
+from shared.imports.claims import Claim
 from shared.imports.intake import Intake
 from shared.imports.ledger import ConflictError
 from shared.imports.queue import Queue
-from shared.imports.record import ImportRecord, ImportState
+from shared.imports.record import NO_HUB, ImportRecord, ImportState
 from shared.imports.retention import Retention
 from shared.imports.services import Services
+from shared.imports.statistics import Statistics
 from shared.imports.steps import about, concerning
 from shared.imports.survey import Survey
 from shared.imports.uploads import Uploads
@@ -36,6 +39,9 @@ log = logs.logger(__name__)
 #: Imports at the head of a queue that one run looks at.
 MAX_QUEUE = 5000
 
+#: Transactions that one run makes for the daily counts of each hub.
+MAX_COUNTING = 50
+
 #: Seconds after which a run validates no further file: the largest take minutes, and
 #: `functionTimeout` of host.json ends the run.
 VALIDATION_TIME = 600
@@ -48,8 +54,15 @@ class Sweeper:
     """What a tick of the slow timer does."""
 
     def __init__(
-        self, services: Services, survey: Survey, uploads: Uploads, intake: Intake, queue: Queue
+        self,
+        services: Services,
+        survey: Survey,
+        statistics: Statistics,
+        uploads: Uploads,
+        intake: Intake,
+        queue: Queue,
     ) -> None:
+        self._statistics = statistics
         self._services = services
         self._ledger = services.ledger
         self._survey = survey
@@ -73,7 +86,13 @@ class Sweeper:
             f"queue of {hub}": functools.partial(self._look_after, hub, deadline)
             for hub in self._services.hubs
         }
-        failed = _failed({"uploads": self._uploads.sweep, "markers": self._restore_markers})
+        failed = _failed(
+            {
+                "uploads": self._uploads.sweep,
+                "markers": self._restore_markers,
+                "daily counts": self._count_ends,
+            }
+        )
         with ThreadPoolExecutor(PARALLEL_HUBS) as pool:
             each = in_this_invocation(lambda queue: _failed(dict([queue])))
             for some in pool.map(each, queues.items()):
@@ -103,12 +122,23 @@ class Sweeper:
             if record.state is ImportState.QUEUED and record.place != place
         ]
         for record in queue:
-            if record.state is ImportState.VALIDATING and time.monotonic() < deadline:
+            is_waiting = record.waits(self._services.clock())
+            if (
+                record.state is ImportState.VALIDATING
+                and not is_waiting
+                and time.monotonic() < deadline
+            ):
                 self._validate(record)
         try:
             self._survey.set_places(hub, places)
         except (ResourceModifiedError, ResourceNotFoundError):
             log.info("the queue moves; places are counted at the next sweep")
+
+    def _count_ends(self) -> None:
+        """Bring the counts of each day up to date."""
+        today = self._services.clock().astimezone(UTC).date()
+        for hub in self._services.known_hubs() | {NO_HUB}:
+            self._statistics.count_ends(hub, today, MAX_COUNTING)
 
     @concerning
     def _validate(self, record: ImportRecord) -> None:
@@ -123,10 +153,11 @@ class Sweeper:
             log.exception("not validated")
 
     def _restore_markers(self) -> None:
-        """Put back markers of open imports; only people or a restored backup take them away."""
+        """Put back markers and claims of open imports that people took away."""
         cursor = self._survey.load("markers")
         page, position = self._survey.open_records(cursor.position)
         for hub in {record.hub for record in page}:
+            self._services.claims.remember_hub(hub)
             found = {marker.record_key for marker in self._ledger.queue(hub, MAX_QUEUE)}
             missing = [one for one in page if one.hub == hub and one.row_key not in found]
             for record in missing[: MAX_QUEUE - len(found)]:
@@ -134,6 +165,8 @@ class Sweeper:
                     with about(record):
                         log.error("the import has no marker; it gets one")
                     self._ledger.restore_marker(record)
+                    claim = Claim(record.id, record.hub, record.row_key, record.file)
+                    self._services.claims.make(claim)
         if (cursor.position, position) != ("", ""):
             self._survey.save(replace(cursor, position=position))
 

@@ -14,15 +14,17 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import BlobProperties
 
+from shared.errors import first_line
 from shared.imports.record import ImportRecord
-from shared.imports.registration import Upload, record_of, register
+from shared.imports.registration import Upload, is_folder, record_of, register
 from shared.imports.services import Services
 from shared.imports.steps import about
 from shared.imports.survey import BEGINNING, Cursor, Survey
 from shared.logs import logger
+from shared.storage import is_outage
 
 __all__ = ["Uploads"]
 
@@ -30,6 +32,9 @@ log = logger(__name__)
 
 #: Pages of 5,000 blobs that one look reads; the next one goes on behind them.
 MAX_PAGES = 10
+
+#: How far the app's clock may be from that of storage.
+CLOCK_MARGIN = timedelta(minutes=15)
 
 #: Storage tells times in whole seconds and has more than one clock.
 MARGIN = timedelta(seconds=5)
@@ -46,6 +51,8 @@ class Uploads:
         self._cursor: Cursor | None = None
         #: All uploads until then have their records.
         self.registered_until = BEGINNING
+        #: Of those that could not be registered in this round.
+        self._oldest_failed: datetime | None = None
 
     def register_until(self, record: ImportRecord) -> bool:
         """Give records to all uploads that are older than this import's.
@@ -59,23 +66,27 @@ class Uploads:
                 return True
             return self._look(record) or record.uploaded_at <= self.registered_until
 
-    def swept_until(self) -> datetime:
-        """When the last round began that has come to its end; `BEGINNING` before the first."""
-        return self._survey.load(self._task).done_until
-
     def sweep(self) -> None:
         """Give records to uploads that no event announced, and note how far all have one."""
         with self._lock:
-            self._cursor = self._survey.load(self._task)
+            self._cursor = self._load()
             self._look()
             self._survey.save(self._cursor)
 
+    def _load(self) -> Cursor:
+        """How far the rounds have come. A time that is still to come was not set by the app."""
+        cursor = self._survey.load(self._task)
+        if max(cursor.began_at, cursor.done_until) > self._services.clock() + CLOCK_MARGIN:
+            log.error("row %r was edited; the uploads are looked through again", self._task)
+            return Cursor(self._task)
+        return cursor
+
     def _look(self, asker: ImportRecord | None = None) -> bool:
         """Read on where the last look ended; whether this one read the container as a whole."""
-        cursor = self._cursor or self._survey.load(self._task)
+        cursor = self._cursor or self._load()
         if cursor.position and asker:
             # Another process may have read on.
-            cursor = self._survey.load(self._task)
+            cursor = self._load()
         begun_before = bool(cursor.position)
         self.registered_until = max(self.registered_until, cursor.done_until)
         known = {asker.row_key} if asker else set()
@@ -85,7 +96,12 @@ class Uploads:
             self._register(blobs, known)
             cursor = replace(cursor, position=position)
         if not cursor.position:
-            cursor = replace(cursor, done_until=max(cursor.done_until, cursor.began_at - MARGIN))
+            done_until = cursor.began_at - MARGIN
+            if self._oldest_failed is not None:
+                # The next round comes to it again.
+                done_until = min(done_until, self._oldest_failed)
+            self._oldest_failed = None
+            cursor = replace(cursor, done_until=max(cursor.done_until, done_until))
             self.registered_until = max(self.registered_until, cursor.done_until)
         if asker and (cursor.position or begun_before):
             self._survey.save(cursor)
@@ -102,33 +118,55 @@ class Uploads:
                 times.append(parsedate_to_datetime(response.http_response.headers["Date"]))
 
         container = self._services.storage.container(self._services.settings.upload_container)
-        pages = container.list_blobs(include=["metadata"], raw_response_hook=note_time).by_page(
-            position or None
-        )
-        try:
-            for _, page in zip(range(MAX_PAGES), pages, strict=False):
-                blobs = list(page)
-                token = pages.continuation_token  # type: ignore[attr-defined]
-                yield times[-1], blobs, token or ""
-        except ResourceNotFoundError:
-            log.warning("there is no container %r yet", container.container_name)
+        for _ in range(MAX_PAGES):
+            pages = container.list_blobs(include=["metadata"], raw_response_hook=note_time).by_page(
+                position or None
+            )
+            try:
+                blobs = list(next(pages, ()))
+            except ResourceNotFoundError:
+                log.warning("there is no container %r yet", container.container_name)
+                return
+            except HttpResponseError as error:
+                if not position or is_outage(error):
+                    raise
+                # People edited it, or it is too old for the service.
+                log.warning("the listing begins anew: %s", first_line(error))
+                position = ""
+                continue
+            position = pages.continuation_token or ""  # type: ignore[attr-defined]
+            yield times[-1], blobs, position
+            if not position:
+                return
 
     def _register(self, blobs: list[BlobProperties], known: set[str]) -> None:
         """Give a record to each of the blobs that has none."""
         since = self.registered_until
         by_hub: dict[str, list[tuple[Upload, ImportRecord]]] = {}
         for blob in sorted(blobs, key=lambda blob: blob.last_modified):
-            # Accounts with hierarchical namespace list folders as blobs.
-            if blob.last_modified >= since and "hdi_isfolder" not in (blob.metadata or {}):
+            if blob.last_modified >= since and not is_folder(blob):
                 upload = Upload.of(blob)
                 record = record_of(self._services, upload)
                 if record.row_key not in known:
                     by_hub.setdefault(record.hub, []).append((upload, record))
         for hub, candidates in by_hub.items():
             times = [upload.uploaded_at for upload, _ in candidates]
-            states = self._survey.states(hub, min(times), max(times))
+            found = self._survey.known(hub, min(times), max(times))
             for upload, record in candidates:
-                if record.row_key not in states:
+                if record.row_key not in found:
                     with about(record):
-                        log.info("no event has announced %r yet", upload.file)
-                        register(self._services, upload)
+                        self._register_one(upload)
+
+    def _register_one(self, upload: Upload) -> None:
+        try:
+            record, is_new = register(self._services, upload)
+        except Exception as error:
+            if is_outage(error):
+                raise
+            # It must not hold up the others; the next sweep comes to it again.
+            log.exception("%r cannot be registered", upload.file)
+            failed_at = upload.uploaded_at
+            self._oldest_failed = min(self._oldest_failed or failed_at, failed_at)
+        else:
+            if is_new:
+                log.info("no event has announced %r yet", record.file)

@@ -51,8 +51,12 @@ class ImportSummary(View):
     lines: int | None = Field(description="Lines of the file that are not blank.")
     invalid_lines: int | None = Field(description="Lines that break a rule.")
     devices: int | None = Field(description="Devices and modules given to the hub.")
-    imported: int | None = Field(description="Of these, how many the hub took.")
-    failed: int | None = Field(description="Of these, how many the hub refused.")
+    imported: int | None = Field(
+        description="Of these, how many the hub imported; null in a final state: not known."
+    )
+    failed: int | None = Field(
+        description="Of these, how many the hub rejected; null in a final state: not known."
+    )
     place: int | None = Field(description="Place in the hub's queue when it was last counted.")
     progress: int | None = Field(description="Percent of the job, as the hub tells it.")
     job_id: str
@@ -61,6 +65,11 @@ class ImportSummary(View):
     cancel_requested: bool = Field(description="Whether it ends once the hub has ended its job.")
     actions: list[Action] = Field(description="What an operator may do with it now.")
     files: list[FileName] = Field(description="What was written about it and can be downloaded.")
+
+    @property
+    def has_unknown_counts(self) -> bool:
+        """Whether the import has ended and nobody knows how many devices the hub took."""
+        return self.is_final and self.imported is None
 
     @classmethod
     def of(cls, record: ImportRecord) -> Self:

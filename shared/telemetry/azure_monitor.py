@@ -63,7 +63,10 @@ def connect(credential: Callable[[str | None], TokenCredential]) -> Backend:
 def _configure(credential: Callable[[str | None], TokenCredential]) -> None:
     if not os.environ.get(CONNECTION_STRING):
         raise SettingsError(
-            [f"{CONNECTION_STRING} is missing. Put there: that of Application Insights."]
+            [
+                f"{CONNECTION_STRING} is missing. Expected: the connection string of the "
+                "Application Insights resource."
+            ]
         )
     options: dict[str, Any] = {}
     said = _authentication()

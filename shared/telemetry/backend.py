@@ -33,6 +33,7 @@ from opentelemetry.trace import (
     TracerProvider,
 )
 
+from shared.redaction import redact
 from shared.telemetry.facade import Attributes, Instrument, Kind, Span
 
 __all__ = ["Backend", "trace_ids"]
@@ -75,11 +76,11 @@ class _Step(Span):
         self._span = span
 
     def set(self, attributes: Attributes) -> None:
-        self._span.set_attributes(dict(attributes))
+        self._span.set_attributes(_redacted(attributes))
 
     def fail(self, kind: str, message: str) -> None:
         self._span.set_attribute("error.type", kind)
-        self._span.set_status(StatusCode.ERROR, message)
+        self._span.set_status(StatusCode.ERROR, redact(message))
 
 
 class Backend:
@@ -109,7 +110,7 @@ class Backend:
         with self._tracer.start_as_current_span(
             name,
             context=trace.set_span_in_context(NonRecordingSpan(_root(key))),
-            attributes=dict(attributes),
+            attributes=_redacted(attributes),
             links=links,
             # Texts of exceptions go through `fail`, which knows what must not be told.
             record_exception=False,
@@ -152,14 +153,21 @@ class Backend:
                 context=contexts.Context(),
                 # A request in Application Insights; the steps are its dependencies.
                 kind=SpanKind.CONSUMER,
-                attributes=dict(attributes),
+                attributes=_redacted(attributes),
                 start_time=_nanoseconds(start),
             )
         finally:
             _chosen.reset(token)
         if problem:
-            span.set_status(StatusCode.ERROR, problem)
+            span.set_status(StatusCode.ERROR, redact(problem))
         span.end(_nanoseconds(end))
+
+
+def _redacted(attributes: Attributes) -> dict[str, str | int | float | bool]:
+    return {
+        name: redact(value) if isinstance(value, str) else value
+        for name, value in attributes.items()
+    }
 
 
 def _made(meter: Meter, instrument: Instrument) -> Callable[[float, dict[str, Any]], None]:

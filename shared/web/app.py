@@ -9,6 +9,7 @@ from azure.core.exceptions import AzureError
 from shared import logs
 from shared.errors import SettingsError, TemporaryError
 from shared.imports.catalog import FilterError, ImportNotFoundError
+from shared.imports.entities import NewerRowError, UnreadableRowError
 from shared.imports.importer import Importer
 from shared.imports.operations import NotPossibleError
 from shared.web import api, dashboard
@@ -39,7 +40,7 @@ def _respond(route: Route, request: Request, importer: Callable[[], Importer]) -
         raise ProblemError(400, "invalid-request", str(error), errors=errors) from error
     except ImportNotFoundError as error:
         raise ProblemError(404, "import-not-found", str(error)) from error
-    except NotPossibleError as error:
+    except (NotPossibleError, UnreadableRowError, NewerRowError) as error:
         raise ProblemError(409, "not-possible", str(error)) from error
     except SettingsError as error:
         raise ProblemError(503, "settings", str(error), settings=error.problems) from error

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.imports.days import Day
+from shared.imports.days import DailyCounts
 
 __all__ = ["Chart", "chart_of"]
 
@@ -43,7 +43,8 @@ class Chart:
 
     lines: Sequence[Line]
     bars: Sequence[Bar]
-    width: int = 760
+    #: With room for half a label to the right of the last bar.
+    width: int = 780
     height: int = 206
     #: Where the bars begin and what they stand on.
     left: int = 60
@@ -54,7 +55,7 @@ class Chart:
     gap: int = 3
 
 
-def chart_of(days: Sequence[Day]) -> Chart:
+def chart_of(days: Sequence[DailyCounts]) -> Chart:
     frame = Chart((), ())
     most = _round_up(max((day.imported + day.failed for day in days), default=0))
     top = 16
@@ -76,7 +77,8 @@ def chart_of(days: Sequence[Day]) -> Chart:
                 imported=imported,
                 failed_y=frame.bottom - imported - failed,
                 failed=failed,
-                title=f"{day.date}: {day.imported:,} imported, {day.failed:,} failed",
+                title=f"{day.date}: {day.imported:,} imported, {day.failed:,} failed"
+                + (f", unknown for {day.unknown:,} imports" if day.unknown else ""),
                 label=f"{day.date:%d %b}" if is_labelled else "",
             )
         )

@@ -13,7 +13,7 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from shared.devices.rules import Severity
 from shared.imports.catalog import MAX_COUNTED, HubQueue, ImportFilter
-from shared.imports.days import Day
+from shared.imports.days import DailyCounts
 from shared.imports.importer import Importer, utc_now
 from shared.imports.record import ImportRecord, ImportState
 from shared.imports.view import ImportDetail, ImportSummary
@@ -69,7 +69,7 @@ class PageQuery(NoQuery):
 def show_dashboard(request: Request, app: App) -> Response:
     query = read(PageQuery, request.query)
     site, importer = Site(request), app()
-    catalog, settings = importer.catalog, importer.services.settings
+    catalog = importer.catalog
     now = importer.services.clock()
     page = catalog.page(query.filter(now), PAGE, query.continuation)
     queues, days = catalog.queues(), catalog.days(DAYS)
@@ -86,13 +86,14 @@ def show_dashboard(request: Request, app: App) -> Response:
         days=days,
         totals=_totals(days),
         chart=chart_of(days),
-        hubs=sorted(settings.hubs),
+        hubs=catalog.hubs(),
         states=_STATES,
         spans={name: text for name, (text, _) in _SPANS.items()},
         chosen=chosen,
         imports=[ImportSummary.of(record) for record in page.imports],
         continuation_given=bool(query.continuation),
-        upload_container=settings.upload_container,
+        upload_container=importer.services.settings.upload_container,
+        timers=importer.health.timers(),
         older=page.continuation
         and site.link("dashboard", **chosen, continuation=page.continuation),
     )
@@ -162,7 +163,7 @@ def error_page(request: Request, error: ProblemError) -> Response:
     return replace(page, headers={**page.headers, **error.headers})
 
 
-def _summary(queues: Sequence[HubQueue], today: Day) -> str:
+def _summary(queues: Sequence[HubQueue], today: DailyCounts) -> str:
     running = sum(1 for queue in queues if queue.head and queue.head.state is ImportState.RUNNING)
     waiting = sum(queue.length for queue in queues) - running
     ended = today.imports.total()
@@ -173,10 +174,11 @@ def _summary(queues: Sequence[HubQueue], today: Day) -> str:
     )
 
 
-def _totals(days: Sequence[Day]) -> Mapping[str, int]:
+def _totals(days: Sequence[DailyCounts]) -> Mapping[str, int]:
     return {
         "imported": sum(day.imported for day in days),
         "failed": sum(day.failed for day in days),
+        "unknown": sum(day.unknown for day in days),
     }
 
 
@@ -185,8 +187,8 @@ def _report(importer: Importer, record: ImportRecord) -> Mapping[str, Any]:
     if not record.report:
         return {}
     try:
-        return importer.services.container_of(record).read_report()
-    except ResourceNotFoundError:
+        return importer.services.container_of(record).read_report(record.report)
+    except (ResourceNotFoundError, ValueError, RecursionError):
         return {}
 
 
@@ -199,11 +201,14 @@ def _parts(one: ImportDetail) -> Sequence[Mapping[str, Any]]:
         "failed": ("refused by the hub", one.failed or 0),
         "invalid": ("broke rules", one.invalid_lines or 0),
     }
-    rest = one.lines - sum(count for _, count in counts.values())
-    counts["rest"] = ("not imported" if one.is_final else "not imported yet", max(0, rest))
+    rest = max(0, one.lines - sum(count for _, count in counts.values()))
+    if one.has_unknown_counts:
+        counts["unknown"] = ("not known whether imported", rest)
+    else:
+        counts["rest"] = ("not imported" if one.is_final else "not imported yet", rest)
     parts, x = [], 0.0
     for kind, (label, count) in counts.items():
-        if count or kind == "imported":
+        if count or (kind == "imported" and not one.has_unknown_counts):
             # A few failures among a million lines are to be seen too.
             width = max(4.0, 1000 * count / one.lines) if count else 0.0
             parts.append({"kind": kind, "label": label, "count": count, "x": x, "width": width})
@@ -244,6 +249,8 @@ def _facts(one: ImportDetail) -> Mapping[str, str]:
         "Format": str(one.validation.get("format", "")),
         "Lines": number(one.lines),
         "Given to the hub": number(one.devices),
+        "Imported": "unknown" if one.has_unknown_counts else number(one.imported),
+        "Failed": "unknown" if one.has_unknown_counts else number(one.failed),
         "Took": span(one.finished_at - one.uploaded_at) if one.finished_at else "",
         "Attempts at validation": number(one.attempts),
         "Job": one.job_id,

@@ -87,7 +87,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "Get one import with its history",
         {200: ("The import.", ImportDetail)},
         path=ImportPath,
-        problems=_NOT_FOUND,
+        problems={**_NOT_FOUND, 409: "Its record cannot be read."},
     ),
     "get_file": Operation(
         "Download what was written about an import",

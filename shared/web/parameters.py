@@ -89,7 +89,7 @@ class ListQuery(NoQuery):
     )
     continuation: str = Field(
         "",
-        pattern=r"^([A-Za-z0-9_-]{60})?$",
+        pattern=r"^([A-Za-z0-9_-]{56})?$",
         description="From the answer before: where the next page begins.",
     )
 

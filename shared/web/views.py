@@ -10,7 +10,7 @@ from pydantic import Field
 from shared.devices.report import Policy, Report
 from shared.devices.rules import Severity
 from shared.imports.catalog import MAX_COUNTED, HubQueue
-from shared.imports.days import Day
+from shared.imports.days import DailyCounts
 from shared.imports.health import Finding
 from shared.imports.record import ImportState
 from shared.imports.view import ImportSummary, View
@@ -63,15 +63,20 @@ class DayView(View):
     imported: int = Field(description="Devices and modules that hubs took.")
     failed: int = Field(description="Devices and modules that hubs refused.")
     invalid: int = Field(description="Lines that broke rules.")
+    unknown: int = Field(
+        description="Imports of which it is not known how many devices were imported; their "
+        "devices are in no other count."
+    )
 
     @classmethod
-    def of(cls, day: Day) -> Self:
+    def of(cls, day: DailyCounts) -> Self:
         return cls(
             date=day.date,
             imports=dict(day.imports),
             imported=day.imported,
             failed=day.failed,
             invalid=day.invalid,
+            unknown=day.unknown,
         )
 
 
