@@ -1,11 +1,12 @@
-"""One fault at one request, under the pipelines of all SDKs."""
+"""Faults at requests, under the pipelines of all SDKs."""
 
 from __future__ import annotations
 
 import copy
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -14,70 +15,148 @@ from urllib.parse import urlsplit
 from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 from azure.core.pipeline.transport import RequestsTransport
 
+from local.azurite import ACCOUNT_NAME
+
 
 class Fault(StrEnum):
-    """What can happen to a request. Each strikes once, but for the outage."""
+    """What can happen to a request. Each strikes once, but for outages."""
 
     REFUSED = "no connection, nothing is sent"
     LOST = "carried out, and the answer is lost"
     ERROR = "500, nothing is done"
     THROTTLED = "429, nothing is done"
-    #: From this request to the end of the invocation no request arrives.
+    #: From this request to the end of the invocation, or of several ones, no request arrives.
     OUTAGE = "no connection any more"
-    KILLED_BEFORE = "the process is killed before it is sent"
-    KILLED_AFTER = "the process is killed once it is carried out"
+    #: So long storage answers every request like this; the hub is well.
+    FORBIDDEN = "storage answers 403"
+    UNAVAILABLE = "storage answers 503"
+    KILLED = "the process is killed once it is carried out"
     #: The process stands still here while its lease expires and another one does everything.
     OVERTAKEN = "the lease expires, another process goes on"
+
+    @property
+    def is_outage(self) -> bool:
+        return self in (Fault.OUTAGE, Fault.FORBIDDEN, Fault.UNAVAILABLE)
+
+
+_STATUS = {
+    Fault.ERROR: 500,
+    Fault.THROTTLED: 429,
+    Fault.FORBIDDEN: 403,
+    Fault.UNAVAILABLE: 503,
+}
+READS = ("GET ", "HEAD ")
+
+
+def positions(fault: Fault, requests: Sequence[str]) -> list[int]:
+    """The requests at which the fault proves something that it does not prove elsewhere.
+
+    A read has no effect that could be lost, so a lost answer is a refused connection, and a process
+    that is killed after a read leaves what one leaves that was killed after the write before; for
+    the same reason none is killed before a request. The SDKs repeat a request to storage that was
+    refused, failed or throttled within one call, and the app sees nothing of it: these take turns.
+    """
+    if fault in (Fault.LOST, Fault.KILLED):
+        return [at for at, request in enumerate(requests) if not request.startswith(READS)]
+    if fault in (Fault.FORBIDDEN, Fault.UNAVAILABLE):
+        turn = int(fault is Fault.UNAVAILABLE)
+        return [at for at, one in enumerate(requests) if _is_to_storage(one) and at % 2 == turn]
+    if fault in (Fault.OUTAGE, Fault.OVERTAKEN):
+        return list(range(len(requests)))
+    turn = (Fault.REFUSED, Fault.ERROR, Fault.THROTTLED).index(fault)
+    return [at for at, one in enumerate(requests) if not _is_to_storage(one) or at % 3 == turn]
+
+
+def _is_to_storage(request: str) -> bool:
+    return f" /{ACCOUNT_NAME}" in request
 
 
 class Killed(BaseException):
     """The process ends here: nothing of it may run on."""
 
 
-class Injector:
-    """Counts the requests of the processes under test and strikes at one of them."""
+@dataclass(frozen=True)
+class Strike:
+    """Something that happens at a request: a fault of it, or anything else in the world."""
 
-    def __init__(self, fault: Fault | None, position: int, overtake: Callable[[], None]) -> None:
-        self._fault = fault
-        self._position = position
+    #: Of the request, counted from 0.
+    position: int
+    what: Fault | Callable[[], None]
+    #: How many invocations an outage lasts.
+    invocations: int = 1
+
+    def __str__(self) -> str:
+        name = self.what.name if isinstance(self.what, Fault) else str(self.what)
+        return f"{name} at request {self.position}" + (
+            f", for {self.invocations} invocations" if self.invocations > 1 else ""
+        )
+
+
+class Injector:
+    """Counts the requests of the processes under test and strikes at some of them."""
+
+    def __init__(self, strikes: Sequence[Strike], overtake: Callable[[], None]) -> None:
+        self._strikes = list(strikes)
         self._overtake = overtake
         self._lock = threading.Lock()
-        self._is_out = False
+        self._outage: Strike | None = None
+        self._outage_left = 0
+        #: Whether the process under test was killed: none of its threads may go on.
+        self.is_killed = False
         #: `METHOD path` of each request that was about to be sent.
         self.requests: list[str] = []
 
-    @property
-    def struck_at(self) -> str:
+    def add(self, strike: Strike) -> None:
+        self._strikes.append(strike)
+
+    def disarm(self) -> None:
+        """Nothing happens any more."""
+        self._strikes, self._outage = [], None
+
+    def struck_at(self, strike: Strike) -> str:
         """The request that was hit; "" if there were not so many."""
-        return self.requests[self._position] if len(self.requests) > self._position else ""
+        return self.requests[strike.position] if len(self.requests) > strike.position else ""
 
     def invocation_ends(self) -> None:
-        self._is_out = False
+        self._outage_left -= 1
 
     def send(self, request: Any, send: Callable[[Any], Any]) -> Any:
         with self._lock:
-            is_hit = self._fault is not None and len(self.requests) == self._position
-            self.requests.append(f"{request.method} {urlsplit(request.url).path}")
-        if is_hit and self._fault is Fault.OUTAGE:
-            self._is_out = True
-        if self._is_out:
-            raise ServiceRequestError("injected: no connection")
-        if not is_hit:
-            return send(request)
-        match self._fault:
-            case Fault.REFUSED:
-                raise ServiceRequestError("injected: no connection")
-            case Fault.ERROR | Fault.THROTTLED:
-                return send(_redirected(request, 500 if self._fault is Fault.ERROR else 429))
-            case Fault.KILLED_BEFORE:
+            if self.is_killed:
                 raise Killed
-            case Fault.OVERTAKEN:
+            position = len(self.requests)
+            line = f"{request.method} {urlsplit(request.url).path}"
+            self.requests.append(line)
+            hits = [strike for strike in self._strikes if strike.position == position]
+        fault: Fault | None = None
+        for strike in hits:
+            if not isinstance(strike.what, Fault):
+                strike.what()
+            elif strike.what is Fault.OVERTAKEN:
                 self._overtake()
-                return send(request)
+            elif strike.what.is_outage:
+                self._outage, self._outage_left = strike, strike.invocations
+            else:
+                fault = strike.what
+        if self._outage and self._outage_left > 0 and isinstance(self._outage.what, Fault):
+            if self._outage.what is Fault.OUTAGE:
+                fault = Fault.REFUSED
+            elif _is_to_storage(line):
+                fault = self._outage.what
+        return self._send(request, send, fault)
+
+    def _send(self, request: Any, send: Callable[[Any], Any], fault: Fault | None) -> Any:
+        if fault is None:
+            return send(request)
+        if fault is Fault.REFUSED:
+            raise ServiceRequestError("injected: no connection")
+        if fault in _STATUS:
+            return send(_redirected(request, _STATUS[fault]))
         response = send(request)
         response.internal_response.close()
-        if self._fault is Fault.LOST:
+        if fault is Fault.LOST:
             raise ServiceResponseError("injected: the connection was lost")
+        self.is_killed = True
         raise Killed
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
 
+from local.hub.choices import UriEcho
+from local.hub.registry.identity import Key
 from shared.imports.importer import Importer
+from shared.imports.operations import NotPossibleError
 from tests.faults.world import World, device
 
 
@@ -22,28 +28,37 @@ class Scenario:
     states: Mapping[str, str]
     #: The devices in the registry at the end, with their tag n.
     devices: Mapping[str, int]
-    echo_uris: bool = True
+    echo: UriEcho = "output"
+    settings: Mapping[str, str] = field(default_factory=dict)
+    #: Blobs in the upload container at the end; None for all of them.
+    uploads: tuple[str, ...] | None = None
+    #: Whether every fault is tried at every request of it.
+    is_exhaustive: bool = True
+
+
+#: Everything leads to the hub "east", whether IOTHUB is one hub or an object of folders.
+A, B = "east/a.ndjson", "east/b.ndjson"
 
 
 def _one_good_file(world: World) -> None:
-    world.upload("a.ndjson", device("pump-1", tags={"n": 1}), device("pump-2", tags={"n": 1}))
+    world.upload(A, device("pump-1", tags={"n": 1}), device("pump-2", tags={"n": 1}))
 
 
 def _event_and_ticks(world: World) -> None:
-    world.deliver("a.ndjson")
+    world.deliver(A)
     world.tick()
     world.wait()
     world.tick()
 
 
 def _broken_file(world: World) -> None:
-    world.upload("a.ndjson", device("pump-1"), {"id": "pump 2"})
+    world.upload(A, device("pump-1"), {"id": "pump 2"})
 
 
 def _partly_refused(world: World) -> None:
     world.hub.registry.put(device("pump-1", tags={"n": 0}))
     world.upload(
-        "a.ndjson",
+        A,
         device("pump-1", tags={"n": 1}, importMode="create"),
         device("pump-2", tags={"n": 1}, importMode="create"),
     )
@@ -81,16 +96,16 @@ def _start_without_answer(world: World, kind: str) -> None:
 
 
 def _older_file(world: World) -> None:
-    world.upload("a.ndjson", device("pump-1", tags={"n": 1}))
+    world.upload(A, device("pump-1", tags={"n": 1}))
 
 
 def _younger_file(world: World) -> None:
-    world.upload("b.ndjson", device("pump-1", tags={"n": 2}))
+    world.upload(B, device("pump-1", tags={"n": 2}))
 
 
 def _younger_event_first(world: World) -> None:
-    world.deliver("b.ndjson")
-    world.deliver("a.ndjson")
+    world.deliver(B)
+    world.deliver(A)
     world.wait()
     world.tick()
 
@@ -112,6 +127,14 @@ def _cancelled(world: World) -> None:
     world.tick()
 
 
+def _cancelled_in_queue(world: World) -> None:
+    world.hub.occupy_slot()
+    world.without_fault(_take_upload)
+    _until_it_holds(world, _cancel)
+    world.hub.free_slot()
+    world.tick()
+
+
 def _retried(world: World) -> None:
     """The job of the upload failed before the fault strikes."""
     world.hub.faults.add("failJob")
@@ -121,67 +144,180 @@ def _retried(world: World) -> None:
     _until_it_holds(world, _retry)
 
 
+def _refused_lines_retried(world: World) -> None:
+    """Only what the hub refused is tried again, and by now the hub takes it."""
+    world.without_fault(_take_upload)
+    world.wait()
+    world.without_fault(Importer.on_tick)
+    world.hub.registry.delete(Key("pump-1"))
+    _until_it_holds(world, _retry)
+    world.tick()
+    world.wait()
+    world.tick()
+
+
+def _swept(world: World) -> None:
+    """The import has ended; the faults strike in what is done to it later."""
+    world.without_fault(_take_upload)
+    world.wait()
+    world.without_fault(Importer.on_tick)
+    world.sweep()
+    world.sweep()
+
+
+def _outlived(world: World) -> None:
+    """As long after the end of the import as its container and its record are kept."""
+    world.without_fault(_take_upload)
+    world.wait()
+    world.without_fault(Importer.on_tick)
+    world.without_fault(Importer.on_sweep)
+    world.pass_time(timedelta(days=32))
+    world.sweep()
+    world.sweep()
+    # No event is so late.
+    world.uploaded.remove(A)
+
+
 def _take_upload(importer: Importer) -> None:
-    importer.on_upload(importer.services.settings.upload_container, "a.ndjson")
+    importer.on_upload(importer.services.settings.upload_container, A)
 
 
 def _until_it_holds(world: World, verb: Callable[[Importer], object]) -> None:
-    """An operator repeats a command that failed."""
-    done: list[bool] = []
+    """An operator repeats a command that failed, unless it is not possible, and not for ever."""
+    for _ in range(16):
+        done: list[bool] = []
 
-    def call(importer: Importer) -> None:
-        verb(importer)
-        done.append(True)
+        def call(importer: Importer, done: list[bool] = done) -> None:
+            with contextlib.suppress(NotPossibleError):
+                verb(importer)
+            done.append(True)
 
-    while not done:
         world.invoke(call)
+        if done:
+            return
 
 
 def _cancel(importer: Importer) -> None:
-    [hub] = importer.services.hubs
-    for record in importer.services.ledger.imports(hub):
-        if not record.state.is_final:
-            importer.operations.cancel(record)
+    for hub in _hubs(importer):
+        for record in importer.services.ledger.imports(hub):
+            if record.file == A and not record.state.is_final:
+                importer.operations.cancel(record)
+
+
+def _hubs(importer: Importer) -> frozenset[str]:
+    return importer.services.claims.hubs() | importer.services.hubs.keys()
 
 
 def _retry(importer: Importer) -> None:
-    [hub] = importer.services.hubs
-    for record in importer.services.ledger.imports(hub):
-        if not record.retry_of:
-            importer.operations.retry(record)
+    for hub in _hubs(importer):
+        for record in importer.services.ledger.imports(hub):
+            if record.file == A and not record.retry_of:
+                importer.operations.retry(record)
 
 
 BOTH = {"pump-1": 1, "pump-2": 1}
+RETRY_OF_A = f"retry of {A}"
+KEPT_FOR_A_MONTH = {
+    "UPLOAD_RETENTION": "delete",
+    "IMPORT_RETENTION_DAYS": "30",
+    "RECORD_RETENTION_DAYS": "30",
+}
 
 SCENARIOS = {
-    "clean": Scenario((_one_good_file,), _event_and_ticks, {"a.ndjson": "completed"}, BOTH),
-    "rejected": Scenario((_broken_file,), _event_and_ticks, {"a.ndjson": "rejected"}, {}),
+    "clean": Scenario((_one_good_file,), _event_and_ticks, {A: "completed"}, BOTH),
+    "rejected": Scenario((_broken_file,), _event_and_ticks, {A: "rejected"}, {}),
     "partly refused": Scenario(
         (_partly_refused,),
         _end_of_the_job,
-        {"a.ndjson": "completedWithErrors"},
+        {A: "completedWithErrors"},
         {"pump-1": 0, "pump-2": 1},
     ),
-    "hub busy": Scenario((_one_good_file,), _busy_hub, {"a.ndjson": "completed"}, BOTH),
-    "reply lost": Scenario((_one_good_file,), _reply_is_lost, {"a.ndjson": "completed"}, BOTH),
+    "hub busy": Scenario((_one_good_file,), _busy_hub, {A: "completed"}, BOTH),
+    "reply lost": Scenario((_one_good_file,), _reply_is_lost, {A: "completed"}, BOTH),
     "reply lost, no URIs": Scenario(
-        (_one_good_file,), _reply_is_lost, {"a.ndjson": "completed"}, BOTH, echo_uris=False
+        (_one_good_file,), _reply_is_lost, {A: "completed"}, BOTH, echo="none"
     ),
     "call lost, no URIs": Scenario(
-        (_one_good_file,), _call_never_arrives, {"a.ndjson": "completed"}, BOTH, echo_uris=False
+        (_one_good_file,), _call_never_arrives, {A: "completed"}, BOTH, echo="none"
     ),
     "younger event first": Scenario(
         (_older_file, _younger_file),
         _younger_event_first,
-        {"a.ndjson": "completed", "b.ndjson": "completed"},
+        {A: "completed", B: "completed"},
         {"pump-1": 2},
     ),
-    "no events": Scenario((_one_good_file,), _no_events, {"a.ndjson": "completed"}, BOTH),
-    "cancelled": Scenario((_hanging_job,), _cancelled, {"a.ndjson": "cancelled"}, {}),
+    "no events": Scenario((_one_good_file,), _no_events, {A: "completed"}, BOTH),
+    "cancelled": Scenario((_hanging_job,), _cancelled, {A: "cancelled"}, {}),
+    "cancelled in queue": Scenario(
+        (_one_good_file,), _cancelled_in_queue, {A: "cancelled"}, {}, is_exhaustive=False
+    ),
     "retried": Scenario(
         (_one_good_file,),
         _retried,
-        {"a.ndjson": "failed", "retry of a.ndjson": "completed"},
+        {A: "failed", RETRY_OF_A: "completed"},
         BOTH,
     ),
+    "refused lines retried": Scenario(
+        (_partly_refused,),
+        _refused_lines_retried,
+        {A: "completedWithErrors", RETRY_OF_A: "completed"},
+        BOTH,
+        is_exhaustive=False,
+    ),
+    "upload deleted": Scenario(
+        (_one_good_file,),
+        _swept,
+        {A: "completed"},
+        BOTH,
+        settings={"UPLOAD_RETENTION": "delete"},
+        uploads=(),
+        is_exhaustive=False,
+    ),
+    "upload moved": Scenario(
+        (_one_good_file,),
+        _swept,
+        {A: "completed"},
+        BOTH,
+        settings={"UPLOAD_RETENTION": "move"},
+        uploads=(),
+        is_exhaustive=False,
+    ),
+    "outlived": Scenario(
+        (_one_good_file,),
+        _outlived,
+        {},
+        BOTH,
+        settings=KEPT_FOR_A_MONTH,
+        uploads=(),
+        is_exhaustive=False,
+    ),
 }
+
+
+def prepare(scenarios: Sequence[tuple[Scenario, World]]) -> None:
+    """Make the uploads; the younger ones of all worlds in a later second.
+
+    Storage tells upload times in whole seconds.
+    """
+    for number in range(max((len(one.prepare) for one, _ in scenarios), default=0)):
+        if number:
+            now = int(time.time())
+            while int(time.time()) == now:
+                time.sleep(0.01)
+        for scenario, world in scenarios:
+            if number < len(scenario.prepare):
+                scenario.prepare[number](world)
+
+
+def check_end(world: World, scenario: Scenario) -> None:
+    """The end that the scenario has to have, if nothing else than faults happened."""
+    current = {}
+    for record in reversed(world.records()):
+        current[f"retry of {record.file}" if record.retry_of else record.file] = record
+    states = {file: record.state.value for file, record in current.items()}
+    reasons = {file: record.failure_reason for file, record in current.items()}
+    assert states == scenario.states, reasons
+    stored = {device: world.hub.registry.get(device) for device in ("pump-1", "pump-2")}
+    assert {id_: line["tags"]["n"] for id_, line in stored.items() if line} == scenario.devices
+    if scenario.uploads is not None:
+        assert [name for name, _ in world.versions()] == list(scenario.uploads)

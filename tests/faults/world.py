@@ -1,102 +1,150 @@
-"""A storage account, a hub, and processes of the app that come and go."""
+"""A world for the app: events, timers, time, and processes that come and go."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
-import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Self
 
-from azure.core.exceptions import AzureError, ResourceNotFoundError
-from azure.data.tables import TableServiceClient
-from azure.storage.blob import BlobServiceClient
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 
 from local.hub import HubEmulator
-from local.hub.choices import ASSUMED
+from local.hub.choices import Choices, UriEcho
 from shared.errors import ImporterError
 from shared.imports.importer import Importer
-from shared.imports.ledger import Ledger
-from shared.imports.record import ImportRecord
 from shared.settings import Settings
-from tests.app import NO_ECHO, Clock
-from tests.faults.injection import Fault, Injector, Killed, Transport
+from tests.app import Clock
+from tests.faults.injection import Injector, Killed, Strike, Transport
+from tests.faults.view import Account, View
 
 log = logging.getLogger(__name__)
 
 #: What the files of the scenarios hold, and nothing else may tell.
 KEYS = {"primaryKey": "bWFkZS11cC1mYXVsdC1rZXkx", "secondaryKey": "bWFkZS11cC1mYXVsdC1rZXky"}
 
-
-@dataclass(frozen=True)
-class Account:
-    """A storage account, shared by worlds one after another."""
-
-    connection_string: str
-    blobs: BlobServiceClient
-    tables: TableServiceClient
+#: How often the host delivers an event that fails, without a pause, before it gives it up.
+DELIVERIES = 5
 
 
-class World:
+@dataclass
+class Manners:
+    """How the platform and the clocks of a world are, and what the app is set to."""
+
+    echo: UriEcho = "output"
+    #: Settings of the app other than those of every world.
+    settings: Mapping[str, str] = field(default_factory=dict)
+    #: Each event comes twice at the same time.
+    events_come_twice: bool = False
+    #: What no event announces again is left to the timers.
+    events_are_repeated: bool = True
+    #: How far the clocks are ahead of storage's.
+    app_ahead: timedelta = timedelta()
+    hub_ahead: timedelta = timedelta()
+    #: Of a second process.
+    other_ahead: timedelta = timedelta()
+
+
+class World(View):
     """One run of a scenario. The importer under test is replaced when its process is killed."""
 
     def __init__(
-        self,
-        account: Account,
-        fault: Fault | None = None,
-        position: int = 0,
-        *,
-        echo_uris: bool = True,
+        self, account: Account, strikes: Sequence[Strike] = (), manners: Manners | None = None
     ) -> None:
-        self._account = account
-        self.injector = Injector(fault, position, self._overtake)
+        self.manners = manners or Manners()
+        super().__init__(account, Choices(uri_echo=self.manners.echo))
+        self.are_records_pruned = "RECORD_RETENTION_DAYS" in self.manners.settings
+        self.injector = Injector(strikes, self.overtake)
         self.clock = Clock()
-        self.hub = HubEmulator(choices=ASSUMED if echo_uris else NO_ECHO)
-        self._name = uuid.uuid4().hex[:12]
-        self._container = account.blobs.get_container_client(f"uploads-{self._name}")
-        self._table = f"Faults{self._name}"
-        self._rows = account.tables.get_table_client(self._table)
+        self.clock.ahead = self.manners.app_ahead
         self._resources = contextlib.ExitStack()
         self._importer: Importer | None = None
+        self._is_west_open = False
         #: Names of blobs, in the order of their last upload.
         self.uploaded: list[str] = []
+        #: Name and ETag of each version that was ever uploaded.
+        self.versions_seen: list[tuple[str, str]] = []
         #: Whether the hub's job runs until it is cancelled.
         self.job_hangs = False
-        self._container.create_container()
-        self._resources.callback(self._container.delete_container)
+        #: What happened, for whoever reads of a failure.
+        self.notes: list[str] = []
+        #: Whether a disturbance did not work, which is an error of the tests.
+        self.is_broken = False
+        #: Called once the faults are over and timers have had so many turns; until then the world
+        #: need not come to its end.
+        self.remedies: list[tuple[int, Callable[[], None]]] = []
+        #: Called after each invocation.
+        self.watch: Callable[[], None] = lambda: None
+        self.container.create_container()
+        self._resources.callback(self.container.delete_container)
 
     def __enter__(self) -> Self:
         """Start the hub; files may be uploaded before."""
+        for hub in (self.hub, self.west):
+            hub.clock.ahead = self.manners.hub_ahead
         self._resources.enter_context(self.hub)
-        self._resources.callback(self._account.tables.delete_table, self._table)
+        self._resources.callback(self._delete_table)
         self._resources.callback(self._delete_import_containers)
-        values = {
-            "ImporterStorage": self._account.connection_string,
-            "IOTHUB": self.hub.connection_string("registryReadWrite"),
-            "UPLOAD_CONTAINER": self._container.container_name,
-            "IMPORTS_TABLE": self._table,
-            "TICK_SECONDS": "0",
-            "BACKOFF_SECONDS": "0",
-            "LEASE_SECONDS": "60",
-            "MAX_ATTEMPTS": "4",
-        }
-        self.settings = Settings(**values)  # type: ignore[arg-type]
+        self.settings = self.with_hubs(self.hub.connection_string("registryReadWrite"))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._end_process()
         self._resources.close()
 
-    def upload(self, name: str, *lines: dict[str, object]) -> None:
-        self._container.upload_blob(name, _ndjson(lines), overwrite=True)
+    def with_hubs(self, iothub: str) -> Settings:
+        """Settings that differ in the hubs."""
+        values = {
+            "ImporterStorage": self._account.connection_string,
+            "IOTHUB": iothub,
+            "UPLOAD_CONTAINER": self.container.container_name,
+            "UPLOAD_ARCHIVE_CONTAINER": f"archive-{self._name}",
+            "IMPORTS_TABLE": self.table.table_name,
+            "TICK_SECONDS": "0",
+            "BACKOFF_SECONDS": "0",
+            "LEASE_SECONDS": "90",
+            "MAX_ATTEMPTS": "4",
+            **self.manners.settings,
+        }
+        return Settings(**values)  # type: ignore[arg-type]
+
+    def open_west(self) -> HubEmulator:
+        """The second hub, which starts when it is first asked for."""
+        if not self._is_west_open:
+            self._resources.enter_context(self.west)
+            self._is_west_open = True
+        return self.west
+
+    def deploy(self, settings: Settings) -> None:
+        """The next invocation finds a process with other settings."""
+        self.settings = settings
+        self.notes.append(f"deployed {settings.hub_routes.folders or list(settings.hubs)}")
+
+    def upload(self, name: str, *lines: dict[str, Any]) -> None:
+        data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+        etag = self.container.upload_blob(name, data, overwrite=True).get_blob_properties().etag
+        self.versions_seen.append((name, etag.strip('"')))
         self.uploaded = [other for other in self.uploaded if other != name] + [name]
 
+    # What the platform does.
+
     def deliver(self, name: str) -> None:
-        """An event reaches the process under test, which may fail or be killed over it."""
-        self.invoke(lambda importer: importer.on_upload(self._container.container_name, name))
+        """An event reaches the process under test, as the host delivers it."""
+
+        def deliver(importer: Importer) -> None:
+            importer.on_upload(self.container.container_name, name)
+
+        for _ in range(DELIVERIES):
+            if self._call(self._at_once(deliver) if self.manners.events_come_twice else deliver):
+                break
+        else:
+            self.notes.append(f"the event of {name} went to the poison queue")
+        self._invocation_ends()
 
     def tick(self) -> None:
         self.invoke(Importer.on_tick)
@@ -104,112 +152,155 @@ class World:
     def sweep(self) -> None:
         self.invoke(Importer.on_sweep)
 
-    def invoke(self, call: Callable[[Importer], object]) -> None:
-        """One invocation; what it raises is the platform's to log, and a killed process is gone."""
-        if self._importer is None:
+    def invoke(self, call: Callable[[Importer], object]) -> bool:
+        """One invocation; returns whether it came to its end."""
+        is_done = self._call(call)
+        self._invocation_ends()
+        return is_done
+
+    def _invocation_ends(self) -> None:
+        self.injector.invocation_ends()
+        self.watch()
+
+    def _call(self, call: Callable[[Importer], object]) -> bool:
+        """What it raises is the platform's to log, and a killed process is gone."""
+        if self._importer is None or self._importer.services.settings is not self.settings:
+            self._end_process()
             self._importer = self._process(self.injector)
         try:
-            call(self._importer)
+            return self._try(functools.partial(call, self._importer))
         except Killed:
             self._end_process()
+            # Its message comes again later.
+            return True
+
+    def _try(self, call: Callable[[], object]) -> bool:
+        """Whether a call comes to its end."""
+        try:
+            call()
         except (ImporterError, AzureError) as error:
             # Trouble of storage or hub; the workflow has no other.
             log.info("%s", error)
-        self.injector.invocation_ends()
+            return False
+        except Exception:
+            # But what people edited may be anything.
+            if not self.touched:
+                raise
+            return False
+        return True
+
+    @staticmethod
+    def _at_once(call: Callable[[Importer], object]) -> Callable[[Importer], None]:
+        """The call, twice at the same time."""
+
+        def twice(importer: Importer) -> None:
+            errors: list[BaseException] = []
+
+            def once() -> None:
+                try:
+                    call(importer)
+                except BaseException as error:
+                    errors.append(error)
+
+            threads = [threading.Thread(target=once) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            # A death counts before anything else.
+            for error in sorted(errors, key=lambda error: isinstance(error, Exception)):
+                raise error
+
+        return twice
 
     def without_fault(self, call: Callable[[Importer], object]) -> None:
         """Something that a process did at another time."""
         with self._another_process() as importer:
-            call(importer)
+            self._try(functools.partial(call, importer))
+        self.remember()
+
+    def overtake(self, settings: Settings | None = None) -> None:
+        """Another process does all that there is to do, after this one's lease."""
+        self.pass_time(timedelta(minutes=2))
+        self.remember()
+        with self._another_process(settings) as importer:
+            for name in self.uploaded:
+                self._try(
+                    functools.partial(importer.on_upload, self.container.container_name, name)
+                )
+            for call in (importer.on_tick, self.wait, importer.on_tick, importer.on_sweep):
+                self._try(call)
+
+    # Time, and the way to the end.
+
+    def pass_time(self, time: timedelta) -> None:
+        self.jobs()
+        self.clock.ahead += time
+        for hub in (self.hub, self.west):
+            hub.clock.ahead += time
 
     def wait(self) -> None:
-        """Let the hub end its job."""
+        """Let the hubs end their jobs."""
         if not self.job_hangs:
             self.hub.wait_idle()
+        self.west.wait_idle()
 
     def settle(self) -> None:
-        """Announce all uploads again, and let the timers tick until nothing is open."""
-        for _ in range(8):
-            for name in self.uploaded:
-                self.deliver(name)
+        """Let events and timers come until nothing is open; the hub has no trouble any more."""
+        self.hub.faults.clear()
+        for turn in range(20):
+            if self.manners.events_are_repeated or not turn:
+                for name in self.uploaded:
+                    self.deliver(name)
             for _ in range(2):
                 self.tick()
-                if self._is_quiet():
+                if not self.remedies and self.is_quiet():
                     return
                 self.wait()
             self.sweep()
-            self.clock.ahead += timedelta(minutes=2)
-        raise AssertionError(f"still open: {[record.state for record in self.records()]}")
+            self.pass_time(timedelta(minutes=2))
+            for remedy in [one for one in self.remedies if one[0] <= turn]:
+                self.remedies.remove(remedy)
+                remedy[1]()
+        raise AssertionError(f"still open: {[(r.file, r.state) for r in self.records()]}")
 
-    def records(self) -> list[ImportRecord]:
-        """All imports, the newest upload first."""
-        ledger = Ledger(self._rows, self.clock)
-        return [record for hub in self.settings.hubs for record in ledger.imports(hub)]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The table as it is."""
-        return sorted(
-            (dict(row) for row in self._rows.list_entities()), key=lambda row: row["RowKey"]
-        )
-
-    def report(self, record: ImportRecord) -> dict[str, Any]:
-        report: dict[str, Any] = json.loads(self.read(record.report))
-        return report
-
-    def read(self, path: str) -> bytes:
-        container, _, name = path.partition("/")
-        data: bytes = self._account.blobs.get_blob_client(container, name).download_blob().readall()
-        return data
-
-    def jobs_of(self, record: ImportRecord) -> list[dict[str, Any]]:
-        """The jobs that were given any of the import's containers."""
-        return [
-            job
-            for job in self.hub.jobs
-            if f"/import-{record.id}" in job.get("inputBlobContainerUri", "")
-        ]
-
-    def _is_quiet(self) -> bool:
-        records = self.records()
-        return len(records) >= len(self.uploaded) and all(one.state.is_final for one in records)
-
-    def _overtake(self) -> None:
-        """Another process does all that there is to do, after this one's lease."""
-        self.clock.ahead += timedelta(minutes=2)
-        with self._another_process() as importer:
-            for name in self.uploaded:
-                importer.on_upload(self._container.container_name, name)
-            for _ in range(2):
-                importer.on_tick()
-                self.wait()
-            importer.on_sweep()
+    # Processes.
 
     @contextlib.contextmanager
-    def _another_process(self) -> Iterator[Importer]:
-        importer = self._process(None)
-        yield importer
-        importer.close()
+    def _another_process(self, settings: Settings | None = None) -> Iterator[Importer]:
+        importer = self._process(None, settings)
+        try:
+            yield importer
+        finally:
+            importer.close()
 
-    def _process(self, injector: Injector | None) -> Importer:
-        return Importer(self.settings, self.clock, lambda: Transport(injector))
+    def _process(self, injector: Injector | None, settings: Settings | None = None) -> Importer:
+        ahead = timedelta() if injector else self.manners.other_ahead
+        return Importer(
+            settings or self.settings, lambda: self.clock() + ahead, lambda: Transport(injector)
+        )
 
     def _end_process(self) -> None:
         if self._importer is not None:
             self._importer.close()
             self._importer = None
+        self.injector.is_killed = False
+
+    def _delete_table(self) -> None:
+        with contextlib.suppress(HttpResponseError):
+            self._account.tables.delete_table(self.table.table_name)
 
     def _delete_import_containers(self) -> None:
-        blobs = self._account.blobs
-        for container in blobs.list_containers("import-", include_metadata=True):
-            if container.metadata.get("table") == self._table:
-                with contextlib.suppress(ResourceNotFoundError):
-                    blobs.delete_container(container.name)
+        names = [f"archive-{self._name}"] + [
+            container.name
+            for container in self.blobs.list_containers("import-", include_metadata=True)
+            if container.metadata.get("table") == self.table.table_name
+        ]
+        for name in names:
+            with contextlib.suppress(ResourceNotFoundError):
+                self.blobs.delete_container(name)
 
 
-def _ndjson(lines: tuple[dict[str, object], ...]) -> bytes:
-    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-
-
-def device(device_id: str, **members: object) -> dict[str, object]:
+def device(device_id: str, **members: object) -> dict[str, Any]:
     authentication = {"type": "sas", "symmetricKey": KEYS}
     return {"id": device_id, "status": "enabled", "authentication": authentication, **members}

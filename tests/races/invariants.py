@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import date
 from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,9 +14,9 @@ from azure.data.tables import TableClient
 from azure.storage.blob import BlobServiceClient
 
 from local.hub import HubEmulator
-from shared.imports.days import Day, day_key
-from shared.imports.entities import to_record
-from shared.imports.record import TRANSITIONS, ImportRecord, ImportState, index_key
+from shared.imports.days import DailyCounts
+from shared.imports.entities import plain, to_record
+from shared.imports.record import TRANSITIONS, ImportRecord, ImportState, record_key_of
 
 __all__ = [
     "FOREIGN",
@@ -34,6 +35,7 @@ __all__ = [
 FOREIGN = "foreign-"
 #: The hub's job slot is in use, or may be.
 WITH_HUB = (ImportState.STARTING, ImportState.RUNNING)
+_FIRST = {ImportState.VALIDATING}
 
 
 def read_table(table: TableClient) -> tuple[dict[str, ImportRecord], dict[str, str]]:
@@ -45,25 +47,37 @@ def read_table(table: TableClient) -> tuple[dict[str, ImportRecord], dict[str, s
             assert record.id not in records, f"two records of {record.file}"
             records[record.id] = record
         elif row["RowKey"].startswith("queue-"):
-            markers[row["RowKey"]] = row["record"]
+            markers[row["RowKey"]] = record_key_of(row["RowKey"])
     return records, dict(sorted(markers.items()))
 
 
 def ends_are_counted_once(
     records: Iterable[ImportRecord], rows: Iterable[Mapping[str, Any]]
 ) -> None:
-    """Each final import counts on its day, and each import is found by its id."""
-    days: dict[str, Day] = {}
-    ids = {}
-    for record in records:
-        ids[index_key(record.id)] = record.row_key
-        if record.finished_at:
-            key = day_key(record.finished_at)
-            days[key] = days.get(key, Day.of_key(key)).plus(record)
+    """Each final import counts on its day, and the claim of each leads to its record.
+
+    There may be claims without a record: of what was overwritten before its record was made.
+    """
     rows = list(rows)
-    found = {row["RowKey"]: row for row in rows if row["RowKey"].startswith("day-")}
-    assert {key: Day.of_row(row) for key, row in found.items()} == days
-    assert {row["RowKey"]: row["record"] for row in rows if row["RowKey"].startswith("id-")} == ids
+    wanted: dict[date, DailyCounts] = {}
+    claims = {}
+    for record in records:
+        claims[record.id] = (record.hub, record.row_key)
+        if record.finished_at:
+            one = DailyCounts.of_record(record)
+            wanted[one.date] = wanted.get(one.date, DailyCounts(one.date)) + one
+    found: dict[date, DailyCounts] = {}
+    for row in rows:
+        if row["RowKey"].startswith("day-"):
+            one = DailyCounts.of_row(plain(row))
+            found[one.date] = found.get(one.date, DailyCounts(one.date)) + one
+    assert found == wanted
+    made = {
+        row["RowKey"]: (row["hub"], row["record"])
+        for row in rows
+        if row["PartitionKey"] == "(claims)"
+    }
+    assert claims.items() <= made.items()
 
 
 def markers_stand_for_open_imports(
@@ -82,9 +96,10 @@ def at_most_one_has_the_hub(records: Iterable[ImportRecord]) -> None:
 def histories_follow_the_transitions(records: Iterable[ImportRecord]) -> None:
     for record in records:
         states = [state for state, _ in record.history]
-        # An import that is tried again begins in the queue: its lines were validated before.
-        first = ImportState.QUEUED if record.retry_of else ImportState.VALIDATING
-        assert (states[0], states[-1]) == (first, record.state), record.file
+        # A retry begins in the queue if its lines were validated before.
+        first = {ImportState.VALIDATING, ImportState.QUEUED} if record.retry_of else _FIRST
+        assert states[0] in first, record.file
+        assert states[-1] is record.state, record.file
         assert all(after in TRANSITIONS[before] for before, after in pairwise(states)), states
         times = [time for _, time in record.history]
         assert times == sorted(times), times
@@ -105,9 +120,14 @@ def container_of_job(job: dict[str, Any]) -> str:
 
 
 def lines_of_job(job: dict[str, Any], blobs: BlobServiceClient) -> list[dict[str, Any]]:
-    """What the hub was given: the blob that the job names, which a later call cannot change."""
-    blob = blobs.get_blob_client(container_of_job(job), job["inputBlobName"])
-    return [json.loads(line) for line in blob.download_blob().readall().splitlines()]
+    """What the hub was given: the blob that the job names, which a later call cannot change.
+
+    Its name may have changed after the job had opened it.
+    """
+    container = blobs.get_container_client(container_of_job(job))
+    [name] = container.list_blob_names(name_starts_with="devices")
+    given = container.download_blob(name).readall()
+    return [json.loads(line) for line in given.splitlines()]
 
 
 def jobs_ran_once(records: Iterable[ImportRecord], jobs: list[dict[str, Any]]) -> None:

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from typing import ClassVar
@@ -105,6 +105,7 @@ class ImporterMachine(RuleBasedStateMachine):
         enter = self._resources.enter_context
         patch = enter(pytest.MonkeyPatch.context())
         hub_clock = AppTime()
+        self._echo = echo
         self.hub = enter(HubEmulator(choices=ASSUMED if echo else NO_ECHO, clock=hub_clock))
         self.app = App(self.storage, self.hub, patch)
         hub_clock.app = self.app
@@ -282,6 +283,8 @@ class ImporterMachine(RuleBasedStateMachine):
             self._call(self.app.tick)
             self._call(self.app.sweep)
             records, markers = read_table(self.table)
+            if not self._echo:
+                self._cancel_unknown_jobs(records.values())
             if not markers and self._existing() <= {
                 (record.file, record.upload_etag) for record in records.values()
             }:
@@ -350,6 +353,16 @@ class ImporterMachine(RuleBasedStateMachine):
 
     def _existing(self) -> set[tuple[str, str]]:
         return {(blob.name, blob.etag.strip('"')) for blob in self.container.list_blobs()}
+
+    def _cancel_unknown_jobs(self, records: Iterable[ImportRecord]) -> None:
+        """People cancel a job that hangs, which the app must not: it may be somebody else's.
+
+        On a hub that names no containers, that is one whose answer was lost.
+        """
+        known = {record.job_id for record in records}
+        for job in import_jobs(self.hub):
+            if job["status"] in ACTIVE and job["jobId"] not in known:
+                self.hub.jobs.cancel(job["jobId"])
 
     def _hang_rules(self) -> int:
         return sum(rule["kind"] == "hangJob" for rule in self.hub.faults.to_json())

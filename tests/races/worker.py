@@ -10,18 +10,20 @@ process once it has handled what it was told.
 from __future__ import annotations
 
 import logging
-import queue
 import random
 import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from queue import Queue
 
 from azure.core.exceptions import AzureError
 
 from shared.errors import ImporterError
+from shared.imports import follower, queue
 from shared.imports.importer import Importer, utc_now
 from shared.settings import load_settings
 from tests.races.faulty import FaultyTransport, Tally
@@ -37,6 +39,11 @@ UNEXPECTED = "UNEXPECTED"
 THREADS = 2
 #: Times that the platform delivers an event whose function failed.
 TRIES = 5
+#: Less than the settings allow, so that the work of killed processes is resumed within the test.
+#: The emulator answers each call at once.
+LEASE_SECONDS = 2
+#: The same of the time after which a job that has not appeared will not: its list does not lag.
+LOG_GRACE = timedelta(seconds=3)
 #: Seconds between runs of the timers.
 TICK_PAUSE = 0.05
 SWEEP_PAUSE = 2.0
@@ -61,7 +68,7 @@ class Worker:
     def __init__(self, container: str, tally: Tally, seed: int, share: float) -> None:
         self._container = container
         self._transports: list[FaultyTransport] = []
-        self._events: queue.Queue[str | None] = queue.Queue()
+        self._events: Queue[str | None] = Queue()
         self._stop = threading.Event()
 
         def transport() -> FaultyTransport:
@@ -69,7 +76,8 @@ class Worker:
             self._transports.append(FaultyTransport(share, dice, tally))
             return self._transports[-1]
 
-        self._importer = Importer(load_settings(), utc_now, transport)
+        settings = load_settings().model_copy(update={"lease_seconds": LEASE_SECONDS})
+        self._importer = Importer(settings, utc_now, transport)
 
     def run(self, timers: set[str]) -> None:
         threads = [threading.Thread(target=self._handle_events) for _ in range(THREADS)]
@@ -125,6 +133,8 @@ def main() -> None:
     logging.getLogger("urllib3").setLevel(logging.WARNING)
     logging.getLogger().addHandler(Watch())
     FaultyTransport.never_wait()
+    for module in (follower, queue):
+        vars(module)["LOG_GRACE"] = LOG_GRACE
     Worker(container, Tally(Path(tally)), int(seed), float(share)).run(set(timers))
 
 

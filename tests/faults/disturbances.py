@@ -1,0 +1,151 @@
+"""What else happens in a world: settings that change, hubs that are slow, people who tidy up.
+
+Each disturbance acts at one request of the app, as faults do, and says how much of a scenario's end
+it leaves certain.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import IntEnum
+
+from tests.faults.people import delete_something, edit_something
+from tests.faults.world import World
+
+__all__ = ["DISTURBANCES", "NO_LOG", "Certainty", "Disturbance"]
+
+NO_LOG = "no log comes"
+
+
+class Certainty(IntEnum):
+    """How much of the scenario's end must still hold; each includes what comes after it."""
+
+    #: All of it.
+    END = 0
+    #: It may be unknown, and said to be so, what a job did.
+    COUNTS_UNKNOWN = 1
+    #: An upload that was first seen under other settings is of another hub, or of none.
+    HUB = 2
+    #: Nothing of the imports that people touched, but that they end and are not applied twice.
+    OTHERS = 3
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    name: str
+    #: What is left of the end.
+    certainty: Certainty
+    act: Callable[[World, random.Random], None]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+# The hub.
+
+
+def _slow_lists(world: World, rng: random.Random) -> None:
+    """New jobs are listed, or found by their ids, after some time."""
+    answers = world.hub.job_answers
+    answers.list_lag = timedelta(seconds=rng.choice([0, 20, 60]))
+    answers.get_lag = timedelta(seconds=rng.choice([0, 20, 60]))
+
+
+def _late_log(world: World, _: random.Random) -> None:
+    world.hub.faults.add("lateLog")
+
+    def write() -> None:
+        world.wait()
+        # People may have deleted the container.
+        with contextlib.suppress(Exception):
+            world.hub.write_late_logs()
+
+    world.remedies.append((0, write))
+
+
+def _no_log(world: World, _: random.Random) -> None:
+    world.hub.faults.add("noLog")
+
+
+def _foreign_jobs(world: World, rng: random.Random) -> None:
+    """Somebody else's jobs, which hold the slot or have ended."""
+    for _ in range(rng.randint(1, 2)):
+        uri = rng.choice(["", "https://theirs.blob.core.windows.net/devices"])
+        status = rng.choice(["running", "completed", "failed", "cancelled"])
+        if status == "running" and not world.hub.jobs._history.is_idle():
+            status = "completed"
+        world.hub.jobs.add_foreign(status, input_uri=uri, output_uri=uri)
+        world.notes.append(f"a foreign job, {status}, {uri!r}")
+    world.remedies.append((0, world.hub.free_slot))
+
+
+# The settings.
+
+
+def _routes(world: World, kind: str) -> str:
+    """What IOTHUB says; uploads are in the folder "east"."""
+    policy = "registryReadWrite"
+    east, west = (hub.connection_string(policy) for hub in (world.hub, world.open_west()))
+    return {
+        "one hub": east,
+        "the same folder": json.dumps({"east": east}),
+        "a second hub": json.dumps({"west": west, "east": east}),
+        "folder renamed": json.dumps({"north": east}),
+        "hub removed": json.dumps({"west": west}),
+        "another hub": west,
+        "hubs swapped": json.dumps({"west": east, "east": west}),
+    }[kind]
+
+
+_SAME_HUB = ("one hub", "the same folder", "a second hub")
+_OTHER_HUB = ("folder renamed", "hub removed", "another hub", "hubs swapped")
+
+
+def _settings_change(*kinds: str) -> Callable[[World, random.Random], None]:
+    """The app is deployed with other settings, and later with those that it had."""
+
+    def act(world: World, rng: random.Random) -> None:
+        former = world.settings
+        world.deploy(world.with_hubs(_routes(world, rng.choice(kinds))))
+        both = world.with_hubs(_routes(world, "a second hub"))
+        world.remedies += [
+            (0, lambda: world.deploy(former)),
+            # What was first seen under the other settings waits for its hub.
+            (1, lambda: world.deploy(both)),
+        ]
+
+    return act
+
+
+def _two_versions(*kinds: str) -> Callable[[World, random.Random], None]:
+    """Another process with other settings does all that there is to do."""
+
+    def act(world: World, rng: random.Random) -> None:
+        kind = rng.choice(kinds)
+        world.notes.append(f"overtaken by a process with {kind}")
+        world.overtake(world.with_hubs(_routes(world, kind)))
+        both = world.with_hubs(_routes(world, "a second hub"))
+        world.remedies.append((1, lambda: world.deploy(both)))
+
+    return act
+
+
+DISTURBANCES = (
+    Disturbance("job lists lag", Certainty.COUNTS_UNKNOWN, _slow_lists),
+    Disturbance("the log comes late", Certainty.COUNTS_UNKNOWN, _late_log),
+    Disturbance(NO_LOG, Certainty.COUNTS_UNKNOWN, _no_log),
+    Disturbance("foreign jobs", Certainty.COUNTS_UNKNOWN, _foreign_jobs),
+    Disturbance("other routes to the hub", Certainty.END, _settings_change(*_SAME_HUB)),
+    Disturbance("routes to another hub", Certainty.HUB, _settings_change(*_OTHER_HUB)),
+    Disturbance("two versions, same hub", Certainty.END, _two_versions(*_SAME_HUB)),
+    Disturbance("two versions, other hub", Certainty.HUB, _two_versions(*_OTHER_HUB)),
+    Disturbance("people delete", Certainty.OTHERS, delete_something),
+    Disturbance("people delete", Certainty.OTHERS, delete_something),
+    Disturbance("people edit", Certainty.OTHERS, edit_something),
+    Disturbance("people edit", Certainty.OTHERS, edit_something),
+)

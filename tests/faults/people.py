@@ -1,0 +1,196 @@
+"""What people do to the rows and blobs of the app: they delete one, or edit one."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.data.tables import TableEntity, UpdateMode
+
+from shared.imports.record import ImportState
+from tests.faults.scenarios import A, B
+from tests.faults.world import World
+
+__all__ = ["delete_something", "edit_something"]
+
+
+def delete_something(world: World, rng: random.Random) -> None:
+    """Somebody deletes one row, one blob or one container."""
+    targets = [*_rows(world), *_containers(world), *_blobs(world), *_uploads(world)]
+    if targets:
+        _act_on(rng.choice(targets), world, rng)
+
+
+def edit_something(world: World, rng: random.Random) -> None:
+    """Somebody edits one row, or writes something else into a blob."""
+    targets = [*_rows(world, edit=True), *_blobs(world, edit=True)]
+    if targets:
+        _act_on(rng.choice(targets), world, rng)
+
+
+@dataclass(frozen=True)
+class _Target:
+    name: str
+    #: "" for what is of no import alone.
+    import_id: str
+    change: Callable[[random.Random], str]
+
+
+def _act_on(target: _Target, world: World, rng: random.Random) -> None:
+    world.remember()
+    if target.import_id:
+        world.touched.add(target.import_id)
+    world.are_counts_touched |= " day-" in target.name
+    done = "gone already"
+    with contextlib.suppress(ResourceNotFoundError):
+        done = target.change(rng)
+    world.notes.append(f"people: {target.name}: {done}")
+
+
+def _ids(world: World) -> list[str]:
+    """Of the imports that people see to, and of those that try them again."""
+    files = {record.id: record for record in world.records()}
+    ids = [world.id_of(file, etag) for file, etag in world.versions_seen if file in (A, B)]
+    return ids + [one.id for one in files.values() if one.retry_of in ids]
+
+
+def _rows(world: World, *, edit: bool = False) -> list[_Target]:
+    targets = []
+    ids = _ids(world)
+    for row in world.entities():
+        import_id = next((id_ for id_ in ids if row["RowKey"].endswith(id_)), "")
+        is_shared = row["PartitionKey"] in ("(app)", "(sweep)") or _is_day(row["RowKey"])
+        if import_id or is_shared:
+            change = _row_editor(world, row) if edit else _row_deleter(world, row)
+            name = f"row {row['PartitionKey']} {row['RowKey']}"
+            targets.append(_Target(name, import_id, change))
+    return targets
+
+
+def _is_day(row_key: str) -> bool:
+    return row_key.startswith("day-") and row_key.count("-") == 1
+
+
+def _row_deleter(world: World, row: TableEntity) -> Callable[[random.Random], str]:
+    def change(_: random.Random) -> str:
+        world.table.delete_entity(row["PartitionKey"], row["RowKey"])
+        return "deleted"
+
+    return change
+
+
+_GARBAGE: tuple[Any, ...] = (
+    *("", "garbage", "{", 5, -1, True, b"\x00\xff", 1.5, "2026-13-01"),
+    datetime(2099, 1, 1, tzinfo=UTC),
+    datetime(1999, 1, 1, tzinfo=UTC),
+)
+
+
+#: Until when or since when an import waits; a clock that was wrong is as bad as an edit.
+_TIMES = ("nextTryAt", "leaseUntil", "unresolvedSince", "refusedSince", "lastStartAt")
+
+
+def _row_editor(world: World, row: TableEntity) -> Callable[[random.Random], str]:
+    def change(rng: random.Random) -> str:
+        entity = dict(world.table.get_entity(row["PartitionKey"], row["RowKey"]))
+        columns = sorted(entity.keys() - {"PartitionKey", "RowKey", "schema"})
+        kind = rng.choice(["state", "remove", "garbage", "garbage", "schema", "future"])
+        if kind == "state" and "state" in entity:
+            entity["state"] = rng.choice([*ImportState, "Completed", "nonsense"])
+            done = f"state {entity['state']}"
+        elif kind == "schema":
+            entity["schema"] = 99
+            done = "schema 99"
+            # That version is taken back, after longer than the queue waits.
+            world.remedies += [
+                (7, lambda: _older_again(world, row)),
+                (8, lambda: _end_jobs(world)),
+            ]
+        elif kind == "future" and "state" in entity:
+            column = rng.choice(_TIMES)
+            entity[column] = datetime(2099, 1, 1, tzinfo=UTC)
+            done = f"{column} far ahead"
+        elif kind == "remove" and columns:
+            column = rng.choice(columns)
+            del entity[column]
+            done = f"{column} removed"
+        else:
+            column = rng.choice(columns or ["state"])
+            entity[column] = rng.choice(_GARBAGE)
+            done = f"{column} = {entity[column]!r}"
+        world.table.update_entity(entity, mode=UpdateMode.REPLACE)
+        return done
+
+    return change
+
+
+def _older_again(world: World, row: TableEntity) -> None:
+    """The newer version is gone, and what it wrote can be read."""
+    key = {"PartitionKey": row["PartitionKey"], "RowKey": row["RowKey"]}
+    with contextlib.suppress(ResourceNotFoundError):
+        world.table.update_entity({**key, "schema": 1}, mode=UpdateMode.MERGE)
+
+
+def _end_jobs(world: World) -> None:
+    """What the app was not to touch is ended at the hub."""
+    for job in world.hub.jobs:
+        if job["status"] in ("enqueued", "running"):
+            world.hub.jobs.cancel(job["jobId"])
+
+
+def _containers(world: World) -> list[_Target]:
+    def deleter(name: str) -> Callable[[random.Random], str]:
+        def change(_: random.Random) -> str:
+            world.blobs.delete_container(name)
+            return "deleted"
+
+        return change
+
+    return [
+        _Target(f"container {one.name}", id_, deleter(one.name))
+        for id_ in _ids(world)
+        for one in world.blobs.list_containers(f"import-{id_}")
+    ]
+
+
+def _blobs(world: World, *, edit: bool = False) -> list[_Target]:
+    def changer(container: str, name: str) -> Callable[[random.Random], str]:
+        blob = world.blobs.get_blob_client(container, name)
+
+        def change(rng: random.Random) -> str:
+            if not edit:
+                blob.delete_blob()
+                return "deleted"
+            content = rng.choice([b"", b"garbage\n", b"{}", b'{"id":"pump-7"}\n'])
+            blob.upload_blob(content, overwrite=True)
+            return f"overwritten with {content!r}"
+
+        return change
+
+    return [
+        _Target(f"blob {container.name}/{blob.name}", id_, changer(container.name, blob.name))
+        for id_ in _ids(world)
+        for container in world.blobs.list_containers(f"import-{id_}")
+        for blob in world.blobs.get_container_client(container.name).list_blobs()
+    ]
+
+
+def _uploads(world: World) -> list[_Target]:
+    def deleter(name: str) -> Callable[[random.Random], str]:
+        def change(_: random.Random) -> str:
+            with contextlib.suppress(HttpResponseError):
+                world.container.delete_blob(name)
+            return "deleted"
+
+        return change
+
+    return [
+        _Target(f"upload {file}", world.id_of(file, etag), deleter(file))
+        for file, etag in world.versions()
+        if file in (A, B)
+    ]

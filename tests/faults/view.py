@@ -1,0 +1,134 @@
+"""What can be seen of a world: its table, its containers and its hubs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from azure.core.exceptions import ResourceNotFoundError
+from azure.data.tables import TableEntity, TableServiceClient
+from azure.storage.blob import BlobServiceClient
+
+from local.hub import HubEmulator
+from local.hub.choices import Choices
+from shared.imports.entities import NewerRowError, UnreadableRowError, to_record
+from shared.imports.record import ImportRecord, import_id_of
+
+
+@dataclass(frozen=True)
+class Account:
+    """A storage account, shared by worlds one after another."""
+
+    connection_string: str
+    blobs: BlobServiceClient
+    tables: TableServiceClient
+
+
+class View:
+    """A part of the account, and two hubs."""
+
+    def __init__(self, account: Account, choices: Choices) -> None:
+        self._account = account
+        self._name = uuid.uuid4().hex[:12]
+        self.container = account.blobs.get_container_client(f"uploads-{self._name}")
+        self.table = account.tables.get_table_client(f"Faults{self._name}")
+        self.blobs = account.blobs
+        #: The hub of every upload, and another one.
+        self.hub, self.west = (HubEmulator(choices=choices) for _ in range(2))
+        self._jobs: dict[str, tuple[HubEmulator, dict[str, Any]]] = {}
+        #: Ids of all imports that were ever seen, and of those whose rows or blobs people changed.
+        self.seen: set[str] = set()
+        self.touched: set[str] = set()
+        #: Whether people changed the counts of a day, which nobody can tell.
+        self.are_counts_touched = False
+        #: Whether retention deletes records.
+        self.are_records_pruned = False
+
+    def records(self) -> list[ImportRecord]:
+        """All imports that can be read, of all hubs, the newest upload first."""
+        records = []
+        for row in self.entities():
+            if row["RowKey"].startswith("import-"):
+                with contextlib.suppress(UnreadableRowError, NewerRowError):
+                    records.append(to_record(row))
+        return sorted(records, key=lambda record: record.row_key)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The table as it is."""
+        rows = [dict(row) for row in self.entities()]
+        return sorted(rows, key=lambda row: (row["RowKey"], row["PartitionKey"]))
+
+    def id_of(self, file: str, etag: str) -> str:
+        """The id of an upload's import, whatever its hub."""
+        moment = datetime.now().astimezone()
+        record = ImportRecord.of_upload(
+            *("", self.table.table_name, self.container.container_name, file, etag, moment),
+            created_at=moment,
+            updated_at=moment,
+        )
+        return record.id
+
+    def versions(self) -> list[tuple[str, str]]:
+        """Name and ETag of each blob in the upload container."""
+        return [(blob.name, blob.etag.strip('"')) for blob in self.container.list_blobs()]
+
+    def report(self, record: ImportRecord) -> dict[str, Any]:
+        container, _, name = record.report.partition("/")
+        blob = self.blobs.get_blob_client(container, name)
+        report: dict[str, Any] = json.loads(blob.download_blob().readall())
+        return report
+
+    def remember(self) -> None:
+        """Note which imports there are, before they are deleted."""
+        self.entities()
+
+    def jobs(self) -> list[tuple[HubEmulator, dict[str, Any]]]:
+        """The jobs of imports at both hubs, each hub's oldest first; hubs forget them in time."""
+        for hub in (self.hub, self.west):
+            for job in hub.jobs:
+                if "/import-" in job.get("inputBlobContainerUri", ""):
+                    self._jobs[job["jobId"]] = (hub, job)
+        return list(self._jobs.values())
+
+    def jobs_of(self, record: ImportRecord) -> list[tuple[HubEmulator, dict[str, Any]]]:
+        """The jobs that were given any of the import's containers."""
+        return [
+            (hub, job)
+            for hub, job in self.jobs()
+            if f"/import-{record.id}" in job["inputBlobContainerUri"]
+        ]
+
+    def entities(self) -> list[TableEntity]:
+        """The rows as they are, noting which imports there are."""
+        try:
+            rows = list(self.table.list_entities())
+        except ResourceNotFoundError:
+            # The app makes it.
+            return []
+        keys = [row["RowKey"] for row in rows]
+        self.seen |= {import_id_of(key) for key in keys if key.startswith("import-")}
+        return rows
+
+    def must_have_record(self, import_id: str) -> bool:
+        """Whether an upload that is there has a record, unless people or retention deleted it."""
+        return not (
+            import_id in self.seen and (self.are_records_pruned or import_id in self.touched)
+        )
+
+    def is_quiet(self) -> bool:
+        """Whether nothing is open. A row that people made unreadable may stay, but not wait."""
+        keys = [row["RowKey"] for row in self.entities()]
+        records = self.records()
+        ids = {import_id_of(key) for key in keys if key.startswith("import-")}
+        return (
+            not any(key.startswith("queue-") for key in keys)
+            and all(record.state.is_final for record in records)
+            and all(
+                id_ in ids or not self.must_have_record(id_)
+                for id_ in (self.id_of(*version) for version in self.versions())
+            )
+        )
