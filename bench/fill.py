@@ -17,7 +17,14 @@ from shared.imports.entities import to_entity
 from shared.imports.importer import utc_now
 from shared.imports.record import ImportRecord, ImportState
 
-__all__ = ["LINE", "add_import", "fill_history", "job_request", "start_job"]
+__all__ = [
+    "LINE",
+    "add_import",
+    "add_staged_import",
+    "fill_history",
+    "job_request",
+    "start_job",
+]
 
 LINE = b'{"id":"pump-%07d","status":"enabled","authentication":{"type":"certificateAuthority"}}'
 
@@ -41,7 +48,7 @@ def fill_history(scene: Scene, count: int) -> None:
     assert storage
     with TableServiceClient.from_connection_string(storage.get_secret_value()) as tables:
         table = tables.create_table_if_not_exists(scene.settings.imports_table)
-        rows = _history(scene.hub, scene.container, count)
+        rows = _history(scene, scene.hub, count)
         batches = iter(lambda: [("upsert", row) for row in itertools.islice(rows, _BATCH)], [])
         with ThreadPoolExecutor(_THREADS) as pool:
             for _ in pool.map(table.submit_transaction, batches):
@@ -52,9 +59,25 @@ def add_import(scene: Scene, hub: str, number: int, **members: Any) -> ImportRec
     """Write an open import with its marker; the higher the number the later."""
     now = utc_now()
     uploaded_at = now - timedelta(hours=1) + timedelta(seconds=number)
-    record = _record(hub, scene.container, f"{number:07}.ndjson", uploaded_at)
+    record = _record(scene, hub, f"{number:07}.ndjson", uploaded_at)
     record = record.model_copy(update={"last_start_at": now, **members})
     return scene.importer.services.ledger.create(record)[0]
+
+
+def add_staged_import(scene: Scene, hub: str, number: int) -> ImportRecord:
+    """Write an import that waits in the queue, with its staged file: it can be started."""
+    line = LINE % number + b"\n"
+    uploaded_at = utc_now() - timedelta(hours=1) + timedelta(seconds=number)
+    container = _record(scene, hub, f"{number:07}.ndjson", uploaded_at).container
+    staged = scene.blobs.create_container(container).upload_blob("devices.txt", line)
+    return add_import(
+        scene,
+        hub,
+        number,
+        state=ImportState.QUEUED,
+        staged_etag=staged.get_blob_properties().etag,
+        staged_bytes=len(line),
+    )
 
 
 def start_job(scene: Scene, request: ImportJobRequest) -> str:
@@ -72,11 +95,11 @@ def job_request(scene: Scene) -> ImportJobRequest:
     return request
 
 
-def _history(hub: str, container: str, count: int) -> Iterator[dict[str, Any]]:
+def _history(scene: Scene, hub: str, count: int) -> Iterator[dict[str, Any]]:
     newest = utc_now() - timedelta(days=1)
     for number in range(count):
         at = newest - timedelta(seconds=number)
-        record = _record(hub, container, f"{number:07}.ndjson", at)
+        record = _record(scene, hub, f"{number:07}.ndjson", at)
         yield to_entity(
             record.model_copy(
                 update={
@@ -96,10 +119,11 @@ def _history(hub: str, container: str, count: int) -> Iterator[dict[str, Any]]:
         )
 
 
-def _record(hub: str, container: str, file: str, uploaded_at: datetime) -> ImportRecord:
+def _record(scene: Scene, hub: str, file: str, uploaded_at: datetime) -> ImportRecord:
     record = ImportRecord.of_upload(
         hub,
-        container,
+        scene.settings.imports_table,
+        scene.container,
         file,
         f"{hub}/{file}",
         uploaded_at,

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobServiceClient
 
+from shared.connections import HubConnection, HubRoutes
 from shared.imports.importer import Importer, utc_now
 from shared.settings import load_settings
 from shared.transport import pooled_transport
@@ -152,18 +153,40 @@ class Cost:
         )
 
 
+@dataclass(frozen=True)
+class _Alias(HubConnection):
+    """One hub of many, behind all of which is the same emulator."""
+
+    alias: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.alias
+
+
 class Scene:
     """An importer with an upload container and a table of its own."""
 
     def __init__(
-        self, storage: str, hubs: str | Mapping[str, str], latency: float = 0, **settings: str
+        self,
+        storage: str,
+        hub: str,
+        latency: float = 0,
+        aliases: Sequence[str] = (),
+        **settings: str,
     ) -> None:
+        """Set the scene.
+
+        Args:
+            hub: the connection string of the hub.
+            aliases: names of as many hubs, for all of which that one stands.
+        """
         self.traffic = Traffic(latency)
         self.container = f"uploads-{uuid.uuid4().hex[:12]}"
         #: The app's settings.
         self.environment = {
             "ImporterStorage": storage,
-            "IOTHUB": hubs if isinstance(hubs, str) else json.dumps(hubs),
+            "IOTHUB": hub,
             "UPLOAD_CONTAINER": self.container,
             "IMPORTS_TABLE": f"Imports{uuid.uuid4().hex[:12]}",
             # A tick advances each hub once, and no call waits.
@@ -173,6 +196,10 @@ class Scene:
         }
         with mock.patch.dict(os.environ, self.environment):
             self.settings = load_settings()
+        if aliases:
+            connection = vars(HubConnection.parse(hub))
+            routes = HubRoutes({name: _Alias(**connection, alias=name) for name in aliases})
+            self.settings = self.settings.model_copy(update={"hub_routes": routes})
         self._resources = contextlib.ExitStack()
         #: Not counted.
         self.blobs = self._resources.enter_context(

@@ -7,7 +7,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.fill import LINE, add_import, fill_history, job_request, start_job
+from bench.fill import (
+    LINE,
+    add_import,
+    add_staged_import,
+    fill_history,
+    job_request,
+    start_job,
+)
 from bench.stage import Cost, HubProcess, Scene
 from shared.imports.record import ImportState
 
@@ -71,7 +78,8 @@ def by_queue(storage: str, counts: Sequence[int]) -> list[Row]:
         for count in counts:
             with Scene(storage, hub.connection_string) as scene:
                 # The head too waits.
-                _add_queue(scene, count + 1)
+                add_staged_import(scene, scene.hub, 0)
+                _add_queue(scene, count)
                 rows.append(Row(BEHIND_BUSY, count, _tick(scene)))
     return rows
 
@@ -81,8 +89,8 @@ def by_hubs(storage: str, counts: Sequence[int], latency: float) -> list[Row]:
     rows: list[Row] = []
     with _hung_job(storage) as (hub, job_id):
         for count in counts:
-            hubs = {f"hub{number:04}": hub.connection_string for number in range(count)}
-            with Scene(storage, hubs) as scene:
+            hubs = [f"hub{number:04}" for number in range(count)]
+            with Scene(storage, hub.connection_string, aliases=hubs) as scene:
                 # So that the table is there.
                 add_import(scene, "elsewhere", 0)
                 scene.traffic.latency = latency

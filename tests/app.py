@@ -14,13 +14,17 @@ from urllib.parse import urlsplit
 
 import pytest
 from azure.core.pipeline.transport import RequestsTransport
+from azure.data.tables import TableClient
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
 import function_app
 from local.host import FunctionsHost
 from local.hub import HubEmulator
 from local.hub.choices import Choices
+from shared.devices.validation import Validation
 from shared.hub.jobs import ImportJobRequest
+from shared.imports import intake
+from shared.imports.checking import validation_of
 from shared.imports.importer import Importer, utc_now
 from shared.imports.record import ImportRecord
 from shared.settings import load_settings
@@ -41,6 +45,9 @@ class App:
         #: Called with `METHOD path` before each request, and before its answer is seen.
         self.before_request: Callable[[str], None] = lambda _: None
         self.after_request: Callable[[str], None] = lambda _: None
+        #: Called with each request, and with each answer, which they may change.
+        self.alter_request: Callable[[Any], None] = lambda _: None
+        self.alter_response: Callable[[Any], None] = lambda _: None
         self._importer: Importer | None = None
         self._resources = contextlib.ExitStack()
         monkeypatch.setattr(function_app, "importer", lambda: self.importer)
@@ -82,6 +89,15 @@ class App:
             self._monkeypatch.setenv(name, value)
         self._close_importer()
 
+    def route(self, **hubs: HubEmulator) -> None:
+        """Configure a hub for each of several folders; its name is its address."""
+        routes = {folder: hub.connection_string() for folder, hub in hubs.items()}
+        self.configure(IOTHUB=json.dumps(routes))
+
+    @property
+    def table(self) -> TableClient:
+        return self.importer.services.storage.table(self.settings["IMPORTS_TABLE"])
+
     @property
     def importer(self) -> Importer:
         if self._importer is None:
@@ -99,12 +115,24 @@ class App:
         )
 
     def deliver_unseen(self, name: str, *lines: object) -> None:
-        """Deliver an upload, and give the hub these lines in the place of the validated ones."""
-        self.hub.occupy_slot()
-        self.deliver(name)
-        staged = self.container_of(self.record(name)).get_blob_client("devices.txt")
-        staged.upload_blob(_ndjson(lines) + b"\n", overwrite=True)
-        self.hub.free_slot()
+        """Deliver an upload, and give the hub these lines in the place of its own, unvalidated."""
+
+        def blind(*arguments: Any) -> Validation:
+            validation = validation_of(*arguments)
+            run = validation.run
+
+            def replaced(chunks: Iterable[bytes]) -> Iterator[bytes]:
+                for _ in run(chunks):
+                    pass
+                assert validation.report.valid == len(lines)
+                yield _ndjson(lines) + b"\n"
+
+            self._monkeypatch.setattr(validation, "run", replaced)
+            return validation
+
+        with self._monkeypatch.context() as patch:
+            patch.setattr(intake, "validation_of", blind)
+            self.deliver(name)
 
     def deliver(self, name: str) -> None:
         """One event of a blob reaches the app."""
@@ -118,14 +146,19 @@ class App:
         """The slow timer fires once."""
         self.host.tick("sweep")
 
-    def finish(self) -> None:
-        """Let the hub end its jobs, and tick until no import is open."""
+    def finish(self, hub: str | None = None) -> None:
+        """Let the hub end its jobs, and tick until no import of it (or of another) is open."""
         for _ in range(20):
             self.hub.wait_idle()
             self.tick()
-            if all(record.state.is_final for record in self.records()):
+            if all(record.state.is_final for record in self.records(hub)):
                 return
-        raise AssertionError(f"still open: {[record.state for record in self.records()]}")
+        raise AssertionError(f"still open: {[record.state for record in self.records(hub)]}")
+
+    def pass_minutes(self, minutes: float) -> None:
+        """Turn the app's clock and the hub's alike."""
+        self.clock.ahead += timedelta(minutes=minutes)
+        self.hub.clock.advance(60 * minutes)
 
     @contextlib.contextmanager
     def counting(self) -> Iterator[list[str]]:
@@ -153,7 +186,8 @@ class App:
 
     def records(self, hub: str | None = None) -> list[ImportRecord]:
         """The imports of a hub, newest first."""
-        hub = hub or next(iter(self.importer.services.hubs))
+        hubs = self.importer.services.hubs
+        hub = hub or (self.hub.address if self.hub.address in hubs else next(iter(hubs)))
         return list(self.importer.services.ledger.imports(hub))
 
     def record(self, name: str) -> ImportRecord:
@@ -191,7 +225,8 @@ class App:
     def _transport(self) -> ObservedTransport:
         # By identity it goes by https, and the environment says whom to trust. Otherwise it is left
         # out, as requests asks it at each request.
-        return ObservedTransport(
+        return _AlteredTransport(
+            self,
             self._before,
             lambda line: self.after_request(line),
             use_env_settings="ImporterStorage" not in self.settings,
@@ -245,6 +280,20 @@ class ObservedTransport(RequestsTransport):  # type: ignore[misc]
         except BaseException:
             response.internal_response.close()
             raise
+        return response
+
+
+class _AlteredTransport(ObservedTransport):
+    """Lets a test change requests and answers."""
+
+    def __init__(self, app: App, *hooks: Callable[[str], None], **options: Any) -> None:
+        super().__init__(*hooks, **options)
+        self._app = app
+
+    def send(self, request: Any, **kwargs: Any) -> Any:
+        self._app.alter_request(request)
+        response = super().send(request, **kwargs)
+        self._app.alter_response(response)
         return response
 
 

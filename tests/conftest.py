@@ -31,6 +31,12 @@ def hub(request: pytest.FixtureRequest, storage_connection_string: str) -> Itera
 
 
 @pytest.fixture
+def other_hub(storage_connection_string: str) -> Iterator[HubEmulator]:
+    with HubEmulator(identity_connection_string=storage_connection_string) as emulator:
+        yield emulator
+
+
+@pytest.fixture
 def app(
     storage_connection_string: str, hub: HubEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[App]:

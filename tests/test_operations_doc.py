@@ -26,7 +26,16 @@ DAY = timedelta(days=1)
 
 def record(**members: object) -> ImportRecord:
     made = ImportRecord.of_upload(
-        "hub", "uploads", "a.ndjson", "1", NOW, created_at=NOW, updated_at=NOW, devices=5, lines=5
+        "hub",
+        "Imports",
+        "uploads",
+        "a.ndjson",
+        "1",
+        NOW,
+        created_at=NOW,
+        updated_at=NOW,
+        devices=5,
+        lines=5,
     )
     return made.model_copy(update=members)
 
@@ -50,14 +59,23 @@ def failed(*, is_there: bool) -> str:
 GOOD = b'{"id": "pump-%d", "status": "enabled"}'
 #: By the function of `reasons`: what it may say.
 SAMPLES: Mapping[str, Sequence[str]] = {
+    "answer_lost": [reasons.answer_lost(timedelta(minutes=10))],
     "cancelled": [reasons.cancelled(record(stop=stop)) for stop in Stop],
     "cancelled_in_queue": [reasons.cancelled_in_queue()],
     "cancelled_too_late": [reasons.cancelled_too_late()],
+    "cancelled_without_hub": [reasons.cancelled_without_hub("fleet")],
+    "cancelled_without_trace": [reasons.cancelled_without_trace()],
     "cannot_follow": [
         reasons.cannot_follow(HubUnauthorizedError()),
         reasons.cannot_follow(TemporaryError("x")),
     ],
+    "counts_unknown": [reasons.counts_unknown()],
     "file_rejected": [rejected(b"{}"), rejected(*(GOOD % number for number in range(3)))],
+    "followed_blindly": [
+        reasons.followed_blindly(reasons.unknown_status("paused")),
+        reasons.followed_blindly("The hub's answer is not about the job (HTTP 400)."),
+    ],
+    "hub_not_configured": [reasons.hub_not_configured("fleet")],
     "hub_refused": [
         reasons.hub_refused(HubUnauthorizedError()),
         reasons.hub_refused(DelegationKeyRefusedError()),
@@ -65,16 +83,30 @@ SAMPLES: Mapping[str, Sequence[str]] = {
     "job_failed": [reasons.job_failed(record(), expired) for expired in (True, False)],
     "job_forgotten": [reasons.job_forgotten(record(), DAY)],
     "job_lost": [reasons.job_lost(DAY)],
+    "job_may_be_ours": [reasons.job_may_be_ours()],
+    "job_may_have_been_ours": [reasons.job_may_have_been_ours()],
+    "log_awaited": [reasons.log_awaited(reasons.log_missing(), DAY)],
+    "log_does_not_fit": [reasons.log_does_not_fit(3, 1, 0), reasons.log_does_not_fit(3, 5, 1)],
     "log_missing": [reasons.log_missing()],
     "not_all_imported": [failed(is_there=False), failed(is_there=True)],
+    "older_than_records": [reasons.older_than_records(30)],
+    "outcome_unknown": [reasons.outcome_unknown()],
+    "record_deleted": [reasons.record_deleted()],
+    "staged_file_edited": [reasons.staged_file_edited()],
     "stopping": [
-        reasons.stopping(Stop.OPERATOR, DAY, False),
-        reasons.stopping(Stop.OPERATOR, DAY, True),
-        reasons.stopping(Stop.DEADLINE, DAY, False),
+        reasons.stopping(Stop.OPERATOR, DAY),
+        reasons.stopping(Stop.DEADLINE, DAY),
     ],
+    "storage_refused": [reasons.storage_refused(OSError("x"))],
     "superseded": [reasons.superseded("a.ndjson")],
     "dots_in_name": [reasons.dots_in_name("../a.ndjson")],
+    "unexpected": [reasons.unexpected(OSError("x"))],
+    "unexpected_end": [reasons.unexpected_end(5, OSError("x"))],
     "unknown_folder": [reasons.unknown_folder("a.ndjson", ["east", "west"])],
+    "unknown_status": [reasons.unknown_status("paused")],
+    "unreadable": [reasons.unreadable("the report of the validation", OSError("x"))],
+    "unsettled": [reasons.unsettled("a.ndjson", DAY)],
+    "unwritten": [reasons.unwritten("the report", OSError("x"))],
     "validation_died": [reasons.validation_died(record(attempts=5))],
     "validation_failed": [reasons.validation_failed(2, OSError("x"))],
     "validation_gave_up": [reasons.validation_gave_up(5, OSError("x"))],
@@ -85,8 +117,8 @@ SAMPLES: Mapping[str, Sequence[str]] = {
         reasons.waiting(TemporaryError("x")),
     ],
 }
-#: What is told elsewhere than in a record.
-NOT_IN_RECORDS = {"first_line", "hub_trouble"}
+#: What is told elsewhere than in a record, and what puts reasons together.
+NOT_IN_RECORDS = {"hub_trouble", "joined"}
 
 
 def told(section: str) -> list[str]:

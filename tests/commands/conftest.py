@@ -64,3 +64,13 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "xterm-256color")
+
+
+def configure_two_hubs(app: App) -> None:
+    """The folders east and west lead to the hubs fleet-1 and fleet-2, which no test reaches."""
+    _, _, credentials = app.hub.connection_string().partition(";")
+    hosts = {"east": "fleet-1", "west": "fleet-2"}
+    strings = {
+        folder: f"HostName={name}.azure-devices.net;{credentials}" for folder, name in hosts.items()
+    }
+    app.configure(IOTHUB=json.dumps(strings))

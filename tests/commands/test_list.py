@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from local.hub import HubEmulator
 from shared.commands.words import state_text
 from shared.imports.record import ImportState
 from tests.app import App, device
-from tests.commands.conftest import Shell
+from tests.commands.conftest import Shell, configure_two_hubs
 
 
 @pytest.fixture
@@ -130,20 +127,16 @@ def test_a_terminal(
     assert "\x1b[31mrejected" in shell("list").out
 
 
-def test_several_hubs_are_told_apart(app: App, hub: HubEmulator, shell: Shell) -> None:
-    connection = hub.connection_string("registryReadWrite")
-    app.configure(IOTHUB=json.dumps({"east": connection, "west": connection}))
+def test_several_hubs_are_told_apart(app: App, shell: Shell) -> None:
+    configure_two_hubs(app)
     for name in ("east/a.ndjson", "west/b.ndjson", "c.ndjson"):
-        app.upload(name, device("a"))
+        app.upload(name, {"id": "breaks a rule"})
         app.deliver(name)
     head, *lines = shell("list").out.splitlines()
     assert "HUB" in head
-    assert {next(h for h in ("east ", "west ", "(none)") if h in line) for line in lines} == {
-        "east ",
-        "west ",
-        "(none)",
-    }
-    [page] = shell.json("list", "--hub", "west")
+    hubs = ("fleet-1 ", "fleet-2 ", "(none)")
+    assert {next(hub for hub in hubs if hub in line) for line in lines} == {*hubs}
+    [page] = shell.json("list", "--hub", "fleet-2")
     assert [one["file"] for one in page["imports"]] == ["west/b.ndjson"]
 
 

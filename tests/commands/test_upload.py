@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from local.hub import HubEmulator
 from shared.commands import transfer
 from tests.app import App, device
-from tests.commands.conftest import Shell
+from tests.commands.conftest import Shell, configure_two_hubs
 from tests.commands.test_verbs import meanwhile
 
 CA = {"authentication": {"type": "certificateAuthority"}}
@@ -148,17 +147,18 @@ def test_several_keep_their_order(app: App, shell: Shell, file: Path, tmp_path: 
     assert [record.file for record in app.records()] == ["second.ndjson", "fleet.ndjson"]
 
 
-def test_several_hubs(app: App, hub: HubEmulator, shell: Shell, file: Path) -> None:
-    connection = hub.connection_string("registryReadWrite")
-    app.configure(IOTHUB=json.dumps({"east": connection, "west": connection}))
+def test_several_hubs(app: App, shell: Shell, file: Path) -> None:
+    configure_two_hubs(app)
     done = shell("upload", file)
     assert done.status == 2
     assert "Use --hub with one of: east, west." in done.err
     assert "There is no hub 'north'" in shell("upload", file, "--hub", "north").err
-    [uploaded] = shell.json("upload", file, "--hub", "west")
-    assert (uploaded["file"], uploaded["hub"]) == ("west/fleet.ndjson", "west")
+    assert "there are: east, west" in shell("upload", file, "--hub", "north").err
+    for hub in ("west", "fleet-2"):
+        [uploaded] = shell.json("upload", file, "--hub", hub, "--overwrite")
+        assert (uploaded["file"], uploaded["hub"]) == ("west/fleet.ndjson", "fleet-2")
     [uploaded] = shell.json("upload", file, "--name", "east/x.ndjson")
-    assert uploaded["hub"] == "east"
+    assert uploaded["hub"] == "fleet-1"
 
 
 def test_wrong_usage(app: App, shell: Shell, file: Path, tmp_path: Path) -> None:

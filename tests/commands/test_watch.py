@@ -9,7 +9,8 @@ import pytest
 
 from shared.commands.errors import UnreachableError
 from shared.commands.follow import Named, Opened
-from shared.imports.ledger import Ledger, Marker
+from shared.imports.ledger import Ledger
+from shared.imports.markers import Marker
 from tests.app import App
 from tests.commands.conftest import Shell
 from tests.commands.test_verbs import meanwhile, queued

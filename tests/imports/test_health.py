@@ -13,6 +13,7 @@ import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 
+from local.hub import HubEmulator
 from shared.imports import health, importer
 from shared.imports.health import Finding
 from tests.app import App, device
@@ -41,25 +42,28 @@ def test_all_is_well_before_the_first_import_and_after(app: App) -> None:
         f"container {app.container}",
         "containers of imports",
         "SAS for the hub",
-        "sweep",
+        "timers",
+        "rows of open imports",
         f"hub {hub}",
     ]
     assert all(finding.is_well for finding in before.values())
-    assert before["sweep"].detail == "No sweep has come to its end yet."
+    for timer in ("advance_hubs", "sweep"):
+        assert f"{timer} has not run yet" in before["timers"].detail
     app.upload("pumps.ndjson", device("pump-1"))
     app.deliver("pumps.ndjson")
     app.finish()
     app.sweep()
     after = examine(app)
     assert all(finding.is_well for finding in after.values())
-    assert re.fullmatch(r"The last sweep was at [-0-9]+ [0-9:]+ UTC\.", after["sweep"].detail)
+    for timer in ("advance_hubs", "sweep"):
+        assert re.search(timer + r" last ran at [-0-9]+ [0-9:]+ UTC", after["timers"].detail)
 
 
 def test_it_asks_only_for_what_is_harmless(app: App) -> None:
     with app.counting() as requests:
         examine(app)
     assert {request.split()[0] for request in requests} <= {"GET", "HEAD"}
-    assert len(requests) <= 8
+    assert len(requests) <= 10
 
 
 def test_no_upload_container(app: App) -> None:
@@ -70,16 +74,16 @@ def test_no_upload_container(app: App) -> None:
     }
 
 
-def test_a_hub_s_key_is_wrong(app: App) -> None:
+def test_a_hub_s_key_is_wrong(app: App, other_hub: HubEmulator) -> None:
     connection = re.sub(
         r"SharedAccessKey=[^;]+",
         f"SharedAccessKey={base64.b64encode(b'of another hub').decode()}",
-        app.settings["IOTHUB"],
+        other_hub.connection_string(),
     )
     good = app.settings["IOTHUB"]
     app.configure(IOTHUB=json.dumps({"east": good, "west": connection}))
     [(name, detail)] = wrong(app).items()
-    assert name == "hub west"
+    assert name == f"hub {other_hub.address}"
     assert "IoT Hub Data Contributor" in detail
     assert "registryReadWrite or iothubowner in IOTHUB" in detail
 
@@ -128,7 +132,8 @@ def test_the_storage_account_s_key_is_wrong(app: App) -> None:
         f"table {app.settings['IMPORTS_TABLE']}",
         f"container {app.container}",
         "containers of imports",
-        "sweep",
+        "timers",
+        "rows of open imports",
     }
     for detail in found.values():
         assert "Check the AccountKey in ImporterStorage" in detail
@@ -136,7 +141,8 @@ def test_the_storage_account_s_key_is_wrong(app: App) -> None:
 
 
 def test_a_key_that_is_no_key(app: App) -> None:
-    storage = re.sub(r"AccountKey=[^;]+", "AccountKey=abc", app.settings["ImporterStorage"])
+    """It is base64 all the same, so the settings allow it."""
+    storage = re.sub(r"AccountKey=[^;]+", "AccountKey=YWJj", app.settings["ImporterStorage"])
     app.configure(ImporterStorage=storage)
     found = wrong(app)
     assert len(found) >= 4
@@ -175,7 +181,7 @@ def test_an_identity_without_roles(
         for detail in wrong(by_entra_id).values()
     ]
     blobs, tables = ["Storage Blob Data Contributor"], ["Storage Table Data Contributor"]
-    assert roles == [tables, blobs, blobs, blobs, tables]
+    assert roles == [tables, blobs, blobs, blobs, tables, tables]
 
 
 def test_an_identity_that_gets_no_token(by_entra_id: App, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +193,7 @@ def test_an_identity_that_gets_no_token(by_entra_id: App, monkeypatch: pytest.Mo
     monkeypatch.setattr("time.sleep", lambda _: None)
     by_entra_id.configure()
     found = wrong(by_entra_id)
-    assert len(found) == 5
+    assert len(found) == 6
     for detail in found.values():
         assert detail == (
             "no managed identity endpoint found. Check the app's managed identity, and "
@@ -203,7 +209,7 @@ def test_a_storage_account_that_cannot_be_reached(app: App, nowhere: str) -> Non
     )
     app.configure(ImporterStorage=storage)
     found = wrong(app)
-    assert len(found) == 4
+    assert len(found) == 5
     for detail in found.values():
         assert detail.endswith(
             "Check ImporterStorage, and that the storage account can be reached."
@@ -226,15 +232,33 @@ def test_who_gives_no_answer(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_a_sweep_that_is_overdue(app: App) -> None:
-    app.sweep()
-    app.clock.ahead_minutes(55)
+@pytest.mark.parametrize(
+    ("timer", "setting", "in_time", "late"),
+    [("advance_hubs", "POLL_SCHEDULE", 5, 7), ("sweep", "SWEEP_SCHEDULE", 9, 16)],
+)
+def test_a_timer_that_is_late(
+    app: App, timer: str, setting: str, in_time: float, late: float
+) -> None:
+    app.host.tick(timer)
+    app.clock.ahead_minutes(in_time)
     assert wrong(app) == {}
-    app.clock.ahead_minutes(66)
+    app.clock.ahead_minutes(late)
     [(name, detail)] = wrong(app).items()
-    assert name == "sweep"
-    assert detail.startswith("The last sweep was at ")
-    assert detail.endswith(". Check that the function sweep is enabled, SWEEP_SCHEDULE.")
+    assert name == "timers"
+    assert f"{timer} last ran at " in detail
+    assert setting in detail
+
+
+def test_imports_of_a_hub_that_is_not_configured_any_more(app: App, other_hub: HubEmulator) -> None:
+    app.route(east=app.hub, west=other_hub)
+    other_hub.occupy_slot()
+    app.upload("west/pumps.ndjson", device("pump-1"))
+    app.deliver("west/pumps.ndjson")
+    app.route(east=app.hub)
+    [(name, detail)] = wrong(app).items()
+    assert name == "rows of open imports"
+    assert other_hub.address in detail
+    assert "IOTHUB" in detail
 
 
 def test_several_at_once(app: App) -> None:
@@ -242,4 +266,4 @@ def test_several_at_once(app: App) -> None:
     app.hub.stop()
     app.blobs.delete_container(app.container)
     app.clock.ahead_hours(2)
-    assert [name.split()[0] for name in wrong(app)] == ["container", "sweep", "hub"]
+    assert [name.split()[0] for name in wrong(app)] == ["container", "timers", "hub"]

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from azure.core.exceptions import ServiceResponseError
 
-from shared.imports.days import Day
+from shared.imports.days import DailyCounts
 from shared.imports.ledger import ConflictError, Ledger
 from shared.imports.record import ImportRecord, ImportState
-from shared.imports.survey import Survey
+from shared.imports.statistics import Statistics
 from tests.app import App
 
 UPLOADED = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -25,7 +25,7 @@ def ledger(app: App) -> Ledger:
 
 def record(file: str = "pumps.ndjson", **members: Any) -> ImportRecord:
     members = {"uploaded_at": UPLOADED, "created_at": UPLOADED, "updated_at": UPLOADED} | members
-    return ImportRecord.of_upload("hub", "uploads", file, "0x1", **members)
+    return ImportRecord.of_upload("hub", "Imports", "uploads", file, "0x1", **members)
 
 
 def lose_one_answer(app: App) -> None:
@@ -116,27 +116,24 @@ def test_large_numbers_and_odd_texts_come_back(ledger: Ledger) -> None:
     assert ledger.get("hub", created.row_key) == created
 
 
-def test_an_import_is_found_by_its_id(ledger: Ledger) -> None:
-    assert ledger.find("hub", "0815") is None
-    made = ledger.create(record())[0]
-    assert ledger.find("hub", made.id) == made
-    assert ledger.find("another hub", made.id) is None
-
-
-def test_two_processes_count_the_same_day(app: App, ledger: Ledger) -> None:
-    """Each knows the counts as it wrote them last, and finds out that the other wrote too."""
-    other = Ledger(ledger._table, app.clock)
+def test_ends_are_counted_once(app: App, ledger: Ledger) -> None:
+    """Also if answers are lost, and whether the sweep has added them to their day or not."""
+    statistics = Statistics(ledger._table)
+    today = app.clock().date()
     for number in range(6):
-        one = ledger if number % 2 else other
-        created, _ = one.create(record(f"{number}"))
+        created, _ = ledger.create(record(f"{number}"))
+        queued = ledger.transition(created, ImportState.QUEUED, invalid_lines=1)
+        if number > 2:
+            lose_one_answer(app)
+        unknown = {"imported": None, "failed": None} if number == 5 else {}
+        counts = {"imported": 2, "failed": 3_000_000_000, **unknown}
+        ledger.transition(queued, ImportState.FAILED, **counts)
         if number == 3:
-            lose_one_answer(app)
-        queued = one.transition(created, ImportState.QUEUED, invalid_lines=1)
-        if number > 3:
-            lose_one_answer(app)
-        one.transition(queued, ImportState.FAILED, imported=2, failed=3_000_000_000)
-    [day] = Survey(ledger._table).days("hub", app.clock().date())
-    assert day == Day(app.clock().date(), Counter({ImportState.FAILED: 6}), 12, 18_000_000_000, 6)
+            statistics.count_ends("hub", today, 10)
+    wanted = DailyCounts(today, Counter({ImportState.FAILED: 6}), 10, 15_000_000_000, 6, 1)
+    assert sum(statistics.days("hub", today), DailyCounts(today)) == wanted
+    statistics.count_ends("hub", today, 10)
+    assert list(statistics.days("hub", today)) == [wanted]
 
 
 def test_an_end_leaves_an_event_if_it_is_to_be_announced(app: App, ledger: Ledger) -> None:

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.imports.record import TRANSITIONS, ImportRecord, ImportState
+from shared.imports.record import (
+    TRANSITIONS,
+    ImportRecord,
+    ImportState,
+    first_record_key,
+    record_key_of,
+    uploaded_at_of,
+)
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
@@ -14,7 +21,7 @@ TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2200, 1, 1), timezones=st.ju
 
 def record(file: str = "a", etag: str = "0x1", at: datetime = NOW) -> ImportRecord:
     return ImportRecord.of_upload(
-        "hub", "uploads", file, etag, at, created_at=at, updated_at=at, attempts=1
+        "hub", "Imports", "uploads", file, etag, at, created_at=at, updated_at=at, attempts=1
     )
 
 
@@ -43,11 +50,72 @@ def test_an_upload_has_one_id() -> None:
     assert len({record().id, record(file="b").id, record(etag="0x2").id}) == 3
 
 
+@pytest.mark.parametrize("index", range(4))
+def test_an_id_is_of_table_container_name_and_etag(index: int) -> None:
+    identity = ["Imports", "uploads", "a.ndjson", "0x1"]
+    changed = [*identity[:index], identity[index] + "2", *identity[index + 1 :]]
+    ids = {
+        ImportRecord.of_upload(
+            *(hub, table, container, file, etag, at), created_at=at, updated_at=at
+        ).id
+        for (table, container, file, etag), hub, at in (
+            (identity, "hub", NOW),
+            (identity, "another hub", NOW + timedelta(days=1)),
+            (changed, "hub", NOW),
+        )
+    }
+    assert len(ids) == 2
+
+
+def test_the_keys_of_a_record_follow_from_its_place() -> None:
+    made = record()
+    assert record_key_of(made.marker_key()) == made.row_key
+    assert uploaded_at_of(made.row_key) == NOW
+
+
+@pytest.mark.parametrize("key", ["", "queue-", "import-1-2", "queue-1-2-3", "import-٣-x"])
+def test_keys_that_are_none(key: str) -> None:
+    for read in (record_key_of, uploaded_at_of):
+        with pytest.raises(ValueError, match="is not the RowKey"):
+            read(key)
+
+
+FULL = {"state": ImportState.COMPLETED, "lines": 3, "invalid_lines": 0, "devices": 3}
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_full"),
+    [
+        ({}, True),
+        ({"imported": 2, "failed": 1}, False),
+        ({"imported": None}, False),
+        ({"failed": None}, False),
+        ({"lines": 4}, False),
+        ({"invalid_lines": 1}, False),
+        ({"invalid_lines": None}, False),
+        ({"devices": None, "imported": None, "lines": None}, False),
+        ({"state": ImportState.COMPLETED_WITH_ERRORS}, False),
+    ],
+)
+def test_what_is_proven_to_be_in_the_hub(changes: dict[str, object], is_full: bool) -> None:
+    members = {**FULL, "imported": 3, "failed": 0, **changes}
+    assert record().model_copy(update=members).is_fully_imported is is_full
+
+
+@given(TIMES, st.timedeltas(timedelta(), timedelta(seconds=2)))
+def test_bounds_between_two_seconds(uploaded: datetime, before: timedelta) -> None:
+    """What was uploaded from a moment on sorts before its key, what was uploaded before behind."""
+    moment = uploaded.replace(microsecond=0) - timedelta(seconds=1) + before
+    key = record(at=uploaded.replace(microsecond=0)).row_key
+    is_from_then_on = uploaded.replace(microsecond=0) >= moment
+    assert (key < first_record_key(moment) + ".") is is_from_then_on
+
+
 @given(TIMES, TIMES)
 def test_rows_sort_newest_first_and_markers_oldest_first(one: datetime, other: datetime) -> None:
-    if other - one < timedelta(milliseconds=1):
+    older, newer = (record(at=time.replace(microsecond=0)) for time in (one, other))
+    if older.uploaded_at >= newer.uploaded_at:
         return
-    older, newer = record(at=one), record(at=other)
     assert newer.row_key < older.row_key
     assert older.marker_key() < newer.marker_key()
 

@@ -41,9 +41,9 @@ def test_requests_of_an_import(app: App) -> None:
         strict=True,
     ):
         print(f"{moment}: {len(requests)}", *requests, sep="\n  ")
-    assert len(started) <= 12
+    assert len(started) <= 15
     assert len(running) <= 4
-    assert len(ended) <= 6
+    assert len(ended) <= 7
     assert len(idle) == 1
 
 
@@ -52,6 +52,8 @@ def test_waiting_imports_cost_a_tick_nothing(app: App, monkeypatch: pytest.Monke
     # As if the uploads were some seconds old.
     monkeypatch.setattr(uploads, "MARGIN", timedelta(seconds=-60))
     app.hub.occupy_slot()
+    # The first tick of a minute notes that it ran.
+    app.tick()
     costs = []
     for waiting in range(3):
         app.upload(f"{waiting}.ndjson", device(f"pump-{waiting}"))

@@ -242,9 +242,8 @@ def test_a_move_whose_process_died_is_done_again(app: App) -> None:
 
 
 def test_the_upload_of_a_stray_is_moved_too(app: App) -> None:
-    hub = app.hub.connection_string()
     archive(app)
-    app.configure(IOTHUB=f'{{"east": "{hub}", "west": "{hub}"}}')
+    app.route(east=app.hub)
     app.upload("north/pumps.ndjson", device("pump-1"))
     app.sweep()
     assert [record.state for record in app.records("(none)")] == ["rejected"]
@@ -292,8 +291,8 @@ def test_the_record_of_an_open_import_stays(app: App) -> None:
 
 
 def test_the_record_of_a_stray_goes_too(app: App) -> None:
-    hub = app.hub.connection_string()
-    app.configure(IOTHUB=f'{{"east": "{hub}", "west": "{hub}"}}', RECORD_RETENTION_DAYS="30")
+    app.route(east=app.hub)
+    app.configure(RECORD_RETENTION_DAYS="30")
     app.upload("pumps.ndjson", device("pump-1"))
     app.deliver("pumps.ndjson")
     assert len(app.records("(none)")) == 1

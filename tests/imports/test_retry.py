@@ -90,7 +90,8 @@ def test_a_retry_can_be_tried_again(app: App) -> None:
     third = retry(app, now(app, second))
     app.finish()
     assert now(app, third).state == "completed"
-    assert [record.retry_of for record in app.records()] == [second.id, failed.id, ""]
+    retries = {record.id: record.retry_of for record in app.records()}
+    assert retries == {failed.id: "", second.id: failed.id, third.id: second.id}
 
 
 def test_a_retry_waits_its_turn(app: App) -> None:
@@ -160,9 +161,31 @@ def test_the_lines_of_a_retry_are_known_however_often_it_is_repeated(app: App) -
 def test_lines_that_are_gone_cannot_be_tried_again(app: App) -> None:
     failed = fail(app)
     app.container_of(failed).delete_container()
+    app.blobs.get_blob_client(app.container, NAME).delete_blob()
     with pytest.raises(NotPossibleError, match=r"IMPORT_RETENTION_DAYS.*Upload the file again"):
         retry(app, failed)
     assert len(app.records()) == 1
+
+
+def test_refused_lines_that_are_gone_cannot_be_tried_again(app: App) -> None:
+    start(app, NAME, device("pump-1"), device("gone", importMode="delete"))
+    app.finish()
+    record = app.record(NAME)
+    app.container_of(record).delete_container()
+    with pytest.raises(NotPossibleError, match="Upload the file again"):
+        retry(app, record)
+    assert len(app.records()) == 1
+
+
+def test_lines_that_people_changed_are_not_tried_again(app: App) -> None:
+    """What the hub is given is what was validated: the upload is validated again."""
+    failed = fail(app)
+    app.container_of(failed).upload_blob("devices.txt", b'{"id":"other"}\n', overwrite=True)
+    new = retry(app, failed)
+    assert new.state == "validating"
+    app.finish()
+    assert now(app, new).state == "completed"
+    assert app.hub.registry.get("other") is None
 
 
 def completed(app: App) -> None:
@@ -193,14 +216,6 @@ def cancelled_before_it_was_staged(app: App) -> None:
     cancel(app, app.record(NAME))
 
 
-def failed_before_it_was_staged(app: App) -> None:
-    app.configure(MAX_ATTEMPTS="1")
-    app.before_request = break_down
-    app.upload(NAME, device("pump-1"))
-    app.sweep()
-    app.before_request = lambda _: None
-
-
 def break_down(request: str) -> None:
     if request.endswith("/devices.txt"):
         raise RuntimeError("the disk is on fire")
@@ -212,9 +227,8 @@ def break_down(request: str) -> None:
         (completed, "is completed; only imports that failed"),
         (rejected, "is rejected; only imports that failed"),
         (queued, "is queued; only imports that failed"),
-        (left_out_lines, "gave the hub no lines that could be tried again"),
-        (cancelled_before_it_was_staged, "gave the hub no lines that could be tried again"),
-        (failed_before_it_was_staged, "gave the hub no lines that could be tried again"),
+        (left_out_lines, "upload it again"),
+        (cancelled_before_it_was_staged, "upload it again"),
     ],
 )
 def test_nothing_to_try_again(app: App, make: Callable[[App], None], says: str) -> None:

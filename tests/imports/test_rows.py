@@ -7,7 +7,6 @@ import re
 from datetime import datetime
 from typing import Any
 
-import pytest
 from azure.data.tables import TableServiceClient
 
 from tests.app import App, device
@@ -40,9 +39,17 @@ def _known(name: str, value: Any, hub: str, import_id: str) -> Any:
         return json.loads(value)
     if not isinstance(value, str):
         return value
-    if name in ("jobId", "stamp", "uploadEtag"):
+    if name in ("jobId", "stamp", "uploadEtag", "stagedEtag", "failureReason"):
         return f"<{name}>"
-    return re.sub(r"-\d{13}", "-<time>", value.replace(import_id, "<id>").replace(hub, "<hub>"))
+    value = re.sub(r"-(\d{10}|\d{13}|\d{16})(?=-)", "-<time>", value)
+    value = re.sub(r"/(report|retry)-[0-9a-f]{12}\.", r"/\1-<hex>.", value)
+    return value.replace(import_id, "<id>").replace(hub, "<hub>")
+
+
+def assert_reason(app: App, *facts: str) -> None:
+    [record] = [*app.records(), *app.records("(none)")]
+    for fact in facts:
+        assert fact in record.failure_reason
 
 
 #: What every row has.
@@ -56,7 +63,8 @@ UPLOAD = {
     "hasLineMap": False,
     "hub": "<hub>",
     "id": "<id>",
-    "jobIsPresumed": False,
+    "errors": 0,
+    "schema": 1,
     "stamp": "<stamp>",
     "tries": 0,
     "updatedAt": "<time>",
@@ -82,14 +90,18 @@ STAGED = {
     "invalidLines": 0,
     "lines": 1,
     "size": 89,
+    "stagedBytes": 90,
+    "stagedEtag": "<stagedEtag>",
     "validation": COUNTS,
 }
+#: Of an import of which it is certain that the hub took nothing.
+NOTHING = {"imported": 0, "failed": 0}
 RAN = {
     **STAGED,
     "endTimeUtc": "<time>",
     "jobId": "<jobId>",
     "lastStartAt": "<time>",
-    "report": "import-<id>/report.json",
+    "report": "import-<id>/report-<hex>.json",
     "startTimeUtc": "<time>",
 }
 
@@ -131,10 +143,7 @@ def test_completed_with_errors(app: App) -> None:
         **RAN,
         "devices": 2,
         "failed": 1,
-        "failureReason": "1 of 2 devices failed: 1 x 404001 DeviceNotFound (create the device "
-        "first, or use importMode createOrUpdate). The first is 'gone' on line 3. The report "
-        "lists them with their lines; retry.ndjson holds these lines. 1 of 3 lines breaks a rule "
-        "and was left out; problems.csv lists it.",
+        "failureReason": "<failureReason>",
         "hasLineMap": True,
         "history": ["validating", "queued", "starting", "running", "completedWithErrors"],
         "imported": 1,
@@ -143,8 +152,9 @@ def test_completed_with_errors(app: App) -> None:
         "lines": 3,
         "problems": "import-<id>/problems.csv",
         "progress": 100,
-        "retry": "import-<id>/retry.ndjson",
+        "retry": "import-<id>/retry-<hex>.ndjson",
         "size": 156,
+        "stagedBytes": 150,
         "state": "completedWithErrors",
         "validation": {
             **COUNTS,
@@ -156,21 +166,28 @@ def test_completed_with_errors(app: App) -> None:
             "valid": 2,
         },
     }
+    assert_reason(
+        app,
+        "1 of 2 devices failed: 1 x 404001 DeviceNotFound (",
+        "'gone' on line 3",
+        "retry.ndjson",
+        "1 of 3 lines",
+        "problems.csv",
+    )
 
 
 def test_rejected(app: App) -> None:
     start(app, GOOD, b"broken")
     assert row(app) == {
         **OPENED,
+        **NOTHING,
         "container": "import-<id>",
-        "failureReason": "1 of 2 lines breaks a rule: line 2: the line is not JSON (expecting "
-        "value at column 1); write one complete JSON object. No device was touched. Correct the "
-        "file and upload it again; problems.csv lists what is wrong.",
+        "failureReason": "<failureReason>",
         "history": ["validating", "rejected"],
         "invalidLines": 1,
         "lines": 2,
         "problems": "import-<id>/problems.csv",
-        "report": "import-<id>/report.json",
+        "report": "import-<id>/report-<hex>.json",
         "size": 96,
         "state": "rejected",
         "validation": {
@@ -180,21 +197,24 @@ def test_rejected(app: App) -> None:
             "severities": {"error": 1, "info": 0, "warning": 0},
         },
     }
+    assert_reason(
+        app, "1 of 2 lines", "line 2: the line is not JSON", "No device was touched", "problems.csv"
+    )
 
 
 def test_rejected_for_its_folder(app: App) -> None:
-    hub = app.hub.connection_string()
-    app.configure(IOTHUB=f'{{"east": "{hub}", "west": "{hub}"}}')
+    app.route(east=app.hub)
     start(app)
     assert row(app) == {
         **UPLOAD,
+        **NOTHING,
         "attempts": 0,
-        "failureReason": f"The first folder of '{NAME}' names no hub. Upload the file into one of "
-        "these folders: east, west.",
+        "failureReason": "<failureReason>",
         "history": ["rejected"],
         "size": 89,
         "state": "rejected",
     }
+    assert_reason(app, f"'{NAME}'", "these folders: east.")
 
 
 def test_superseded(app: App) -> None:
@@ -206,12 +226,13 @@ def test_superseded(app: App) -> None:
     start(app)
     assert row(app) == {
         **OPENED,
-        "failureReason": f"{NAME} was overwritten or deleted before it was read to its end; "
-        "nothing was imported.",
+        **NOTHING,
+        "failureReason": "<failureReason>",
         "history": ["validating", "superseded"],
         "size": 89,
         "state": "superseded",
     }
+    assert_reason(app, "overwritten or deleted")
 
 
 def test_failed_by_the_hub(app: App) -> None:
@@ -220,14 +241,14 @@ def test_failed_by_the_hub(app: App) -> None:
     app.finish()
     assert row(app) == {
         **RAN,
-        "failureReason": "The hub failed the job: Storage was lost. Some devices may have been "
-        "imported. Retry the import or upload the file again.",
+        "failureReason": "<failureReason>",
         "history": ["validating", "queued", "starting", "running", "failed"],
         "jobFailureReason": "Storage was lost.",
         "jobStatus": "failed",
         "progress": 0,
         "state": "failed",
     }
+    assert_reason(app, "Storage was lost.", "not known how many devices were imported")
 
 
 def test_failed_for_the_hub_refused(app: App) -> None:
@@ -236,13 +257,14 @@ def test_failed_for_the_hub_refused(app: App) -> None:
     start(app)
     assert row(app) == {
         **STAGED,
-        "failureReason": "The hub refused the job (HTTP 400 Odd: No such thing.). Upload the file "
-        "again once that is mended.",
+        **NOTHING,
+        "failureReason": "<failureReason>",
         "history": ["validating", "queued", "starting", "failed"],
         "lastStartAt": "<time>",
-        "report": "import-<id>/report.json",
+        "report": "import-<id>/report-<hex>.json",
         "state": "failed",
     }
+    assert_reason(app, "HTTP 400 Odd: No such thing.")
 
 
 def test_failed_for_the_hub_refused_too_long(app: App) -> None:
@@ -252,12 +274,14 @@ def test_failed_for_the_hub_refused_too_long(app: App) -> None:
     app.clock.ahead_minutes(31)
     app.tick()
     found = row(app)
-    assert found.pop("failureReason").startswith(f"The hub refused the job (HTTP 401 {code}")
+    assert_reason(app, f"HTTP 401 {code}")
     assert found == {
         **STAGED,
+        **NOTHING,
+        "failureReason": "<failureReason>",
         "history": ["validating", "queued", "starting", "queued", "starting", "failed"],
         "lastStartAt": "<time>",
-        "report": "import-<id>/report.json",
+        "report": "import-<id>/report-<hex>.json",
         "state": "failed",
     }
 
@@ -270,13 +294,14 @@ def test_failed_in_validation(app: App) -> None:
         app.sweep()
     assert row(app) == {
         **OPENED,
+        **NOTHING,
         "attempts": 2,
-        "failureReason": "Gave up after 2 attempts to read and stage the file; the last one ended "
-        "with RuntimeError: the disk is on fire. Upload the file again once that is mended.",
+        "failureReason": "<failureReason>",
         "history": ["validating", "failed"],
         "size": 89,
         "state": "failed",
     }
+    assert_reason(app, "2 attempts", "RuntimeError: the disk is on fire.")
 
 
 def test_cancelled_before_it_was_staged(app: App) -> None:
@@ -287,13 +312,14 @@ def test_cancelled_before_it_was_staged(app: App) -> None:
     cancel(app)
     assert row(app) == {
         **OPENED,
-        "failureReason": "An operator cancelled the import before it had a job. No device was "
-        "touched.",
+        **NOTHING,
+        "failureReason": "<failureReason>",
         "history": ["validating", "cancelled"],
         "size": 89,
         "state": "cancelled",
         "stop": "operator",
     }
+    assert_reason(app, "An operator cancelled", "No device was touched")
 
 
 def test_cancelled_in_the_queue(app: App) -> None:
@@ -302,14 +328,15 @@ def test_cancelled_in_the_queue(app: App) -> None:
     cancel(app)
     assert row(app) == {
         **STAGED,
-        "failureReason": "An operator cancelled the import before it had a job. No device was "
-        "touched.",
+        **NOTHING,
+        "failureReason": "<failureReason>",
         "history": ["validating", "queued", "starting", "queued", "cancelled"],
         "lastStartAt": "<time>",
-        "report": "import-<id>/report.json",
+        "report": "import-<id>/report-<hex>.json",
         "state": "cancelled",
         "stop": "operator",
     }
+    assert_reason(app, "An operator cancelled", "No device was touched")
 
 
 def test_cancelled_by_an_operator_while_it_ran(app: App) -> None:
@@ -320,14 +347,14 @@ def test_cancelled_by_an_operator_while_it_ran(app: App) -> None:
     app.finish()
     assert row(app) == {
         **RAN,
-        "failureReason": "An operator cancelled the import, and so its job. Some devices may have "
-        "been imported. Retry the import or upload the file again.",
+        "failureReason": "<failureReason>",
         "history": ["validating", "queued", "starting", "running", "cancelled"],
         "jobStatus": "cancelled",
         "progress": 0,
         "state": "cancelled",
         "stop": "operator",
     }
+    assert_reason(app, "An operator cancelled", "not known how many devices were imported")
 
 
 def test_cancelled_at_the_hub(app: App) -> None:
@@ -337,13 +364,13 @@ def test_cancelled_at_the_hub(app: App) -> None:
     app.finish()
     assert row(app) == {
         **RAN,
-        "failureReason": "The job was cancelled at the hub. Some devices may have been imported. "
-        "Retry the import or upload the file again.",
+        "failureReason": "<failureReason>",
         "history": ["validating", "queued", "starting", "running", "cancelled"],
         "jobStatus": "cancelled",
         "progress": 0,
         "state": "cancelled",
     }
+    assert_reason(app, "cancelled at the hub", "not known how many devices were imported")
 
 
 def test_a_retry(app: App) -> None:
@@ -366,22 +393,4 @@ def test_a_retry(app: App) -> None:
         "state": "completed",
     }
     # The file was validated once, for the import that failed.
-    assert row(app) == {
-        k: v for k, v in expected.items() if k not in ("invalidLines", "validation")
-    }
-
-
-@pytest.mark.parametrize("end", ["cancelled", "failed"])
-def test_the_report_tells_an_end_without_a_job(app: App, end: str) -> None:
-    """Its report is there since the validation, which had a warning to tell."""
-    if end == "cancelled":
-        app.hub.occupy_slot()
-        start(app, device("pump-1"))
-        cancel(app)
-    else:
-        app.hub.faults.add("error", operation="createJob", status=400)
-        start(app, device("pump-1"))
-    record = app.record(NAME)
-    assert record.state == end
-    report = app.report(record)
-    assert (report["state"], report["failureReason"]) == (end, record.failure_reason)
+    assert row(app) == {k: v for k, v in expected.items() if k != "validation"}

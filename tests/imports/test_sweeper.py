@@ -85,12 +85,9 @@ def test_a_file_that_kills_each_process_fails_in_the_end(app: App) -> None:
     app.sweep()
     app.finish()
     record = app.record("pumps.ndjson")
-    assert record.state == "failed"
-    assert record.failure_reason == (
-        "Gave up after 2 attempts to read and stage the file; the last one ended without a word: "
-        "its process was killed, by a deploy, by functionTimeout of host.json or for want of "
-        "memory. Upload the file again once that is mended."
-    )
+    assert (record.state, record.imported, record.failed) == ("failed", 0, 0)
+    for told in ("2 attempts", "terminated", "functionTimeout"):
+        assert told in record.failure_reason
     assert app.record("next.ndjson").state == "completed"
 
 
@@ -100,10 +97,7 @@ def test_an_error_is_told_until_the_next_attempt_works(app: App) -> None:
     app.sweep()
     record = app.record("pumps.ndjson")
     assert (record.state, record.attempts, record.owner) == ("validating", 1, "")
-    assert record.failure_reason == (
-        "Attempt 1 to read and stage the file ended with RuntimeError: the disk is on fire. "
-        "It will be tried again."
-    )
+    assert "RuntimeError: the disk is on fire" in record.failure_reason
     app.before_request = lambda _: None
     app.sweep()
     app.finish()
@@ -124,10 +118,8 @@ def test_an_error_before_a_death_is_told_with_it(app: App) -> None:
     app.sweep()
     record = app.record("pumps.ndjson")
     assert record.state == "failed"
-    assert record.failure_reason.endswith(
-        "Before that: Attempt 1 to read and stage the file ended with RuntimeError: "
-        "the disk is on fire. It will be tried again."
-    )
+    assert "2 attempts" in record.failure_reason
+    assert "RuntimeError: the disk is on fire" in record.failure_reason
 
 
 def test_a_file_that_cannot_be_read_does_not_hold_up_those_behind_it(app: App) -> None:
@@ -214,13 +206,19 @@ def test_a_record_that_changes_while_places_are_counted_wins(app: App) -> None:
     start(app, "1.ndjson", "2.ndjson", "3.ndjson")
     cancel(app, app.record("1.ndjson"))
 
+    batches: list[str] = []
+
     def meddle(request: str) -> None:
         if request.endswith("$batch"):
-            app.before_request = lambda _: None
-            cancel(app, app.record("2.ndjson"))
+            batches.append(request)
+            # The first one counts the end of 1.ndjson.
+            if len(batches) == 2:
+                app.before_request = lambda _: None
+                cancel(app, app.record("2.ndjson"))
 
     app.before_request = meddle
     app.sweep()
+    assert len(batches) == 2
     assert app.record("2.ndjson").state == "cancelled"
     assert app.record("3.ndjson").place == 3
     app.sweep()
@@ -248,6 +246,8 @@ def test_one_task_in_trouble_does_not_hinder_the_others(app: App) -> None:
 def test_each_task_in_trouble_is_named(app: App) -> None:
     """Everything but the uploads fails: tables cannot be queried, containers not be listed."""
     app.configure(UPLOAD_RETENTION="delete", RECORD_RETENTION_DAYS="30")
+    start(app, "pumps.ndjson")
+    app.finish()
     app.sweep()
     hub = next(iter(app.importer.services.hubs))
 
@@ -259,7 +259,8 @@ def test_each_task_in_trouble_is_named(app: App) -> None:
     with pytest.raises(TemporaryError) as caught:
         app.sweep()
     assert str(caught.value) == (
-        f"could not be swept: markers, queue of {hub}, containers, records; see the log"
+        f"could not be swept: markers, daily counts, queue of {hub}, containers, records; "
+        "see the log"
     )
 
 
@@ -276,12 +277,17 @@ def test_a_sweep_costs_the_same_whatever_the_history(
     for number in range(5, 50):
         app.upload(f"{number}.ndjson", b"broken")
     for blob in app.blobs.get_container_client(app.container).list_blobs():
-        register(app.importer.services, Upload.of(blob), state=ImportState.REJECTED)
+        record, is_new = register(app.importer.services, Upload.of(blob))
+        if is_new:
+            rejected = (record, ImportState.REJECTED)
+            app.importer.services.ledger.transition(*rejected, imported=0, failed=0)
     assert len(app.records()) == 50
+    # It adds the ends to the counts of their day.
+    app.sweep()
     with app.counting() as old:
         app.sweep()
     print(*old, sep="\n")
-    assert len(young) == len(old) <= 8
+    assert len(young) == len(old) <= 10
 
 
 def markers(app: App, hub: str) -> list[str]:

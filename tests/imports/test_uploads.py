@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from azure.storage.blob import ContainerClient
 
+from local.hub import HubEmulator
 from shared.imports import uploads
 from tests.app import App, device
 
@@ -71,7 +72,6 @@ def test_an_older_upload_is_applied_first_though_its_event_is_late(app: App) -> 
     assert app.record("old.ndjson").state == "validating"
     assert app.record("new.ndjson").state == "queued"
     assert app.record("new.ndjson").place == 2
-    app.tick()
     assert len(app.hub.jobs) == 0
     app.deliver("old.ndjson")
     app.finish()
@@ -108,15 +108,14 @@ def test_an_overwrite_without_an_event_goes_behind_what_waits_for_the_hub(app: A
     assert tags(app, "pump-1") == {"n": 3}
 
 
-def test_strays_are_found_and_rejected(app: App) -> None:
-    hub = app.hub.connection_string()
-    app.configure(IOTHUB=f'{{"east": "{hub}", "west": "{hub}"}}')
+def test_strays_are_found_and_rejected(app: App, other_hub: HubEmulator) -> None:
+    app.route(east=app.hub, west=other_hub)
     for name in ("east/pumps.ndjson", "north/pumps.ndjson", "pumps.ndjson"):
         app.upload(name, device("pump-1"))
     app.sweep()
     app.finish()
-    assert [record.state for record in app.records("east")] == ["completed"]
-    assert app.records("west") == []
+    assert [record.state for record in app.records(app.hub.address)] == ["completed"]
+    assert app.records(other_hub.address) == []
     strays = app.records("(none)")
     assert {record.file for record in strays} == {"north/pumps.ndjson", "pumps.ndjson"}
     assert {record.state for record in strays} == {"rejected"}

@@ -6,9 +6,13 @@ import csv
 import gzip
 import io
 import json
+import random
+import re
 
 import pytest
+from azure.storage.blob import ContentSettings
 
+from shared import storage
 from tests.app import App, device
 
 CA = {"type": "certificateAuthority"}
@@ -31,7 +35,8 @@ def test_a_rejected_file_has_both_reports(app: App) -> None:
     app.deliver("fleet.ndjson")
     record = app.record("fleet.ndjson")
     assert record.state == "rejected"
-    assert record.report == f"{record.container}/report.json"
+    assert re.fullmatch(rf"{record.container}/report-[0-9a-f]{{12}}\.json", record.report)
+    assert (record.imported, record.failed) == (0, 0)
     assert record.problems == f"{record.container}/problems.csv"
     assert [(row["line"], row["field"], row["code"]) for row in rows(app, "fleet.ndjson")] == [
         ("2", "id", "id-characters"),
@@ -194,3 +199,25 @@ def test_bounds_are_settings(app: App, setting: str, value: str, code: str) -> N
     app.deliver("fleet.ndjson")
     assert app.record("fleet.ndjson").state == "rejected"
     assert code in codes(app, "fleet.ndjson")
+
+
+@pytest.mark.parametrize("policy", ["reject", "partial"])
+@pytest.mark.parametrize("name", ["fleet.ndjson.gz", "fleet.ndjson"])
+def test_a_blob_with_a_content_encoding_is_read_to_its_end(
+    app: App, monkeypatch: pytest.MonkeyPatch, policy: str, name: str
+) -> None:
+    """The SDK would unpack the first range and lose the others."""
+    monkeypatch.setattr(storage, "CHUNK_BYTES", 4096)
+    app.configure(VALIDATION_POLICY=policy)
+    dice = random.Random(1)
+    lines = [good(f"pump-{n}", tags={"x": dice.randbytes(60).hex()}) for n in range(500)]
+    data = gzip.compress("\n".join(map(json.dumps, lines)).encode())
+    assert len(data) > 5 * 4096
+    app.blobs.get_blob_client(app.container, name).upload_blob(
+        data, content_settings=ContentSettings(content_encoding="gzip")
+    )
+    app.deliver(name)
+    app.finish()
+    record = app.record(name)
+    assert (record.state, record.lines, record.imported) == ("completed", 500, 500)
+    assert len(app.hub.registry) == 500

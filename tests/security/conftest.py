@@ -19,6 +19,7 @@ from tests.test_entra import identity as identity
 from tests.test_entra import storage_settings as storage_settings
 from tests.test_entra import tls as tls
 from tests.web.conftest import client as client
+from tests.web.conftest import two_hubs as two_hubs
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -139,10 +140,9 @@ def test_it_is_rejected_and_the_next_goes_in(app: App, what: str) -> None:
     assert rule in {problem["code"] for problem in problems}
     assert len(problems) <= 3 * MAX_PROBLEMS
     assert len(app.problems_csv(record)) < MIB
-    assert {blob.name for blob in app.container_of(record).list_blobs()} == {
-        "report.json",
-        "problems.csv",
-    }
+    report = record.report.removeprefix(f"{record.container}/")
+    assert re.fullmatch(r"report-[0-9a-f]{12}\.json", report)
+    assert {blob.name for blob in app.container_of(record).list_blobs()} == {report, "problems.csv"}
 
     app.upload("good.ndjson", device("pump-1"))
     app.deliver("good.ndjson")

@@ -115,6 +115,7 @@ def test_what_changes_touches_imports_that_there_are(app: App, client: Client) -
 def test_no_setting_is_shown(app: App, client: Client) -> None:
     given = {
         "IOTHUB_CLIENT_ID": "11111111-2222-3333-4444-555555555555",
+        "JOB_STORAGE_AUTHENTICATION": "identityBased",
         "JOB_STORAGE_IDENTITY": "/subscriptions/made-up/identities/hub",
         "UPLOAD_ARCHIVE_CONTAINER": "made-up-archive",
         "EVENTS_URL": "https://hooks.example/made-up-path?code=made-up-query",
@@ -185,7 +186,7 @@ def test_what_is_posted_is_not_kept_and_not_logged(
         ("hub", "x" * 256),
         ("hub", "x' or PartitionKey ne '"),
         ("state", "completed' or state ne '"),
-        ("continuation", "A" * 61),
+        ("continuation", "A" * 57),
         ("limit", "9" * 5_000),
         ("uploadedAfter", "2026-01-01T00:00:00Z" + "0" * 5_000),
     ],
@@ -196,7 +197,9 @@ def test_parameters_are_bounded(app: App, client: Client, parameter: str, value:
         assert error["parameter"] == parameter
         query: dict[str, Any] = {parameter: value}
         assert client.get("dashboard", **query).status_code == 400
-    assert requests == []
+    # Which hubs there are is read once a minute.
+    others = [line for line in requests if not line.endswith("RowKey='hubs')")]
+    assert (others, len(requests) <= 1) == ([], True)
 
 
 def test_every_page_has_its_guards(app: App, client: Client) -> None:

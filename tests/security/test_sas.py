@@ -25,7 +25,7 @@ def signing(request: pytest.FixtureRequest) -> App:
     """The app, which signs in one of the two ways."""
     name = "app" if request.param == BY_KEY else "entra_app"
     signing: App = request.getfixturevalue(name)
-    signing.configure(SAS_LIFETIME_HOURS="7")
+    signing.configure(SAS_LIFETIME_HOURS="7", JOB_DEADLINE_HOURS="7")
     return signing
 
 

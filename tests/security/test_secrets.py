@@ -40,7 +40,7 @@ OF_ADDRESS = {"path-secret", "query-secret"}
 _KEY = PRIMARY.encode()
 
 #: Blobs that have to hold the lines of devices.
-WITH_LINES = re.compile(r"devices(-\d+)?\.txt|retry\.ndjson|importErrors\.log")
+WITH_LINES = re.compile(r"devices(-\d+)?\.txt|retry-[0-9a-f]{12}\.ndjson|importErrors\.log")
 
 
 def secrets_of(app: App) -> set[str]:
@@ -87,6 +87,8 @@ def run_every_way(app: App, client: Client) -> None:
     for number, kind in enumerate(("dropReply", "refuse")):
         faults.add(kind, operation="createJob")
         upload(app, f"lost-{number}.ndjson", with_keys("pump-5"))
+        app.tick()
+        app.pass_minutes(11)
         app.finish()
     faults.add("hangJob")
     upload(app, "cancelled.ndjson", with_keys("pump-6"))
@@ -208,14 +210,13 @@ def test_a_whole_run_tells_no_secret(
     assert {row["RowKey"].partition("-")[0] for row in rows} >= {
         "import",
         "queue",
-        "id",
         "day",
         "send",
     }
-    assert "(sweep)" in {row["PartitionKey"] for row in rows}
+    assert {"(sweep)", "(claims)", "(app)"} <= {row["PartitionKey"] for row in rows}
     assert places["rows"].count("sig=REDACTED") >= 4
     assert places["rows"].count("AccountKey=REDACTED") >= 2
-    names = {blob.name for blob in ours}
+    names = {re.sub(r"-[0-9a-f]{12}\.", ".", blob.name) for blob in ours}
     assert names == {
         *("devices.txt", "devices-1.txt", "retry.ndjson", "importErrors.log"),
         *("report.json", "problems.csv", "lines.bin"),
@@ -267,3 +268,87 @@ def test_settings_that_are_wrong_tell_no_secret(
     )
     for secret in (*secrets, CODE, "c2VjcmV0", "http://secret"):
         assert secret not in told
+
+
+#: A line of a device file as a hub quotes it, in a text of its own and within JSON.
+LINE = json.dumps(with_keys("pump-1"))
+QUOTES = {
+    "line": LINE,
+    "cut line": LINE[: LINE.index(SECONDARY) + 15],
+    "line in JSON": json.dumps(LINE)[1:-1],
+    "line in JSON in JSON": json.dumps(json.dumps(LINE))[1:-1],
+    "key": PRIMARY,
+    "key in JSON": PRIMARY.replace("=", "\\u003d"),
+    "key in an address": PRIMARY.replace("=", "%253D"),
+    "signature": "https%3A%2F%2Fa%2Fc%3Fsig%3D" + SECONDARY.replace("=", "%253D"),
+}
+
+
+def end_with_quote(app: App, what: str, quote: str) -> str:
+    """Have the hub quote it in every place of an import's way to its end; returns its id."""
+    faults = app.hub.faults
+    name = f"{what}.ndjson"
+    match what:
+        case "job":
+            faults.add("failJob", reason=f"Error parsing line: {quote}")
+        case "refusal":
+            faults.add(
+                "error", operation="createJob", status=400, code="ArgumentInvalid", message=quote
+            )
+        case "busy":
+            faults.add("error", operation="createJob", status=503, code=quote, message=quote)
+    app.upload(name, with_keys("pump-1"))
+    app.deliver(name)
+    app.hub.wait_idle()
+    if what == "log":
+        status = f'Invalid device format in line: {LINE}. Error converting value "{quote}"'
+        entries = [
+            {"errorCode": 400012, "errorStatus": status},
+            {"deviceId": "pump-1", "errorCode": quote, "errorStatus": quote},
+            {"deviceId": f"quoted {quote}", "errorCode": 400004, "errorStatus": quote},
+        ]
+        log = "\n".join([*map(json.dumps, entries), quote])
+        container = app.container_of(app.record(name))
+        container.upload_blob("importErrors.log", log.encode(), overwrite=True)
+    elif what == "follow":
+        faults.add("error", operation="getJob", status=500, code=quote, message=quote)
+    app.tick()
+    app.finish()
+    return app.record(name).id
+
+
+@pytest.mark.parametrize("quote", QUOTES.values(), ids=QUOTES)
+def test_what_a_hub_quotes_holds_no_key(
+    quote: str, account: Account, app: App, client: Client, seen: Seen, said: Said
+) -> None:
+    ids = {
+        what: end_with_quote(app, what, quote)
+        for what in ("job", "refusal", "busy", "log", "follow")
+    }
+    assert {what: app.record(f"{what}.ndjson").state.value for what in ids} == {
+        "job": "failed",
+        "refusal": "failed",
+        "busy": "completed",
+        "log": "completedWithErrors",
+        "follow": "completed",
+    }
+    for path in ("imports", "dashboard", *(f"dashboard/imports/{id_}" for id_ in ids.values())):
+        client.get(path)
+    for id_ in ids.values():
+        client.get(f"imports/{id_}")
+        client.get(f"imports/{id_}/files/report.json")
+    places = {
+        "log": "\n".join(said.lines),
+        "spans": "".join(span.to_json() for span in seen.spans()),
+        "rows": json.dumps(account.rows(), default=str),
+        "reports": "".join(
+            blob.content.decode()
+            for blob in account.blobs()
+            if re.fullmatch(r"report-[0-9a-f]{12}\.json", blob.name)
+        ),
+        "answers": "".join(answer.text for answer in client.answers),
+    }
+    pieces = {key[at : at + 12] for key in (PRIMARY, SECONDARY) for at in range(len(key) - 12)}
+    for where, text in places.items():
+        assert {piece for piece in pieces if piece in text} == set(), where
+        assert "REDACTED" in text, where

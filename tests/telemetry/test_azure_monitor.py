@@ -68,7 +68,7 @@ calls = []
 real = azure_monitor.configure_azure_monitor
 azure_monitor.configure_azure_monitor = lambda **options: (calls.append(options), real(**options))
 first = function_app.importer()
-module.importer.cache_clear()
+module._importer = None
 function_app.importer()
 from opentelemetry import trace
 from shared.telemetry import facade

@@ -8,6 +8,7 @@ from opentelemetry.trace import (
 
 from tests.app import App, device
 from tests.telemetry.support import Seen, keyed
+from tests.web.support import cancel_at_the_hub
 
 
 def test_what_imports_did_is_counted(app: App, seen: Seen) -> None:
@@ -47,6 +48,16 @@ def test_what_imports_did_is_counted(app: App, seen: Seen) -> None:
     assert (root.name, validate.name) == ("import", "validate")
     assert root.status.status_code is StatusCode.ERROR
     assert root.status.description == rejected.failure_reason
+
+
+def test_devices_of_which_nothing_is_known_are_counted_apart(app: App, seen: Seen) -> None:
+    cancel_at_the_hub(app)
+    assert seen.metrics()["deviceimporter.devices"] == {("unknown",): 3}
+    [root] = [span for span in seen.spans() if span.name == "import"]
+    assert root.attributes
+    assert root.attributes["deviceimporter.devices.given"] == 3
+    known = {"deviceimporter.devices.imported", "deviceimporter.devices.failed"}
+    assert not known & root.attributes.keys()
 
 
 def test_a_hub_that_throttles_or_is_busy_is_counted(app: App, seen: Seen) -> None:

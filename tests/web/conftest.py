@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Iterator
 
 import pytest
 
 import function_app
 from local.host import FunctionsHost
+from local.hub import HubEmulator
 from tests.app import ROOT, App
-from tests.web.support import Client
+from tests.web.support import Client, TwoHubs
 
 #: A leap day: a test's timers fire when it says so.
 NEVER = "0 0 0 29 2 *"
@@ -29,3 +31,13 @@ def client(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
         Client(host.address) as client,
     ):
         yield client
+
+
+@pytest.fixture
+def two_hubs(app: App, storage_connection_string: str) -> Iterator[TwoHubs]:
+    """A second hub beside that of the app, each with its folder."""
+    with HubEmulator(identity_connection_string=storage_connection_string) as east:
+        hubs = {"east": east, "west": app.hub}
+        strings = {name: hub.connection_string("registryReadWrite") for name, hub in hubs.items()}
+        app.configure(IOTHUB=json.dumps(strings))
+        yield TwoHubs(app, east)

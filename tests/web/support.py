@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from html import unescape
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import requests
 
+from local.hub import HubEmulator
+from shared.imports.record import ImportRecord
 from tests.app import App, device
 
-__all__ = ["Client", "complete", "partly", "problem_of", "reject", "two_hubs"]
+__all__ = [
+    "Client",
+    "TwoHubs",
+    "cancel_at_the_hub",
+    "complete",
+    "partly",
+    "problem_of",
+    "reject",
+    "text_of",
+]
 
 
 class Client:
@@ -101,10 +114,36 @@ def problem_of(answer: requests.Response, status: int) -> Any:
     return problem
 
 
-def two_hubs(app: App) -> None:
-    """Two names, so two queues; behind both is the same emulator."""
-    hub = app.hub.connection_string("registryReadWrite")
-    app.configure(IOTHUB=json.dumps({"east": hub, "west": hub}))
+@dataclass(frozen=True)
+class TwoHubs:
+    """The app with two hubs, by the folders that lead to them. West is the app's own."""
+
+    app: App
+    east_hub: HubEmulator
+
+    @property
+    def east(self) -> str:
+        return self.east_hub.address
+
+    @property
+    def west(self) -> str:
+        return self.app.hub.address
+
+    @property
+    def names(self) -> list[str]:
+        return sorted((self.east, self.west))
+
+    def complete_east(self, name: str) -> None:
+        """An import of the east that ends `completed`."""
+        self.app.upload(name, device("pump-1"))
+        self.app.deliver(name)
+        self.east_hub.wait_idle()
+        self.app.finish(self.east)
+
+
+def text_of(html: str) -> str:
+    """What people read of a page, or of a part of it."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
 
 
 def complete(app: App, name: str = "good.ndjson", *lines: object) -> None:
@@ -126,3 +165,14 @@ def reject(app: App, name: str = "broken.ndjson") -> None:
     """An import that ends `rejected`, with problems.csv."""
     app.upload(name, device("pump 1"), device("pump-2"))
     app.deliver(name)
+
+
+def cancel_at_the_hub(app: App, name: str = "stopped.ndjson") -> ImportRecord:
+    """An import of three devices whose job was cancelled: nobody knows how far it came."""
+    app.hub.faults.add("hangJob")
+    app.upload(name, *(device(f"pump-{number}") for number in range(3)))
+    app.deliver(name)
+    app.importer.operations.cancel(app.record(name))
+    app.tick()
+    app.finish()
+    return app.record(name)

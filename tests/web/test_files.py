@@ -9,6 +9,7 @@ import json
 
 import pytest
 
+from shared.imports.record import ImportRecord
 from shared.web import downloads
 from tests.app import App, device
 from tests.security.support import PRIMARY, with_keys
@@ -139,11 +140,15 @@ def test_a_large_file_is_sent_compressed_or_in_parts(
     assert client.get(report).content == whole
 
 
+def name_of_report(record: ImportRecord) -> str:
+    return record.report.removeprefix(f"{record.container}/")
+
+
 def test_a_file_of_many_chunks(app: App, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     complete(app)
     record = app.record("good.ndjson")
     large = b"".join(b'{"n": %07d}\n' % number for number in range(700_000))
-    app.container_of(record).upload_blob("report.json", large, overwrite=True)
+    app.container_of(record).upload_blob(name_of_report(record), large, overwrite=True)
     path = f"imports/{record.id}/files/report.json"
     assert client.get(path).content == large
     answer = client.get(path, headers={"Accept-Encoding": "gzip"})
@@ -153,23 +158,23 @@ def test_a_file_of_many_chunks(app: App, client: Client, monkeypatch: pytest.Mon
 
 def test_a_file_that_changes_while_it_is_read(app: App, client: Client, report: str) -> None:
     record = app.record("partly.ndjson")
-    container = app.container_of(record)
+    container, name = app.container_of(record), name_of_report(record)
 
     def meanwhile(request: str) -> None:
-        if request == f"GET /devstoreaccount1/{record.container}/report.json":
+        if request == f"GET /devstoreaccount1/{record.report}":
             app.before_request = lambda _: None
-            container.upload_blob("report.json", b"{}", overwrite=True)
+            container.upload_blob(name, b"{}", overwrite=True)
 
     for headers in ({}, {"Accept-Encoding": "gzip"}, {"Range": "bytes=1-9"}):
         app.before_request = meanwhile
         problem = problem_of(client.get(report, headers=headers), 409)
         assert problem["type"] == "urn:device-importer:changed"
-        container.upload_blob("report.json", b'{"longer": true}', overwrite=True)
+        container.upload_blob(name, b'{"longer": true}', overwrite=True)
 
     def gone(request: str) -> None:
-        if request == f"GET /devstoreaccount1/{record.container}/report.json":
+        if request == f"GET /devstoreaccount1/{record.report}":
             app.before_request = lambda _: None
-            container.delete_blob("report.json")
+            container.delete_blob(name)
 
     app.before_request = gone
     client.problem(409, report)

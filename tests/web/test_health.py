@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.app import App
-from tests.web.support import Client
+from tests.web.support import Client, text_of
 
 
 def wrong(client: Client) -> dict[str, str]:
@@ -40,7 +40,7 @@ def test_settings_are_missing_or_wrong(app: App, client: Client) -> None:
         "UPLOAD_CONTAINER",
         "MAX_ATTEMPTS",
     ]
-    assert "Put there: the hub's host name" in findings[0]["detail"]
+    assert "Expected: the hub's host name" in findings[0]["detail"]
 
 
 def test_a_connection_string_that_only_looks_right(app: App, client: Client) -> None:
@@ -60,3 +60,56 @@ def test_other_endpoints_tell_of_wrong_settings_too(app: App, client: Client) ->
     client.problem(503, "check", method="post")
     # The document needs no settings.
     assert client.json("openapi.json")["openapi"] == "3.1.0"
+
+
+def timers(client: Client) -> tuple[bool, str]:
+    findings: Any = client.get("health").json()["findings"]
+    [found] = [one for one in findings if one["name"] == "timers"]
+    return found["isWell"], found["detail"]
+
+
+def dashboard(client: Client) -> str:
+    return text_of(client.get("dashboard").text)
+
+
+def test_when_the_timers_ran(app: App, client: Client) -> None:
+    is_well, detail = timers(client)
+    assert is_well
+    assert detail == "advance_hubs has not run yet. sweep has not run yet."
+    app.tick()
+    app.sweep()
+    is_well, detail = timers(client)
+    assert is_well
+    ran_at = f"last ran at {app.clock():%Y-%m-%d}"
+    assert detail.count(ran_at) == 2
+    assert dashboard(client).count(ran_at) == 2
+
+
+def test_timers_that_are_late(app: App, client: Client) -> None:
+    app.tick()
+    app.sweep()
+    app.clock.ahead_minutes(5)
+    assert wrong(client) == {}
+    app.clock.ahead_minutes(16)
+    late = wrong(client)["timers"]
+    for name in ("advance_hubs", "POLL_SCHEDULE", "sweep", "SWEEP_SCHEDULE"):
+        assert name in late
+    assert late.count("is late") == 2
+    assert dashboard(client).count("is late") == 2
+    app.tick()
+    late = wrong(client)["timers"]
+    assert "SWEEP_SCHEDULE" in late
+    assert "POLL_SCHEDULE" not in late
+    app.sweep()
+    assert wrong(client) == {}
+
+
+def test_a_schedule_with_long_intervals_is_not_late(app: App, client: Client) -> None:
+    app.configure(SWEEP_SCHEDULE="0 0 */6 * * *")
+    app.sweep()
+    app.clock.ahead_hours(6)
+    app.tick()
+    assert wrong(client) == {}
+    app.clock.ahead_hours(13)
+    app.tick()
+    assert "SWEEP_SCHEDULE" in wrong(client)["timers"]

@@ -145,9 +145,24 @@ def test_retry_of_what_cannot_be_tried_again(app: App, client: Client) -> None:
     client.problem(409, f"imports/{waits}/retry", method="post")
     client.post(f"imports/{waits}/cancel")
     app.container_of(app.record("waits.ndjson")).delete_container()
+    app.blobs.get_blob_client(app.container, "waits.ndjson").delete_blob()
     problem = client.problem(409, f"imports/{waits}/retry", method="post")
     assert "IMPORT_RETENTION_DAYS" in problem["detail"]
     assert [one.state for one in app.records()].count(ImportState.QUEUED) == 0
+
+
+def test_retry_of_an_import_whose_container_was_deleted(app: App, client: Client) -> None:
+    """The upload is still there, and is validated again."""
+    app.hub.occupy_slot()
+    import_id = upload(app)
+    client.post(f"imports/{import_id}/cancel")
+    app.container_of(app.record("pumps.ndjson")).delete_container()
+    answer = client.post(f"imports/{import_id}/retry")
+    assert (answer.status_code, answer.json()["state"]) == (201, "validating")
+    app.hub.free_slot()
+    app.finish()
+    shown = client.json(f"imports/{answer.json()['id']}")
+    assert (shown["state"], shown["imported"], shown["retryOf"]) == ("completed", 1, import_id)
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])

@@ -16,7 +16,7 @@ from shared.imports.record import ImportState
 from shared.web.openapi import OPERATIONS, document
 from shared.web.routes import ROUTES
 from tests.app import App, device
-from tests.web.support import Client, complete, partly, reject, two_hubs
+from tests.web.support import Client, TwoHubs, partly, reject
 
 ABSENT = "0" * 24
 
@@ -43,10 +43,9 @@ checks.response_schema_conformance.enabled = false
 
 
 @pytest.fixture
-def prepared(app: App, client: Client) -> Any:
+def prepared(app: App, two_hubs: TwoHubs, client: Client) -> Any:
     """The document as it is served, narrowed to what there is: imports in many states."""
-    two_hubs(app)
-    complete(app, "east/good.ndjson")
+    two_hubs.complete_east("east/good.ndjson")
     partly(app, "west/partly.ndjson")
     reject(app, "east/broken.ndjson")
     app.upload("north/lost.ndjson", device("pump-1"))
@@ -58,7 +57,7 @@ def prepared(app: App, client: Client) -> Any:
     served = client.json("openapi.json")
     page = client.json("imports", limit=2)
     narrow(served, "id", {"enum": [*client.ids(), ABSENT]})
-    narrow(served, "hub", {"enum": ["east", "west", "(none)"]})
+    narrow(served, "hub", {"enum": [*two_hubs.names, "(none)"]})
     narrow(served, "continuation", {"enum": ["", page["continuation"]]})
     narrow(served, "Range", {"enum": ["bytes=0-", "bytes=1-9", "bytes=-5"]})
     return served

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from shared.imports.record import ImportRecord
 from tests.app import App, device
+from tests.web.support import cancel_at_the_hub
 
 DASHBOARD = "/api/dashboard"
 DARK_PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
@@ -71,7 +72,7 @@ def test_an_import_from_upload_to_cancelling_it(app: App, page: Page) -> None:
     expect(page.get_by_role("status")).to_have_text("running, being cancelled")
     expect(page.get_by_role("button", name="Cancel the import")).to_have_count(0)
     app.tick()
-    expect(page.locator(".reason")).to_contain_text("waits for the hub to end its job")
+    expect(page.locator(".reason")).to_contain_text("for the hub to end its job")
     app.tick()
     expect(page.get_by_role("status")).to_have_text("cancelled")
     expect(page.locator("#timeline li")).to_have_count(5)
@@ -82,7 +83,7 @@ def test_an_import_from_upload_to_cancelling_it(app: App, page: Page) -> None:
     expect(page.locator("#days-table")).to_be_visible()
     page.locator("#days-table summary").click()
     today = page.locator("#days-table tbody tr").first
-    expect(today.locator("td")).to_have_text(["2", "1", "0", "0"])
+    expect(today.locator("td")).to_have_text(["2", "1", "0", "0", "1"])
 
 
 def test_refused_devices_are_told_downloaded_and_tried_again(app: App, page: Page) -> None:
@@ -200,6 +201,7 @@ def test_it_works_without_scripts(app: App, page: Page) -> None:
 def test_it_can_be_read_by_everybody(app: App, page: Page) -> None:
     """Contrast, names and structure, and nothing that has to be scrolled aside."""
     refused = partly_refused(app)
+    stopped = cancel_at_the_hub(app)
     app.upload("broken.ndjson", {"id": "pump 1", "status": "on"})
     app.deliver("broken.ndjson")
     app.hub.faults.add("hangJob")
@@ -211,6 +213,7 @@ def test_it_can_be_read_by_everybody(app: App, page: Page) -> None:
     for address in (
         DASHBOARD,
         page_of(refused),
+        page_of(stopped),
         page_of(rejected),
         page_of(running),
         f"{DASHBOARD}/health",

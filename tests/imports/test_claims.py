@@ -1,0 +1,253 @@
+"""An upload belongs to the hub that it was first seen for, whatever settings and people change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from azure.data.tables import UpdateMode
+
+from local.hub import HubEmulator
+from shared.imports.importer import Importer
+from shared.imports.record import ImportRecord
+from shared.settings import load_settings
+from tests.app import App, ObservedTransport, device
+
+NAME = "pumps.ndjson"
+
+by_event_or_sweep = pytest.mark.parametrize("how", ["event", "sweep"])
+
+
+def look_again(app: App, how: str, name: str = NAME) -> None:
+    """The app comes to the upload once more, in a process that remembers nothing."""
+    app.configure()
+    if how == "event":
+        app.deliver(name)
+    else:
+        app.sweep()
+    for _ in range(3):
+        app.hub.wait_idle()
+        app.tick()
+
+
+def complete(app: App, name: str = NAME) -> ImportRecord:
+    app.upload(name, device("pump-1", tags={"n": 1}))
+    app.deliver(name)
+    app.finish()
+    return next(record for record in app.records() if record.file == name)
+
+
+def delete_claim(app: App, record: ImportRecord) -> None:
+    app.table.delete_entity("(claims)", record.id)
+
+
+def delete_record(app: App, record: ImportRecord) -> None:
+    app.table.delete_entity(record.hub, record.row_key)
+
+
+def delete_container(app: App, record: ImportRecord) -> None:
+    app.container_of(record).delete_container()
+
+
+def delete_nothing(app: App, record: ImportRecord) -> None:
+    pass
+
+
+@by_event_or_sweep
+@pytest.mark.parametrize("name", ["east/pumps.ndjson", "pumps.ndjson"])
+def test_a_hub_that_gets_a_folder_imports_nothing_again(app: App, how: str, name: str) -> None:
+    record = complete(app, name)
+    app.route(east=app.hub)
+    look_again(app, how, name)
+    assert app.records() == [record]
+    assert app.records("(none)") == []
+    assert len(app.hub.jobs) == 1
+
+
+@by_event_or_sweep
+@pytest.mark.parametrize("delete", [delete_nothing, delete_claim, delete_container])
+def test_an_upload_whose_folder_leads_elsewhere_now_stays_where_it_was(
+    app: App, other_hub: HubEmulator, how: str, delete: Callable[[App, ImportRecord], None]
+) -> None:
+    app.route(east=app.hub)
+    record = complete(app, "east/pumps.ndjson")
+    delete(app, record)
+    app.route(east=other_hub, west=app.hub)
+    look_again(app, how, "east/pumps.ndjson")
+    assert app.records(other_hub.address) == []
+    assert app.records(app.hub.address) == [record]
+    assert (len(app.hub.jobs), len(other_hub.jobs)) == (1, 0)
+
+
+@by_event_or_sweep
+def test_what_waits_for_a_hub_that_is_taken_out_reaches_no_other(
+    app: App, other_hub: HubEmulator, how: str
+) -> None:
+    app.route(east=app.hub, west=other_hub)
+    other_hub.occupy_slot()
+    app.upload("west/pumps.ndjson", device("pump-1"))
+    app.deliver("west/pumps.ndjson")
+    [waiting] = app.records(other_hub.address)
+    app.configure(IOTHUB=app.hub.connection_string())
+    look_again(app, how, "west/pumps.ndjson")
+    assert app.records(other_hub.address) == [waiting]
+    assert app.records(app.hub.address) == []
+    shown = app.importer.catalog.get(waiting.id)
+    assert other_hub.address in shown.failure_reason
+    assert "not configured" in shown.failure_reason
+    app.route(east=app.hub, west=other_hub)
+    other_hub.free_slot()
+    app.tick()
+    other_hub.wait_idle()
+    app.tick()
+    assert [record.state for record in app.records(other_hub.address)] == ["completed"]
+    assert len(app.hub.registry) == 0
+
+
+@by_event_or_sweep
+def test_what_was_not_validated_when_its_hub_was_taken_out_waits(
+    app: App, other_hub: HubEmulator, how: str
+) -> None:
+    app.route(east=app.hub, west=other_hub)
+    app.upload("west/pumps.ndjson", device("pump-1"))
+
+    def break_down(request: str) -> None:
+        if request.endswith("/devices.txt"):
+            raise RuntimeError("the disk is on fire")
+
+    app.before_request = break_down
+    app.sweep()
+    app.before_request = lambda _: None
+    app.route(east=app.hub)
+    look_again(app, how, "west/pumps.ndjson")
+    [record] = app.records(other_hub.address)
+    assert record.state == "validating"
+    app.route(east=app.hub, west=other_hub)
+    app.sweep()
+    other_hub.wait_idle()
+    app.tick()
+    assert app.records(other_hub.address)[0].state == "completed"
+
+
+@by_event_or_sweep
+def test_what_was_rejected_for_its_folder_is_not_imported_when_that_leads_somewhere(
+    app: App, other_hub: HubEmulator, how: str
+) -> None:
+    app.route(east=app.hub)
+    app.upload("west/pumps.ndjson", device("pump-1"))
+    app.deliver("west/pumps.ndjson")
+    [rejected] = app.records("(none)")
+    app.route(east=app.hub, west=other_hub)
+    look_again(app, how, "west/pumps.ndjson")
+    assert app.records("(none)") == [rejected]
+    assert app.records(other_hub.address) == []
+    assert len(other_hub.jobs) == 0
+
+
+@pytest.mark.parametrize("delete", [delete_claim, delete_record, delete_container])
+@by_event_or_sweep
+def test_whatever_of_a_final_import_is_deleted_it_is_not_imported_again(
+    app: App, how: str, delete: Callable[[App, ImportRecord], None]
+) -> None:
+    record = complete(app)
+    app.hub.registry.put(device("pump-1", tags={"n": "changed by hand"}))
+    delete(app, record)
+    look_again(app, how)
+    app.finish()
+    assert [one.id for one in app.records()] == [record.id]
+    if delete is not delete_record:
+        assert app.records() == [record]
+    assert len(app.hub.jobs) == 1
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+@by_event_or_sweep
+def test_an_open_import_whose_record_is_deleted_ends(app: App, how: str, state: str) -> None:
+    if state == "queued":
+        app.hub.occupy_slot()
+    app.hub.faults.add("hangJob")
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+    record = app.record(NAME)
+    assert record.state == state
+    app.upload("next.ndjson", device("pump-2"))
+    app.deliver("next.ndjson")
+    delete_record(app, record)
+    if state == "running":
+        app.hub.jobs.cancel(record.job_id)
+    else:
+        app.hub.faults.clear()
+        app.hub.free_slot()
+    look_again(app, how)
+    app.finish()
+    ended = app.record(NAME)
+    assert (ended.id, ended.state) == (record.id, "failed")
+    assert (ended.imported, ended.failed) == (None, None)
+    assert "record was deleted" in ended.failure_reason
+    assert app.record("next.ndjson").state == "completed"
+    assert app.hub.registry.get("pump-1") is None
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_an_open_import_whose_container_is_deleted_ends(app: App, state: str) -> None:
+    if state == "queued":
+        app.hub.occupy_slot()
+    app.hub.faults.add("hangJob")
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+    app.upload("next.ndjson", device("pump-2"))
+    app.deliver("next.ndjson")
+    record = app.record(NAME)
+    assert record.state == state
+    delete_container(app, record)
+    if state == "running":
+        app.hub.jobs.cancel(record.job_id)
+    else:
+        app.hub.faults.clear()
+        app.hub.free_slot()
+    app.finish()
+    ended = app.record(NAME)
+    assert ended.state == ("failed" if state == "queued" else "cancelled")
+    assert ended.failure_reason
+    assert app.record("next.ndjson").state == "completed"
+
+
+@pytest.mark.parametrize("columns", [{"hub": ""}, {"record": 5}, {"hub": "elsewhere"}])
+@by_event_or_sweep
+def test_a_claim_that_people_edited_does_not_harm(
+    app: App, how: str, columns: dict[str, object]
+) -> None:
+    record = complete(app)
+    row = {"PartitionKey": "(claims)", "RowKey": record.id, **columns}
+    app.table.update_entity(row, mode=UpdateMode.MERGE)
+    look_again(app, how)
+    assert app.records() == [record]
+    assert len(app.hub.jobs) == 1
+    # The container leads to the record too.
+    assert app.importer.catalog.get(record.id) == record
+
+
+def test_two_deployments_on_one_upload_container_share_nothing(
+    app: App, other_hub: HubEmulator
+) -> None:
+    """Each has a table of its own: one may be a test, the other production."""
+    settings = load_settings().model_copy(update={"imports_table": f"Other{app.container[-12:]}"})
+    app.configure(IOTHUB=other_hub.connection_string(), IMPORTS_TABLE=settings.imports_table)
+    other = Importer(
+        load_settings(), app.clock, lambda: ObservedTransport(lambda _: None, lambda _: None)
+    )
+    app.configure(IOTHUB=app.hub.connection_string(), IMPORTS_TABLE=f"Imports{app.container[-12:]}")
+    app.hub.registry.put(device("pump-1"))
+    app.upload(NAME, device("pump-1", importMode="create"), device("pump-2", importMode="create"))
+    app.deliver(NAME)
+    other.on_upload(app.container, NAME)
+    app.hub.wait_idle()
+    other_hub.wait_idle()
+    app.tick()
+    other.on_tick()
+    [mine], [theirs] = app.records(), list(other.services.ledger.imports(other_hub.address))
+    other.close()
+    assert (mine.state, mine.imported, mine.failed) == ("completedWithErrors", 1, 1)
+    assert (theirs.state, theirs.imported, theirs.failed) == ("completed", 2, 0)
+    assert mine.id != theirs.id
+    assert mine.container != theirs.container

@@ -1,0 +1,383 @@
+"""Nobody heard what became of a call for a job: it is looked for, and no device is applied twice.
+
+Recorded hubs name a job's output container, so its job is found by that. On a hub that names none
+(`NO_ECHO`) a log in the import's container proves its job; of other jobs nobody can say. Where
+nothing is found, a job may still appear, so the hub is asked again only after some minutes.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.imports.record import ImportRecord
+from tests.app import NO_ECHO, App, device
+
+NAME = "pumps.ndjson"
+#: Minutes: longer than a log may take to appear, or a job that a lost call began.
+GRACE = 11
+
+any_hub = pytest.mark.parametrize("hub", [{}, {"choices": NO_ECHO}], indirect=True)
+no_echo = pytest.mark.parametrize("hub", [{"choices": NO_ECHO}], indirect=True)
+
+
+def start(app: App, name: str = NAME, device_id: str = "pump-1") -> None:
+    app.upload(name, device(device_id))
+    app.deliver(name)
+
+
+def lose_the_answer(app: App, name: str = NAME) -> None:
+    """The hub begins the job."""
+    app.hub.faults.add("dropReply", operation="createJob")
+    start(app, name)
+    assert app.record(name).state == "starting"
+
+
+def lose_the_call(app: App) -> None:
+    """The hub never hears of the job, and the app does not know that."""
+    app.hub.faults.add("refuse", operation="createJob")
+    start(app)
+    assert app.record(NAME).state == "starting"
+
+
+def ticks(app: App, count: int = 3) -> ImportRecord:
+    for _ in range(count):
+        app.hub.wait_idle()
+        app.tick()
+    return app.record(NAME)
+
+
+def finish_after_grace(app: App) -> None:
+    """What was lost is waited for, and nothing more is asked of the hub meanwhile."""
+    calls = app.hub.requests["createJob"]
+    record = ticks(app)
+    assert (record.state, record.fences) == ("starting", 1)
+    assert app.hub.requests["createJob"] == calls
+    app.pass_minutes(GRACE)
+    app.finish()
+
+
+def assert_not_known(record: ImportRecord) -> None:
+    assert (record.state, record.imported, record.failed) == ("failed", None, None)
+    assert "It is not known whether the devices were applied" in record.failure_reason
+
+
+@any_hub
+def test_a_job_whose_answer_was_lost_is_found(app: App) -> None:
+    start(app, "before.ndjson", "pump-0")
+    app.finish()
+    lose_the_answer(app)
+    assert "No answer from the hub:" in app.record(NAME).failure_reason
+    app.finish()
+    record = app.record(NAME)
+    assert (record.state, record.imported) == ("completed", 1)
+    assert len(app.hub.jobs) == 2
+    assert record.job_id == app.hub.jobs[-1]["jobId"]
+
+
+@any_hub
+def test_a_call_that_never_arrived_is_sent_again(app: App) -> None:
+    lose_the_call(app)
+    finish_after_grace(app)
+    record = app.record(NAME)
+    assert (record.state, record.imported) == ("completed", 1)
+    assert len(app.hub.jobs) == 1
+    assert app.hub.requests["createJob"] == 2
+
+
+@any_hub
+def test_a_lost_call_is_waited_for_until_its_job_would_have_appeared(app: App) -> None:
+    lose_the_call(app)
+    app.tick()
+    app.pass_minutes(9)
+    record = ticks(app)
+    assert (record.state, record.fences) == ("starting", 1)
+    assert app.hub.requests["createJob"] == 1
+    app.pass_minutes(2)
+    app.finish()
+    assert app.record(NAME).state == "completed"
+    assert len(app.hub.jobs) == 1
+
+
+def test_a_job_that_ran_unseen_is_known_by_its_log(app: App) -> None:
+    lose_the_answer(app)
+    app.hub.wait_idle()
+    assert len(app.hub.jobs) == 1
+    app.hub.faults.add("forgetJob")
+    record = ticks(app, 2)
+    assert (record.state, record.imported, record.job_id) == ("completed", 1, "")
+    assert len(app.hub.jobs) == 0
+
+
+@any_hub
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_process_that_dies_around_the_call(app: App, moment: str) -> None:
+    """Killed before the hub is asked, or before its answer is written down."""
+
+    def die(request: str) -> None:
+        created = any(line.endswith("/jobs/create") for line in app.requests[:-1])
+        if request.endswith("/jobs/create") if moment == "before" else created:
+            raise KeyboardInterrupt
+
+    app.upload(NAME, device("pump-1"))
+    app.before_request = die
+    with pytest.raises(KeyboardInterrupt):
+        app.deliver(NAME)
+    app.before_request = lambda _: None
+    app.tick()
+    assert app.record(NAME).state == "starting"
+    app.clock.ahead_minutes(6)
+    if moment == "before":
+        finish_after_grace(app)
+    else:
+        app.finish()
+    record = app.record(NAME)
+    assert (record.state, record.imported) == ("completed", 1)
+    assert len(app.hub.jobs) == 1
+
+
+def test_a_call_that_arrives_too_late_starts_no_second_job(app: App) -> None:
+    """Its process stood still before its socket, while another one did everything."""
+    once: list[str] = []
+
+    def stand_still(request: str) -> None:
+        if request.endswith("/jobs/create") and not once:
+            once.append(request)
+            app.clock.ahead_hours(1)
+            finish_after_grace(app)
+
+    app.before_request = stand_still
+    start(app)
+    assert app.record(NAME).state == "completed"
+    assert len(app.hub.jobs) == 1
+    assert app.hub.jobs[0]["inputBlobName"] == "devices-1.txt"
+    assert app.hub.requests["createJob"] == 2
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled", "running"])
+def test_a_job_that_names_another_container_is_never_ours(app: App, status: str) -> None:
+    lose_the_call(app)
+    app.hub.jobs.add_foreign(
+        status, output_uri="https://account.blob.core.windows.net/theirs?sig=x"
+    )
+    app.tick()
+    app.hub.free_slot()
+    finish_after_grace(app)
+    record = app.record(NAME)
+    assert (record.state, record.imported) == ("completed", 1)
+    assert len(app.hub.jobs) == 2
+    assert record.job_id == app.hub.jobs[-1]["jobId"]
+
+
+@no_echo
+def test_an_active_job_that_may_be_ours_is_waited_for(app: App) -> None:
+    lose_the_call(app)
+    app.hub.jobs.add_foreign("running")
+    for _ in range(5):
+        app.pass_minutes(60)
+        record = ticks(app, 1)
+        assert record.state == "starting"
+        assert "Waiting" in record.failure_reason
+    assert app.hub.requests["createJob"] == 1
+    app.hub.free_slot()
+    # It has completed just now: if it was ours, its log may still come.
+    assert ticks(app).state == "starting"
+    app.pass_minutes(GRACE)
+    assert_not_known(ticks(app))
+    assert app.hub.requests["createJob"] == 1
+    assert len(app.hub.jobs) == 1
+
+
+@no_echo
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_a_job_that_may_be_ours_and_failed_is_not_repeated(app: App, status: str) -> None:
+    app.hub.faults.add("hangJob" if status == "cancelled" else "failJob")
+    lose_the_answer(app)
+    if status == "cancelled":
+        app.hub.jobs.cancel(app.hub.jobs[0]["jobId"])
+    assert ticks(app).state == "starting"
+    app.pass_minutes(GRACE)
+    assert_not_known(ticks(app))
+    assert len(app.hub.jobs) == 1
+    # An operator who has compared them may try them again.
+    app.importer.operations.retry(app.record(NAME))
+    app.finish()
+    assert [record.state for record in app.records()] == ["completed", "failed"]
+
+
+@no_echo
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+def test_a_job_that_ended_before_the_call_is_not_ours(app: App, status: str) -> None:
+    before = app.clock() - timedelta(minutes=6)
+    app.hub.jobs.add_foreign(status, start=before, end=before)
+    lose_the_call(app)
+    finish_after_grace(app)
+    assert app.record(NAME).state == "completed"
+    assert len(app.hub.jobs) == 2
+
+
+@no_echo
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+def test_a_job_that_ended_about_when_the_call_was_made_may_be_ours(app: App, status: str) -> None:
+    """Clocks may be five minutes apart."""
+    before = app.clock() - timedelta(minutes=5)
+    app.hub.jobs.add_foreign(status, start=before, end=before)
+    lose_the_call(app)
+    assert ticks(app).state == "starting"
+    app.pass_minutes(GRACE)
+    assert_not_known(ticks(app))
+    assert app.hub.requests["createJob"] == 1
+
+
+@no_echo
+def test_a_job_of_somebody_else_that_completes_may_have_been_ours(app: App) -> None:
+    """It began after our call, and without a log in our container nobody knows whose it was."""
+    lose_the_call(app)
+    app.start_foreign_import(device("theirs"))
+    assert ticks(app).state == "starting"
+    app.pass_minutes(GRACE)
+    record = ticks(app)
+    assert_not_known(record)
+    assert record.job_id == ""
+    assert app.hub.registry.get("pump-1") is None
+    assert len(app.hub.jobs) == 1
+
+
+@pytest.mark.parametrize("hub", [{"choices": NO_ECHO, "job_seconds": 0.5}], indirect=True)
+def test_a_job_that_ended_shortly_before_is_not_taken_for_ours(app: App) -> None:
+    """Ours is in the list too, and still runs."""
+    app.start_foreign_import(device("theirs"))
+    app.hub.wait_idle()
+    lose_the_answer(app)
+    app.tick()
+    # Which of them is ours is known by the log alone.
+    assert app.record(NAME).state == "starting"
+    app.hub.wait_idle()
+    app.finish()
+    record = app.record(NAME)
+    assert (record.state, record.imported) == ("completed", 1)
+    assert len(app.hub.jobs) == 2
+
+
+@no_echo
+def test_a_job_of_another_import_of_ours_is_not_taken_for_this_one_s(app: App) -> None:
+    start(app, "before.ndjson", "pump-0")
+    app.finish()
+    lose_the_call(app)
+    finish_after_grace(app)
+    assert [record.state for record in app.records()] == ["completed"] * 2
+    assert len(app.hub.jobs) == 2
+
+
+@no_echo
+def test_a_log_that_comes_late_proves_the_job(app: App) -> None:
+    app.hub.faults.add("lateLog")
+    lose_the_answer(app)
+    assert ticks(app).state == "starting"
+    app.pass_minutes(9)
+    assert ticks(app).state == "starting"
+    app.hub.write_late_logs()
+    record = ticks(app)
+    assert (record.state, record.imported) == ("completed", 1)
+    assert len(app.hub.jobs) == 1
+
+
+def begin_with_an_error(app: App) -> None:
+    """The hub begins the job, and answers that it failed to."""
+
+    def fail(response: Any) -> None:
+        if response.request.url.partition("?")[0].endswith("/jobs/create"):
+            response.status_code = 503
+
+    app.alter_response = fail
+    start(app)
+    app.alter_response = lambda _: None
+    record = app.record(NAME)
+    assert (record.state, record.fences) == ("starting", 1)
+
+
+@no_echo
+def test_a_log_that_comes_late_proves_the_job_of_a_call_that_an_error_answered(app: App) -> None:
+    app.hub.faults.add("lateLog")
+    begin_with_an_error(app)
+    assert ticks(app).state == "starting"
+    app.pass_minutes(9)
+    assert ticks(app).state == "starting"
+    app.hub.write_late_logs()
+    record = ticks(app)
+    assert (record.state, record.imported) == ("completed", 1)
+    assert app.hub.requests["createJob"] == 1
+
+
+@no_echo
+def test_a_job_without_a_log_of_a_call_that_an_error_answered_may_be_ours(app: App) -> None:
+    app.hub.faults.add("lateLog")
+    begin_with_an_error(app)
+    assert ticks(app).state == "starting"
+    app.pass_minutes(GRACE)
+    assert_not_known(ticks(app))
+    assert app.hub.requests["createJob"] == 1
+
+
+@any_hub
+@pytest.mark.parametrize("minutes", [-3, 3])
+@pytest.mark.parametrize("end", ["completed", "failed"])
+def test_a_hub_whose_clock_is_wrong(app: App, minutes: float, end: str) -> None:
+    app.hub.clock.ahead = timedelta(minutes=minutes)
+    if end == "failed":
+        app.hub.faults.add("failJob")
+    lose_the_answer(app)
+    record = ticks(app)
+    if not record.state.is_final:
+        app.pass_minutes(GRACE)
+        record = ticks(app)
+    assert record.state == end
+    assert len(app.hub.jobs) == 1
+
+
+@pytest.mark.parametrize("hub", [{"job_rate": 10}], indirect=True)
+def test_a_list_of_jobs_that_lags_starts_no_second_job(app: App) -> None:
+    """The job has opened its file when the list does not name it yet, so the file's new name comes
+    too late to stop it; its log is looked for until the hub is asked again."""
+    app.hub.job_answers.list_lag = timedelta(hours=1)
+    app.hub.faults.add("dropReply", operation="createJob")
+    app.upload(NAME, *(device(f"pump-{number}") for number in range(15)))
+    app.deliver(NAME)
+    while not app.hub.jobs[0]["progress"]:
+        time.sleep(0.02)
+    for _ in range(2):
+        app.tick()
+    assert app.record(NAME).fences == 1
+    record = ticks(app, 4)
+    assert (record.state, record.imported) == ("completed", 15)
+    assert app.hub.requests["createJob"] == 1
+    assert [job["status"] for job in app.hub.jobs] == ["completed"]
+
+
+def test_a_job_that_the_hub_does_not_find_yet_is_waited_for(app: App) -> None:
+    app.hub.job_answers.get_lag = timedelta(minutes=1)
+    app.hub.faults.add("hangJob")
+    start(app)
+    app.tick()
+    record = app.record(NAME)
+    assert record.state == "running"
+    assert "does not know the job" in record.failure_reason
+    app.pass_minutes(2)
+    app.tick()
+    record = app.record(NAME)
+    assert (record.state, record.failure_reason, record.unresolved_since) == ("running", "", None)
+
+
+def test_an_import_behind_one_whose_answer_was_lost_waits(app: App) -> None:
+    app.hub.faults.add("hangJob")
+    lose_the_answer(app)
+    start(app, "next.ndjson")
+    for _ in range(2):
+        app.tick()
+    assert app.record("next.ndjson").state == "queued"
+    app.hub.jobs.cancel(app.hub.jobs[0]["jobId"])
+    app.finish()
+    assert app.record("next.ndjson").state == "completed"

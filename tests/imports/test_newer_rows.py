@@ -1,0 +1,136 @@
+"""Rows of a newer version of the app: both versions work on one table during a deployment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from azure.data.tables import UpdateMode
+
+from shared.imports.record import ImportRecord, ImportState
+from tests.app import App, device
+
+NAME = "pumps.ndjson"
+
+
+def write_newer(app: App, hub: str, key: str, schema: int = 2) -> None:
+    row = {"PartitionKey": hub, "RowKey": key, "schema": schema, "novel": "column"}
+    app.table.update_entity(row, mode=UpdateMode.MERGE)
+
+
+def row_of(app: App, record: ImportRecord) -> dict[str, Any]:
+    return dict(app.table.get_entity(record.hub, record.row_key))
+
+
+def queue_two(app: App) -> ImportRecord:
+    """Two imports wait for the hub, the first in a row of a newer version."""
+    app.hub.occupy_slot()
+    for name in (NAME, "next.ndjson"):
+        app.upload(name, device(name))
+        app.deliver(name)
+    record = app.record(NAME)
+    write_newer(app, record.hub, record.row_key)
+    app.hub.free_slot()
+    return record
+
+
+def tick(app: App, times: int = 3) -> None:
+    for _ in range(times):
+        app.hub.wait_idle()
+        app.tick()
+
+
+def test_the_queue_waits_behind_a_newer_row_for_some_minutes(app: App) -> None:
+    record = queue_two(app)
+    before = row_of(app, record)
+    app.clock.ahead_minutes(9)
+    app.sweep()
+    tick(app)
+    assert app.record("next.ndjson").state == "queued"
+    app.clock.ahead_minutes(11)
+    tick(app)
+    app.sweep()
+    assert app.record("next.ndjson").state == "completed"
+    assert row_of(app, record) == before
+    [place] = app.importer.services.ledger.queue(record.hub)
+    assert place.record_key == record.row_key
+
+
+def test_a_newer_row_goes_on_with_its_version(app: App) -> None:
+    record = queue_two(app)
+    app.clock.ahead_minutes(11)
+    tick(app)
+    write_newer(app, record.hub, record.row_key, schema=1)
+    app.finish()
+    assert [one.state for one in app.records()] == ["completed"] * 2
+
+
+def test_nothing_that_the_app_does_changes_a_newer_row(app: App) -> None:
+    app.configure(UPLOAD_RETENTION="delete", RECORD_RETENTION_DAYS="30", IMPORT_RETENTION_DAYS="1")
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+    app.finish()
+    record = app.record(NAME)
+    write_newer(app, record.hub, record.row_key)
+    before = row_of(app, record)
+    app.configure()
+    app.deliver(NAME)
+    app.clock.ahead_hours(24 * 40)
+    for _ in range(2):
+        app.sweep()
+        app.tick()
+    assert row_of(app, record) == before
+    assert app.blobs.get_blob_client(app.container, NAME).exists()
+    assert app.container_of(record).exists()
+    assert len(app.hub.jobs) == 1
+
+
+def test_an_upload_that_a_newer_version_has_claimed_is_left_to_it(app: App) -> None:
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+    app.finish()
+    record = app.record(NAME)
+    write_newer(app, "(claims)", record.id)
+    app.table.delete_entity(record.hub, record.row_key)
+    app.deliver(NAME)
+    app.sweep()
+    assert app.records() == []
+    assert len(app.hub.jobs) == 1
+
+
+@pytest.mark.parametrize("schema", [2, 99])
+def test_lists_leave_newer_rows_out_and_health_names_them(app: App, schema: int) -> None:
+    record = queue_two(app)
+    write_newer(app, record.hub, record.row_key, schema)
+    assert [one.file for one in app.records()] == ["next.ndjson"]
+    [finding] = [one for one in app.importer.health.examine() if not one.is_well]
+    assert record.row_key in finding.detail
+    assert f"schema {schema}" in finding.detail
+
+
+def test_every_row_carries_the_schema(app: App) -> None:
+    app.configure(EVENTS_URL="http://127.0.0.1:9/hook")
+    app.hub.occupy_slot()
+    for name in (NAME, "next.ndjson"):
+        app.upload(name, device(name))
+        app.deliver(name)
+    app.importer.operations.cancel(app.record(NAME))
+    rows = list(app.table.list_entities())
+    app.sweep()
+    app.tick()
+    rows += app.table.list_entities()
+    kinds = {(row["PartitionKey"], row["RowKey"].split("-")[0]) for row in rows}
+    assert {kind for _, kind in kinds} >= {"import", "queue", "send", "day", "hubs", "sweep"}
+    assert {row.get("schema") for row in rows} == {1}
+
+
+def test_a_state_of_a_newer_version_is_not_taken_for_final(app: App) -> None:
+    record = queue_two(app)
+    row = {"PartitionKey": record.hub, "RowKey": record.row_key, "state": "planned"}
+    app.table.update_entity(row, mode=UpdateMode.MERGE)
+    assert "planned" not in list(ImportState)
+    app.clock.ahead_minutes(11)
+    tick(app)
+    app.sweep()
+    assert row_of(app, record)["state"] == "planned"
+    assert app.record("next.ndjson").state == "completed"

@@ -1,0 +1,179 @@
+"""The order of uploads within one second, which ETags of Azure Storage tell.
+
+Azurite has other ETags, so a transport gives its blobs those of Azure Storage, and the same
+Last-Modified to all of them.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from itertools import permutations
+from typing import Any
+
+import pytest
+from azure.core.pipeline import PipelineContext, PipelineRequest
+from azure.storage.blob._shared.authentication import SharedKeyCredentialPolicy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.imports.record import ImportRecord, record_key_of, written_at
+from tests.app import App, device
+
+TICK_ZERO = datetime(1, 1, 1, tzinfo=UTC)
+NAMES = ("1.ndjson", "2.ndjson", "3.ndjson")
+MOMENTS = st.datetimes(datetime(2015, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
+MICROSECOND = timedelta(microseconds=1)
+
+
+def etag_of(moment: datetime) -> str:
+    """As Azure Storage makes it at that moment."""
+    return f"0x{(moment - TICK_ZERO) // MICROSECOND * 10:X}"
+
+
+def second_of(moment: datetime) -> datetime:
+    return moment.replace(microsecond=0)
+
+
+class AzureBlobs:
+    """Between app and Azurite: blobs of the upload container were written at these moments."""
+
+    def __init__(self, app: App, *, has_ticks: bool = True) -> None:
+        self._app = app
+        self._has_ticks = has_ticks
+        self._second = second_of(datetime.now(UTC) - timedelta(minutes=1))
+        #: ETags of Azure Storage by those of Azurite.
+        self._etags: dict[str, str] = {}
+        key = app.blobs.credential
+        self._signer = SharedKeyCredentialPolicy(  # type: ignore[no-untyped-call]
+            key.account_name, key.account_key
+        )
+        app.alter_request, app.alter_response = self._alter_request, self._alter_response
+
+    def upload(self, name: str, microsecond: int, *lines: object) -> None:
+        self._app.upload(name, *lines)
+        blob = self._app.blobs.get_blob_client(self._app.container, name)
+        real = blob.get_blob_properties().etag.strip('"')
+        moment = self._second + timedelta(microseconds=microsecond)
+        self._etags[real] = etag_of(moment) if self._has_ticks else real
+
+    def _alter_request(self, request: Any) -> None:
+        wanted = request.headers.get("If-Match", "").strip('"')
+        for real, etag in self._etags.items():
+            if etag == wanted != real:
+                request.headers["If-Match"] = f'"{real}"'
+                signed = PipelineRequest(request, PipelineContext(None))
+                self._signer.on_request(signed)  # type: ignore[no-untyped-call]
+
+    def _alter_response(self, response: Any) -> None:
+        if f"/{self._app.container}" not in response.request.url:
+            return
+        headers = response.headers
+        etag = self._etags.get(headers.get("ETag", "").strip('"'))
+        if etag:
+            headers["ETag"] = f'"{etag}"'
+            headers["Last-Modified"] = format_datetime(self._second, usegmt=True)
+        if "comp=list" in response.request.url:
+            self._alter_list(response)
+
+    def _alter_list(self, response: Any) -> None:
+        text = response.internal_response.content.decode()
+        for real, etag in self._etags.items():
+            text = text.replace(real, etag)
+        time = format_datetime(self._second, usegmt=True)
+        text = re.sub("(<Last-Modified>)[^<]+", rf"\g<1>{time}", text)
+        response._content = text.encode()
+
+
+def order_of_jobs(app: App) -> list[str]:
+    jobs = [job["inputBlobContainerUri"] for job in app.hub.jobs if job["type"] == "import"]
+    files = {record.container: record.file for record in app.records()}
+    return [files[uri.partition("?")[0].rpartition("/")[2]] for uri in jobs]
+
+
+@pytest.mark.parametrize("events", list(permutations(NAMES)))
+def test_uploads_of_one_second_are_applied_in_the_order_of_writing(
+    app: App, events: tuple[str, ...]
+) -> None:
+    blobs = AzureBlobs(app)
+    for number, name in enumerate(NAMES):
+        blobs.upload(name, 100 + number, device("pump-1", tags={"n": number}))
+    for name in events:
+        app.deliver(name)
+    assert len({record.uploaded_at for record in app.records()}) == 1
+    app.finish()
+    assert order_of_jobs(app) == list(NAMES)
+    stored = app.hub.registry.get("pump-1")
+    assert stored is not None
+    assert stored["tags"] == {"n": 2}
+
+
+@pytest.mark.parametrize("written", list(permutations(NAMES)))
+def test_uploads_without_events_are_applied_in_the_order_of_writing(
+    app: App, written: tuple[str, ...]
+) -> None:
+    """The list of blobs is in the order of names."""
+    blobs = AzureBlobs(app)
+    for number, name in enumerate(written):
+        blobs.upload(name, 1000 * number, device(name))
+    app.sweep()
+    app.finish()
+    assert order_of_jobs(app) == list(written)
+
+
+def test_where_etags_tell_no_time_first_sight_decides(app: App) -> None:
+    blobs = AzureBlobs(app, has_ticks=False)
+    app.hub.occupy_slot()
+    for name in NAMES:
+        blobs.upload(name, 0, device(name))
+    seen = ["2.ndjson", "1.ndjson", "3.ndjson"]
+    for name in seen:
+        app.deliver(name)
+    app.hub.free_slot()
+    app.finish()
+    # The first event leads to a look at the container, which sees the others by their names.
+    assert order_of_jobs(app) == ["2.ndjson", "1.ndjson", "3.ndjson"]
+
+
+def test_an_etag_of_azure_storage() -> None:
+    """Of the documentation of Event Grid, whose event of this write says 18:41:00.958."""
+    last_modified = datetime(2017, 6, 26, 18, 41, tzinfo=UTC)
+    moment = written_at("0x8D4BCC2E4835CD0", last_modified)
+    assert moment == datetime(2017, 6, 26, 18, 41, 0, 957409, tzinfo=UTC)
+    assert written_at('"0x8D4BCC2E4835CD0"', last_modified) == moment
+
+
+@given(MOMENTS)
+def test_an_etag_tells_the_moment_of_its_second_alone(moment: datetime) -> None:
+    etag, second = etag_of(moment), second_of(moment)
+    assert written_at(etag, second) == moment
+    for other in (-1, 1):
+        assert written_at(etag, second + timedelta(seconds=other)) is None
+
+
+@given(st.text() | st.from_regex("0x[0-9A-F]{1,40}", fullmatch=True), MOMENTS)
+def test_any_other_etag_tells_nothing(etag: str, moment: datetime) -> None:
+    found = written_at(etag, second_of(moment))
+    assert found is None or second_of(found) == second_of(moment)
+
+
+@given(MOMENTS, MOMENTS, st.booleans())
+def test_places_in_the_queue_are_in_the_order_of_writing(
+    one: datetime, other: datetime, is_first_seen_later: bool
+) -> None:
+    first, second = sorted((one, other))
+    seen = [second + timedelta(seconds=10 + number) for number in range(2)]
+    if is_first_seen_later:
+        seen.reverse()
+    places = []
+    for moment, created_at in zip((first, second), seen, strict=True):
+        record = ImportRecord.of_upload(
+            *("hub", "Imports", "uploads", "a", etag_of(moment), second_of(moment)),
+            created_at=created_at,
+            updated_at=created_at,
+        )
+        assert record_key_of(record.marker_key()) == record.row_key
+        places.append(record.marker_key())
+    if first != second:
+        assert places == sorted(places)

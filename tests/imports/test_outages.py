@@ -1,0 +1,213 @@
+"""An outage counts no attempt; an unexpected error does, and ends its own import alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from azure.core.exceptions import HttpResponseError, ServiceRequestError, ServiceResponseError
+
+from shared.errors import TemporaryError
+from shared.imports.queue import Queue
+from shared.imports.record import ImportRecord
+from tests.app import App, device
+
+NAME = "pumps.ndjson"
+
+
+def answer(status: int) -> Exception:
+    error = HttpResponseError("Injected by the test.")
+    error.status_code = status
+    return error
+
+
+OUTAGES = [
+    *(answer(status) for status in (401, 403, 408, 429, 500, 503)),
+    ServiceRequestError("no connection"),
+    ServiceResponseError("the connection was lost"),
+]
+every_outage = pytest.mark.parametrize(
+    "error", OUTAGES, ids=lambda error: str(getattr(error, "status_code", "") or error)
+)
+
+
+def failing(error: BaseException, *, at: str) -> Callable[[str], None]:
+    def fail(request: str) -> None:
+        if at in request:
+            raise error
+
+    return fail
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDKs repeat a request at once."""
+    monkeypatch.setattr("azure.core.pipeline.transport.HttpTransport.sleep", lambda *_: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+
+
+@every_outage
+@pytest.mark.usefixtures("no_waiting")
+def test_an_outage_while_a_file_is_staged_counts_no_attempt(app: App, error: Exception) -> None:
+    app.configure(MAX_ATTEMPTS="1")
+    app.upload(NAME, device("pump-1"))
+    app.before_request = failing(error, at="/devices.txt")
+    for tries in (1, 2, 3):
+        if tries == 1:
+            with pytest.raises(type(error)):
+                app.deliver(NAME)
+        elif tries == 2:
+            app.sweep()
+        else:
+            app.tick()
+        record = app.record(NAME)
+        assert (record.state, record.attempts, record.tries) == ("validating", 0, tries)
+        assert (record.owner, record.lease_until) == ("", None)
+        assert "no attempt is counted" in record.failure_reason
+    app.before_request = lambda _: None
+    app.finish()
+    record = app.record(NAME)
+    assert (record.state, record.attempts, record.tries) == ("completed", 1, 0)
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_an_outage_backs_off(app: App) -> None:
+    app.configure(BACKOFF_SECONDS="60", MAX_BACKOFF_SECONDS="600")
+    app.upload(NAME, device("pump-1"))
+    app.before_request = failing(answer(503), at="/devices.txt")
+    with pytest.raises(HttpResponseError):
+        app.deliver(NAME)
+    record = app.record(NAME)
+    assert record.next_try_at is not None
+    assert timedelta(seconds=20) < record.next_try_at - app.clock() <= timedelta(seconds=60)
+    app.before_request = lambda _: None
+    # The host delivers the event again: the import waits all the same.
+    app.deliver(NAME)
+    app.tick()
+    app.sweep()
+    assert app.record(NAME) == record
+    app.clock.ahead_minutes(2)
+    app.finish()
+    assert app.record(NAME).state == "completed"
+
+
+@pytest.mark.parametrize("status", [404, 409, 413])
+@pytest.mark.usefixtures("no_waiting")
+def test_any_other_error_counts(app: App, status: int) -> None:
+    app.configure(MAX_ATTEMPTS="2")
+    app.upload(NAME, device("pump-1"))
+    app.before_request = failing(answer(status), at="/devices.txt")
+    with pytest.raises(HttpResponseError):
+        app.deliver(NAME)
+    assert app.record(NAME).attempts == 1
+    app.sweep()
+    record = app.record(NAME)
+    assert (record.state, record.attempts) == ("failed", 2)
+    assert "Injected by the test" in record.failure_reason
+
+
+@every_outage
+@pytest.mark.usefixtures("no_waiting")
+def test_an_outage_during_a_tick_counts_nothing(app: App, error: Exception) -> None:
+    app.configure(MAX_ATTEMPTS="1")
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+    app.hub.wait_idle()
+    before = app.record(NAME)
+    assert before.state == "running"
+    app.before_request = failing(error, at="/importErrors.log")
+    for _ in range(3):
+        with pytest.raises(TemporaryError):
+            app.tick()
+    app.before_request = lambda _: None
+    assert app.record(NAME) == before
+    app.finish()
+    assert app.record(NAME).state == "completed"
+
+
+def break_starts(monkeypatch: pytest.MonkeyPatch, file: str) -> None:
+    """A mistake of ours, which one file brings about."""
+    start = Queue.start
+
+    def broken(queue: Queue, record: ImportRecord) -> ImportRecord:
+        if record.file == file:
+            raise ZeroDivisionError("nobody thought of that")
+        return start(queue, record)
+
+    monkeypatch.setattr(Queue, "start", broken)
+
+
+def test_an_unexpected_error_ends_its_import_and_no_other(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.configure(MAX_ATTEMPTS="3")
+    app.hub.occupy_slot()
+    for name in (NAME, "next.ndjson"):
+        app.upload(name, device(name))
+        app.deliver(name)
+    app.hub.free_slot()
+    break_starts(monkeypatch, NAME)
+    for errors in (1, 2):
+        app.tick()
+        record = app.record(NAME)
+        assert (record.state, record.errors) == ("queued", errors)
+        assert "ZeroDivisionError: nobody thought of that" in record.failure_reason
+    for _ in range(2):
+        app.tick()
+        app.hub.wait_idle()
+    record = app.record(NAME)
+    assert (record.state, record.imported, record.failed) == ("failed", 0, 0)
+    assert "3 unexpected errors" in record.failure_reason
+    assert "ZeroDivisionError: nobody thought of that" in record.failure_reason
+    app.finish()
+    assert app.record("next.ndjson").state == "completed"
+    assert app.importer.services.ledger.queue(record.hub) == []
+
+
+def test_errors_that_pass_are_forgotten(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    app.configure(MAX_ATTEMPTS="3")
+    app.hub.occupy_slot()
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+    app.hub.free_slot()
+    with monkeypatch.context() as patch:
+        break_starts(patch, NAME)
+        for _ in range(2):
+            app.tick()
+    assert app.record(NAME).errors == 2
+    app.finish()
+    record = app.record(NAME)
+    assert (record.state, record.errors, record.failure_reason) == ("completed", 0, "")
+
+
+def test_an_unexpected_error_backs_off(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    app.configure(BACKOFF_SECONDS="60", MAX_BACKOFF_SECONDS="60")
+    app.hub.occupy_slot()
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+    app.hub.free_slot()
+    app.clock.ahead_minutes(2)
+    break_starts(monkeypatch, NAME)
+    for _ in range(3):
+        app.tick()
+    record = app.record(NAME)
+    assert record.errors == 1
+    assert record.next_try_at is not None
+    assert timedelta(seconds=20) < record.next_try_at - app.clock() <= timedelta(seconds=60)
+
+
+def test_a_retry_of_what_an_error_ended(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    app.configure(MAX_ATTEMPTS="1")
+    app.hub.occupy_slot()
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+    app.hub.free_slot()
+    with monkeypatch.context() as patch:
+        break_starts(patch, NAME)
+        app.tick()
+    failed = app.record(NAME)
+    assert failed.state == "failed"
+    app.importer.operations.retry(failed)
+    app.finish()
+    assert sorted(record.state for record in app.records()) == ["completed", "failed"]

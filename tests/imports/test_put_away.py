@@ -1,0 +1,125 @@
+"""Uploads are deleted only if it is proven that they are in the hub, and moving them has an end."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from azure.data.tables import UpdateMode
+from azure.storage.blob import BlobLeaseClient
+
+from tests.app import App, device
+
+NAME = "pumps.ndjson"
+
+
+def has_upload(app: App, name: str = NAME) -> bool:
+    return app.blobs.get_blob_client(app.container, name).exists()
+
+
+def run(app: App, *lines: object) -> None:
+    app.upload(NAME, *(lines or (device("pump-1"),)))
+    app.deliver(NAME)
+    app.finish()
+
+
+def lines_left_out(app: App) -> None:
+    app.configure(VALIDATION_POLICY="partial")
+    run(app, device("pump-1"), b"broken")
+
+
+def devices_refused(app: App) -> None:
+    run(app, device("pump-1"), device("gone", importMode="delete"))
+
+
+def job_failed(app: App) -> None:
+    app.hub.faults.add("failJob")
+    run(app)
+
+
+def rejected(app: App) -> None:
+    run(app, b"broken")
+
+
+def cancelled(app: App) -> None:
+    app.hub.occupy_slot()
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+    app.importer.operations.cancel(app.record(NAME))
+
+
+def log_missing(app: App) -> None:
+    app.hub.faults.add("noLog")
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+    for _ in range(2):
+        app.hub.wait_idle()
+        app.tick()
+        app.clock.ahead += timedelta(minutes=11)
+
+
+@pytest.mark.parametrize(
+    "end", [lines_left_out, devices_refused, job_failed, rejected, cancelled, log_missing]
+)
+@pytest.mark.parametrize("retention", ["delete", "move"])
+def test_what_is_not_proven_to_be_in_the_hub(app: App, end: object, retention: str) -> None:
+    """Moving loses nothing, so every final import's upload is moved."""
+    app.configure(
+        UPLOAD_RETENTION=retention, UPLOAD_ARCHIVE_CONTAINER=f"processed-{uuid.uuid4().hex[:12]}"
+    )
+    assert callable(end)
+    end(app)
+    assert app.record(NAME).state.is_final
+    for _ in range(2):
+        app.sweep()
+    assert has_upload(app) == (retention == "delete")
+
+
+def test_a_record_that_says_more_than_is_true_is_not_believed(app: App) -> None:
+    """A completed import of which a count was edited or never written."""
+    app.configure(UPLOAD_RETENTION="delete")
+    run(app)
+    record = app.record(NAME)
+    row = app.table.get_entity(record.hub, record.row_key)
+    del row["failed"]
+    app.table.update_entity(row, mode=UpdateMode.REPLACE)
+    app.sweep()
+    assert has_upload(app)
+
+
+@pytest.mark.parametrize("retention", ["delete", "move"])
+def test_an_upload_that_cannot_be_deleted_is_given_up(app: App, retention: str) -> None:
+    archive = f"processed-{uuid.uuid4().hex[:12]}"
+    app.configure(UPLOAD_RETENTION=retention, UPLOAD_ARCHIVE_CONTAINER=archive)
+    run(app)
+    lease = BlobLeaseClient(app.blobs.get_blob_client(app.container, NAME))
+    lease.acquire(-1)
+    deletions = []
+    for _ in range(7):
+        with app.counting() as requests:
+            app.sweep()
+        path = f"DELETE /devstoreaccount1/{app.container}/{NAME}"
+        deletions.append(sum(request == path for request in requests))
+    assert deletions == [1, 1, 1, 1, 1, 0, 0]
+    assert has_upload(app)
+    lease.release()
+    app.upload(NAME, device("pump-2"))
+    app.deliver(NAME)
+    app.finish()
+    app.sweep()
+    assert not has_upload(app), "another upload under that name has tries of its own"
+
+
+def test_a_record_is_pruned_though_a_claim_is_gone(app: App) -> None:
+    app.configure(RECORD_RETENTION_DAYS="30")
+    for number in range(3):
+        app.upload(f"{number}.ndjson", device(f"pump-{number}"))
+        app.deliver(f"{number}.ndjson")
+        app.finish()
+        app.blobs.get_blob_client(app.container, f"{number}.ndjson").delete_blob()
+    app.table.delete_entity("(claims)", app.record("1.ndjson").id)
+    app.clock.ahead_hours(24 * 31)
+    app.sweep()
+    assert app.records() == []
+    assert list(app.table.query_entities("PartitionKey eq '(claims)'")) == []

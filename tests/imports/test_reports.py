@@ -1,0 +1,131 @@
+"""The report that a record names agrees with the record, whoever else wrote one."""
+
+from __future__ import annotations
+
+import pytest
+from azure.core.exceptions import HttpResponseError
+
+from shared.imports.importer import Importer
+from shared.imports.operations import NotPossibleError
+from shared.settings import load_settings
+from tests.app import App, ObservedTransport, device
+
+NAME = "pumps.ndjson"
+
+
+def another_process(app: App) -> Importer:
+    nothing = lambda _: None  # noqa: E731
+    return Importer(load_settings(), app.clock, lambda: ObservedTransport(nothing, nothing))
+
+
+def assert_report_agrees(app: App) -> None:
+    record = app.record(NAME)
+    report = app.report(record)
+    assert report["state"] == record.state
+    assert report["failureReason"] == record.failure_reason
+    devices = report["devices"]
+    assert (devices["imported"], devices["failed"]) == (record.imported, record.failed)
+
+
+def test_a_cancel_that_is_overtaken_leaves_the_report_of_the_import(app: App) -> None:
+    """Its process stands still before it writes a report, while another one imports everything."""
+    app.hub.occupy_slot()
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+    app.hub.free_slot()
+    other = another_process(app)
+    overtaken: list[str] = []
+
+    def overtake(request: str) -> None:
+        if request.startswith("PUT") and "/report" in request and not overtaken:
+            overtaken.append(request)
+            other.on_tick()
+            app.hub.wait_idle()
+            other.on_tick()
+
+    app.before_request = overtake
+    with pytest.raises(NotPossibleError):
+        app.importer.operations.cancel(app.record(NAME))
+    app.before_request = lambda _: None
+    other.close()
+    assert overtaken
+    assert app.record(NAME).state == "completed"
+    assert_report_agrees(app)
+
+
+def test_a_cancel_that_overtakes_leaves_its_own_report(app: App) -> None:
+    app.hub.occupy_slot()
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+    app.hub.free_slot()
+    code = {"status": 400, "code": "ArgumentInvalid"}
+    app.hub.faults.add("error", operation="createJob", **code)
+    other = another_process(app)
+
+    def overtake(request: str) -> None:
+        if request.startswith("PUT") and "/report" in request:
+            app.before_request = lambda _: None
+            other.operations.cancel(app.record(NAME))
+
+    app.before_request = overtake
+    app.tick()
+    assert app.record(NAME).state == "starting"
+    # The process that was overtaken keeps its lease.
+    app.clock.ahead_minutes(6)
+    app.tick()
+    # It may have made its call: a job that comes of it is waited for.
+    assert app.record(NAME).state == "starting"
+    app.pass_minutes(11)
+    app.finish()
+    other.close()
+    assert app.record(NAME).state == "cancelled"
+    assert_report_agrees(app)
+
+
+def test_an_end_needs_no_report(app: App) -> None:
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+    app.hub.wait_idle()
+
+    def refuse(request: str) -> None:
+        if request.startswith("PUT") and "/report" in request:
+            error = HttpResponseError("a policy forbids it")
+            error.status_code = 409
+            raise error
+
+    app.before_request = refuse
+    app.tick()
+    record = app.record(NAME)
+    assert (record.state, record.imported, record.report) == ("completed", 1, "")
+    assert "report could not be written" in record.failure_reason
+
+
+@pytest.mark.parametrize("end", ["completed", "failed", "cancelled", "rejected"])
+def test_every_end_has_a_report_that_agrees(app: App, end: str) -> None:
+    if end == "failed":
+        app.hub.faults.add("failJob")
+    if end == "cancelled":
+        app.hub.occupy_slot()
+    app.upload(NAME, b"broken" if end == "rejected" else device("pump-1"))
+    app.deliver(NAME)
+    if end == "cancelled":
+        app.importer.operations.cancel(app.record(NAME))
+    app.finish()
+    assert app.record(NAME).state == end
+    assert_report_agrees(app)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "failed"])
+def test_the_report_of_the_validation_is_not_that_of_the_end(app: App, end: str) -> None:
+    """There is one since the validation, which had a warning to tell."""
+    if end == "cancelled":
+        app.hub.occupy_slot()
+    else:
+        app.hub.faults.add("error", operation="createJob", status=400)
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+    if end == "cancelled":
+        assert app.report(app.record(NAME))["state"] == "queued"
+        app.importer.operations.cancel(app.record(NAME))
+    assert app.record(NAME).state == end
+    assert_report_agrees(app)

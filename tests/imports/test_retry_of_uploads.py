@@ -1,0 +1,124 @@
+"""An import that failed before it was staged is tried again by validating its upload again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from shared.imports.operations import NotPossibleError, can_be_retried
+from shared.imports.record import ImportRecord
+from tests.app import App, device
+
+NAME = "pumps.ndjson"
+
+
+def fail_unstaged(app: App, *lines: object) -> ImportRecord:
+    """An import whose file could not be staged, for no fault of the file."""
+
+    def break_down(request: str) -> None:
+        if request.endswith("/devices.txt"):
+            raise RuntimeError("the disk is on fire")
+
+    app.configure(MAX_ATTEMPTS="1")
+    app.upload(NAME, *(lines or (device("pump-1"),)))
+    app.before_request = break_down
+    app.sweep()
+    app.before_request = lambda _: None
+    record = app.record(NAME)
+    assert (record.state, record.devices) == ("failed", None)
+    return record
+
+
+def retry(app: App, record: ImportRecord) -> ImportRecord:
+    return app.importer.operations.retry(record)
+
+
+def now(app: App, record: ImportRecord) -> ImportRecord:
+    return app.importer.services.ledger.get(record.hub, record.row_key)
+
+
+def test_the_upload_is_validated_again(app: App) -> None:
+    failed = fail_unstaged(app)
+    assert can_be_retried(failed)
+    new = retry(app, failed)
+    assert (new.state, new.retry_of, new.file) == ("validating", failed.id, NAME)
+    assert new.id != failed.id
+    app.finish()
+    new = now(app, new)
+    assert (new.state, new.lines, new.imported, new.attempts) == ("completed", 1, 1, 1)
+    assert now(app, failed) == failed
+    assert [state for state, _ in new.history] == [
+        "validating",
+        "queued",
+        "starting",
+        "running",
+        "completed",
+    ]
+
+
+def test_who_asks_again_gets_the_same_import(app: App) -> None:
+    failed = fail_unstaged(app)
+    new = retry(app, failed)
+    assert retry(app, failed).id == new.id
+    app.finish()
+    again = retry(app, failed)
+    assert (again.id, again.state) == (new.id, "completed")
+    assert len(app.records()) == 2
+    assert len(app.hub.jobs) == 1
+
+
+def test_an_event_of_the_upload_changes_nothing(app: App) -> None:
+    new = retry(app, fail_unstaged(app))
+    app.deliver(NAME)
+    app.sweep()
+    app.finish()
+    assert sorted(record.state for record in app.records()) == ["completed", "failed"]
+    assert now(app, new).state == "completed"
+
+
+def test_it_may_be_rejected_by_the_rules_that_hold_by_then(app: App) -> None:
+    failed = fail_unstaged(app, device("pump-1", importMode="delete"))
+    app.configure(MAX_DELETES="0")
+    new = retry(app, failed)
+    app.finish()
+    new = now(app, new)
+    assert (new.state, new.imported) == ("rejected", 0)
+    assert len(app.hub.jobs) == 0
+
+
+@pytest.mark.parametrize("fate", ["overwritten", "deleted"])
+def test_an_upload_that_is_gone_cannot_be_validated_again(app: App, fate: str) -> None:
+    failed = fail_unstaged(app)
+    app.blobs.get_blob_client(app.container, NAME).delete_blob()
+    if fate == "overwritten":
+        app.upload(NAME, device("pump-2"))
+    with pytest.raises(NotPossibleError, match="Upload the file again"):
+        retry(app, failed)
+    assert len(app.records()) == 1
+
+
+def test_an_upload_that_goes_meanwhile_is_superseded(app: App) -> None:
+    new = retry(app, fail_unstaged(app))
+    app.blobs.get_blob_client(app.container, NAME).delete_blob()
+    app.finish()
+    assert now(app, new).state == "superseded"
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_its_place_is_by_the_clock_of_storage(app: App, hours: int) -> None:
+    """Behind all that was uploaded until then, however wrong the clock of the app is."""
+    failed = fail_unstaged(app)
+    app.configure(MAX_ATTEMPTS="5")
+    app.hub.occupy_slot()
+    app.upload("before.ndjson", device("pump-1"))
+    app.deliver("before.ndjson")
+    app.clock.ahead_hours(hours)
+    new = retry(app, failed)
+    before = app.record("before.ndjson").uploaded_at
+    assert before < new.uploaded_at <= before + timedelta(minutes=1)
+    app.clock.ahead_hours(0)
+    app.hub.free_slot()
+    app.finish()
+    starts = sorted((one.start_time_utc, one.id) for one in app.records() if one.start_time_utc)
+    assert [import_id for _, import_id in starts] == [app.record("before.ndjson").id, new.id]

@@ -1,0 +1,242 @@
+"""Counts of days: each end counts once, whatever becomes of sweeps and rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from azure.core.exceptions import HttpResponseError, ServiceResponseError
+from azure.data.tables import UpdateMode
+
+from shared.imports.days import DailyCounts
+from shared.imports.record import ImportRecord, ImportState
+from shared.imports.statistics import Statistics
+from tests.app import App, device
+
+HUB = "hub"
+FAILED = ImportState.FAILED
+
+
+@pytest.fixture
+def statistics(app: App) -> Statistics:
+    return Statistics(app.table)
+
+
+def end(app: App, count: int, hub: str = HUB, **members: Any) -> None:
+    """Imports that have failed, each with 2 devices imported and 1 failed unless told otherwise."""
+    ledger = app.importer.services.ledger
+    now = app.clock()
+    for number in range(count):
+        record = ImportRecord.of_upload(
+            *(hub, "Imports", "uploads", f"{number}-{now.timestamp()}", "0x1", now),
+            created_at=now,
+            updated_at=now,
+            state=FAILED,
+            **{"imported": 2, "failed": 1, "invalid_lines": 3, **members},
+        )
+        ledger.create(record)
+
+
+def total(statistics: Statistics, day: date) -> DailyCounts:
+    return sum(
+        (one for one in statistics.days(HUB, day) if one.date == day), start=DailyCounts(day)
+    )
+
+
+def wanted(day: date, count: int) -> DailyCounts:
+    return DailyCounts(day, Counter({FAILED: count}), 2 * count, count, 3 * count)
+
+
+def rows(app: App) -> list[str]:
+    found = app.table.query_entities("RowKey ge 'day-' and RowKey lt 'day.'")
+    return [row["RowKey"] for row in found]
+
+
+def edit(app: App, key: str, mode: UpdateMode = UpdateMode.MERGE, **columns: Any) -> None:
+    app.table.update_entity({"PartitionKey": HUB, "RowKey": key, **columns}, mode=mode)
+
+
+def test_ends_count_before_the_sweep_and_after(app: App, statistics: Statistics) -> None:
+    today = app.clock().date()
+    end(app, 5)
+    assert len(rows(app)) == 5
+    assert total(statistics, today) == wanted(today, 5)
+    statistics.count_ends(HUB, today, 50)
+    assert rows(app) == [f"day-{today:%Y%m%d}"]
+    assert total(statistics, today) == wanted(today, 5)
+    end(app, 2)
+    statistics.count_ends(HUB, today, 50)
+    assert total(statistics, today) == wanted(today, 7)
+
+
+def test_more_ends_than_a_transaction_holds(app: App, statistics: Statistics) -> None:
+    today = app.clock().date()
+    end(app, 120)
+    statistics.count_ends(HUB, today, 1)
+    assert len(rows(app)) == 1 + 21
+    assert total(statistics, today) == wanted(today, 120)
+    statistics.count_ends(HUB, today, 1)
+    assert len(rows(app)) == 1
+    assert total(statistics, today) == wanted(today, 120)
+
+
+def test_several_days(app: App, statistics: Statistics) -> None:
+    today = app.clock().date()
+    for days in (0, 1, 3):
+        app.clock.ahead_hours(24 * days)
+        end(app, 2)
+    last = today + timedelta(days=3)
+    statistics.count_ends(HUB, last, 50)
+    assert len(rows(app)) == 3
+    for days, count in enumerate((2, 2, 0, 2)):
+        day = today + timedelta(days=days)
+        assert total(statistics, day) == wanted(day, count)
+
+
+def test_of_two_sweeps_one_counts(app: App, statistics: Statistics) -> None:
+    today = app.clock().date()
+    end(app, 3)
+
+    def overtake(request: str) -> None:
+        if request.endswith("$batch"):
+            app.before_request = lambda _: None
+            statistics.count_ends(HUB, today, 50)
+
+    app.before_request = overtake
+    with pytest.raises(HttpResponseError):
+        statistics.count_ends(HUB, today, 50)
+    statistics.count_ends(HUB, today, 50)
+    assert total(statistics, today) == wanted(today, 3)
+
+
+def test_a_count_whose_answer_is_lost_counts_once(app: App, statistics: Statistics) -> None:
+    today = app.clock().date()
+    end(app, 3)
+
+    def lose(request: str) -> None:
+        if request.endswith("$batch"):
+            app.after_request = lambda _: None
+            raise ServiceResponseError("the answer was lost")
+
+    app.after_request = lose
+    with pytest.raises(ServiceResponseError):
+        statistics.count_ends(HUB, today, 50)
+    statistics.count_ends(HUB, today, 50)
+    assert total(statistics, today) == wanted(today, 3)
+
+
+@pytest.mark.parametrize(
+    "columns", [{"devicesImported": "many"}, {"failed": -1}, {"importsUnknown": 1.5}], ids=str
+)
+def test_a_day_that_people_edited_is_counted_from_its_records(
+    app: App, statistics: Statistics, columns: dict[str, Any]
+) -> None:
+    today = app.clock().date()
+    end(app, 3)
+    statistics.count_ends(HUB, today, 50)
+    edit(app, f"day-{today:%Y%m%d}", **columns)
+    end(app, 2)
+    statistics.count_ends(HUB, today, 50)
+    assert len(rows(app)) == 1
+    assert total(statistics, today) == wanted(today, 5)
+
+
+def test_a_day_without_a_column_is_counted_from_its_records(
+    app: App, statistics: Statistics
+) -> None:
+    today = app.clock().date()
+    end(app, 3)
+    statistics.count_ends(HUB, today, 50)
+    edit(app, f"day-{today:%Y%m%d}", mode=UpdateMode.REPLACE, failed=7)
+    statistics.count_ends(HUB, today, 50)
+    assert total(statistics, today) == wanted(today, 3)
+
+
+def test_an_end_that_people_edited_is_counted_from_its_record(
+    app: App, statistics: Statistics
+) -> None:
+    today = app.clock().date()
+    end(app, 3)
+    edit(app, rows(app)[1], devicesImported="many")
+    statistics.count_ends(HUB, today, 50)
+    assert len(rows(app)) == 1
+    assert total(statistics, today) == wanted(today, 3)
+
+
+def test_a_day_that_people_deleted_does_not_come_back_by_halves(
+    app: App, statistics: Statistics
+) -> None:
+    today = app.clock().date()
+    end(app, 3)
+    statistics.count_ends(HUB, today, 50)
+    app.table.delete_entity(HUB, f"day-{today:%Y%m%d}")
+    end(app, 2)
+    statistics.count_ends(HUB, today, 50)
+    assert total(statistics, today) == wanted(today, 2)
+
+
+@pytest.mark.parametrize("key", ["day-", "day-x", "day-20269999", "day-2026-x"])
+def test_rows_that_are_no_days_are_ignored(app: App, statistics: Statistics, key: str) -> None:
+    today = app.clock().date()
+    end(app, 1)
+    app.table.upsert_entity({"PartitionKey": HUB, "RowKey": key})
+    statistics.count_ends(HUB, today, 50)
+    assert total(statistics, today) == wanted(today, 1)
+    assert key in rows(app)
+
+
+def test_rows_of_a_newer_version_stay(app: App, statistics: Statistics) -> None:
+    """With them the other rows of their day, which that version counts; readers add them up."""
+    today = app.clock().date()
+    end(app, 2)
+    [first, second] = rows(app)
+    edit(app, first, schema=2)
+    tomorrow = today + timedelta(days=1)
+    app.clock.ahead += timedelta(days=1)
+    end(app, 2)
+    statistics.count_ends(HUB, tomorrow, 50)
+    assert rows(app) == [first, second, f"day-{tomorrow:%Y%m%d}"]
+    assert total(statistics, today) == wanted(today, 2)
+    assert total(statistics, tomorrow) == wanted(tomorrow, 2)
+
+
+@pytest.mark.parametrize("edited", ["the day", "an end"])
+def test_a_day_of_a_newer_version_is_not_counted_again(
+    app: App, statistics: Statistics, edited: str
+) -> None:
+    today = app.clock().date()
+    day = f"day-{today:%Y%m%d}"
+    end(app, 2)
+    statistics.count_ends(HUB, today, 50)
+    end(app, 1)
+    edit(app, day, schema=2)
+    edit(app, day if edited == "the day" else rows(app)[1], devicesImported="many")
+    before = list(app.table.query_entities("RowKey ge 'day-' and RowKey lt 'day.'"))
+    statistics.count_ends(HUB, today, 50)
+    assert list(app.table.query_entities("RowKey ge 'day-' and RowKey lt 'day.'")) == before
+
+
+def test_unknown_counts_are_counted(app: App, statistics: Statistics) -> None:
+    today = app.clock().date()
+    end(app, 2, imported=None, failed=None)
+    statistics.count_ends(HUB, today, 50)
+    counted = total(statistics, today)
+    assert (counted.unknown, counted.imported, counted.failed) == (2, 0, 0)
+
+
+def test_an_end_needs_no_row_of_its_day(app: App) -> None:
+    """Whatever people did to the day's row, an import ends."""
+    today = app.clock().date()
+    hub = app.hub.address
+    app.upload("first.ndjson", device("pump-1"))
+    app.deliver("first.ndjson")
+    app.table.upsert_entity(
+        {"PartitionKey": hub, "RowKey": f"day-{today:%Y%m%d}", "completed": "x"}
+    )
+    app.finish()
+    assert app.record("first.ndjson").state == "completed"
+    app.sweep()
+    [day] = app.importer.catalog.days(1)
+    assert day.imports == Counter({ImportState.COMPLETED: 1})

@@ -1,0 +1,127 @@
+"""Blobs that their writers may not have finished, and blobs that are folders."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.app import App, device
+
+NAME = "pumps.ndjson"
+
+by_event_or_sweep = pytest.mark.parametrize("how", ["event", "sweep"])
+
+
+def line(device_id: str) -> bytes:
+    return json.dumps(device(device_id)).encode() + b"\n"
+
+
+def look(app: App, how: str, name: str = NAME) -> None:
+    if how == "event":
+        app.deliver(name)
+    else:
+        app.sweep()
+
+
+def append(app: App, data: bytes, *, create: bool = False) -> None:
+    blob = app.blobs.get_blob_client(app.container, NAME)
+    if create:
+        blob.create_append_blob()
+    if data:
+        blob.append_block(data)
+
+
+@by_event_or_sweep
+def test_an_empty_blob_is_read_after_a_minute(app: App, how: str) -> None:
+    app.upload(NAME)
+    look(app, how)
+    for _ in range(2):
+        app.tick()
+        app.sweep()
+    record = app.record(NAME)
+    assert (record.state, record.attempts) == ("validating", 0)
+    assert "Waiting" in record.failure_reason
+    app.clock.ahead_minutes(2)
+    app.tick()
+    record = app.record(NAME)
+    assert (record.state, record.imported) == ("rejected", 0)
+
+
+@by_event_or_sweep
+def test_a_blob_that_is_created_empty_and_then_written(app: App, how: str) -> None:
+    """As clients do that open a file on a mounted container."""
+    app.upload(NAME)
+    look(app, how)
+    app.upload(NAME, device("pump-1"))
+    look(app, how)
+    assert app.hub.requests["createJob"] == 0
+    app.clock.ahead_minutes(2)
+    app.finish()
+    assert sorted(record.state for record in app.records()) == ["completed", "superseded"]
+    assert len(app.hub.jobs) == 1
+
+
+@by_event_or_sweep
+def test_an_append_blob_is_read_once_nobody_appends_to_it_any_more(app: App, how: str) -> None:
+    append(app, line("pump-1"), create=True)
+    look(app, how)
+    assert app.record(NAME).state == "validating"
+    append(app, line("pump-2"))
+    look(app, how)
+    app.clock.ahead_minutes(0.5)
+    app.tick()
+    assert {record.state for record in app.records()} == {"validating"}
+    app.clock.ahead_minutes(2)
+    app.finish()
+    assert sorted(record.state for record in app.records()) == ["completed", "superseded"]
+    assert (len(app.hub.jobs), len(app.hub.registry)) == (1, 2)
+
+
+def test_an_append_blob_that_is_appended_to_later_is_imported_again(app: App) -> None:
+    append(app, line("pump-1"), create=True)
+    app.deliver(NAME)
+    app.clock.ahead_minutes(2)
+    app.finish()
+    append(app, line("pump-2"))
+    app.deliver(NAME)
+    app.clock.ahead_minutes(4)
+    app.finish()
+    assert [record.state for record in app.records()] == ["completed"] * 2
+    assert sorted(record.devices or 0 for record in app.records()) == [1, 2]
+
+
+def test_what_is_settled_behind_waits_for_it(app: App) -> None:
+    """It keeps its place: it may be the older version of the same devices."""
+    append(app, line("pump-1"), create=True)
+    app.deliver(NAME)
+    app.upload("next.ndjson", device("pump-1", tags={"n": 2}))
+    app.deliver("next.ndjson")
+    app.tick()
+    assert app.record("next.ndjson").state == "queued"
+    app.clock.ahead_minutes(2)
+    app.finish()
+    assert [record.state for record in app.records()] == ["completed"] * 2
+    stored = app.hub.registry.get("pump-1")
+    assert stored is not None
+    assert stored["tags"] == {"n": 2}
+
+
+@by_event_or_sweep
+@pytest.mark.parametrize("name", ["hdi_isfolder", "Hdi_isfolder", "HDI_ISFOLDER"])
+@pytest.mark.parametrize("value", ["true", "True"])
+def test_folders_are_no_imports(app: App, how: str, name: str, value: str) -> None:
+    folder = app.blobs.get_blob_client(app.container, "site")
+    folder.upload_blob(b"", metadata={name: value})
+    look(app, how, "site")
+    app.upload("site/pumps.ndjson", device("pump-1"))
+    look(app, how, "site/pumps.ndjson")
+    app.finish()
+    assert [record.file for record in app.records()] == ["site/pumps.ndjson"]
+
+
+def test_a_file_that_is_said_to_be_no_folder_is_an_import(app: App) -> None:
+    app.upload(NAME, device("pump-1"), metadata={"hdi_isfolder": "false"})
+    app.deliver(NAME)
+    app.finish()
+    assert app.record(NAME).state == "completed"

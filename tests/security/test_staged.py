@@ -1,0 +1,59 @@
+"""What the hub is given is what was validated, from a container that is the import's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from azure.storage.blob import BlobClient
+
+from shared.imports.container import ForeignContainerError, container_name
+from shared.imports.registration import Upload, record_of
+from shared.imports.view import ImportDetail
+from tests.app import App, device
+
+NAME = "pumps.ndjson"
+
+
+def put_another(staged: BlobClient) -> None:
+    """As long as the file that was there."""
+    content = staged.download_blob().readall().replace(b"pump-1", b"pump-2")
+    staged.upload_blob(content, overwrite=True)
+
+
+@pytest.mark.parametrize("change", [put_another, BlobClient.delete_blob])
+def test_a_staged_file_that_was_changed_is_not_imported(
+    app: App, change: Callable[[BlobClient], None]
+) -> None:
+    app.hub.occupy_slot()
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+    change(app.container_of(app.record(NAME)).get_blob_client("devices.txt"))
+    app.hub.free_slot()
+    app.finish()
+    record = app.record(NAME)
+    assert (record.state, record.imported, record.job_id) == ("failed", 0, "")
+    assert f"{record.container}/devices.txt" in record.failure_reason
+    for device_id in ("pump-1", "pump-2"):
+        assert app.hub.registry.get(device_id) is None
+    # The upload is what it was.
+    assert ImportDetail.of(record).actions == ["retry"]
+    app.importer.operations.retry(record)
+    app.finish()
+    assert app.hub.registry.get("pump-1")
+    assert app.hub.registry.get("pump-2") is None
+
+
+def test_a_container_of_somebody_else_is_not_used(app: App) -> None:
+    app.configure(MAX_ATTEMPTS="1")
+    app.upload(NAME, device("pump-1"))
+    blob = app.blobs.get_blob_client(app.container, NAME).get_blob_properties()
+    name = container_name(record_of(app.importer.services, Upload.of(blob)).id)
+    theirs = app.blobs.create_container(name, metadata={"table": "Others"})
+    with pytest.raises(ForeignContainerError):
+        app.deliver(NAME)
+    record = app.record(NAME)
+    assert (record.state, record.imported) == ("failed", 0)
+    assert name in record.failure_reason
+    assert list(theirs.list_blobs()) == []
+    assert app.hub.registry.get("pump-1") is None

@@ -1,0 +1,114 @@
+"""What nobody knows is shown as unknown wherever counts are told, and never as 0."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from shared.imports.record import ImportRecord
+from tests.app import App, device
+from tests.commands.conftest import Shell
+from tests.commands.conftest import shell as shell
+from tests.events.conftest import receiver as receiver
+from tests.events.conftest import telling as telling
+from tests.events.receiver import Receiver
+from tests.events.support import publisher
+from tests.web.support import Client, cancel_at_the_hub, complete, partly, text_of
+
+COUNTS = ("imported", "failed")
+
+
+@pytest.fixture
+def unknown(app: App) -> ImportRecord:
+    return cancel_at_the_hub(app)
+
+
+def counts_of(shown: Any) -> list[int | None]:
+    return [shown[name] for name in COUNTS]
+
+
+def test_the_api(app: App, client: Client, unknown: ImportRecord) -> None:
+    partly(app)
+    by_file = {one["file"]: one for one in client.json("imports")["imports"]}
+    assert counts_of(by_file[unknown.file]) == [None, None]
+    assert counts_of(by_file["partly.ndjson"]) == [1, 1]
+    shown = client.json(f"imports/{unknown.id}")
+    assert (shown["state"], shown["isFinal"], shown["devices"]) == ("cancelled", True, 3)
+    assert counts_of(shown) == [None, None]
+    report = client.json(f"imports/{unknown.id}/files/report.json")
+    assert counts_of(report["devices"]) == [None, None]
+
+
+def test_sums_of_days(app: App, client: Client, unknown: ImportRecord) -> None:
+    partly(app)
+    for _ in range(2):
+        # First the ends have rows of their own, then the sweep adds them up.
+        today = client.json("days", days=1)["days"][0]
+        assert today["imports"] == {"cancelled": 1, "completedWithErrors": 1}
+        assert [today[name] for name in (*COUNTS, "unknown")] == [1, 1, 1]
+        app.sweep()
+
+
+def test_the_document_says_what_null_means(client: Client) -> None:
+    schemas = client.json("openapi.json")["components"]["schemas"]
+    for model in ("ImportSummary", "ImportDetail"):
+        for name in COUNTS:
+            described = schemas[model]["properties"][name]
+            assert {"type": "null"} in described["anyOf"]
+            assert "not known" in described["description"]
+    assert "not known" in schemas["DayView"]["properties"]["unknown"]["description"]
+
+
+def test_the_event(telling: App, receiver: Receiver) -> None:
+    record = cancel_at_the_hub(telling)
+    publisher(telling).look(record.hub)
+    publisher(telling).wait()
+    [event] = receiver.events
+    assert event["type"] == "DeviceImporter.Import.Cancelled"
+    assert counts_of(event["data"]) == [None, None]
+
+
+def test_the_pages(app: App, client: Client, unknown: ImportRecord) -> None:
+    overview = client.get("dashboard").text
+    [row] = re.findall(rf'<a id="import-{unknown.id}".*?</tr>', overview, re.S)
+    assert re.search(r">3</td>\s*<td[^>]*>unknown</td>", row)
+    assert "unknown for 1 import" in text_of(overview)
+    today = re.findall(r'<tr><th scope="row">.*?</tr>', overview)[0]
+    assert re.findall(r"<td[^>]*>(.*?)</td>", today) == ["1", "0", "0", "0", "1"]
+    page = text_of(client.get(f"dashboard/imports/{unknown.id}").text)
+    assert "3 not known whether imported" in page
+    assert "0 imported" not in page
+    assert "Imported unknown Failed unknown" in page
+
+
+def test_the_commands(app: App, shell: Shell, unknown: ImportRecord) -> None:
+    complete(app)
+    head, *lines = shell("list").out.splitlines()
+    assert head.split()[3:5] == ["IMPORTED", "FAILED"]
+    [line] = [line for line in lines if unknown.id in line]
+    assert line.split()[3:6] == ["cancelled", "unknown", "unknown"]
+    shown = shell("show", unknown.id).out
+    [devices] = [line for line in shown.splitlines() if line.strip().startswith("devices")]
+    assert "not known how many of 3" in devices
+    watched = shell("watch", unknown.id)
+    assert watched.status == 1
+    assert "not known how many devices were imported" in watched.out
+    [told] = shell.json("watch", unknown.id)
+    assert counts_of(told) == [None, None]
+    [page] = shell.json("list", "--state", "cancelled")
+    assert counts_of(page["imports"][0]) == [None, None]
+
+
+def test_what_is_certain_is_0(app: App, client: Client) -> None:
+    """An import that was cancelled before it had a job, or rejected, touched no device."""
+    app.hub.occupy_slot()
+    app.upload("waits.ndjson", device("pump-1"))
+    app.deliver("waits.ndjson")
+    client.post(f"imports/{app.record('waits.ndjson').id}/cancel")
+    app.upload("broken.ndjson", {"id": "pump 1"})
+    app.deliver("broken.ndjson")
+    for one in client.json("imports")["imports"]:
+        assert counts_of(one) == [0, 0]
+    assert client.json("days", days=1)["days"][0]["unknown"] == 0
