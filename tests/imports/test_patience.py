@@ -230,6 +230,24 @@ def test_a_log_ends_an_import_whose_job_has_a_status_that_nobody_knows(app: App)
     assert (record.state, record.imported, record.failed) == ("completed", 1, 0)
 
 
+def test_a_job_whose_status_nobody_knows_is_given_up_after_its_deadline(app: App) -> None:
+    app.configure(JOB_DEADLINE_HOURS="1", REFUSAL_DEADLINE_MINUTES="30")
+    app.hub.faults.add("hangJob")
+    app.hub.job_answers.alter = lambda job: job | {"status": "paused"}
+    start(app)
+    for minutes in (5, 59):
+        app.clock.ahead_minutes(minutes)
+        app.tick()
+        assert app.hub.requests["cancelJob"] == 0
+    for minutes in (61, 92):
+        app.clock.ahead_minutes(minutes)
+        app.tick()
+    record = app.record(NAME)
+    assert (record.state, record.imported, record.failed) == ("failed", None, None)
+    assert "JOB_DEADLINE_HOURS" in record.failure_reason
+    assert app.hub.jobs[0]["status"] == "cancelled"
+
+
 @contextlib.contextmanager
 def held(app: App, job_id: str) -> Iterator[None]:
     """The hub gives no answer about this job until the block ends."""
