@@ -18,11 +18,11 @@ from http.client import HTTPException, RemoteDisconnected
 from typing import Any
 
 from azure.core.pipeline.transport import RequestsTransport
-from requests import PreparedRequest
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPResponse
+from urllib3 import HTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+from shared.transport import connect_by
 
 __all__ = ["DEADLINE", "bound"]
 
@@ -46,9 +46,7 @@ def bound(transport: RequestsTransport) -> None:
 
     Each request gets a connection of its own. Of an answer, its status and `Retry-After` are left.
     """
-    transport.open()
-    for scheme in ("http://", "https://"):
-        transport.session.mount(scheme, _Adapter())
+    connect_by(transport, _Connection, _SecureConnection)
 
 
 class _Connection(HTTPConnection):
@@ -143,12 +141,3 @@ class _Connection(HTTPConnection):
 
 class _SecureConnection(_Connection, HTTPSConnection):
     pass
-
-
-class _Adapter(HTTPAdapter):
-    def get_connection_with_tls_context(
-        self, request: PreparedRequest, *args: Any, **kwargs: Any
-    ) -> HTTPConnectionPool:
-        pool = super().get_connection_with_tls_context(request, *args, **kwargs)
-        pool.ConnectionCls = _SecureConnection if pool.scheme == "https" else _Connection
-        return pool

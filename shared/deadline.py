@@ -13,12 +13,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from azure.core.pipeline.transport import RequestsTransport
-from requests import PreparedRequest
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPResponse
+from urllib3 import HTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from shared.transport import MAX_CONNECTIONS
+from shared.transport import connect_by
 
 __all__ = ["deadline", "interruptible"]
 
@@ -75,9 +73,7 @@ def deadline(seconds: float) -> Iterator[_Call]:
 
 def interruptible(transport: RequestsTransport) -> None:
     """Give a transport connections that heed `deadline`."""
-    transport.open()
-    for scheme in ("http://", "https://"):
-        transport.session.mount(scheme, _Adapter(pool_maxsize=MAX_CONNECTIONS))
+    connect_by(transport, _Connection, _SecureConnection)
 
 
 class _Connection(HTTPConnection):
@@ -98,12 +94,3 @@ def _note(wire: Any) -> None:
     call: _Call | None = getattr(_current, "call", None)
     if call is not None:
         call.uses(wire)
-
-
-class _Adapter(HTTPAdapter):
-    def get_connection_with_tls_context(
-        self, request: PreparedRequest, *args: Any, **kwargs: Any
-    ) -> HTTPConnectionPool:
-        pool = super().get_connection_with_tls_context(request, *args, **kwargs)
-        pool.ConnectionCls = _SecureConnection if pool.scheme == "https" else _Connection
-        return pool

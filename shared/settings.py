@@ -342,7 +342,7 @@ class Settings(BaseSettings):
         validation_alias="MAX_ATTEMPTS",
         description="how many times an upload is read, and how many unexpected errors in a row may "
         "stop an import, before it ends as failed, 1 to 100; outages of storage and hub do not "
-        "count. Must be the same as poisonBlobThreshold in host.json",
+        "count",
     )
     lease_seconds: Annotated[int, Field(ge=MIN_LEASE_SECONDS, le=3600)] = Field(
         300,

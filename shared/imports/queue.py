@@ -200,7 +200,7 @@ class Queue:
     def _wait_for_outcome(
         self, record: ImportRecord, reason: str, since: datetime | None
     ) -> ImportRecord:
-        """Look again later, and not too rarely: others wait."""
+        """Leave the import in `starting`, to be looked for again after a back-off."""
         return self._ledger.update(
             record,
             failure_reason=reason,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import os
 import uuid
 from datetime import timedelta
 
 import pytest
 from azure.data.tables import UpdateMode
-from azure.storage.blob import BlobLeaseClient
+from azure.storage.blob import BlobLeaseClient, ContentSettings
 
 from tests.app import App, device
 
@@ -123,3 +126,33 @@ def test_a_record_is_pruned_though_a_claim_is_gone(app: App) -> None:
     app.sweep()
     assert app.records() == []
     assert list(app.table.query_entities("PartitionKey eq '(claims)'")) == []
+
+
+def test_an_upload_is_moved_as_it_is_stored(app: App) -> None:
+    """Content that is marked as compressed is not unpacked, and its properties are kept."""
+    archive = f"processed-{uuid.uuid4().hex[:12]}"
+    app.configure(UPLOAD_RETENTION="move", UPLOAD_ARCHIVE_CONTAINER=archive)
+    line = json.dumps(device("pump-1", tags={"random": os.urandom(3_000_000).hex()})).encode()
+    packed = gzip.compress(json.dumps(device("pump-2")).encode() + b"\n" + line, 1)
+    assert len(packed) > 3_000_000
+    settings = ContentSettings(
+        content_type="application/x-ndjson", content_encoding="gzip", cache_control="no-store"
+    )
+    app.configure(MAX_LINE_BYTES="16777216")
+    app.blobs.get_blob_client(app.container, NAME).upload_blob(
+        packed, content_settings=settings, metadata={"site": "east"}
+    )
+    app.deliver(NAME)
+    app.sweep()
+    record = app.record(NAME)
+    assert record.state.is_final
+    assert not has_upload(app)
+    moved = app.blobs.get_blob_client(archive, f"{record.id}/{NAME}")
+    assert moved.download_blob(decompress=False).readall() == packed
+    properties = moved.get_blob_properties()
+    assert properties.metadata == {"site": "east"}
+    kept = properties.content_settings
+    assert (kept.content_type, kept.content_encoding, kept.cache_control) == (
+        *("application/x-ndjson", "gzip"),
+        "no-store",
+    )

@@ -1,0 +1,59 @@
+"""One importer in a process, and a queue of any length in a stack of the same height."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from shared.imports import importer as module
+from shared.imports import ledger, poller, uploads
+from tests.app import App, device
+
+
+def test_threads_share_one_importer(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert app.importer
+    monkeypatch.setattr(module, "_importer", None)
+    together = threading.Barrier(8)
+
+    def make(_: int) -> module.Importer:
+        together.wait()
+        return module.importer()
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(make, range(8)))
+    try:
+        assert len(set(map(id, made))) == 1
+    finally:
+        made[0].close()
+
+
+def test_a_queue_that_fails_as_a_whole_needs_no_deeper_stack(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for where in (ledger, poller):
+        monkeypatch.setattr(where, "MAX_MARKERS", 2)
+    # As if the uploads were some seconds old: the container is looked through once.
+    monkeypatch.setattr(uploads, "MARGIN", timedelta(seconds=-60))
+    app.hub.occupy_slot()
+    for number in range(12):
+        app.upload(f"{number}.ndjson", device(f"pump-{number}"))
+        app.deliver(f"{number}.ndjson")
+    for record in app.records():
+        app.container_of(record).delete_blob("devices.txt")
+    app.hub.free_slot()
+    app.clock.ahead_minutes(5)
+    depths: list[int] = []
+
+    def note_depth(request: str) -> None:
+        if request.startswith("HEAD") and request.endswith("/devices.txt"):
+            depths.append(len(inspect.stack(0)))
+
+    app.before_request = note_depth
+    app.tick()
+    assert {record.state for record in app.records()} == {"failed"}
+    assert len(depths) == 12
+    assert len(set(depths)) == 1
