@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 import time
@@ -18,8 +19,9 @@ from shared.hub.errors import HubUnavailableError, OutcomeUnknownError
 from shared.hub.jobs import ImportJobRequest
 
 DEADLINE = 0.3
-#: Far below the timeouts of the client, which count single reads.
-SOON = 5.0
+#: Far below the timeouts of the client, which count single reads, and below the time
+#: of each of DRIPS.
+SOON = 10.0
 
 REQUEST = ImportJobRequest(input_blob_container_uri="x", output_blob_container_uri="y")
 #: By what arrives slowly: what the server sends at once, and then byte by byte.
@@ -76,9 +78,12 @@ class Server:
             self._run(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection:
+        with connection, connection.makefile("rb") as requests:
             try:
-                while connection.recv(65536):
+                while requests.readline():
+                    # A client may send a request and its body apart.
+                    headers = http.client.parse_headers(requests)
+                    requests.read(int(headers.get("Content-Length", 0)))
                     at_once, slowly = self.answers.pop(0)
                     connection.sendall(at_once)
                     for byte in slowly:

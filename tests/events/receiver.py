@@ -170,6 +170,9 @@ class BrokenReceiver:
         with contextlib.suppress(OSError), wire:
             request = b""
             while self._reads and b"\r\n\r\n" not in request:
-                request += wire.recv(65536)
+                block = wire.recv(65536)
+                if not block:
+                    return
+                request += block
             self.requests.append(request)
             self._answer(wire)
