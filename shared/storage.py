@@ -53,6 +53,9 @@ KEY_REUSE = timedelta(minutes=30)
 #: Storage may be behind this machine's clock (learn: "Best practices when using SAS").
 CLOCK_SKEW = timedelta(minutes=15)
 
+#: How often the time is asked for: the SDK forgets the hook when it repeats a request.
+_QUESTIONS = 3
+
 
 class IncompleteReadError(TemporaryError):
     """A blob was not read to its end."""
@@ -118,13 +121,17 @@ class Storage:
     def time_of(self, container: str) -> datetime | None:
         """When the service answers a question about the container, in whole seconds."""
         dates: list[str] = []
-        with contextlib.suppress(ResourceNotFoundError):
-            self.container(container).get_container_properties(
-                raw_response_hook=lambda response: dates.append(
-                    response.http_response.headers.get("Date", "")
-                )
-            )
-        return parsedate_to_datetime(dates[-1]) if dates and dates[-1] else None
+
+        def note_date(response: Any) -> None:
+            if date := response.http_response.headers.get("Date"):
+                dates.append(date)
+
+        for _ in range(_QUESTIONS):
+            with contextlib.suppress(ResourceNotFoundError):
+                self.container(container).get_container_properties(raw_response_hook=note_date)
+            if dates:
+                return parsedate_to_datetime(dates[-1])
+        return None
 
     def container_uri(self, name: str) -> str:
         """The container's address, without any right to it."""

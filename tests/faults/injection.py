@@ -151,7 +151,11 @@ class Injector:
         if fault is Fault.REFUSED:
             raise ServiceRequestError("injected: no connection")
         if fault in _STATUS:
-            return send(_redirected(request, _STATUS[fault]))
+            response = send(_redirected(request, _STATUS[fault]))
+            # The SDK of tables leaves the answer to a refused transaction unread, and its
+            # connection to the garbage collector, which warns of it at some time.
+            response.internal_response.content  # noqa: B018
+            return response
         response = send(request)
         response.internal_response.close()
         if fault is Fault.LOST:
