@@ -11,7 +11,7 @@ from local.hub import HubEmulator
 from shared.imports.importer import Importer
 from shared.imports.record import ImportRecord
 from shared.settings import load_settings
-from tests.app import App, ObservedTransport, device
+from tests.app import App, ObservedTransport, break_down, device
 
 NAME = "pumps.ndjson"
 
@@ -110,10 +110,6 @@ def test_what_was_not_validated_when_its_hub_was_taken_out_waits(
 ) -> None:
     app.route(east=app.hub, west=other_hub)
     app.upload("west/pumps.ndjson", device("pump-1"))
-
-    def break_down(request: str) -> None:
-        if request.endswith("/devices.txt"):
-            raise RuntimeError("the disk is on fire")
 
     app.before_request = break_down
     app.sweep()

@@ -9,7 +9,7 @@ import pytest
 from azure.data.tables import UpdateMode
 
 from shared.imports.record import ImportRecord
-from tests.app import App, device
+from tests.app import App, break_down, device
 
 NAME = "pumps.ndjson"
 
@@ -79,11 +79,6 @@ def test_counts_are_0_only_where_nothing_can_have_been_applied(
 ) -> None:
     app.configure(MAX_ATTEMPTS="1")
     if state == "validating":
-
-        def break_down(request: str) -> None:
-            if request.endswith("/devices.txt"):
-                raise RuntimeError("the disk is on fire")
-
         app.configure(MAX_ATTEMPTS="2")
         app.upload(NAME, device("pump-1"))
         app.before_request = break_down

@@ -13,7 +13,7 @@ from local.hub import HubEmulator
 from shared.errors import SettingsError
 from shared.imports.importer import Importer
 from shared.settings import Settings, load_settings
-from tests.app import App, ObservedTransport, device
+from tests.app import App, ObservedTransport, break_down, device
 
 
 def test_the_same_event_again_does_nothing(app: App) -> None:
@@ -99,10 +99,6 @@ def test_an_event_of_another_container_is_not_ours(app: App) -> None:
 def test_storage_trouble_is_tried_again_at_once(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
 
-    def break_down(request: str) -> None:
-        if request.endswith("/devices.txt"):
-            raise RuntimeError("the disk is on fire")
-
     app.before_request = break_down
     with pytest.raises(RuntimeError):
         app.deliver("pumps.ndjson")
@@ -118,10 +114,6 @@ def test_storage_trouble_is_tried_again_at_once(app: App) -> None:
 def test_the_last_attempt_ends_the_import(app: App) -> None:
     app.configure(MAX_ATTEMPTS="2")
     app.upload("pumps.ndjson", device("pump-1"))
-
-    def break_down(request: str) -> None:
-        if request.endswith("/devices.txt"):
-            raise RuntimeError("the disk is on fire")
 
     app.before_request = break_down
     for _ in range(2):
@@ -235,10 +227,6 @@ def test_blobs_are_found_without_events(app: App) -> None:
 
 def test_the_last_try_of_the_host_leaves_a_final_record(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
-
-    def break_down(request: str) -> None:
-        if request.endswith("/devices.txt"):
-            raise RuntimeError("the disk is on fire")
 
     app.before_request = break_down
     with app.scanning_host() as host:

@@ -9,7 +9,7 @@ import pytest
 from local.hub import HubEmulator
 from shared.imports.operations import NotPossibleError
 from shared.imports.record import ImportRecord
-from tests.app import NO_ECHO, App, device
+from tests.app import NO_ECHO, App, break_down, device
 
 NAME = "pumps.ndjson"
 
@@ -262,8 +262,3 @@ def test_cancel_where_the_hub_is_not_configured_any_more(
     app.tick()
     assert app.records(other_hub.address) == [cancelled]
     assert other_hub.requests["cancelJob"] == 0
-
-
-def break_down(request: str) -> None:
-    if request.endswith("/devices.txt"):
-        raise RuntimeError("the disk is on fire")

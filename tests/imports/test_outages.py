@@ -40,6 +40,14 @@ def failing(error: BaseException, *, at: str) -> Callable[[str], None]:
     return fail
 
 
+def queue_one(app: App) -> None:
+    """Queue an import that the next tick can start."""
+    app.hub.occupy_slot()
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+    app.hub.free_slot()
+
+
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDKs repeat a request at once."""
@@ -167,10 +175,7 @@ def test_an_unexpected_error_ends_its_import_and_no_other(
 
 def test_errors_that_pass_are_forgotten(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     app.configure(MAX_ATTEMPTS="3")
-    app.hub.occupy_slot()
-    app.upload(NAME, device("pump-1"))
-    app.deliver(NAME)
-    app.hub.free_slot()
+    queue_one(app)
     with monkeypatch.context() as patch:
         break_starts(patch, NAME)
         for _ in range(2):
@@ -183,10 +188,7 @@ def test_errors_that_pass_are_forgotten(app: App, monkeypatch: pytest.MonkeyPatc
 
 def test_an_unexpected_error_backs_off(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     app.configure(BACKOFF_SECONDS="60", MAX_BACKOFF_SECONDS="60")
-    app.hub.occupy_slot()
-    app.upload(NAME, device("pump-1"))
-    app.deliver(NAME)
-    app.hub.free_slot()
+    queue_one(app)
     app.clock.ahead_minutes(2)
     break_starts(monkeypatch, NAME)
     for _ in range(3):
@@ -199,10 +201,7 @@ def test_an_unexpected_error_backs_off(app: App, monkeypatch: pytest.MonkeyPatch
 
 def test_a_retry_of_what_an_error_ended(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     app.configure(MAX_ATTEMPTS="1")
-    app.hub.occupy_slot()
-    app.upload(NAME, device("pump-1"))
-    app.deliver(NAME)
-    app.hub.free_slot()
+    queue_one(app)
     with monkeypatch.context() as patch:
         break_starts(patch, NAME)
         app.tick()

@@ -10,7 +10,7 @@ import pytest
 from shared.errors import SettingsError
 from shared.imports import uploads
 from shared.imports.record import ImportRecord
-from tests.app import App, device
+from tests.app import App, break_down, device
 
 DAY = 24
 
@@ -118,10 +118,6 @@ def test_a_container_without_a_record_goes_when_it_is_old(app: App) -> None:
 
 def test_containers_of_attempts_that_failed_go_too(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
-
-    def break_down(request: str) -> None:
-        if request.endswith("/devices.txt"):
-            raise RuntimeError("the disk is on fire")
 
     app.before_request = break_down
     app.sweep()

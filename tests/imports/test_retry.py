@@ -9,7 +9,7 @@ import pytest
 
 from shared.imports.operations import NotPossibleError
 from shared.imports.record import ImportRecord
-from tests.app import App, device
+from tests.app import App, break_down, device
 
 NAME = "pumps.ndjson"
 
@@ -214,11 +214,6 @@ def cancelled_before_it_was_staged(app: App) -> None:
     app.sweep()
     app.before_request = lambda _: None
     cancel(app, app.record(NAME))
-
-
-def break_down(request: str) -> None:
-    if request.endswith("/devices.txt"):
-        raise RuntimeError("the disk is on fire")
 
 
 @pytest.mark.parametrize(

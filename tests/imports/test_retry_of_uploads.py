@@ -8,17 +8,13 @@ import pytest
 
 from shared.imports.operations import NotPossibleError, can_be_retried
 from shared.imports.record import ImportRecord
-from tests.app import App, device
+from tests.app import App, break_down, device
 
 NAME = "pumps.ndjson"
 
 
 def fail_unstaged(app: App, *lines: object) -> ImportRecord:
     """An import whose file could not be staged, for no fault of the file."""
-
-    def break_down(request: str) -> None:
-        if request.endswith("/devices.txt"):
-            raise RuntimeError("the disk is on fire")
 
     app.configure(MAX_ATTEMPTS="1")
     app.upload(NAME, *(lines or (device("pump-1"),)))

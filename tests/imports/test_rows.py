@@ -9,7 +9,7 @@ from typing import Any
 
 from azure.data.tables import TableServiceClient
 
-from tests.app import App, device
+from tests.app import App, break_down, device
 
 NAME = "fleet.ndjson"
 CA = {"type": "certificateAuthority"}
@@ -109,11 +109,6 @@ RAN = {
 def start(app: App, *lines: object) -> None:
     app.upload(NAME, *(lines or (GOOD,)))
     app.deliver(NAME)
-
-
-def break_down(request: str) -> None:
-    if request.endswith("/devices.txt"):
-        raise RuntimeError("the disk is on fire")
 
 
 def cancel(app: App) -> None:

@@ -11,7 +11,7 @@ from shared.errors import TemporaryError
 from shared.imports import uploads
 from shared.imports.record import ImportRecord, ImportState
 from shared.imports.registration import Upload, register
-from tests.app import App, device
+from tests.app import App, break_down, device
 
 
 def table(app: App) -> TableClient:
@@ -22,11 +22,6 @@ def die(request: str) -> None:
     """The process is killed while it stages a file."""
     if request.endswith("/devices.txt"):
         raise KeyboardInterrupt
-
-
-def break_down(request: str) -> None:
-    if request.endswith("/devices.txt"):
-        raise RuntimeError("the disk is on fire")
 
 
 def start(app: App, *names: str) -> None:
