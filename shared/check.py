@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from shared.devices.csvtable import CsvDefaults
-from shared.devices.record import ImportMode, Status
+from shared.devices.members import ImportMode, Status
 from shared.devices.report import Policy, Problem, Report
 from shared.devices.rules import Severity
 from shared.devices.source import Limits

@@ -27,7 +27,7 @@ from shared.connections import (
     StorageConnection,
     parse_hubs,
 )
-from shared.devices.record import ImportMode
+from shared.devices.members import ImportMode
 from shared.devices.report import Policy
 from shared.devices.source import Limits
 from shared.errors import SettingsError

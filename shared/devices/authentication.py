@@ -1,81 +1,75 @@
-"""How a device or module signs in: keys, thumbprints, and what goes with what.
+"""How a device or module signs in: which keys, thumbprints and types go together.
 
-Sources: ExportImportDevice of the service REST API for the members, the argument checks of the
-SDK for .NET for their rules. What hubs were observed to do with `none`, with lacking thumbprints
-and with lacking keys is marked so in `shared.devices.rules`.
+Sources: the argument checks of the SDK for .NET. What hubs were observed to do with `none`, with
+lacking thumbprints and with lacking keys is marked so in `shared.devices.rules`.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-from enum import StrEnum
-from typing import Annotated
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic_core import PydanticCustomError
-
+from shared.devices.members import AuthenticationType, ImportMode
 from shared.devices.rules import Rule
+from shared.devices.strictjson import Finding
 
-__all__ = ["Authentication", "AuthenticationType", "Part", "broken"]
+__all__ = ["check_authentication"]
 
-MIN_KEY_BYTES, MAX_KEY_BYTES = 16, 64
-
-_THUMBPRINT = re.compile(r"[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}")
-
-
-class AuthenticationType(StrEnum):
-    SAS = "sas"
-    SELF_SIGNED = "selfSigned"
-    CERTIFICATE_AUTHORITY = "certificateAuthority"
-    NONE = "none"  # for modules alone, and even there the hub makes it sas
+_TYPES = frozenset(kind.value for kind in AuthenticationType)
+_KEYS = ("primaryKey", "secondaryKey")
+_PRIMARY, _SECONDARY = "primaryThumbprint", "secondaryThumbprint"
 
 
-def broken(rule: Rule, detail: str = "") -> PydanticCustomError:
-    """A broken rule as pydantic hands it on; the detail must not repeat the value."""
-    return PydanticCustomError(rule.name, "{detail}", {"detail": detail})
+def check_authentication(members: dict[str, Any], mode: ImportMode, findings: list[Finding]) -> str:
+    """Check what the members demand of each other; returns the type, "" if the line has none."""
+    authentication = _object(members.get("authentication"))
+    keys = _object(authentication.get("symmetricKey"))
+    thumbprints = _object(authentication.get("x509Thumbprint"))
+    given_keys = [name for name in _KEYS if keys.get(name)]
+    primary, secondary = _text(thumbprints.get(_PRIMARY)), _text(thumbprints.get(_SECONDARY))
+    kind = _text(authentication.get("type"))
+    if given_keys:
+        if primary or secondary:
+            detail = "keys and thumbprints"
+            findings.append(Finding("authentication", Rule.AUTHENTICATION_CONFLICT, detail))
+        elif kind not in ("", AuthenticationType.SAS):
+            _note_conflict(kind, "keys", findings)
+        if len(given_keys) == 1:
+            missing = _KEYS[given_keys[0] == _KEYS[0]]
+            findings.append(Finding(f"authentication.symmetricKey.{missing}", Rule.KEY_MISSING))
+    elif (primary or secondary) and kind not in ("", AuthenticationType.SELF_SIGNED):
+        _note_conflict(kind, "thumbprints", findings)
+    if secondary and not primary:
+        path = f"authentication.x509Thumbprint.{_PRIMARY}"
+        findings.append(Finding(path, Rule.THUMBPRINT_PRIMARY_MISSING))
+    elif secondary and len(primary) != len(secondary):
+        path = f"authentication.x509Thumbprint.{_SECONDARY}"
+        findings.append(Finding(path, Rule.THUMBPRINT_LENGTHS))
+    if kind == AuthenticationType.NONE:
+        is_module = members.get("moduleId") is not None
+        rule = Rule.MODULE_AUTHENTICATION_NONE if is_module else Rule.AUTHENTICATION_TYPE_NONE
+        findings.append(Finding("authentication.type", rule))
+    elif not (given_keys or primary or secondary):
+        _check_missing(kind, mode, findings)
+    return kind
 
 
-def _key(value: str) -> str:
-    if value:
-        try:
-            length = len(base64.b64decode(value, validate=True))
-        except (binascii.Error, ValueError):
-            raise broken(Rule.KEY_ENCODING) from None
-        if not MIN_KEY_BYTES <= length <= MAX_KEY_BYTES:
-            raise broken(Rule.KEY_LENGTH, f"it has {length:,}")
-    return value
+def _check_missing(kind: str, mode: ImportMode, findings: list[Finding]) -> None:
+    if kind == AuthenticationType.SELF_SIGNED:
+        path = f"authentication.x509Thumbprint.{_PRIMARY}"
+        findings.append(Finding(path, Rule.THUMBPRINT_MISSING))
+    elif kind != AuthenticationType.CERTIFICATE_AUTHORITY and mode.overwrites:
+        findings.append(Finding("authentication", Rule.AUTHENTICATION_MISSING))
 
 
-def _thumbprint(value: str) -> str:
-    if value and not _THUMBPRINT.fullmatch(value):
-        raise broken(Rule.THUMBPRINT_INVALID, f"it has {len(value):,} characters")
-    return value
+def _note_conflict(kind: str, what: str, findings: list[Finding]) -> None:
+    if kind in _TYPES:
+        detail = f"{what} with the type {kind}"
+        findings.append(Finding("authentication.type", Rule.AUTHENTICATION_CONFLICT, detail))
 
 
-#: Empty counts as absent: exports write both kinds, the unused one empty or null.
-Key = Annotated[str, AfterValidator(_key)]
-Thumbprint = Annotated[str, AfterValidator(_thumbprint)]
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
-class Part(BaseModel):
-    """An object of a line. A member that it does not know is an error here, and a warning later."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-
-class SymmetricKey(Part):
-    primary: Key | None = Field(None, alias="primaryKey")
-    secondary: Key | None = Field(None, alias="secondaryKey")
-
-
-class X509Thumbprint(Part):
-    primary: Thumbprint | None = Field(None, alias="primaryThumbprint")
-    secondary: Thumbprint | None = Field(None, alias="secondaryThumbprint")
-
-
-class Authentication(Part):
-    type: Annotated[AuthenticationType, Field(strict=False)] | None = None
-    symmetric_key: SymmetricKey | None = Field(None, alias="symmetricKey")
-    x509_thumbprint: X509Thumbprint | None = Field(None, alias="x509Thumbprint")
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.devices.members import MEMBERS, in_documented_case, unknown_member
+from shared.devices.hints import in_documented_case, unknown_member
+from shared.devices.members import MEMBERS
 from shared.devices.rules import Rule
 from shared.devices.source import Batch, Sink, UnusableFileError
 from shared.devices.strictjson import Finding, StrictReader
@@ -212,7 +213,7 @@ def _documented(path: str) -> tuple[str, bool] | Finding:
         if taken in _OPEN:
             return taken + path[len(taken) :], len(taken) == len(path)
         below = names[known]
-        if below is None:
+        if not isinstance(below, dict):
             if len(taken) < len(path):
                 return Finding(path, Rule.MEMBER_UNKNOWN)
             return taken, False

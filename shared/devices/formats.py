@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from shared.devices.compression import MAGIC, bounded, unzipped
 from shared.devices.csvtable import CsvDefaults, csv_batches, header_cells
+from shared.devices.hints import in_documented_case
 from shared.devices.jsonarray import array_batches
-from shared.devices.members import MEMBERS, in_documented_case
+from shared.devices.members import MEMBERS
 from shared.devices.ndjson import ndjson_batches
 from shared.devices.rules import Rule
 from shared.devices.source import Batch, Limits, Sink, UnusableFileError
@@ -23,7 +24,7 @@ __all__ = ["Source", "open_source"]
 
 #: What is looked at to recognise the form: enough for the first lines of any sensible file.
 _HEAD_BYTES = 64 * 1024
-_PIECE_BYTES = 1024 * 1024
+_PIECE_BYTES = 128 * 1024
 
 _BOM = b"\xef\xbb\xbf"
 #: The signs of UTF-32 begin or end with those of UTF-16.

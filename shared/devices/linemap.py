@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from array import array
 from bisect import bisect_right
+from collections.abc import Sequence
 
 __all__ = ["LineMap"]
 
@@ -41,6 +42,15 @@ class LineMap:
         self._uploaded.append(upload_line)
         self._distances.append(1)
         self._length = count
+
+    def extend(self, upload_lines: Sequence[int]) -> None:
+        """The next staged lines came from these."""
+        count = len(upload_lines)
+        if count and upload_lines[-1] - upload_lines[0] == count - 1:
+            self.append(upload_lines[0], count)
+        else:
+            for line in upload_lines:
+                self.append(line)
 
     @property
     def is_identity(self) -> bool:

@@ -1,154 +1,234 @@
-"""The names of a line's members: those the hub knows, and what people write instead.
+"""The members of a line: their names, and what the value of each may be by itself.
 
 The hub matches names and enum values in any case (its reader is Json.NET). Here the documented
 form is taken as meant and put in its place, so that nothing depends on that.
+
+Sources: the service REST API's ExportImportDevice (2021-04-12), "Import and export IoT Hub device
+identities in bulk" for the import modes, "Understand the identity registry" for identifiers.
+`shared.devices.rules` names the source of each rule.
 """
 
 from __future__ import annotations
 
-import difflib
-import functools
-from collections.abc import Iterable, Mapping
-from typing import Any
+import binascii
+import re
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple
 
+from shared.devices.hints import in_documented_case, unknown_member
 from shared.devices.rules import Rule
 from shared.devices.strictjson import Finding, add_finding
 
-__all__ = ["MEMBERS", "Names", "canonical", "in_documented_case", "unknown_member"]
+__all__ = [
+    *("MAX_ID", "MAX_KEY_BYTES", "MAX_STATUS_REASON", "MEMBERS", "MIN_KEY_BYTES"),
+    *("AuthenticationType", "ImportMode", "Members", "Status", "read_members"),
+]
 
-#: Names of an object's members, each with those of the object that it holds; None for all else.
-Names = Mapping[str, "Names | None"]
+MAX_ID = 128
+MAX_STATUS_REASON = 128
+MIN_KEY_BYTES, MAX_KEY_BYTES = 16, 64
 
-#: ExportImportDevice of the service REST API.
-MEMBERS: Names = {
-    "id": None,
-    "moduleId": None,
-    "eTag": None,
-    "importMode": None,
-    "status": None,
-    "statusReason": None,
+#: The registry's page lacks ':' and ';', which the SDKs accept.
+_ID = re.compile(r"[A-Za-z0-9\-.+%_#*?!(),:;=@$']*")
+_THUMBPRINT = re.compile(r"[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}")
+
+
+class ImportMode(StrEnum):
+    """What to do with the line; a file may mix modes."""
+
+    CREATE_OR_UPDATE = "createOrUpdate"  # the default
+    CREATE = "create"
+    UPDATE = "update"
+    UPDATE_IF_MATCH_ETAG = "updateIfMatchETag"
+    CREATE_OR_UPDATE_IF_MATCH_ETAG = "createOrUpdateIfMatchETag"
+    DELETE = "delete"
+    DELETE_IF_MATCH_ETAG = "deleteIfMatchETag"
+    UPDATE_TWIN = "updateTwin"
+    UPDATE_TWIN_IF_MATCH_ETAG = "updateTwinIfMatchETag"
+
+    @property
+    def creates(self) -> bool:
+        return self.startswith("create")
+
+    @property
+    def deletes(self) -> bool:
+        return self.startswith("delete")
+
+    @property
+    def updates_twin(self) -> bool:
+        return self.startswith("updateTwin")
+
+    @property
+    def overwrites(self) -> bool:
+        """Whether a device that exists is given the line's authentication."""
+        return not (self is ImportMode.CREATE or self.deletes or self.updates_twin)
+
+    @property
+    def compares_etag(self) -> bool:
+        return self.endswith("IfMatchETag")
+
+
+class Status(StrEnum):
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+
+
+class AuthenticationType(StrEnum):
+    SAS = "sas"
+    SELF_SIGNED = "selfSigned"
+    CERTIFICATE_AUTHORITY = "certificateAuthority"
+    NONE = "none"  # for modules alone, and even there the hub makes it sas
+
+
+class _Broken(NamedTuple):
+    """What is wrong with a value; the detail never repeats it."""
+
+    rule: Rule
+    detail: str = ""
+    #: The value as it is documented, for those that are in another case.
+    meant: str = ""
+
+
+#: Looks at a value that is not null.
+_Check = Callable[[Any], _Broken | None]
+#: The members of an object by name: a check, the members of the object there, or None for all else.
+Members = Mapping[str, "_Check | Members | None"]
+
+
+def _type(kind: type, detail: str) -> _Check:
+    broken = _Broken(Rule.MEMBER_TYPE, detail)
+    return lambda value: None if isinstance(value, kind) else broken
+
+
+_AN_OBJECT = "it has to be an object"
+_text = _type(str, "it has to be a text")
+
+
+def _identifier(length: Rule, characters: Rule) -> _Check:
+    def check(value: Any) -> _Broken | None:
+        if not isinstance(value, str):
+            return _text(value)
+        if not 1 <= len(value) <= MAX_ID:
+            return _Broken(length, f"it has {len(value):,}")
+        return None if _ID.fullmatch(value) else _Broken(characters)
+
+    return check
+
+
+def _choice(choices: Iterable[str], rule: Rule) -> _Check:
+    values = frozenset(str(choice) for choice in choices)
+
+    def check(value: Any) -> _Broken | None:
+        if not isinstance(value, str):
+            return _Broken(rule)
+        if value in values:
+            return None
+        if meant := in_documented_case(value, values):
+            return _Broken(Rule.VALUE_CASE, meant, meant)
+        # For values such as SELF_SIGNED, which differ in signs as well.
+        meant = in_documented_case("".join(filter(str.isalpha, value)), values)
+        return _Broken(rule, f"did you mean {meant}?" if meant else "")
+
+    return check
+
+
+def _status_reason(value: Any) -> _Broken | None:
+    if isinstance(value, str) and len(value) > MAX_STATUS_REASON:
+        return _Broken(Rule.STATUS_REASON_LENGTH, f"it has {len(value):,}")
+    return _text(value)
+
+
+#: Empty counts as absent: exports write both kinds, the unused one empty or null.
+def _key(value: Any) -> _Broken | None:
+    if not isinstance(value, str) or not value:
+        return _text(value)
+    try:
+        length = len(binascii.a2b_base64(value, strict_mode=True))
+    except ValueError:
+        return _Broken(Rule.KEY_ENCODING)
+    if not MIN_KEY_BYTES <= length <= MAX_KEY_BYTES:
+        return _Broken(Rule.KEY_LENGTH, f"it has {length:,}")
+    return None
+
+
+def _thumbprint(value: Any) -> _Broken | None:
+    if not isinstance(value, str) or not value or _THUMBPRINT.fullmatch(value):
+        return _text(value)
+    return _Broken(Rule.THUMBPRINT_INVALID, f"it has {len(value):,} characters")
+
+
+def _parent_scopes(value: Any) -> _Broken | None:
+    if isinstance(value, list):
+        count = len(value)
+        return _Broken(Rule.PARENT_SCOPES_COUNT, f"it names {count:,}") if count > 1 else None
+    return _Broken(Rule.MEMBER_TYPE, "it has to be an array of texts")
+
+
+_object = _type(dict, _AN_OBJECT)
+
+MEMBERS: Members = {
+    "id": _identifier(Rule.ID_LENGTH, Rule.ID_CHARACTERS),
+    "moduleId": _identifier(Rule.MODULE_ID_LENGTH, Rule.MODULE_ID_CHARACTERS),
+    "eTag": _text,
+    "importMode": _choice(ImportMode, Rule.IMPORT_MODE_INVALID),
+    "status": _choice(Status, Rule.STATUS_INVALID),
+    "statusReason": _status_reason,
     "authentication": {
-        "type": None,
-        "symmetricKey": {"primaryKey": None, "secondaryKey": None},
-        "x509Thumbprint": {"primaryThumbprint": None, "secondaryThumbprint": None},
+        "type": _choice(AuthenticationType, Rule.AUTHENTICATION_TYPE_INVALID),
+        "symmetricKey": {"primaryKey": _key, "secondaryKey": _key},
+        "x509Thumbprint": {"primaryThumbprint": _thumbprint, "secondaryThumbprint": _thumbprint},
     },
-    "twinETag": None,
-    "tags": None,
-    "properties": {"desired": None, "reported": None},
-    "capabilities": {"iotEdge": None},
-    "deviceScope": None,
-    "parentScopes": None,
+    "twinETag": _text,
+    "tags": _object,
+    "properties": {"desired": _object, "reported": _object},
+    "capabilities": {"iotEdge": _type(bool, "it has to be true or false")},
+    "deviceScope": _text,
+    "parentScopes": _parent_scopes,
 }
 
-_OF_THE_HUB = frozenset(
-    {
-        "cloudToDeviceMessageCount",
-        "connectionState",
-        "connectionStateUpdatedTime",
-        "generationId",
-        "lastActivityTime",
-        "statusUpdatedTime",
-    }
-)
 
-#: What people write for a member, without case and signs, and what they mean.
-_MEANT = {
-    "deviceid": "id",
-    "name": "id",
-    "module": "moduleId",
-    "modulename": "moduleId",
-    "deviceetag": "eTag",
-    "mode": "importMode",
-    "operation": "importMode",
-    "state": "status",
-    "auth": "authentication",
-    "authenticationtype": "authentication.type",
-    "authtype": "authentication.type",
-    "key": "authentication.symmetricKey.primaryKey",
-    "devicekey": "authentication.symmetricKey.primaryKey",
-    "primarykey": "authentication.symmetricKey.primaryKey",
-    "secondarykey": "authentication.symmetricKey.secondaryKey",
-    "symmetrickey": "authentication.symmetricKey",
-    "symmetrickeys": "authentication.symmetricKey",
-    "thumbprint": "authentication.x509Thumbprint.primaryThumbprint",
-    "thumbprints": "authentication.x509Thumbprint",
-    "x509": "authentication.x509Thumbprint",
-    "x509thumbprints": "authentication.x509Thumbprint",
-    "primarythumbprint": "authentication.x509Thumbprint.primaryThumbprint",
-    "secondarythumbprint": "authentication.x509Thumbprint.secondaryThumbprint",
-    "x509thumbprint": "authentication.x509Thumbprint",
-    "tag": "tags",
-    "desired": "properties.desired",
-    "desiredproperties": "properties.desired",
-    "reported": "properties.reported",
-    "twin": "tags and properties.desired",
-    "edge": "capabilities.iotEdge",
-    "iotedge": "capabilities.iotEdge",
-    "edgeenabled": "capabilities.iotEdge",
-    "scope": "deviceScope",
-    "parentscope": "parentScopes",
-}
-
-#: Characters of a name that may be a slip of the pen.
-_LONGEST_SLIP = 64
-
-
-def canonical(line: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:
-    """The line with its members' names in the documented case; it may be changed itself."""
-    return _canonical(line, MEMBERS, "", findings)
-
-
-def _canonical(
-    members: dict[str, Any], names: Names, prefix: str, findings: list[Finding]
+def read_members(
+    members: dict[str, Any], findings: list[Finding], names: Members = MEMBERS, prefix: str = ""
 ) -> dict[str, Any]:
-    """The object whose members' paths begin with the prefix."""
-    if members.keys() <= names.keys():
-        for name, value in members.items():
-            if isinstance(value, dict) and (below := names[name]):
-                members[name] = _canonical(value, below, f"{prefix}{name}.", findings)
-        return members
+    """The object with names and values in the documented case; it may be changed itself.
+
+    Args:
+        prefix: what the paths of the members begin with.
+    """
+    if not members.keys() <= names.keys():
+        members = _renamed(members, findings, names, prefix)
+    for name, value in members.items():
+        known = names.get(name)
+        if value is None or known is None:
+            continue
+        if isinstance(known, dict):
+            if isinstance(value, dict):
+                members[name] = read_members(value, findings, known, f"{prefix}{name}.")
+            else:
+                findings.append(Finding(f"{prefix}{name}", Rule.MEMBER_TYPE, _AN_OBJECT))
+        elif broken := known(value):  # type: ignore[operator]  # a mapping is a dict here
+            findings.append(Finding(f"{prefix}{name}", broken.rule, broken.detail))
+            if broken.meant:
+                members[name] = broken.meant
+    return members
+
+
+def _renamed(
+    members: dict[str, Any], findings: list[Finding], names: Members, prefix: str
+) -> dict[str, Any]:
     renamed: dict[str, Any] = {}
     for name, value in members.items():
-        known, meant = name in names, name
-        if not known:
+        meant = name
+        if name not in names:
             match = in_documented_case(name, names)
-            field = f"{prefix}{name}"
             if match is None:
                 add_finding(findings, unknown_member(name, names, prefix))
             elif match in members or match in renamed:
+                field = f"{prefix}{name}"
                 findings.append(Finding(field, Rule.JSON_DUPLICATE_MEMBER, f"as {match}"))
             else:
-                findings.append(Finding(field, Rule.MEMBER_CASE, match))
-                known, meant = True, match
-        below = names[meant] if known else None
-        if below is not None and isinstance(value, dict):
-            value = _canonical(value, below, f"{prefix}{meant}.", findings)
+                findings.append(Finding(f"{prefix}{name}", Rule.MEMBER_CASE, match))
+                meant = match
         renamed[meant] = value
     return renamed
-
-
-def in_documented_case(name: str, names: Iterable[str]) -> str | None:
-    """The one of the names that differs in case alone."""
-    lower = name.lower()
-    return next((known for known in names if known.lower() == lower), None)
-
-
-def unknown_member(name: str, names: Names, prefix: str) -> Finding:
-    """What to say of a member that is none of the names; the prefix leads to its object."""
-    if not prefix and in_documented_case(name, _OF_THE_HUB):
-        return Finding(name, Rule.MEMBER_OF_THE_HUB)
-    meant = _meant(name, prefix, tuple(names))
-    return Finding(
-        f"{prefix}{name}", Rule.MEMBER_UNKNOWN, f"did you mean {meant}?" if meant else ""
-    )
-
-
-@functools.lru_cache(256)
-def _meant(name: str, prefix: str, names: tuple[str, ...]) -> str:
-    """Names repeat from line to line, and looking for a similar one takes long."""
-    if len(name) > _LONGEST_SLIP:
-        return ""
-    key = "".join(filter(str.isalnum, name.lower()))
-    known = [f"{prefix}{known}" for known in names]
-    similar = difflib.get_close_matches(f"{prefix}{name}", known, n=1, cutoff=0.75)
-    return _MEANT.get(key) or "".join(similar)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from shared.devices.rules import Rule
 from shared.devices.source import Batch, Sink
 from shared.devices.strictjson import Finding
 
 __all__ = ["ndjson_batches"]
-
-_BLANKS = b" \t\r"
 
 
 def ndjson_batches(chunks: Iterable[bytes], max_line_bytes: int, sink: Sink) -> Iterator[Batch]:
@@ -26,10 +24,10 @@ def ndjson_batches(chunks: Iterable[bytes], max_line_bytes: int, sink: Sink) -> 
     for chunk in chunks:
         *lines, tail = (tail + chunk).split(b"\n")
         if lines:
-            numbers: Iterable[int] = range(first, first + len(lines))
+            numbers: Sequence[int] = range(first, first + len(lines))
             first += len(lines)
-            if lines[0] != lines[0].strip(_BLANKS):
-                lines = [line.strip(_BLANKS) for line in lines]
+            if lines[0].endswith(b"\r"):
+                lines = [line.removesuffix(b"\r") for line in lines]
             if skipping or len(max(lines, key=len)) > max_line_bytes:
                 pairs = list(zip(numbers, lines, strict=True))[skipping:]
                 skipping = False

@@ -14,7 +14,7 @@ __all__ = ["FINGERPRINT_MASK", "SeenDevices", "fingerprint"]
 FINGERPRINT_MASK = (1 << 60) - 1
 
 
-def fingerprint(device_id: bytes, module_id: bytes = b"") -> int:
+def fingerprint(device_id: str, module_id: str = "") -> int:
     """Of a device or, with a moduleId, of a module."""
     return hash((device_id, module_id) if module_id else device_id) & FINGERPRINT_MASK
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from shared.devices.strictjson import Finding
 __all__ = ["Batch", "Limits", "Sink", "UnusableFileError"]
 
 #: Lines of the uploaded file, and the JSON text that each of them holds or stands for.
-Batch = tuple[Iterable[int], Sequence[bytes]]
+Batch = tuple[Sequence[int], Sequence[bytes]]
 
 
 @dataclass(frozen=True)

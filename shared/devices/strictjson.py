@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
+import msgspec
+
 from shared.devices.rules import Rule, Severity
 
-__all__ = ["Finding", "StrictReader", "add_finding", "dotted"]
+__all__ = ["Finding", "StrictReader", "add_finding", "dotted", "keeps_all", "read_sound"]
 
 
 class Finding(NamedTuple):
@@ -52,6 +54,8 @@ MAX_FINDINGS = 1000
 
 #: What json reads only if asked to be lax stands in the value as a float that is not finite.
 _NOT_FINITE = math.nan
+_encode = msgspec.json.Encoder().encode
+_ESCAPED_COLON = b"\\u003"
 #: Where JSON's blanks end.
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _HINTS = {
@@ -65,6 +69,27 @@ _HINTS = {
     "]": "perhaps a comma too many",
     "\N{LEFT DOUBLE QUOTATION MARK}": 'JSON takes plain quotes, "',
 }
+
+
+def keeps_all(text: bytes, value: object) -> bool:
+    """Whether a value that msgspec read holds all that its text does.
+
+    Of members of one name the last one is kept. The others, and their colons, are lost.
+    """
+    if b"\\" in text and _ESCAPED_COLON in text:
+        return False
+    return text.count(b":") == _encode(value).count(b":")
+
+
+def read_sound(line: bytes) -> Any:
+    """The value of a line of which there is nothing to report; None if there may be something."""
+    try:
+        value = msgspec.json.decode(line)
+        if line.count(b"{") + line.count(b"[") <= MAX_NESTING and keeps_all(line, value):
+            return value
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
+        pass
+    return None
 
 
 class StrictReader:

@@ -6,14 +6,17 @@ refused was observed on a hub.
 
 from __future__ import annotations
 
-import functools
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from shared.devices.rules import Rule
 from shared.devices.strictjson import Finding, add_finding
 
-__all__ = ["DESIRED_BYTES", "TAGS_BYTES", "VALUE_BYTES", "check_twin"]
+__all__ = [
+    *("DESIRED_BYTES", "MAX_INTEGER", "MIN_INTEGER", "TAGS_BYTES", "VALUE_BYTES"),
+    *("check_twin", "is_good_name"),
+]
 
 #: The hub's own count of a section: characters of names and texts, 8 a number, 4 a boolean.
 TAGS_BYTES = 8 * 1024
@@ -31,6 +34,9 @@ MIN_INTEGER, MAX_INTEGER = -(2**52), 2**52 - 1
 _OF_THE_HUB = frozenset({"$metadata", "$version"})
 _FORBIDDEN_IN_NAMES = re.compile(r"[\x00-\x20\x7f-\x9f.$#]")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+#: Names repeat from line to line and from file to file.
+_GOOD_NAMES: set[str] = set()
+_MOST_NAMES = 4096
 _SECTIONS = (
     ("tags", TAGS_BYTES, Rule.TWIN_TAGS_SIZE),
     ("properties.desired", DESIRED_BYTES, Rule.TWIN_DESIRED_SIZE),
@@ -66,26 +72,39 @@ class _Walk:
         if depth > MAX_DEPTH:
             self._note(path, Rule.TWIN_DEPTH)
             return 0
-        size = 0
+        size = sum(map(len, members))
+        if not _GOOD_NAMES.issuperset(members):
+            size -= self._check_names(members, path)
         for name, value in members.items():
-            size += len(name)
-            if not _is_good_name(name):
-                size -= len(_CONTROLS.findall(name))
-                self._check_name(name, path)
-            if isinstance(value, str) and len(value) <= SURE_TEXT and value.isprintable():
+            # The most frequent kinds first, and without a call: there are many of them.
+            kind = value.__class__
+            if kind is str and len(value) <= SURE_TEXT and value.isprintable():
                 size += len(value)
+            elif kind is float or (kind is int and MIN_INTEGER <= value <= MAX_INTEGER):
+                size += 8
+            elif kind is bool:
+                size += 4
             elif value is not None:
                 size += self._value(value, f"{path}.{name}", depth)
             elif not self._null_removes:
                 self._note(f"{path}.{name}", Rule.TWIN_NULL)
         return size
 
-    def _check_name(self, name: str, path: str) -> None:
-        if _FORBIDDEN_IN_NAMES.search(name):
-            self._note(f"{path}.{name}", Rule.TWIN_KEY_CHARACTERS)
-        if (length := _utf8_length(name)) > NAME_BYTES:
-            # Such a name would make the path useless for people.
-            self._note(path, Rule.TWIN_KEY_LENGTH, f"{length:,} bytes")
+    def _check_names(self, names: Iterable[str], path: str) -> int:
+        """Returns how many characters of them do not count."""
+        controls = 0
+        for name in names:
+            if is_good_name(name):
+                if len(_GOOD_NAMES) < _MOST_NAMES:
+                    _GOOD_NAMES.add(name)
+                continue
+            controls += len(_CONTROLS.findall(name))
+            if _FORBIDDEN_IN_NAMES.search(name):
+                self._note(f"{path}.{name}", Rule.TWIN_KEY_CHARACTERS)
+            if (length := _utf8_length(name)) > NAME_BYTES:
+                # Such a name would make the path useless for people.
+                self._note(path, Rule.TWIN_KEY_LENGTH, f"{length:,} bytes")
+        return controls
 
     def _value(self, value: Any, field: str, depth: int) -> int:
         if isinstance(value, str):
@@ -124,9 +143,7 @@ class _Walk:
         add_finding(self._findings, Finding(field, rule, detail))
 
 
-@functools.lru_cache(1024)
-def _is_good_name(name: str) -> bool:
-    """Names repeat from line to line."""
+def is_good_name(name: str) -> bool:
     return not _FORBIDDEN_IN_NAMES.search(name) and _utf8_length(name) <= NAME_BYTES
 
 

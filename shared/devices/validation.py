@@ -8,15 +8,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from shared.devices.csvtable import CsvDefaults
+from shared.devices.fastpath import BLOCK_LINES, FastPath, GoodLine, kinds
 from shared.devices.formats import open_source
 from shared.devices.linemap import LineMap
-from shared.devices.record import MENDED, ImportMode, check_record
+from shared.devices.members import ImportMode
+from shared.devices.record import MENDED, check_record
 from shared.devices.report import Problem, Report
 from shared.devices.rules import Rule, Severity
 from shared.devices.seen import FINGERPRINT_MASK, SeenDevices, fingerprint
-from shared.devices.shapes import SURE_BYTES, Shape, Shapes
 from shared.devices.source import Limits, UnusableFileError
-from shared.devices.strictjson import Finding, StrictReader
+from shared.devices.strictjson import Finding, StrictReader, read_sound
 
 __all__ = ["Validation"]
 
@@ -60,7 +61,7 @@ class Validation:
         #: Whether the file was read to its end, so that its lines are counted.
         self.is_complete = False
         self._reader = StrictReader()
-        self._shapes = Shapes()
+        self._fast_path = FastPath()
         self._seen = SeenDevices()
         self._blank_lines = 0
         #: The last line that belonged to an object which goes on over several.
@@ -78,8 +79,7 @@ class Validation:
             source = open_source(chunks, self._name, self._limits, self._defaults, self)
             report.format = source.format
             for numbers, lines in source.batches:
-                good = self._check_batch(numbers, lines)
-                yield b"\n".join(good) + b"\n" if good else b""
+                yield self._check_batch(numbers, lines)
                 if report.lines > self._limits.max_devices:
                     detail = f"over {self._limits.max_devices:,}"
                     raise UnusableFileError(Rule.FILE_TOO_MANY_DEVICES, detail)
@@ -102,79 +102,65 @@ class Validation:
         for finding in findings:
             self._add(line, device_id, finding)
 
-    def _check_batch(self, numbers: Iterable[int], lines: Sequence[bytes]) -> list[bytes]:
+    def _check_batch(self, numbers: Sequence[int], lines: Sequence[bytes]) -> bytes:
         """The good ones among some lines, as the hub is to read them."""
         good: list[bytes] = []
-        seen, order, shapes = self._seen.fingerprints, self._seen.good, self._shapes
-        matches, by_group = shapes.pattern.fullmatch, shapes.by_group
-        run_start = run_length = 0
-        for number, line in zip(numbers, lines, strict=True):
+        for start in range(0, len(lines), BLOCK_LINES):
+            block = slice(start, start + BLOCK_LINES)
+            self._check_block(numbers[block], lines[block], good)
+        return b"\n".join([*good, b""])
+
+    def _check_block(
+        self, numbers: Sequence[int], lines: Sequence[bytes], good: list[bytes]
+    ) -> None:
+        accepted: list[GoodLine] = []
+        staged: list[int] = []
+        seen, order = self._seen.fingerprints, self._seen.good
+        for number, line, fits in zip(numbers, lines, self._fast_path.read(lines), strict=True):
             # Most lines take this path, so it is kept free of calls.
-            if (
-                (match := matches(line))
-                and (line.isascii() or _is_utf8(line))
-                and (shape := by_group[match.lastindex or 0])
-                and (len(line) <= SURE_BYTES or shape.fits(match))
-            ):
-                if shape.is_module:
-                    print_ = fingerprint(match[shape.id_group], match[shape.groups["moduleId"]])
-                else:
-                    print_ = hash(match[shape.id_group]) & FINGERPRINT_MASK
-                if print_ in seen or not shape.is_good:
-                    self._refuse(number, match[shape.id_group].decode(), shape, print_)
-                    continue
+            if fits and (print_ := hash(fits.id) & FINGERPRINT_MASK) not in seen:
                 seen.add(print_)
                 order.append(print_)
+                accepted.append(fits)
                 good.append(line)
-                shape.lines += 1
-                if shape.has_remarks:
-                    self._remark(number, match[shape.id_group].decode(), shape)
-            else:
-                staged = self._check_in_full(number, line.strip(_BLANKS))
-                matches, by_group = shapes.pattern.fullmatch, shapes.by_group
-                if staged is None:
-                    continue
-                good.append(staged)
-            if number != run_start + run_length:
-                if run_length:
-                    self.lines.append(run_start, run_length)
-                run_start, run_length = number, 0
-            run_length += 1
-        if run_length:
-            self.lines.append(run_start, run_length)
-        for shape, count in shapes.take_used():
-            self._count_good(shape.mode, shape.authentication_type, count)
-        return good
+                staged.append(number)
+            elif (text := self._check_in_full(number, line)) is not None:
+                good.append(text)
+                staged.append(number)
+        self.lines.extend(staged)
+        for mode, kind, count in kinds(accepted):
+            self._count_good(mode, kind, count)
 
-    def _count_good(self, mode: str, authentication_type: str, count: int) -> None:
+    def _count_good(self, mode: ImportMode, authentication_type: str, count: int) -> None:
         report = self.report
         report.lines += count
         report.valid += count
-        report.modes[mode] += count
+        report.modes[mode.value] += count
         report.authentication_types[authentication_type or "notGiven"] += count
 
     def _check_in_full(self, number: int, line: bytes) -> bytes | None:
         """What is to be staged of a line; None if nothing is."""
-        if not line:
+        text = line.strip(_BLANKS)
+        if not text:
             self._blank_lines += 1
             return None
-        if number == self._pretty_printed + 1 and line.startswith(_GOES_ON):
+        if number == self._pretty_printed + 1 and text.startswith(_GOES_ON):
             self._pretty_printed = number
             return None
-        members, findings = self._read(line)
+        members, findings = self._read(text)
         if members is None:
-            if line == b"{":
+            if text == b"{":
                 self._pretty_printed = number
                 findings = [Finding("", Rule.JSON_PRETTY_PRINTED)]
             self.report.lines += 1
             for finding in findings:
-                self._add(number, _id_in(line), finding)
+                self._add(number, _id_in(text), finding)
             return None
         record = check_record(members, findings)
         for finding in findings:
             self._add(number, record.id, finding)
         errors = [finding for finding in findings if finding.rule.severity is Severity.ERROR]
-        print_ = fingerprint(_utf8(record.id), _utf8(record.module_id))
+        print_ = fingerprint(record.id, record.module_id)
         # It cannot be told which device a line is about whose ids are not right.
         is_named = bool(record.id) and not any(error.field in _IDS for error in errors)
         if is_named and print_ in self._seen.fingerprints:
@@ -184,23 +170,21 @@ class Validation:
             self.report.lines += 1
             if is_named:
                 self._seen.add_bad(print_, number)
-                if b"\r" not in line:
-                    self._shapes.learn(line, record, findings)
             return None
         self._seen.add_good(print_)
-        self._count_good(record.mode.value, record.authentication_type, 1)
+        self._count_good(record.mode, record.authentication_type, 1)
         if record.module_id and record.mode.creates:
             self._expect_device(number, record.id)
+        self._fast_path.learn(record.members)
         if any(finding.rule in MENDED for finding in findings):
             return json.dumps(record.members, ensure_ascii=False, separators=(",", ":")).encode()
-        if b"\r" in line:
-            # Between tokens JSON allows it, but readers of .NET end a line there.
-            return line.replace(b"\r", b" ")
-        self._shapes.learn(line, record, findings)
-        return line
+        # Between tokens JSON allows a CR, but readers of .NET end a line there.
+        return text.replace(b"\r", b" ") if b"\r" in line else line
 
     def _read(self, line: bytes) -> tuple[dict[str, Any] | None, list[Finding]]:
         """The object that a line holds, if it does, and what is wrong with its JSON."""
+        if isinstance(value := read_sound(line), dict):
+            return value, []
         if b"\0" in line:
             return None, [Finding("", Rule.LINE_NUL)]
         try:
@@ -214,24 +198,8 @@ class Validation:
             findings = [Finding("", Rule.JSON_NOT_AN_OBJECT)]
         return None, findings
 
-    def _refuse(self, number: int, device_id: str, shape: Shape, print_: int) -> None:
-        """A line of a shape that is not good, or of a device that was there before."""
-        for finding in shape.findings:
-            self._add(number, device_id, finding)
-        if print_ in self._seen.fingerprints:
-            self._refuse_duplicate(number, device_id, shape.is_module, print_)
-        else:
-            self.report.lines += 1
-            self._seen.add_bad(print_, number)
-
-    def _remark(self, number: int, device_id: str, shape: Shape) -> None:
-        for finding in shape.findings:
-            self._add(number, device_id, finding)
-        if shape.is_module and shape.creates:
-            self._expect_device(number, device_id)
-
     def _expect_device(self, number: int, device_id: str) -> None:
-        if fingerprint(device_id.encode()) not in self._seen.fingerprints:
+        if fingerprint(device_id) not in self._seen.fingerprints:
             self._add(number, device_id, Finding("moduleId", Rule.MODULE_WITHOUT_DEVICE))
 
     def _add(self, line: int | None, device_id: str, finding: Finding) -> None:
@@ -272,18 +240,6 @@ class Validation:
                 for problem, print_ in self._duplicates.items()
             }
         )
-
-
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _utf8(text: str) -> bytes:
-    return text.encode("utf-8", "replace")
 
 
 def _id_in(line: bytes) -> str:

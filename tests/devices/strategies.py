@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from shared.devices.record import ImportMode
+from shared.devices.members import ImportMode
 from shared.devices.twin import MAX_INTEGER, MIN_INTEGER
 
 Strategy = st.SearchStrategy

@@ -129,6 +129,7 @@ def test_other_cells(column: str, cell: str, code: str) -> None:
 def test_a_bad_cell_hides_nothing_of_its_row() -> None:
     text = "id,status,authentication.type,tags.n:number,tags.b:boolean\na b,on,x,y,z\n"
     assert sorted(code for _, _, code in found(text.encode())) == [
+        "authentication-missing",
         "authentication-type-invalid",
         "csv-boolean",
         "csv-number",

@@ -31,8 +31,7 @@ def test_what_people_mean(line: Mapping[str, Any], meant: str) -> None:
     if "Status" in line:
         del line["status"]
     _, validation = validate_file(ndjson(line))
-    (problem,) = validation.report.problems
-    assert meant in problem.message
+    assert any(meant in problem.message for problem in validation.report.problems)
 
 
 def test_another_case_is_mended_in_what_is_staged() -> None:

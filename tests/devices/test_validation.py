@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.devices.record import ImportMode
+from shared.devices.members import ImportMode
 from shared.devices.source import Limits
 from shared.devices.validation import Validation
 from tests.devices.support import KEY, device, found, ndjson, problems, validate_file

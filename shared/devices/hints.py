@@ -1,0 +1,91 @@
+"""What people write for the members of a line, and what they mean."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Iterable, Mapping
+
+from shared.devices.rules import Rule
+from shared.devices.strictjson import Finding
+
+__all__ = ["in_documented_case", "unknown_member"]
+
+_OF_THE_HUB = frozenset(
+    {
+        "cloudToDeviceMessageCount",
+        "connectionState",
+        "connectionStateUpdatedTime",
+        "generationId",
+        "lastActivityTime",
+        "statusUpdatedTime",
+    }
+)
+
+#: What people write for a member, without case and signs, and what they mean.
+_MEANT = {
+    "deviceid": "id",
+    "name": "id",
+    "module": "moduleId",
+    "modulename": "moduleId",
+    "deviceetag": "eTag",
+    "mode": "importMode",
+    "operation": "importMode",
+    "state": "status",
+    "auth": "authentication",
+    "authenticationtype": "authentication.type",
+    "authtype": "authentication.type",
+    "key": "authentication.symmetricKey.primaryKey",
+    "devicekey": "authentication.symmetricKey.primaryKey",
+    "primarykey": "authentication.symmetricKey.primaryKey",
+    "secondarykey": "authentication.symmetricKey.secondaryKey",
+    "symmetrickey": "authentication.symmetricKey",
+    "symmetrickeys": "authentication.symmetricKey",
+    "thumbprint": "authentication.x509Thumbprint.primaryThumbprint",
+    "thumbprints": "authentication.x509Thumbprint",
+    "x509": "authentication.x509Thumbprint",
+    "x509thumbprints": "authentication.x509Thumbprint",
+    "primarythumbprint": "authentication.x509Thumbprint.primaryThumbprint",
+    "secondarythumbprint": "authentication.x509Thumbprint.secondaryThumbprint",
+    "x509thumbprint": "authentication.x509Thumbprint",
+    "tag": "tags",
+    "desired": "properties.desired",
+    "desiredproperties": "properties.desired",
+    "reported": "properties.reported",
+    "twin": "tags and properties.desired",
+    "edge": "capabilities.iotEdge",
+    "iotedge": "capabilities.iotEdge",
+    "edgeenabled": "capabilities.iotEdge",
+    "scope": "deviceScope",
+    "parentscope": "parentScopes",
+}
+
+#: Characters of a name that may be a slip of the pen.
+_LONGEST_SLIP = 64
+
+
+def in_documented_case(name: str, names: Iterable[str]) -> str | None:
+    """The one of the names that differs in case alone."""
+    lower = name.lower()
+    return next((known for known in names if known.lower() == lower), None)
+
+
+def unknown_member(name: str, names: Mapping[str, object], prefix: str) -> Finding:
+    """What to say of a member that is none of the names; the prefix leads to its object."""
+    if not prefix and in_documented_case(name, _OF_THE_HUB):
+        return Finding(name, Rule.MEMBER_OF_THE_HUB)
+    meant = _meant(name, prefix, tuple(names))
+    return Finding(
+        f"{prefix}{name}", Rule.MEMBER_UNKNOWN, f"did you mean {meant}?" if meant else ""
+    )
+
+
+@functools.lru_cache(256)
+def _meant(name: str, prefix: str, names: tuple[str, ...]) -> str:
+    """Names repeat from line to line, and looking for a similar one takes long."""
+    if len(name) > _LONGEST_SLIP:
+        return ""
+    key = "".join(filter(str.isalnum, name.lower()))
+    known = [f"{prefix}{known}" for known in names]
+    similar = difflib.get_close_matches(f"{prefix}{name}", known, n=1, cutoff=0.75)
+    return _MEANT.get(key) or "".join(similar)
