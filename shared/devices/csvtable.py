@@ -27,7 +27,7 @@ _BATCH_ROWS = 4096
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _BOOLEANS = {"true": True, "false": False}
 #: Members that hold names of the file's own.
-_OPEN = ("tags", "properties.desired", "properties.reported")
+_OPEN = ("tags", "properties.desired", "properties.reported", "attributes", "adrDeviceProperties")
 #: Members that are no texts, and their type where the header does not say.
 _TYPES_OF = {"capabilities.iotEdge": "boolean", "parentScopes": "json"}
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from shared.devices.damage import DAMAGED, DAMAGED_ID, DAMAGED_STARTS
 from shared.devices.members import (
     MAX_ID,
     MAX_KEY_BYTES,
@@ -25,7 +26,7 @@ from shared.devices.members import (
     AuthenticationType,
     ImportMode,
 )
-from shared.devices.strictjson import Finding, keeps_all
+from shared.devices.strictjson import Finding, encode, keeps_all
 from shared.devices.twin import MAX_INTEGER, MIN_INTEGER, TAGS_BYTES, check_twin, is_good_name
 
 __all__ = ["BLOCK_LINES", "FastPath", "GoodLine", "kinds"]
@@ -40,12 +41,25 @@ _MAX_NAMES = 400
 _SURE_BYTES = TAGS_BYTES // 4
 #: The hub's own bookkeeping in twins; `check_twin` knows where it may stand.
 _OF_THE_HUB = frozenset({"$metadata", "$version", "$lastUpdated", "$lastUpdatedVersion"})
-_IDS = re.compile(r"[A-Za-z0-9\-._%*?!(),@$']*")
+#: Ids that end with a line end each.
+_IDS = re.compile(rf"(?:(?!(?:{DAMAGED_ID})\n)[A-Za-z0-9\-._%*?!(),@$']++\n)*+")
+#: Damaged strings, as values of members and in arrays of scalars. Most strings fail by the first
+#: character.
+_DAMAGED = rf'"(?=[{DAMAGED_STARTS}])(?:{DAMAGED})"'
+_DAMAGED_VALUE = re.compile(f":{_DAMAGED}".encode())
+_DAMAGED_ITEM = re.compile(
+    rf'\[(?=[^]]*"[{DAMAGED_STARTS}])(?:[^][\"]|"(?:[^"\\]|\\.)*+")*?{_DAMAGED}'.encode()
+)
 #: One, or two of the same length.
 _THUMBPRINTS = re.compile(r"(?:[0-9A-Fa-f]{40}){1,2}|(?:[0-9A-Fa-f]{64}){1,2}")
 
+#: Of names of the hub's own, and of secrets (`damage.is_secret`).
+_SIGNS = (b"$", b";", b"&")
+
 _Integer = Annotated[int, Meta(ge=MIN_INTEGER, le=MAX_INTEGER)]
 _Scalar = str | _Integer | float | bool
+#: The shortest key that `damage.is_secret` knows has 44 characters.
+_TagScalar = Annotated[str, Meta(max_length=43)] | _Integer | float | bool
 _Key = Annotated[bytes, Meta(min_length=MIN_KEY_BYTES, max_length=MAX_KEY_BYTES)]
 _Thumbprint = Annotated[str, Meta(max_length=64)]
 _Scope = Annotated[str, Meta(pattern=r"^ms-azure-iot-edge://[A-Za-z0-9._-]+-[0-9]+\Z")]
@@ -78,17 +92,22 @@ class _NoThumbprints(_Part):
     secondary_thumbprint: _Empty = UNSET
 
 
-class _Sas(_Part, tag_field="type", tag=AuthenticationType.SAS.value):
+class _Authentication(_Part, tag_field="type"):
+    policy_resource_id: str | _Absent = UNSET
+    x509_ca_validation: dict[str, str | bool | None] | str | bool | _Absent = UNSET
+
+
+class _Sas(_Authentication, kw_only=True, tag=AuthenticationType.SAS.value):
     symmetric_key: _Keys
     x509_thumbprint: _NoThumbprints | UnsetType | None = UNSET
 
 
-class _SelfSigned(_Part, tag_field="type", tag=AuthenticationType.SELF_SIGNED.value):
+class _SelfSigned(_Authentication, kw_only=True, tag=AuthenticationType.SELF_SIGNED.value):
     x509_thumbprint: _Thumbprints
     symmetric_key: _NoKeys | UnsetType | None = UNSET
 
 
-class _ByAuthority(_Part, tag_field="type", tag=AuthenticationType.CERTIFICATE_AUTHORITY.value):
+class _ByAuthority(_Authentication, tag=AuthenticationType.CERTIFICATE_AUTHORITY.value):
     x509_thumbprint: _NoThumbprints | UnsetType | None = UNSET
     symmetric_key: _NoKeys | UnsetType | None = UNSET
 
@@ -109,6 +128,9 @@ class GoodLine(_Part):
     status_reason: Annotated[str, Meta(max_length=MAX_STATUS_REASON)] | UnsetType | None = UNSET
     capabilities: _Capabilities | UnsetType | None = UNSET
     device_scope: _Scope | UnsetType | None = UNSET
+    managed_by: str | _Absent = UNSET
+    device_resource_id: str | _Absent = UNSET
+    arm_sync_status: str | _Absent = UNSET
     tags: Any = UNSET
     properties: Any = UNSET
 
@@ -155,8 +177,8 @@ class FastPath:
                 lines.extend(decoded)
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 lines.append(None)
-        if not _IDS.fullmatch("".join([line.id for line in lines if line])):
-            lines = [line if line and _IDS.fullmatch(line.id) else None for line in lines]
+        if not _IDS.fullmatch("\n".join([*[line.id for line in lines if line], ""])):
+            lines = [line if line and _IDS.fullmatch(f"{line.id}\n") else None for line in lines]
         fitting = texts
         if None in lines:
             fitting = [text for text, line in zip(texts, lines, strict=True) if line]
@@ -170,17 +192,21 @@ class FastPath:
 
 def _are_good(texts: Sequence[bytes], lines: Sequence[GoodLine]) -> bool:
     """Whether all of some lines that fit the types are good; asked of many, it takes less time."""
-    raw = b"\n".join(texts)
+    raw, encoded = b"\n".join(texts), encode(lines)
     return (
         b"\r" not in raw  # where readers of .NET end a line
-        and keeps_all(raw, lines)
+        and keeps_all(raw, encoded)
+        and not _DAMAGED_VALUE.search(encoded)
+        and not (b"[" in raw and _DAMAGED_ITEM.search(encoded, 1))
         and all(
             (line.authentication.__class__ in _SIMPLE and not line.import_mode) or _agrees(line)
             for line in lines
         )
         and (
-            (b"$" not in raw and len(max(texts, key=len, default=b"")) <= _SURE_BYTES)
-            or all(map(_has_good_twin, lines))
+            all(map(_has_good_twin, lines))
+            if len(max(texts, key=len, default=b"")) > _SURE_BYTES
+            or any(sign in raw for sign in _SIGNS)
+            else True
         )
     )
 
@@ -211,13 +237,21 @@ def _has_good_twin(line: GoodLine) -> bool:
 
 
 def _decoder(names: Iterable[str]) -> msgspec.json.Decoder[GoodLine]:
-    twin = _objects(Literal[*names], _Scalar) | _Absent
-    reported = _objects(str, _Scalar | None) | _Absent
-    desired = [("desired", twin, UNSET), ("reported", reported, UNSET)]
-    properties = msgspec.defstruct("Properties", desired, bases=(_Part,)) | _Absent
-    members = [("tags", twin, UNSET), ("properties", properties, UNSET)]
-    line = msgspec.defstruct("Line", members, bases=(GoodLine,))
+    name: Any = Literal[*names]
+    others = _objects(str, _Scalar | None)
+    sections = {"desired": _objects(name, _Scalar), "reported": others}
+    members = {
+        "tags": _objects(name, _TagScalar),
+        "properties": msgspec.defstruct("Properties", _optional(sections), bases=(_Part,)),
+        "attributes": others,
+        "adr_device_properties": others,
+    }
+    line = msgspec.defstruct("Line", _optional(members), bases=(GoodLine,))
     return msgspec.json.Decoder(cast(type[GoodLine], line))
+
+
+def _optional(types: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    return [(name, kind | _Absent, UNSET) for name, kind in types.items()]
 
 
 def _objects(name: Any, scalar: Any) -> Any:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from collections.abc import Iterable, Mapping
 
+from shared.devices.damage import is_secret
 from shared.devices.rules import Rule
 from shared.devices.strictjson import Finding
 
-__all__ = ["in_documented_case", "unknown_member"]
+__all__ = ["OTHER_AUTHENTICATION_TYPES", "in_documented_case", "unknown_member"]
 
 _OF_THE_HUB = frozenset(
     {
@@ -35,6 +37,10 @@ _MEANT = {
     "auth": "authentication",
     "authenticationtype": "authentication.type",
     "authtype": "authentication.type",
+    "authenticationmethod": "authentication.type",
+    "authmethod": "authentication.type",
+    "certificateauthority": "authentication.type",
+    "selfsigned": "authentication.type",
     "key": "authentication.symmetricKey.primaryKey",
     "devicekey": "authentication.symmetricKey.primaryKey",
     "primarykey": "authentication.symmetricKey.primaryKey",
@@ -60,6 +66,30 @@ _MEANT = {
     "parentscope": "parentScopes",
 }
 
+_SAS, _SELF_SIGNED, _AUTHORITY = (
+    f"did you mean {kind}?" for kind in ("sas", "selfSigned", "certificateAuthority")
+)
+#: What people write for a type of authentication, without signs: options of `az iot hub
+#: device-identity create --auth-method` among them.
+OTHER_AUTHENTICATION_TYPES = {
+    "sharedPrivateKey": _SAS,
+    "symmetricKey": _SAS,
+    "sharedAccessKey": _SAS,
+    "key": _SAS,
+    "x509Thumbprint": _SELF_SIGNED,
+    "thumbprint": _SELF_SIGNED,
+    "x509": "did you mean selfSigned (with thumbprints) or certificateAuthority?",
+    "certificate": "did you mean selfSigned (with thumbprints) or certificateAuthority?",
+    "x509Ca": _AUTHORITY,
+    "x509CertificateAuthority": _AUTHORITY,
+    "ca": _AUTHORITY,
+    "tpm": "hubs know TPM devices by their symmetric keys only: did you mean sas?",
+}
+
+_CREDENTIALS = ("authentication.symmetricKey", "authentication.x509Thumbprint")
+#: Base64 in any alphabet, and hexadecimal digits with or without separators.
+_CREDENTIAL = re.compile(r"[A-Za-z0-9+/_-]{20,}={0,2}|(?:[0-9A-Fa-f]{2}[ :-]?){20,}")
+
 #: Characters of a name that may be a slip of the pen.
 _LONGEST_SLIP = 64
 
@@ -70,14 +100,34 @@ def in_documented_case(name: str, names: Iterable[str]) -> str | None:
     return next((known for known in names if known.lower() == lower), None)
 
 
-def unknown_member(name: str, names: Mapping[str, object], prefix: str) -> Finding:
-    """What to say of a member that is none of the names; the prefix leads to its object."""
+def unknown_member(
+    name: str, names: Mapping[str, object], prefix: str, value: object = None
+) -> Finding:
+    """What to report of a member whose name is unknown.
+
+    Args:
+        names: those that are known in its object.
+        prefix: what the paths of its object's members begin with.
+        value: what the member holds.
+    """
+    if is_secret(name):
+        return Finding(prefix.rstrip("."), Rule.SECRET_MISPLACED, "as the name of a property")
+    field = f"{prefix}{name}"
     if not prefix and in_documented_case(name, _OF_THE_HUB):
         return Finding(name, Rule.MEMBER_OF_THE_HUB)
     meant = _meant(name, prefix, tuple(names))
-    return Finding(
-        f"{prefix}{name}", Rule.MEMBER_UNKNOWN, f"did you mean {meant}?" if meant else ""
-    )
+    if isinstance(value, str) and is_secret(value):
+        where = meant if meant.startswith(_CREDENTIALS) else _CREDENTIALS[0]
+        return Finding(field, Rule.CREDENTIALS_MISPLACED, f"they belong in {where}")
+    if meant.startswith(_CREDENTIALS) and _holds_credentials(value):
+        return Finding(field, Rule.CREDENTIALS_MISPLACED, f"they belong in {meant}")
+    return Finding(field, Rule.MEMBER_UNKNOWN, f"did you mean {meant}?" if meant else "")
+
+
+def _holds_credentials(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_credentials, value.values()))
+    return isinstance(value, str) and _CREDENTIAL.fullmatch(value) is not None
 
 
 @functools.lru_cache(256)

@@ -16,18 +16,25 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from shared.devices.hints import in_documented_case, unknown_member
+from shared.devices.damage import is_secret
+from shared.devices.hints import OTHER_AUTHENTICATION_TYPES, in_documented_case, unknown_member
 from shared.devices.rules import Rule
 from shared.devices.strictjson import Finding, add_finding
 
 __all__ = [
     *("MAX_ID", "MAX_KEY_BYTES", "MAX_STATUS_REASON", "MEMBERS", "MIN_KEY_BYTES"),
-    *("AuthenticationType", "ImportMode", "Members", "Status", "read_members"),
+    *("AuthenticationType", "ImportMode", "Members", "Status", "documented_path", "read_members"),
 ]
 
 MAX_ID = 128
 MAX_STATUS_REASON = 128
 MIN_KEY_BYTES, MAX_KEY_BYTES = 16, 64
+
+#: Characters of an integer that Json.NET reads, the sign included.
+MAX_DIGITS = 380
+_HUGE = 10 ** (MAX_DIGITS - 1)
+#: What Json.NET writes at the start of objects, and reads there in a way of its own.
+_METADATA = frozenset({"$id", "$type", "$ref", "$values"})
 
 #: The registry's page lacks ':' and ';', which the SDKs accept.
 _ID = re.compile(r"[A-Za-z0-9\-.+%_#*?!(),:;=@$']*")
@@ -109,6 +116,8 @@ def _identifier(length: Rule, characters: Rule) -> _Check:
     def check(value: Any) -> _Broken | None:
         if not isinstance(value, str):
             return _text(value)
+        if is_secret(value):
+            return _Broken(Rule.SECRET_MISPLACED)
         if not 1 <= len(value) <= MAX_ID:
             return _Broken(length, f"it has {len(value):,}")
         return None if _ID.fullmatch(value) else _Broken(characters)
@@ -116,7 +125,8 @@ def _identifier(length: Rule, characters: Rule) -> _Check:
     return check
 
 
-def _choice(choices: Iterable[str], rule: Rule) -> _Check:
+def _choice(choices: Iterable[str], rule: Rule, others: Mapping[str, str] = {}) -> _Check:
+    """A check for one of some values; `others` has hints for what people write instead."""
     values = frozenset(str(choice) for choice in choices)
 
     def check(value: Any) -> _Broken | None:
@@ -127,8 +137,9 @@ def _choice(choices: Iterable[str], rule: Rule) -> _Check:
         if meant := in_documented_case(value, values):
             return _Broken(Rule.VALUE_CASE, meant, meant)
         # For values such as SELF_SIGNED, which differ in signs as well.
-        meant = in_documented_case("".join(filter(str.isalpha, value)), values)
-        return _Broken(rule, f"did you mean {meant}?" if meant else "")
+        meant = in_documented_case("".join(filter(str.isalnum, value)), [*values, *others])
+        hint = others.get(meant or "") or (f"did you mean {meant}?" if meant else "")
+        return _Broken(rule, hint)
 
     return check
 
@@ -165,7 +176,24 @@ def _parent_scopes(value: Any) -> _Broken | None:
     return _Broken(Rule.MEMBER_TYPE, "it has to be an array of texts")
 
 
-_object = _type(dict, _AN_OBJECT)
+def _anything(value: Any) -> _Broken | None:
+    if _has_huge_integer(value):
+        return _Broken(Rule.JSON_NUMBER, f"an integer of more than {MAX_DIGITS} digits")
+    return None
+
+
+def _document(value: Any) -> _Broken | None:
+    """An object with names of the user's own."""
+    return _anything(value) if isinstance(value, dict) else _Broken(Rule.MEMBER_TYPE, _AN_OBJECT)
+
+
+def _has_huge_integer(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_huge_integer, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_huge_integer, value))
+    return isinstance(value, int) and not -_HUGE < value < 10 * _HUGE
+
 
 MEMBERS: Members = {
     "id": _identifier(Rule.ID_LENGTH, Rule.ID_CHARACTERS),
@@ -175,16 +203,27 @@ MEMBERS: Members = {
     "status": _choice(Status, Rule.STATUS_INVALID),
     "statusReason": _status_reason,
     "authentication": {
-        "type": _choice(AuthenticationType, Rule.AUTHENTICATION_TYPE_INVALID),
+        "type": _choice(
+            AuthenticationType, Rule.AUTHENTICATION_TYPE_INVALID, OTHER_AUTHENTICATION_TYPES
+        ),
         "symmetricKey": {"primaryKey": _key, "secondaryKey": _key},
         "x509Thumbprint": {"primaryThumbprint": _thumbprint, "secondaryThumbprint": _thumbprint},
+        "policyResourceId": _text,
+        "x509CaValidation": _anything,
     },
     "twinETag": _text,
-    "tags": _object,
-    "properties": {"desired": _object, "reported": _object},
+    "tags": _document,
+    "properties": {"desired": _document, "reported": _document},
     "capabilities": {"iotEdge": _type(bool, "it has to be true or false")},
     "deviceScope": _text,
     "parentScopes": _parent_scopes,
+    "managedBy": _text,
+    # Of hubs that are linked to Azure Device Registry (2026-11-01-preview). The last three belong
+    # to the registry and the hub, which write them into exports and ignore them here.
+    "attributes": _document,
+    "adrDeviceProperties": _document,
+    "deviceResourceId": _anything,
+    "armSyncStatus": _anything,
 }
 
 
@@ -198,6 +237,8 @@ def read_members(
     """
     if not members.keys() <= names.keys():
         members = _renamed(members, findings, names, prefix)
+        if not prefix and any(map(is_dotted, members)):
+            members = _unfolded(members, findings)
     for name, value in members.items():
         known = names.get(name)
         if value is None or known is None:
@@ -217,18 +258,68 @@ def read_members(
 def _renamed(
     members: dict[str, Any], findings: list[Finding], names: Members, prefix: str
 ) -> dict[str, Any]:
+    """The object with names in the documented case."""
     renamed: dict[str, Any] = {}
     for name, value in members.items():
         meant = name
-        if name not in names:
+        if name not in names and not (prefix == "" and is_dotted(name)):
+            field = f"{prefix}{name}"
             match = in_documented_case(name, names)
             if match is None:
-                add_finding(findings, unknown_member(name, names, prefix))
+                add_finding(findings, _unknown(name, value, names, prefix))
+                if broken := _anything(value):
+                    findings.append(Finding(field, broken.rule, broken.detail))
             elif match in members or match in renamed:
-                field = f"{prefix}{name}"
                 findings.append(Finding(field, Rule.JSON_DUPLICATE_MEMBER, f"as {match}"))
             else:
-                findings.append(Finding(f"{prefix}{name}", Rule.MEMBER_CASE, match))
+                findings.append(Finding(field, Rule.MEMBER_CASE, match))
                 meant = match
         renamed[meant] = value
     return renamed
+
+
+def _unknown(name: str, value: Any, names: Members, prefix: str) -> Finding:
+    if name not in _METADATA:
+        return unknown_member(name, names, prefix, value)
+    if name in ("$id", "$type") and isinstance(value, str):
+        detail = "a Json.NET serializer wrote it (PreserveReferencesHandling or TypeNameHandling)"
+        return Finding(f"{prefix}{name}", Rule.MEMBER_UNKNOWN, detail)
+    return Finding(f"{prefix}{name}", Rule.JSON_METADATA)
+
+
+def is_dotted(name: str) -> bool:
+    """Whether a name is the path of a known member within another."""
+    return "." in name and len(documented_path(name)) > 1
+
+
+def documented_path(path: str) -> tuple[str, ...]:
+    """The steps of a dotted path in the documented case; empty if it leads to no known member."""
+    taken: list[str] = []
+    names: Any = MEMBERS
+    steps = path.split(".")
+    for step in steps:
+        if names is _document:
+            return (*taken, *steps[len(taken) :])
+        match = in_documented_case(step, names) if isinstance(names, dict) else None
+        if match is None:
+            return ()
+        taken.append(match)
+        names = names[match]
+    return tuple(taken)
+
+
+def _unfolded(members: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:
+    """The members of dotted names put where the names lead to, as in the header of a CSV file."""
+    dotted = [name for name in members if is_dotted(name)]
+    unfolded = {name: value for name, value in members.items() if name not in dotted}
+    for name in dotted:
+        *above, last = documented_path(name)
+        target: Any = unfolded
+        for step in above:
+            target = target.setdefault(step, {}) if isinstance(target, dict) else None
+        if not isinstance(target, dict) or last in target:
+            findings.append(Finding(name, Rule.JSON_DUPLICATE_MEMBER))
+        else:
+            target[last] = members[name]
+    findings.append(Finding(dotted[0], Rule.MEMBER_DOTTED, f"{len(dotted):,} in the line"))
+    return unfolded

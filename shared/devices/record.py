@@ -6,19 +6,22 @@ import re
 from typing import Any, NamedTuple
 
 from shared.devices.authentication import check_authentication
+from shared.devices.damage import damage, damage_of_id, is_secret
 from shared.devices.members import ImportMode, read_members
 from shared.devices.rules import Rule
 from shared.devices.strictjson import Finding
 from shared.devices.twin import check_twin
 
-__all__ = ["MENDED", "Record", "check_record"]
+__all__ = ["MENDED", "SYSTEM_MODULES", "Record", "check_record"]
 
 #: The registry's page lacks the first two; its note says that device SDKs fail with the others.
 _UNUSUAL = re.compile(r"[:;+#]")
 _SCOPE = re.compile(r"ms-azure-iot-edge://.+-[0-9]+")
 _MODES = {mode.value: mode for mode in ImportMode}
+#: Modules of each edge device, which a hub exports, creates itself and refuses to import.
+SYSTEM_MODULES = frozenset({"$edgeAgent", "$edgeHub"})
 #: What is put right in the line that the hub gets.
-MENDED = frozenset({Rule.MEMBER_CASE, Rule.VALUE_CASE})
+MENDED = frozenset({Rule.MEMBER_CASE, Rule.MEMBER_DOTTED, Rule.VALUE_CASE})
 
 
 class Record(NamedTuple):
@@ -43,8 +46,18 @@ def check_record(line: dict[str, Any], findings: list[Finding]) -> Record:
     if members.get("status") is None:
         findings.append(Finding("status", Rule.STATUS_MISSING))
     mode = _MODES.get(_text(members.get("importMode")), ImportMode.CREATE_OR_UPDATE)
-    device_id, module_id = _text(members.get("id")), _text(members.get("moduleId"))
-    _check_identifiers(device_id, module_id, findings)
+    if mode.deletes or mode.updates_twin:
+        # There the hub ignores all credentials.
+        findings[:] = [
+            Finding(finding.field, Rule.MEMBER_UNKNOWN, finding.detail)
+            if finding.rule is Rule.CREDENTIALS_MISPLACED
+            else finding
+            for finding in findings
+        ]
+    device_id = _identifier(members, "id", Rule.ID_UNUSUAL, findings)
+    module_id = _identifier(members, "moduleId", Rule.MODULE_ID_UNUSUAL, findings)
+    if module_id.startswith("$"):
+        findings.append(Finding("moduleId", Rule.MODULE_ID_RESERVED))
     authentication_type = check_authentication(members, mode, findings)
     _check_mode(members, mode, findings)
     check_twin(
@@ -54,16 +67,21 @@ def check_record(line: dict[str, Any], findings: list[Finding]) -> Record:
         null_removes=mode.updates_twin,
     )
     _check_scopes(members, findings)
+    if cause := damage(_text(members.get("statusReason"))):
+        findings.append(Finding("statusReason", Rule.VALUE_DAMAGED, cause))
     return Record(members, device_id, module_id, mode, authentication_type)
 
 
-def _check_identifiers(device_id: str, module_id: str, findings: list[Finding]) -> None:
-    if _UNUSUAL.search(device_id):
-        findings.append(Finding("id", Rule.ID_UNUSUAL))
-    if _UNUSUAL.search(module_id):
-        findings.append(Finding("moduleId", Rule.MODULE_ID_UNUSUAL))
-    if module_id.startswith("$"):
-        findings.append(Finding("moduleId", Rule.MODULE_ID_RESERVED))
+def _identifier(members: dict[str, Any], name: str, unusual: Rule, findings: list[Finding]) -> str:
+    """The id, "" if there is none that may be shown."""
+    value = _text(members.get(name))
+    if is_secret(value):
+        return ""
+    if _UNUSUAL.search(value):
+        findings.append(Finding(name, unusual))
+    if cause := damage_of_id(value):
+        findings.append(Finding(name, Rule.VALUE_DAMAGED, cause))
+    return value
 
 
 def _check_mode(members: dict[str, Any], mode: ImportMode, findings: list[Finding]) -> None:

@@ -82,6 +82,8 @@ class Report:
     lines: int = 0
     #: Those that the hub may be given.
     valid: int = 0
+    #: Lines of modules that the hub creates itself. They are not among `lines`.
+    left_out: int = 0
     #: Why the file could not be read to its end, or not be trusted as a whole; the last reason.
     refusal: Problem | None = None
     codes: Counter[str] = field(default_factory=Counter)
@@ -152,6 +154,7 @@ class Report:
             "format": self.format,
             "lines": self.lines,
             "valid": self.valid,
+            "leftOut": self.left_out,
             "severities": {severity.value: self.severities[severity] for severity in Severity},
             "codes": dict(sorted(self.codes.items())),
             "importModes": dict(sorted(self.modes.items())),

@@ -26,6 +26,8 @@ _JSON = "RFC 8259, JSON"
 _GZIP = "RFC 1952, gzip"
 _CSV = "docs/validation.md, CSV"
 _LIMIT = "docs/validation.md, Bounds"
+_VALUES = "docs/validation.md, Values"
+_METADATA = "Json.NET 13, metadata properties"
 
 _E, _W, _I = Severity.ERROR, Severity.WARNING, Severity.INFO
 
@@ -158,6 +160,22 @@ class Rule(Enum):
         *(_W, "the hub sets this member itself and ignores it here"),
         *("remove it", _REST),
     )
+    MEMBER_DOTTED = (
+        *(_I, "dotted names were read as the properties that they stand for"),
+        *("no action needed", _VALUES),
+    )
+    JSON_METADATA = (
+        *(_E, "the hub's JSON reader takes this property for a reference or a type"),
+        *("remove it", _METADATA),
+    )
+    SECRET_MISPLACED = (
+        *(_E, "a key, connection string or signature is in the wrong place; it is not shown"),
+        *("put keys in authentication.symmetricKey, and rotate the key if others saw it", _VALUES),
+    )
+    VALUE_DAMAGED = (
+        *(_W, "a tool seems to have damaged the value"),
+        *("correct the value at its source and write the file again", _VALUES),
+    )
     VALUE_CASE = (
         *(_W, "the value is in another case; it was taken for the one that is meant"),
         *("write it as documented", _REST),
@@ -191,6 +209,10 @@ class Rule(Enum):
     MODULE_ID_RESERVED = (
         *(_E, "modules whose names begin with $ belong to the hub and cannot be imported"),
         *("remove the line; the hub makes them for each edge device", _HUB),
+    )
+    SYSTEM_MODULES = (
+        *(_I, "lines of $edgeAgent and $edgeHub were left out: hubs export but do not import them"),
+        *("no action needed; the hub creates both for each edge device", _HUB),
     )
     MODULE_WITHOUT_DEVICE = (
         *(_W, "no earlier line of the file is the module's device"),
@@ -236,6 +258,10 @@ class Rule(Enum):
     AUTHENTICATION_MISSING = (
         *(_W, "without keys or certificates a device that exists gets new keys"),
         *("give authentication; for new devices alone use importMode create", _BULK),
+    )
+    CREDENTIALS_MISPLACED = (
+        *(_E, "the hub ignores keys and certificates here and would set other keys"),
+        *("move them to the property named", _REST),
     )
     AUTHENTICATION_TYPE_INVALID = (
         *(_E, "authentication.type is none that the hub knows"),

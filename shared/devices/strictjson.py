@@ -17,7 +17,7 @@ import msgspec
 
 from shared.devices.rules import Rule, Severity
 
-__all__ = ["Finding", "StrictReader", "add_finding", "dotted", "keeps_all", "read_sound"]
+__all__ = ["Finding", "StrictReader", "add_finding", "dotted", "encode", "keeps_all", "read_sound"]
 
 
 class Finding(NamedTuple):
@@ -54,7 +54,6 @@ MAX_FINDINGS = 1000
 
 #: What json reads only if asked to be lax stands in the value as a float that is not finite.
 _NOT_FINITE = math.nan
-_encode = msgspec.json.Encoder().encode
 _ESCAPED_COLON = b"\\u003"
 #: Where JSON's blanks end.
 _BLANKS = re.compile(r"[ \t\r\n]*")
@@ -71,21 +70,24 @@ _HINTS = {
 }
 
 
-def keeps_all(text: bytes, value: object) -> bool:
-    """Whether a value that msgspec read holds all that its text does.
+encode = msgspec.json.Encoder().encode
 
-    Of members of one name the last one is kept. The others, and their colons, are lost.
+
+def keeps_all(text: bytes, encoded: bytes) -> bool:
+    """Whether nothing of a text is lost when msgspec reads it and encodes it again.
+
+    Of members of one name msgspec keeps the last one. The others, and their colons, are lost.
     """
     if b"\\" in text and _ESCAPED_COLON in text:
         return False
-    return text.count(b":") == _encode(value).count(b":")
+    return text.count(b":") == encoded.count(b":")
 
 
 def read_sound(line: bytes) -> Any:
     """The value of a line of which there is nothing to report; None if there may be something."""
     try:
         value = msgspec.json.decode(line)
-        if line.count(b"{") + line.count(b"[") <= MAX_NESTING and keeps_all(line, value):
+        if line.count(b"{") + line.count(b"[") <= MAX_NESTING and keeps_all(line, encode(value)):
             return value
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
         pass

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from shared.devices.damage import damage, is_secret, is_suspicious
 from shared.devices.rules import Rule
 from shared.devices.strictjson import Finding, add_finding
 
@@ -56,7 +57,7 @@ def check_twin(
             own = section
             if not _OF_THE_HUB.isdisjoint(section):
                 own = {name: item for name, item in section.items() if name not in _OF_THE_HUB}
-            size = _Walk(findings, null_removes).object(own, path, 0)
+            size = _Walk(findings, null_removes, path == "tags").object(own, path, 0)
             if size > limit:
                 findings.append(Finding(path, rule, f"{size:,} of {limit:,} bytes"))
 
@@ -64,9 +65,10 @@ def check_twin(
 class _Walk:
     """Goes through a section, notes what is wrong and counts the size."""
 
-    def __init__(self, findings: list[Finding], null_removes: bool) -> None:
+    def __init__(self, findings: list[Finding], null_removes: bool, are_tags: bool) -> None:
         self._findings = findings
         self._null_removes = null_removes
+        self._are_tags = are_tags
 
     def object(self, members: dict[str, Any], path: str, depth: int) -> int:
         if depth > MAX_DEPTH:
@@ -78,7 +80,12 @@ class _Walk:
         for name, value in members.items():
             # The most frequent kinds first, and without a call: there are many of them.
             kind = value.__class__
-            if kind is str and len(value) <= SURE_TEXT and value.isprintable():
+            if (
+                kind is str
+                and len(value) <= SURE_TEXT
+                and value.isprintable()
+                and not is_suspicious(value)
+            ):
                 size += len(value)
             elif kind is float or (kind is int and MIN_INTEGER <= value <= MAX_INTEGER):
                 size += 8
@@ -97,6 +104,9 @@ class _Walk:
             if is_good_name(name):
                 if len(_GOOD_NAMES) < _MOST_NAMES:
                     _GOOD_NAMES.add(name)
+                continue
+            if is_secret(name):
+                self._note(path, Rule.SECRET_MISPLACED, "as the name of a property")
                 continue
             controls += len(_CONTROLS.findall(name))
             if _FORBIDDEN_IN_NAMES.search(name):
@@ -137,6 +147,11 @@ class _Walk:
     def _text(self, text: str, field: str) -> int:
         if (length := _utf8_length(text)) > VALUE_BYTES:
             self._note(field, Rule.TWIN_VALUE_LENGTH, f"{length:,} bytes")
+        if is_suspicious(text):
+            if cause := damage(text):
+                self._note(field, Rule.VALUE_DAMAGED, cause)
+            elif self._are_tags and is_secret(text):
+                self._note(field, Rule.SECRET_MISPLACED)
         return len(_CONTROLS.sub("", text))
 
     def _note(self, field: str, rule: Rule, detail: str = "") -> None:
@@ -144,7 +159,11 @@ class _Walk:
 
 
 def is_good_name(name: str) -> bool:
-    return not _FORBIDDEN_IN_NAMES.search(name) and _utf8_length(name) <= NAME_BYTES
+    return (
+        not _FORBIDDEN_IN_NAMES.search(name)
+        and _utf8_length(name) <= NAME_BYTES
+        and not is_secret(name)
+    )
 
 
 def _utf8_length(text: str) -> int:

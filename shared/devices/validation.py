@@ -12,7 +12,7 @@ from shared.devices.fastpath import BLOCK_LINES, FastPath, GoodLine, kinds
 from shared.devices.formats import open_source
 from shared.devices.linemap import LineMap
 from shared.devices.members import ImportMode
-from shared.devices.record import MENDED, check_record
+from shared.devices.record import MENDED, SYSTEM_MODULES, check_record
 from shared.devices.report import Problem, Report
 from shared.devices.rules import Rule, Severity
 from shared.devices.seen import FINGERPRINT_MASK, SeenDevices, fingerprint
@@ -157,6 +157,9 @@ class Validation:
                 self._add(number, _id_in(text), finding)
             return None
         record = check_record(members, findings)
+        if record.module_id in SYSTEM_MODULES and not record.mode.deletes:
+            self.report.left_out += 1
+            return None
         for finding in findings:
             self._add(number, record.id, finding)
         errors = [finding for finding in findings if finding.rule.severity is Severity.ERROR]
@@ -218,6 +221,8 @@ class Validation:
             self._name_first_lines()
         if self._blank_lines:
             self._add(None, "", Finding("", Rule.BLANK_LINES, f"{self._blank_lines:,}"))
+        if report.left_out:
+            self._add(None, "", Finding("", Rule.SYSTEM_MODULES, f"{report.left_out:,}"))
         if report.is_unusable:
             return
         if not report.lines:

@@ -10,6 +10,7 @@ from tests.devices.strategies import SCOPE
 from tests.devices.support import KEY, keys, nested
 
 ABSENT = object()
+CONNECTION_STRING = f"HostName=h.azure-devices.net;DeviceId=p1;SharedAccessKey={KEY}"
 SHA1, SHA256 = "0123456789abcdefABCD" * 2, "0123456789abcdef" * 4
 
 
@@ -85,7 +86,9 @@ BREAKINGS: list[Breaking] = [
     _one("moduleId", "", Rule.MODULE_ID_LENGTH),
     _one("moduleId", "x" * 129, Rule.MODULE_ID_LENGTH),
     _one("moduleId", "a/b", Rule.MODULE_ID_CHARACTERS),
-    _one("moduleId", "$edgeAgent", Rule.MODULE_ID_RESERVED),
+    _one("moduleId", "$another", Rule.MODULE_ID_RESERVED),
+    _one("id", KEY, Rule.SECRET_MISPLACED),
+    _one("moduleId", CONNECTION_STRING, Rule.SECRET_MISPLACED),
     _one("moduleId", True, Rule.MEMBER_TYPE),
     # Status and mode
     _one("status", ABSENT, Rule.STATUS_MISSING),
@@ -138,6 +141,24 @@ BREAKINGS: list[Breaking] = [
     _authentication(
         f"{_PRINTS}.primaryThumbprint", _x509("", SHA1), Rule.THUMBPRINT_PRIMARY_MISSING
     ),
+    Breaking(
+        {"authentication.primaryKey": KEY, "importMode": "create"},
+        "authentication.primaryKey",
+        Rule.CREDENTIALS_MISPLACED,
+        in_csv=False,
+    ),
+    Breaking(
+        {"thumbprint": SHA1, "importMode": None},
+        "thumbprint",
+        Rule.CREDENTIALS_MISPLACED,
+        in_csv=False,
+    ),
+    Breaking(
+        {"connection": CONNECTION_STRING, "importMode": "createOrUpdate"},
+        "connection",
+        Rule.CREDENTIALS_MISPLACED,
+        in_csv=False,
+    ),
     # Edge
     _one("capabilities", True, Rule.MEMBER_TYPE),
     _one("capabilities.iotEdge", "true", Rule.MEMBER_TYPE),
@@ -163,6 +184,17 @@ BREAKINGS: list[Breaking] = [
     *_twin({"b": nested(10, {})}, "b" + ".a" * 10, Rule.TWIN_DEPTH),
     _one("tags", {str(n): "v" * 2048 for n in range(4)}, Rule.TWIN_TAGS_SIZE),
     _one("properties.desired", {str(n): "v" * 4096 for n in range(8)}, Rule.TWIN_DESIRED_SIZE),
+    _one("tags.a", KEY, Rule.SECRET_MISPLACED),
+    Breaking({"tags": {"a": [CONNECTION_STRING]}}, "tags.a.0", Rule.SECRET_MISPLACED),
+    *_twin({KEY: 1}, "", Rule.SECRET_MISPLACED),
+    # What Json.NET reads in a way of its own
+    Breaking({"$ref": "1"}, "$ref", Rule.JSON_METADATA, in_csv=False),
+    Breaking({"properties.$values": []}, "properties.$values", Rule.JSON_METADATA, in_csv=False),
+    Breaking({"capabilities.$id": 1}, "capabilities.$id", Rule.JSON_METADATA, in_csv=False),
+    _one("managedBy", [], Rule.MEMBER_TYPE),
+    _one("attributes", [], Rule.MEMBER_TYPE),
+    Breaking({"attributes": {"a": 10**400}}, "attributes", Rule.JSON_NUMBER, in_csv=False),
+    Breaking({"surprise": [10**400]}, "surprise", Rule.JSON_NUMBER, in_csv=False),
     # JSON that says more or other than one value a member
     Breaking({"STATUS": "enabled"}, "STATUS", Rule.JSON_DUPLICATE_MEMBER, in_csv=False),
     Breaking({"tags": {"a": float("inf")}}, "tags.a", Rule.JSON_NUMBER, in_csv=False),

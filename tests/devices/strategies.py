@@ -31,6 +31,9 @@ _ODD_TEXTS = st.sampled_from(
         "\\",
         "{[",
         "a,b;c\td",
+        "NULL",
+        "System.Object[]",
+        "8.9E+19",
         "\U0001f600",
         "ä" * 99,
     ]
@@ -161,6 +164,12 @@ _MEMBERS: dict[str, Strategy[Any]] = {
     "capabilities": st.none() | _sometimes(iotEdge=st.none() | st.booleans()),
     "deviceScope": st.sampled_from([None, "", SCOPE, "gateway"]),
     "parentScopes": st.sampled_from([None, [], [SCOPE], ["gateway"]]),
+    "managedBy": st.none() | texts(8),
+    # Of hubs that are linked to Azure Device Registry
+    "attributes": st.none() | reported_documents(),
+    "adrDeviceProperties": st.none() | _sometimes(uuid=texts(8), systemData=reported_documents()),
+    "deviceResourceId": st.none() | texts(8),
+    "armSyncStatus": st.none() | texts(8),
 }
 _ETAGS = st.sampled_from([None, "", "MTIzNDU2", '"MTIzNDU2"']) | texts(8)
 _GIVEN_ETAGS = _ETAGS.filter(bool)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from local import samples
 from local.hub.registry.registry import Registry
+from shared.devices.report import Policy
 from shared.devices.validation import Validation
 from tests.devices.support import found, validate_file
 
@@ -56,7 +59,25 @@ def test_an_export_without_keys_would_mint_new_ones() -> None:
     assert len(others) == len(with_sas)
 
 
-def test_modules_that_the_hub_makes_are_told() -> None:
-    lines = [*exported()[:1], {**exported()[-3], "moduleId": "$edgeAgent"}]
-    data = "".join(json.dumps(line) + "\n" for line in lines).encode()
-    assert (2, "moduleId", "module-id-reserved") in found(data)
+@pytest.mark.parametrize("policy", Policy)
+def test_modules_that_the_hub_creates_are_left_out(policy: Policy) -> None:
+    device, *_ = exported()
+    modules = [
+        {**exported()[-3], "id": device["id"], "moduleId": name}
+        for name in ("$edgeAgent", "$edgeHub", "own")
+    ]
+    data = "".join(json.dumps(line) + "\n" for line in [device, *modules]).encode()
+    staged, validation = validate_file(data)
+    report = validation.report
+    assert staged == [device, modules[2]]
+    assert (report.lines, report.valid, report.left_out) == (2, 2, 2)
+    assert [(p.line, p.code, p.severity) for p in report.problems] == [
+        (None, "system-modules", "info")
+    ]
+    assert report.may_be_imported(policy)
+    assert [validation.lines.upload_line(line) for line in (1, 2)] == [1, 4]
+
+
+def test_modules_of_the_hub_cannot_be_deleted() -> None:
+    line = {"id": "a", "moduleId": "$edgeHub", "status": "enabled", "importMode": "delete"}
+    assert found(json.dumps(line).encode()) == [(1, "moduleId", "module-id-reserved")]

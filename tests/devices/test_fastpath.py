@@ -21,7 +21,7 @@ from shared.devices.source import Limits
 from shared.devices.twin import DESIRED_BYTES, TAGS_BYTES
 from shared.devices.validation import Validation
 from tests.devices import fuzz, strategies, writing
-from tests.devices.mutations import BREAKINGS, SHA1, SHA256
+from tests.devices.mutations import BREAKINGS, CONNECTION_STRING, SHA1, SHA256
 from tests.devices.strategies import SCOPE
 from tests.devices.support import KEY, device, keys
 
@@ -116,6 +116,8 @@ def _key(size: int) -> str:
 _MEANT_TEXTS = [
     *("", "pump-2", "a b", "a+b", "a:b", "$edgeAgent", "x" * 128, "x" * 129, "ä", SCOPE, "gateway"),
     *("enabled", "disabled", "Enabled", "on", *ImportMode, "sas", "selfSigned", "none", "SAS"),
+    *("NULL", "@{a=1}", "System.Object[]", "8.9E+19", "#N/A", "3-Jan", "1001.0", "TRUE"),
+    *(CONNECTION_STRING, f"{'Bc9/' * 21}Bc==", "a;b", "x" * 43, "x" * 44),
     *("certificateAuthority", KEY, KEY[:-1], _key(15), _key(16), _key(64), _key(65), SHA1, SHA256),
     *(
         SHA1[1:],
@@ -242,10 +244,16 @@ def _full(**members: Any) -> Device:
         "properties": {"desired": {"a": "x", "b": {"c": -1}}, "reported": {"a": "x", "b": [None]}},
         "capabilities": {"iotEdge": True},
         "deviceScope": SCOPE,
+        "managedBy": "x",
+        "attributes": {"a": 1, "b": ["x", None]},
+        "adrDeviceProperties": {"uuid": "x", "systemData": {"createdBy": "x"}},
+        "deviceResourceId": "x",
+        "armSyncStatus": "x",
         **members,
     }
 
 
+_POLICY = {"policyResourceId": "/subscriptions/x", "x509CaValidation": {"mode": "x"}}
 _UNUSED = {"primaryThumbprint": None, "secondaryThumbprint": ""}
 _METADATA = {"$lastUpdated": "2026-01-02T03:04:05Z", "a": {"$lastUpdatedVersion": 2}}
 #: Good lines that the fast path accepts.
@@ -259,6 +267,7 @@ _FAST_FORMS: list[Device] = [
     _full(authentication={"type": "selfSigned", "x509Thumbprint": thumbprints(SHA1, SHA1)}),
     _full(authentication={"type": "selfSigned", "x509Thumbprint": thumbprints(SHA256, "")}),
     device(authentication={"type": "certificateAuthority", "x509Thumbprint": _UNUSED}),
+    device(authentication={"type": "certificateAuthority", **_POLICY}),
     device(
         eTag="MQ==",
         properties={
@@ -359,7 +368,7 @@ def test_warnings_of_a_line_that_is_refused_for_its_id() -> None:
         (_FAST_FORMS[0], {"line_end": b"\r\n"}),
         (_FAST_FORMS[1], {"start": writing.BOM}),
         (device(tags={"site": "Zürich-Süd", "ß": True}), {}),
-        (device(tags={str(number): "x" * 500 for number in range(8)}), {}),
+        (device(properties={"desired": {str(n): "x" * 500 for n in range(8)}}), {}),
     ],
 )
 def test_lines_of_one_form_take_the_fast_path(

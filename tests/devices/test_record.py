@@ -325,7 +325,11 @@ def test_an_error(line: Mapping[str, Any], field: str, code: str) -> None:
         (device(moduleId="a:b", importMode="update"), "moduleId", "module-id-unusual"),
         (device(moduleId="m"), "moduleId", "module-without-device"),
         (device(deviceId="pump-1"), "deviceId", "member-unknown"),
-        (device(thumbprint=SHA1), "thumbprint", "member-unknown"),
+        (device(thumbprint=None), "thumbprint", "member-unknown"),
+        (device(thumbprint=SHA1, importMode="delete"), "thumbprint", "member-unknown"),
+        (device(key="row-17"), "key", "member-unknown"),
+        (device(**{"$type": "Fleet.Device, Fleet"}), "$type", "member-unknown"),
+        (device(capabilities={"$id": "3"}), "capabilities.$id", "member-unknown"),
         (
             device(authentication={**keys(), "x509": {}}),
             "authentication.x509",

@@ -84,6 +84,7 @@ def test_the_counts() -> None:
         "format": "ndjson",
         "lines": 5,
         "valid": 4,
+        "leftOut": 0,
         "severities": {"error": 1, "warning": 0, "info": 1},
         "codes": {"blank-lines": 1, "json-pretty-printed": 1},
         "importModes": {"create": 3, "delete": 1},

@@ -373,15 +373,3 @@ def test_lines_with_hundreds_of_members_nobody_knows() -> None:
     lines = [device(id=f"pump-{n}", **unknown) for n in range(50)]
     _, validation = validate_file(ndjson(*lines))
     assert validation.report.codes == {"member-unknown": 50 * 900}
-
-
-def test_a_member_that_has_the_path_of_a_section_for_its_name() -> None:
-    large: object = {f"name-{n}": "x" * 1000 for n in range(20)}
-    lines = [
-        device(id=f"pump-{n}", properties={"desired": {"a": "b"}}, **{"properties.desired": large})
-        for n in range(50)
-    ]
-    broken = {**lines[0], "id": "pump-x", "properties": {"desired": {"a": "b", "c": 2**53}}}
-    assert [p for p in problems(*lines, broken) if p[2] != "member-unknown"] == [
-        (51, "properties.desired.c", "twin-integer-range")
-    ]

@@ -110,7 +110,10 @@ def small_pieces(head_bytes: int = 4096) -> Iterator[None]:
 
 
 #: What has no type of its own in a header, or always has one.
-_OBJECTS = re.compile(r"tags|properties(\.\w+)?|authentication(\.\w+Key|\.x509\w+)?|capabilities")
+_OBJECTS = re.compile(
+    r"tags|properties(\.\w+)?|authentication(\.\w+Key|\.x509\w+)?|capabilities"
+    r"|attributes|adrDeviceProperties"
+)
 _TYPED = ("capabilities.iotEdge", "parentScopes")
 #: Names that may stand in a header without a thought of quotes, types or steps of a path.
 _PLAIN = re.compile(r"\w*")
@@ -167,7 +170,7 @@ def _kind(path: str, values: list[Any]) -> str:
     if types <= {str, type(None)}:
         # Not the same as none, and a NUL has to be escaped.
         is_lossy = path in ("id", "moduleId") and "" in values
-        if path.startswith(("tags.", "properties.")):
+        if path.startswith(("tags.", "properties.", "attributes.", "adrDeviceProperties.")):
             is_lossy = not all(values)
         has_nul = any(isinstance(value, str) and "\0" in value for value in values)
         return "json" if is_lossy or has_nul else "string"

@@ -1,0 +1,80 @@
+"""Strings that nobody meant to write there: damaged by a tool, or a secret."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = [
+    *("DAMAGED", "DAMAGED_ID", "DAMAGED_STARTS"),
+    *("damage", "damage_of_id", "is_secret", "is_suspicious"),
+]
+
+_MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+#: What a tool writes in place of a value, and how to avoid it. Each pattern matches whole strings.
+_DAMAGES = {
+    r"@\{[^\x00-\x1f]*\}"
+    r"|System\.(?:Object|String|Byte|Char|Boolean|Double|Decimal|DateTime|U?Int(?:16|32|64))(?:\[\])?"
+    r"|System\.(?:Collections|Management\.Automation|Data|Xml)\.[A-Za-z0-9_.`+,\[\] ]+": (
+        "PowerShell wrote a type instead of the value; use ConvertTo-Json -Depth 20"
+    ),
+    r"\[object [A-Z][a-z]+\]|undefined": (
+        "JavaScript converted an object to a string; use JSON.stringify"
+    ),
+    r"#(?:REF!|N/A|NAME\?|VALUE!|DIV/0!|NUM!|NULL!|SPILL!|CALC!|FIELD!|GETTING_DATA)|#{3,}": (
+        "a spreadsheet wrote an error instead of the value; correct its formula or widen its column"
+    ),
+    r"-?[0-9](?:[.,][0-9]+)?E\+[0-9]{1,3}": (
+        "a spreadsheet rounded a long number; format the column as text before entering values"
+    ),
+    r"NULL|null|\(null\)|nan|NaN|NaT|None|<NA>": (
+        "an export wrote a missing value as a string; leave it empty"
+    ),
+}
+#: The same for ids alone: other strings may well mean this.
+_DAMAGES_OF_IDS = {
+    rf"[0-9]{{1,2}}-{_MONTH}|{_MONTH}-[0-9]{{2,4}}": (
+        "a spreadsheet read the id as a date; format the column as text before entering values"
+    ),
+    r"[0-9]+\.0": ("a spreadsheet or pandas read the id as a number; read the column as text"),
+    r"TRUE|FALSE": (
+        "a spreadsheet read the id as a boolean; format the column as text before entering values"
+    ),
+}
+#: A device key: padded base64 of 32 or 64 bytes. Hexadecimal strings and GUIDs are serial numbers.
+_KEY = "[A-Za-z0-9+/]{43}=|[A-Za-z0-9+/]{86}=="
+#: Connection strings part their members by semicolons, shared access signatures by ampersands.
+_NAMED_SECRET = re.compile(
+    r"(?:^|[;?& ])(?:SharedAccessKey|SharedAccessSignature|AccountKey|sig)\s*=", re.IGNORECASE
+)
+#: Patterns of the damages above, and the characters that such strings begin with.
+DAMAGED, DAMAGED_STARTS = "|".join(_DAMAGES), r"-@S\[u#0-9Nn(<"
+DAMAGED_ID = "|".join([*_DAMAGES, *_DAMAGES_OF_IDS])
+
+_is_odd = re.compile(f"{DAMAGED}|{_KEY}").fullmatch
+_is_damaged_id = re.compile(DAMAGED_ID).fullmatch
+_is_key = re.compile(_KEY).fullmatch
+
+
+def is_suspicious(text: str) -> bool:
+    """Whether a string may be damaged or a secret; quick, for nearly none is."""
+    return _is_odd(text) is not None or ";" in text or "&" in text
+
+
+def damage(text: str) -> str:
+    """Which tool damaged a string, and how to avoid it; "" if none did."""
+    return next((cause for pattern, cause in _DAMAGES.items() if re.fullmatch(pattern, text)), "")
+
+
+def damage_of_id(text: str) -> str:
+    """The same for an id."""
+    if not _is_damaged_id(text):
+        return ""
+    causes = {**_DAMAGES, **_DAMAGES_OF_IDS}
+    return next(cause for pattern, cause in causes.items() if re.fullmatch(pattern, text))
+
+
+def is_secret(text: str) -> bool:
+    """Whether a string is a device key, a connection string or a shared access signature."""
+    if ";" in text or "&" in text:
+        return _NAMED_SECRET.search(text) is not None
+    return _is_key(text.strip()) is not None

@@ -1,0 +1,201 @@
+"""Credentials where the hub ignores them, and secrets where names and values are expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from shared.devices.rules import Severity
+from tests.devices.support import KEY, OTHER_KEY, device, keys, ndjson, validate_file
+
+SHA1 = "0123456789abcdefABCD" * 2
+KEY_OF_64_BYTES = f"{'Bc9/' * 21}Bc=="
+CONNECTION_STRING = f"HostName=h.azure-devices.net;DeviceId=p1;SharedAccessKey={KEY}"
+SIGNATURE = "SharedAccessSignature sr=h.azure-devices.net&sig=bWFkZSB1cA%3D%3D&se=1900000000"
+
+
+def without_authentication(**members: object) -> dict[str, Any]:
+    return {"id": "a", "status": "enabled", **members}
+
+
+def found(line: Mapping[str, Any]) -> list[tuple[str, str]]:
+    _, validation = validate_file(ndjson(line))
+    return [
+        (problem.field, problem.code)
+        for problem in validation.report.problems
+        if problem.severity is not Severity.INFO
+    ]
+
+
+MISSING = ("authentication", "authentication-missing")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        without_authentication(),
+        without_authentication(authenticationType="sas"),
+        without_authentication(authentication={"type": "SAS"}),
+        without_authentication(Authentication={"Type": "sas"}),
+        without_authentication(authentication={"type": "sas", "thumbprint": None}),
+        without_authentication(authentication={"type": "sas", "symetricKey": keys()}),
+        without_authentication(authentication={"primaryKey": KEY}),
+        without_authentication(authentication={"symmetricKey": {"primary": KEY}}),
+        without_authentication(authentication={"symmetricKey": None, "x509Thumbprint": None}),
+        without_authentication(authentication={"symmetricKey": {"PrimaryKey": None}}),
+        without_authentication(authentication={"certificateAuthority": True}),
+        without_authentication(authentication="sas"),
+        without_authentication(authentication={"type": "x509_ca"}),
+        without_authentication(symmetricKey={"primaryKey": KEY}, importMode="update"),
+        without_authentication(status="on", importMode="updateIfMatchETag", tags={"a b": 1}),
+        {"id": "$a/b", "moduleId": "m", "status": "enabled", "deviceKey": KEY},
+    ],
+)
+def test_new_keys_are_announced_whatever_else_is_wrong(line: Mapping[str, Any]) -> None:
+    assert MISSING in found(line)
+
+
+@pytest.mark.parametrize("mode", ["create", "delete", "updateTwin"])
+def test_modes_that_replace_no_keys_are_silent(mode: str) -> None:
+    assert MISSING not in found(without_authentication(importMode=mode, tags={}))
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "place"),
+    [
+        (
+            without_authentication(authentication={"primaryKey": KEY}),
+            "authentication.primaryKey",
+            "authentication.symmetricKey.primaryKey",
+        ),
+        (
+            without_authentication(authentication={"symetricKey": {"primaryKey": KEY}}),
+            "authentication.symetricKey",
+            "authentication.symmetricKey",
+        ),
+        (
+            without_authentication(authentication={"symmetricKey": {"secondary": KEY}}),
+            "authentication.symmetricKey.secondary",
+            "authentication.symmetricKey.secondaryKey",
+        ),
+        (
+            without_authentication(symmetricKey={"primaryKey": KEY, "secondaryKey": KEY}),
+            "symmetricKey",
+            "authentication.symmetricKey",
+        ),
+        (device(thumbprint=SHA1), "thumbprint", "authentication.x509Thumbprint.primaryThumbprint"),
+        (device(deviceKey="k" * 43), "deviceKey", "authentication.symmetricKey.primaryKey"),
+        (device(connectionString=CONNECTION_STRING), "connectionString", "symmetricKey"),
+        (device(tag=SIGNATURE), "tag", "authentication.symmetricKey"),
+    ],
+)
+def test_credentials_that_the_hub_would_ignore(
+    line: Mapping[str, Any], field: str, place: str
+) -> None:
+    _, validation = validate_file(ndjson(line))
+    (problem,) = [p for p in validation.report.problems if p.code == "credentials-misplaced"]
+    assert (problem.severity, problem.field) == (Severity.ERROR, field)
+    assert place in problem.message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        device(key="row-17", thumbprint=None, symmetricKey={"primaryKey": None}),
+        device(thumbprint=SHA1, importMode="delete"),
+        device(deviceKey=KEY, importMode="updateTwin", tags={}),
+    ],
+)
+def test_no_credentials_or_none_that_count(line: Mapping[str, Any]) -> None:
+    assert {code for _, code in found(line)} == {"member-unknown"}
+
+
+def test_dotted_names_are_read_as_in_a_csv_header() -> None:
+    line = {
+        "id": "a",
+        "status": "enabled",
+        "authentication.type": "sas",
+        "authentication.symmetricKey.primaryKey": KEY,
+        "Authentication.SymmetricKey.SecondaryKey": OTHER_KEY,
+        "tags.site": "x",
+        "tags.place.floor": 1,
+        "properties.desired.a": {"b": 1},
+    }
+    staged, validation = validate_file(ndjson(line))
+    assert staged == [
+        {
+            "id": "a",
+            "status": "enabled",
+            "authentication": keys(),
+            "tags": {"site": "x", "place": {"floor": 1}},
+            "properties": {"desired": {"a": {"b": 1}}},
+        }
+    ]
+    assert [(p.field, p.code, p.severity) for p in validation.report.problems] == [
+        ("authentication.type", "member-dotted", "info")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("members", "field"),
+    [
+        ({"tags": {"a": 1}, "tags.a": 2}, "tags.a"),
+        ({"tags.a": 1, "tags.a.b": 2}, "tags.a.b"),
+        ({"authentication": None, "authentication.type": "sas"}, "authentication.type"),
+        ({"tags.a": 1, "Tags.a": 2}, "Tags.a"),
+    ],
+)
+def test_dotted_names_that_contradict(members: Mapping[str, Any], field: str) -> None:
+    assert (field, "json-duplicate-member") in found({**without_authentication(), **members})
+
+
+@pytest.mark.parametrize("secret", [KEY, KEY_OF_64_BYTES, CONNECTION_STRING, SIGNATURE])
+@pytest.mark.parametrize(
+    ("place", "field"),
+    [
+        ("id", "id"),
+        ("moduleId", "moduleId"),
+        ("tag", "tags.a"),
+        ("item of a tag", "tags.a.0.b"),
+        ("name of a tag", "tags"),
+        ("name of a desired property", "properties.desired"),
+        ("name of a member", ""),
+    ],
+)
+def test_a_secret_is_an_error_and_never_shown(secret: str, place: str, field: str) -> None:
+    line = {
+        "id": device(id=secret),
+        "moduleId": device(moduleId=secret),
+        "tag": device(tags={"a": secret}),
+        "item of a tag": device(tags={"a": [{"b": secret}]}),
+        "name of a tag": device(tags={secret: 1}),
+        "name of a desired property": device(properties={"desired": {secret: 1}}),
+        "name of a member": device(**{secret: 1}),
+    }[place]
+    staged, validation = validate_file(ndjson(line))
+    problems = validation.report.problems
+    assert staged == []
+    assert (field, "secret-misplaced") in [(p.field, p.code) for p in problems]
+    shown = "".join(map(repr, problems))
+    assert secret not in shown
+    assert "bWFkZSB1cA" not in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0123456789abcdef" * 4,
+        "6f9619ff-8b86-d011-b42d-00c04fc964ff",
+        "a;b&c",
+        "https://example.com/?a=1&b=2",
+        KEY[:-1],
+    ],
+)
+def test_what_is_no_secret(text: str) -> None:
+    assert found(device(tags={"a": text})) == []
+
+
+def test_desired_properties_may_hold_secrets_of_the_users() -> None:
+    assert found(device(properties={"desired": {"upload": CONNECTION_STRING, "key": KEY}})) == []
