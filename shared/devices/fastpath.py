@@ -43,13 +43,11 @@ _SURE_BYTES = TAGS_BYTES // 4
 _OF_THE_HUB = frozenset({"$metadata", "$version", "$lastUpdated", "$lastUpdatedVersion"})
 #: Ids that end with a line end each.
 _IDS = re.compile(rf"(?:(?!(?:{DAMAGED_ID})\n)[A-Za-z0-9\-._%*?!(),@$']++\n)*+")
-#: Damaged strings, as values of members and in arrays of scalars. Most strings fail by the first
-#: character.
+#: A damaged string in JSON. Most strings fail by their first character.
 _DAMAGED = rf'"(?=[{DAMAGED_STARTS}])(?:{DAMAGED})"'
 _DAMAGED_VALUE = re.compile(f":{_DAMAGED}".encode())
-_DAMAGED_ITEM = re.compile(
-    rf'\[(?=[^]]*"[{DAMAGED_STARTS}])(?:[^][\"]|"(?:[^"\\]|\\.)*+")*?{_DAMAGED}'.encode()
-)
+#: In an array of scalars, the quote that remains after all strings that are not damaged.
+_DAMAGED_ITEM = re.compile(rf'\[(?:[^]["]++|(?!{_DAMAGED})"(?:[^"\\]++|\\.)*+")*+"'.encode())
 #: One, or two of the same length.
 _THUMBPRINTS = re.compile(r"(?:[0-9A-Fa-f]{40}){1,2}|(?:[0-9A-Fa-f]{64}){1,2}")
 
