@@ -20,7 +20,9 @@ from shared.devices.report import Policy, Problem, Report
 from shared.devices.rules import Severity
 from shared.devices.source import Limits
 from shared.devices.validation import Validation
+from shared.options import share, whole_number
 from shared.terminal import Progress, Style
+from shared.texts import well_formed
 
 __all__ = ["add_parser"]
 
@@ -53,13 +55,20 @@ def add_parser(commands: Any) -> None:
         default=Policy.REJECT,
         help="what an error means for the good lines of its file (default: %(default)s)",
     )
-    add("--max-problems", type=int, metavar="N", default=None, help="of each severity, to be told")
-    add("--max-devices", type=int, metavar="N", default=defaults.max_devices)
-    add("--max-deletes", type=int, metavar="N", default=defaults.max_deletes)
-    add("--max-delete-share", type=float, metavar="SHARE", default=defaults.max_delete_share)
+    count, limit = whole_number(0), whole_number(1)
+    add("--max-problems", type=count, metavar="N", help="of each severity, to be told")
+    add("--max-devices", type=limit, metavar="N", default=defaults.max_devices)
+    add("--max-deletes", type=count, metavar="N", default=defaults.max_deletes)
+    add(
+        "--max-delete-share",
+        type=share,
+        metavar="SHARE",
+        default=defaults.max_delete_share,
+        help="of the lines, from 0 to 1; 1 is no bound (default: %(default)s)",
+    )
     add(
         "--confirm-deletes",
-        type=int,
+        type=count,
         metavar="N",
         default=0,
         help="allow so many, as the blob's metadata confirmDeletes will",
@@ -142,17 +151,8 @@ def _chunks(stream: BinaryIO, advance: Callable[[int], None]) -> Iterator[bytes]
 
 def _show_json(file: str, report: Report, policy: Policy) -> None:
     for problem in report.problems:
-        _print_json(
-            {
-                "line": problem.line,
-                "id": problem.id,
-                "field": problem.field,
-                "severity": problem.severity,
-                "code": problem.code,
-                "message": problem.text,
-            }
-        )
-    summary = {"summary": True, "file": file, "policy": policy, **report.counts_json()}
+        _print_json(problem.to_json(file))
+    summary = {"summary": True, "file": well_formed(file), "policy": policy, **report.counts_json()}
     _print_json({**summary, "importable": report.may_be_imported(policy)})
 
 

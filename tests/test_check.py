@@ -70,17 +70,18 @@ def test_json_for_programs(file: Path) -> None:
     done = run(file, "--format", "json")
     assert done.returncode == 1
     *problems, summary = objects(done.stdout)
-    assert all(
-        [*problem] == ["line", "id", "field", "severity", "code", "message"] for problem in problems
-    )
+    assert {tuple(problem) for problem in problems} == {
+        ("file", "line", "id", "field", "severity", "code", "message", "remedy")
+    }
     assert {
+        "file": str(file),
         "line": 4,
         "id": "c d",
         "field": "id",
         "severity": "error",
         "code": "id-characters",
-        "message": "id holds a character that is not allowed; "
-        "use A-Z a-z 0-9 - . + % _ # * ? ! ( ) , : ; = @ $ '",
+        "message": "id holds a character that is not allowed",
+        "remedy": "use A-Z a-z 0-9 - . + % _ # * ? ! ( ) , : ; = @ $ '",
     } in problems
     assert problems[0]["line"] is None
     assert summary["summary"] is True
@@ -122,9 +123,50 @@ def test_a_file_that_cannot_be_read_hides_no_other(file: Path, tmp_path: Path) -
 
 
 def test_several_files_have_a_summary_each(file: Path) -> None:
-    done = run(file, "-", "--format", "json", given=ndjson(device()))
-    summaries = [line for line in objects(done.stdout) if "summary" in line]
-    assert [summary["file"] for summary in summaries] == [str(file), "-"]
+    done = run(file, "-", "--format", "json", given=ndjson(device(id="f g")))
+    lines = objects(done.stdout)
+    assert [line["file"] for line in lines if "summary" in line] == [str(file), "-"]
+    assert {line["file"] for line in lines if line.get("id") == "c d"} == {str(file)}
+    assert {line["file"] for line in lines if line.get("id") == "f g"} == {"-"}
+
+
+def test_a_file_whose_name_is_not_unicode(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.ndjson")
+    path.write_bytes(BROKEN)
+    lines = objects(run(path, "--format", "json").stdout)
+    assert {line["file"] for line in lines} == {f"{tmp_path}/caf\ufffd.ndjson"}
+
+
+@pytest.mark.parametrize(
+    ("option", "values", "expected"),
+    [
+        ("--max-delete-share", ["2", "1.01", "-0.5", "nan", "inf", "1e9", "half", ""], "from 0 to"),
+        ("--max-devices", ["0", "-1", "1.5", "nan", "1_000", "\u0663", "9" * 5000], "at least 1"),
+        ("--max-deletes", ["-1", "1e3", "ten"], "at least 0"),
+        ("--max-problems", ["-1", "0.5", "all"], "at least 0"),
+        ("--confirm-deletes", ["-1", "x"], "at least 0"),
+    ],
+)
+def test_a_number_out_of_range_is_wrong_usage(
+    file: Path,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    values: list[str],
+    expected: str,
+) -> None:
+    for value in values:
+        with pytest.raises(SystemExit) as end:
+            main(["check", str(file), f"{option}={value}"])
+        assert end.value.code == 2
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert f"argument {option}: must be a " in shown.err
+        assert expected in shown.err
+
+
+@pytest.mark.parametrize("share", ["0", "0.25", ".5", "1", "1.0", "1e-3"])
+def test_a_share_within_its_range(file: Path, share: str) -> None:
+    assert main(["check", str(file), "--max-delete-share", share]) == 1
 
 
 def test_all_problems_are_told_to_programs_and_some_to_people(tmp_path: Path) -> None:

@@ -11,9 +11,15 @@ import pytest
 from local.stack import ROOT
 from shared.devices.source import Limits
 from shared.devices.validation import Validation
-from shared.errors import TemporaryError
-from shared.hub.errorlog import REMEDIES, code_label
-from shared.hub.errors import HubThrottledError, HubUnauthorizedError, JobSlotBusyError
+from shared.errors import ImporterError, TemporaryError
+from shared.hub.codes import BY_STATUS, CODES, LOCAL_AUTHENTICATION, NO_TOKEN, Refusal
+from shared.hub.errors import (
+    HubAnswerError,
+    HubThrottledError,
+    HubUnauthorizedError,
+    JobSlotBusyError,
+    error_from_response,
+)
 from shared.imports import reasons
 from shared.imports.outcome import Outcome
 from shared.imports.record import ImportRecord, ImportState, Stop
@@ -56,6 +62,10 @@ def failed(*, is_there: bool) -> str:
     return reasons.not_all_imported(record(), outcome)
 
 
+def refused(name: str) -> ImporterError:
+    return error_from_response(401, {"iothub-errorcode": name}, "")
+
+
 GOOD = b'{"id": "pump-%d", "status": "enabled"}'
 #: By the function of `reasons`: what it may say.
 SAMPLES: Mapping[str, Sequence[str]] = {
@@ -89,6 +99,7 @@ SAMPLES: Mapping[str, Sequence[str]] = {
     "log_does_not_fit": [reasons.log_does_not_fit(3, 1, 0), reasons.log_does_not_fit(3, 5, 1)],
     "log_missing": [reasons.log_missing()],
     "not_all_imported": [failed(is_there=False), failed(is_there=True)],
+    "odd_answer": [reasons.odd_answer(HubAnswerError("The hub's answer is not about the job."))],
     "older_than_records": [reasons.older_than_records(30)],
     "outcome_unknown": [reasons.outcome_unknown()],
     "record_deleted": [reasons.record_deleted()],
@@ -113,7 +124,8 @@ SAMPLES: Mapping[str, Sequence[str]] = {
     "waiting": [
         reasons.waiting(JobSlotBusyError()),
         reasons.waiting(HubThrottledError()),
-        reasons.waiting(HubUnauthorizedError()),
+        reasons.waiting(refused("IotHubUnauthorized")),
+        reasons.waiting(refused("IotHubNotFound")),
         reasons.waiting(TemporaryError("x")),
     ],
 }
@@ -133,7 +145,6 @@ def patterns() -> dict[str, re.Pattern[str]]:
     return {
         head: re.compile(re.sub(r"\b[NM]\b", "[0-9,]+", re.escape(head)).replace("…", ".*"))
         for head in heads
-        if not re.match(r"\d{6} ", head)
     }
 
 
@@ -149,9 +160,19 @@ def test_every_reason_is_told_with_its_remedy() -> None:
     assert matched == set(heads)
 
 
-@pytest.mark.parametrize("name", REMEDIES)
-def test_every_code_of_the_log_is_told(name: str) -> None:
-    assert f"| `{code_label(name)}` | {REMEDIES[name]} |" in TEXT
+@pytest.mark.parametrize("refusal", CODES, ids=lambda refusal: refusal.name)
+def test_every_code_of_a_hub_is_told(refusal: Refusal) -> None:
+    assert f"| `{refusal.label}` | {refusal.reason} | {refusal.remedy} |" in TEXT
+
+
+@pytest.mark.parametrize("refusal", [*BY_STATUS.values(), LOCAL_AUTHENTICATION, NO_TOKEN])
+def test_every_other_refusal_is_told(refusal: Refusal) -> None:
+    assert f" | {refusal.reason} | {refusal.remedy} |" in TEXT
+
+
+def test_no_other_code_is_told() -> None:
+    cells = [cell.strip("`") for cell in told("Error codes of the hub")]
+    assert cells == [refusal.label for refusal in CODES]
 
 
 def test_every_state_is_told() -> None:

@@ -22,11 +22,14 @@ class ErrorCode(IntEnum):
     DeserializationError = 400012
     EtagDoesNotMatch = 400023
     ManagedIdentityNotEnabled = 400032
+    IotHubNotFound = 401001
     IotHubUnauthorizedAccess = 401002
     IotHubUnauthorized = 401003
     SystemModuleModifyUnauthorizedAccess = 401100
+    IotHubSuspended = 403001
     IotHubQuotaExceeded = 403002
     JobQuotaExceeded = 403003
+    OperationNotAvailableInCurrentTier = 403010
     DeviceNotFound = 404001
     JobNotFound = 404002
     ModuleNotFound = 404010

@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.commands.exits import EPILOG
 from shared.commands.times import when
+from shared.options import whole_number
 
 __all__ = ["add_parsers"]
 
@@ -42,7 +43,13 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
     time = "a date or time such as 2026-11-23T09:30 (local), or an age such as 2h or 3d"
     add("--since", type=when, metavar="WHEN", help=f"uploaded then or later: {time}")
     add("--until", type=when, metavar="WHEN", help="uploaded before then")
-    add("--limit", type=_count, default=20, metavar="N", help="at most so many (default: 20)")
+    add(
+        "--limit",
+        type=whole_number(1, 99_999_999),
+        default=20,
+        metavar="N",
+        help="at most so many (default: 20)",
+    )
     add("--continuation", default="", metavar="TOKEN", help="go on where another list ended")
     add("--all", action="store_true", help="all of them, page by page; --limit does not matter")
 
@@ -95,7 +102,7 @@ def _add_upload(parser: argparse.ArgumentParser) -> None:
     add("--no-check", dest="check", action="store_false", help="leave the check to the app")
     add(
         "--confirm-deletes",
-        type=_count,
+        type=whole_number(0, 10_000_000),
         default=0,
         metavar="N",
         help="allow the file to delete so many devices",
@@ -161,12 +168,6 @@ def _state(text: str) -> str:
     if text not in states:
         raise argparse.ArgumentTypeError(f"{text!r} is no state; these are: {', '.join(states)}")
     return text
-
-
-def _count(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,8}", text) or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
 
 
 def _interval(text: str) -> float:

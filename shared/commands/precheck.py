@@ -15,6 +15,7 @@ from shared.commands.progress import bar
 from shared.devices.report import Report
 from shared.imports.checking import validation_of
 from shared.settings import Settings
+from shared.texts import well_formed
 
 __all__ = ["is_importable"]
 
@@ -51,10 +52,12 @@ def is_importable(
 
 
 def _tell_problems(path: Path, report: Report, output: Output) -> None:
-    problems = report.problems_json()
+    problems = report.problems_json(str(path))
     if output.is_json:
         counts = report.counts_json()
-        output.json({"file": str(path), "importable": False, **counts, "problems": problems})
+        output.json(
+            {"file": well_formed(str(path)), "importable": False, **counts, "problems": problems}
+        )
         return
     good = f": {report.valid:,} of {report.lines:,} lines good; "
     verdict = Text.assemble((clean(str(path)), "bold"), good, ("would be rejected", "red"))

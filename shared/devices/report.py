@@ -61,8 +61,16 @@ class Problem:
 
     @property
     def text(self) -> str:
-        """Message and remedy in one."""
+        """Message and remedy in one, for people."""
         return f"{self.message}; {self.remedy}"
+
+    def to_json(self, file: str) -> dict[str, Any]:
+        """The members of a problem, as all commands, the API and report.json give them.
+
+        Args:
+            file: path or name of the file, as the caller knows it.
+        """
+        return {"file": well_formed(file), **asdict(self)}
 
     def __str__(self) -> str:
         place = "the file" if self.line is None else f"line {self.line:,}"
@@ -162,8 +170,9 @@ class Report:
             "truncated": self.codes.total() > sum(map(len, self._kept.values())),
         }
 
-    def problems_json(self) -> list[dict[str, Any]]:
-        return [asdict(problem) for problem in self.problems]
+    def problems_json(self, file: str = "") -> list[dict[str, Any]]:
+        """The kept problems of the file with this path or name, as `Problem.to_json` has them."""
+        return [problem.to_json(file) for problem in self.problems]
 
     def problems_csv(self) -> Iterator[str]:
         """The kept problems as CSV: the header, then a row each, with CRLF line ends."""

@@ -108,6 +108,7 @@ class HubClient:
         if isinstance(transport, RequestsTransport):
             interruptible(transport)
         self._name = hub.name
+        self._is_signed = hub.key is not None
         self._endpoint = hub.endpoint
         self._client: PipelineClient[Any, Any] = PipelineClient(
             hub.endpoint, policies=policies, transport=transport
@@ -202,7 +203,7 @@ class HubClient:
             raise unanswered("The hub's answer is not JSON.") from error
         except AzureError as error:
             raise unanswered(f"No answer from the hub: {error.message}") from error
-        failure = error_from_response(status, headers, content)
+        failure = error_from_response(status, headers, content, is_signed=self._is_signed)
         if (refusals := _REFUSALS.get(type(failure))) is not None:
             refusals.record(1, {"deviceimporter.hub": self._name})
         if changes_something and isinstance(failure, HubUnavailableError):

@@ -12,19 +12,12 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from shared.hub.answers import code_of, parse_json, text_of
+from shared.hub.answers import parse_json, text_of
+from shared.hub.refusals import code_name
 from shared.redaction import redact_id
 from shared.texts import clean, well_formed
 
-__all__ = [
-    "LOG_NAME",
-    "REMEDIES",
-    "FailedLine",
-    "Key",
-    "code_label",
-    "code_name",
-    "read_error_log",
-]
+__all__ = ["LOG_NAME", "FailedLine", "Key", "read_error_log"]
 
 #: The hub chooses this name (Azure SDK for .NET, CommonConstants).
 LOG_NAME = "importErrors.log"
@@ -36,37 +29,6 @@ MAX_ID = 256
 #: Bytes of a line of the log that are read; the rest of a longer one is skipped. A hub quotes lines
 #: of device files, in which a twin has 40 KB at most.
 MAX_LINE = 1024 * 1024
-
-#: Name and number of the codes that import logs are known to hold, and what to do about each
-#: (learn: "Troubleshooting Azure IoT Hub errors").
-_CODES = {
-    400004: "ArgumentInvalid",
-    400012: "DeserializationError",
-    400023: "EtagDoesNotMatch",
-    403002: "IotHubQuotaExceeded",
-    404001: "DeviceNotFound",
-    404010: "ModuleNotFound",
-    409001: "DeviceAlreadyExists",
-    409301: "ModuleAlreadyExistsOnDevice",
-    412001: "PreconditionFailed",
-    413002: "TooManyDevices",
-    413003: "TooManyModulesOnDevice",
-}
-_NUMBERS = {name: number for number, name in _CODES.items()}
-
-REMEDIES = {
-    "ArgumentInvalid": "correct the id, key or thumbprint of the line",
-    "DeserializationError": "correct the member that the hub names",
-    "DeviceAlreadyExists": "use importMode createOrUpdate or update for devices that exist",
-    "DeviceNotFound": "create the device first, or use importMode createOrUpdate",
-    "EtagDoesNotMatch": "export the device again and take its present eTag",
-    "IotHubQuotaExceeded": "add units to the hub or remove devices, then import these lines again",
-    "ModuleAlreadyExistsOnDevice": "use importMode createOrUpdate or update for modules that exist",
-    "ModuleNotFound": "create the module first, or use importMode createOrUpdate",
-    "PreconditionFailed": "export the device again and take its present eTag or twinETag",
-    "TooManyDevices": "add units to the hub or remove devices, then import these lines again",
-    "TooManyModulesOnDevice": "remove modules of the device: a device has 50 at most",
-}
 
 #: A device's id with a module's or "", or the text of a line that the hub could not parse.
 Key = tuple[str, str] | str
@@ -123,18 +85,6 @@ def read_error_log(chunks: Iterable[bytes], seen: set[int]) -> Iterator[FailedLi
         if key not in seen:
             seen.add(key)
             yield failed
-
-
-def code_name(code: object) -> str:
-    """The symbolic name of a code that may be a number, its digits, or a name already."""
-    known = code_of(code)
-    return _CODES.get(known, str(known)) if isinstance(known, int) else known
-
-
-def code_label(name: str) -> str:
-    """The name with its number, as documentation has it: `409001 DeviceAlreadyExists`."""
-    number = _NUMBERS.get(name)
-    return f"{number} {name}" if number else name or "no code"
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.errors import ImporterError, PermanentError, RefusedForNowError, TemporaryError
-from shared.hub.answers import code_of, parse_json
+from shared.hub.answers import parse_json
+from shared.hub.codes import LOCAL_AUTHENTICATION, NO_TOKEN, Refusal
+from shared.hub.refusals import code_name, find_refusal
 from shared.texts import clean
 
 __all__ = [
@@ -42,28 +44,26 @@ __all__ = [
 MAX_TEXT = 1000
 MAX_NAME = 200
 
-#: Numeric codes (learn: "Troubleshooting Azure IoT Hub errors") of the names that decide a type.
-_NAMES = {
-    400008: "BlobContainerValidationError",
-    400032: "ManagedIdentityNotEnabled",
-    401001: "IotHubNotFound",
-    401002: "IotHubUnauthorizedAccess",
-    401003: "IotHubUnauthorized",
-    403003: "JobQuotaExceeded",
-    404002: "JobNotFound",
-    404012: "IotHubFailingOver",
-}
-
 
 @dataclass(frozen=True)
 class ErrorDetails:
     """What could be read from an error response, as `shared.texts.clean` leaves it."""
 
     status: int
-    #: The symbolic name, such as JobQuotaExceeded; "" when the response has none.
+    #: The symbolic name, such as JobQuotaExceeded, or an unknown number; "" if there is neither.
     name: str
     text: str
     tracking_id: str = ""
+    #: Whether the request was signed with the key of a connection string.
+    is_signed: bool = False
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """What the response means, and what to do."""
+        refusal = find_refusal(self.name, self.status)
+        if self.status == 401 and self.is_signed and refusal and refusal.awaits_role:
+            return LOCAL_AUTHENTICATION
+        return refusal
 
     def __str__(self) -> str:
         parts = [f"HTTP {self.status}", self.name]
@@ -77,6 +77,11 @@ class HubError(ImporterError):
     def __init__(self, message: str | None = None, details: ErrorDetails | None = None) -> None:
         self.details = details
         super().__init__(message or (str(details) if details else None))
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """What the hub means and what to do; None if nothing is known."""
+        return self.details.refusal if self.details else None
 
 
 class HubThrottledError(HubError, TemporaryError):
@@ -104,7 +109,11 @@ class StorageRefusedError(HubError, RefusedForNowError):
 
 
 class HubUnauthorizedError(HubError, RefusedForNowError):
-    """The hub does not authorise the caller."""
+    """The hub does not authorise the caller, or the caller has no token for it."""
+
+    @property
+    def refusal(self) -> Refusal | None:
+        return super().refusal if self.details else NO_TOKEN
 
 
 class HubRequestError(HubError, PermanentError):
@@ -116,13 +125,16 @@ class JobNotFoundError(HubError, PermanentError):
 
 
 def error_from_response(
-    status: int, headers: Mapping[str, str], body: bytes | str
+    status: int, headers: Mapping[str, str], body: bytes | str, *, is_signed: bool = False
 ) -> ImporterError:
     """The typed error of an error response.
 
     A 5xx is OutcomeUnknownError only to a caller for whom that matters: see `HubClient`.
+
+    Args:
+        is_signed: whether the request was signed with the key of a connection string.
     """
-    details = parse_error(status, headers, body)
+    details = replace(parse_error(status, headers, body), is_signed=is_signed)
     match status, details.name:
         case 403, "JobQuotaExceeded" | "ImportExportJobQuotaExceeded":
             kind: type[HubError] = JobSlotBusyError
@@ -157,9 +169,8 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes | str) -> E
     # A gateway's page of HTML says nothing that the status does not.
     if text.lstrip().startswith("<"):
         text = ""
-    return ErrorDetails(
-        status, clean(name, MAX_NAME), clean(text, MAX_TEXT), clean(tracking_id, MAX_NAME)
-    )
+    name = clean(code_name(name), MAX_NAME)
+    return ErrorDetails(status, name, clean(text, MAX_TEXT), clean(tracking_id, MAX_NAME))
 
 
 def _read(document: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -175,18 +186,13 @@ def _read(document: Mapping[str, Any]) -> tuple[str, str, str]:
         r"Tracking ID:\s*([^\s\"}]+)", f"{text}\n{_text(members.get('exceptionmessage'))}"
     )
     code = members.get("errorcode", members.get("code"))
-    name = _symbolic(code) or _find(r"\bErrorCode:\s*(\w+)", text)
+    name = code_name(code) or _find(r"\bErrorCode:\s*(\w+)", text)
     lines = (line.strip() for line in text.splitlines())
     messages = (line.removeprefix("Message:") for line in lines if line.startswith("Message:"))
     message = next(filter(str.strip, messages), "") or _find(
         r"(?s)\A\s*ErrorCode:\s*\w+;(.*)", text
     )
     return name, message or text, tracking_id
-
-
-def _symbolic(code: object) -> str:
-    known = code_of(code)
-    return _NAMES.get(known, str(known)) if isinstance(known, int) else known
 
 
 def _find(pattern: str, text: str) -> str:

@@ -54,7 +54,7 @@ class Follower:
         except JobNotFoundError:
             job = None
         except HubAnswerError as error:
-            return self._follow_blindly(record, stop, str(error))
+            return self._follow_blindly(record, stop, reasons.odd_answer(error))
         except HubError as error:
             return self._wait_for_hub(record, error)
         if job is None:

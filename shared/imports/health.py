@@ -21,7 +21,7 @@ from azure.core.exceptions import (
 from shared import logs
 from shared.errors import ImporterError, first_line
 from shared.hub.client import HubClient
-from shared.hub.errors import HubThrottledError, HubUnauthorizedError
+from shared.hub.errors import HubRequestError, HubThrottledError, HubUnauthorizedError
 from shared.imports import reasons
 from shared.imports.container import PREFIX
 from shared.imports.entities import NewerRowError, UnreadableRowError, to_record
@@ -233,7 +233,12 @@ class Health:
             return Finding(check.name, True, future.result())
         except _WrongError as error:
             detail = str(error)
-        except (HubUnauthorizedError, HubThrottledError, DelegationKeyRefusedError) as error:
+        except (
+            HubUnauthorizedError,
+            HubRequestError,
+            HubThrottledError,
+            DelegationKeyRefusedError,
+        ) as error:
             detail = reasons.hub_trouble(error)
         except ImporterError as error:
             detail = f"{reasons.hub_trouble(error).rstrip('.')}. {check.reach}"

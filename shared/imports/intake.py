@@ -243,9 +243,10 @@ def _write_problems(
     container: ImportContainer, report: Report, record: ImportRecord
 ) -> dict[str, str]:
     """Write what the validation found beside the staged file; returns the columns that tell so."""
+    problems = report.problems_json(record.file)
     return {
         "problems": container.write_problems(report.problems_csv()),
-        "report": container.write_report(build_report(record, problems=report.problems_json())),
+        "report": container.write_report(build_report(record, problems=problems)),
     }
 
 

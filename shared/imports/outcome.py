@@ -12,14 +12,8 @@ from azure.core.exceptions import AzureError
 
 from shared.devices.linemap import LineMap
 from shared.errors import ImporterError, PermanentError, first_line
-from shared.hub.errorlog import (
-    LOG_NAME,
-    REMEDIES,
-    FailedLine,
-    Key,
-    code_label,
-    read_error_log,
-)
+from shared.hub.errorlog import LOG_NAME, FailedLine, Key, read_error_log
+from shared.hub.refusals import REFUSALS, code_label, remedy_of
 from shared.imports.container import ImportContainer
 from shared.imports.record import ImportRecord
 from shared.logs import logger
@@ -85,7 +79,7 @@ class Outcome:
                 {
                     "code": code_label(code),
                     "count": count,
-                    **({"remedy": REMEDIES[code]} if code in REMEDIES else {}),
+                    **({"remedy": remedy} if (remedy := remedy_of(code)) else {}),
                 }
                 for code, count in self.codes.most_common()
             ],
@@ -116,11 +110,12 @@ class Outcome:
         line, failed = self.failures[0].line, self.failures[0].failed
         what = f"module {failed.shown_module_id!r} of " if failed.module_id else ""
         place = f"line {line:,}" if line else "a line that could not be found"
-        return (
-            f"The first is {what}{failed.shown_id!r} on {place}."
-            if failed.device_id
-            else (f"The first is {place}: {failed.text}.")
-        )
+        if failed.device_id:
+            place = f"{what}{failed.shown_id!r} on {place}"
+        # Of a known code, the message only repeats the id.
+        is_clear = failed.device_id and failed.code in REFUSALS
+        message = "" if is_clear or not failed.text else f": {failed.text.rstrip('.')}"
+        return f"The first is {place}{message}."
 
 
 def read_outcome(

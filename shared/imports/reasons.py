@@ -8,13 +8,18 @@ from datetime import timedelta
 from shared.devices.report import Report
 from shared.devices.rules import Severity
 from shared.errors import ImporterError, first_line
-from shared.hub.errorlog import LOG_NAME, REMEDIES, code_label
+from shared.hub.codes import BY_STATUS
+from shared.hub.errorlog import LOG_NAME
 from shared.hub.errors import (
+    HubAnswerError,
+    HubError,
+    HubRequestError,
     HubThrottledError,
     HubUnauthorizedError,
     JobSlotBusyError,
     StorageRefusedError,
 )
+from shared.hub.refusals import code_label, refusal_in, remedy_of
 from shared.imports.outcome import Outcome
 from shared.imports.record import ImportRecord, Stop
 from shared.storage import DelegationKeyRefusedError
@@ -45,6 +50,7 @@ __all__ = [
     "log_does_not_fit",
     "log_missing",
     "not_all_imported",
+    "odd_answer",
     "older_than_records",
     "outcome_unknown",
     "record_deleted",
@@ -67,13 +73,6 @@ __all__ = [
 
 #: A text column holds 32,768 characters; an operator reads fewer.
 MAX_REASON = 2000
-
-ROLE = "IoT Hub Data Contributor"
-POLICIES = "registryReadWrite or iothubowner"
-_GRANT = (
-    f"Grant the app's identity the role {ROLE} on the hub (Registry Contributor does not allow "
-    f"jobs), or use a connection string of the policy {POLICIES} in IOTHUB."
-)
 
 
 def file_rejected(report: Report) -> str:
@@ -212,28 +211,37 @@ def waiting(error: ImporterError) -> str:
             return "Waits: another import or export job holds the hub's only job slot."
         case HubThrottledError():
             return "Waits: the hub throttles job calls."
+        case HubUnauthorizedError() | StorageRefusedError() if not _awaits_role(error):
+            begin = "Waiting for the cause to be removed, up to REFUSAL_DEADLINE_MINUTES."
         case HubUnauthorizedError() | StorageRefusedError() | DelegationKeyRefusedError():
-            return _bounded(f"Waits, for roles take minutes to apply. {hub_refused(error)}")
-    return _bounded(f"Waits and tries again: {first_line(error)}")
+            begin = "Waits, for roles take minutes to apply."
+        case _:
+            return _bounded(f"Waits and tries again: {first_line(error)}")
+    return _bounded(f"{begin} {_refused(error)}")
 
 
 def hub_refused(error: ImporterError) -> str:
     """Why the hub started no job, and what to do."""
+    if isinstance(error, DelegationKeyRefusedError):
+        return _bounded(_refused(error))
+    return _bounded(f"{_refused(error)} Then retry the import.")
+
+
+def _refused(error: ImporterError) -> str:
     said = first_line(error)
-    match error:
-        case HubUnauthorizedError():
-            remedy = _GRANT
-        case StorageRefusedError():
-            remedy = (
-                "Let the hub reach the storage account: its firewall has to admit the hub; with "
-                "JOB_STORAGE_AUTHENTICATION=identityBased the hub's managed identity needs the "
-                "role Storage Blob Data Contributor; with keyBased the account has to allow SAS."
-            )
-        case DelegationKeyRefusedError():
-            return _bounded(said)
-        case _:
-            remedy = "Upload the file again once that is mended."
-    return _bounded(f"The hub refused the job ({said}). {remedy}")
+    if isinstance(error, DelegationKeyRefusedError):
+        return said
+    return f"The hub refused the job ({said}). {_explained(error)}"
+
+
+def _explained(error: BaseException) -> str:
+    """What the hub means by a refusal and what to do, as sentences."""
+    refusal = error.refusal if isinstance(error, HubError) else None
+    return str(refusal or BY_STATUS[400])
+
+
+def _awaits_role(error: HubError) -> bool:
+    return error.refusal is not None and error.refusal.awaits_role
 
 
 def not_all_imported(record: ImportRecord, outcome: Outcome) -> str:
@@ -242,7 +250,8 @@ def not_all_imported(record: ImportRecord, outcome: Outcome) -> str:
     if outcome.failed:
         codes = outcome.codes.most_common()
         told = "; ".join(
-            f"{count:,} x {code_label(code)}" + (f" ({REMEDIES[code]})" if code in REMEDIES else "")
+            f"{count:,} x {code_label(code)}"
+            + (f" ({remedy})" if (remedy := remedy_of(code)) else "")
             for code, count in codes[:5]
         )
         more = f" and {len(codes) - 5} more codes" if len(codes) > 5 else ""
@@ -266,6 +275,8 @@ def not_all_imported(record: ImportRecord, outcome: Outcome) -> str:
 def job_failed(record: ImportRecord, sas_expired: bool) -> str:
     if record.job_failure_reason:
         why = f"The hub failed the job: {record.job_failure_reason.rstrip('.')}."
+        if refusal := refusal_in(record.job_failure_reason):
+            why = f"{why} {refusal}"
     elif sas_expired:
         why = (
             "The hub failed the job without a reason, but its SAS had expired by then. "
@@ -418,14 +429,23 @@ def cannot_follow(error: ImporterError) -> str:
     """Why nothing is known of a running job at present, and what to do."""
     said = first_line(error)
     if isinstance(error, HubUnauthorizedError):
-        return _bounded(f"The job runs, but the hub does not tell how it goes ({said}). {_GRANT}")
+        said = f"({said}). {_explained(error)}"
+        return _bounded(f"The job runs, but the hub does not tell how it goes {said}")
     return _bounded(f"The job runs, but the hub does not tell how it goes: {said}")
 
 
 def hub_trouble(error: ImporterError) -> str:
     """Why a hub cannot be asked for its jobs, and what to do."""
     said = first_line(error)
-    return _bounded(f"{said} {_GRANT}" if isinstance(error, HubUnauthorizedError) else said)
+    if isinstance(error, HubUnauthorizedError | HubRequestError):
+        said = f"{said.rstrip('.')}. {_explained(error)}"
+    return _bounded(said)
+
+
+def odd_answer(error: HubAnswerError) -> str:
+    """Why an answer tells nothing of a running job, and what to do if the hub gives a code."""
+    refusal = refusal_in(error.details.name) if error.details else None
+    return _bounded(f"{error} {refusal}" if refusal else str(error))
 
 
 def _span(time: timedelta) -> str:

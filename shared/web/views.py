@@ -87,8 +87,9 @@ class DayList(View):
 
 
 class ProblemView(View):
-    """A broken rule at one place of a file."""
+    """A broken rule at one place of a file, with the members of `Problem.to_json`."""
 
+    file: str = Field(description="Name of the file as the call gives it; empty if it gives none.")
     line: int | None = Field(description="Line of the file from 1; null for the file as a whole.")
     id: str
     field: str = Field(description="Dotted path of the member.")
@@ -114,13 +115,13 @@ class FileCheck(View):
     problems: list[ProblemView]
 
     @classmethod
-    def of(cls, report: Report, policy: Policy) -> Self:
+    def of(cls, report: Report, policy: Policy, name: str) -> Self:
         return cls.model_validate(
             {
                 "importable": report.may_be_imported(policy),
                 "policy": policy,
                 **report.counts_json(),
-                "problems": report.problems_json(),
+                "problems": report.problems_json(name),
             }
         )
 

@@ -90,7 +90,7 @@ def test_filters(three: App, shell: Shell) -> None:
     [
         (["--state", "lost"], "'lost' is no state; these are: validating, queued"),
         (["--since", "yesterday"], "nor an age such as 30m, 2h or 3d"),
-        (["--limit", "0"], "no whole number above 0"),
+        (["--limit", "0"], "argument --limit: must be a whole number from 1 to 99999999, not '0'"),
         (["--hub", "mars"], "There is no hub 'mars'; there are: "),
         (["--continuation", "abc"], "not one that a list ended with"),
     ],

@@ -87,6 +87,26 @@ def test_a_file_that_would_be_rejected(app: App, shell: Shell, file: Path, tmp_p
     assert app.record("bad.ndjson").state == "rejected"
 
 
+def test_problems_have_the_members_that_check_gives(app: App, shell: Shell, tmp_path: Path) -> None:
+    bad = write(tmp_path / "bad.ndjson", device("a b", **CA), {"id": "b"}, device("c"))
+    [told] = shell.json("upload", bad)
+    *problems, summary = shell.json("check", bad)
+    assert told["problems"] == problems
+    assert {one["file"] for one in problems} == {told["file"]} == {summary["file"]} == {str(bad)}
+    members = ["file", "line", "id", "field", "severity", "code", "message", "remedy"]
+    assert all([*one] == members for one in told["problems"])
+    assert len({one["severity"] for one in problems}) == 2
+    # Nothing else differs but what only a line of its own needs.
+    assert {*summary} - {*told} == {"summary", "policy"}
+
+
+@pytest.mark.parametrize("count", ["-1", "1.5", "nan", "10000001"])
+def test_an_impossible_number_of_deletes(shell: Shell, file: Path, count: str) -> None:
+    done = shell("upload", file, f"--confirm-deletes={count}")
+    assert (done.status, done.out) == (2, "")
+    assert "argument --confirm-deletes: must be a whole number from 0 to 10000000, not" in done.err
+
+
 def test_the_settings_decide(app: App, shell: Shell, tmp_path: Path) -> None:
     bad = write(tmp_path / "bad.ndjson", device("a", **CA), {"id": "b"})
     app.configure(VALIDATION_POLICY="partial")

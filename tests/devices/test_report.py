@@ -36,6 +36,23 @@ def test_a_spreadsheet_runs_nothing() -> None:
     }
 
 
+def test_the_members_of_a_problem() -> None:
+    report = Report()
+    report.add(3, "a b", "id", Rule.ID_CHARACTERS, "U+0020")
+    [problem] = report.problems
+    assert report.problems_json("west/a.ndjson") == [problem.to_json("west/a.ndjson")]
+    assert problem.to_json("caf\udce9.csv") == {
+        "file": "caf\ufffd.csv",
+        "line": 3,
+        "id": "a b",
+        "field": "id",
+        "severity": "error",
+        "code": "id-characters",
+        "message": f"{Rule.ID_CHARACTERS.meaning} (U+0020)",
+        "remedy": Rule.ID_CHARACTERS.remedy,
+    }
+
+
 @pytest.mark.parametrize(
     "data", [b'{"id":"a\\ud800","\\udfff":1}', b"id,status,tags.caf\xe9\npump\xe9,enabled,x\n"]
 )

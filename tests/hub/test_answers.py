@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from shared.errors import ImporterError
 from shared.hub.answers import MAX_TEXT, code_of, parse_json, text_of, time_of
-from shared.hub.errorlog import MAX_LINE, FailedLine, code_name, read_error_log
+from shared.hub.errorlog import MAX_LINE, FailedLine, read_error_log
 from shared.hub.errors import error_from_response
 from shared.hub.jobs import JobProperties, JobStatus
+from shared.hub.refusals import code_name
 from shared.imports.columns import storable
 from shared.texts import clean, well_formed
 

@@ -148,7 +148,7 @@ def test_a_refusal_is_asked_again_until_the_deadline(app: App) -> None:
         if record.state.is_final:
             break
         assert (record.state, record.refused_since) == ("queued", first)
-        assert record.failure_reason.startswith("Waits, for roles take minutes to apply.")
+        assert record.failure_reason.startswith("Waiting for the cause to be removed")
     assert record.state == "failed"
     assert "IoT Hub Data Contributor" in record.failure_reason
     assert record.finished_at is not None

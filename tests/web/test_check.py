@@ -76,14 +76,10 @@ def test_it_finds_what_the_command_finds(
         answer = client.post("check", content, name=name, **query)
         assert answer.status_code == 200, what
         found = answer.json()
-        told = [
-            {
-                **{key: one[key] for key in ("line", "id", "field", "severity", "code")},
-                "message": f"{one['message']}; {one['remedy']}",
-            }
-            for one in found.pop("problems")
-        ]
-        assert told == problems, what
+        told = found.pop("problems")
+        assert {one["file"] for one in problems} <= {str(file)}
+        assert told == [{**one, "file": name} for one in problems], what
+        assert all([*ours] == [*theirs] for ours, theirs in zip(told, problems, strict=True))
         del summary["summary"], summary["file"]
         assert found == summary, what
         verdicts[what] = found["importable"]
@@ -93,6 +89,20 @@ def test_it_finds_what_the_command_finds(
         "confirmed deletes": True,
         **dict.fromkeys(("broken", "gzip", "array", "csv"), policy == "partial"),
     }
+
+
+def test_an_import_s_report_has_the_same_members(app: App, client: Client, tmp_path: Path) -> None:
+    name = "west/pumps.ndjson"
+    app.upload(name, BROKEN)
+    app.deliver(name)
+    report = client.json(f"imports/{app.record(name).id}/files/report.json")
+    found = client.post("check", BROKEN, name=name).json()
+    file = tmp_path / "pumps.ndjson"
+    file.write_bytes(BROKEN)
+    problems, _ = checked(file)
+    expected = [{**one, "file": name} for one in problems]
+    assert report["validation"]["problems"] == found["problems"] == expected
+    assert {one["file"] for one in client.post("check", BROKEN).json()["problems"]} == {""}
 
 
 def test_nothing_is_imported(app: App, client: Client) -> None:

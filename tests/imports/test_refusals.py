@@ -1,0 +1,139 @@
+"""What a record says when the hub refuses: a reason and a remedy of its own for each cause."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from shared.hub.codes import BY_STATUS, Refusal
+from shared.hub.refusals import REFUSALS, code_name, remedy_of
+from tests.app import App, device
+
+SHAPES = ("E1", "E2", "E3", "E4")
+
+FIRST = "'pump-1' on line 1"
+
+#: Status, code and a part of the remedy.
+WAITED_FOR = [
+    (403, "IotHubSuspended", "Reactivate the hub's subscription"),
+    (403, "OperationNotAvailableInCurrentTier", "Upgrade the hub to a standard tier"),
+    (401, "IotHubNotFound", "Correct the host name in IOTHUB"),
+    (400, "ManagedIdentityNotEnabled", "Enable the hub's managed identity"),
+    (401, "IotHubUnauthorized", "enable local authentication on the hub"),
+    (401, "IotHubUnauthorizedAccess", "Use the app's managed identity"),
+]
+
+
+def start(app: App) -> None:
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.deliver("pumps.ndjson")
+
+
+def refuse(app: App, status: int, code: str, **fault: Any) -> None:
+    app.hub.faults.add("error", operation="createJob", status=status, code=code, **fault)
+
+
+def reason_of(app: App) -> str:
+    return app.record("pumps.ndjson").failure_reason
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("status", "code", "remedy"), WAITED_FOR)
+def test_a_refusal_that_people_can_resolve(
+    app: App, shape: str, status: int, code: str, remedy: str
+) -> None:
+    refuse(app, status, code, message="No.", shape=shape)
+    start(app)
+    assert app.record("pumps.ndjson").state == "queued"
+    assert reason_of(app).startswith(
+        "Waiting for the cause to be removed, up to REFUSAL_DEADLINE_MINUTES. "
+        f"The hub refused the job (HTTP {status} {code}: No.). "
+    )
+    assert remedy in reason_of(app)
+    app.finish()
+    assert app.record("pumps.ndjson").state == "completed"
+
+
+@pytest.mark.parametrize(("status", "code", "remedy"), WAITED_FOR)
+def test_a_refusal_that_nobody_resolves(app: App, status: int, code: str, remedy: str) -> None:
+    app.configure(REFUSAL_DEADLINE_MINUTES="0")
+    refuse(app, status, code)
+    start(app)
+    assert app.record("pumps.ndjson").state == "failed"
+    assert reason_of(app).startswith(f"The hub refused the job (HTTP {status} {code}: ")
+    assert remedy in reason_of(app)
+    assert reason_of(app).endswith(". Then retry the import.")
+
+
+def test_an_api_version_that_the_hub_does_not_support(app: App) -> None:
+    app.configure(IOTHUB_API_VERSION="2099-01-01")
+    start(app)
+    record = app.record("pumps.ndjson")
+    assert record.state == "failed"
+    assert record.failure_reason == (
+        "The hub refused the job (HTTP 400 InvalidProtocolVersion: The api-version '2099-01-01' is "
+        f"not supported.). {REFUSALS['InvalidProtocolVersion']} Then retry the import."
+    )
+    assert "IOTHUB_API_VERSION" in record.failure_reason
+    [finding] = [one for one in app.importer.health.examine() if not one.is_well]
+    assert finding.detail.endswith(f"supported. {REFUSALS['InvalidProtocolVersion']}")
+
+
+def test_an_unknown_refusal(app: App) -> None:
+    refuse(app, 400, "400999", message="A new rule.", shape="E2")
+    start(app)
+    assert reason_of(app) == (
+        "The hub refused the job (HTTP 400 400999: A new rule.). The hub rejects the request. "
+        "Correct the value that the hub's message names. Then retry the import."
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (403010, f"403010 OperationNotAvailableInCurrentTier ({{}}). The first is {FIRST}."),
+        (400999, f"400999 ({BY_STATUS[400].remedy}). The first is {FIRST}: New; sig=REDACTED."),
+        ("NewRule", f"NewRule. The first is {FIRST}: New; sig=REDACTED."),
+    ],
+)
+def test_a_code_in_the_log(app: App, code: object, told: str) -> None:
+    app.hub.faults.add("noLog")
+    start(app)
+    app.hub.wait_idle()
+    entry = {"deviceId": "pump-1", "errorCode": code, "errorStatus": "New; sig=abcdefgh."}
+    container = app.container_of(app.record("pumps.ndjson"))
+    container.upload_blob("importErrors.log", json.dumps(entry).encode())
+    app.finish()
+    told = told.format(REFUSALS["OperationNotAvailableInCurrentTier"].remedy)
+    assert reason_of(app).startswith(f"1 of 1 devices failed: 1 x {told}")
+    [listed] = app.report(app.record("pumps.ndjson"))["failures"]["codes"]
+    assert listed.get("remedy", "") == remedy_of(str(code_name(code)))
+
+
+@pytest.mark.parametrize(
+    ("said", "refusal"),
+    [
+        ("ErrorCode:ManagedIdentityNotEnabled;x", REFUSALS["ManagedIdentityNotEnabled"]),
+        ("(error code 400008)", REFUSALS["BlobContainerValidationError"]),
+    ],
+)
+def test_a_job_that_fails_with_a_code(app: App, said: str, refusal: Refusal) -> None:
+    app.hub.faults.add("failJob", reason=said)
+    start(app)
+    app.finish()
+    assert reason_of(app).startswith(f"The hub failed the job: {said}. {refusal} It is not known")
+
+
+def test_a_running_job_whose_status_is_refused(app: App) -> None:
+    app.hub.faults.add("hangJob")
+    start(app)
+    app.hub.faults.add("error", operation="getJob", status=403, code="IotHubSuspended")
+    app.tick()
+    assert reason_of(app).startswith("The job runs, but the hub does not tell how it goes (HTTP")
+    assert reason_of(app).endswith(f" {REFUSALS['IotHubSuspended']}")
+    app.configure(IOTHUB_API_VERSION="2099-01-01")
+    app.tick()
+    assert reason_of(app).startswith("The hub's answer is not about the job (HTTP 400 Invalid")
+    assert str(REFUSALS["InvalidProtocolVersion"]) in reason_of(app)
