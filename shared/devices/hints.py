@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from shared.devices.rules import Rule
 from shared.devices.strictjson import Finding
 
-__all__ = ["in_documented_case", "unknown_member"]
+__all__ = ["column_renames", "in_documented_case", "is_foreign_column", "unknown_member"]
 
 _OF_THE_HUB = frozenset(
     {
@@ -29,6 +29,7 @@ _MEANT = {
     "module": "moduleId",
     "modulename": "moduleId",
     "deviceetag": "eTag",
+    "modelid": "tags.modelId",
     "mode": "importMode",
     "operation": "importMode",
     "state": "status",
@@ -60,6 +61,18 @@ _MEANT = {
     "parentscope": "parentScopes",
 }
 
+#: Columns of IoT Central's export, and the members that they are for.
+_IOT_CENTRAL = {
+    "IOTC_DEVICEID": "id",
+    "IOTC_DEVICENAME": "tags.name",
+    "IOTC_SASKEY_PRIMARY": "authentication.symmetricKey.primaryKey",
+    "IOTC_SASKEY_SECONDARY": "authentication.symmetricKey.secondaryKey",
+    "IOTC_X509THUMBPRINT_PRIMARY": "authentication.x509Thumbprint.primaryThumbprint",
+    "IOTC_X509THUMBPRINT_SECONDARY": "authentication.x509Thumbprint.secondaryThumbprint",
+}
+#: How columns begin in files of IoT Hub Portal, and how here.
+_PORTAL = {"TAG:": "tags.", "PROPERTY:": "properties.desired."}
+
 #: Characters of a name that may be a slip of the pen.
 _LONGEST_SLIP = 64
 
@@ -80,12 +93,41 @@ def unknown_member(name: str, names: Mapping[str, object], prefix: str) -> Findi
     )
 
 
+def is_foreign_column(name: str) -> bool:
+    """Whether a column is one of IoT Central's or of IoT Hub Portal's."""
+    return name.upper().startswith(("IOTC_", *_PORTAL))
+
+
+def column_renames(names: Iterable[str]) -> str:
+    """What to rename among the columns of other products; repeats no other name."""
+    upper = [name.upper() for name in names]
+    pairs = [f"{name} to {member}" for name, member in _IOT_CENTRAL.items() if name in upper]
+    pairs += [
+        f"{start}<name> to {member}<name>"
+        for start, member in _PORTAL.items()
+        if any(name.startswith(start) for name in upper)
+    ]
+    if pairs:
+        return f"rename {', '.join(pairs)}"
+    means_id = any(_MEANT.get(_key(name)) == "id" for name in upper)
+    return "deviceId and the like are called id" if means_id else ""
+
+
+def _key(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))
+
+
 @functools.lru_cache(256)
 def _meant(name: str, prefix: str, names: tuple[str, ...]) -> str:
     """Names repeat from line to line, and looking for a similar one takes long."""
     if len(name) > _LONGEST_SLIP:
         return ""
-    key = "".join(filter(str.isalnum, name.lower()))
+    for foreign, member in (*_IOT_CENTRAL.items(), *_PORTAL.items()):
+        if name.upper() == foreign or (foreign in _PORTAL and name.upper().startswith(foreign)):
+            return f"{member}<name>" if foreign in _PORTAL else member
+    key = _key(name)
+    if "model" in key:  # which is no module
+        return _MEANT.get(key, "")
     known = [f"{prefix}{known}" for known in names]
     similar = difflib.get_close_matches(f"{prefix}{name}", known, n=1, cutoff=0.75)
     return _MEANT.get(key) or "".join(similar)
