@@ -60,7 +60,7 @@ def visible_part(line: bytes) -> tuple[bytes, str]:
     Returns:
         What is left, and the name of the first invisible character; "" if there was none.
     """
-    if line[:1] == b"{" and line[-1:] == b"}":
+    if not line or (b" " < line[:1] < b"\x7f" and b" " < line[-1:] < b"\x7f"):
         return line, ""
     text = line.decode("utf-8", "surrogateescape")
     rest = text.strip(INVISIBLE + _BLANKS)
