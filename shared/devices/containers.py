@@ -44,7 +44,7 @@ _ZIPPED = {
     b"opendocument": "an OpenDocument file",
 }
 _YAML_LINE = re.compile(rb"[ \t]*(?:- *)*[A-Za-z_$][\w.$ -]*:(?:[ \t].*)?|[ \t]*-(?: .*)?")
-_BASE64 = re.compile(rb"(?:data:[^\s,]*+;base64,)?([A-Za-z0-9+/][A-Za-z0-9+/\r\n]*+={0,2})\s*+")
+_BASE64 = re.compile(rb"(?:data:[^\s,]*;base64,)?([A-Za-z0-9+/][A-Za-z0-9+/\r\n]*+={0,2})\s*+")
 #: A shorter first line may be a name.
 _MIN_BASE64 = 40
 _LOOKED_AT = 4096

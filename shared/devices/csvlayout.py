@@ -88,7 +88,7 @@ def is_comment_row(cells: Sequence[str], begins_with_id: bool) -> bool:
     Args:
         begins_with_id: whether the first cell is an id, which has neither slashes nor blanks.
     """
-    first = cells[0].lstrip()
+    first = cells[0].lstrip() if cells else ""
     is_alone = not any(cells[1:]) and len(cells) > 1
     if begins_with_id and first.startswith(("//", "/*", "# ")):
         return True

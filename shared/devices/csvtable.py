@@ -30,6 +30,7 @@ _BATCH_ROWS = 4096
 _BLANK_QUOTES = (' "', '  "')
 _LEADING = re.compile(rb"\A%s++" % INVISIBLE_BYTES)
 #: What a row has in its column status, beside nothing.
+_AROUND = ' "'
 _STATUS = ("", "enabled", "disabled")
 _ID = re.compile(rf"[\w.+%#*?!():=@$'-]{{1,{MAX_ID}}}", re.ASCII)
 
@@ -179,8 +180,8 @@ class _Places:
             cells = next(csv.reader([line.strip("\r\n")], delimiter=self._separator), [])
             if (
                 len(cells) >= self._count > 1
-                and _ID.fullmatch(cells[self.id])
-                and (self._status < 0 or cells[self._status].strip().lower() in _STATUS)
+                and _ID.fullmatch(cells[self.id].strip(_AROUND))
+                and (self._status < 0 or cells[self._status].strip(_AROUND).lower() in _STATUS)
             ):
                 return index
         return 0

@@ -86,7 +86,7 @@ _KINDS = (
 
 #: Lines at the beginning of a file that are looked at.
 _MAX_LINES = 20
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\],]', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+(?P<end>"?)|[{}\[\],]', re.DOTALL)
 _CLOSERS = {b"{": ord("}"), b"[": ord("]")}
 
 
@@ -109,6 +109,8 @@ def completed(head: bytes) -> Any:
                 return None
             closers.pop()
         elif token != b",":
+            if not match["end"]:
+                break  # within a string
             continue
         # Behind a bracket or in front of a comma, a value may end.
         cut = match.start() if token == b"," else match.end()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from shared.devices.foreign import completed
 from shared.devices.members import MEMBERS
 from shared.devices.rules import Rule
 from shared.devices.source import UnusableFileError
@@ -65,11 +66,14 @@ class Wrapper(NamedTuple):
 
 
 def find_wrapper(head: bytes) -> Wrapper | None:
-    """The wrapper that a file begins with, if it does and no array of a device line is meant."""
+    """The wrapper that a file begins with, if that is no device with an array."""
     match = _TO_ARRAY.match(head)
     if not match:
         return None
     name = match["name"].decode("utf-8", "replace")
     is_known = name.lower() in {known.lower() for known in MEMBERS}
+    document = completed(head)
+    if is_known or not isinstance(document, dict) or "id" in map(str.lower, document):
+        return None
     is_usual = match["first"] == b"{" or name.lower() in _USUAL
-    return Wrapper(match[0], name) if is_usual and not is_known else None
+    return Wrapper(match[0], name) if is_usual else None
