@@ -52,7 +52,7 @@ def test_text_for_people(file: Path) -> None:
         "    line 2 (b, status): status is missing, which every line needs, also one that deletes",
         "  error id-characters",
         "    use A-Z a-z 0-9 - . + % _ # * ? ! ( ) , : ; = @ $ '",
-        "    line 4 (c d, id): id holds a character that is not allowed",
+        "    line 4 (c d, id): id holds a character that is not allowed (U+0020 SPACE at character 2)",
         "  warning authentication-missing x 2",
         "    give authentication; for new devices alone use importMode create",
         "    line 2 (b, authentication): without keys or certificates a device that exists gets "
@@ -80,7 +80,7 @@ def test_json_for_programs(file: Path) -> None:
         "field": "id",
         "severity": "error",
         "code": "id-characters",
-        "message": "id holds a character that is not allowed",
+        "message": "id holds a character that is not allowed (U+0020 SPACE at character 2)",
         "remedy": "use A-Z a-z 0-9 - . + % _ # * ? ! ( ) , : ; = @ $ '",
     } in problems
     assert problems[0]["line"] is None

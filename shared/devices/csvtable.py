@@ -1,35 +1,39 @@
 """CSV: a header of dotted paths, then a device a row.
 
 Cells are texts unless the column's name ends with :number, :boolean or :json; an empty cell is an
-absent member. Commas, semicolons or tabs part them. Each row becomes the line that it stands for,
-which is then held against the rules like any other.
+absent member. Each row becomes the line that it stands for, which is then held against the rules
+like any other.
 """
 
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.devices.hints import in_documented_case, unknown_member
-from shared.devices.members import MEMBERS
+from shared.devices.characters import INVISIBLE, INVISIBLE_BYTES
+from shared.devices.csvcells import CellError, Column
+from shared.devices.csvheader import read_header
+from shared.devices.csvlayout import Layout, is_comment_row
+from shared.devices.damage import damage
+from shared.devices.members import MAX_ID
 from shared.devices.rules import Rule
 from shared.devices.source import Batch, Sink, UnusableFileError
-from shared.devices.strictjson import Finding, StrictReader
+from shared.devices.strictjson import Finding
 
-__all__ = ["CsvDefaults", "csv_batches", "header_cells"]
+__all__ = ["CsvDefaults", "csv_batches"]
 
-_SEPARATORS = ",;\t"
 _BATCH_ROWS = 4096
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_BOOLEANS = {"true": True, "false": False}
-#: Members that hold names of the file's own.
-_OPEN = ("tags", "properties.desired", "properties.reported", "attributes", "adrDeviceProperties")
-#: Members that are no texts, and their type where the header does not say.
-_TYPES_OF = {"capabilities.iotEdge": "boolean", "parentScopes": "json"}
+_BLANK_QUOTES = (' "', '  "')
+_LEADING = re.compile(rb"\A%s++" % INVISIBLE_BYTES)
+#: What a row has in its column status, beside nothing.
+_AROUND = ' "'
+_STATUS = ("", "enabled", "disabled")
+_ID = re.compile(rf"[\w.+%#*?!():=@$'-]{{1,{MAX_ID}}}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -40,54 +44,37 @@ class CsvDefaults:
     import_mode: str = ""
 
 
-class _CellError(Exception):
-    def __init__(self, rule: Rule, detail: str = "") -> None:
-        self.rule = rule
-        self.detail = detail
-
-
-@dataclass(frozen=True)
-class _Column:
-    path: str
-    read: Callable[[str], Any]
-
-    def put(self, value: Any, members: dict[str, Any]) -> None:
-        *above, name = self.path.split(".")
-        for step in above:
-            members = members.setdefault(step, {})
-        members[name] = value
-
-
-def header_cells(line: str) -> tuple[str, list[str]]:
-    """The separator that parts the most cells of a first line, and these cells."""
-    rows = ((separator, _cells(line, separator)) for separator in _SEPARATORS)
-    return max(rows, key=lambda row: len(row[1]))
-
-
-def _cells(line: str, separator: str) -> list[str]:
-    try:
-        return next(csv.reader([line], delimiter=separator))
-    except csv.Error:
-        return []
-
-
 def csv_batches(
-    chunks: Iterable[bytes], separator: str, max_row_bytes: int, defaults: CsvDefaults, sink: Sink
+    chunks: Iterable[bytes], layout: Layout, max_row_bytes: int, defaults: CsvDefaults, sink: Sink
 ) -> Iterator[Batch]:
     """The rows as lines, each with the line of the file that it begins on.
 
     Raises:
         UnusableFileError: the header is not right, or a quote is not closed.
     """
-    rows = _rows(_Lines(chunks, max_row_bytes), separator, sink)
-    columns: list[_Column | None] = []
+    for number, finding in layout.notes:
+        sink.note(number, finding)
+    if layout.refusal:
+        raise layout.refusal
+    lines = _Lines(chunks, max_row_bytes)
+    lines.skip(layout.skipped)
+    rows = _rows(lines, layout, sink)
+    columns: list[Column | None] = []
     for number, cells in rows:
-        columns = _read_header(number, cells, sink)
+        columns = read_header(number, _names(cells), sink)
         break
+    places = _Places(columns, layout)
     numbers: list[int] = []
     texts: list[bytes] = []
     for number, cells in rows:
-        text = _text(number, cells, columns, defaults, sink)
+        if is_comment_row(cells, places.id == 0):
+            sink.note(number, Finding("", Rule.CSV_COMMENT))
+            continue
+        if len(lines.row) > 1 and (swallowed := places.swallowed(lines.row)):
+            detail = f"line {number + swallowed:,}, within a cell of the row on line {number:,}"
+            sink.note(number, Finding("", Rule.CSV_SWALLOWED_LINE, detail))
+        findings = _form(cells, len(columns), lines.row[0], layout.separator)
+        text = _text(number, cells, columns, defaults, sink, findings)
         if text is not None:
             numbers.append(number)
             texts.append(text)
@@ -97,17 +84,34 @@ def csv_batches(
     yield numbers, texts
 
 
+def _names(cells: Sequence[str]) -> list[str]:
+    names = [cell.strip(f"{INVISIBLE} \t") for cell in cells]
+    while names and not names[-1]:
+        names.pop()
+    return names
+
+
 class _Lines:
     """Lines with their ends; bytes that are not UTF-8 become surrogates, to be found later."""
 
     def __init__(self, chunks: Iterable[bytes], max_row_bytes: int) -> None:
         self._max = max_row_bytes
         self._lines = self._read(chunks)
-        self._row = self._row_bytes = 0
+        self._number = self._row_bytes = 0
+        #: Those of the row that was begun last.
+        self.row: list[str] = []
+
+    def skip(self, count: int) -> None:
+        """Leave out the next lines, and what is not visible in front of the one behind them."""
+        for _ in range(count):
+            next(self._lines, None)
+        if (line := next(self._lines, None)) is not None:
+            self._lines = itertools.chain([_LEADING.sub(b"", line)], self._lines)
 
     def begin_row(self, number: int) -> None:
         """The next line is the first of a row."""
-        self._row, self._row_bytes = number, 0
+        self._number, self._row_bytes = number, 0
+        self.row = []
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -116,7 +120,9 @@ class _Lines:
         line = next(self._lines)
         self._check(len(line))
         self._row_bytes += len(line)
-        return line.decode("utf-8", "surrogateescape")
+        text = line.decode("utf-8", "surrogateescape")
+        self.row.append(text)
+        return text
 
     def _read(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         tail = b""
@@ -131,13 +137,16 @@ class _Lines:
     def _check(self, more: int) -> None:
         if self._row_bytes + more > self._max:
             detail = f"over {self._max:,} bytes, or a quote is not closed"
-            raise UnusableFileError(Rule.LINE_TOO_LONG, detail, self._row)
+            raise UnusableFileError(Rule.LINE_TOO_LONG, detail, self._number)
 
 
-def _rows(lines: _Lines, separator: str, sink: Sink) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(lines, delimiter=separator, strict=True)
+def _rows(lines: _Lines, layout: Layout, sink: Sink) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(
+        lines, delimiter=layout.separator, skipinitialspace=layout.skips_blanks, strict=True
+    )
+    is_header = True
     while True:
-        number = reader.line_num + 1
+        number = layout.skipped + reader.line_num + 1
         lines.begin_row(number)
         try:
             cells = next(reader)
@@ -145,101 +154,60 @@ def _rows(lines: _Lines, separator: str, sink: Sink) -> Iterator[tuple[int, list
             return
         except csv.Error as error:
             # The longest cell that the module takes bounds what a forgotten quote can swallow.
-            if reader.line_num > number or "end of data" in str(error):
+            if len(lines.row) > 1 or "end of data" in str(error):
                 raise UnusableFileError(Rule.CSV_QUOTE, "one is not closed", number) from None
+            if is_header:
+                raise UnusableFileError(Rule.CSV_QUOTE, "in the header", number) from None
             sink.drop(number, [Finding("", Rule.CSV_QUOTE)])
             continue
         if any(cells):
             yield number, cells
+            is_header = False
 
 
-def _read_header(number: int, cells: Sequence[str], sink: Sink) -> list[_Column | None]:
-    """The columns in their order, None for those that are left out."""
-    names = [cell.strip() for cell in cells]
-    while names and not names[-1]:
-        names.pop()
-    if not any(name.partition(":")[0].lower() == "id" for name in names):
-        raise UnusableFileError(Rule.CSV_HEADER, _without_id(names), number)
-    columns = [_column(number, name, sink) for name in names]
-    paths: set[str] = set()
-    for path in sorted(column.path for column in columns if column):
-        if path in paths:
-            raise UnusableFileError(Rule.CSV_HEADER, f"two columns are for {path}", number)
-        steps = path.split(".")
-        for end in range(1, len(steps)):
-            if (outer := ".".join(steps[:end])) in paths:
-                detail = f"one column is for {outer}, another for {path}, which is a part of it"
-                raise UnusableFileError(Rule.CSV_HEADER, detail, number)
-        paths.add(path)
-    return columns
+class _Places:
+    """Where rows have what tells that a line is one."""
 
+    def __init__(self, columns: Sequence[Column | None], layout: Layout) -> None:
+        paths = [column.path if column else "" for column in columns]
+        self._count = len(paths)
+        self._separator = layout.separator
+        self.id = paths.index("id") if "id" in paths else -1
+        self._status = paths.index("status") if "status" in paths else -1
 
-def _without_id(names: Sequence[str]) -> str:
-    """Says what may be meant. Repeats no cell: without a header the first row may hold keys."""
-    known = (_documented(name) for name in names)
-    meant = any("mean id?" in finding.detail for finding in known if isinstance(finding, Finding))
-    return f"there is no column id{'; deviceId and the like are called id' if meant else ''}"
-
-
-def _column(number: int, name: str, sink: Sink) -> _Column | None:
-    if not name:
-        raise UnusableFileError(Rule.CSV_HEADER, "a column has no name", number)
-    path, colon, kind = name.rpartition(":")
-    if not colon:
-        path, kind = name, ""
-    elif kind not in _READERS:
-        detail = f"{name!r} has no known type; use :number, :boolean, :json or :string"
-        raise UnusableFileError(Rule.CSV_HEADER, detail, number)
-    known = _documented(path)
-    if isinstance(known, Finding):
-        sink.note(number, known)
-        return None
-    path, is_object = known
-    kind = kind or _TYPES_OF.get(path, "string")
-    if is_object and kind != "json":
-        detail = f"{path} is an object: name its members, or end the name with :json"
-        raise UnusableFileError(Rule.CSV_HEADER, detail, number)
-    return _Column(path, _READERS[kind])
-
-
-def _documented(path: str) -> tuple[str, bool] | Finding:
-    """The path in the documented case, and whether an object belongs there."""
-    names, taken = MEMBERS, ""
-    for step in path.split("."):
-        known = in_documented_case(step, names)
-        if known is None:
-            return unknown_member(step, names, f"{taken}." if taken else "")
-        taken = f"{taken}.{known}" if taken else known
-        if taken in _OPEN:
-            return taken + path[len(taken) :], len(taken) == len(path)
-        below = names[known]
-        if not isinstance(below, dict):
-            if len(taken) < len(path):
-                return Finding(path, Rule.MEMBER_UNKNOWN)
-            return taken, False
-        names = below
-    return taken, True
+    def swallowed(self, row: Sequence[str]) -> int:
+        """Which line of a row looks like a row of its own, from 0; 0 for none."""
+        for index, line in enumerate(row[1:], 1):
+            cells = next(csv.reader([line.strip("\r\n")], delimiter=self._separator), [])
+            if (
+                len(cells) >= self._count > 1
+                and _ID.fullmatch(cells[self.id].strip(_AROUND))
+                and (self._status < 0 or cells[self._status].strip(_AROUND).lower() in _STATUS)
+            ):
+                return index
+        return 0
 
 
 def _text(
     number: int,
     cells: Sequence[str],
-    columns: Sequence[_Column | None],
+    columns: Sequence[Column | None],
     defaults: CsvDefaults,
     sink: Sink,
+    findings: list[Finding],
 ) -> bytes | None:
     """The line that a row stands for; None if the row was reported."""
     members: dict[str, Any] = {}
-    findings: list[Finding] = []
-    if any(cells[len(columns) :]):
-        findings.append(Finding("", Rule.CSV_CELLS, f"{len(cells):,} of {len(columns):,}"))
     if any("\0" in cell for cell in cells):
         findings.append(Finding("", Rule.LINE_NUL))
     for column, cell in zip(columns, cells, strict=False):
         if column and cell:
             try:
-                column.put(column.read(cell), members)
-            except _CellError as error:
+                value = column.read(cell)
+                column.put(value, members)
+                if isinstance(value, float) and (cause := damage(cell.strip())):
+                    sink.note(number, Finding(column.path, Rule.VALUE_DAMAGED, cause))
+            except CellError as error:
                 findings.append(Finding(column.path, error.rule, error.detail))
     if defaults.status:
         members.setdefault("status", defaults.status)
@@ -255,34 +223,13 @@ def _text(
     return text
 
 
-def _read_number(cell: str) -> int | float:
-    text = cell.strip()
-    if not _NUMBER.fullmatch(text):
-        raise _CellError(Rule.CSV_NUMBER)
-    if len(text) > 300:
-        raise _CellError(Rule.JSON_NUMBER)
-    return int(text) if text.lstrip("-").isdigit() else float(text)
-
-
-def _read_boolean(cell: str) -> bool:
-    try:
-        return _BOOLEANS[cell.strip().lower()]
-    except KeyError:
-        raise _CellError(Rule.CSV_BOOLEAN) from None
-
-
-def _read_json(cell: str) -> Any:
-    value, findings = StrictReader().read(cell)
-    for finding in findings:
-        where = f"{finding.field}: " if finding.field else ""
-        detail = f" ({finding.detail})" if finding.detail else ""
-        raise _CellError(Rule.CSV_JSON, f"{where}{finding.rule.meaning}{detail}")
-    return value
-
-
-_READERS: dict[str, Callable[[str], Any]] = {
-    "string": str,
-    "number": _read_number,
-    "boolean": _read_boolean,
-    "json": _read_json,
-}
+def _form(cells: Sequence[str], count: int, line: str, separator: str) -> list[Finding]:
+    """What is wrong with the cells of a row as such."""
+    is_parted = any(cell.startswith(_BLANK_QUOTES) for cell in cells) and any(
+        f"{separator}{start}" in line or line.startswith(start) for start in _BLANK_QUOTES
+    )
+    if is_parted:
+        return [Finding("", Rule.CSV_QUOTE, "a blank stands in front of a quote")]
+    if any(cells[count:]):
+        return [Finding("", Rule.CSV_CELLS, f"{len(cells):,} of {count:,}")]
+    return []

@@ -7,36 +7,43 @@ open.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from shared.devices.characters import INVISIBLE
+from shared.devices.comments import COMMENT_STARTS, between_tokens, note_between_tokens
 from shared.devices.compression import MAGIC, bounded, unzipped
-from shared.devices.csvtable import CsvDefaults, csv_batches, header_cells
-from shared.devices.hints import in_documented_case
+from shared.devices.containers import container_of, is_yaml
+from shared.devices.csvlayout import Layout, csv_layout
+from shared.devices.csvtable import CsvDefaults, csv_batches
+from shared.devices.foreign import foreign_kind
 from shared.devices.jsonarray import array_batches
-from shared.devices.members import MEMBERS
 from shared.devices.ndjson import ndjson_batches
+from shared.devices.padding import without_padding
 from shared.devices.rules import Rule
 from shared.devices.source import Batch, Limits, Sink, UnusableFileError
 from shared.devices.strictjson import Finding
+from shared.devices.wrapper import find_wrapper
 
 __all__ = ["Source", "open_source"]
 
 #: What is looked at to recognise the form: enough for the first lines of any sensible file.
 _HEAD_BYTES = 64 * 1024
 _PIECE_BYTES = 128 * 1024
+#: Lines of it that are judged.
+_MAX_LINES = 50
 
 _BOM = b"\xef\xbb\xbf"
 #: The signs of UTF-32 begin or end with those of UTF-16.
 _UTF_16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
-_BINARY = {
-    b"PK\x03\x04": "a zip archive or an Excel workbook",
-    b"\xd0\xcf\x11\xe0": "an Excel workbook",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"%PDF": "PDF",
-}
+#: How a line with an object begins, and what no header of CSV has: the name of a member.
+_OBJECT = re.compile(r"""\{\s*["'}]""")
+_MEMBER = re.compile(r'"\s*:')
+_WORD = re.compile(r"\w")
+#: A line end between two objects or rows that is CR alone.
+_OBJECTS_BY_CR = re.compile(rb"\}[ \t]*\r\s*\{")
+_BLANKS = re.compile(rb"\s*+")
 
 
 @dataclass(frozen=True)
@@ -57,33 +64,63 @@ def open_source(
         UnusableFileError: it is no device file; also while the batches are read.
     """
     head, chunks = _head(chunks)
-    compressed = head.startswith(MAGIC)
-    if compressed:
+    suffix = "+gzip" if head.startswith(MAGIC) else ""
+    if suffix:
         packed = bounded(chunks, limits.max_file_bytes)
         head, chunks = _head(unzipped(packed, limits.max_expansion))
         if head.startswith(MAGIC):
             raise UnusableFileError(Rule.FILE_FORMAT, "it is gzipped twice")
     _refuse_other_files(head)
-    chunks = _pieces(bounded(chunks, limits.max_file_bytes))
+    head, chunks = _head(without_padding(bounded(chunks, limits.max_file_bytes), sink))
+    head = head[:_HEAD_BYTES]
+    chunks = _pieces(chunks)
     has_bom = head.startswith(_BOM)
     if has_bom:
         head = head.removeprefix(_BOM)
         chunks = _without(len(_BOM), chunks)
-    first, second = _first_lines(head)
-    suffix = "+gzip" if compressed else ""
-    if first.startswith(b"["):
-        form, batches = "json", array_batches(chunks, limits.max_line_bytes, sink)
-    elif separator := _csv_separator(first, name):
-        form = "csv"
-        batches = csv_batches(chunks, separator, limits.max_line_bytes, defaults, sink)
-    else:
-        form, batches = "ndjson", ndjson_batches(chunks, limits.max_line_bytes, sink)
-        if not first.startswith(b"{") and second.startswith(b"{"):
-            batches = _without_note(batches, sink)
+    form, batches = _recognised(head, chunks, name, limits, defaults, sink)
     if has_bom and form != "csv":
         # Spreadsheets write one in front of each CSV file, and all is well.
         sink.note(1, Finding("", Rule.FILE_BOM))
     return Source(form + suffix, batches)
+
+
+def _recognised(
+    head: bytes,
+    chunks: Iterator[bytes],
+    name: str,
+    limits: Limits,
+    defaults: CsvDefaults,
+    sink: Sink,
+) -> tuple[str, Iterator[Batch]]:
+    max_bytes = limits.max_line_bytes
+    start, between = _start(head)
+    body = head[start:]
+    if body.startswith((b"{", b"[")) and (kind := foreign_kind(body)):
+        raise UnusableFileError(Rule.FILE_FOREIGN, f"it contains {kind.name}; {kind.remedy}")
+    if body.startswith(b"["):
+        return "json", array_batches(chunks, max_bytes, sink)
+    if wrapper := find_wrapper(body):
+        wrapper.check()
+        for match in between:
+            note_between_tokens(match, 1 + head.count(b"\n", 0, match.start()), sink)
+        sink.note(None, Finding("", Rule.FILE_WRAPPER))
+        skipped = start + len(wrapper.start)
+        return "json", array_batches(
+            _without(skipped, chunks),
+            max_bytes,
+            sink,
+            first_line=1 + head.count(b"\n", 0, skipped),
+            check_rest=wrapper.check,
+        )
+    lines = _lines(head)
+    _refuse_line_ends(head, body)
+    if layout := _csv_layout(lines, body, name):
+        return "csv", csv_batches(chunks, layout, max_bytes, defaults, sink)
+    if not body.startswith(b"{") and is_yaml(head):
+        raise UnusableFileError(Rule.FILE_FORMAT, "it looks like YAML")
+    batches = ndjson_batches(chunks, max_bytes, sink)
+    return "ndjson", _without_note(batches, sink) if _begins_with_note(lines) else batches
 
 
 def _head(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
@@ -111,31 +148,62 @@ def _without(count: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _refuse_other_files(head: bytes) -> None:
-    for sign, what in _BINARY.items():
-        if head.startswith(sign):
-            raise UnusableFileError(Rule.FILE_FORMAT, f"it looks like {what}")
-    if head.startswith(_UTF_16_OR_32) or b"\0" in head[:4]:
+    if container := container_of(head):
+        raise UnusableFileError(Rule.FILE_FORMAT, f"it looks like {container}")
+    # Only padding begins with many NULs.
+    if head.startswith(_UTF_16_OR_32) or (b"\0" in head[:4] and head[:4].strip(b"\0")):
         raise UnusableFileError(Rule.FILE_ENCODING)
 
 
-def _first_lines(head: bytes) -> tuple[bytes, bytes]:
-    """The first two lines that are not blank; empty if there are none."""
-    lines = (line for line in map(bytes.strip, head[:_HEAD_BYTES].split(b"\n")) if line)
-    return next(lines, b""), next(lines, b"")
+def _start(head: bytes) -> tuple[int, list[re.Match[bytes]]]:
+    """Where the first line of a file begins, and the comments and the like before it."""
+    position = 0
+    between: list[re.Match[bytes]] = []
+    while True:
+        blanks = _BLANKS.match(head, position)
+        assert blanks is not None
+        position = blanks.end()
+        match = between_tokens(head, position)
+        if not match:
+            return position, between
+        between.append(match)
+        position = match.end()
 
 
-def _csv_separator(first_line: bytes, name: str) -> str:
-    """The separator of a CSV file; "" if it is none."""
-    if not first_line or first_line.startswith(b"{"):
-        return ""
-    separator, cells = header_cells(first_line.decode("utf-8", "replace"))
-    named_csv = name.lower().removesuffix(".gz").endswith((".csv", ".tsv"))
-    return separator if named_csv or any(map(_is_column, cells)) else ""
+def _lines(head: bytes) -> list[tuple[int, str]]:
+    """The first lines that are not blank, with their numbers."""
+    texts = head.decode("utf-8", "replace").split("\n", _MAX_LINES)[:_MAX_LINES]
+    return [(number, text.strip()) for number, text in enumerate(texts, 1) if text.strip()]
 
 
-def _is_column(cell: str) -> bool:
-    root = cell.strip().partition(":")[0].partition(".")[0]
-    return in_documented_case(root, (*MEMBERS, "deviceId")) is not None
+def _refuse_line_ends(head: bytes, body: bytes) -> None:
+    """For files of old Macs, and of tools that take CR for a line end."""
+    if b"\n" in head.rstrip() or b"\r" not in head.rstrip():
+        return
+    if not body.startswith(b"{") or _OBJECTS_BY_CR.search(body):
+        raise UnusableFileError(Rule.FILE_LINE_ENDS)
+
+
+def _csv_layout(lines: list[tuple[int, str]], body: bytes, name: str) -> Layout | None:
+    """How a CSV file is laid out; None if it is none.
+
+    A single line decides nothing: where most others hold objects, the first one is only broken.
+    """
+    if body.startswith(b"{") or not lines:
+        return None
+    others = [text.strip(INVISIBLE) for _, text in lines[1:]]
+    objects = sum(1 for text in others if _OBJECT.match(text))
+    comments = sum(1 for text in others if text.encode().startswith(COMMENT_STARTS))
+    if objects > (len(others) - comments) / 2 or (not objects and _MEMBER.search(lines[0][1])):
+        return None
+    is_named_csv = name.lower().removesuffix(".gz").endswith((".csv", ".tsv"))
+    return csv_layout(lines, is_named_csv)
+
+
+def _begins_with_note(lines: list[tuple[int, str]]) -> bool:
+    """Whether the first line tells that keys were left out: words, and then an object."""
+    (_, first), (_, second) = (*lines, (0, ""), (0, ""))[:2]
+    return bool(_WORD.match(first)) and not _MEMBER.search(first) and second.startswith("{")
 
 
 def _without_note(batches: Iterator[Batch], sink: Sink) -> Iterator[Batch]:

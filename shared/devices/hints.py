@@ -11,7 +11,10 @@ from shared.devices.damage import is_secret
 from shared.devices.rules import Rule
 from shared.devices.strictjson import Finding
 
-__all__ = ["OTHER_AUTHENTICATION_TYPES", "in_documented_case", "unknown_member"]
+__all__ = [
+    *("A_COLUMN", "OTHER_AUTHENTICATION_TYPES"),
+    *("column_renames", "in_documented_case", "is_foreign_column", "unknown_member"),
+]
 
 _OF_THE_HUB = frozenset(
     {
@@ -31,6 +34,7 @@ _MEANT = {
     "module": "moduleId",
     "modulename": "moduleId",
     "deviceetag": "eTag",
+    "modelid": "tags.modelId",
     "mode": "importMode",
     "operation": "importMode",
     "state": "status",
@@ -86,9 +90,28 @@ OTHER_AUTHENTICATION_TYPES = {
     "tpm": "hubs know TPM devices by their symmetric keys only: did you mean sas?",
 }
 
+#: Stands for the values of a column, which may all be credentials.
+A_COLUMN = object()
 _CREDENTIALS = ("authentication.symmetricKey", "authentication.x509Thumbprint")
+_CREDENTIAL_PATHS = (
+    "symmetricKey.primaryKey",
+    "symmetricKey.secondaryKey",
+    "x509Thumbprint.primaryThumbprint",
+    "x509Thumbprint.secondaryThumbprint",
+)
 #: Base64 in any alphabet, and hexadecimal digits with or without separators.
 _CREDENTIAL = re.compile(r"[A-Za-z0-9+/_-]{20,}={0,2}|(?:[0-9A-Fa-f]{2}[ :-]?){20,}")
+#: Columns of IoT Central's export, and the members that they are for.
+_IOT_CENTRAL = {
+    "IOTC_DEVICEID": "id",
+    "IOTC_DEVICENAME": "tags.name",
+    "IOTC_SASKEY_PRIMARY": "authentication.symmetricKey.primaryKey",
+    "IOTC_SASKEY_SECONDARY": "authentication.symmetricKey.secondaryKey",
+    "IOTC_X509THUMBPRINT_PRIMARY": "authentication.x509Thumbprint.primaryThumbprint",
+    "IOTC_X509THUMBPRINT_SECONDARY": "authentication.x509Thumbprint.secondaryThumbprint",
+}
+#: How columns begin in files of IoT Hub Portal, and how here.
+_PORTAL = {"TAG:": "tags.", "PROPERTY:": "properties.desired."}
 
 #: Characters of a name that may be a slip of the pen.
 _LONGEST_SLIP = 64
@@ -108,7 +131,7 @@ def unknown_member(
     Args:
         names: those that are known in its object.
         prefix: what the paths of its object's members begin with.
-        value: what the member holds.
+        value: what the member holds, or `A_COLUMN`.
     """
     if is_secret(name):
         return Finding(prefix.rstrip("."), Rule.SECRET_MISPLACED, "as the name of a property")
@@ -119,7 +142,9 @@ def unknown_member(
     if isinstance(value, str) and is_secret(value):
         where = meant if meant.startswith(_CREDENTIALS) else _CREDENTIALS[0]
         return Finding(field, Rule.CREDENTIALS_MISPLACED, f"they belong in {where}")
-    if meant.startswith(_CREDENTIALS) and _holds_credentials(value):
+    # A column "key" may be that of a row.
+    holds_credentials = _key(name) != "key" if value is A_COLUMN else _holds_credentials(value)
+    if meant.startswith(_CREDENTIALS) and holds_credentials:
         return Finding(field, Rule.CREDENTIALS_MISPLACED, f"they belong in {meant}")
     return Finding(field, Rule.MEMBER_UNKNOWN, f"did you mean {meant}?" if meant else "")
 
@@ -130,12 +155,49 @@ def _holds_credentials(value: object) -> bool:
     return isinstance(value, str) and _CREDENTIAL.fullmatch(value) is not None
 
 
+def is_foreign_column(name: str) -> bool:
+    """Whether a column is one of IoT Central's or of IoT Hub Portal's."""
+    return name.upper().startswith(("IOTC_", *_PORTAL))
+
+
+def column_renames(names: Iterable[str]) -> str:
+    """What to rename among the columns of other products; repeats no other name."""
+    upper = [name.upper() for name in names]
+    pairs = [f"{name} to {member}" for name, member in _IOT_CENTRAL.items() if name in upper]
+    pairs += [
+        f"{start}<name> to {member}<name>"
+        for start, member in _PORTAL.items()
+        if any(name.startswith(start) for name in upper)
+    ]
+    if pairs:
+        return f"rename {', '.join(pairs)}"
+    means_id = any(_MEANT.get(_key(name)) == "id" for name in upper)
+    return "deviceId and the like are called id" if means_id else ""
+
+
+def _key(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))
+
+
+#: Paths of credentials with other separators, whole or without their first step.
+_MEANT |= {
+    _key(f"{start}.{path}"): f"authentication.{path}"
+    for start in ("authentication", "")
+    for path in _CREDENTIAL_PATHS
+}
+
+
 @functools.lru_cache(256)
 def _meant(name: str, prefix: str, names: tuple[str, ...]) -> str:
     """Names repeat from line to line, and looking for a similar one takes long."""
     if len(name) > _LONGEST_SLIP:
         return ""
-    key = "".join(filter(str.isalnum, name.lower()))
+    for foreign, member in (*_IOT_CENTRAL.items(), *_PORTAL.items()):
+        if name.upper() == foreign or (foreign in _PORTAL and name.upper().startswith(foreign)):
+            return f"{member}<name>" if foreign in _PORTAL else member
+    key = _key(name)
+    if "model" in key:  # which is no module
+        return _MEANT.get(key, "")
     known = [f"{prefix}{known}" for known in names]
     similar = difflib.get_close_matches(f"{prefix}{name}", known, n=1, cutoff=0.75)
     return _MEANT.get(key) or "".join(similar)

@@ -2,15 +2,18 @@
 
 Brackets and strings are followed no further than it takes to find where an element ends; what it
 holds is read later, like a line. So elements keep the line that they begin on, and a mistake in
-one of them does not hide the next.
+one of them does not hide the next. Comments are reported and taken out, wherever they stand.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
+from typing import NoReturn
 
+from shared.devices.comments import COMMENT_STARTS, between_tokens, note_between_tokens
 from shared.devices.rules import Rule
 from shared.devices.source import Batch, Sink, UnusableFileError
 from shared.devices.strictjson import Finding
@@ -18,24 +21,48 @@ from shared.devices.strictjson import Finding
 __all__ = ["array_batches"]
 
 _BLANKS = re.compile(rb"[ \t\r\n]*+")
-#: Up to and with the next bracket that stands in no string. A string ends at its line's end, for
-#: JSON allows none there: a forgotten quote is not to swallow the rest of the file.
-_TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\\n]++|\\.)*+["\n])*+([{}\[\]])', re.DOTALL)
-_SCALAR = re.compile(rb'(?:"(?:[^"\\\n]++|\\.)*+["\n]|[^"\[\]{},\s]++)', re.DOTALL)
+#: A string ends at its line's end, for JSON allows none there: a forgotten quote is not to swallow
+#: the rest of the file.
+_STRING = rb'"(?:[^"\\\n]++|\\.)*+["\n]'
+#: Neither `http://` nor a colour such as #fff that somebody forgot to quote.
+_COMMENT_START = rb"(?:(?<![\w:])(?://|/\*)|(?<!\w)#(?=[ \t#!\r\n]))"
+_COMMENT = rb"(?=%s)(?:/\*(?:[^*]++|\*(?!/))*+\*/|(?://|#)[^\n]*+(?=\n))" % _COMMENT_START
+#: Up to and with the next bracket that stands in no string and no comment.
+_TO_BRACKET = re.compile(
+    rb'(?:[^"{}\[\]/#]++|%s|%s|(?!%s)[/#])*+([{}\[\]])' % (_STRING, _COMMENT, _COMMENT_START),
+    re.DOTALL,
+)
+_STRINGS_AND_COMMENTS = re.compile(rb"%s|(?P<comment>%s)" % (_STRING, _COMMENT), re.DOTALL)
+_SCALAR = re.compile(rb'(?:%s|[^"\[\]{},\s]++)' % _STRING, re.DOTALL)
 _LINE_ENDS = re.compile(rb"[\r\n]++[ \t]*+")
 #: All strings end on their line, so that what stands between lines is nothing but layout.
 _JOINABLE = re.compile(rb'(?:[^"]++|"(?:[^"\\\r\n]++|\\[^\r\n])*+")*+')
 _STEP_BYTES = 64 * 1024
+#: What is read behind the file, so that its last comment or character is whole.
+_END = b"\n"
+#: Bytes of UTF-8 that a character takes.
+_MAX_CHARACTER = 4
 
 
-def array_batches(chunks: Iterable[bytes], max_element_bytes: int, sink: Sink) -> Iterator[Batch]:
+def array_batches(
+    chunks: Iterable[bytes],
+    max_element_bytes: int,
+    sink: Sink,
+    *,
+    first_line: int = 1,
+    check_rest: Callable[[bytes], None] | None = None,
+) -> Iterator[Batch]:
     """The elements of each chunk, each on one line, with the lines that they begin on.
+
+    Args:
+        first_line: the line of the file that the array begins on.
+        check_rest: takes what follows the array, or raises UnusableFileError; None if nothing may.
 
     Raises:
         UnusableFileError: it cannot be told where the next element begins, or the array does not
             end.
     """
-    return _Splitter(max_element_bytes, sink).split(chunks)
+    return _Splitter(max_element_bytes, sink, first_line, check_rest).split(chunks)
 
 
 class _Last(Enum):
@@ -49,18 +76,25 @@ class _Last(Enum):
 
 
 class _Splitter:
-    def __init__(self, max_element_bytes: int, sink: Sink) -> None:
+    def __init__(
+        self,
+        max_element_bytes: int,
+        sink: Sink,
+        first_line: int,
+        check_rest: Callable[[bytes], None] | None,
+    ) -> None:
         self._max = max_element_bytes
         self._sink = sink
         self._buffer = b""
         self._position = 0
         #: The line of `_counted`, which is a position in the buffer.
-        self._line = 1
+        self._line = first_line
+        self._check_rest = check_rest
         self._counted = 0
         self._last = _Last.NOTHING
 
     def split(self, chunks: Iterable[bytes]) -> Iterator[Batch]:
-        for chunk in _coalesced(chunks):
+        for chunk in itertools.chain(_coalesced(chunks), [_END]):
             self._drop_read()
             self._buffer += chunk
             numbers: list[int] = []
@@ -72,14 +106,23 @@ class _Splitter:
                     self._sink.drop(number, [too_long])
                 else:
                     numbers.append(number)
-                    elements.append(_on_one_line(element))
+                    elements.append(_on_one_line(self._without_comments(number, element)))
             if len(self._buffer) - self._position > self._max + _STEP_BYTES:
                 self._fail_too_long()
             if elements:
                 yield numbers, elements
         if self._last is not _Last.CLOSING:
             # Nothing after the last whole element could be taken apart: it begins there.
-            raise UnusableFileError(Rule.ARRAY_NOT_CLOSED, line=self._line_at(self._position))
+            line = self._line_at(min(self._position, len(self._buffer) - len(_END)))
+            raise UnusableFileError(Rule.ARRAY_NOT_CLOSED, line=line)
+        rest = self._buffer[self._position :]
+        if self._check_rest:
+            self._check_rest(rest)
+        elif rest.startswith(b"/*"):
+            line = self._line_at(self._position)
+            raise UnusableFileError(Rule.JSON_COMMENT, "its end */ is missing", line)
+        elif rest.strip():
+            self._fail_behind_end()
 
     def _drop_read(self) -> None:
         self._line_at(self._position)
@@ -95,12 +138,11 @@ class _Splitter:
         """The next element; None if there is none or more of the file is needed to tell."""
         while True:
             start = self._skip_blanks()
-            if start == len(self._buffer):
+            if start is None or (self._last is _Last.CLOSING and self._check_rest):
                 return None
             byte = self._buffer[start : start + 1]
             if self._last is _Last.CLOSING:
-                line = self._line_at(start)
-                raise UnusableFileError(Rule.JSON_TRAILING_DATA, "after the array's end", line)
+                self._fail_behind_end()
             if self._last is _Last.NOTHING:
                 self._last = _Last.OPENING
             elif byte == b",":
@@ -143,13 +185,41 @@ class _Splitter:
                 return position
         return None
 
-    def _skip_blanks(self) -> int:
-        blanks = _BLANKS.match(self._buffer, self._position)
-        assert blanks is not None
-        self._position = blanks.end()
-        return self._position
+    def _skip_blanks(self) -> int | None:
+        """Where the next token begins; None if that cannot be known yet."""
+        while True:
+            blanks = _BLANKS.match(self._buffer, self._position)
+            assert blanks is not None
+            self._position = start = blanks.end()
+            if match := between_tokens(self._buffer, start):
+                note_between_tokens(match, self._line_at(start), self._sink)
+                self._position = match.end()
+                continue
+            rest = self._buffer[start : start + _MAX_CHARACTER]
+            # An open comment, or the first bytes of a character.
+            is_cut = rest.startswith((b"//", b"/*", b"#")) or (
+                len(rest) < _MAX_CHARACTER and (rest == b"/" or rest >= b"\x80")
+            )
+            return None if is_cut or not rest else start
 
-    def _fail_too_long(self) -> None:
+    def _without_comments(self, number: int, element: bytes) -> bytes:
+        if not any(sign in element for sign in COMMENT_STARTS):
+            return element
+
+        def replaced(match: re.Match[bytes]) -> bytes:
+            if match["comment"] is None:
+                return match[0]
+            line = number + element.count(b"\n", 0, match.start())
+            self._sink.note(line, Finding("", Rule.JSON_COMMENT))
+            return b" "
+
+        return _STRINGS_AND_COMMENTS.sub(replaced, element)
+
+    def _fail_behind_end(self) -> NoReturn:
+        line = self._line_at(self._position)
+        raise UnusableFileError(Rule.JSON_TRAILING_DATA, "after the array's end", line)
+
+    def _fail_too_long(self) -> NoReturn:
         raise UnusableFileError(
             Rule.LINE_TOO_LONG,
             f"an element of over {self._max:,} bytes, or a bracket is missing",

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from shared.devices.characters import describe_outside
 from shared.devices.damage import is_secret
 from shared.devices.hints import OTHER_AUTHENTICATION_TYPES, in_documented_case, unknown_member
 from shared.devices.rules import Rule
@@ -120,7 +121,9 @@ def _identifier(length: Rule, characters: Rule) -> _Check:
             return _Broken(Rule.SECRET_MISPLACED)
         if not 1 <= len(value) <= MAX_ID:
             return _Broken(length, f"it has {len(value):,}")
-        return None if _ID.fullmatch(value) else _Broken(characters)
+        if _ID.fullmatch(value):
+            return None
+        return _Broken(characters, describe_outside(value, _ID))
 
     return check
 

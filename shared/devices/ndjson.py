@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from shared.devices.comments import BlockComments
 from shared.devices.rules import Rule
 from shared.devices.source import Batch, Sink
 from shared.devices.strictjson import Finding
@@ -15,14 +16,20 @@ def ndjson_batches(chunks: Iterable[bytes], max_line_bytes: int, sink: Sink) -> 
     """The lines of each chunk, numbered from 1 and without their LF; blank ones too.
 
     Only LF ends a line; a CR before it belongs to the line end. A line that is too long is
-    skipped without being held: the memory needed is a chunk and a line, whatever the file.
+    skipped without being held: the memory needed is a chunk and a line, whatever the file. Comments
+    that begin a line with `/*` are reported and taken out.
+
+    Raises:
+        UnusableFileError: such a comment is not closed.
     """
     too_long = Finding("", Rule.LINE_TOO_LONG, f"over {max_line_bytes:,} bytes")
     first = 1
     tail = b""
     skipping = False
+    comments = BlockComments(sink)
     for chunk in chunks:
-        *lines, tail = (tail + chunk).split(b"\n")
+        data = tail + chunk
+        *lines, tail = data.split(b"\n")
         if lines:
             numbers: Sequence[int] = range(first, first + len(lines))
             first += len(lines)
@@ -36,10 +43,13 @@ def ndjson_batches(chunks: Iterable[bytes], max_line_bytes: int, sink: Sink) -> 
                         sink.drop(number, [too_long])
                 pairs = [pair for pair in pairs if len(pair[1]) <= max_line_bytes]
                 numbers, lines = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+            if comments.is_open or (b"*" in data and b"/*" in data):
+                numbers, lines = comments.take_out(numbers, lines)
             yield numbers, lines
         if len(tail) > max_line_bytes:
             if not skipping:
                 sink.drop(first, [too_long])
             tail, skipping = b"", True
     if tail and not skipping:
-        yield [first], [tail]
+        yield comments.take_out([first], [tail])
+    comments.close()

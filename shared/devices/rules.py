@@ -25,6 +25,8 @@ _HUB = "observed on a hub"
 _JSON = "RFC 8259, JSON"
 _GZIP = "RFC 1952, gzip"
 _CSV = "docs/validation.md, CSV"
+_FORMATS = "docs/validation.md, Formats"
+_BLOB = "Understanding block blobs, append blobs, and page blobs"
 _LIMIT = "docs/validation.md, Bounds"
 _VALUES = "docs/validation.md, Values"
 _METADATA = "Json.NET 13, metadata properties"
@@ -54,7 +56,7 @@ class Rule(Enum):
         *("save it as UTF-8", _BULK),
     )
     FILE_FORMAT = (
-        *(_E, "the file is not text"),
+        *(_E, "the format of the file is not supported"),
         *("upload NDJSON, a JSON array or CSV, plain or gzipped", _BULK),
     )
     FILE_BOM = (
@@ -81,6 +83,26 @@ class Rule(Enum):
         *(_E, "the file begins with a note, as exports without keys do"),
         *("export with keys; or remove the line, and the hub generates new keys", _HUB),
     )
+    FILE_FOREIGN = (
+        *(_E, "the file is not a device file"),
+        *("upload devices as az iot hub device-identity export writes them", _BULK),
+    )
+    FILE_LINE_ENDS = (
+        *(_E, "the lines of the file end in CR alone"),
+        *("save the file with LF or CRLF line ends", _BULK),
+    )
+    FILE_PADDING = (
+        *(_W, "the file ends in NUL bytes, as page blobs do; they are skipped"),
+        *("upload it as a block blob", _BLOB),
+    )
+    FILE_WRAPPER = (
+        *(_I, "the devices are read from the array inside the JSON object"),
+        *("nothing to do", _FORMATS),
+    )
+    FILE_WRAPPER_MEMBERS = (
+        *(_E, "the JSON object around the array of devices has other properties"),
+        *("upload the array alone", _FORMATS),
+    )
     BLANK_LINES = (_I, "blank lines were left out", "nothing to do", _BULK)
     TOO_MANY_DELETES = (
         *(_E, "the file deletes more devices than is allowed unasked"),
@@ -96,6 +118,14 @@ class Rule(Enum):
     LINE_NUL = (
         *(_E, "the line holds a NUL character"),
         *("remove it; the file may be damaged or not UTF-8", _JSON),
+    )
+    LINE_INVISIBLE = (
+        *(_W, "the line begins or ends with a character that is not visible; it is skipped"),
+        *("remove the character", _JSON),
+    )
+    JSON_COMMENT = (
+        *(_E, "JSON does not allow comments"),
+        *("remove the comment", _JSON),
     )
     JSON_INVALID = (_E, "the line is not JSON", "write one complete JSON object", _JSON)
     JSON_NOT_AN_OBJECT = (
@@ -134,6 +164,32 @@ class Rule(Enum):
 
     # CSV
     CSV_HEADER = (_E, "the header is not right", "name each column after a member", _CSV)
+    CSV_BEFORE_HEADER = (
+        *(_E, "the first line is not the header"),
+        *("delete the lines in front of the header", _CSV),
+    )
+    CSV_QUOTED_LINES = (
+        *(_E, "each line is a single quoted cell"),
+        *("remove the quotes around the lines", _CSV),
+    )
+    CSV_SEP_LINE = (
+        *(_I, "the sep= line sets the separator and is skipped"),
+        *("nothing to do", _CSV),
+    )
+    CSV_TYPE_LINE = (
+        *(_I, "the #TYPE line of PowerShell is skipped"),
+        *("use Export-Csv -NoTypeInformation to leave it out", _CSV),
+    )
+    CSV_PIPES = (_I, "the cells are separated by pipes", "nothing to do", _CSV)
+    CSV_BLANKS = (
+        *(_I, "each separator is followed by a blank; blanks in front of cells are removed"),
+        *("nothing to do", _CSV),
+    )
+    CSV_COMMENT = (_E, "the row is a comment", "remove the comment", _CSV)
+    CSV_SWALLOWED_LINE = (
+        *(_W, "a quoted cell contains a line that looks like a row of its own"),
+        *("close the quote on its line, or double a quote inside the cell", _CSV),
+    )
     CSV_CELLS = (
         *(_E, "the row has more cells than the header"),
         *("put a cell that holds the separator into double quotes", _CSV),

@@ -37,8 +37,8 @@ class Limits:
 class Sink(Protocol):
     """Takes what readers find out themselves."""
 
-    def note(self, line: int, finding: Finding) -> None:
-        """A problem of the file's form at a line."""
+    def note(self, line: int | None, finding: Finding) -> None:
+        """A problem of the file's form at a line; None for the file as a whole."""
 
     def drop(
         self, line: int, findings: Sequence[Finding], members: dict[str, Any] | None = None

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from shared.devices.characters import describe_character
 from shared.devices.damage import damage, is_secret, is_suspicious
 from shared.devices.rules import Rule
 from shared.devices.strictjson import Finding, add_finding
@@ -109,8 +110,9 @@ class _Walk:
                 self._note(path, Rule.SECRET_MISPLACED, "as the name of a property")
                 continue
             controls += len(_CONTROLS.findall(name))
-            if _FORBIDDEN_IN_NAMES.search(name):
-                self._note(f"{path}.{name}", Rule.TWIN_KEY_CHARACTERS)
+            if match := _FORBIDDEN_IN_NAMES.search(name):
+                what = describe_character(match[0], match.start() + 1)
+                self._note(f"{path}.{name}", Rule.TWIN_KEY_CHARACTERS, what)
             if (length := _utf8_length(name)) > NAME_BYTES:
                 # Such a name would make the path useless for people.
                 self._note(path, Rule.TWIN_KEY_LENGTH, f"{length:,} bytes")

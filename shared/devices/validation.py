@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from shared.devices.characters import visible_part
+from shared.devices.comments import COMMENT_STARTS
 from shared.devices.csvtable import CsvDefaults
 from shared.devices.fastpath import BLOCK_LINES, FastPath, GoodLine, kinds
 from shared.devices.formats import open_source
@@ -88,7 +90,7 @@ class Validation:
             report.refuse(error.line, error.rule, error.detail)
         self._finish()
 
-    def note(self, line: int, finding: Finding) -> None:
+    def note(self, line: int | None, finding: Finding) -> None:
         """A problem of the file's form, told by the reader of its format."""
         self._add(line, "", finding)
 
@@ -140,9 +142,16 @@ class Validation:
 
     def _check_in_full(self, number: int, line: bytes) -> bytes | None:
         """What is to be staged of a line; None if nothing is."""
-        text = line.strip(_BLANKS)
+        text, invisible = visible_part(line.strip(_BLANKS))
+        if invisible:
+            self.note(number, Finding("", Rule.LINE_INVISIBLE, invisible))
+            line = text
         if not text:
             self._blank_lines += 1
+            return None
+        if text.startswith(COMMENT_STARTS):
+            # No device, so it is not counted as a line of the file's devices.
+            self.note(number, Finding("", Rule.JSON_COMMENT))
             return None
         if number == self._pretty_printed + 1 and text.startswith(_GOES_ON):
             self._pretty_printed = number

@@ -209,6 +209,7 @@ NOT_OF_MEMBERS = frozenset(
     or rule
     in (
         Rule.ID_DUPLICATE,
+        Rule.JSON_COMMENT,
         Rule.JSON_INVALID,
         Rule.JSON_NESTING,
         Rule.JSON_NOT_AN_OBJECT,

@@ -69,9 +69,9 @@ class Dropped:
     """A sink that keeps what readers tell."""
 
     def __init__(self) -> None:
-        self.codes: list[tuple[int, str]] = []
+        self.codes: list[tuple[int | None, str]] = []
 
-    def note(self, line: int, finding: Finding) -> None:
+    def note(self, line: int | None, finding: Finding) -> None:
         self.codes.append((line, finding.rule.code))
 
     def drop(self, line: int, findings: Any, members: dict[str, Any] | None = None) -> None:

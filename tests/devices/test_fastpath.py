@@ -240,7 +240,14 @@ _bases = st.one_of(
 def _full(**members: Any) -> Device:
     return {
         **device(statusReason="new", eTag="x", twinETag="x", importMode="create"),
-        "tags": {"ä": "x", "b": 1, "c": True, "d": ["]", 2.5, "x", False], "e": {"ä": "x"}, "f": ""},
+        "tags": {
+            "ä": "x",
+            "b": 1,
+            "c": True,
+            "d": ["]", 2.5, "x", True],
+            "e": {"ä": "x"},
+            "f": "",
+        },
         "properties": {"desired": {"a": "x", "b": {"c": -1}}, "reported": {"a": "x", "b": [None]}},
         "capabilities": {"iotEdge": True},
         "deviceScope": SCOPE,

@@ -52,7 +52,6 @@ def test_blank_lines_go_and_numbers_stay() -> None:
         (b'{"id":"\xed\xa0\x80","status":"enabled"}', "line-encoding"),
         (b'{"id":"a\x00"}', "line-nul"),
         (b'{"a":' * 100_000, "json-nesting"),
-        (b"\xef\xbb\xbf{}", "json-invalid"),
     ],
 )
 def test_a_line_that_is_no_json_object(line: bytes, code: str) -> None:

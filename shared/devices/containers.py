@@ -1,0 +1,100 @@
+"""Archives, documents and other files that hold no devices as text, known by their first bytes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+__all__ = ["container_of", "is_yaml"]
+
+#: What files begin with, in the order in which they are asked.
+_SIGNATURES: dict[bytes, str] = {
+    b"PK\x03\x04": "a zip archive",
+    b"PK\x05\x06": "a zip archive",
+    b"PK\x07\x08": "a zip archive",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook (.xls)",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!\x1a\x07": "a rar archive",
+    b"MSCF": "a cab archive",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x5d\x00\x00": "lzma",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"\xff\x06\x00\x00sNaPpY": "snappy",
+    b"\x1f\x9d": "compress (.Z)",
+    b"PAR1": "Parquet",
+    b"Obj\x01": "Avro",
+    b"SQLite format 3\0": "an SQLite database",
+    b"%PDF": "PDF",
+    b"{\\rtf": "RTF",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"GIF8": "a picture",
+    b"bplist00": "a property list",
+    b"-----BEGIN ": "PEM, a certificate or key",
+    b"%YAML": "YAML",
+    b"--- ": "YAML",
+}
+#: Parts of zip archives that are documents.
+_ZIPPED = {
+    b"xl/": "an Excel workbook (.xlsx)",
+    b"[Content_Types].xml": "an Office document",
+    b"opendocument": "an OpenDocument file",
+}
+_YAML_LINE = re.compile(rb"[ \t]*(?:- *)*[A-Za-z_$][\w.$ -]*:(?:[ \t].*)?|[ \t]*-(?: .*)?")
+_BASE64 = re.compile(rb"(?:data:[^\s,]*;base64,)?([A-Za-z0-9+/][A-Za-z0-9+/\r\n]*+={0,2})\s*+")
+#: A shorter first line may be a name.
+_MIN_BASE64 = 40
+_LOOKED_AT = 4096
+_TAR_HEADER, _TAR_CHECKSUM = 512, slice(148, 156)
+
+
+def container_of(head: bytes) -> str:
+    """What a file is that begins so, for people; "" if it may be a device file."""
+    for signature, name in _SIGNATURES.items():
+        if head.startswith(signature):
+            if signature.startswith(b"PK"):
+                return next((what for part, what in _ZIPPED.items() if part in head), name)
+            return name
+    if _is_tar(head):
+        return "a tar archive"
+    text = head[:_LOOKED_AT].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text.startswith(b"<"):
+        start = text.lower()
+        return "HTML" if b"<html" in start or b"<!doctype html" in start else "XML"
+    return _base64(head)
+
+
+def is_yaml(head: bytes) -> bool:
+    """Whether a file that is neither JSON nor CSV looks like YAML."""
+    lines = [line.rstrip() for line in head[:_LOOKED_AT].split(b"\n")]
+    lines = [line for line in lines if line and not line.lstrip().startswith(b"#")][:2]
+    return lines[:1] == [b"---"] or (len(lines) == 2 and all(map(_YAML_LINE.fullmatch, lines)))
+
+
+def _is_tar(head: bytes) -> bool:
+    """By the mark of POSIX, or by the checksum that every header has."""
+    header = head[:_TAR_HEADER].ljust(_TAR_HEADER, b"\0")
+    if header[257:262] == b"ustar":
+        return True
+    digits = header[_TAR_CHECKSUM].strip(b" \0")
+    if not digits or digits.strip(b"01234567"):
+        return False
+    return int(digits, 8) == sum(header) - sum(header[_TAR_CHECKSUM]) + 8 * ord(" ")
+
+
+def _base64(head: bytes) -> str:
+    match = _BASE64.fullmatch(head[:_LOOKED_AT].rstrip(b"\0"))
+    if not match or len(match[1].split(maxsplit=1)[0]) < _MIN_BASE64:
+        return ""
+    digits = b"".join(match[1].split())
+    try:
+        start = base64.b64decode(digits[: len(digits) // 4 * 4])
+    except binascii.Error:
+        return "base64"
+    inner = "gzip" if start.startswith(b"\x1f\x8b") else container_of(start)
+    if not inner and start.isascii():
+        inner = "a text file"
+    return f"base64 of {inner}" if inner else "base64"

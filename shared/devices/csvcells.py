@@ -1,0 +1,73 @@
+"""The cells of a CSV row: the value that each stands for, by the type of its column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from shared.devices.rules import Rule
+from shared.devices.strictjson import StrictReader
+
+__all__ = ["READERS", "CellError", "Column"]
+
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_BOOLEANS = {"true": True, "false": False}
+
+
+class CellError(Exception):
+    """A cell is no value of its column's type."""
+
+    def __init__(self, rule: Rule, detail: str = "") -> None:
+        self.rule = rule
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Column:
+    """A member that a column is for, and how its cells are read."""
+
+    path: str
+    read: Callable[[str], Any]
+
+    def put(self, value: Any, members: dict[str, Any]) -> None:
+        """Set the member of a line."""
+        *above, name = self.path.split(".")
+        for step in above:
+            members = members.setdefault(step, {})
+        members[name] = value
+
+
+def _read_number(cell: str) -> int | float:
+    text = cell.strip()
+    if not _NUMBER.fullmatch(text):
+        raise CellError(Rule.CSV_NUMBER)
+    if len(text) > 300:
+        raise CellError(Rule.JSON_NUMBER)
+    return int(text) if text.lstrip("-").isdigit() else float(text)
+
+
+def _read_boolean(cell: str) -> bool:
+    try:
+        return _BOOLEANS[cell.strip().lower()]
+    except KeyError:
+        raise CellError(Rule.CSV_BOOLEAN) from None
+
+
+def _read_json(cell: str) -> Any:
+    value, findings = StrictReader().read(cell)
+    for finding in findings:
+        where = f"{finding.field}: " if finding.field else ""
+        detail = f" ({finding.detail})" if finding.detail else ""
+        raise CellError(Rule.CSV_JSON, f"{where}{finding.rule.meaning}{detail}")
+    return value
+
+
+#: By the type at the end of a column's name.
+READERS: dict[str, Callable[[str], Any]] = {
+    "string": str,
+    "number": _read_number,
+    "boolean": _read_boolean,
+    "json": _read_json,
+}

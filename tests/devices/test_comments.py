@@ -1,0 +1,209 @@
+"""Comments and characters that are not visible: told, without hiding anything else."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.devices.characters import describe_character, describe_outside, visible_part
+from tests.devices import strategies, writing
+from tests.devices.support import device, found, ndjson, validate_file
+from tests.devices.writing import small_pieces
+
+ONE, TWO = device(id="c1"), device(id="c2")
+_TEXT_ONE, _TEXT_TWO, _TEXT_THREE = (
+    ndjson(line).decode() for line in (ONE, TWO, device(id="commented-out"))
+)
+SIZES = [1, 5, 64, 1 << 20]
+
+
+@pytest.mark.parametrize("chunk_bytes", SIZES)
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("// my devices\n{}\n# second\n{}\n", [1, 3]),
+        ("{}\n  //\n\t#\n{}\n#", [2, 3, 5]),
+        ("/* all */\n{}\n/* of\nthem\n */ {}\n", [1, 3]),
+        ("/* one */ /* two */{}\n{}", [1, 1]),
+        (f"{{}}\n/*\n{_TEXT_THREE}\n*/\n{{}}\n", [2]),
+        ("/**\n * devices\n **/\n{}\n{}\n", [1]),
+    ],
+)
+def test_comments_between_lines(text: str, lines: list[int], chunk_bytes: int) -> None:
+    data = text
+    for line in (_TEXT_ONE, _TEXT_TWO):
+        data = data.replace("{}", line, 1)
+    staged, validation = validate_file(data.encode(), chunk_bytes=chunk_bytes)
+    assert staged == [ONE, TWO]
+    assert found(data.encode()) == [(line, "", "json-comment") for line in lines]
+    assert validation.report.format == "ndjson"
+    assert validation.report.lines == 2
+
+
+@pytest.mark.parametrize("chunk_bytes", SIZES)
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("[\n// first site\n{},\n{}\n]", [2]),
+        ("// a [ and a {\n[{},{}]", [1]),
+        ('[{}, // a "quote, and ] }\n{} /* ]\n}*/ # end\n]\n// done', [1, 2, 3, 5]),
+        ("[{}\n/* , */\n,{}]/* [\n */", [2, 3]),
+        ("#\n/**/[{},{}]", [1, 2]),
+    ],
+)
+def test_comments_in_arrays(text: str, lines: list[int], chunk_bytes: int) -> None:
+    data = text
+    parts = re.split(r"\{\}", data)
+    data = f"{parts[0]}{_TEXT_ONE}{parts[1]}{_TEXT_TWO}{parts[2]}"
+    with small_pieces():
+        staged, validation = validate_file(data.encode(), chunk_bytes=chunk_bytes)
+        assert staged == [ONE, TWO]
+        assert found(data.encode(), chunk_bytes=chunk_bytes) == [
+            (line, "", "json-comment") for line in lines
+        ]
+    assert validation.report.lines == 2
+
+
+def test_comments_within_elements() -> None:
+    """Also with brackets and quotes in them; addresses and colours without quotes are none."""
+    text = json.dumps([ONE, TWO], indent=1)
+    lines = text.split("\n")
+    lines[1] += " // the [first"
+    lines[2] += " # that's \"it"
+    lines[3] = "/* {" + "\n" + "} */" + lines[3]
+    data = "\n".join(lines).encode()
+    staged, _ = validate_file(data)
+    assert staged == [ONE, TWO]
+    assert found(data) == [(line, "", "json-comment") for line in (2, 3, 4)]
+    for value in (b"http://x", b"#fff"):
+        data = b'[\n{"id":"a","tags":{"x":%s}},\n%s]' % (value, ndjson(TWO))
+        staged, _ = validate_file(data)
+        assert staged == [TWO]
+        assert found(data) == [(2, "", "json-invalid")]
+
+
+@pytest.mark.parametrize("data", [b"/* %s\n%s", b"%s\n/*\n%s\n* /", b"[%s,\n%s] /* x"])
+def test_an_open_comment(data: bytes) -> None:
+    """Nobody knows which devices it holds."""
+    data = data % (ndjson(ONE), ndjson(TWO))
+    _, validation = validate_file(data)
+    assert validation.report.is_unusable
+    assert found(data)[-1][2] == "json-comment"
+
+
+_COMMENTS = st.lists(
+    st.sampled_from(["// x\n", "# {\n", "/* [\n\n { */\n", "\n", "/*\n{}\n*/\n"]), max_size=4
+)
+
+
+@given(strategies.fleets(), st.data(), st.sampled_from(SIZES))
+def test_comments_hide_nothing(devices: list[Any], data: st.DataObject, chunk_bytes: int) -> None:
+    text = ""
+    expected: list[int] = []
+    for device_ in devices:
+        for comment in data.draw(_COMMENTS):
+            if comment.strip():
+                expected.append(1 + text.count("\n"))
+            text += comment
+        text += writing.line(device_).decode() + "\n"
+    with small_pieces():
+        staged, validation = validate_file(text.encode(), chunk_bytes=chunk_bytes)
+    lines = [p.line for p in validation.report.problems if p.code == "json-comment"]
+    assert lines == expected
+    assert json.dumps(staged) == json.dumps(devices)
+    assert validation.report.lines == len(devices)
+
+
+BOM, ZERO_WIDTH = "\ufeff", "\u200b"
+
+
+@pytest.mark.parametrize("chunk_bytes", SIZES)
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        (f"{BOM}{BOM}{{1}}\n{{2}}", 1, "U+FEFF ZERO WIDTH NO-BREAK SPACE at character 1"),
+        (f"{ZERO_WIDTH}{{1}}\n{{2}}", 1, "U+200B ZERO WIDTH SPACE at character 1"),
+        ("{1}\n\u00a0 {2}", 2, "U+00A0 NO-BREAK SPACE at character 1"),
+        ("{1}\n{2}\n\x1a", 3, "U+001A SUBSTITUTE at character 1"),
+        ("\x1e{1}\n{2}", 1, "U+001E RECORD SEPARATOR"),
+        (f"{BOM}{BOM}[{{1}},{{2}}]", 1, "U+FEFF"),
+        (f"{ZERO_WIDTH}[{{1}},\n{{2}}]", 1, "U+200B"),
+        ("[{1},\n\u00a0{2}]", 2, "U+00A0"),
+        ("[{1},{2}]\n\x1a", 2, "U+001A"),
+        (f'{BOM}{BOM}{{"devices":[{{1}},{{2}}]}}', 1, "U+FEFF"),
+    ],
+)
+def test_characters_around_lines(text: str, line: int, says: str, chunk_bytes: int) -> None:
+    data = text.replace("{1}", _TEXT_ONE).replace("{2}", _TEXT_TWO).encode()
+    with small_pieces():
+        staged, validation = validate_file(data, chunk_bytes=chunk_bytes)
+    assert staged == [ONE, TWO]
+    (problem,) = (p for p in validation.report.problems if p.code == "line-invisible")
+    assert (problem.line, problem.severity) == (line, "warning")
+    assert says in problem.message
+
+
+def test_characters_in_front_of_a_header() -> None:
+    text = f'{BOM}{BOM}"id","status"\np1,enabled\n'
+    staged, validation = validate_file(text.encode())
+    assert [line["id"] for line in staged] == ["p1"]
+    assert validation.report.format == "csv"
+    assert (1, "", "line-invisible") in found(text.encode())
+
+
+def test_characters_are_named_by_code_point() -> None:
+    assert describe_character("\u2011", 2) == "U+2011 NON-BREAKING HYPHEN at character 2"
+    assert describe_character("\n") == "U+000A LINE FEED"
+    assert describe_character("\x01", 1200) == "U+0001 CONTROL CHARACTER at character 1,200"
+    assert describe_character("\udc80") == "U+DC80 SURROGATE"
+    assert describe_character("\ue000") == "U+E000 UNNAMED CHARACTER"
+    allowed = re.compile(r"[a-z0-9]*")
+    assert describe_outside("p1\u00a0", allowed) == "U+00A0 NO-BREAK SPACE at character 3"
+    assert describe_outside(" p", allowed) == "U+0020 SPACE at character 1"
+    assert describe_outside("p1", allowed) == ""
+
+
+@given(st.binary())
+def test_what_is_visible_stays(line: bytes) -> None:
+    rest, invisible = visible_part(line)
+    assert rest in line
+    assert invisible or rest == line
+
+
+@pytest.mark.parametrize(
+    "first", ['"id":"a","status":"enabled"}', "x" * 20, "id,status", "{'id':'a'}", "]", "-", "..."]
+)
+@pytest.mark.parametrize("name", ["", "devices.csv"])
+def test_a_broken_first_line_decides_nothing(first: str, name: str) -> None:
+    data = f"{first}\n{_TEXT_ONE}\n{_TEXT_TWO}\n".encode()
+    staged, validation = validate_file(data, name=name)
+    assert staged == [ONE, TWO]
+    assert validation.report.format == "ndjson"
+    assert [problem.line for problem in validation.report.problems] == [1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{_TEXT_ONE}\r{_TEXT_TWO}\r",
+        f"{_TEXT_ONE}\r\r {_TEXT_TWO}",
+        "id,status\rpump-1,enabled\r",
+        "sep=;\rid;status\rpump-1;enabled",
+    ],
+)
+def test_line_ends_that_are_cr_alone(text: str) -> None:
+    assert found(text.encode()) == [(None, "", "file-line-ends")]
+    assert found(b"\xef\xbb\xbf" + text.encode())[-1] == (None, "", "file-line-ends")
+
+
+def test_other_files_with_cr() -> None:
+    for text in (f"{_TEXT_ONE}\r\r\n{_TEXT_TWO}", f"[\r{_TEXT_ONE},\r{_TEXT_TWO}\r]"):
+        staged, _ = validate_file(text.encode())
+        assert staged == [ONE, TWO]
+    pretty = json.dumps(ONE, indent=1).replace("\n", "\r")
+    assert found(pretty.encode()) == []

@@ -1,0 +1,191 @@
+"""What CSV files of other tools have in front of the header and around their cells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.devices.support import KEY, validate_file
+
+CA = "certificateAuthority"
+
+
+def outcome(text: str, **options: Any) -> tuple[list[Any], list[tuple[int | None, str, str]]]:
+    """Ids of the staged lines; line, code and message of each problem."""
+    staged, validation = validate_file(text.encode(), **options)
+    assert validation.report.format == "csv"
+    problems = [(p.line, p.code, p.message) for p in validation.report.problems]
+    return [line["id"] for line in staged], problems
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 1 << 20])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("lines", "codes"),
+    [
+        (["sep=;", f"id;status;authentication.type|p1;enabled;{CA}"], ["csv-sep-line"]),
+        (['"SEP=,"', f"id,status,authentication.type|p1,enabled,{CA}"], ["csv-sep-line"]),
+        (["sep=^", f"id^status^authentication.type|p1^enabled^{CA}"], ["csv-sep-line"]),
+        (
+            ["#TYPE Selected.X", f'"id","status","authentication.type"|p1,enabled,{CA}'],
+            ["csv-type-line"],
+        ),
+        (
+            ["", "sep=;", "", "#TYPE X", f"id;status;authentication.type|p1;enabled;{CA}"],
+            ["csv-sep-line", "csv-type-line"],
+        ),
+    ],
+)
+def test_lines_in_front_of_the_header_that_are_skipped(
+    lines: list[str], codes: list[str], line_end: str, chunk_bytes: int
+) -> None:
+    text = line_end.join([*lines[:-1], *lines[-1].split("|"), ""])
+    ids, problems = outcome(text, chunk_bytes=chunk_bytes)
+    assert ids == ["p1"]
+    assert [code for _, code, _ in problems] == codes
+    _, validation = validate_file(text.encode())
+    assert validation.lines.upload_line(1) == len(lines) + 1
+
+
+@pytest.mark.parametrize(
+    ("first", "says"),
+    [
+        ("Fleet east 2024,,", "header seems to be line 2"),
+        ("Devices", "header seems to be line 2"),
+        ("# exported on Monday, by me", "a comment; the header seems to be line 2"),
+        ("// exported", "a comment; the header seems to be line 2"),
+        ("p0,enabled,x", "header seems to be line 2"),
+        ("Fleet east\n\nall devices", "header seems to be line 4"),
+    ],
+)
+@pytest.mark.parametrize("name", ["", "fleet.csv"])
+def test_lines_in_front_of_the_header(first: str, says: str, name: str) -> None:
+    ids, ((line, code, message),) = outcome(f"{first}\nid,status,tags.x\np1,enabled,y\n", name=name)
+    assert (ids, line, code) == ([], 1, "csv-before-header")
+    assert says in message
+
+
+def test_pipes() -> None:
+    text = f"id|status|authentication.type\np1|enabled|{CA}\np2|disabled|{CA}\n"
+    ids, ((line, code, message),) = outcome(text)
+    assert (ids, line, code) == (["p1", "p2"], 1, "csv-pipes")
+    assert "pipes" in message
+    ids, _ = outcome('"id"|"status"\n"p|1"|enabled\n')
+    assert ids == []  # a pipe in an id
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_lines_that_are_one_cell(separator: str) -> None:
+    rows = [["id", "status", "tags.x"], ["p1", "enabled", "y"]]
+    text = "".join(f'"{separator.join(row)}"\r\n' for row in rows)
+    for name in ("", "fleet.csv"):
+        ids, ((line, code, _),) = outcome(text, name=name)
+        assert (ids, line, code) == ([], 1, "csv-quoted-lines")
+
+
+class TestBlanks:
+    def test_behind_each_separator(self) -> None:
+        for text in (
+            '"id", "status", "authentication.type", "tags.note"\n'
+            f'"p1", "enabled", "{CA}", "a, b"\n',
+            f"id; status; authentication.type; tags.note\np1; enabled; {CA}; a, b\n",
+        ):
+            ids, ((_, code, _),) = outcome(text)
+            assert (ids, code) == (["p1"], "csv-blanks")
+            staged, _ = validate_file(text.encode())
+            assert staged[0]["tags"] == {"note": "a, b"}
+
+    def test_in_rows_alone(self) -> None:
+        head = "id,status,tags.note\n"
+        for row in ('p1,enabled, "a, b"', 'p1,enabled, "a"', ' "p1",enabled,a'):
+            _, problems = outcome(f"{head}{row}\n")
+            assert [message for _, code, message in problems if code == "csv-quote"] == [
+                "the quotes of the row are not right (a blank stands in front of a quote)"
+            ]
+        assert outcome(f'{head}p1,enabled," ""a"""\n')[1][0][1] == "authentication-missing"
+
+    def test_between_a_quote_and_a_separator(self) -> None:
+        ids, ((line, code, message),) = outcome('"id" ,"status"\np1,enabled\n')
+        assert (ids, line, code) == ([], 1, "csv-quote")
+        assert "in the header" in message
+
+
+@pytest.mark.parametrize(
+    "comment", ["# second site", "// second, site", "/* x */", "#,,", "#note,"]
+)
+def test_rows_that_are_comments(comment: str) -> None:
+    text = f"id,status,authentication.type\np1,enabled,{CA}\n{comment}\n#2,enabled,{CA}\n"
+    if comment.count(",") == 0:
+        text = text.replace(comment, f"{comment},,")
+    ids, problems = outcome(text)
+    assert ids == ["p1", "#2"]
+    assert [(line, code) for line, code, _ in problems if code != "id-unusual"] == [
+        (3, "csv-comment")
+    ]
+    _, validation = validate_file(text.encode())
+    assert validation.report.lines == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'id,status,authentication.type,tags.note\np1,enabled,{CA},"ok\np2,enabled,{CA},15"\n',
+        f'tags.note,id,authentication.type\n"5 inch\nx,p2,{CA}\ny",p3,{CA}\n',
+        'id;status\n"p1\np2;enabled";enabled\n',
+    ],
+)
+def test_a_cell_that_swallows_a_line(text: str) -> None:
+    _, problems = outcome(text)
+    ((line, message),) = [(p[0], p[2]) for p in problems if p[1] == "csv-swallowed-line"]
+    assert line == 2
+    assert "(line 3, within a cell of the row on line 2)" in message
+
+
+def test_other_cells_of_several_lines() -> None:
+    text = (
+        "id,status,authentication.type,tags.note\n"
+        f'p1,enabled,{CA},"first\nsecond, and more\n\na,b,c,d\n"\n'
+    )
+    assert outcome(text) == (["p1"], [])
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        (
+            "IOTC_DEVICEID;IOTC_DEVICENAME",
+            "rename IOTC_DEVICEID to id, IOTC_DEVICENAME to tags.name",
+        ),
+        ("IOTC_DeviceID,IOTC_SASKEY_PRIMARY", "IOTC_SASKEY_PRIMARY to authentication.symmetricKey"),
+        (
+            "Id,Name,TAG:site,PROPERTY:rate",
+            "TAG:<name> to tags.<name>, PROPERTY:<name> to properties",
+        ),
+        ("id,Property:rate", "rename PROPERTY:<name> to properties.desired.<name>"),
+    ],
+)
+def test_columns_of_other_products(header: str, says: str) -> None:
+    _, problems = outcome(f"{header}\n{KEY},b,c,d\n")
+    assert any(says in message for _, _, message in problems)
+    assert KEY not in str(problems)
+
+
+def test_columns_that_look_like_others() -> None:
+    _, problems = outcome(
+        f"Id,Name,ModelId,deviceEtag,status,authentication.type\np,,,,enabled,{CA}\n"
+    )
+    assert [
+        message.partition("ignores it ")[2] for _, code, message in problems if "unk" in code
+    ] == [
+        "(the id has a column; for a tag, write tags.<name>)",
+        "(did you mean tags.modelId?)",
+        "(did you mean eTag?)",
+    ]
+
+
+def test_no_header_cell_is_repeated_as_it_is() -> None:
+    for header in (f"id,x:{KEY}", f"id,tags.{KEY},tags.{KEY}", f"id,{KEY}", f"Id,TAG:{KEY}"):
+        _, validation = validate_file(f"{header}\na,b,c\n".encode())
+        assert validation.report.problems
+        assert KEY[:12] not in str(validation.report.problems_json())

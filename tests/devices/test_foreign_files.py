@@ -1,0 +1,287 @@
+"""Files of other tools and kinds: each is named, or taken where nothing is lost."""
+
+from __future__ import annotations
+
+import base64
+import bz2
+import gzip
+import io
+import json
+import lzma
+import tarfile
+import zipfile
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.devices.foreign import completed, foreign_kind
+from shared.devices.source import Limits
+from tests.devices import strategies, writing
+from tests.devices.support import KEY, device, found, keys, ndjson, validate_file
+from tests.devices.writing import FORMS, small_pieces
+
+ONE, TWO = device(id="w1"), device(id="w2", tags={"site": "east"})
+
+
+def messages(data: bytes, **options: Any) -> list[tuple[str, str]]:
+    """Code and message of each problem."""
+    _, validation = validate_file(data, **options)
+    return [(problem.code, problem.message) for problem in validation.report.problems]
+
+
+def zipped(*names: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(name, ndjson(ONE))
+    return file.getvalue()
+
+
+def tarred(form: int) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=form) as archive:
+        info = tarfile.TarInfo("devices.txt")
+        info.size = 1000
+        archive.addfile(info, io.BytesIO(b" " * 1000))
+    return file.getvalue()
+
+
+def old_tar() -> bytes:
+    """As before POSIX: a checksum, but no mark."""
+    header = bytearray(tarred(tarfile.USTAR_FORMAT)[:512])
+    header[257:265] = bytes(8)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + b"{}\n"
+
+
+CONTAINERS = [
+    (zipped("devices.ndjson"), "a zip archive"),
+    (b"PK\x05\x06" + bytes(18), "a zip archive"),
+    (zipped("[Content_Types].xml", "xl/workbook.xml"), "an Excel workbook (.xlsx)"),
+    (zipped("[Content_Types].xml", "word/document.xml"), "an Office document"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook (.xls)"),
+    (tarred(tarfile.USTAR_FORMAT), "a tar archive"),
+    (tarred(tarfile.GNU_FORMAT), "a tar archive"),
+    (old_tar(), "a tar archive"),
+    (b"7z\xbc\xaf\x27\x1c\0\x04", "a 7z archive"),
+    (b"Rar!\x1a\x07\x01\0", "a rar archive"),
+    (b"Rar!\x1a\x07\0", "a rar archive"),
+    (bz2.compress(ndjson(ONE)), "bzip2"),
+    (lzma.compress(ndjson(ONE)), "xz"),
+    (b"\x28\xb5\x2f\xfd\x04", "zstd"),
+    (b"PAR1\x15\x04", "Parquet"),
+    (b"%PDF-1.7\n", "PDF"),
+    (b"<!DOCTYPE html>\n<html><body>Sign in</body></html>", "HTML"),
+    (b"\xef\xbb\xbf \n<HTML lang=en>", "HTML"),
+    (b'<?xml version="1.0"?><Error><Code>AuthenticationFailed</Code></Error>', "XML"),
+    (b"<devices><device id='a'/></devices>", "XML"),
+    (b"---\n- id: a\n  status: enabled\n", "YAML"),
+    (b"# fleet\ndevices:\n  - id: a\n    status: enabled\n", "YAML"),
+    (b"- id: a\n  status: enabled\n", "YAML"),
+    (b"-----BEGIN CERTIFICATE-----\nMIIB", "PEM, a certificate or key"),
+    (base64.b64encode(ndjson(ONE, TWO)), "base64 of a text file"),
+    (base64.encodebytes(gzip.compress(ndjson(ONE, TWO))), "base64 of gzip"),
+    (b"data:text/plain;base64," + base64.b64encode(zipped("a")), "base64 of a zip archive"),
+]
+
+
+@pytest.mark.parametrize(("data", "name"), CONTAINERS)
+@pytest.mark.parametrize("file_name", ["", "devices.csv"])
+def test_archives_and_documents_are_named(data: bytes, name: str, file_name: str) -> None:
+    if name == "YAML" and file_name:
+        return  # a table, as its name says, of one column
+    for packed in (data, gzip.compress(data)):
+        ((code, message),) = messages(packed, name=file_name)
+        assert (code, message.partition(" (")[2]) == ("file-format", f"it looks like {name})")
+
+
+TWIN = {"deviceId": "l1", "etag": "AAAAAAAAAAE=", "version": 2, "tags": {}, "properties": {}}
+LISTED = {
+    **{"authenticationType": "sas", "capabilities": {"iotEdge": False}, "deviceEtag": "NzU0"},
+    **{"connectionState": "Disconnected", "modelId": "", "status": "enabled"},
+    **{"x509Thumbprint": {"primaryThumbprint": None}, **TWIN},
+}
+IDENTITY = {
+    **{"deviceId": "r1", "generationId": "1", "etag": "MQ==", "status": "enabled"},
+    **{"connectionState": "Disconnected", "authentication": keys()},
+}
+FOREIGN: list[tuple[Any, str]] = [
+    (TWIN, "az iot hub device-identity list"),
+    (LISTED, "az iot hub device-identity list"),
+    ({"DeviceId": "a", "ETag": "b", "Version": 1}, "device twins"),
+    (IDENTITY, "device identities of the REST API"),
+    ({**IDENTITY, "moduleId": "m", "managedBy": ""}, "device identities of the REST API"),
+    (
+        {"registrationId": "a", "attestation": {"type": "tpm"}, "etag": "b"},
+        "Device Provisioning Service",
+    ),
+    ({"enrollmentGroupId": "g", "attestation": {}}, "Device Provisioning Service"),
+    ({"registrationId": "a", "assignedHub": "h", "deviceId": "a"}, "Device Provisioning Service"),
+    ({"id": "a", "displayName": "A", "provisioned": True}, "devices of IoT Central"),
+    ({"id": "/subscriptions/0/resourceGroups/g", "type": "x", "name": "h"}, "Azure resources"),
+    ({"thingName": "a", "attributes": {}, "version": 1}, "things of AWS IoT"),
+]
+
+
+@pytest.mark.parametrize(("document", "name"), FOREIGN)
+@pytest.mark.parametrize("chunk_bytes", [7, 1 << 20])
+def test_documents_of_other_tools_are_named(document: Any, name: str, chunk_bytes: int) -> None:
+    many = [document] * 3
+    files = [
+        ndjson(*many),
+        json.dumps(many).encode(),
+        json.dumps(many, indent=2).encode(),
+        json.dumps({"value": many, "nextLink": "https://x"}).encode(),
+        json.dumps({"count": 3, "items": many}, indent=1).encode(),
+        json.dumps(document, indent=2).encode(),
+        b"// comment\n" + json.dumps(document).encode(),
+        b"\xef\xbb\xbf\xef\xbb\xbf[\n" + b",\n".join(map(writing.line, many)) + b"]",
+    ]
+    for data in files:
+        ((code, message),) = messages(data, chunk_bytes=chunk_bytes)
+        assert code == "file-foreign"
+        assert name in message
+
+
+@pytest.mark.parametrize(
+    ("document", "name"),
+    [
+        ({"devices": {"d1": {"identity": {}, "twin": {}}}}, "az iot hub state export"),
+        ({"arm": {"resources": []}, "configurations": {}}, "az iot hub state export"),
+        (
+            {"$schema": "https://schema.management.azure.com/x", "resources": [{"id": "a"}]},
+            "Azure Resource Manager",
+        ),
+        (
+            {"$schema": "x", "contentVersion": "1.0.0.0", "parameters": {"a": {"value": 1}}},
+            "Azure Resource Manager",
+        ),
+        ({"errorCode": "DeviceNotFound", "errorStatus": "x"}, "error log of an import job"),
+    ],
+)
+def test_documents_that_are_one_object(document: Any, name: str) -> None:
+    for data in (json.dumps(document).encode(), json.dumps(document, indent=4).encode()):
+        ((code, message),) = messages(gzip.compress(data))
+        assert code == "file-foreign"
+        assert name in message
+
+
+def test_a_large_document_is_known_by_its_beginning() -> None:
+    devices = {f"d{n}": {"identity": {"x": "y" * 500}} for n in range(1000)}
+    ((code, _),) = messages(json.dumps({"devices": devices}).encode())
+    assert code == "file-foreign"
+    twins = [{"tags": {"x": "y" * 5000}, **TWIN}] * 1000
+    ((code, _),) = messages(json.dumps(twins).encode(), chunk_bytes=100)
+    assert code == "file-foreign"
+
+
+def test_one_foreign_line_refuses_no_file() -> None:
+    data = ndjson(ONE, IDENTITY, TWO)
+    staged, _ = validate_file(data)
+    assert staged == [ONE, TWO]
+    assert "file-foreign" not in [code for _, _, code in found(data)]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(devices=strategies.fleets())
+def test_device_files_are_not_foreign(form: str, devices: list[dict[str, Any]]) -> None:
+    written = FORMS[form](devices)
+    _, validation = validate_file(written.data)
+    assert not {"file-foreign", "file-format", "file-line-ends"} & validation.report.codes.keys()
+
+
+@given(
+    st.recursive(st.integers() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v))
+)
+def test_a_value_is_completed_wherever_it_is_cut(value: Any) -> None:
+    text = json.dumps([value]).encode()
+    assert completed(text) == [value]
+    for end in range(1, len(text)):
+        assert isinstance(completed(text[:end]), list)
+        foreign_kind(text[:end])
+
+
+class TestWrapper:
+    @pytest.mark.parametrize("chunk_bytes", [1, 30, 1 << 20])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            '{"devices": [DEVICES]}',
+            '{"value":[DEVICES],"Count":2}',
+            '{\n "count": 2,\n "@odata.context": "x",\n "all": [\nDEVICES\n]\n, "nextLink": null}',
+        ],
+    )
+    def test_the_array_in_it_is_taken(self, text: str, chunk_bytes: int) -> None:
+        pretty = ",\n".join(json.dumps(line, indent=1) for line in (ONE, TWO))
+        data = text.replace("DEVICES", pretty).encode()
+        with small_pieces(head_bytes=200):
+            staged, validation = validate_file(data, chunk_bytes=chunk_bytes)
+        assert staged == [ONE, TWO]
+        assert validation.report.format == "json"
+        assert [*validation.report.codes] == ["file-wrapper"]
+        lines = data.split(b"\n")
+        for number, line in enumerate((ONE, TWO), 1):
+            begins_on = validation.lines.upload_line(number)
+            assert f'"id": "{line["id"]}"'.encode() in lines[begins_on]
+
+    @pytest.mark.parametrize(
+        ("text", "code", "says"),
+        [
+            ('{"value":[D],"nextLink":"https://x"}', "file-wrapper-members", "next page"),
+            ('{"@odata.nextLink":"x","value":[D]}', "file-wrapper-members", "next page"),
+            ('{"importMode":"delete","devices":[D]}', "file-wrapper-members", "other"),
+            ('{"devices":[D],"modules":[D]}', "file-wrapper-members", "other"),
+            ('{"devices":[D],"count":[1]}', "file-wrapper-members", "other"),
+            ('{"devices":[D],"devices":[D]}', "json-duplicate-member", "around the array"),
+            ('{"devices":[D]', "json-invalid", "around the array"),
+            ('{"devices":[D]}\n{"devices":[D]}', "json-trailing-data", "around the array"),
+            ('{"devices":[D', "array-not-closed", "no end"),
+        ],
+    )
+    def test_nothing_may_be_lost_with_it(self, text: str, code: str, says: str) -> None:
+        _, validation = validate_file(text.replace("D", json.dumps(ONE)).encode())
+        assert validation.report.is_unusable
+        assert validation.report.refusal
+        assert validation.report.refusal.code == code
+        assert says in validation.report.refusal.message
+        assert KEY not in str(validation.report.problems_json())
+
+    def test_lines_with_arrays_are_not_wrappers(self) -> None:
+        for line in (
+            {"surprise": [{"a": 1}], **ONE},
+            {"status": "enabled", "parentScopes": [], "id": "a", "authentication": keys()},
+        ):
+            staged, validation = validate_file(ndjson(line, TWO))
+            assert staged == [line, TWO]
+            assert validation.report.format == "ndjson"
+
+    def test_an_empty_one(self) -> None:
+        assert found(b'{"devices": []}') == [(None, "", "file-empty")]
+
+    def test_what_follows_is_bounded(self) -> None:
+        data = b'{"devices":[' + ndjson(ONE) + b'],"x":"' + b"y" * 500_000
+        assert found(data, Limits(max_line_bytes=1000)) == [(1, "", "line-too-long")]
+
+
+def test_the_file_ends_in_padding() -> None:
+    """As a page blob does."""
+    for data in (
+        ndjson(ONE, TWO) + b"\n",
+        ndjson(ONE, TWO),
+        json.dumps([ONE, TWO]).encode(),
+        b"id,status,authentication.type\nw1,enabled,certificateAuthority\nw2,enabled,none",
+    ):
+        expected, _ = validate_file(data)
+        for size in (1, 511, 3_000_000):
+            staged, validation = validate_file(data + bytes(size), chunk_bytes=1000)
+            assert staged == expected
+            (problem,) = (p for p in validation.report.problems if p.code == "file-padding")
+            assert problem.line is None
+            assert "page blob" in problem.message
+            assert "block blob" in problem.remedy
+    assert found(b"\0" * 512) == [(None, "", "file-empty"), (None, "", "file-padding")]
+    data = ndjson(ONE, b"\0" * 3000, TWO)
+    assert found(data, chunk_bytes=100) == [(2, "", "line-nul")]
