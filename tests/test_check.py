@@ -52,7 +52,8 @@ def test_text_for_people(file: Path) -> None:
         "    line 2 (b, status): status is missing, which every line needs, also one that deletes",
         "  error id-characters",
         "    use A-Z a-z 0-9 - . + % _ # * ? ! ( ) , : ; = @ $ '",
-        "    line 4 (c d, id): id holds a character that is not allowed (U+0020 SPACE at character 2)",
+        "    line 4 (c d, id): id holds a character that is not allowed "
+        "(U+0020 SPACE at character 2)",
         "  warning authentication-missing x 2",
         "    give authentication; for new devices alone use importMode create",
         "    line 2 (b, authentication): without keys or certificates a device that exists gets "

@@ -14,14 +14,29 @@ from shared.devices.rules import Rule
 from shared.devices.source import Sink, UnusableFileError
 from shared.devices.strictjson import Finding
 
-__all__ = ["COMMENT_STARTS", "BlockComments", "between_tokens", "note_between_tokens"]
+__all__ = [
+    *("COMMENTS", "COMMENT_STARTS", "NO_COMMENTS", "STRING"),
+    *("BlockComments", "between_tokens", "note_between_tokens", "without_comments"),
+]
 
 #: How lines begin that are comments.
 COMMENT_STARTS = (b"//", b"#", b"/*")
 
+#: A string ends at its line's end, for JSON allows none there: a forgotten quote is not to swallow
+#: the rest of the file.
+STRING = rb'"(?:[^"\\\n]++|\\.)*+["\n]'
+#: Patterns of comments. Neither `http://` nor a colour such as #fff, which somebody forgot to
+#: quote, is one.
+COMMENTS = (
+    rb"/(?<![\w:]/)(?:/[^\n]*+(?=\n)|\*(?:[^*]++|\*(?!/))*+\*/)",
+    rb"#(?<!\w#)(?=[ \t#!\r\n])[^\n]*+(?=\n)",
+)
+#: The same signs where they begin no comment.
+NO_COMMENTS = (rb"/(?:(?![/*])|(?<=[\w:]/))", rb"#(?:(?![ \t#!\r\n])|(?<=\w#))")
+_STRINGS_AND_COMMENTS = re.compile(
+    rb"%s|(?P<comment>%s)" % (STRING, b"|".join(COMMENTS)), re.DOTALL
+)
 _BLOCK = rb"/\*(?:[^*]++|\*(?!/))*+\*/"
-#: How most begin that are neither.
-_TOKEN = re.compile(rb'[\[\]{},"0-9a-zA-Z]')
 _INVISIBLE = re.compile(INVISIBLE_BYTES + b"++")
 #: What may stand between two lines or elements beside blanks. A comment ends in front of LF.
 _BETWEEN = re.compile(rb"(?://|#)[^\n]*+(?=\n)|%s" % _BLOCK)
@@ -29,8 +44,6 @@ _BETWEEN = re.compile(rb"(?://|#)[^\n]*+(?=\n)|%s" % _BLOCK)
 
 def between_tokens(data: bytes, position: int) -> re.Match[bytes] | None:
     """A whole comment or invisible characters at a position where JSON allows blanks alone."""
-    if _TOKEN.match(data, position):
-        return None
     return _BETWEEN.match(data, position) or _INVISIBLE.match(data, position)
 
 
@@ -41,6 +54,25 @@ def note_between_tokens(match: re.Match[bytes], line: int, sink: Sink) -> None:
     else:
         _, invisible = visible_part(match[0])
         sink.note(line, Finding("", Rule.LINE_INVISIBLE, invisible))
+
+
+def without_comments(data: bytes) -> tuple[bytes, list[int]]:
+    """Take whole comments out of JSON text, and tell where they began."""
+    # Signs are found fast, and most text has them in strings alone.
+    has_sign = b"#" in data or b"/" in data
+    if not has_sign or not any(start in data for start in COMMENT_STARTS):
+        return data, []
+    offsets: list[int] = []
+
+    def replaced(match: re.Match[bytes]) -> bytes:
+        if match["comment"] is None:
+            return match[0]
+        offsets.append(match.start())
+        return b" "
+
+    # A comment may end with the text.
+    rest = _STRINGS_AND_COMMENTS.sub(replaced, data + b"\n").removesuffix(b"\n")
+    return (rest, offsets) if offsets else (data, [])
 
 
 class BlockComments:

@@ -39,7 +39,7 @@ _SIGNATURES: dict[bytes, str] = {
 }
 #: Parts of zip archives that are documents.
 _ZIPPED = {
-    b"xl/": "an Excel workbook (.xlsx)",
+    b"xl/work": "an Excel workbook (.xlsx)",
     b"[Content_Types].xml": "an Office document",
     b"opendocument": "an OpenDocument file",
 }

@@ -28,6 +28,8 @@ from shared.devices.strictjson import Finding
 __all__ = ["CsvDefaults", "csv_batches"]
 
 _BATCH_ROWS = 4096
+#: What a comment may begin with; most rows are told from it by their first character.
+_BEFORE_COMMENTS = "#/ \t"
 _BLANK_QUOTES = (' "', '  "')
 _LEADING = re.compile(rb"\A%s++" % INVISIBLE_BYTES)
 #: What a row has in its column status, beside nothing.
@@ -67,13 +69,15 @@ def csv_batches(
     numbers: list[int] = []
     texts: list[bytes] = []
     for number, cells in rows:
-        if is_comment_row(cells, places.id == 0):
+        if cells[0][:1] in _BEFORE_COMMENTS and is_comment_row(cells, places.id == 0):
             sink.note(number, Finding("", Rule.CSV_COMMENT))
             continue
         if len(lines.row) > 1 and (swallowed := places.swallowed(lines.row)):
             detail = f"line {number + swallowed:,}, within a cell of the row on line {number:,}"
             sink.note(number, Finding("", Rule.CSV_SWALLOWED_LINE, detail))
-        findings = _form(cells, len(columns), lines.row[0], layout.separator)
+        findings = []
+        if len(cells) > len(columns) or ' "' in lines.row[0]:
+            findings = _form(cells, len(columns), lines.row[0], layout.separator)
         text = _text(number, cells, columns, defaults, sink, findings)
         if text is not None:
             numbers.append(number)

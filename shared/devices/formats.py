@@ -12,7 +12,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from shared.devices.characters import INVISIBLE
-from shared.devices.comments import COMMENT_STARTS, between_tokens, note_between_tokens
+from shared.devices.comments import (
+    COMMENT_STARTS,
+    between_tokens,
+    note_between_tokens,
+    without_comments,
+)
 from shared.devices.compression import MAGIC, bounded, unzipped
 from shared.devices.containers import container_of, is_yaml
 from shared.devices.csvlayout import Layout, csv_layout
@@ -96,16 +101,15 @@ def _recognised(
     max_bytes = limits.max_line_bytes
     start, between = _start(head)
     body = head[start:]
-    if body.startswith((b"{", b"[")) and (kind := foreign_kind(body)):
+    if body.startswith((b"{", b"[")) and (kind := foreign_kind(without_comments(body)[0])):
         raise UnusableFileError(Rule.FILE_FOREIGN, f"it contains {kind.name}; {kind.remedy}")
     if body.startswith(b"["):
         return "json", array_batches(chunks, max_bytes, sink)
     if wrapper := find_wrapper(body):
         wrapper.check()
-        for match in between:
-            note_between_tokens(match, 1 + head.count(b"\n", 0, match.start()), sink)
-        sink.note(None, Finding("", Rule.FILE_WRAPPER))
         skipped = start + len(wrapper.start)
+        _note_comments(head, between, [start + offset for offset in wrapper.comments()], sink)
+        sink.note(None, Finding("", Rule.FILE_WRAPPER))
         return "json", array_batches(
             _without(skipped, chunks),
             max_bytes,
@@ -121,6 +125,16 @@ def _recognised(
         raise UnusableFileError(Rule.FILE_FORMAT, "it looks like YAML")
     batches = ndjson_batches(chunks, max_bytes, sink)
     return "ndjson", _without_note(batches, sink) if _begins_with_note(lines) else batches
+
+
+def _note_comments(
+    head: bytes, between: Iterable[re.Match[bytes]], others: Iterable[int], sink: Sink
+) -> None:
+    """Report what is skipped with the beginning of a file."""
+    for match in between:
+        note_between_tokens(match, 1 + head.count(b"\n", 0, match.start()), sink)
+    for offset in others:
+        sink.note(1 + head.count(b"\n", 0, offset), Finding("", Rule.JSON_COMMENT))
 
 
 def _head(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
@@ -194,7 +208,7 @@ def _csv_layout(lines: list[tuple[int, str]], body: bytes, name: str) -> Layout 
     others = [text.strip(INVISIBLE) for _, text in lines[1:]]
     objects = sum(1 for text in others if _OBJECT.match(text))
     comments = sum(1 for text in others if text.encode().startswith(COMMENT_STARTS))
-    if objects > (len(others) - comments) / 2 or (not objects and _MEMBER.search(lines[0][1])):
+    if objects > (len(others) - comments) / 2 or _MEMBER.search(lines[0][1]):
         return None
     is_named_csv = name.lower().removesuffix(".gz").endswith((".csv", ".tsv"))
     return csv_layout(lines, is_named_csv)

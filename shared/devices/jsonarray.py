@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
 from typing import NoReturn
 
-from shared.devices.comments import COMMENT_STARTS, between_tokens, note_between_tokens
+from shared.devices.comments import (
+    COMMENTS,
+    NO_COMMENTS,
+    STRING,
+    between_tokens,
+    note_between_tokens,
+    without_comments,
+)
 from shared.devices.rules import Rule
 from shared.devices.source import Batch, Sink, UnusableFileError
 from shared.devices.strictjson import Finding
@@ -21,25 +28,19 @@ from shared.devices.strictjson import Finding
 __all__ = ["array_batches"]
 
 _BLANKS = re.compile(rb"[ \t\r\n]*+")
-#: A string ends at its line's end, for JSON allows none there: a forgotten quote is not to swallow
-#: the rest of the file.
-_STRING = rb'"(?:[^"\\\n]++|\\.)*+["\n]'
-#: Neither `http://` nor a colour such as #fff that somebody forgot to quote.
-_COMMENT_START = rb"(?:(?<![\w:])(?://|/\*)|(?<!\w)#(?=[ \t#!\r\n]))"
-_COMMENT = rb"(?=%s)(?:/\*(?:[^*]++|\*(?!/))*+\*/|(?://|#)[^\n]*+(?=\n))" % _COMMENT_START
 #: Up to and with the next bracket that stands in no string and no comment.
 _TO_BRACKET = re.compile(
-    rb'(?:[^"{}\[\]/#]++|%s|%s|(?!%s)[/#])*+([{}\[\]])' % (_STRING, _COMMENT, _COMMENT_START),
-    re.DOTALL,
+    rb'(?:[^"{}\[\]/#]++|%s)*+([{}\[\]])' % b"|".join((STRING, *COMMENTS, *NO_COMMENTS)), re.DOTALL
 )
-_STRINGS_AND_COMMENTS = re.compile(rb"%s|(?P<comment>%s)" % (_STRING, _COMMENT), re.DOTALL)
-_SCALAR = re.compile(rb'(?:%s|[^"\[\]{},\s]++)' % _STRING, re.DOTALL)
+_SCALAR = re.compile(rb'(?:%s|[^"\[\]{},\s]++)' % STRING, re.DOTALL)
 _LINE_ENDS = re.compile(rb"[\r\n]++[ \t]*+")
 #: All strings end on their line, so that what stands between lines is nothing but layout.
 _JOINABLE = re.compile(rb'(?:[^"]++|"(?:[^"\\\r\n]++|\\[^\r\n])*+")*+')
 _STEP_BYTES = 64 * 1024
 #: What is read behind the file, so that its last comment or character is whole.
 _END = b"\n"
+#: How most elements begin, and what stands between them.
+_TOKENS = frozenset({b"{", b",", b"]", b"["})
 #: Bytes of UTF-8 that a character takes.
 _MAX_CHARACTER = 4
 
@@ -117,7 +118,7 @@ class _Splitter:
             raise UnusableFileError(Rule.ARRAY_NOT_CLOSED, line=line)
         rest = self._buffer[self._position :]
         if self._check_rest:
-            self._check_rest(rest)
+            self._check_rest(self._without_comments(self._line_at(self._position), rest))
         elif rest.startswith(b"/*"):
             line = self._line_at(self._position)
             raise UnusableFileError(Rule.JSON_COMMENT, "its end */ is missing", line)
@@ -191,6 +192,8 @@ class _Splitter:
             blanks = _BLANKS.match(self._buffer, self._position)
             assert blanks is not None
             self._position = start = blanks.end()
+            if self._buffer[start : start + 1] in _TOKENS:
+                return start
             if match := between_tokens(self._buffer, start):
                 note_between_tokens(match, self._line_at(start), self._sink)
                 self._position = match.end()
@@ -203,17 +206,11 @@ class _Splitter:
             return None if is_cut or not rest else start
 
     def _without_comments(self, number: int, element: bytes) -> bytes:
-        if not any(sign in element for sign in COMMENT_STARTS):
-            return element
-
-        def replaced(match: re.Match[bytes]) -> bytes:
-            if match["comment"] is None:
-                return match[0]
-            line = number + element.count(b"\n", 0, match.start())
+        rest, offsets = without_comments(element)
+        for offset in offsets:
+            line = number + element.count(b"\n", 0, offset)
             self._sink.note(line, Finding("", Rule.JSON_COMMENT))
-            return b" "
-
-        return _STRINGS_AND_COMMENTS.sub(replaced, element)
+        return rest
 
     def _fail_behind_end(self) -> NoReturn:
         line = self._line_at(self._position)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from shared.devices.characters import visible_part
-from shared.devices.comments import COMMENT_STARTS
+from shared.devices.comments import COMMENT_STARTS, without_comments
 from shared.devices.csvtable import CsvDefaults
 from shared.devices.fastpath import BLOCK_LINES, FastPath, GoodLine, kinds
 from shared.devices.formats import open_source
@@ -153,6 +153,10 @@ class Validation:
             # No device, so it is not counted as a line of the file's devices.
             self.note(number, Finding("", Rule.JSON_COMMENT))
             return None
+        text, comments = without_comments(text)
+        if comments:
+            self.note(number, Finding("", Rule.JSON_COMMENT))
+            line = text
         if number == self._pretty_printed + 1 and text.startswith(_GOES_ON):
             self._pretty_printed = number
             return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from shared.devices.comments import COMMENTS, STRING, without_comments
 from shared.devices.foreign import completed
 from shared.devices.members import MEMBERS
 from shared.devices.rules import Rule
@@ -17,11 +18,19 @@ from shared.devices.strictjson import StrictReader
 
 __all__ = ["Wrapper", "find_wrapper"]
 
-_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_BLANKS = rb"(?:\s++|%s)*+" % b"|".join(COMMENTS)
+_SCALAR = rb'(?:%s|[^\s"{}\[\],/#]++)' % STRING
 #: An object up to its first array, with scalar values alone in front of it.
 _TO_ARRAY = re.compile(
-    rb'\{\s*+(?:%s\s*+:\s*+(?:%s|[^\s"{}\[\],]++)\s*+,\s*+)*+'
-    rb'"(?P<name>\w++)"\s*+:\s*+(?=\[\s*+(?P<first>[{\]]))' % (_STRING, _STRING),
+    _BLANKS.join(
+        (
+            rb"\{",
+            rb"(?:%s)*+" % _BLANKS.join((STRING, rb":", _SCALAR, rb",", b"")),
+            rb'"(?P<name>\w++)"',
+            rb":",
+            rb"(?=\[%s(?P<first>[{\]]))" % _BLANKS,
+        )
+    ),
     re.DOTALL,
 )
 #: Names of arrays that are taken for devices even where they are empty.
@@ -39,6 +48,10 @@ class Wrapper(NamedTuple):
     #: Of the array.
     name: str
 
+    def comments(self) -> list[int]:
+        """Where comments begin in it."""
+        return without_comments(self.start)[1]
+
     def check(self, rest: bytes = b"}") -> None:
         """Check that nothing is lost with the object around the array.
 
@@ -48,8 +61,8 @@ class Wrapper(NamedTuple):
         Raises:
             UnusableFileError: something is.
         """
-        text = (self.start + b"[]" + rest).decode("utf-8", "replace")
-        value, findings = StrictReader().read(text)
+        text, _ = without_comments(self.start + b"[]" + rest)
+        value, findings = StrictReader().read(text.decode("utf-8", "replace"))
         if findings or not isinstance(value, dict):
             rule = findings[0].rule if findings else Rule.JSON_INVALID
             raise UnusableFileError(rule, "in the object around the array of devices")
@@ -72,7 +85,7 @@ def find_wrapper(head: bytes) -> Wrapper | None:
         return None
     name = match["name"].decode("utf-8", "replace")
     is_known = name.lower() in {known.lower() for known in MEMBERS}
-    document = completed(head)
+    document = completed(without_comments(head)[0])
     if is_known or not isinstance(document, dict) or "id" in map(str.lower, document):
         return None
     is_usual = match["first"] == b"{" or name.lower() in _USUAL

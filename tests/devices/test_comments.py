@@ -69,6 +69,28 @@ def test_comments_in_arrays(text: str, lines: list[int], chunk_bytes: int) -> No
     assert validation.report.lines == 2
 
 
+@pytest.mark.parametrize("comment", ["// x", "/* { */", "  # the [second", "//", "/* a */ // b"])
+def test_comments_within_lines(comment: str) -> None:
+    inner = _TEXT_ONE[:-1] + " /* { */ }"
+    for first in (f"{_TEXT_ONE}{comment}", inner):
+        data = f"{first}\n{_TEXT_TWO}".encode()
+        staged, validation = validate_file(data)
+        assert staged == [ONE, TWO]
+        assert found(data) == [(1, "", "json-comment")]
+        assert validation.report.lines == 2
+    data = f'{_TEXT_ONE[:-1]},"tags":{{"x":http://x}}}}\n{_TEXT_TWO}'.encode()
+    assert found(data) == [(1, "", "json-invalid")]
+
+
+def test_comments_around_an_array() -> None:
+    text = f'// a\n{{ // b\n"count": 1, # c\n"devices": [ // d\n{_TEXT_ONE}]\n/* e */}} // f'
+    for chunk_bytes in SIZES:
+        staged, validation = validate_file(text.encode(), chunk_bytes=chunk_bytes)
+        assert staged == [ONE]
+        assert validation.report.format == "json"
+    assert found(text.encode()) == [(n, "", "json-comment") for n in (1, 2, 3, 4, 6, 6)]
+
+
 def test_comments_within_elements() -> None:
     """Also with brackets and quotes in them; addresses and colours without quotes are none."""
     text = json.dumps([ONE, TWO], indent=1)
@@ -185,6 +207,15 @@ def test_a_broken_first_line_decides_nothing(first: str, name: str) -> None:
     assert staged == [ONE, TWO]
     assert validation.report.format == "ndjson"
     assert [problem.line for problem in validation.report.problems] == [1]
+
+
+@pytest.mark.parametrize("name", ["", "devices.csv"])
+def test_several_broken_lines_decide_nothing_either(name: str) -> None:
+    broken = f"{_TEXT_ONE[1:]}\n{_TEXT_TWO[1:]}\n{_TEXT_THREE}"
+    staged, validation = validate_file(broken.encode(), name=name)
+    assert [line["id"] for line in staged] == ["commented-out"]
+    assert validation.report.format == "ndjson"
+    assert [problem.line for problem in validation.report.problems] == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_blank_lines_go_and_numbers_stay() -> None:
         (b'{"id":', "json-invalid"),
         (b"{'id':'a','status':'enabled'}", "json-invalid"),
         (b'{"id":"a","status":"enabled",}', "json-invalid"),
-        (b'{"id":"a" /* pump */}', "json-invalid"),
+        (b'{"id":"a" /* pump }', "json-invalid"),
         (b'{"id":"a\tb","status":"enabled"}', "json-invalid"),
         (b'{"id":"\xff","status":"enabled"}', "line-encoding"),
         (b'{"id":"\xed\xa0\x80","status":"enabled"}', "line-encoding"),
