@@ -173,7 +173,7 @@ class FastPath:
         while len(lines) < len(texts):
             try:
                 lines.extend(decoded)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 lines.append(None)
         if not _IDS.fullmatch("\n".join([*[line.id for line in lines if line], ""])):
             lines = [line if line and _IDS.fullmatch(f"{line.id}\n") else None for line in lines]

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from shared.devices.strictjson import MAX_NESTING
+
 __all__ = ["Kind", "completed", "foreign_kind"]
 
 _EXPORT = "az iot hub device-identity export"
@@ -104,6 +106,8 @@ def completed(head: bytes) -> Any:
         token = match[0]
         if token in _CLOSERS:
             closers.append(_CLOSERS[token])
+            if len(closers) > MAX_NESTING:
+                return None
         elif token in (b"}", b"]"):
             if not closers:
                 return None

@@ -269,7 +269,10 @@ def _renamed(
             field = f"{prefix}{name}"
             match = in_documented_case(name, names)
             if match is None:
-                add_finding(findings, _unknown(name, value, names, prefix))
+                finding = _unknown(name, value, names, prefix)
+                if "mean id?" in finding.detail and members.get("id") is not None:
+                    finding = finding._replace(detail="values of your own belong in tags")
+                add_finding(findings, finding)
                 if broken := _anything(value):
                     findings.append(Finding(field, broken.rule, broken.detail))
             elif match in members or match in renamed:

@@ -17,7 +17,16 @@ import msgspec
 
 from shared.devices.rules import Rule, Severity
 
-__all__ = ["Finding", "StrictReader", "add_finding", "dotted", "encode", "keeps_all", "read_sound"]
+__all__ = [
+    "MAX_NESTING",
+    "Finding",
+    "StrictReader",
+    "add_finding",
+    "dotted",
+    "encode",
+    "keeps_all",
+    "read_sound",
+]
 
 
 class Finding(NamedTuple):

@@ -80,8 +80,11 @@ def file_rejected(report: Report) -> str:
     if report.refusal:
         what = "The file cannot be imported"
         errors.sort(key=lambda problem: problem is not report.refusal)
-    else:
+    elif report.lines > report.valid:
         what = _lines_that_break_rules(report.lines - report.valid, report.lines)
+    else:
+        # Comments, for example, are in no line of a device.
+        what = f"The file contains {report.errors:,} {'error' if report.errors == 1 else 'errors'}"
     first = "; ".join(map(str, errors[:3]))
     return _bounded(
         f"{what}: {first}. No device was touched. "

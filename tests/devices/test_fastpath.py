@@ -311,6 +311,13 @@ _BROKEN_TEXTS = sorted(
 )
 
 
+@pytest.mark.parametrize("start", ["", '"tags":', '"properties":{"reported":', '"surprise":'])
+def test_lines_that_nest_deep(start: str) -> None:
+    deep = b'{"id":"a","status":"enabled",' + start.encode() + b'{"a":' * 100_000
+    for line in (deep, deep + b"1" + b"}" * 100_002, b"[" * 100_000):
+        assert judged(line) == judged_in_full(line)
+
+
 @pytest.mark.parametrize("base", _FORMS + _LARGE_FORMS)
 def test_no_value_slips_through(base: Device) -> None:
     """Each value of a form that was learned, replaced by each other one, and all texts at once."""
@@ -340,7 +347,8 @@ def test_the_fast_path_accepts_what_the_rules_accept(data: st.DataObject, base: 
     assert judged(b"\n".join(lines)) == judged_in_full(b"\n".join(lines))
 
 
-_ODD_LINES = [b"", b"{", b"}", b"x", b" \t", b'{"a":[']
+_DEEP = b'{"id":"a","status":"enabled","tags":' + b'{"a":' * 9999
+_ODD_LINES = [b"", b"{", b"}", b"x", b" \t", b'{"a":[', _DEEP, b"[" * 9999]
 
 
 @settings(_SETTINGS, max_examples=100)

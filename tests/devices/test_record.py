@@ -377,6 +377,13 @@ def test_a_warning(line: Mapping[str, Any], field: str, code: str) -> None:
     assert report.valid == 1
 
 
+def test_a_name_beside_an_id_is_a_value_of_the_users() -> None:
+    for line, says in ((device(name="Pump"), "tags"), (without("id", name="Pump"), "mean id?")):
+        _, validation = validate_file(ndjson(line))
+        (problem,) = [p for p in validation.report.problems if p.field == "name"]
+        assert says in problem.message
+
+
 def test_all_problems_of_a_line_in_a_stable_order() -> None:
     line = {
         "id": "",
