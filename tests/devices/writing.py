@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 from unittest import mock
 
-from shared.devices import formats, jsonarray
+from shared.devices import formats, jsonarray, validation
 
 BOM = b"\xef\xbb\xbf"
 
@@ -105,6 +105,7 @@ def small_pieces(head_bytes: int = 4096) -> Iterator[None]:
     with (
         mock.patch.object(formats, "_HEAD_BYTES", head_bytes),
         mock.patch.object(jsonarray, "_STEP_BYTES", 64),
+        mock.patch.object(validation, "BLOCK_LINES", 4),
     ):
         yield
 
