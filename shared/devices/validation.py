@@ -10,8 +10,9 @@ from typing import Any
 from shared.devices.characters import visible_part
 from shared.devices.comments import COMMENT_STARTS, without_comments
 from shared.devices.csvtable import CsvDefaults
-from shared.devices.fastpath import BLOCK_LINES, FastPath, GoodLine, kinds
+from shared.devices.fastpath import BLOCK_LINES, FastPath, kinds
 from shared.devices.formats import open_source
+from shared.devices.goodline import GoodLine
 from shared.devices.linemap import LineMap
 from shared.devices.members import ImportMode
 from shared.devices.record import MENDED, SYSTEM_MODULES, check_record

@@ -311,6 +311,25 @@ _BROKEN_TEXTS = sorted(
 )
 
 
+@pytest.mark.parametrize(
+    "section",
+    [
+        '"tags":{"a":{"\\u0024metadata":1}}',
+        '"tags":{"\\u0024version":1,"a":{"$version":1}}',
+        '"tags":{"a":1,"\\u0061":2}',
+        '"tags":{"a":"x\\u003ay","\\u0061":2}',
+        '"tags":{"a":"NUL\\u004c","b":["\\u004eULL"]}',
+        '"tags":{"a":"SharedAccessKey\\u003d1\\u003bb","b":"x\\u0026sig=1"}',
+        '"properties":{"desired":{"$metadata":{"a":{"$lastUpdated":"2026"}},"a":{"$metadata":1}}}',
+    ],
+)
+def test_escapes_hide_nothing(section: str) -> None:
+    lines = [device(id=f"pump-{n}", tags={"a": {"b": 1}}) for n in range(_ENOUGH)]
+    line = b'{"id":"last","status":"enabled","importMode":"create",' + section.encode() + b"}"
+    file = b"\n".join([*map(writing.line, lines), line])
+    assert judged(file) == judged_in_full(file)
+
+
 @pytest.mark.parametrize("start", ["", '"tags":', '"properties":{"reported":', '"surprise":'])
 def test_lines_that_nest_deep(start: str) -> None:
     deep = b'{"id":"a","status":"enabled",' + start.encode() + b'{"a":' * 100_000
