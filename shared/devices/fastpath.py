@@ -63,7 +63,7 @@ class FastPath:
 
     def __init__(self) -> None:
         self._names = set(_OF_THE_HUB)
-        self._decoder = decoder(self._names)
+        self._decoder = decoder(_OF_THE_HUB)
         self._is_outdated = False
 
     def learn(self, members: Mapping[str, Any]) -> None:
@@ -82,7 +82,7 @@ class FastPath:
     def read(self, texts: Sequence[bytes]) -> list[GoodLine | None]:
         """What each line holds; None where the rules have to decide."""
         if self._is_outdated:
-            self._decoder, self._is_outdated = decoder(self._names), False
+            self._decoder, self._is_outdated = decoder(frozenset(self._names)), False
         lines: list[GoodLine | None] = []
         decoded = map(self._decoder.decode, texts)
         while len(lines) < len(texts):

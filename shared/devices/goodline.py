@@ -6,7 +6,8 @@ line: narrower, never wider. `shared.devices.fastpath` uses them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
@@ -106,10 +107,12 @@ class GoodLine(_Part):
     properties: Any = UNSET
 
 
-def decoder(names: Iterable[str]) -> msgspec.json.Decoder[GoodLine]:
+@functools.lru_cache(64)
+def decoder(names: frozenset[str]) -> msgspec.json.Decoder[GoodLine]:
     """A decoder of lines whose twins have no other names than these.
 
-    An enumeration is tested faster than any pattern of names.
+    An enumeration is tested faster than any pattern of names. Making a decoder takes a millisecond,
+    so those of the last files are kept.
     """
     name: Any = Literal[*names]
     others = _objects(str, _Scalar | None)
