@@ -107,7 +107,7 @@ class GoodLine(_Part):
     properties: Any = UNSET
 
 
-@functools.lru_cache(64)
+@functools.lru_cache(16)
 def decoder(names: frozenset[str]) -> msgspec.json.Decoder[GoodLine]:
     """A decoder of lines whose twins have no other names than these.
 
