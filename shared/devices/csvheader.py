@@ -70,6 +70,10 @@ def _column(number: int, index: int, names: Sequence[str], sink: Sink) -> Column
         raise UnusableFileError(Rule.CSV_HEADER, detail, number)
     known = _documented(path)
     if isinstance(known, Finding):
+        if known.rule is Rule.CREDENTIALS_MISPLACED:
+            # Rows without this column would be given other keys.
+            detail = f"column {index + 1:,}: {known.detail}"
+            raise UnusableFileError(known.rule, detail, number)
         if "mean id?" in known.detail:
             known = known._replace(detail="the id has a column; for a tag, write tags.<name>")
         sink.note(number, known)

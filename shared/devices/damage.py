@@ -6,7 +6,7 @@ import re
 
 __all__ = [
     *("DAMAGED", "DAMAGED_ID", "DAMAGED_STARTS"),
-    *("damage", "damage_of_id", "is_secret", "is_suspicious"),
+    *("damage", "damage_of_id", "holds_secret", "is_secret", "is_suspicious"),
 ]
 
 _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
@@ -51,6 +51,7 @@ DAMAGED, DAMAGED_STARTS = "|".join(_DAMAGES), r"-@S\[u#0-9Nn(<"
 DAMAGED_ID = "|".join([*_DAMAGES, *_DAMAGES_OF_IDS])
 
 _is_odd = re.compile(f"{DAMAGED}|{_KEY}").fullmatch
+_SEPARATORS = re.compile(r"[;,|&:\s\"']+")
 _is_damaged_id = re.compile(DAMAGED_ID).fullmatch
 _is_key = re.compile(_KEY).fullmatch
 
@@ -75,6 +76,11 @@ def damage_of_id(text: str) -> str:
 
 def is_secret(text: str) -> bool:
     """Whether a string is a device key, a connection string or a shared access signature."""
-    if ";" in text or "&" in text:
-        return _NAMED_SECRET.search(text) is not None
-    return _is_key(text.strip()) is not None
+    if _is_key(text.strip()):
+        return True
+    return (";" in text or "&" in text) and _NAMED_SECRET.search(text) is not None
+
+
+def holds_secret(text: str) -> bool:
+    """Whether a string is a secret or has a device key among other things, as a joined row has."""
+    return is_secret(text) or any(map(_is_key, _SEPARATORS.split(text)))

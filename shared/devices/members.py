@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from shared.devices.characters import describe_outside
-from shared.devices.damage import is_secret
+from shared.devices.damage import holds_secret
 from shared.devices.hints import OTHER_AUTHENTICATION_TYPES, in_documented_case, unknown_member
 from shared.devices.rules import Rule
 from shared.devices.strictjson import Finding, add_finding
@@ -117,7 +117,7 @@ def _identifier(length: Rule, characters: Rule) -> _Check:
     def check(value: Any) -> _Broken | None:
         if not isinstance(value, str):
             return _text(value)
-        if is_secret(value):
+        if holds_secret(value):
             return _Broken(Rule.SECRET_MISPLACED)
         if not 1 <= len(value) <= MAX_ID:
             return _Broken(length, f"it has {len(value):,}")
@@ -270,7 +270,7 @@ def _renamed(
             match = in_documented_case(name, names)
             if match is None:
                 finding = _unknown(name, value, names, prefix)
-                if "mean id?" in finding.detail and members.get("id") is not None:
+                if name.lower() == "name" and members.get("id") is not None:
                     finding = finding._replace(detail="values of your own belong in tags")
                 add_finding(findings, finding)
                 if broken := _anything(value):

@@ -6,7 +6,7 @@ import re
 from typing import Any, NamedTuple
 
 from shared.devices.authentication import check_authentication
-from shared.devices.damage import damage, damage_of_id, is_secret
+from shared.devices.damage import damage, damage_of_id, holds_secret
 from shared.devices.members import ImportMode, read_members
 from shared.devices.rules import Rule
 from shared.devices.strictjson import Finding
@@ -75,7 +75,7 @@ def check_record(line: dict[str, Any], findings: list[Finding]) -> Record:
 def _identifier(members: dict[str, Any], name: str, unusual: Rule, findings: list[Finding]) -> str:
     """The id, "" if there is none that may be shown."""
     value = _text(members.get(name))
-    if is_secret(value):
+    if holds_secret(value):
         return ""
     if _UNUSUAL.search(value):
         findings.append(Finding(name, unusual))

@@ -39,6 +39,10 @@ CLOCK_MARGIN = timedelta(minutes=15)
 #: Storage tells times in whole seconds and has more than one clock.
 MARGIN = timedelta(seconds=5)
 
+#: How long younger uploads of its hub wait for one that cannot be registered: the cause may soon be
+#: gone, such as a row of a newer version during a deployment.
+MAX_WAIT = timedelta(minutes=10)
+
 
 class Uploads:
     """Looks through the upload container. Safe to use from several threads."""
@@ -53,18 +57,29 @@ class Uploads:
         self.registered_until = BEGINNING
         #: Of those that could not be registered in this round.
         self._oldest_failed: datetime | None = None
+        #: Uploads that cannot be registered, by hub and id, and since when.
+        self._failing: dict[tuple[str, str], tuple[Upload, datetime]] = {}
 
     def register_until(self, record: ImportRecord) -> bool:
         """Give records to all uploads that are older than this import's.
 
         Returns:
             Whether all have one now; if not, the container holds so many blobs that it takes
-            several looks.
+            several looks, or one of them cannot be registered and is waited for.
         """
         with self._lock:
             if record.uploaded_at <= self.registered_until:
                 return True
-            return self._look(record) or record.uploaded_at <= self.registered_until
+            is_whole = self._look(record) or record.uploaded_at <= self.registered_until
+            return is_whole and not self._is_waited_for(record)
+
+    def _is_waited_for(self, record: ImportRecord) -> bool:
+        """Whether an older upload of the hub has failed to get its record, but not for long."""
+        since = self._services.clock() - MAX_WAIT
+        return any(
+            hub == record.hub and upload.uploaded_at <= record.uploaded_at and failed_at > since
+            for (hub, _), (upload, failed_at) in self._failing.items()
+        )
 
     def sweep(self) -> None:
         """Give records to uploads that no event announced, and note how far all have one."""
@@ -99,7 +114,7 @@ class Uploads:
             done_until = cursor.began_at - MARGIN
             if self._oldest_failed is not None:
                 # The next round comes to it again.
-                done_until = min(done_until, self._oldest_failed)
+                done_until = min(done_until, self._oldest_failed - MARGIN)
             self._oldest_failed = None
             cursor = replace(cursor, done_until=max(cursor.done_until, done_until))
             self.registered_until = max(self.registered_until, cursor.done_until)
@@ -155,9 +170,10 @@ class Uploads:
             for upload, record in candidates:
                 if record.row_key not in found:
                     with about(record):
-                        self._register_one(upload)
+                        self._register_one(upload, record)
 
-    def _register_one(self, upload: Upload) -> None:
+    def _register_one(self, upload: Upload, expected: ImportRecord) -> None:
+        key = expected.hub, expected.id
         try:
             record, is_new = register(self._services, upload)
         except Exception as error:
@@ -165,8 +181,9 @@ class Uploads:
                 raise
             # It must not hold up the others; the next sweep comes to it again.
             log.exception("%r cannot be registered", upload.file)
-            failed_at = upload.uploaded_at
-            self._oldest_failed = min(self._oldest_failed or failed_at, failed_at)
+            self._oldest_failed = min(self._oldest_failed or upload.uploaded_at, upload.uploaded_at)
+            self._failing.setdefault(key, (upload, self._services.clock()))
         else:
+            self._failing.pop(key, None)
             if is_new:
                 log.info("no event has announced %r yet", record.file)

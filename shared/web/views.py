@@ -107,6 +107,7 @@ class FileCheck(View):
     format: str
     lines: int
     valid: int
+    left_out: int = Field(description="Lines of $edgeAgent and $edgeHub. Not among the lines.")
     severities: dict[Severity, int]
     codes: dict[str, int]
     import_modes: dict[str, int]

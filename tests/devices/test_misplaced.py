@@ -197,5 +197,36 @@ def test_what_is_no_secret(text: str) -> None:
     assert found(device(tags={"a": text})) == []
 
 
+@pytest.mark.parametrize(
+    "device_id", [f"a;sas;{KEY};{OTHER_KEY}", f"dev,{KEY}", f"dev:{KEY_OF_64_BYTES}", f"{KEY} "]
+)
+def test_an_id_that_holds_a_key_among_others(device_id: str) -> None:
+    staged, validation = validate_file(ndjson(device(id=device_id)))
+    assert staged == []
+    assert "secret-misplaced" in validation.report.codes
+    assert KEY[:20] not in repr(validation.report.problems)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        *("authentication/symmetricKey/primaryKey", "primaryKey", "authentication.primaryKey"),
+        *("thumbprint", "symmetricKey.secondaryKey", "deviceKey"),
+    ],
+)
+def test_a_csv_column_of_credentials_that_the_hub_would_ignore(column: str) -> None:
+    text = f"id,status,{column}\na,enabled,{KEY}\nb,enabled,\n"
+    staged, validation = validate_file(text.encode())
+    (problem,) = validation.report.problems
+    assert staged == []
+    assert (problem.line, problem.code) == (1, "credentials-misplaced")
+    assert "column 3" in problem.message
+
+
+def test_a_csv_column_key_may_be_the_key_of_a_row() -> None:
+    _, validation = validate_file(b"id,status,importMode,key\na,enabled,create,17\n")
+    assert validation.report.codes == {"member-unknown": 1}
+
+
 def test_desired_properties_may_hold_secrets_of_the_users() -> None:
     assert found(device(properties={"desired": {"upload": CONNECTION_STRING, "key": KEY}})) == []

@@ -46,6 +46,7 @@ def _act_on(target: _Target, world: World, rng: random.Random) -> None:
     if target.import_id:
         world.touched.add(target.import_id)
     world.are_counts_touched |= " day-" in target.name
+    world.are_rows_of_the_app_touched |= "(app)" in target.name
     done = "gone already"
     with contextlib.suppress(ResourceNotFoundError):
         done = target.change(rng)

@@ -45,6 +45,9 @@ class View:
         self.touched: set[str] = set()
         #: Whether people changed the counts of a day, which nobody can tell.
         self.are_counts_touched = False
+        #: Whether people changed a row without which no upload can be registered. Younger ones wait
+        #: for it some minutes only.
+        self.are_rows_of_the_app_touched = False
         #: Whether retention deletes records.
         self.are_records_pruned = False
 

@@ -8,6 +8,7 @@ import pytest
 from azure.data.tables import UpdateMode
 
 from shared.imports.record import ImportRecord, ImportState
+from shared.imports.registration import Upload, record_of
 from tests.app import App, device
 
 NAME = "pumps.ndjson"
@@ -63,6 +64,30 @@ def test_a_newer_row_goes_on_with_its_version(app: App) -> None:
     write_newer(app, record.hub, record.row_key, schema=1)
     app.finish()
     assert [one.state for one in app.records()] == ["completed"] * 2
+
+
+@pytest.mark.parametrize("minutes", [9, 11])
+def test_younger_uploads_wait_some_minutes_for_one_that_cannot_be_registered(
+    app: App, minutes: int
+) -> None:
+    app.tick()  # makes the table
+    app.upload(NAME, device("pump-1"))
+    blob = app.blobs.get_blob_client(app.container, NAME).get_blob_properties()
+    claim = record_of(app.importer.services, Upload.of(blob)).id
+    app.table.create_entity({"PartitionKey": "(claims)", "RowKey": claim, "schema": 2})
+    app.upload("younger.ndjson", device("pump-2"))
+    app.deliver("younger.ndjson")
+    tick(app)
+    assert app.record("younger.ndjson").state == "queued"
+    app.clock.ahead_minutes(minutes)
+    tick(app)
+    is_passed_over = app.record("younger.ndjson").state != "queued"
+    assert is_passed_over == (minutes > 10)
+    app.table.delete_entity("(claims)", claim)
+    app.finish()
+    app.sweep()
+    app.finish()
+    assert [record.state for record in app.records()] == ["completed"] * 2
 
 
 def test_nothing_that_the_app_does_changes_a_newer_row(app: App) -> None:

@@ -81,6 +81,7 @@ COUNTS = {
     "severities": {"error": 0, "info": 0, "warning": 0},
     "truncated": False,
     "valid": 1,
+    "leftOut": 0,
 }
 #: The file that holds `GOOD` alone.
 STAGED = {
@@ -159,6 +160,7 @@ def test_completed_with_errors(app: App) -> None:
             "lines": 3,
             "severities": {"error": 1, "info": 0, "warning": 0},
             "valid": 2,
+            "leftOut": 0,
         },
     }
     assert_reason(

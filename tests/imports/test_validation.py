@@ -50,6 +50,7 @@ def test_a_rejected_file_has_both_reports(app: App) -> None:
         "format": "ndjson",
         "lines": 2,
         "valid": 1,
+        "leftOut": 0,
         "severities": {"error": 2, "warning": 0, "info": 0},
         "codes": {"id-characters": 1, "status-invalid": 1},
         "importModes": {"createOrUpdate": 1},

@@ -134,7 +134,7 @@ def lines_full_of(url: str) -> list[dict[str, object]]:
         tags=tags,
         properties={"desired": tags, "reported": tags},
         deviceScope=url,
-        **{"inputBlobName": url, "outputBlobContainerUri": url, "$schema": url, "$ref": url},
+        **{"inputBlobName": url, "outputBlobContainerUri": url, "$schema": url, "$type": url},
     )
     return [good, {**good, "id": "pump-2", "importMode": "update", "eTag": url}]
 
