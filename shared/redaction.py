@@ -47,7 +47,7 @@ import traceback
 from bisect import bisect_right
 from collections.abc import Iterator
 
-__all__ = ["redact", "redact_error", "redact_id"]
+__all__ = ["REDACTED", "redact", "redact_error", "redact_id"]
 
 REDACTED = "REDACTED"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.devices.members import AuthenticationType, ImportMode
+from shared.devices.members import AuthenticationType, ImportMode, is_key, is_thumbprint
 from shared.devices.rules import Rule
 from shared.devices.strictjson import Finding
 
@@ -48,17 +48,17 @@ def check_authentication(members: dict[str, Any], mode: ImportMode, findings: li
         is_module = members.get("moduleId") is not None
         rule = Rule.MODULE_AUTHENTICATION_NONE if is_module else Rule.AUTHENTICATION_TYPE_NONE
         findings.append(Finding("authentication.type", rule))
-    elif not (given_keys or primary or secondary):
-        _check_missing(kind, mode, findings)
-    return kind
-
-
-def _check_missing(kind: str, mode: ImportMode, findings: list[Finding]) -> None:
-    if kind == AuthenticationType.SELF_SIGNED:
+    elif kind == AuthenticationType.SELF_SIGNED and not (given_keys or primary or secondary):
         path = f"authentication.x509Thumbprint.{_PRIMARY}"
         findings.append(Finding(path, Rule.THUMBPRINT_MISSING))
-    elif kind != AuthenticationType.CERTIFICATE_AUTHORITY and mode.overwrites:
+    has_certificate = kind == AuthenticationType.CERTIFICATE_AUTHORITY or (
+        kind in ("", AuthenticationType.SELF_SIGNED)
+        and (is_thumbprint(primary) or (kind != "" and not (primary or secondary)))
+    )
+    has_key = any(is_key(keys.get(name)) for name in _KEYS)
+    if mode.overwrites and not (has_key or has_certificate):
         findings.append(Finding("authentication", Rule.AUTHENTICATION_MISSING))
+    return kind
 
 
 def _note_conflict(kind: str, what: str, findings: list[Finding]) -> None:

@@ -6,7 +6,7 @@ import re
 
 __all__ = [
     *("DAMAGED", "DAMAGED_ID", "DAMAGED_STARTS"),
-    *("damage", "damage_of_id", "holds_secret", "is_secret", "is_suspicious"),
+    *("damage", "damage_of_id", "holds_key", "holds_secret", "is_secret", "is_suspicious"),
 ]
 
 _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
@@ -42,23 +42,29 @@ _DAMAGES_OF_IDS = {
 }
 #: A device key: padded base64 of 32 or 64 bytes. Hexadecimal strings and GUIDs are serial numbers.
 _KEY = "[A-Za-z0-9+/]{43}=|[A-Za-z0-9+/]{86}=="
-#: Connection strings part their members by semicolons, shared access signatures by ampersands.
+#: A member of a connection string or of a shared access signature.
 _NAMED_SECRET = re.compile(
-    r"(?:^|[;?& ])(?:SharedAccessKey|SharedAccessSignature|AccountKey|sig)\s*=", re.IGNORECASE
+    r"(?:^|[;?& ])(?:SharedAccessSignature\s|(?:SharedAccessKey|AccountKey|sig)\s*=\s*[\w+/%-]{8}"
+    r"|key\s*=\s*[\w+/%-]{20})",
+    re.IGNORECASE,
 )
 #: Patterns of the damages above, and the characters that such strings begin with.
 DAMAGED, DAMAGED_STARTS = "|".join(_DAMAGES), r"-@S\[u#0-9Nn(<"
 DAMAGED_ID = "|".join([*_DAMAGES, *_DAMAGES_OF_IDS])
 
 _is_odd = re.compile(f"{DAMAGED}|{_KEY}").fullmatch
-_SEPARATORS = re.compile(r"[;,|&:\s\"']+")
+_PADDED = re.compile(r"[A-Za-z0-9+/]{22,}={1,2}(?![A-Za-z0-9+/=])")
+#: Characters of a name that are looked at.
+_LONGEST_NAME = 1024
+#: No key has so few characters.
+_SHORT = 43
 _is_damaged_id = re.compile(DAMAGED_ID).fullmatch
 _is_key = re.compile(_KEY).fullmatch
 
 
 def is_suspicious(text: str) -> bool:
     """Whether a string may be damaged or a secret; quick, for nearly none is."""
-    return _is_odd(text) is not None or ";" in text or "&" in text
+    return _is_odd(text) is not None or (len(text) > _SHORT and "=" in text)
 
 
 def damage(text: str) -> str:
@@ -78,9 +84,14 @@ def is_secret(text: str) -> bool:
     """Whether a string is a device key, a connection string or a shared access signature."""
     if _is_key(text.strip()):
         return True
-    return (";" in text or "&" in text) and _NAMED_SECRET.search(text) is not None
+    return len(text) > _SHORT and "=" in text and _NAMED_SECRET.search(text) is not None
+
+
+def holds_key(text: str) -> bool:
+    """Whether padded base64 of 16 bytes or more is a part of a name, whatever stands around it."""
+    return "=" in text and _PADDED.search(text[:_LONGEST_NAME]) is not None
 
 
 def holds_secret(text: str) -> bool:
-    """Whether a string is a secret or has a device key among other things, as a joined row has."""
-    return is_secret(text) or any(map(_is_key, _SEPARATORS.split(text)))
+    """Whether an id is a secret or holds a key, as the cells of a row in one do."""
+    return is_secret(text) or holds_key(text)

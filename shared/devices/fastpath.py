@@ -43,8 +43,6 @@ _DAMAGED_ITEM = re.compile(rf'\[(?:[^]["]++|(?!{_DAMAGED})"(?:[^"\\]++|\\.)*+")*
 #: One, or two of the same length.
 _THUMBPRINTS = re.compile(r"(?:[0-9A-Fa-f]{40}){1,2}|(?:[0-9A-Fa-f]{64}){1,2}")
 
-#: Signs of names of the hub's own, and of secrets (`damage.is_secret`).
-_SIGNS = (b"$", b";", b"&")
 #: What goes with all other members but the import mode.
 _SIMPLE = frozenset({Sas, ByAuthority})
 
@@ -90,8 +88,8 @@ class FastPath:
                 lines.extend(decoded)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 lines.append(None)
-        if not _IDS.fullmatch("\n".join([*[line.id for line in lines if line], ""])):
-            lines = [line if line and _IDS.fullmatch(f"{line.id}\n") else None for line in lines]
+        if not _are_ids([line.id for line in lines if line]):
+            lines = [line if line and _are_ids([line.id]) else None for line in lines]
         fitting = texts
         if None in lines:
             fitting = [text for text, line in zip(texts, lines, strict=True) if line]
@@ -103,6 +101,11 @@ class FastPath:
         ]
 
 
+def _are_ids(ids: Sequence[str]) -> bool:
+    joined = "\n".join([*ids, ""])
+    return joined.count("\n") == len(ids) and _IDS.fullmatch(joined) is not None
+
+
 def _are_good(texts: Sequence[bytes], lines: Sequence[GoodLine]) -> bool:
     """Whether all of some lines that fit the types are good; asked of many, it takes less time."""
     raw, encoded = b"\n".join(texts), encode(lines)
@@ -111,7 +114,7 @@ def _are_good(texts: Sequence[bytes], lines: Sequence[GoodLine]) -> bool:
     if _DAMAGED_VALUE.search(encoded) or (b"[" in raw and _DAMAGED_ITEM.search(encoded, 1)):
         return False
     longest = max(texts, key=len, default=b"")
-    if len(longest) > _SURE_BYTES or any(sign in encoded for sign in _SIGNS):
+    if len(longest) > _SURE_BYTES or b"$" in encoded:
         return all(_agrees(line) and _has_good_twin(line) for line in lines)
     return all(
         (line.authentication.__class__ in _SIMPLE and not line.import_mode) or _agrees(line)

@@ -20,11 +20,20 @@ from shared.devices.characters import describe_outside
 from shared.devices.damage import holds_secret
 from shared.devices.hints import OTHER_AUTHENTICATION_TYPES, in_documented_case, unknown_member
 from shared.devices.rules import Rule
-from shared.devices.strictjson import Finding, add_finding
+from shared.devices.strictjson import MAX_NESTING, Finding, add_finding, nests_deeper
 
 __all__ = [
     *("MAX_ID", "MAX_KEY_BYTES", "MAX_STATUS_REASON", "MEMBERS", "MIN_KEY_BYTES"),
-    *("AuthenticationType", "ImportMode", "Members", "Status", "documented_path", "read_members"),
+    *(
+        "AuthenticationType",
+        "ImportMode",
+        "Members",
+        "Status",
+        "documented_path",
+        "is_key",
+        "is_thumbprint",
+        "read_members",
+    ),
 ]
 
 MAX_ID = 128
@@ -34,6 +43,8 @@ MIN_KEY_BYTES, MAX_KEY_BYTES = 16, 64
 #: Characters of an integer that Json.NET reads, the sign included.
 MAX_DIGITS = 380
 _HUGE = 10 ** (MAX_DIGITS - 1)
+#: Steps of a dotted name: what twins may nest, and two for `properties.desired`.
+MAX_STEPS = 12
 #: What Json.NET writes at the start of objects, and reads there in a way of its own.
 _METADATA = frozenset({"$id", "$type", "$ref", "$values"})
 
@@ -172,6 +183,16 @@ def _thumbprint(value: Any) -> _Broken | None:
     return _Broken(Rule.THUMBPRINT_INVALID, f"it has {len(value):,} characters")
 
 
+def is_key(value: object) -> bool:
+    """Whether a value is a key that a hub takes."""
+    return isinstance(value, str) and bool(value) and _key(value) is None
+
+
+def is_thumbprint(value: object) -> bool:
+    """Whether a value is a thumbprint that a hub takes."""
+    return isinstance(value, str) and bool(value) and _thumbprint(value) is None
+
+
 def _parent_scopes(value: Any) -> _Broken | None:
     if isinstance(value, list):
         count = len(value)
@@ -302,7 +323,9 @@ def documented_path(path: str) -> tuple[str, ...]:
     """The steps of a dotted path in the documented case; empty if it leads to no known member."""
     taken: list[str] = []
     names: Any = MEMBERS
-    steps = path.split(".")
+    steps = path.split(".", MAX_STEPS)
+    if len(steps) > MAX_STEPS:
+        return ()
     for step in steps:
         if names is _document:
             return (*taken, *steps[len(taken) :])
@@ -316,7 +339,7 @@ def documented_path(path: str) -> tuple[str, ...]:
 
 def _unfolded(members: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:
     """The members of dotted names put where the names lead to, as in the header of a CSV file."""
-    dotted = [name for name in members if is_dotted(name)]
+    dotted = dict.fromkeys(filter(is_dotted, members))
     unfolded = {name: value for name, value in members.items() if name not in dotted}
     for name in dotted:
         *above, last = documented_path(name)
@@ -324,8 +347,10 @@ def _unfolded(members: dict[str, Any], findings: list[Finding]) -> dict[str, Any
         for step in above:
             target = target.setdefault(step, {}) if isinstance(target, dict) else None
         if not isinstance(target, dict) or last in target:
-            findings.append(Finding(name, Rule.JSON_DUPLICATE_MEMBER))
+            add_finding(findings, Finding(name, Rule.JSON_DUPLICATE_MEMBER))
+        elif nests_deeper(members[name], MAX_NESTING - len(above) - 1):
+            add_finding(findings, Finding(name, Rule.JSON_NESTING))
         else:
             target[last] = members[name]
-    findings.append(Finding(dotted[0], Rule.MEMBER_DOTTED, f"{len(dotted):,} in the line"))
+    findings.append(Finding(next(iter(dotted)), Rule.MEMBER_DOTTED, f"{len(dotted):,} in the line"))
     return unfolded

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from shared.devices.damage import holds_key
 from shared.devices.rules import Rule, Severity
-from shared.redaction import redact, redact_id
+from shared.redaction import REDACTED, redact, redact_id
 from shared.texts import well_formed
 
 __all__ = ["Policy", "Problem", "Report"]
@@ -25,6 +26,13 @@ class Policy(StrEnum):
 
     REJECT = "reject"  # one error rejects the file
     PARTIAL = "partial"  # the good lines are imported, the others reported
+
+
+def _shown(name: str, redacted: Callable[[str], str]) -> str:
+    """The beginning of a name without secrets; what is cut is so far behind that none is halved."""
+    if holds_key(name):
+        return REDACTED
+    return redacted(well_formed(name[: 2 * MAX_NAME]))[:MAX_NAME]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +59,8 @@ class Problem:
         message = f"{rule.meaning} ({detail})" if detail else rule.meaning
         return cls(
             line,
-            redact_id(well_formed(device_id[:MAX_NAME])),
-            redact(well_formed(member[:MAX_NAME])),
+            _shown(device_id, redact_id),
+            _shown(member, redact),
             rule.severity,
             rule.code,
             message,

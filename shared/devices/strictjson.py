@@ -129,7 +129,7 @@ class StrictReader:
             return None, [Finding("", Rule.JSON_INVALID, _explain(text, error))]
         except RecursionError:
             return None, [Finding("", Rule.JSON_NESTING)]
-        if text.count("{") + text.count("[") > MAX_NESTING and _nests_deeper(value, MAX_NESTING):
+        if text.count("{") + text.count("[") > MAX_NESTING and nests_deeper(value, MAX_NESTING):
             return None, [Finding("", Rule.JSON_NESTING)]
         findings = list(islice(_walk(value, ()), MAX_FINDINGS)) if self._suspect else []
         end = _BLANKS.match(text, end).end()  # type: ignore[union-attr]
@@ -171,12 +171,13 @@ class StrictReader:
         return doubled
 
 
-def _nests_deeper(value: Any, levels: int) -> bool:
+def nests_deeper(value: Any, levels: int) -> bool:
+    """Whether objects and arrays are within each other on more levels."""
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, list):
         return False
-    return levels == 0 or any(_nests_deeper(item, levels - 1) for item in value)
+    return levels == 0 or any(nests_deeper(item, levels - 1) for item in value)
 
 
 def _walk(value: Any, path: tuple[str | int, ...]) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from tests.devices.support import KEY, OTHER_KEY, device, keys, ndjson, validate
 
 SHA1 = "0123456789abcdefABCD" * 2
 KEY_OF_64_BYTES = f"{'Bc9/' * 21}Bc=="
+KEY_OF_16_BYTES = "Bc9/Bc9/Bc9/Bc9/Bc9/Bc=="
 CONNECTION_STRING = f"HostName=h.azure-devices.net;DeviceId=p1;SharedAccessKey={KEY}"
 SIGNATURE = "SharedAccessSignature sr=h.azure-devices.net&sig=bWFkZSB1cA%3D%3D&se=1900000000"
 
@@ -48,6 +49,15 @@ MISSING = ("authentication", "authentication-missing")
         without_authentication(authentication={"certificateAuthority": True}),
         without_authentication(authentication="sas"),
         without_authentication(authentication={"type": "x509_ca"}),
+        without_authentication(authentication={"type": "none"}),
+        {**without_authentication(authentication={"type": "none"}), "moduleId": "m"},
+        without_authentication(authentication=keys("<removed>", "***")),
+        without_authentication(authentication={"symmetricKey": {"primaryKey": True}}),
+        without_authentication(authentication={"x509Thumbprint": {"primaryThumbprint": "xx"}}),
+        without_authentication(authentication={"x509Thumbprint": {"secondaryThumbprint": SHA1}}),
+        without_authentication(
+            authentication={"type": "sas", "x509Thumbprint": {"primaryThumbprint": SHA1}}
+        ),
         without_authentication(symmetricKey={"primaryKey": KEY}, importMode="update"),
         without_authentication(status="on", importMode="updateIfMatchETag", tags={"a b": 1}),
         {"id": "$a/b", "moduleId": "m", "status": "enabled", "deviceKey": KEY},
@@ -151,6 +161,20 @@ def test_dotted_names_that_contradict(members: Mapping[str, Any], field: str) ->
     assert (field, "json-duplicate-member") in found({**without_authentication(), **members})
 
 
+@pytest.mark.parametrize("section", ["tags", "attributes", "properties.reported"])
+def test_dotted_names_that_nest_deep(section: str) -> None:
+    deep = {f"{section}.{'a.' * 3000}z": 1}
+    assert (section + "." + "a." * 3000 + "z")[:512] in {
+        field for field, _ in found(device(**deep))
+    }
+    value: object = 1
+    for _ in range(60):
+        value = {"a": value}
+    staged, validation = validate_file(ndjson(device(**{f"{section}.a.b.c.d.e": value})))
+    assert staged == []
+    assert "json-nesting" in validation.report.codes
+
+
 @pytest.mark.parametrize("secret", [KEY, KEY_OF_64_BYTES, CONNECTION_STRING, SIGNATURE])
 @pytest.mark.parametrize(
     ("place", "field"),
@@ -186,9 +210,29 @@ def test_a_secret_is_an_error_and_never_shown(secret: str, place: str, field: st
 @pytest.mark.parametrize(
     "text",
     [
+        *(f"SharedAccessKey={KEY}", f"AccountKey={KEY_OF_64_BYTES}", f"x;key={KEY}"),
+        f"https://a.blob.core.windows.net/c?sig={'a%2Fb' * 9}%3D",
+    ],
+)
+def test_a_part_of_a_connection_string_is_a_secret_too(text: str) -> None:
+    assert found(device(tags={"a": text})) == [("tags.a", "secret-misplaced")]
+
+
+@pytest.mark.parametrize("length", [400, 494, 505, 512, 700])
+def test_no_key_is_halved_where_names_are_cut(length: int) -> None:
+    name = f"{'a' * length}.{KEY}"
+    lines = [device(id=f"{'a ' * (length // 2)}{KEY}"), device(**{name: 1}), device(tags={name: 1})]
+    _, validation = validate_file(ndjson(*lines))
+    shown = repr(validation.report.problems)
+    assert not any(KEY[start : start + 12] in shown for start in range(len(KEY) - 12))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "0123456789abcdef" * 4,
         "6f9619ff-8b86-d011-b42d-00c04fc964ff",
-        "a;b&c",
+        *("a;b&c", "Region=EU;Signature=foo; sig = none", "x=" + "word " * 12),
         "https://example.com/?a=1&b=2",
         KEY[:-1],
     ],
@@ -198,7 +242,11 @@ def test_what_is_no_secret(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "device_id", [f"a;sas;{KEY};{OTHER_KEY}", f"dev,{KEY}", f"dev:{KEY_OF_64_BYTES}", f"{KEY} "]
+    "device_id",
+    [
+        *(f"a;sas;{KEY};{OTHER_KEY}", f"dev,{KEY}", f"dev:{KEY_OF_64_BYTES}", f"{KEY} "),
+        *(f"pump-{KEY}", f"pump1{KEY}", f"SharedAccessKey={KEY}", f"x_{KEY_OF_16_BYTES}"),
+    ],
 )
 def test_an_id_that_holds_a_key_among_others(device_id: str) -> None:
     staged, validation = validate_file(ndjson(device(id=device_id)))

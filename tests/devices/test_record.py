@@ -357,7 +357,7 @@ def test_an_error(line: Mapping[str, Any], field: str, code: str) -> None:
             "authentication-missing",
         ),
         (
-            device(moduleId="m", authentication={"type": "none"}, importMode="update"),
+            device(moduleId="m", authentication={"type": "none"}, importMode="updateTwin", tags={}),
             "authentication.type",
             "module-authentication-none",
         ),
@@ -400,6 +400,7 @@ def test_all_problems_of_a_line_in_a_stable_order() -> None:
         (1, "status", "status-invalid"),
         (1, "authentication.symmetricKey.primaryKey", "key-encoding"),
         (1, "authentication.symmetricKey.secondaryKey", "key-missing"),
+        (1, "authentication", "authentication-missing"),
         (1, "tags.a b", "twin-key-characters"),
         (1, "tags.a b.0", "twin-null-in-array"),
         (1, "tags.n", "twin-integer-range"),
