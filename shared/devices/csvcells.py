@@ -58,9 +58,9 @@ def _read_boolean(cell: str) -> bool:
 def _read_json(cell: str) -> Any:
     value, findings = StrictReader().read(cell)
     for finding in findings:
-        where = f"{finding.field}: " if finding.field else ""
+        # Its path is not repeated: names in the cell may be secrets.
         detail = f" ({finding.detail})" if finding.detail else ""
-        raise CellError(Rule.CSV_JSON, f"{where}{finding.rule.meaning}{detail}")
+        raise CellError(Rule.CSV_JSON, f"{finding.rule.meaning}{detail}")
     return value
 
 

@@ -13,7 +13,7 @@ from shared.devices.hints import (
     is_foreign_column,
     unknown_member,
 )
-from shared.devices.members import MEMBERS
+from shared.devices.members import MAX_STEPS, MEMBERS
 from shared.devices.rules import Rule
 from shared.devices.source import Sink, UnusableFileError
 from shared.devices.strictjson import Finding
@@ -58,6 +58,8 @@ def _column(number: int, index: int, names: Sequence[str], sink: Sink) -> Column
     if is_secret(name):
         detail = f"in column {index + 1:,} of the header"
         raise UnusableFileError(Rule.SECRET_MISPLACED, detail, number)
+    if name.count(".") >= MAX_STEPS:
+        raise UnusableFileError(Rule.CSV_HEADER, f"column {index + 1:,} nests too deep", number)
     if not name:
         raise UnusableFileError(Rule.CSV_HEADER, "a column has no name", number)
     path, colon, kind = name.rpartition(":")

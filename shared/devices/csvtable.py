@@ -19,7 +19,7 @@ from shared.devices.characters import INVISIBLE, INVISIBLE_BYTES
 from shared.devices.csvcells import CellError, Column
 from shared.devices.csvheader import read_header
 from shared.devices.csvlayout import Layout, is_comment_row
-from shared.devices.damage import damage
+from shared.devices.damage import damage, is_secret
 from shared.devices.members import MAX_ID
 from shared.devices.rules import Rule
 from shared.devices.source import Batch, Sink, UnusableFileError
@@ -182,7 +182,10 @@ class _Places:
     def swallowed(self, row: Sequence[str]) -> int:
         """Which line of a row looks like a row of its own, from 0; 0 for none."""
         for index, line in enumerate(row[1:], 1):
-            cells = next(csv.reader([line.strip("\r\n")], delimiter=self._separator), [])
+            try:
+                cells = next(csv.reader([line.strip("\r\n")], delimiter=self._separator), [])
+            except csv.Error:  # such as a CR in the middle
+                continue
             if (
                 len(cells) >= self._count > 1
                 and _ID.fullmatch(cells[self.id].strip(_AROUND))
@@ -204,7 +207,10 @@ def _text(
     members: dict[str, Any] = {}
     if any("\0" in cell for cell in cells):
         findings.append(Finding("", Rule.LINE_NUL))
-    for column, cell in zip(columns, cells, strict=False):
+    for index, (column, cell) in enumerate(zip(columns, cells, strict=False), 1):
+        if not column and is_secret(cell):
+            detail = f"in column {index:,}; they belong in authentication.symmetricKey"
+            findings.append(Finding("", Rule.CREDENTIALS_MISPLACED, detail))
         if column and cell:
             try:
                 value = column.read(cell)

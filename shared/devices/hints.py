@@ -47,6 +47,15 @@ _MEANT = {
     "selfsigned": "authentication.type",
     "key": "authentication.symmetricKey.primaryKey",
     "devicekey": "authentication.symmetricKey.primaryKey",
+    "primary": "authentication.symmetricKey.primaryKey",
+    "primarydevicekey": "authentication.symmetricKey.primaryKey",
+    "saskey": "authentication.symmetricKey.primaryKey",
+    "sharedaccesskey": "authentication.symmetricKey.primaryKey",
+    "accesskey": "authentication.symmetricKey.primaryKey",
+    "secondary": "authentication.symmetricKey.secondaryKey",
+    "secondarydevicekey": "authentication.symmetricKey.secondaryKey",
+    "connectionstring": "authentication.symmetricKey",
+    "deviceconnectionstring": "authentication.symmetricKey",
     "primarykey": "authentication.symmetricKey.primaryKey",
     "secondarykey": "authentication.symmetricKey.secondaryKey",
     "symmetrickey": "authentication.symmetricKey",
@@ -139,20 +148,26 @@ def unknown_member(
     if not prefix and in_documented_case(name, _OF_THE_HUB):
         return Finding(name, Rule.MEMBER_OF_THE_HUB)
     meant = _meant(name, prefix, tuple(names))
-    if isinstance(value, str) and is_secret(value):
-        where = meant if meant.startswith(_CREDENTIALS) else _CREDENTIALS[0]
-        return Finding(field, Rule.CREDENTIALS_MISPLACED, f"they belong in {where}")
+    is_named = meant.startswith(_CREDENTIALS)
     # A column "key" may be that of a row.
-    holds_credentials = _key(name) != "key" if value is A_COLUMN else _holds_credentials(value)
-    if meant.startswith(_CREDENTIALS) and holds_credentials:
-        return Finding(field, Rule.CREDENTIALS_MISPLACED, f"they belong in {meant}")
+    if (is_named and _key(name) != "key") if value is A_COLUMN else _holds(value, is_named):
+        where = meant if is_named else _CREDENTIALS[0]
+        return Finding(field, Rule.CREDENTIALS_MISPLACED, f"they belong in {where}")
     return Finding(field, Rule.MEMBER_UNKNOWN, f"did you mean {meant}?" if meant else "")
 
 
-def _holds_credentials(value: object) -> bool:
+def _holds(value: object, is_named: bool) -> bool:
+    """Whether there are credentials in a value: secrets, or what has the name of credentials."""
     if isinstance(value, dict):
-        return any(map(_holds_credentials, value.values()))
-    return isinstance(value, str) and _CREDENTIAL.fullmatch(value) is not None
+        return any(
+            _holds(item, is_named or _MEANT.get(_key(name), "").startswith(_CREDENTIALS))
+            for name, item in value.items()
+        )
+    if isinstance(value, list):
+        return any(_holds(item, is_named) for item in value)
+    if not isinstance(value, str):
+        return False
+    return is_secret(value) or (is_named and _CREDENTIAL.fullmatch(value) is not None)
 
 
 def is_foreign_column(name: str) -> bool:
@@ -179,6 +194,10 @@ def _key(name: str) -> str:
     return "".join(filter(str.isalnum, name.lower()))
 
 
+def _without_root(key: str) -> str:
+    return key.removeprefix("authentication").removeprefix("auth")
+
+
 #: Paths of credentials with other separators, whole or without their first step.
 _MEANT |= {
     _key(f"{start}.{path}"): f"authentication.{path}"
@@ -200,4 +219,4 @@ def _meant(name: str, prefix: str, names: tuple[str, ...]) -> str:
         return _MEANT.get(key, "")
     known = [f"{prefix}{known}" for known in names]
     similar = difflib.get_close_matches(f"{prefix}{name}", known, n=1, cutoff=0.75)
-    return _MEANT.get(key) or "".join(similar)
+    return _MEANT.get(key) or _MEANT.get(_without_root(key)) or "".join(similar)

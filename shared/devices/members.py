@@ -23,7 +23,7 @@ from shared.devices.rules import Rule
 from shared.devices.strictjson import MAX_NESTING, Finding, add_finding, nests_deeper
 
 __all__ = [
-    *("MAX_ID", "MAX_KEY_BYTES", "MAX_STATUS_REASON", "MEMBERS", "MIN_KEY_BYTES"),
+    *("MAX_ID", "MAX_KEY_BYTES", "MAX_STATUS_REASON", "MAX_STEPS", "MEMBERS", "MIN_KEY_BYTES"),
     *(
         "AuthenticationType",
         "ImportMode",

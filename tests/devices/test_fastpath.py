@@ -341,6 +341,19 @@ def test_lines_that_nest_deep(start: str) -> None:
         assert judged(line) == judged_in_full(line)
 
 
+@pytest.mark.parametrize(
+    "section",
+    [
+        b'"properties":{"reported":{"a":[%s]}}' % b",".join([b'"@{"'] * 50_000),
+        b'"attributes":{%s}' % b",".join(b'"a%d":"@{"' % n for n in range(20_000)),
+        b",".join(b'"tags.a%d":1' % n for n in range(20_000)),
+    ],
+)
+def test_the_time_grows_with_the_length_alone(section: bytes) -> None:
+    with fuzz.time_limit():
+        b"".join(Validation().run([b'{"id":"a","status":"enabled",%s}' % section]))
+
+
 @pytest.mark.parametrize("base", _FORMS + _LARGE_FORMS)
 def test_no_value_slips_through(base: Device) -> None:
     """Each value of a form that was learned, replaced by each other one, and all texts at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -99,6 +100,23 @@ def test_modes_that_replace_no_keys_are_silent(mode: str) -> None:
         (device(deviceKey="k" * 43), "deviceKey", "authentication.symmetricKey.primaryKey"),
         (device(connectionString=CONNECTION_STRING), "connectionString", "symmetricKey"),
         (device(tag=SIGNATURE), "tag", "authentication.symmetricKey"),
+        (device(auth={"symmetricKey": {"primaryKey": KEY}}), "auth", "symmetricKey"),
+        (device(authentification={"keys": {"primary": KEY}}), "authentification", "symmetricKey"),
+        (device(device={"authentication": keys()}), "device", "symmetricKey"),
+        (device(keys=[KEY, OTHER_KEY]), "keys", "symmetricKey"),
+        (device(connectionStrings=[CONNECTION_STRING]), "connectionStrings", "symmetricKey"),
+        (device(credentials={"a": [{"b": CONNECTION_STRING}]}), "credentials", "symmetricKey"),
+        (device(sasKey=KEY_OF_16_BYTES), "sasKey", "symmetricKey"),
+        (
+            device(properties={"authentication": {"primaryKey": KEY_OF_16_BYTES}}),
+            "properties.authentication",
+            "symmetricKey",
+        ),
+        (
+            device(**{"authentication.thumbprint": SHA1}),
+            "authentication.thumbprint",
+            "x509Thumbprint.primaryThumbprint",
+        ),
     ],
 )
 def test_credentials_that_the_hub_would_ignore(
@@ -259,7 +277,7 @@ def test_an_id_that_holds_a_key_among_others(device_id: str) -> None:
     "column",
     [
         *("authentication/symmetricKey/primaryKey", "primaryKey", "authentication.primaryKey"),
-        *("thumbprint", "symmetricKey.secondaryKey", "deviceKey"),
+        *("thumbprint", "symmetricKey.secondaryKey", "deviceKey", "connectionString"),
     ],
 )
 def test_a_csv_column_of_credentials_that_the_hub_would_ignore(column: str) -> None:
@@ -274,6 +292,22 @@ def test_a_csv_column_of_credentials_that_the_hub_would_ignore(column: str) -> N
 def test_a_csv_column_key_may_be_the_key_of_a_row() -> None:
     _, validation = validate_file(b"id,status,importMode,key\na,enabled,create,17\n")
     assert validation.report.codes == {"member-unknown": 1}
+
+
+@pytest.mark.parametrize("column", ["key", "serial", "auth.a"])
+def test_keys_in_a_csv_column_of_no_member(column: str) -> None:
+    text = f"id,status,importMode,{column}\na,enabled,create,17\nb,enabled,create,{KEY}\n"
+    staged, validation = validate_file(text.encode())
+    assert [line["id"] for line in staged] == ["a"]
+    assert (3, "credentials-misplaced") in [(p.line, p.code) for p in validation.report.problems]
+
+
+@pytest.mark.parametrize("name", [KEY, CONNECTION_STRING])
+def test_names_in_a_json_cell_are_not_repeated(name: str) -> None:
+    cell = json.dumps(f'{{"{name}":1,"{name}":2}}')[1:-1].replace('\\"', '""')
+    _, validation = validate_file(f'id,status,tags:json\na,enabled,"{cell}"\n'.encode())
+    assert "csv-json" in validation.report.codes
+    assert KEY[:12] not in repr(validation.report.problems)
 
 
 def test_desired_properties_may_hold_secrets_of_the_users() -> None:
