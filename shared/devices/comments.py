@@ -7,7 +7,7 @@ accepted all the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from shared.devices.characters import INVISIBLE_BYTES, visible_part
 from shared.devices.rules import Rule
@@ -33,11 +33,15 @@ COMMENTS = (
 )
 #: The same signs where they begin no comment.
 NO_COMMENTS = (rb"/(?:(?![/*])|(?<=[\w:]/))", rb"#(?:(?![ \t#!\r\n])|(?<=\w#))")
-_STRINGS_AND_COMMENTS = re.compile(
-    rb"%s|(?P<comment>%s)" % (STRING, b"|".join(COMMENTS)), re.DOTALL
+#: A string, a comment up to its line's end, or the beginning of a block comment.
+_TOKENS = re.compile(
+    rb"%s|/(?<![\w:]/)(?:(?P<line>/[^\n]*+(?=\n))|(?P<block>\*))|(?P<hash>%s)"
+    % (STRING, COMMENTS[1]),
+    re.DOTALL,
 )
 _BLOCK = rb"/\*(?:[^*]++|\*(?!/))*+\*/"
 _INVISIBLE = re.compile(INVISIBLE_BYTES + b"++")
+_LEADING = re.compile(rb"(?:[ \t\r]|%s)*+%s" % (INVISIBLE_BYTES, _BLOCK))
 #: What may stand between two lines or elements beside blanks. A comment ends in front of LF.
 _BETWEEN = re.compile(rb"(?://|#)[^\n]*+(?=\n)|%s" % _BLOCK)
 
@@ -56,27 +60,53 @@ def note_between_tokens(match: re.Match[bytes], line: int, sink: Sink) -> None:
         sink.note(line, Finding("", Rule.LINE_INVISIBLE, invisible))
 
 
+def _comments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Where comments begin and end, outside of strings; the end is -1 for one without an end."""
+    position = 0
+    while match := _TOKENS.search(data, position):
+        position = match.end()
+        if match.lastgroup == "block":
+            end = data.find(b"*/", position)
+            yield match.start(), end + 2 if end >= 0 else -1
+            if end < 0:
+                return
+            position = end + 2
+        elif match.lastgroup:
+            yield match.span()
+
+
+def _has_signs(data: bytes) -> bool:
+    """Whether there may be comments. Most text has their signs in strings alone, or not at all."""
+    return (b"#" in data or b"/" in data) and any(start in data for start in COMMENT_STARTS)
+
+
 def without_comments(data: bytes) -> tuple[bytes, list[int]]:
     """Take whole comments out of JSON text, and tell where they began."""
-    # Signs are found fast, and most text has them in strings alone.
-    has_sign = b"#" in data or b"/" in data
-    if not has_sign or not any(start in data for start in COMMENT_STARTS):
+    if not _has_signs(data):
         return data, []
+    text = data + b"\n"  # a comment may end with the text
+    pieces: list[bytes] = []
     offsets: list[int] = []
+    kept = 0
+    for start, end in _comments(text):
+        if end >= 0:
+            pieces.append(text[kept:start])
+            offsets.append(start)
+            kept = end
+    if not offsets:
+        return data, []
+    return b" ".join([*pieces, text[kept:]]).removesuffix(b"\n"), offsets
 
-    def replaced(match: re.Match[bytes]) -> bytes:
-        if match["comment"] is None:
-            return match[0]
-        offsets.append(match.start())
-        return b" "
 
-    # A comment may end with the text.
-    rest = _STRINGS_AND_COMMENTS.sub(replaced, data + b"\n").removesuffix(b"\n")
-    return (rest, offsets) if offsets else (data, [])
+def open_comment(line: bytes) -> int:
+    """Where a block comment begins that goes on behind the line; -1 for none."""
+    if b"/*" not in line:
+        return -1
+    return next((start for start, end in _comments(line + b"\n") if end < 0), -1)
 
 
 class BlockComments:
-    """Takes comments that begin a line and may go on over several out of the lines of a file.
+    """Takes comments that go on over several lines out of the lines of a file.
 
     Lines within them may look like devices, so nobody else may read these.
     """
@@ -108,13 +138,19 @@ class BlockComments:
 
     def _rest(self, number: int, line: bytes) -> bytes | None:
         rest = line
-        while self._start or rest.lstrip().startswith(b"/*"):
-            if not self._start:
-                self._start = number
-                self._sink.note(number, Finding("", Rule.JSON_COMMENT))
-                rest = rest.lstrip()[2:]
-            _, end, rest = rest.partition(b"*/")
+        if self._start:
+            _, end, rest = line.partition(b"*/")
             if not end:
                 return None
             self._start = 0
+        position = 0
+        while leading := _LEADING.match(rest, position):
+            self._sink.note(number, Finding("", Rule.JSON_COMMENT))
+            position = leading.end()
+        if position:
+            rest = rest[position:]
+        if (start := open_comment(rest)) >= 0:
+            self._start = number
+            self._sink.note(number, Finding("", Rule.JSON_COMMENT))
+            rest = rest[:start]
         return rest if rest is line or rest.strip() else None

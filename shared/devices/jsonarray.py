@@ -11,6 +11,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
+from itertools import pairwise
 from typing import NoReturn
 
 from shared.devices.comments import (
@@ -207,9 +208,9 @@ class _Splitter:
 
     def _without_comments(self, number: int, element: bytes) -> bytes:
         rest, offsets = without_comments(element)
-        for offset in offsets:
-            line = number + element.count(b"\n", 0, offset)
-            self._sink.note(line, Finding("", Rule.JSON_COMMENT))
+        for before, offset in pairwise([0, *offsets]):
+            number += element.count(b"\n", before, offset)
+            self._sink.note(number, Finding("", Rule.JSON_COMMENT))
         return rest
 
     def _fail_behind_end(self) -> NoReturn:

@@ -43,8 +43,8 @@ MIN_KEY_BYTES, MAX_KEY_BYTES = 16, 64
 #: Characters of an integer that Json.NET reads, the sign included.
 MAX_DIGITS = 380
 _HUGE = 10 ** (MAX_DIGITS - 1)
-#: Steps of a dotted name: what twins may nest, and two for `properties.desired`.
-MAX_STEPS = 12
+#: Steps of a dotted name.
+MAX_STEPS = MAX_NESTING
 #: What Json.NET writes at the start of objects, and reads there in a way of its own.
 _METADATA = frozenset({"$id", "$type", "$ref", "$values"})
 

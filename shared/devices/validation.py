@@ -15,6 +15,7 @@ from shared.devices.formats import open_source
 from shared.devices.goodline import GoodLine
 from shared.devices.linemap import LineMap
 from shared.devices.members import ImportMode
+from shared.devices.prettyprint import PrettyPrinted
 from shared.devices.record import MENDED, SYSTEM_MODULES, check_record
 from shared.devices.report import Problem, Report
 from shared.devices.rules import Rule, Severity
@@ -26,8 +27,6 @@ __all__ = ["Validation"]
 
 #: The id of a line that is not JSON, for the person who looks for it.
 _ID = re.compile(rb'"id"\s*:\s*"([^"\\]{1,128})"')
-#: How lines begin that go on with a pretty-printed object.
-_GOES_ON = (b'"', b"}", b"]")
 _BLANKS = b" \t\r"
 _IDS = ("id", "moduleId")
 
@@ -67,8 +66,7 @@ class Validation:
         self._fast_path = FastPath()
         self._seen = SeenDevices()
         self._blank_lines = 0
-        #: The last line that belonged to an object which goes on over several.
-        self._pretty_printed = -1
+        self._pretty_printed = PrettyPrinted()
         #: Duplicates whose first line is still to be told, by fingerprint.
         self._duplicates: dict[Problem, int] = {}
 
@@ -148,23 +146,27 @@ class Validation:
             self.note(number, Finding("", Rule.LINE_INVISIBLE, invisible))
             line = text
         if not text:
+            self._pretty_printed.skip(number)
             self._blank_lines += 1
             return None
         if text.startswith(COMMENT_STARTS):
             # No device, so it is not counted as a line of the file's devices.
+            self._pretty_printed.skip(number)
             self.note(number, Finding("", Rule.JSON_COMMENT))
             return None
         text, comments = without_comments(text)
         if comments:
             self.note(number, Finding("", Rule.JSON_COMMENT))
             line = text
-        if number == self._pretty_printed + 1 and text.startswith(_GOES_ON):
-            self._pretty_printed = number
+        rest = self._pretty_printed.rest(number, text)
+        if not rest:
             return None
+        if rest is not text:
+            line = text = rest
         members, findings = self._read(text)
         if members is None:
-            if text == b"{":
-                self._pretty_printed = number
+            is_invalid = findings[0].rule is Rule.JSON_INVALID
+            if is_invalid and self._pretty_printed.begins(number, text):
                 findings = [Finding("", Rule.JSON_PRETTY_PRINTED)]
             self.report.lines += 1
             for finding in findings:

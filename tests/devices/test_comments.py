@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.devices.characters import describe_character, describe_outside, visible_part
-from tests.devices import strategies, writing
+from tests.devices import fuzz, strategies, writing
 from tests.devices.support import device, found, ndjson, validate_file
 from tests.devices.writing import small_pieces
 
@@ -238,3 +238,44 @@ def test_other_files_with_cr() -> None:
         assert staged == [ONE, TWO]
     pretty = json.dumps(ONE, indent=1).replace("\n", "\r")
     assert found(pretty.encode()) == []
+
+
+GOOD = '{{"id":"d{}","status":"enabled","importMode":"create"}}'
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        GOOD.format(0) + " /* off\n",
+        "\u200b/* off\n",
+        "  /* a */ /* off\n",
+        GOOD.format(0) + " // a\n" + GOOD.format(3) + "/* off\n",
+    ],
+)
+def test_no_device_within_a_comment_is_imported(before: str) -> None:
+    data = f"{before}{GOOD.format(1)}\n end */\n{GOOD.format(2)}\n"
+    staged, validation = validate_file(data.encode())
+    ids = [line["id"] for line in staged]
+    assert "d1" not in ids
+    assert ids[-1] == "d2"
+    assert "json-comment" in validation.report.codes
+
+
+def test_a_comment_behind_an_object_that_has_no_end() -> None:
+    data = f"{GOOD.format(0)} /* off\n{GOOD.format(1)}\n"
+    _, validation = validate_file(data.encode())
+    assert validation.report.is_unusable
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        GOOD.format(0).encode() + b" " + b"/* " * 80_000,
+        b"/**/" * 150_000 + GOOD.format(0).encode(),
+        b"[" + GOOD.format(0).encode() + b" /*" * 60_000,
+        b'[{"id":"a",' + b"/**/\n" * 100_000 + b'"status":"enabled"}]',
+    ],
+)
+def test_many_signs_take_no_long(data: bytes) -> None:
+    with fuzz.time_limit():
+        validate_file(data)
