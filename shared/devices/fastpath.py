@@ -36,7 +36,7 @@ _OF_THE_HUB = frozenset({"$metadata", "$version", "$lastUpdated", "$lastUpdatedV
 #: Ids that end with a line end each.
 _IDS = re.compile(rf"(?:(?!(?:{DAMAGED_ID})\n)[A-Za-z0-9\-._%*?!(),@$']++\n)*+")
 #: A damaged string in JSON. Most strings fail by their first character.
-_DAMAGED = rf'"(?=[{DAMAGED_STARTS}])(?:{DAMAGED})"'
+_DAMAGED = rf'"(?={DAMAGED_STARTS})(?:{DAMAGED})"'
 _DAMAGED_VALUE = re.compile(f":{_DAMAGED}".encode())
 #: In an array of scalars, the quote that remains after all strings that are not damaged.
 _DAMAGED_ITEM = re.compile(rf'\[(?:[^]["]++|(?!{_DAMAGED})"(?:[^"\\]++|\\.)*+")*+"'.encode())
