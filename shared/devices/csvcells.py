@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from shared.devices.damage import damage
 from shared.devices.rules import Rule
 from shared.devices.strictjson import StrictReader
 
@@ -42,22 +43,25 @@ class Column:
 def _read_number(cell: str) -> int | float:
     text = cell.strip()
     if not _NUMBER.fullmatch(text):
-        raise CellError(Rule.CSV_NUMBER)
+        raise CellError(Rule.CSV_NUMBER, damage(text))
     if len(text) > 300:
         raise CellError(Rule.JSON_NUMBER)
     return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
 def _read_boolean(cell: str) -> bool:
+    text = cell.strip()
     try:
-        return _BOOLEANS[cell.strip().lower()]
+        return _BOOLEANS[text.lower()]
     except KeyError:
-        raise CellError(Rule.CSV_BOOLEAN) from None
+        raise CellError(Rule.CSV_BOOLEAN, damage(text)) from None
 
 
 def _read_json(cell: str) -> Any:
     value, findings = StrictReader().read(cell)
     for finding in findings:
+        if cause := damage(cell.strip()):
+            raise CellError(Rule.CSV_JSON, cause)
         # Its path is not repeated: names in the cell may be secrets.
         detail = f" ({finding.detail})" if finding.detail else ""
         raise CellError(Rule.CSV_JSON, f"{finding.rule.meaning}{detail}")

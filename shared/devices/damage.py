@@ -9,34 +9,59 @@ __all__ = [
     *("damage", "damage_of_id", "holds_key", "holds_secret", "is_secret", "is_suspicious"),
 ]
 
-_MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
-#: What a tool writes in place of a value, and how to avoid it. Each pattern matches whole strings.
+_MONTH = (
+    "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|Mrz|Mai|Okt|Dez"
+    "|janv|avr|juin|juil|sept|ene|abr|dic)"
+)
+_NUMBER_AS_TEXT = "wrote a long number with an exponent; keep such values as text"
+#: What a tool writes in place of a value, and how to avoid it. Each pattern matches whole strings,
+#: and their JSON: a quantified group keeps characters of several bytes together, and a run of
+#: backslashes matches twice as many as well.
 _DAMAGES = {
     r"@\{[^\x00-\x1f]*\}"
     r"|System\.(?:Object|String|Byte|Char|Boolean|Double|Decimal|DateTime|U?Int(?:16|32|64))(?:\[\])?"
-    r"|System\.(?:Collections|Management\.Automation|Data|Xml)\.[A-Za-z0-9_.`+,\[\] ]+": (
+    r"|System\.(?:Collections|Management\.Automation|Data|Xml|Linq|Text|Dynamic)"
+    r"\.[A-Za-z0-9_.`+,\[\] ]+"
+    r"|Microsoft\.Azure\.Commands\.[A-Za-z0-9_.]+": (
         "PowerShell wrote a type instead of the value; use ConvertTo-Json -Depth 20"
+    ),
+    r"Newtonsoft\.Json\.Linq\.J[A-Za-z]+": (
+        "Json.NET wrote a type instead of the value; use JsonConvert.SerializeObject"
     ),
     r"\[object [A-Z][a-z]+\]|undefined": (
         "JavaScript converted an object to a string; use JSON.stringify"
     ),
-    r"#(?:REF!|N/A|NAME\?|VALUE!|DIV/0!|NUM!|NULL!|SPILL!|CALC!|FIELD!|GETTING_DATA)|#{3,}": (
+    r"(?:\[L)?(?:javax?|com|org)(?:\.[A-Za-z0-9_$]+)+;?@[0-9a-f]{5,8}|\[[BCDFIJSZ]@[0-9a-f]{5,8}": (
+        "Java wrote the name of an object instead of its value; write it with a JSON library"
+    ),
+    r"<[A-Za-z_][A-Za-z0-9_.]* object at 0x[0-9A-Fa-f]+>": (
+        "Python wrote the name of an object instead of its value; use json.dumps"
+    ),
+    # In English, German, French, Spanish, Italian, Portuguese and Dutch.
+    r"#(?:REF!|N/A|NAME\?|VALUE!|DIV/0!|NUM!|NULL!|SPILL!|CALC!|FIELD!|BLOCKED!|GETTING_DATA|ERROR!"
+    r"|BEZUG!?|NV|WERT!?|ZAHL!?|ÜBERLAUF!|NOM\?|VALEUR!|NOMBRE!|NUL!|PROPAGATION!"
+    r"|¡REF!|¡VALOR!|¡DIV/0!|¡NUM!|¡NULO!|¿NOMBRE\?|RIF!|N/D|NOME\?|VALORE!|NULLO!"
+    r"|VALOR!|NÚM!|NULO!|VERW!|N/B|NAAM\?|WAARDE!|DEEL/0!|GETAL!|LEEG!)|#{3,}": (
         "a spreadsheet wrote an error instead of the value; correct its formula or widen its column"
     ),
     r"-?[0-9](?:[.,][0-9]+)?E\+[0-9]{1,3}": (
         "a spreadsheet rounded a long number; format the column as text before entering values"
     ),
-    r"NULL|null|\(null\)|nan|NaN|NaT|None|<NA>": (
+    r"-?[0-9](?:[.,][0-9]+)?e\+[0-9]{1,3}": f"pandas, R or JavaScript {_NUMBER_AS_TEXT}",
+    # At least four digits: others may well be meant.
+    r"-?[0-9]\.[0-9]{3,}E[0-9]{1,3}": f"Java {_NUMBER_AS_TEXT}",
+    r"NULL|null|\(null\)|<null>|nan|NaN|NaT|None|<NA>|nil|<nil>|\\+N": (
         "an export wrote a missing value as a string; leave it empty"
     ),
 }
 #: The same for ids alone: other strings may well mean this.
 _DAMAGES_OF_IDS = {
-    rf"[0-9]{{1,2}}-{_MONTH}|{_MONTH}-[0-9]{{2,4}}": (
+    rf"[0-9]{{1,2}}(?:-|\. ?){_MONTH}(?:[- ](?:[0-9]{{2}}){{1,2}})?|{_MONTH}-[0-9]{{2,4}}"
+    r"|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}": (
         "a spreadsheet read the id as a date; format the column as text before entering values"
     ),
     r"[0-9]+\.0": ("a spreadsheet or pandas read the id as a number; read the column as text"),
-    r"TRUE|FALSE": (
+    r"TRUE|FALSE|WAHR|FALSCH|VRAI|FAUX": (
         "a spreadsheet read the id as a boolean; format the column as text before entering values"
     ),
 }
@@ -48,8 +73,12 @@ _NAMED_SECRET = re.compile(
     r"|key\s*=\s*[\w+/%-]{20})",
     re.IGNORECASE,
 )
-#: Patterns of the damages above, and the characters that such strings begin with.
-DAMAGED, DAMAGED_STARTS = "|".join(_DAMAGES), r"-@S\[u#0-9Nn(<"
+DAMAGED = "|".join(_DAMAGES)
+#: How each of these strings begins. Nearly all others fail at their first character.
+DAMAGED_STARTS = (
+    r"(?=[-#(0-9<@MNS\[\\cjnou])"
+    r"(?:[-#(0-9<@\\]|\[[oLBCDFIJSZ]|Sys|Mic|New|und|NUL|nul|nan|Na[NT]|None|nil|java|com\.|org\.)"
+)
 DAMAGED_ID = "|".join([*_DAMAGES, *_DAMAGES_OF_IDS])
 
 _is_odd = re.compile(f"{DAMAGED}|{_KEY}").fullmatch

@@ -38,7 +38,7 @@ _IDS = re.compile(rf"(?:(?!(?:{DAMAGED_ID})\n)[A-Za-z0-9\-._%*?!(),@$']++\n)*+")
 #: A damaged string in JSON. Most strings fail by their first character, and none reaches beyond
 #: its closing quote.
 _IN_JSON = DAMAGED.replace(r"[^\x00-\x1f]*", r'(?:[^"\\]|\\.)*')
-_DAMAGED = rf'"(?=[{DAMAGED_STARTS}])(?:{_IN_JSON})"'
+_DAMAGED = rf'"(?={DAMAGED_STARTS})(?:{_IN_JSON})"'
 _DAMAGED_VALUE = re.compile(f":{_DAMAGED}".encode())
 #: In an array of scalars, the quote that remains after all strings that are not damaged.
 _DAMAGED_ITEM = re.compile(rf'\[(?:[^]["]++|(?!{_DAMAGED})"(?:[^"\\]++|\\.)*+")*+"'.encode())

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.devices import damage
+from shared.devices.fastpath import _DAMAGED_ITEM, _DAMAGED_VALUE
 from shared.devices.report import Problem
+from shared.devices.strictjson import encode
 from tests.devices.support import device, ndjson, nested, validate_file
 
 DAMAGED = [
@@ -15,24 +22,30 @@ DAMAGED = [
     *(("#REF!", "spreadsheet"), ("#N/A", "spreadsheet"), ("#NAME?", "spreadsheet")),
     *(("#####", "spreadsheet"), ("8.96529E+19", "spreadsheet"), ("1,5E+07", "spreadsheet")),
     *(("NULL", "export"), ("nan", "export"), ("NaN", "export"), ("None", "export")),
-    *(("null", "export"), ("<NA>", "export")),
+    *(("null", "export"), ("<NA>", "export"), ("nil", "export"), ("<nil>", "export")),
+    *(("\\N", "export"), ("\\\\N", "export")),
+    ("Microsoft.Azure.Commands.Management.IotHub.Models.PSAuthenticationMechanism", "PowerShell"),
+    *(("Newtonsoft.Json.Linq.JObject", "Json.NET"), ("Newtonsoft.Json.Linq.JArray", "Json.NET")),
+    *(("java.lang.Object@1b6d3586", "Java"), ("[Ljava.lang.String;@4554617c", "Java")),
+    *(("com.example.Site$Floor@74a14482", "Java"), ("[B@1540e19d", "Java")),
+    ("<__main__.Site object at 0x7f3a2c1b>", "Python"),
+    *(("8.96529e+19", "pandas"), ("1e+05", "pandas"), ("8.96529E19", "Java")),
+    *((error, "spreadsheet") for error in ("#WERT!", "#WERT", "#NV", "#BEZUG!", "#DIV/0!")),
+    *((error, "spreadsheet") for error in ("#ZAHL!", "#ÜBERLAUF!", "#VALEUR!", "#NOM?")),
+    *((error, "spreadsheet") for error in ("#¡VALOR!", "#¿NOMBRE?", "#NÚM!", "#RIF!", "#N/D")),
 ]
 MEANT = [
     *("", "none", "Null", "nancy", "NULLARBOR", "1E5", "12E4", "E+19", "#12", "#", "@{", "N/A"),
-    *(
-        "System.Status",
-        "System",
-        "object Object",
-        "[object]",
-        "8.9E+19 m",
-        "3-Jan",
-        "TRUE",
-        "1001.0",
-    ),
+    *("System.Status", "System", "object Object", "[object]", "8.9E+19 m", "3-Jan", "TRUE"),
+    *("1001.0", "8.9e+19 m", "1.5E3", "12e4", "#NVMe", "#WERTE!", "NOM?", "nils", "Nil", "N"),
+    *("\\n", "C:\\N", "java.lang.Object", "java.dev@example.com", "com.example.module@1.2"),
+    *("Newtonsoft.Json", "Microsoft.Azure.Devices.Edge", "<site>", "3-Mai"),
 ]
 IDS = [
     *("3-Jan", "12-Dec", "Jan-24", "Mar-2024", "1001.0", "TRUE", "FALSE", "8.96529E+19"),
-    *("#NAME?", "NULL", "nan", "None"),
+    *("#NAME?", "NULL", "nan", "None", "8.96529e+19", "#NV", "#WERT!", "nil"),
+    *("1-Mrz", "3-Mai", "4-Okt", "5-Dez", "Okt-24", "3-Jan-24", "03-Jan-2024", "6-janv"),
+    *("WAHR", "FAUX", "03. Jan", "1.Mrz 24", "1/31/2024"),
 ]
 
 
@@ -64,10 +77,38 @@ def test_a_value_that_is_meant(text: str) -> None:
 
 @pytest.mark.parametrize("device_id", IDS)
 def test_a_damaged_id(device_id: str) -> None:
-    (problem,) = damages(device(id=device_id))
+    problem = damages(device(id=device_id))[0]
     assert (problem.field, problem.severity) == ("id", "warning")
 
 
-@pytest.mark.parametrize("device_id", ["3-January", "1001.00", "True", "12E4", "JAN-24x", "A1.0"])
+@pytest.mark.parametrize(
+    "device_id", ["3-January", "1001.00", "True", "12E4", "JAN-24x", "A1.0", "3-Mainz"]
+)
 def test_an_id_that_is_meant(device_id: str) -> None:
     assert damages(device(id=device_id)) == []
+
+
+@given(st.from_regex(damage.DAMAGED, fullmatch=True))
+def test_the_fast_path_knows_damaged_strings(text: str) -> None:
+    assert re.match(damage.DAMAGED_STARTS, text)
+    assert _DAMAGED_VALUE.search(encode({"a": text}))
+    assert _DAMAGED_ITEM.search(encode(["x", 1, text]))
+
+
+@pytest.mark.parametrize("kind", ["number", "boolean", "json"])
+@pytest.mark.parametrize(
+    ("cell", "tool"),
+    [
+        *(("#REF!", "spreadsheet"), ("#WERT!", "spreadsheet"), ("NULL", "export")),
+        *(("nan", "export"), (" None ", "export"), ("\\N", "export")),
+        *(("[object Object]", "JavaScript"), ("@{a=1; b=2}", "PowerShell")),
+    ],
+)
+def test_a_damaged_cell_names_the_tool(kind: str, cell: str, tool: str) -> None:
+    header = f"id,status,authentication.type,properties.desired.a:{kind}"
+    file = f"{header}\na,enabled,certificateAuthority,{cell}\n"
+    _, validation = validate_file(file.encode())
+    (problem,) = validation.report.problems
+    assert (problem.code, problem.field) == (f"csv-{kind}", "properties.desired.a")
+    assert tool in problem.message
+    assert cell.strip() not in problem.message

@@ -117,6 +117,9 @@ _MEANT_TEXTS = [
     *("", "pump-2", "a b", "a+b", "a:b", "$edgeAgent", "x" * 128, "x" * 129, "ä", SCOPE, "gateway"),
     *("enabled", "disabled", "Enabled", "on", *ImportMode, "sas", "selfSigned", "none", "SAS"),
     *("NULL", "@{a=1}", "System.Object[]", "8.9E+19", "#N/A", "3-Jan", "1001.0", "TRUE"),
+    *("8.9e+19", "8.965E19", "#WERT!", "#¡VALOR!", "#NÚM!", "#NV", "nil", "1-Mrz", "WAHR"),
+    *("\\\\N", "\\\\\\\\N", "C:\\\\N", "Newtonsoft.Json.Linq.JObject", "com.A@1b6d3586", "com.A"),
+    *("[Ljava.lang.String;@1b6d3586", "<A object at 0x7f>", "Microsoft.Azure.Commands.A"),
     *(CONNECTION_STRING, f"{'Bc9/' * 21}Bc==", "a;b", "x" * 43, "x" * 44),
     *("certificateAuthority", KEY, KEY[:-1], _key(15), _key(16), _key(64), _key(65), SHA1, SHA256),
     *(
