@@ -8,6 +8,7 @@ from shared.devices.csvcells import READERS, Column
 from shared.devices.damage import is_secret
 from shared.devices.hints import (
     A_COLUMN,
+    MEANS_ID,
     column_renames,
     in_documented_case,
     is_foreign_column,
@@ -70,8 +71,8 @@ def _column(number: int, index: int, names: Sequence[str], sink: Sink) -> Column
         raise UnusableFileError(Rule.CSV_HEADER, detail, number)
     known = _documented(path)
     if isinstance(known, Finding):
-        if "mean id?" in known.detail:
-            known = known._replace(detail="the id has a column; for a tag, write tags.<name>")
+        detail = "the id has a column; for a tag, write tags.<name>"
+        known = known._replace(detail=known.detail.replace(MEANS_ID, detail))
         sink.note(number, known)
         return None
     path, is_object = known

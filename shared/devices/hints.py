@@ -7,12 +7,13 @@ import functools
 import re
 from collections.abc import Iterable, Mapping
 
+from shared.devices.characters import describe_unseen, without_unseen
 from shared.devices.damage import is_secret
 from shared.devices.rules import Rule
 from shared.devices.strictjson import Finding
 
 __all__ = [
-    *("A_COLUMN", "OTHER_AUTHENTICATION_TYPES"),
+    *("A_COLUMN", "MEANS_ID", "OTHER_AUTHENTICATION_TYPES"),
     *("column_renames", "in_documented_case", "is_foreign_column", "unknown_member"),
 ]
 
@@ -113,6 +114,9 @@ _IOT_CENTRAL = {
 #: How columns begin in files of IoT Hub Portal, and how here.
 _PORTAL = {"TAG:": "tags.", "PROPERTY:": "properties.desired."}
 
+#: The hint that the id may be meant; a line or header that has one replaces it.
+MEANS_ID = "did you mean id?"
+
 #: Characters of a name that may be a slip of the pen.
 _LONGEST_SLIP = 64
 
@@ -135,9 +139,10 @@ def unknown_member(
     """
     if is_secret(name):
         return Finding(prefix.rstrip("."), Rule.SECRET_MISPLACED, "as the name of a property")
-    field = f"{prefix}{name}"
+    field, unseen = f"{prefix}{name}", describe_unseen(name)
+    name = without_unseen(name) if unseen else name
     if not prefix and in_documented_case(name, _OF_THE_HUB):
-        return Finding(name, Rule.MEMBER_OF_THE_HUB)
+        return Finding(field, Rule.MEMBER_OF_THE_HUB)
     meant = _meant(name, prefix, tuple(names))
     if isinstance(value, str) and is_secret(value):
         where = meant if meant.startswith(_CREDENTIALS) else _CREDENTIALS[0]
@@ -146,7 +151,8 @@ def unknown_member(
     holds_credentials = _key(name) != "key" if value is A_COLUMN else _holds_credentials(value)
     if meant.startswith(_CREDENTIALS) and holds_credentials:
         return Finding(field, Rule.CREDENTIALS_MISPLACED, f"they belong in {meant}")
-    return Finding(field, Rule.MEMBER_UNKNOWN, f"did you mean {meant}?" if meant else "")
+    hint = f"did you mean {meant}?" if meant else ""
+    return Finding(field, Rule.MEMBER_UNKNOWN, "; ".join(filter(None, (unseen, hint))))
 
 
 def _holds_credentials(value: object) -> bool:
