@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from shared.devices.characters import describe_unseen, without_unseen
 from shared.devices.csvcells import READERS, Column
 from shared.devices.damage import is_secret
 from shared.devices.hints import (
@@ -34,7 +35,7 @@ def read_header(number: int, names: Sequence[str], sink: Sink) -> list[Column | 
     No message repeats a cell as it is: without a header, the first row may hold keys.
     """
     if not any(name.partition(":")[0].lower() == "id" for name in names):
-        renames = column_renames(names)
+        renames = column_renames(names) or _hidden_id(names)
         detail = f"there is no column id{renames and f'; {renames}'}"
         raise UnusableFileError(Rule.CSV_HEADER, detail, number)
     columns = [_column(number, index, names, sink) for index in range(len(names))]
@@ -54,13 +55,22 @@ def read_header(number: int, names: Sequence[str], sink: Sink) -> list[Column | 
     return columns
 
 
+def _hidden_id(names: Sequence[str]) -> str:
+    """Which column would be that of the id but for a character that is not visible."""
+    for index, name in enumerate(names):
+        if without_unseen(name.partition(":")[0]).lower() == "id":
+            return f"the name of column {index + 1:,} contains {describe_unseen(name)}"
+    return ""
+
+
 def _column(number: int, index: int, names: Sequence[str], sink: Sink) -> Column | None:
     name = names[index]
     if is_secret(name):
         detail = f"in column {index + 1:,} of the header"
         raise UnusableFileError(Rule.SECRET_MISPLACED, detail, number)
     if not name:
-        raise UnusableFileError(Rule.CSV_HEADER, "a column has no name", number)
+        detail = f"column {index + 1:,} has no name"
+        raise UnusableFileError(Rule.CSV_HEADER, detail, number)
     path, colon, kind = name.rpartition(":")
     if not colon:
         path, kind = name, ""

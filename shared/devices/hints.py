@@ -67,6 +67,7 @@ _MEANT = {
     "edge": "capabilities.iotEdge",
     "iotedge": "capabilities.iotEdge",
     "edgeenabled": "capabilities.iotEdge",
+    "capabilitiesiotedge": "capabilities.iotEdge",
     "scope": "deviceScope",
     "parentscope": "parentScopes",
 }
@@ -113,6 +114,15 @@ _IOT_CENTRAL = {
 }
 #: How columns begin in files of IoT Hub Portal, and how here.
 _PORTAL = {"TAG:": "tags.", "PROPERTY:": "properties.desired."}
+#: Paths into objects of the user's own, with other separators than dots.
+_SEPARATOR = r"(?:[./\\_-]|->|\[['\"]?|['\"]?\])"
+_PATH = re.compile(
+    rf"(?:(?P<tags>tags?)|(?P<attributes>attributes)|(?:properties{_SEPARATOR}+)?desired)"
+    rf"{_SEPARATOR}+(?P<rest>[^\W_].*?){_SEPARATOR}*",
+    re.IGNORECASE,
+)
+#: Between the steps of such paths; the others are parts of names as well.
+_BETWEEN_STEPS = re.compile(r"(?:[./\\]|__|->|['\"]?\]|\[['\"]?)+")
 
 #: The hint that the id may be meant; a line or header that has one replaces it.
 MEANS_ID = "did you mean id?"
@@ -202,8 +212,22 @@ def _meant(name: str, prefix: str, names: tuple[str, ...]) -> str:
         if name.upper() == foreign or (foreign in _PORTAL and name.upper().startswith(foreign)):
             return f"{member}<name>" if foreign in _PORTAL else member
     key = _key(name)
+    if not prefix and (path := _path(name)):
+        return _MEANT.get(key) or path
     if "model" in key:  # which is no module
         return _MEANT.get(key, "")
     known = [f"{prefix}{known}" for known in names]
     similar = difflib.get_close_matches(f"{prefix}{name}", known, n=1, cutoff=0.75)
+    if prefix == "properties." and not similar and name.isidentifier():
+        return _MEANT.get(key) or f"properties.desired.{name}"
     return _MEANT.get(key) or "".join(similar)
+
+
+def _path(name: str) -> str:
+    """The dotted path that a name stands for; "" if it is no path to a property of the user's."""
+    match = _PATH.fullmatch(name)
+    if not match:
+        return ""
+    section = "tags" if match["tags"] else "attributes" if match["attributes"] else ""
+    steps = _BETWEEN_STEPS.split(match["rest"])
+    return ".".join([section or "properties.desired", *filter(None, steps)])
