@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.devices.members import AuthenticationType, ImportMode, is_key, is_thumbprint
+from shared.devices.members import AuthenticationType, ImportMode
 from shared.devices.rules import Rule
 from shared.devices.strictjson import Finding
+from shared.devices.values import is_key, is_thumbprint
 
 __all__ = ["check_authentication"]
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["INVISIBLE", "INVISIBLE_BYTES", "describe_character", "describe_outside", "visible_part"]
+__all__ = [
+    *("INVISIBLE", "INVISIBLE_BYTES", "describe_character", "describe_outside", "describe_unseen"),
+    *("visible_part", "without_unseen"),
+]
 
 #: First and last code points of runs of characters that are not visible, beyond blank, tab, LF, CR
 #: and NUL: controls, spaces, marks of direction, joiners, fillers and byte order marks.
@@ -20,6 +23,7 @@ INVISIBLE = "".join(chr(code) for first, last in _RUNS for code in range(first, 
 INVISIBLE_BYTES = b"(?:%s)" % b"|".join(re.escape(character.encode()) for character in INVISIBLE)
 
 _BLANKS = " \t\r\n"
+_UNSEEN = re.compile(rf"[{INVISIBLE}\t\r\n]|\A | \Z")
 #: Control characters have no name in Unicode; these are the aliases of common ones.
 _CONTROLS = {
     "\0": "NULL",
@@ -52,6 +56,17 @@ def describe_outside(text: str, allowed: re.Pattern[str]) -> str:
     match = allowed.match(text)
     end = match.end() if match else 0
     return describe_character(text[end], end + 1) if end < len(text) else ""
+
+
+def describe_unseen(text: str) -> str:
+    """Name the first character of a text that nobody sees, blanks at its ends among them."""
+    match = _UNSEEN.search(text)
+    return describe_character(match[0], match.start() + 1) if match else ""
+
+
+def without_unseen(text: str) -> str:
+    """The text as people see it."""
+    return _UNSEEN.sub("", text).strip(_BLANKS)
 
 
 def visible_part(line: bytes) -> tuple[bytes, str]:

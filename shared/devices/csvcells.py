@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from shared.devices.characters import describe_unseen
 from shared.devices.damage import damage
 from shared.devices.rules import Rule
 from shared.devices.strictjson import StrictReader
@@ -40,10 +41,15 @@ class Column:
         members[name] = value
 
 
+def _cause(text: str) -> str:
+    """Why a cell may not be what it should be: which tool damaged it, or what nobody sees."""
+    return damage(text) or describe_unseen(text)
+
+
 def _read_number(cell: str) -> int | float:
     text = cell.strip()
     if not _NUMBER.fullmatch(text):
-        raise CellError(Rule.CSV_NUMBER, damage(text))
+        raise CellError(Rule.CSV_NUMBER, _cause(text))
     if len(text) > 300:
         raise CellError(Rule.JSON_NUMBER)
     return int(text) if text.lstrip("-").isdigit() else float(text)
@@ -54,7 +60,7 @@ def _read_boolean(cell: str) -> bool:
     try:
         return _BOOLEANS[text.lower()]
     except KeyError:
-        raise CellError(Rule.CSV_BOOLEAN, damage(text)) from None
+        raise CellError(Rule.CSV_BOOLEAN, _cause(text)) from None
 
 
 def _read_json(cell: str) -> Any:

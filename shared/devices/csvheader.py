@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from shared.devices.characters import describe_unseen, without_unseen
 from shared.devices.csvcells import READERS, Column
 from shared.devices.damage import is_secret
 from shared.devices.hints import (
     A_COLUMN,
+    MEANS_ID,
     column_renames,
     in_documented_case,
     is_foreign_column,
@@ -33,7 +35,7 @@ def read_header(number: int, names: Sequence[str], sink: Sink) -> list[Column | 
     No message repeats a cell as it is: without a header, the first row may hold keys.
     """
     if not any(name.partition(":")[0].lower() == "id" for name in names):
-        renames = column_renames(names)
+        renames = column_renames(names) or _hidden_id(names)
         detail = f"there is no column id{renames and f'; {renames}'}"
         raise UnusableFileError(Rule.CSV_HEADER, detail, number)
     columns = [_column(number, index, names, sink) for index in range(len(names))]
@@ -53,6 +55,14 @@ def read_header(number: int, names: Sequence[str], sink: Sink) -> list[Column | 
     return columns
 
 
+def _hidden_id(names: Sequence[str]) -> str:
+    """Which column would be that of the id but for a character that is not visible."""
+    for index, name in enumerate(names):
+        if without_unseen(name.partition(":")[0]).lower() == "id":
+            return f"the name of column {index + 1:,} contains {describe_unseen(name)}"
+    return ""
+
+
 def _column(number: int, index: int, names: Sequence[str], sink: Sink) -> Column | None:
     name = names[index]
     if is_secret(name):
@@ -61,7 +71,8 @@ def _column(number: int, index: int, names: Sequence[str], sink: Sink) -> Column
     if name.count(".") >= MAX_STEPS:
         raise UnusableFileError(Rule.CSV_HEADER, f"column {index + 1:,} nests too deep", number)
     if not name:
-        raise UnusableFileError(Rule.CSV_HEADER, "a column has no name", number)
+        detail = f"column {index + 1:,} has no name"
+        raise UnusableFileError(Rule.CSV_HEADER, detail, number)
     path, colon, kind = name.rpartition(":")
     if not colon:
         path, kind = name, ""
@@ -76,8 +87,8 @@ def _column(number: int, index: int, names: Sequence[str], sink: Sink) -> Column
             # Rows without this column would be given other keys.
             detail = f"column {index + 1:,}: {known.detail}"
             raise UnusableFileError(known.rule, detail, number)
-        if "mean id?" in known.detail:
-            known = known._replace(detail="the id has a column; for a tag, write tags.<name>")
+        detail = "the id has a column; for a tag, write tags.<name>"
+        known = known._replace(detail=known.detail.replace(MEANS_ID, detail))
         sink.note(number, known)
         return None
     path, is_object = known

@@ -7,12 +7,13 @@ import functools
 import re
 from collections.abc import Iterable, Mapping
 
+from shared.devices.characters import describe_unseen, without_unseen
 from shared.devices.damage import is_secret
 from shared.devices.rules import Rule
 from shared.devices.strictjson import Finding
 
 __all__ = [
-    *("A_COLUMN", "OTHER_AUTHENTICATION_TYPES"),
+    *("A_COLUMN", "MEANS_ID", "OTHER_AUTHENTICATION_TYPES"),
     *("column_renames", "in_documented_case", "is_foreign_column", "unknown_member"),
 ]
 
@@ -75,6 +76,7 @@ _MEANT = {
     "edge": "capabilities.iotEdge",
     "iotedge": "capabilities.iotEdge",
     "edgeenabled": "capabilities.iotEdge",
+    "capabilitiesiotedge": "capabilities.iotEdge",
     "scope": "deviceScope",
     "parentscope": "parentScopes",
 }
@@ -121,6 +123,18 @@ _IOT_CENTRAL = {
 }
 #: How columns begin in files of IoT Hub Portal, and how here.
 _PORTAL = {"TAG:": "tags.", "PROPERTY:": "properties.desired."}
+#: Paths into objects of the user's own, with other separators than dots.
+_SEPARATOR = r"(?:[./\\_-]|->|\[['\"]?|['\"]?\])"
+_PATH = re.compile(
+    rf"(?:(?P<tags>tags?)|(?P<attributes>attributes)|(?:properties{_SEPARATOR}+)?desired)"
+    rf"{_SEPARATOR}+(?P<rest>[^\W_].*?){_SEPARATOR}*",
+    re.IGNORECASE,
+)
+#: Between the steps of such paths; the others are parts of names as well.
+_BETWEEN_STEPS = re.compile(r"(?:[./\\]|__|->|['\"]?\]|\[['\"]?)+")
+
+#: The hint that the id may be meant; a line or header that has one replaces it.
+MEANS_ID = "did you mean id?"
 
 #: Characters of a name that may be a slip of the pen.
 _LONGEST_SLIP = 64
@@ -144,16 +158,18 @@ def unknown_member(
     """
     if is_secret(name):
         return Finding(prefix.rstrip("."), Rule.SECRET_MISPLACED, "as the name of a property")
-    field = f"{prefix}{name}"
+    field, unseen = f"{prefix}{name}", describe_unseen(name)
+    name = without_unseen(name) if unseen else name
     if not prefix and in_documented_case(name, _OF_THE_HUB):
-        return Finding(name, Rule.MEMBER_OF_THE_HUB)
+        return Finding(field, Rule.MEMBER_OF_THE_HUB)
     meant = _meant(name, prefix, tuple(names))
     is_named = meant.startswith(_CREDENTIALS)
     # A column "key" may be that of a row.
     if (is_named and _key(name) != "key") if value is A_COLUMN else _holds(value, is_named):
         where = meant if is_named else _CREDENTIALS[0]
         return Finding(field, Rule.CREDENTIALS_MISPLACED, f"they belong in {where}")
-    return Finding(field, Rule.MEMBER_UNKNOWN, f"did you mean {meant}?" if meant else "")
+    hint = f"did you mean {meant}?" if meant else ""
+    return Finding(field, Rule.MEMBER_UNKNOWN, "; ".join(filter(None, (unseen, hint))))
 
 
 def _holds(value: object, is_named: bool) -> bool:
@@ -215,8 +231,23 @@ def _meant(name: str, prefix: str, names: tuple[str, ...]) -> str:
         if name.upper() == foreign or (foreign in _PORTAL and name.upper().startswith(foreign)):
             return f"{member}<name>" if foreign in _PORTAL else member
     key = _key(name)
+    if not prefix and (path := _path(name)):
+        return _MEANT.get(key) or path
     if "model" in key:  # which is no module
         return _MEANT.get(key, "")
     known = [f"{prefix}{known}" for known in names]
     similar = difflib.get_close_matches(f"{prefix}{name}", known, n=1, cutoff=0.75)
-    return _MEANT.get(key) or _MEANT.get(_without_root(key)) or "".join(similar)
+    meant = _MEANT.get(key) or _MEANT.get(_without_root(key)) or "".join(similar)
+    if prefix == "properties." and not meant and name.isidentifier():
+        return f"properties.desired.{name}"
+    return meant
+
+
+def _path(name: str) -> str:
+    """The dotted path that a name stands for; "" if it is no path to a property of the user's."""
+    match = _PATH.fullmatch(name)
+    if not match:
+        return ""
+    section = "tags" if match["tags"] else "attributes" if match["attributes"] else ""
+    steps = _BETWEEN_STEPS.split(match["rest"])
+    return ".".join([section or "properties.desired", *filter(None, steps)])

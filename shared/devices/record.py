@@ -6,6 +6,7 @@ import re
 from typing import Any, NamedTuple
 
 from shared.devices.authentication import check_authentication
+from shared.devices.characters import describe_unseen
 from shared.devices.damage import damage, damage_of_id, holds_secret
 from shared.devices.members import ImportMode, read_members
 from shared.devices.rules import Rule
@@ -101,7 +102,7 @@ def _check_mode(members: dict[str, Any], mode: ImportMode, findings: list[Findin
 def _check_scopes(members: dict[str, Any], findings: list[Finding]) -> None:
     scope = _text(members.get("deviceScope"))
     if scope and not _SCOPE.fullmatch(scope):
-        findings.append(Finding("deviceScope", Rule.DEVICE_SCOPE_FORM))
+        findings.append(Finding("deviceScope", Rule.DEVICE_SCOPE_FORM, describe_unseen(scope)))
     parents = members.get("parentScopes")
     if not (isinstance(parents, list) and parents):
         return
@@ -110,7 +111,7 @@ def _check_scopes(members: dict[str, Any], findings: list[Finding]) -> None:
         if not isinstance(parent, str):
             findings.append(Finding(field, Rule.MEMBER_TYPE, "it has to be a text"))
         elif not _SCOPE.fullmatch(parent):
-            findings.append(Finding(field, Rule.DEVICE_SCOPE_FORM))
+            findings.append(Finding(field, Rule.DEVICE_SCOPE_FORM, describe_unseen(parent)))
     is_edge = _object(members.get("capabilities")).get("iotEdge") is True
     if not is_edge and not scope:
         findings.append(Finding("parentScopes", Rule.PARENT_SCOPES_IGNORED))

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from shared.devices.characters import describe_character
 from shared.devices.rules import Rule, Severity
 
 __all__ = [
@@ -134,7 +135,7 @@ class StrictReader:
         findings = list(islice(_walk(value, ()), MAX_FINDINGS)) if self._suspect else []
         end = _BLANKS.match(text, end).end()  # type: ignore[union-attr]
         if end < len(text):
-            what = "a comma" if text[end] == "," else "text"
+            what = "a comma" if text[end] == "," else _odd(text[end]) or "text"
             detail = f"{what} at column {end + 1:,}"
             findings.insert(0, Finding("", Rule.JSON_TRAILING_DATA, detail))
         return value, findings
@@ -207,6 +208,11 @@ def _has_surrogate(text: str) -> bool:
 def _explain(text: str, error: json.JSONDecodeError) -> str:
     if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
         return "it ends in the middle"
-    hint = _HINTS.get(text[error.pos], "")
-    said = error.msg[0].lower() + error.msg[1:]
-    return f"{said} at column {error.pos + 1:,}{hint and f'; {hint}'}"
+    character = text[error.pos]
+    said = f"{error.msg[0].lower()}{error.msg[1:].removesuffix(' at')} at column {error.pos + 1:,}"
+    return "; ".join(filter(None, (said, _odd(character), _HINTS.get(character, ""))))
+
+
+def _odd(character: str) -> str:
+    """The name of a character that JSON has in strings alone, and that is easily overlooked."""
+    return "" if " " <= character <= "~" else describe_character(character)

@@ -148,7 +148,7 @@ def test_a_bad_cell_hides_nothing_of_its_row() -> None:
         ("id,status,tags", "tags is an object"),
         ("id,status,authentication", "authentication is an object"),
         ("id,status,tags.x:int", "column 3 has no known type"),
-        ("id,,status", "a column has no name"),
+        ("id,,status", "column 2 has no name"),
     ],
 )
 def test_a_header_that_is_not_right(header: str, says: str) -> None:
@@ -203,3 +203,31 @@ def test_many_rows_are_handed_on_in_batches() -> None:
     assert [line["id"] for line in lines] == [f"pump-{n}" for n in range(10_000)]
     assert validation.lines.upload_line(10_000) == 10_001
     assert json.dumps(lines[0]).count("pump") == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ("id,status,,tags.a", "column 3 has no name"),
+        ("id,status,tags.a,,tags.b", "column 4 has no name"),
+        ("status,i\u200bd,tags.a", "column 2 contains U+200B ZERO WIDTH SPACE at character 2"),
+        ("status,tags.a,i\u00add:string", "column 3 contains U+00AD SOFT HYPHEN at character 2"),
+        ("id,sta\u200btus,tags.a", "U+200B ZERO WIDTH SPACE at character 4; did you mean status?"),
+        ("id,status,tags/site", "did you mean tags.site?"),
+        ("id,status,tags[site]", "did you mean tags.site?"),
+        ("id,status,tags__site", "did you mean tags.site?"),
+        ("id,status,properties.desired__a,properties.interval", "did you mean"),
+    ],
+)
+def test_names_of_columns(header: str, says: str) -> None:
+    cells = ",".join("a" for _ in header.split(","))
+    _, validation = validate_file(f"{header}\n{cells}\n".encode())
+    assert says in validation.report.problems[0].message
+
+
+@pytest.mark.parametrize("kind", ["number", "boolean"])
+@pytest.mark.parametrize("cell", ["1\u200b", "tr\u00adue"])
+def test_cells_with_characters_that_nobody_sees(kind: str, cell: str) -> None:
+    file = f"id,status,properties.desired.a:{kind}\na,enabled,{cell}\n"
+    _, validation = validate_file(file.encode())
+    assert "U+" in validation.report.problems[0].message
