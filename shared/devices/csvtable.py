@@ -30,7 +30,7 @@ __all__ = ["CsvDefaults", "csv_batches"]
 _BATCH_ROWS = 4096
 #: What a comment may begin with; most rows are told from it by their first character.
 _BEFORE_COMMENTS = "#/ \t"
-_BLANK_QUOTES = (' "', '  "')
+_BLANKS_AND_QUOTE = re.compile(rf"[ \t{INVISIBLE}]+\"")
 _LEADING = re.compile(rb"\A%s++" % INVISIBLE_BYTES)
 #: What a row has in its column status, beside nothing.
 _AROUND = ' "'
@@ -70,13 +70,15 @@ def csv_batches(
     texts: list[bytes] = []
     for number, cells in rows:
         if cells[0][:1] in _BEFORE_COMMENTS and is_comment_row(cells, places.id == 0):
+            if cells[0].lstrip().startswith("/*") and "*/" not in cells[0]:
+                raise UnusableFileError(Rule.CSV_COMMENT, "rows within /* */ are no rows", number)
             sink.note(number, Finding("", Rule.CSV_COMMENT))
             continue
         if len(lines.row) > 1 and (swallowed := places.swallowed(lines.row)):
             detail = f"line {number + swallowed:,}, within a cell of the row on line {number:,}"
             sink.note(number, Finding("", Rule.CSV_SWALLOWED_LINE, detail))
         findings = []
-        if len(cells) > len(columns) or ' "' in lines.row[0]:
+        if len(cells) > len(columns) or _BLANKS_AND_QUOTE.search(lines.row[0]):
             findings = _form(cells, len(columns), lines.row[0], layout.separator)
         text = _text(number, cells, columns, defaults, sink, findings)
         if text is not None:
@@ -179,6 +181,13 @@ class _Places:
         self.id = paths.index("id") if "id" in paths else -1
         self._status = paths.index("status") if "status" in paths else -1
 
+    def _is_row(self, cells: Sequence[str]) -> bool:
+        if len(cells) <= self.id or not _ID.fullmatch(cells[self.id]):
+            return False
+        status = cells[self._status].lower() if 0 <= self._status < len(cells) else ""
+        # A row may be shorter than the header, and then its status tells.
+        return status in _STATUS if len(cells) >= self._count > 1 else status in _STATUS[1:]
+
     def swallowed(self, row: Sequence[str]) -> int:
         """Which line of a row looks like a row of its own, from 0; 0 for none."""
         for index, line in enumerate(row[1:], 1):
@@ -186,11 +195,7 @@ class _Places:
                 cells = next(csv.reader([line.strip("\r\n")], delimiter=self._separator), [])
             except csv.Error:  # such as a CR in the middle
                 continue
-            if (
-                len(cells) >= self._count > 1
-                and _ID.fullmatch(cells[self.id].strip(_AROUND))
-                and (self._status < 0 or cells[self._status].strip(_AROUND).lower() in _STATUS)
-            ):
+            if self._is_row([cell.strip(_AROUND) for cell in cells]):
                 return index
         return 0
 
@@ -235,10 +240,9 @@ def _text(
 
 def _form(cells: Sequence[str], count: int, line: str, separator: str) -> list[Finding]:
     """What is wrong with the cells of a row as such."""
-    is_parted = any(cell.startswith(_BLANK_QUOTES) for cell in cells) and any(
-        f"{separator}{start}" in line or line.startswith(start) for start in _BLANK_QUOTES
-    )
-    if is_parted:
+    starts = {match[0] for match in map(_BLANKS_AND_QUOTE.match, cells) if match}
+    # A cell that is quoted as a whole may begin like that.
+    if any(f"{separator}{start}" in line or line.startswith(start) for start in starts):
         return [Finding("", Rule.CSV_QUOTE, "a blank stands in front of a quote")]
     if any(cells[count:]):
         return [Finding("", Rule.CSV_CELLS, f"{len(cells):,} of {count:,}")]

@@ -45,7 +45,10 @@ _UTF_16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 #: How a line with an object begins, and what no header of CSV has: the name of a member.
 _OBJECT = re.compile(r"""\{\s*["'}]""")
 _MEMBER = re.compile(r'"\s*:')
-_WORD = re.compile(r"\w")
+#: What an export begins with that leaves keys out.
+_NO = r"\b(?:not|no|without|exclud\w*|omit\w*|left out|remov\w*|redact\w*|missing)\b"
+_KEYS = r"\bkeys?\b"
+_NOTE = re.compile(f"{_KEYS}.*{_NO}|{_NO}.*{_KEYS}", re.IGNORECASE)
 #: A line end between two objects or rows that is CR alone.
 _OBJECTS_BY_CR = re.compile(rb"\}[ \t]*\r\s*\{")
 _BLANKS = re.compile(rb"\s*+")
@@ -124,7 +127,10 @@ def _recognised(
     if not body.startswith(b"{") and is_yaml(head):
         raise UnusableFileError(Rule.FILE_FORMAT, "it looks like YAML")
     batches = ndjson_batches(chunks, max_bytes, sink)
-    return "ndjson", _without_note(batches, sink) if _begins_with_note(lines) else batches
+    if _begins_with_note(lines):
+        # Importing what follows would give new keys to every device.
+        raise UnusableFileError(Rule.FILE_EXPORT_WITHOUT_KEYS, line=lines[0][0])
+    return "ndjson", batches
 
 
 def _note_comments(
@@ -215,21 +221,6 @@ def _csv_layout(lines: list[tuple[int, str]], body: bytes, name: str) -> Layout 
 
 
 def _begins_with_note(lines: list[tuple[int, str]]) -> bool:
-    """Whether the first line tells that keys were left out: words, and then an object."""
+    """Whether the first line tells that keys were left out, and an object follows."""
     (_, first), (_, second) = (*lines, (0, ""), (0, ""))[:2]
-    return bool(_WORD.match(first)) and not _MEMBER.search(first) and second.startswith("{")
-
-
-def _without_note(batches: Iterator[Batch], sink: Sink) -> Iterator[Batch]:
-    """Leaves out the first line that is not blank, which only tells that keys were left out."""
-    found = False
-    for numbers, lines in batches:
-        if not found:
-            for number, line in zip(numbers, lines, strict=True):
-                if line.strip():
-                    found = True
-                    sink.drop(number, [Finding("", Rule.FILE_EXPORT_WITHOUT_KEYS)])
-                    skip = list(numbers).index(number) + 1
-                    numbers, lines = list(numbers)[skip:], lines[skip:]
-                    break
-        yield numbers, lines
+    return bool(_NOTE.search(first)) and not _MEMBER.search(first) and second.startswith("{")

@@ -29,12 +29,12 @@ def ndjson_batches(chunks: Iterable[bytes], max_line_bytes: int, sink: Sink) -> 
     comments = BlockComments(sink)
     for chunk in chunks:
         data = tail + chunk
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n")
         *lines, tail = data.split(b"\n")
         if lines:
             numbers: Sequence[int] = range(first, first + len(lines))
             first += len(lines)
-            if lines[0].endswith(b"\r"):
-                lines = [line.removesuffix(b"\r") for line in lines]
             if skipping or len(max(lines, key=len)) > max_line_bytes:
                 pairs = list(zip(numbers, lines, strict=True))[skipping:]
                 skipping = False
@@ -46,7 +46,7 @@ def ndjson_batches(chunks: Iterable[bytes], max_line_bytes: int, sink: Sink) -> 
             if comments.is_open or (b"*" in data and b"/*" in data):
                 numbers, lines = comments.take_out(numbers, lines)
             yield numbers, lines
-        if len(tail) > max_line_bytes:
+        if len(tail.removesuffix(b"\r")) > max_line_bytes:  # whose LF may follow
             if not skipping:
                 sink.drop(first, [too_long])
             tail, skipping = b"", True

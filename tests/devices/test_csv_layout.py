@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.devices.support import KEY, validate_file
+from tests.devices.support import KEY, found, validate_file
 
 CA = "certificateAuthority"
 
@@ -189,3 +189,31 @@ def test_no_header_cell_is_repeated_as_it_is() -> None:
         _, validation = validate_file(f"{header}\na,b,c\n".encode())
         assert validation.report.problems
         assert KEY[:12] not in str(validation.report.problems_json())
+
+
+HEADER = "id,status,authentication.type,tags.note\n"
+
+
+@pytest.mark.parametrize("blanks", [" ", "   ", "\t", "\u00a0", " \u200b "])
+def test_a_quote_behind_blanks_is_no_text(blanks: str) -> None:
+    good = "b,enabled,certificateAuthority,x\n"
+    row = f'a,enabled,certificateAuthority,{blanks}"x y"\n'
+    assert found(f"{HEADER}{good}{row}".encode()) == [(3, "", "csv-quote")]
+
+
+@pytest.mark.parametrize("cell", ['"  x y"', '"say ""x y"""', '" ""x"""'])
+def test_a_quoted_cell_may_hold_blanks_and_quotes(cell: str) -> None:
+    assert found(f"{HEADER}a,enabled,certificateAuthority,{cell}\n".encode()) == []
+
+
+@pytest.mark.parametrize("row", ["b,enabled,certificateAuthority", "b,disabled", "b,enabled,,x,"])
+def test_a_short_row_within_a_quoted_cell(row: str) -> None:
+    text = f'{HEADER}a,enabled,certificateAuthority,"oops\n{row}"\n'
+    assert (2, "", "csv-swallowed-line") in found(text.encode())
+
+
+def test_rows_within_a_block_comment_are_not_imported() -> None:
+    text = f"{HEADER}/*\na,enabled,certificateAuthority,x\n*/\nb,enabled,certificateAuthority,x\n"
+    staged, validation = validate_file(text.encode())
+    assert staged == []
+    assert validation.report.codes == {"csv-comment": 1}

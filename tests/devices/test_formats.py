@@ -71,12 +71,16 @@ def test_the_name_is_a_hint_only() -> None:
 def test_an_export_without_keys() -> None:
     note = b"Device keys are left out of this export."
     lines = [{"id": "a", "status": "enabled", "authentication": None}]
-    assert found(ndjson(note, *lines)) == [
-        (1, "", "file-export-without-keys"),
-        (2, "authentication", "authentication-missing"),
-    ]
-    staged, _ = validate_file(ndjson(b"", note, *lines))
-    assert staged == lines
+    assert found(ndjson(note, *lines)) == [(1, "", "file-export-without-keys")]
+    staged, validation = validate_file(ndjson(b"", note, *lines))
+    assert staged == []
+    assert validation.report.is_unusable
+
+
+@pytest.mark.parametrize("first", [b"garbage", b"WARNING: The behavior has changed", b"var x = ["])
+def test_another_first_line_of_words_is_a_broken_line(first: bytes) -> None:
+    good = {"id": "a", "status": "enabled", "importMode": "create"}
+    assert found(ndjson(first, good)) == [(1, "", "json-invalid")]
 
 
 class TestGzip:

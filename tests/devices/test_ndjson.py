@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.devices.ndjson import ndjson_batches
+from shared.devices.source import Limits
+from shared.devices.validation import Validation
 from tests.devices.support import Dropped, cut
 
 
@@ -46,3 +49,17 @@ def test_a_long_line_is_skipped_without_being_held(size: int) -> None:
 def test_only_a_line_feed_ends_a_line() -> None:
     line = '{"a":"\u2028\u0085\x0c"}'.encode()
     assert read(line + b"\n", 100, 100, Dropped()) == [(1, line)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1 << 20])
+def test_line_ends_may_be_mixed(size: int) -> None:
+    """Neither what is staged nor what is too long depends on the chunks."""
+    line = b'  {"id":"d%d","status":"disabled","importMode":"create"}  '
+    lines = [line % n for n in range(9)]
+    ends = [b"\r\n", b"\n", b"\r\n"] * 3
+    data = b"".join(text + end for text, end in zip(lines, ends, strict=True))
+    limits = Limits(max_line_bytes=len(lines[0]))
+    validation = Validation(limits)
+    staged = b"".join(validation.run(cut(data, size)))
+    assert staged == b"".join(text + b"\n" for text in lines)
+    assert validation.report.problems == []
