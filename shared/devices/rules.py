@@ -85,7 +85,7 @@ class Rule(Enum):
     )
     FILE_FOREIGN = (
         *(_E, "the file is not a device file"),
-        *("upload devices as az iot hub device-identity export writes them", _BULK),
+        *("upload the devices as NDJSON, a JSON array or CSV", _BULK),
     )
     FILE_LINE_ENDS = (
         *(_E, "the lines of the file end in CR alone"),
