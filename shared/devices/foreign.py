@@ -1,7 +1,8 @@
 """JSON documents of other kinds than device files, known by the names of their members.
 
 Each has the devices in another layout, or none at all, so that every line of it would break rules.
-They are told from the beginning of a file. A line with id and status is never one of them.
+They are recognised from the beginning of a file. A line with id and status is never one of them,
+unless its status is a number, as the SDK for .NET writes it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from shared.devices.members import MEMBERS
 from shared.devices.strictjson import MAX_NESTING
 
 __all__ = ["Kind", "completed", "foreign_kind"]
@@ -23,15 +25,15 @@ class Kind(NamedTuple):
 
     name: str
     remedy: str
-    #: Names of members that only such documents have together, in any case. A name ends in {} if
-    #: its value must be an object; /subscriptions/ is how the id of an Azure resource begins.
+    #: Traits (`_traits`) that only such documents have together, in any case.
     marks: tuple[str, ...]
 
 
+_WRITE = "write id, status and authentication of each device"
 _KINDS = (
     Kind(
         "an Azure Resource Manager template",
-        "deploy it with az deployment group create",
+        "it defines resources and no devices",
         ("$schema resources", "$schema contentVersion", "$schema parameters"),
     ),
     Kind(
@@ -41,24 +43,54 @@ _KINDS = (
     ),
     Kind(
         "a state of az iot hub state export",
-        f"use az iot hub state import, or export the devices with {_EXPORT}",
-        ("devices{}", "configurations{}", "arm{}"),
+        f"export the devices of the hub with {_EXPORT}",
+        ("devices.*.identity", "devices.*.twin", "configurations{}", "arm{}", "identity{} twin{}"),
+    ),
+    Kind(
+        "the error log of an import job",
+        "correct the lines of the file that was imported",
+        ("errorCode errorStatus",),
+    ),
+    Kind(
+        "an error that a service returned instead of devices",
+        "read its message, correct the cause and download the devices again",
+        (
+            *("error.code", "error.message", "code message", "errorCode message"),
+            *("message exceptionMessage", "errorCode trackingId"),
+        ),
+    ),
+    Kind(
+        "an object that has the devices as its properties",
+        "write an array of devices, each with its id",
+        ("devices.*.status", "devices.*.authentication", "*.status", "*.authentication"),
+    ),
+    Kind(
+        "import or export jobs, not their devices",
+        "download the file of devices from the blob container of the job",
+        ("jobId type", "jobId status", "jobId inputBlobContainerUri"),
     ),
     Kind(
         "enrollments or registrations of the Device Provisioning Service",
-        "import them with az iot dps enrollment create; for a hub write id, status and "
-        "authentication of each device",
+        f"a hub cannot import them: {_WRITE}",
         (
-            *("registrationId attestation", "enrollmentGroupId attestation"),
-            *("registrationId provisioningStatus", "enrollmentGroupId provisioningStatus"),
-            *("registrationId assignedHub", "registrationId substatus"),
-            "registrationId createdDateTimeUtc",
+            *("registrationId", "enrollmentGroupId attestation"),
+            "enrollmentGroupId provisioningStatus",
         ),
+    ),
+    Kind(
+        "devices as the SDK for .NET or Get-AzIotHubDevice | ConvertTo-Json writes them",
+        f"use {_EXPORT}, or {_WRITE}",
+        ("PascalCase id generationId", "PascalCase id statusUpdatedTime"),
+    ),
+    Kind(
+        "devices or twins of the SDK for Python (as_dict)",
+        f"use {_EXPORT}, or {_WRITE}",
+        ("device_id",),
     ),
     Kind(
         "device identities of the REST API, such as az iot hub device-identity show prints them",
         f"use {_EXPORT}, or rename deviceId to id and etag to eTag",
-        ("deviceId generationId", "deviceId authentication etag"),
+        ("deviceId generationId", "deviceId authentication"),
     ),
     Kind(
         "device twins, such as az iot hub device-identity list and az iot hub query print them",
@@ -66,25 +98,28 @@ _KINDS = (
         (
             *("deviceId version", "deviceId deviceEtag", "deviceId connectionState"),
             *("deviceId statusUpdateTime", "deviceId lastActivityTime"),
-            *("deviceId etag tags", "deviceId etag properties"),
+            *("deviceId tags", "deviceId properties"),
         ),
     ),
     Kind(
+        "parts of device twins or identities, such as az iot hub query prints them",
+        f"use {_EXPORT} --include-keys, or rename deviceId to id",
+        ("deviceId",),
+    ),
+    Kind(
         "devices of IoT Central",
-        "write id, status and authentication of each device",
+        _WRITE,
         ("id displayName provisioned", "id displayName simulated"),
     ),
     Kind(
         "things of AWS IoT",
-        "write id, status and authentication of each device",
+        _WRITE,
         ("thingName",),
     ),
-    Kind(
-        "the error log of an import job",
-        "correct the lines of the file that was imported, and upload that",
-        ("errorCode errorStatus",),
-    ),
 )
+#: Traits of devices that have an id and a status, but one that is a number.
+_OF_DOTNET = frozenset({"pascalcase", "generationid", "status#"})
+_MEMBERS = frozenset(name.lower() for name in MEMBERS)
 
 #: Lines at the beginning of a file that are looked at.
 _MAX_LINES = 20
@@ -94,8 +129,9 @@ _CLOSERS = {b"{": ord("}"), b"[": ord("]")}
 
 def foreign_kind(head: bytes) -> Kind | None:
     """The kind of the documents that a file begins with; None if it may be a device file."""
-    kinds = {_kind_of(document) for document in _documents(head)}
-    return kinds.pop() if len(kinds) == 1 else None
+    kinds = [_kind_of(document) for document in _documents(head)]
+    # Rows of a query lack what has no value; those that have more say best what they are.
+    return min((kind for kind in kinds if kind), key=_KINDS.index) if all(kinds) and kinds else None
 
 
 def completed(head: bytes) -> Any:
@@ -142,18 +178,48 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _kind_of(document: dict[str, Any]) -> Kind | None:
-    names = {name.lower() for name in document}
-    if {"id", "status"} <= names:
+    traits = _traits(document)
+    if {"id", "status"} <= traits and not traits >= _OF_DOTNET:
         return None
-    if str(document.get("id")).startswith("/subscriptions/"):
-        names.add("/subscriptions/")
-    names |= {f"{name.lower()}{{}}" for name, value in document.items() if isinstance(value, dict)}
     for kind in _KINDS:
         for mark in kind.marks:
             marks = set(mark.lower().split())
-            if marks <= names and ("id" in marks or "id" not in names):
+            if marks <= traits and ("id" in marks or "id" not in traits):
                 return kind
     return None
+
+
+def _traits(document: dict[str, Any]) -> set[str]:
+    """What marks a document, in lower case.
+
+    The names of its properties; `name{}`, `name#` and `name.below` for those that are objects,
+    numbers or have such a property; `name.*.below` and `*.below` where all properties are objects;
+    /subscriptions/ for the id of an Azure resource; PascalCase.
+    """
+    names = {name.lower() for name in document}
+    traits = set(names)
+    if str(document.get("id")).startswith("/subscriptions/"):
+        traits.add("/subscriptions/")
+    if all(name[:1].isupper() for name in document):
+        traits.add("pascalcase")
+    if names.isdisjoint(_MEMBERS):
+        traits.update(f"*.{name}" for name in _names_below(document))
+    for name, value in document.items():
+        if isinstance(value, dict):
+            traits.add(f"{name.lower()}{{}}")
+            traits.update(f"{name.lower()}.{below.lower()}" for below in value)
+            traits.update(f"{name.lower()}.*.{below}" for below in _names_below(value))
+        elif isinstance(value, int | float):
+            traits.add(f"{name.lower()}#")
+    return traits
+
+
+def _names_below(document: dict[str, Any]) -> set[str]:
+    """Names in the objects of which a document consists."""
+    values = [value for value in document.values() if isinstance(value, dict)]
+    if len(values) < len(document):
+        return set()
+    return {name.lower() for value in values for name in value}
 
 
 def _value(text: bytes) -> Any:

@@ -81,7 +81,7 @@ MEMBERS: Members = {
     "twinETag": text_value,
     "tags": document,
     "properties": {"desired": document, "reported": document},
-    "capabilities": {"iotEdge": of_type(bool, "it has to be true or false")},
+    "capabilities": {"iotEdge": of_type(bool, "it must be true or false")},
     "deviceScope": text_value,
     "parentScopes": parent_scopes,
     "managedBy": text_value,

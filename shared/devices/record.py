@@ -109,7 +109,7 @@ def _check_scopes(members: dict[str, Any], findings: list[Finding]) -> None:
     for index, parent in enumerate(parents):
         field = f"parentScopes.{index}"
         if not isinstance(parent, str):
-            findings.append(Finding(field, Rule.MEMBER_TYPE, "it has to be a text"))
+            findings.append(Finding(field, Rule.MEMBER_TYPE, "it must be a string"))
         elif not _SCOPE.fullmatch(parent):
             findings.append(Finding(field, Rule.DEVICE_SCOPE_FORM, describe_unseen(parent)))
     is_edge = _object(members.get("capabilities")).get("iotEdge") is True

@@ -85,7 +85,7 @@ class Rule(Enum):
     )
     FILE_FOREIGN = (
         *(_E, "the file is not a device file"),
-        *("upload devices as az iot hub device-identity export writes them", _BULK),
+        *("upload the devices as NDJSON, a JSON array or CSV", _BULK),
     )
     FILE_LINE_ENDS = (
         *(_E, "the lines of the file end in CR alone"),
@@ -105,7 +105,7 @@ class Rule(Enum):
     )
     BLANK_LINES = (_I, "blank lines were left out", "nothing to do", _BULK)
     TOO_MANY_DELETES = (
-        *(_E, "the file deletes more devices than is allowed unasked"),
+        *(_E, "the file deletes more devices than allowed without confirmation"),
         *("if that is meant, confirm it by the blob's metadata confirmDeletes", _LIMIT),
     )
 
@@ -154,7 +154,7 @@ class Rule(Enum):
         *("write the whole pair or the character itself", _JSON),
     )
     ARRAY_COMMA = (
-        *(_E, "the elements of the array are not parted by one comma each"),
+        *(_E, "the elements of the array are not separated by one comma each"),
         *("write one comma between two elements and none after the last", _JSON),
     )
     ARRAY_NOT_CLOSED = (
@@ -289,7 +289,7 @@ class Rule(Enum):
         *("shorten it", _REGISTRY),
     )
     IMPORT_MODE_INVALID = (
-        *(_E, "importMode is none that the hub knows"),
+        *(_E, "importMode is not a value that the hub knows"),
         *(
             "write createOrUpdate, create, update, updateIfMatchETag, "
             "createOrUpdateIfMatchETag, delete, deleteIfMatchETag, updateTwin or "
@@ -320,7 +320,7 @@ class Rule(Enum):
         *("move them to the property named", _REST),
     )
     AUTHENTICATION_TYPE_INVALID = (
-        *(_E, "authentication.type is none that the hub knows"),
+        *(_E, "authentication.type is not a value that the hub knows"),
         *("write sas, selfSigned or certificateAuthority", _REST),
     )
     AUTHENTICATION_TYPE_NONE = (

@@ -103,8 +103,8 @@ def of_type(kind: type, detail: str) -> Check:
     return lambda value: None if isinstance(value, kind) else broken
 
 
-AN_OBJECT = "it has to be an object"
-text_value = of_type(str, "it has to be a text")
+AN_OBJECT = "it must be an object"
+text_value = of_type(str, "it must be a string")
 
 
 def identifier(length: Rule, characters: Rule) -> Check:
@@ -183,7 +183,7 @@ def parent_scopes(value: Any) -> Broken | None:
     if isinstance(value, list):
         count = len(value)
         return Broken(Rule.PARENT_SCOPES_COUNT, f"it names {count:,}") if count > 1 else None
-    return Broken(Rule.MEMBER_TYPE, "it has to be an array of texts")
+    return Broken(Rule.MEMBER_TYPE, "it must be an array of strings")
 
 
 def anything(value: Any) -> Broken | None:

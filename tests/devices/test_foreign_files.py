@@ -108,7 +108,29 @@ IDENTITY = {
     **{"deviceId": "r1", "generationId": "1", "etag": "MQ==", "status": "enabled"},
     **{"connectionState": "Disconnected", "authentication": keys()},
 }
+DOTNET = {
+    **{"Id": "n1", "GenerationId": "1", "ETag": "MQ==", "ConnectionState": 0, "Status": 0},
+    **{"StatusReason": None, "StatusUpdatedTime": "0001-01-01T00:00:00Z", "Scope": None},
+    **{"Authentication": {"SymmetricKey": {"PrimaryKey": KEY}, "Type": 0}},
+}
 FOREIGN: list[tuple[Any, str]] = [
+    ({"deviceId": "a", "tags": {"site": "x"}}, "az iot hub query"),
+    ({"deviceId": "a", "properties": {}}, "device twins"),
+    ({"deviceId": "a"}, "parts of device twins or identities, such as az iot hub query"),
+    ({"deviceId": "a", "status": "enabled"}, "parts of device twins or identities"),
+    ({"deviceId": "a", "connectionString": "HostName=x"}, "parts of device twins or identities"),
+    ({"deviceId": "a", "status": "enabled", "authentication": keys()}, "REST API"),
+    ({"deviceId": "a", "moduleId": "m", "authentication": keys()}, "REST API"),
+    (DOTNET, "Get-AzIotHubDevice"),
+    ({**DOTNET, "Authentication": None, "Status": 1}, "SDK for .NET"),
+    ({"Id": "m", "DeviceId": "a", "GenerationId": "1", "ManagedBy": None}, "SDK for .NET"),
+    ({"device_id": "a", "generation_id": "1", "status": "enabled"}, "SDK for Python (as_dict)"),
+    ({"device_id": "a", "tags": {}, "properties": {}, "etag": "b"}, "SDK for Python (as_dict)"),
+    ({"registrationId": "a", "deviceId": "a", "status": "assigned"}, "Device Provisioning Service"),
+    ({"registrationId": "a"}, "Device Provisioning Service"),
+    ({"jobId": "a", "type": "import", "status": "completed"}, "import or export jobs"),
+    ({"jobId": "a", "inputBlobContainerUri": "https://x"}, "import or export jobs"),
+    ({"identity": {"status": "enabled"}, "twin": {"tags": {}}}, "az iot hub state export"),
     (TWIN, "az iot hub device-identity list"),
     (LISTED, "az iot hub device-identity list"),
     ({"DeviceId": "a", "ETag": "b", "Version": 1}, "device twins"),
@@ -160,6 +182,14 @@ def test_documents_of_other_tools_are_named(document: Any, name: str, chunk_byte
             "Azure Resource Manager",
         ),
         ({"errorCode": "DeviceNotFound", "errorStatus": "x"}, "error log of an import job"),
+        ({"devices": {"d1": {"twin": {}}, "d2": {"twin": {}}}}, "az iot hub state export"),
+        ({"devices": {"d1": {}}, "arm": {}}, "az iot hub state export"),
+        ({"devices": {"d1": {"status": "enabled"}}}, "the devices as its properties"),
+        ({"d1": {"status": "enabled"}, "d2": {"authentication": {}}}, "the devices as its prop"),
+        ({"error": {"code": "AuthorizationFailed", "message": "x"}}, "an error that a service"),
+        ({"error": {"code": "x", "status": 404, "details": [{"code": 1}]}}, "an error that a serv"),
+        ({"Message": "ErrorCode:x", "ExceptionMessage": "y"}, "an error that a service"),
+        ({"errorCode": 401002, "trackingId": "x", "message": "y"}, "an error that a service"),
     ],
 )
 def test_documents_that_are_one_object(document: Any, name: str) -> None:
@@ -167,6 +197,43 @@ def test_documents_that_are_one_object(document: Any, name: str) -> None:
         ((code, message),) = messages(gzip.compress(data))
         assert code == "file-foreign"
         assert name in message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {**DOTNET, "Status": "Enabled"},
+        {**DOTNET, "GenerationId": None, "id": "a", "status": "on"},
+        {**IDENTITY, "ID": "a"},
+        {**TWIN, "id": "a", "Status": "disabled"},
+        {"id": "a", "status": "enabled", "registrationId": "a", "jobId": "b", "error": {"code": 1}},
+        {"id": "a", "status": 1, "device_id": "a", "arm": {}},
+        {"devices": {"dev-1": {}}},
+        {"devices": {"dev-1": {"site": "x"}}},
+        {"tags": {"status": "x"}, "properties": {"status": {}}},
+    ],
+)
+def test_what_is_not_foreign(line: dict[str, Any]) -> None:
+    for data in (ndjson(line), ndjson(line, ONE), json.dumps([line] * 3).encode()):
+        assert "file-foreign" not in [code for code, _ in messages(data)]
+
+
+def test_rows_of_a_query_may_lack_properties() -> None:
+    rows = [
+        {"deviceId": "a"},
+        {"deviceId": "b", "tags": {"x": 1}},
+        {"deviceId": "c", "status": "x"},
+    ]
+    for data in (ndjson(*rows), json.dumps(rows).encode()):
+        ((code, message),) = messages(data)
+        assert code == "file-foreign"
+        assert "device twins" in message
+
+
+def test_remedies_do_not_contradict_each_other() -> None:
+    _, validation = validate_file(ndjson({"registrationId": "a", "attestation": {"type": "tpm"}}))
+    (problem,) = validation.report.problems
+    assert "az iot" not in f"{problem.message} {problem.remedy}"
 
 
 def test_a_large_document_is_known_by_its_beginning() -> None:
