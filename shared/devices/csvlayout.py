@@ -20,7 +20,7 @@ from shared.devices.strictjson import Finding
 __all__ = ["Layout", "csv_layout", "is_comment_row"]
 
 _SEPARATORS = ",;\t|"
-_SEP_LINE = re.compile(r'"?sep=(?P<separator>[^\w"\s]|\t)"?[,;\t|]*', re.IGNORECASE)
+_SEP_LINE = re.compile(r'"?sep ?=(?P<separator>\t| ?[^\w"\s\\]| ?\\t)"?[,;\t|]*', re.IGNORECASE)
 _TYPE_LINE = re.compile(r'"?#TYPE\b.*', re.IGNORECASE)
 #: Lines among which the header is looked for.
 _MAX_TITLES = 10
@@ -54,7 +54,7 @@ def csv_layout(lines: Lines, is_named_csv: bool) -> Layout | None:
     while lines:
         number, line = lines[0][0], lines[0][1].strip(INVISIBLE)
         if match := _SEP_LINE.fullmatch(line):
-            separators = match["separator"]
+            separators = match["separator"].lstrip(" ").replace("\\t", "\t")
             notes.append((number, Finding("", Rule.CSV_SEP_LINE)))
         elif _TYPE_LINE.fullmatch(line):
             notes.append((number, Finding("", Rule.CSV_TYPE_LINE)))
@@ -68,7 +68,11 @@ def csv_layout(lines: Lines, is_named_csv: bool) -> Layout | None:
         return Layout(separators[0], notes[-1][0], notes=tuple(notes)) if notes else None
     number, separator, cells = rows[0]
     skipped = notes[-1][0] if notes else 0
-    if refusal := _refusal(rows):
+    refusal = _refusal(rows)
+    if separators != _SEPARATORS and len(cells) == 1 and _is_header_by_any(lines[0][1]):
+        detail = "the sep= line names a separator that the header does not use"
+        refusal = UnusableFileError(Rule.CSV_HEADER, detail, number)
+    if refusal:
         return Layout(separator, skipped, notes=tuple(notes), refusal=refusal)
     if not (notes or is_named_csv or any(map(_is_column, cells))):
         return None
@@ -99,7 +103,7 @@ def _refusal(rows: Sequence[tuple[int, str, list[str]]]) -> UnusableFileError | 
     """For a file with other lines in front of its header, or with a cell to a line."""
     for index, (number, _, cells) in enumerate(rows):
         filled = [cell for cell in cells if cell.strip()]
-        if len(filled) == 1 and _is_header(_cells(filled[0], _SEPARATORS)[1], least=2):
+        if len(filled) == 1 and _is_header_by_any(filled[0]):
             return UnusableFileError(Rule.CSV_QUOTED_LINES, line=number)
         if _is_header(cells, least=2 if index else 1):
             if index == 0:
@@ -121,6 +125,10 @@ def _cells(line: str, separators: str) -> tuple[str, list[str]]:
         except (csv.Error, StopIteration):
             rows.append((separator, []))
     return max(rows, key=lambda row: len(row[1]))
+
+
+def _is_header_by_any(line: str) -> bool:
+    return _is_header(_cells(line, _SEPARATORS)[1], least=2)
 
 
 def _is_header(cells: Sequence[str], least: int) -> bool:

@@ -193,7 +193,9 @@ def _start(head: bytes) -> tuple[int, list[re.Match[bytes]]]:
 def _lines(head: bytes) -> list[tuple[int, str]]:
     """The first lines that are not blank, with their numbers."""
     texts = head.decode("utf-8", "replace").split("\n", _MAX_LINES)[:_MAX_LINES]
-    return [(number, text.strip()) for number, text in enumerate(texts, 1) if text.strip()]
+    # A tab at the end of a line may be what separates cells.
+    stripped = (text.lstrip().rstrip(" \r") for text in texts)
+    return [(number, text) for number, text in enumerate(stripped, 1) if text.strip()]
 
 
 def _refuse_line_ends(head: bytes, body: bytes) -> None:

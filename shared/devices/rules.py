@@ -101,7 +101,7 @@ class Rule(Enum):
     )
     FILE_WRAPPER_MEMBERS = (
         *(_E, "the JSON object around the array of devices has other properties"),
-        *("upload the array alone", _FORMATS),
+        *("upload all devices as one JSON array", _FORMATS),
     )
     BLANK_LINES = (_I, "blank lines were left out", "nothing to do", _BULK)
     TOO_MANY_DELETES = (

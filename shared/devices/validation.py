@@ -106,6 +106,11 @@ class Validation:
     def _check_batch(self, numbers: Sequence[int], lines: Sequence[bytes]) -> bytes:
         """The good ones among some lines, as the hub is to read them."""
         good: list[bytes] = []
+        if (blank := lines.count(b"")) > len(lines) // 2:
+            # A file may hold millions of them.
+            pairs = [pair for pair in zip(numbers, lines, strict=True) if pair[1]]
+            numbers, lines = [number for number, _ in pairs], [line for _, line in pairs]
+            self._blank_lines += blank
         for start in range(0, len(lines), BLOCK_LINES):
             block = slice(start, start + BLOCK_LINES)
             self._check_block(numbers[block], lines[block], good)

@@ -15,6 +15,7 @@ from shared.devices.members import MEMBERS
 from shared.devices.rules import Rule
 from shared.devices.source import UnusableFileError
 from shared.devices.strictjson import StrictReader
+from shared.redaction import redact
 
 __all__ = ["Wrapper", "find_wrapper"]
 
@@ -26,7 +27,7 @@ _TO_ARRAY = re.compile(
         (
             rb"\{",
             rb"(?:%s)*+" % _BLANKS.join((STRING, rb":", _SCALAR, rb",", b"")),
-            rb'"(?P<name>\w++)"',
+            rb'"(?P<name>[\w $.-]++)"',
             rb":",
             rb"(?=\[%s(?P<first>[{\]]))" % _BLANKS,
         )
@@ -37,7 +38,12 @@ _TO_ARRAY = re.compile(
 _USUAL = frozenset({"devices", "value", "items"})
 #: What wrappers say that is of no account.
 _HARMLESS = frozenset({"count", "total", "totalcount", "@odata.context", "@odata.count"})
-_NEXT_PAGE = frozenset({"nextlink", "@odata.nextlink", "continuationtoken"})
+_NEXT_PAGE = frozenset(
+    {
+        *("nextlink", "@odata.nextlink", "continuationtoken", "next", "hasmore", "more"),
+        *("nextpagetoken", "nextmarker", "cursor"),
+    }
+)
 
 
 class Wrapper(NamedTuple):
@@ -69,13 +75,13 @@ class Wrapper(NamedTuple):
         others = {
             name.lower(): isinstance(other, dict | list)
             for name, other in value.items()
-            if name != self.name and other not in (None, "")
+            if name != self.name and other not in (None, "", False)
         }
         if others.keys() & _NEXT_PAGE:
-            detail = "a link to the next page: the file holds only some of the devices"
+            detail = "the file is one page of several; fetch all pages and join their arrays"
             raise UnusableFileError(Rule.FILE_WRAPPER_MEMBERS, detail)
-        if others.keys() - _HARMLESS or any(others.values()):
-            raise UnusableFileError(Rule.FILE_WRAPPER_MEMBERS)
+        if names := sorted(others.keys() - _HARMLESS) + [n for n, nests in others.items() if nests]:
+            raise UnusableFileError(Rule.FILE_WRAPPER_MEMBERS, f"such as {redact(names[0][:60])}")
 
 
 def find_wrapper(head: bytes) -> Wrapper | None:

@@ -217,3 +217,20 @@ def test_rows_within_a_block_comment_are_not_imported() -> None:
     staged, validation = validate_file(text.encode())
     assert staged == []
     assert validation.report.codes == {"csv-comment": 1}
+
+
+@pytest.mark.parametrize(
+    ("line", "separator"),
+    [("sep=\t", "\t"), ("sep=\\t", "\t"), ("sep = ;", ";"), ("SEP=|", "|"), ('"sep=\t"', "\t")],
+)
+def test_a_sep_line_in_other_words(line: str, separator: str) -> None:
+    rows = f"{line}\r\nid,status,importMode\r\na,enabled,create\r\n".replace(",", separator)
+    staged, _ = validate_file(rows.encode())
+    assert staged == [{"id": "a", "status": "enabled", "importMode": "create"}]
+
+
+def test_a_sep_line_that_contradicts_the_header() -> None:
+    _, validation = validate_file(b"sep=;\nid,status,importMode\na,enabled,create\n")
+    (problem,) = [p for p in validation.report.problems if p.severity == "error"]
+    assert (problem.line, problem.code) == (2, "csv-header")
+    assert "sep=" in problem.message

@@ -297,8 +297,8 @@ class TestWrapper:
     @pytest.mark.parametrize(
         ("text", "code", "says"),
         [
-            ('{"value":[D],"nextLink":"https://x"}', "file-wrapper-members", "next page"),
-            ('{"@odata.nextLink":"x","value":[D]}', "file-wrapper-members", "next page"),
+            ('{"value":[D],"nextLink":"https://x"}', "file-wrapper-members", "one page of several"),
+            ('{"@odata.nextLink":"x","value":[D]}', "file-wrapper-members", "one page of several"),
             ('{"importMode":"delete","devices":[D]}', "file-wrapper-members", "other"),
             ('{"devices":[D],"modules":[D]}', "file-wrapper-members", "other"),
             ('{"devices":[D],"count":[1]}', "file-wrapper-members", "other"),
@@ -352,3 +352,18 @@ def test_the_file_ends_in_padding() -> None:
     assert found(b"\0" * 512) == [(None, "", "file-empty"), (None, "", "file-padding")]
     data = ndjson(ONE, b"\0" * 3000, TWO)
     assert found(data, chunk_bytes=100) == [(2, "", "line-nul")]
+
+
+@pytest.mark.parametrize("name", ["nextLink", "hasMore", "nextPageToken", "continuationToken"])
+def test_a_page_of_several_is_named(name: str) -> None:
+    line = {"id": "a", "status": "enabled", "importMode": "create"}
+    _, validation = validate_file(json.dumps({"devices": [line], name: "x"}).encode())
+    assert validation.report.is_unusable
+    assert "fetch all pages" in str(validation.report.refusal)
+
+
+@pytest.mark.parametrize("name", ["device-list", "my devices", "$values", "v1.devices"])
+def test_a_wrapper_of_any_name(name: str) -> None:
+    line = {"id": "a", "status": "enabled", "importMode": "create"}
+    staged, _ = validate_file(json.dumps({name: [line], "hasMore": False}).encode())
+    assert staged == [line]

@@ -11,6 +11,7 @@ import pytest
 from shared.devices.members import ImportMode
 from shared.devices.source import Limits
 from shared.devices.validation import Validation
+from tests.devices import fuzz
 from tests.devices.support import KEY, device, found, ndjson, problems, validate_file
 
 
@@ -371,3 +372,13 @@ def test_lines_with_hundreds_of_members_nobody_knows() -> None:
     lines = [device(id=f"pump-{n}", **unknown) for n in range(50)]
     _, validation = validate_file(ndjson(*lines))
     assert validation.report.codes == {"member-unknown": 50 * 900}
+
+
+def test_millions_of_blank_lines_take_no_long() -> None:
+    line = b'{"id":"a","status":"enabled","importMode":"create"}'
+    data = b"\n" * 3_000_000 + line + b"\n" * 2_000_000
+    with fuzz.time_limit():
+        staged, validation = validate_file(data)
+    assert [one["id"] for one in staged] == ["a"]
+    assert validation.lines.upload_line(1) == 3_000_001
+    assert "4,999,999" in validation.report.problems[0].message
