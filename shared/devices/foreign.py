@@ -117,6 +117,7 @@ _KINDS = (
         ("thingName",),
     ),
 )
+_MARKS = [(frozenset(mark.lower().split()), kind) for kind in _KINDS for mark in kind.marks]
 #: Traits of devices that have an id and a status, but one that is a number.
 _OF_DOTNET = frozenset({"pascalcase", "generationid", "status#"})
 _MEMBERS = frozenset(name.lower() for name in MEMBERS)
@@ -129,9 +130,14 @@ _CLOSERS = {b"{": ord("}"), b"[": ord("]")}
 
 def foreign_kind(head: bytes) -> Kind | None:
     """The kind of the documents that a file begins with; None if it may be a device file."""
-    kinds = [_kind_of(document) for document in _documents(head)]
+    kinds: set[Kind] = set()
+    for document in _documents(head):
+        kind = _kind_of(document)
+        if kind is None:
+            return None
+        kinds.add(kind)
     # Rows of a query lack what has no value; those that have more say best what they are.
-    return min((kind for kind in kinds if kind), key=_KINDS.index) if all(kinds) and kinds else None
+    return min(kinds, key=_KINDS.index, default=None)
 
 
 def completed(head: bytes) -> Any:
@@ -181,12 +187,10 @@ def _kind_of(document: dict[str, Any]) -> Kind | None:
     traits = _traits(document)
     if {"id", "status"} <= traits and not traits >= _OF_DOTNET:
         return None
-    for kind in _KINDS:
-        for mark in kind.marks:
-            marks = set(mark.lower().split())
-            if marks <= traits and ("id" in marks or "id" not in traits):
-                return kind
-    return None
+    has_id = "id" in traits
+    return next(
+        (kind for marks, kind in _MARKS if marks <= traits and ("id" in marks or not has_id)), None
+    )
 
 
 def _traits(document: dict[str, Any]) -> set[str]:
