@@ -82,7 +82,9 @@ DAMAGED_STARTS = (
 DAMAGED_ID = "|".join([*_DAMAGES, *_DAMAGES_OF_IDS])
 
 _is_odd = re.compile(f"{DAMAGED}|{_KEY}").fullmatch
-_PADDED = re.compile(r"[A-Za-z0-9+/]{22,}={1,2}(?![A-Za-z0-9+/=])")
+#: A key of 32 bytes or more whatever follows, or one of 16 bytes or more that ends there.
+_PADDED = re.compile(r"[A-Za-z0-9+/]{43,}=|[A-Za-z0-9+/]{22,}={1,2}(?![A-Za-z0-9+/=])")
+_MAYBE_PADDED = re.compile(r"[A-Za-z0-9+/]{22,}=")
 #: Characters of a name that are looked at.
 _LONGEST_NAME = 1024
 #: No key has so few characters.
@@ -117,10 +119,10 @@ def is_secret(text: str) -> bool:
 
 
 def holds_key(text: str) -> bool:
-    """Whether padded base64 of 16 bytes or more is a part of a name, whatever stands around it."""
-    return "=" in text and _PADDED.search(text[:_LONGEST_NAME]) is not None
+    """Whether a name may hold padded base64 of 16 bytes, so that it is better not shown."""
+    return "=" in text and _MAYBE_PADDED.search(text[:_LONGEST_NAME]) is not None
 
 
 def holds_secret(text: str) -> bool:
     """Whether an id is a secret or holds a key, as the cells of a row in one do."""
-    return is_secret(text) or holds_key(text)
+    return is_secret(text) or ("=" in text and _PADDED.search(text[:_LONGEST_NAME]) is not None)

@@ -264,6 +264,7 @@ def test_what_is_no_secret(text: str) -> None:
     [
         *(f"a;sas;{KEY};{OTHER_KEY}", f"dev,{KEY}", f"dev:{KEY_OF_64_BYTES}", f"{KEY} "),
         *(f"pump-{KEY}", f"pump1{KEY}", f"SharedAccessKey={KEY}", f"x_{KEY_OF_16_BYTES}"),
+        *(f"{KEY}d5", f"{KEY_OF_64_BYTES}x", f"a{KEY}{OTHER_KEY}"),
     ],
 )
 def test_an_id_that_holds_a_key_among_others(device_id: str) -> None:
