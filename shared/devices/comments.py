@@ -36,9 +36,11 @@ NO_COMMENTS = (rb"/(?:(?![/*])|(?<=[\w:]/))", rb"#(?:(?![ \t#!\r\n])|(?<=\w#))")
 #: A string, a comment up to its line's end, or the beginning of a block comment.
 _TOKENS = re.compile(
     rb"%s|/(?<![\w:]/)(?:(?P<line>/[^\n]*+(?=\n))|(?P<block>\*))|(?P<hash>%s)"
-    % (STRING, COMMENTS[1]),
+    # Behind a bracket, every # begins a comment.
+    rb"|[}\]][ \t]*+(?P<tail>#[^\n]*+(?=\n))" % (STRING, COMMENTS[1]),
     re.DOTALL,
 )
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _BLOCK = rb"/\*(?:[^*]++|\*(?!/))*+\*/"
 _INVISIBLE = re.compile(INVISIBLE_BYTES + b"++")
 _LEADING = re.compile(rb"(?:[ \t\r]|%s)*+%s" % (INVISIBLE_BYTES, _BLOCK))
@@ -72,7 +74,7 @@ def _comments(data: bytes) -> Iterator[tuple[int, int]]:
                 return
             position = end + 2
         elif match.lastgroup:
-            yield match.span()
+            yield match.start("tail" if match.lastgroup == "tail" else 0), position
 
 
 def _has_signs(data: bytes) -> bool:
@@ -98,6 +100,13 @@ def without_comments(data: bytes) -> tuple[bytes, list[int]]:
     return b" ".join([*pieces, text[kept:]]).removesuffix(b"\n"), offsets
 
 
+def open_brackets(text: bytes) -> int:
+    """How many more brackets open than close, outside of strings."""
+    text = _STRINGS.sub(b"", text)
+    opening = text.count(b"{") + text.count(b"[")
+    return opening - text.count(b"}") - text.count(b"]")
+
+
 def open_comment(line: bytes) -> int:
     """Where a block comment begins that goes on behind the line; -1 for none."""
     if b"/*" not in line:
@@ -115,6 +124,9 @@ class BlockComments:
         self._sink = sink
         #: Where the comment begins that is not closed yet; 0 for none.
         self._start = 0
+        #: The parts of an object in which comments begin, its line, and brackets that are open.
+        self._parts: list[bytes] = []
+        self._line = self._depth = 0
 
     @property
     def is_open(self) -> bool:
@@ -125,7 +137,7 @@ class BlockComments:
     ) -> tuple[list[int], list[bytes]]:
         """The lines, or what is left of them, without those that are all comment."""
         kept = [
-            (number, rest)
+            rest
             for number, line in zip(numbers, lines, strict=True)
             if (rest := self._rest(number, line)) is not None
         ]
@@ -136,12 +148,13 @@ class BlockComments:
         if self._start:
             raise UnusableFileError(Rule.JSON_COMMENT, "its end */ is missing", self._start)
 
-    def _rest(self, number: int, line: bytes) -> bytes | None:
+    def _rest(self, number: int, line: bytes) -> tuple[int, bytes] | None:
         rest = line
         if self._start:
             _, end, rest = line.partition(b"*/")
             if not end:
                 return None
+            self._sink.note(self._start, Finding("", Rule.JSON_COMMENT))
             self._start = 0
         position = 0
         while leading := _LEADING.match(rest, position):
@@ -149,8 +162,27 @@ class BlockComments:
             position = leading.end()
         if position:
             rest = rest[position:]
-        if (start := open_comment(rest)) >= 0:
+        start = open_comment(rest)
+        if start >= 0:
             self._start = number
-            self._sink.note(number, Finding("", Rule.JSON_COMMENT))
             rest = rest[:start]
-        return rest if rest is line or rest.strip() else None
+        return (
+            self._joined(number, rest)
+            if start >= 0 or self._parts
+            else _unless_blank(number, rest, line)
+        )
+
+    def _joined(self, number: int, part: bytes) -> tuple[int, bytes] | None:
+        """The object that ends with a part of it; None if it goes on behind the comment."""
+        self._line = self._line if self._parts else number
+        self._parts.append(part)
+        self._depth += open_brackets(part)
+        if self._start and self._depth > 0:
+            return None
+        number, text = self._line, b" ".join(self._parts)
+        self._parts, self._depth = [], 0
+        return (number, text) if text.strip() else None
+
+
+def _unless_blank(number: int, rest: bytes, line: bytes) -> tuple[int, bytes] | None:
+    return (number, rest) if rest is line or rest.strip() else None

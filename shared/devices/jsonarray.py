@@ -116,6 +116,8 @@ class _Splitter:
         if self._last is not _Last.CLOSING:
             # Nothing after the last whole element could be taken apart: it begins there.
             line = self._line_at(min(self._position, len(self._buffer) - len(_END)))
+            if self._buffer.startswith(b"/*", self._position):
+                raise UnusableFileError(Rule.JSON_COMMENT, "its end */ is missing", line)
             raise UnusableFileError(Rule.ARRAY_NOT_CLOSED, line=line)
         rest = self._buffer[self._position :]
         if self._check_rest:

@@ -18,30 +18,28 @@ class PrettyPrinted:
     """Follows such an object line by line."""
 
     def __init__(self) -> None:
-        #: Brackets that are open, and the last line that was followed.
+        #: Brackets that are open, and how many lines were good before.
         self._depth = 0
-        self._line = -1
+        self._good = 0
 
-    def begins(self, number: int, text: bytes) -> bool:
+    def begins(self, good: int, text: bytes) -> bool:
         """Whether a line that is not JSON begins an object that goes on behind it."""
         if not (text.startswith(b"{") and text.endswith(_GOES_ON)):
             return False
         depth = sum(_DEPTHS.get(match[0], 0) for match in _TOKEN.finditer(text))
-        self._depth, self._line = max(depth, 0), number
+        self._depth, self._good = max(depth, 0), good
         return depth > 0
 
-    def skip(self, number: int) -> None:
-        """Go on behind a line that is blank or a comment."""
-        if self._depth and number == self._line + 1:
-            self._line = number
+    def rest(self, good: int, text: bytes) -> bytes:
+        """What a line holds behind the object that goes on; all of it if none does.
 
-    def rest(self, number: int, text: bytes) -> bytes:
-        """What a line holds behind the object that goes on; all of it if none does."""
-        is_next = self._depth > 0 and number == self._line + 1
-        if not is_next or not _WITHIN.match(text) or _is_whole(text):
+        Args:
+            good: how many lines were good. One behind the object's beginning shows that it was cut
+                off, for good lines are not followed.
+        """
+        if not self._depth or good != self._good or not _WITHIN.match(text) or _is_whole(text):
             self._depth = 0
             return text
-        self._line = number
         for match in _TOKEN.finditer(text):
             self._depth += _DEPTHS.get(match[0], 0)
             if self._depth == 0:

@@ -151,19 +151,17 @@ class Validation:
             self.note(number, Finding("", Rule.LINE_INVISIBLE, invisible))
             line = text
         if not text:
-            self._pretty_printed.skip(number)
             self._blank_lines += 1
             return None
         if text.startswith(COMMENT_STARTS):
             # No device, so it is not counted as a line of the file's devices.
-            self._pretty_printed.skip(number)
             self.note(number, Finding("", Rule.JSON_COMMENT))
             return None
         text, comments = without_comments(text)
         if comments:
             self.note(number, Finding("", Rule.JSON_COMMENT))
             line = text
-        rest = self._pretty_printed.rest(number, text)
+        rest = self._pretty_printed.rest(len(self._seen.good), text)
         if not rest:
             return None
         if rest is not text:
@@ -171,7 +169,7 @@ class Validation:
         members, findings = self._read(text)
         if members is None:
             is_invalid = findings[0].rule is Rule.JSON_INVALID
-            if is_invalid and self._pretty_printed.begins(number, text):
+            if is_invalid and self._pretty_printed.begins(len(self._seen.good), text):
                 findings = [Finding("", Rule.JSON_PRETTY_PRINTED)]
             self.report.lines += 1
             for finding in findings:

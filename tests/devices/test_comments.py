@@ -279,3 +279,41 @@ def test_a_comment_behind_an_object_that_has_no_end() -> None:
 def test_many_signs_take_no_long(data: bytes) -> None:
     with fuzz.time_limit():
         validate_file(data)
+
+
+@pytest.mark.parametrize("chunk_bytes", SIZES)
+@pytest.mark.parametrize("parts", [("", '"tags":{}}'), ("/* x */ ", '"tags":{}} // x'), ("", "")])
+def test_a_comment_within_an_object_goes_on_over_lines(
+    parts: tuple[str, str], chunk_bytes: int
+) -> None:
+    start = f"{_TEXT_ONE[:-1]}," if parts[1] else _TEXT_ONE
+    text = f"{_TEXT_TWO}\n{start} {parts[0]}/* off\n{_TEXT_THREE}\n end */{parts[1]}\n"
+    staged, validation = validate_file(text.encode(), chunk_bytes=chunk_bytes)
+    assert [line["id"] for line in staged] == ["c2", "c1"]
+    assert {problem.code for problem in validation.report.problems} == {"json-comment"}
+    assert validation.report.lines == 2
+    assert validation.lines.upload_line(2) == 2
+
+
+def test_a_comment_within_a_pretty_printed_object() -> None:
+    pretty = json.dumps(ONE, indent=1).replace('"enabled",', f'"enabled", /*\n{_TEXT_THREE}\n*/')
+    data = f"{pretty}\n{_TEXT_TWO}\n".encode()
+    staged, validation = validate_file(data)
+    assert staged == [TWO]
+    assert validation.report.codes == {"json-comment": 1, "json-pretty-printed": 1}
+
+
+@pytest.mark.parametrize("comment", ["#pump", " #pump", ' #"pump" }', "\t## a { b"])
+def test_a_comment_may_begin_right_behind_a_bracket(comment: str) -> None:
+    data = f"{_TEXT_ONE}{comment}\n{_TEXT_TWO}\n".encode()
+    staged, _ = validate_file(data)
+    assert staged == [ONE, TWO]
+    assert found(data) == [(1, "", "json-comment")]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("%s\n/*\n%s", 2), ("%s /* x\n%s", 1), ("[%s,\n/* x\n%s]", 2)]
+)
+def test_an_open_comment_is_one_problem(text: str, line: int) -> None:
+    data = (text % (_TEXT_ONE, _TEXT_TWO)).encode()
+    assert found(data) == [(line, "", "json-comment")]
