@@ -17,7 +17,7 @@ from shared.devices.rules import Rule
 from shared.devices.source import UnusableFileError
 from shared.devices.strictjson import Finding
 
-__all__ = ["Layout", "csv_layout", "is_comment_row"]
+__all__ = ["Layout", "csv_layout", "is_comment_row", "is_header", "is_type_line"]
 
 _SEPARATORS = ",;\t|"
 _SEP_LINE = re.compile(r'"?sep ?=(?P<separator>\t| ?[^\w"\s\\]| ?\\t)"?[,;\t|]*', re.IGNORECASE)
@@ -86,14 +86,20 @@ def csv_layout(lines: Lines, is_named_csv: bool) -> Layout | None:
     return Layout(separator, skipped, skips_blanks, tuple(notes))
 
 
-def is_comment_row(cells: Sequence[str], begins_with_id: bool) -> bool:
+def is_type_line(line: str) -> bool:
+    """Whether a line is one that PowerShell writes in front of a header."""
+    return bool(_TYPE_LINE.fullmatch(line))
+
+
+def is_comment_row(cells: Sequence[str], begins_with_id: bool, columns: int = 2) -> bool:
     """Whether a row is a comment.
 
     Args:
         begins_with_id: whether the first cell is an id, which has neither slashes nor blanks.
+        columns: of the header. A row of a single column may be an id.
     """
     first = cells[0].lstrip() if cells else ""
-    is_alone = not any(cells[1:]) and len(cells) > 1
+    is_alone = not any(cells[1:]) and columns > 1
     if begins_with_id and first.startswith(("//", "/*", "# ")):
         return True
     return is_alone and first.startswith(("//", "/*", "#"))
@@ -105,7 +111,7 @@ def _refusal(rows: Sequence[tuple[int, str, list[str]]]) -> UnusableFileError | 
         filled = [cell for cell in cells if cell.strip()]
         if len(filled) == 1 and _is_header_by_any(filled[0]):
             return UnusableFileError(Rule.CSV_QUOTED_LINES, line=number)
-        if _is_header(cells, least=2 if index else 1):
+        if is_header(cells, least=2 if index else 1):
             if index == 0:
                 return None
             what = "but a comment; " if is_comment_row(rows[0][2], True) else ""
@@ -128,10 +134,11 @@ def _cells(line: str, separators: str) -> tuple[str, list[str]]:
 
 
 def _is_header_by_any(line: str) -> bool:
-    return _is_header(_cells(line, _SEPARATORS)[1], least=2)
+    return is_header(_cells(line, _SEPARATORS)[1], least=2)
 
 
-def _is_header(cells: Sequence[str], least: int) -> bool:
+def is_header(cells: Sequence[str], least: int) -> bool:
+    """Whether cells are names of columns: that of the id among at least so many."""
     names = [cell.strip(f'{INVISIBLE} "') for cell in cells]
     has_id = any(name.partition(":")[0].lower() == "id" for name in names)
     return has_id and sum(map(_is_column, names)) >= least

@@ -15,12 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.devices.characters import INVISIBLE, INVISIBLE_BYTES
+from shared.devices.characters import INVISIBLE_BYTES
 from shared.devices.csvcells import CellError, Column
 from shared.devices.csvheader import read_header
-from shared.devices.csvlayout import Layout, is_comment_row
+from shared.devices.csvlayout import Layout
+from shared.devices.csvrows import BLANKS, Rows, names_of
 from shared.devices.damage import damage, is_secret
-from shared.devices.members import MAX_ID
 from shared.devices.rules import Rule
 from shared.devices.source import Batch, Sink, UnusableFileError
 from shared.devices.strictjson import Finding
@@ -28,14 +28,10 @@ from shared.devices.strictjson import Finding
 __all__ = ["CsvDefaults", "csv_batches"]
 
 _BATCH_ROWS = 4096
-#: What a comment may begin with; most rows are told from it by their first character.
-_BEFORE_COMMENTS = "#/ \t"
-_BLANKS_AND_QUOTE = re.compile(rf"[ \t{INVISIBLE}]+\"")
+_EMPTY = frozenset({b"\n", b"\r\n"})
+_BLANKS_AND_QUOTE = re.compile(rf"[{BLANKS}]+\"")
+_BLANK_BEFORE = "a blank stands in front of a quote"
 _LEADING = re.compile(rb"\A%s++" % INVISIBLE_BYTES)
-#: What a row has in its column status, beside nothing.
-_AROUND = ' "'
-_STATUS = ("", "enabled", "disabled")
-_ID = re.compile(rf"[\w.+%#*?!():=@$'-]{{1,{MAX_ID}}}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -61,22 +57,21 @@ def csv_batches(
     lines = _Lines(chunks, max_row_bytes)
     lines.skip(layout.skipped)
     rows = _rows(lines, layout, sink)
+    header: list[str] = []
     columns: list[Column | None] = []
     for number, cells in rows:
-        columns = read_header(number, _names(cells), sink)
+        if any(map(_BLANKS_AND_QUOTE.match, cells)):
+            raise UnusableFileError(Rule.CSV_QUOTE, f"{_BLANK_BEFORE} in the header", number)
+        header, columns = cells, read_header(number, names_of(cells), sink)
         break
-    places = _Places(columns, layout)
+    judge = Rows(header, columns, layout, sink)
     numbers: list[int] = []
     texts: list[bytes] = []
     for number, cells in rows:
-        if cells[0][:1] in _BEFORE_COMMENTS and is_comment_row(cells, places.id == 0):
-            if cells[0].lstrip().startswith("/*") and "*/" not in cells[0]:
-                raise UnusableFileError(Rule.CSV_COMMENT, "rows within /* */ are no rows", number)
-            sink.note(number, Finding("", Rule.CSV_COMMENT))
+        if judge.is_aside(number, cells):
             continue
-        if len(lines.row) > 1 and (swallowed := places.swallowed(lines.row)):
-            detail = f"line {number + swallowed:,}, within a cell of the row on line {number:,}"
-            sink.note(number, Finding("", Rule.CSV_SWALLOWED_LINE, detail))
+        if len(lines.row) > 1:
+            judge.swallowed(number, lines.row)
         findings = []
         if len(cells) > len(columns) or _BLANKS_AND_QUOTE.search(lines.row[0]):
             findings = _form(cells, len(columns), lines.row[0], layout.separator)
@@ -90,33 +85,28 @@ def csv_batches(
     yield numbers, texts
 
 
-def _names(cells: Sequence[str]) -> list[str]:
-    names = [cell.strip(f"{INVISIBLE} \t") for cell in cells]
-    while names and not names[-1]:
-        names.pop()
-    return names
-
-
 class _Lines:
     """Lines with their ends; bytes that are not UTF-8 become surrogates, to be found later."""
 
     def __init__(self, chunks: Iterable[bytes], max_row_bytes: int) -> None:
         self._max = max_row_bytes
         self._lines = self._read(chunks)
-        self._number = self._row_bytes = 0
-        #: Those of the row that was begun last.
+        self._read_lines = self._row_bytes = 0
+        #: Those of the row that was begun last, and the number of the first one.
         self.row: list[str] = []
+        self.first = 0
 
     def skip(self, count: int) -> None:
         """Leave out the next lines, and what is not visible in front of the one behind them."""
         for _ in range(count):
             next(self._lines, None)
+        self._read_lines = count
         if (line := next(self._lines, None)) is not None:
             self._lines = itertools.chain([_LEADING.sub(b"", line)], self._lines)
 
-    def begin_row(self, number: int) -> None:
-        """The next line is the first of a row."""
-        self._number, self._row_bytes = number, 0
+    def begin_row(self) -> None:
+        """The next line that is not empty is the first of a row."""
+        self._row_bytes, self.first = 0, self._read_lines + 1
         self.row = []
 
     def __iter__(self) -> Iterator[str]:
@@ -124,6 +114,12 @@ class _Lines:
 
     def __next__(self) -> str:
         line = next(self._lines)
+        self._read_lines += 1
+        if not self.row:
+            while line in _EMPTY:  # there may be millions
+                line = next(self._lines)
+                self._read_lines += 1
+            self.first = self._read_lines
         self._check(len(line))
         self._row_bytes += len(line)
         text = line.decode("utf-8", "surrogateescape")
@@ -143,7 +139,7 @@ class _Lines:
     def _check(self, more: int) -> None:
         if self._row_bytes + more > self._max:
             detail = f"over {self._max:,} bytes, or a quote is not closed"
-            raise UnusableFileError(Rule.LINE_TOO_LONG, detail, self._number)
+            raise UnusableFileError(Rule.LINE_TOO_LONG, detail, self.first)
 
 
 def _rows(lines: _Lines, layout: Layout, sink: Sink) -> Iterator[tuple[int, list[str]]]:
@@ -152,13 +148,17 @@ def _rows(lines: _Lines, layout: Layout, sink: Sink) -> Iterator[tuple[int, list
     )
     is_header = True
     while True:
-        number = layout.skipped + reader.line_num + 1
-        lines.begin_row(number)
+        lines.begin_row()
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
+            number = lines.first
+            if len(lines.row) == 1 and "new-line" in str(error):
+                _check_line_ends(number, lines.row[0], layout.separator)
+                sink.drop(number, [Finding("", Rule.LINE_END)])
+                continue
             # The longest cell that the module takes bounds what a forgotten quote can swallow.
             if len(lines.row) > 1 or "end of data" in str(error):
                 raise UnusableFileError(Rule.CSV_QUOTE, "one is not closed", number) from None
@@ -167,37 +167,15 @@ def _rows(lines: _Lines, layout: Layout, sink: Sink) -> Iterator[tuple[int, list
             sink.drop(number, [Finding("", Rule.CSV_QUOTE)])
             continue
         if any(cells):
-            yield number, cells
+            yield lines.first, cells
             is_header = False
 
 
-class _Places:
-    """Where rows have what tells that a line is one."""
-
-    def __init__(self, columns: Sequence[Column | None], layout: Layout) -> None:
-        paths = [column.path if column else "" for column in columns]
-        self._count = len(paths)
-        self._separator = layout.separator
-        self.id = paths.index("id") if "id" in paths else -1
-        self._status = paths.index("status") if "status" in paths else -1
-
-    def _is_row(self, cells: Sequence[str]) -> bool:
-        if len(cells) <= self.id or not _ID.fullmatch(cells[self.id]):
-            return False
-        status = cells[self._status].lower() if 0 <= self._status < len(cells) else ""
-        # A row may be shorter than the header, and then its status tells.
-        return status in _STATUS if len(cells) >= self._count > 1 else status in _STATUS[1:]
-
-    def swallowed(self, row: Sequence[str]) -> int:
-        """Which line of a row looks like a row of its own, from 0; 0 for none."""
-        for index, line in enumerate(row[1:], 1):
-            try:
-                cells = next(csv.reader([line.strip("\r\n")], delimiter=self._separator), [])
-            except csv.Error:  # such as a CR in the middle
-                continue
-            if self._is_row([cell.strip(_AROUND) for cell in cells]):
-                return index
-        return 0
+def _check_line_ends(number: int, line: str, separator: str) -> None:
+    """Refuse a file whose rows end in CR or LF CR: one line may hold many devices."""
+    rows = [row for row in line.rstrip("\r\n").split("\r") if row.strip()]
+    if line.startswith("\r") or (len(rows) > 1 and all(separator in row for row in rows)):
+        raise UnusableFileError(Rule.LINE_END, "", number)
 
 
 def _text(
@@ -243,7 +221,7 @@ def _form(cells: Sequence[str], count: int, line: str, separator: str) -> list[F
     starts = {match[0] for match in map(_BLANKS_AND_QUOTE.match, cells) if match}
     # A cell that is quoted as a whole may begin like that.
     if any(f"{separator}{start}" in line or line.startswith(start) for start in starts):
-        return [Finding("", Rule.CSV_QUOTE, "a blank stands in front of a quote")]
+        return [Finding("", Rule.CSV_QUOTE, _BLANK_BEFORE)]
     if any(cells[count:]):
         return [Finding("", Rule.CSV_CELLS, f"{len(cells):,} of {count:,}")]
     return []

@@ -119,6 +119,10 @@ class Rule(Enum):
         *(_E, "the line holds a NUL character"),
         *("remove it; the file may be damaged or not UTF-8", _JSON),
     )
+    LINE_END = (
+        *(_E, "the line contains line ends that are not LF or CRLF"),
+        *("save the file with LF or CRLF line ends", _BULK),
+    )
     LINE_INVISIBLE = (
         *(_W, "the line begins or ends with a character that is not visible; it is skipped"),
         *("remove the character", _JSON),
@@ -186,6 +190,14 @@ class Rule(Enum):
         *("nothing to do", _CSV),
     )
     CSV_COMMENT = (_E, "the row is a comment", "remove the comment", _CSV)
+    CSV_COMMENTED_OUT = (
+        *(_W, "the row begins with # and may be commented out, but its device is imported"),
+        *("remove the row if it is a comment", _CSV),
+    )
+    CSV_HEADER_AGAIN = (
+        *(_W, "the header occurs again; it is skipped"),
+        *("remove it; check that the joined files are meant to be imported together", _CSV),
+    )
     CSV_SWALLOWED_LINE = (
         *(_W, "a quoted cell contains a line that looks like a row of its own"),
         *("close the quote on its line, or double a quote inside the cell", _CSV),

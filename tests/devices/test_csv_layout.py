@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from shared.devices.csvtable import CsvDefaults
+from tests.devices import fuzz
 from tests.devices.support import KEY, found, validate_file
 
 CA = "certificateAuthority"
@@ -120,7 +122,7 @@ def test_rows_that_are_comments(comment: str) -> None:
         text = text.replace(comment, f"{comment},,")
     ids, problems = outcome(text)
     assert ids == ["p1", "#2"]
-    assert [(line, code) for line, code, _ in problems if code != "id-unusual"] == [
+    assert [(line, code) for line, code, _ in problems if code == "csv-comment"] == [
         (3, "csv-comment")
     ]
     _, validation = validate_file(text.encode())
@@ -234,3 +236,112 @@ def test_a_sep_line_that_contradicts_the_header() -> None:
     (problem,) = [p for p in validation.report.problems if p.severity == "error"]
     assert (problem.line, problem.code) == (2, "csv-header")
     assert "sep=" in problem.message
+
+
+_HEAD = "id,status,authentication.type,tags.n\n"
+
+
+def _row(device_id: str) -> str:
+    return f"{device_id},enabled,{CA},x\n"
+
+
+def test_a_block_comment_on_one_row_is_a_row() -> None:
+    ids, problems = outcome(f"{_HEAD}{_row('a')}/* b,enabled,{CA},x */\n/* c */\n{_row('d')}")
+    assert ids == ["a", "d"]
+    assert [(line, code) for line, code, _ in problems] == [(3, "csv-comment"), (4, "csv-comment")]
+
+
+@pytest.mark.parametrize("blanks", ["   ", "\t", "\u00a0"])
+def test_a_quote_behind_blanks_in_a_header(blanks: str) -> None:
+    text = f'id,status,authentication.type,{blanks}"tags.n"\n{_row("a")}'
+    ids, ((line, code, message),) = outcome(text)
+    assert (ids, line, code) == ([], 1, "csv-quote")
+    assert "in the header" in message
+
+
+@pytest.mark.parametrize("count", [2, 3, 12])
+def test_all_rows_within_a_quoted_cell_are_named(count: int) -> None:
+    rows = "".join(_row(f"b{n}") for n in range(count)).rstrip("\n")
+    ids, problems = outcome(f'{_HEAD}a,enabled,{CA},"oops\n{rows}"\n{_row("c")}')
+    assert ids == ["a", "c"]
+    ((line, _, message),) = [problem for problem in problems if problem[1] == "csv-swallowed-line"]
+    named = ", ".join(str(n) for n in range(3, 3 + min(count, 10)))
+    assert line == 2
+    assert f"(lines {named}{' and 2 more' if count == 12 else ''}, within" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (_HEAD + (_row("a") + _row("b")).replace("\n", "\r"), 2),
+        (_HEAD + _row("a") + (_row("b") + _row("c")).replace("\n", "\r"), 3),
+        ((_HEAD + _row("a") + _row("b")).replace("\n", "\n\r"), 2),
+    ],
+)
+def test_rows_with_other_line_ends(text: str, line: int) -> None:
+    _, validation = validate_file(text.encode())
+    assert validation.report.refusal
+    assert (validation.report.refusal.line, validation.report.refusal.code) == (line, "line-end")
+    assert "csv-quote" not in validation.report.codes
+
+
+def test_a_cr_within_a_cell() -> None:
+    ids, problems = outcome(f"{_HEAD}{_row('a')}b,enabled,{CA},x\ry\n{_row('c')}")
+    assert ids == ["a", "c"]
+    assert [(line, code) for line, code, _ in problems] == [(3, "line-end")]
+
+
+class TestFilesThatWereJoined:
+    @pytest.mark.parametrize("start", ["", "\ufeff", "\n"])
+    def test_the_same_header(self, start: str) -> None:
+        ids, problems = outcome(f"{_HEAD}{_row('a')}{start}{_HEAD}{_row('b')}")
+        assert ids == ["a", "b"]
+        line = 4 if start == "\n" else 3
+        assert [problem[:2] for problem in problems] == [(line, "csv-header-again")]
+
+    def test_of_powershell(self) -> None:
+        ids, problems = outcome(f"#TYPE X\n{_HEAD}{_row('a')}#TYPE X\n{_HEAD}{_row('b')}")
+        assert ids == ["a", "b"]
+        codes = [(1, "csv-type-line"), (4, "csv-type-line"), (5, "csv-header-again")]
+        assert sorted(problem[:2] for problem in problems) == codes
+
+    @pytest.mark.parametrize("header", ["id,status,tags.z", "status,id"])
+    def test_another_header(self, header: str) -> None:
+        _, validation = validate_file(f"{_HEAD}{_row('a')}{header}\nb,enabled\n".encode())
+        assert validation.report.refusal
+        assert (validation.report.refusal.line, validation.report.refusal.code) == (3, "csv-header")
+
+
+@pytest.mark.parametrize("row", ["\x1a", "\u00a0\n", "\u200b,,,\n"])
+def test_a_row_of_characters_that_nobody_sees(row: str) -> None:
+    ids, problems = outcome(f"{_HEAD}{_row('a')}{row}")
+    assert ids == ["a"]
+    assert [problem[:2] for problem in problems] == [(3, "line-invisible")]
+
+
+def test_rows_of_blanks_are_none() -> None:
+    assert outcome(f"{_HEAD}  \n{_row('a')} , ,\t,\n \n") == (["a"], [])
+
+
+@pytest.mark.parametrize("row", ["#off", "//off", "/* off */"])
+def test_a_comment_without_separators(row: str) -> None:
+    ids, problems = outcome(f"{_HEAD}{_row('a')}{row}\n{_row('b')}")
+    assert ids == ["a", "b"]
+    assert [problem[:2] for problem in problems] == [(3, "csv-comment")]
+    assert outcome("id\n#off\n", defaults=CsvDefaults("enabled", "create"))[0] == ["#off"]
+
+
+@pytest.mark.parametrize("device_id", ["#pump-7", "##a"])
+def test_a_row_that_may_be_commented_out(device_id: str) -> None:
+    ids, problems = outcome(f"{_HEAD}{_row(device_id)}")
+    assert ids == [device_id]
+    assert (2, "csv-commented-out") in [problem[:2] for problem in problems]
+
+
+@pytest.mark.parametrize("blank", ["\n", "\r\n", " \n"])
+def test_millions_of_blank_rows_take_no_long(blank: str) -> None:
+    text = f"{_HEAD}{blank * 500_000}{_row('a')}"
+    with fuzz.time_limit():
+        staged, validation = validate_file(text.encode())
+    assert [line["id"] for line in staged] == ["a"]
+    assert validation.lines.upload_line(1) == 500_002
