@@ -34,6 +34,8 @@ _SIGNATURES: dict[bytes, str] = {
     b"GIF8": "a picture",
     b"bplist00": "a property list",
     b"-----BEGIN ": "PEM, a certificate or key",
+    b"MZ\x90\0": "a Windows program",
+    b"\x7fELF": "a program",
     b"%YAML": "YAML",
     b"--- ": "YAML",
 }
@@ -44,7 +46,13 @@ _ZIPPED = {
     b"opendocument": "an OpenDocument file",
 }
 _YAML_LINE = re.compile(rb"[ \t]*(?:- *)*[A-Za-z_$][\w.$ -]*:(?:[ \t].*)?|[ \t]*-(?: .*)?")
-_BASE64 = re.compile(rb"(?:data:[^\s,]*;base64,)?([A-Za-z0-9+/][A-Za-z0-9+/\r\n]*+={0,2})\s*+")
+_BASE64 = re.compile(
+    rb'(?:data:[^\s,]*;base64,)?"?([A-Za-z0-9+/_-][A-Za-z0-9+/_\r\n-]*+={0,2})"?\s*+'
+)
+_HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]++")
+#: What base64 of some length has; other texts with - and _ have not.
+_BASE64_SIGNS = (rb"[A-Z]", rb"[a-z]", rb"[0-9]")
+_BOM = b"\xef\xbb\xbf"
 #: A shorter first line may be a name.
 _MIN_BASE64 = 40
 _LOOKED_AT = 4096
@@ -53,6 +61,7 @@ _TAR_HEADER, _TAR_CHECKSUM = 512, slice(148, 156)
 
 def container_of(head: bytes) -> str:
     """What a file is that begins so, for people; "" if it may be a device file."""
+    head = head.removeprefix(_BOM)
     for signature, name in _SIGNATURES.items():
         if head.startswith(signature):
             if signature.startswith(b"PK"):
@@ -60,7 +69,9 @@ def container_of(head: bytes) -> str:
             return name
     if _is_tar(head):
         return "a tar archive"
-    text = head[:_LOOKED_AT].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if head[4:8] == b"ftyp":
+        return "a picture or video"
+    text = head[:_LOOKED_AT].lstrip()
     if text.startswith(b"<"):
         start = text.lower()
         return "HTML" if b"<html" in start or b"<!doctype html" in start else "XML"
@@ -90,6 +101,12 @@ def _base64(head: bytes) -> str:
     if not match or len(match[1].split(maxsplit=1)[0]) < _MIN_BASE64:
         return ""
     digits = b"".join(match[1].split())
+    if _HEXADECIMAL.fullmatch(digits):
+        return "hexadecimal digits"
+    if b"-" in digits or b"_" in digits:
+        if not all(re.search(sign, digits) for sign in _BASE64_SIGNS):
+            return ""
+        digits = digits.replace(b"-", b"+").replace(b"_", b"/")
     try:
         start = base64.b64decode(digits[: len(digits) // 4 * 4])
     except binascii.Error:

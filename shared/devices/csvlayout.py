@@ -17,7 +17,7 @@ from shared.devices.rules import Rule
 from shared.devices.source import UnusableFileError
 from shared.devices.strictjson import Finding
 
-__all__ = ["Layout", "csv_layout", "is_comment_row", "is_header", "is_type_line"]
+__all__ = ["Layout", "csv_layout", "is_comment_row", "is_header", "is_header_line", "is_type_line"]
 
 _SEPARATORS = ",;\t|"
 _SEP_LINE = re.compile(r'"?sep ?=(?P<separator>\t| ?[^\w"\s\\]| ?\\t)"?[,;\t|]*', re.IGNORECASE)
@@ -69,7 +69,7 @@ def csv_layout(lines: Lines, is_named_csv: bool) -> Layout | None:
     number, separator, cells = rows[0]
     skipped = notes[-1][0] if notes else 0
     refusal = _refusal(rows)
-    if separators != _SEPARATORS and len(cells) == 1 and _is_header_by_any(lines[0][1]):
+    if separators != _SEPARATORS and len(cells) == 1 and is_header_line(lines[0][1]):
         detail = "the sep= line names a separator that the header does not use"
         refusal = UnusableFileError(Rule.CSV_HEADER, detail, number)
     if refusal:
@@ -109,7 +109,7 @@ def _refusal(rows: Sequence[tuple[int, str, list[str]]]) -> UnusableFileError | 
     """For a file with other lines in front of its header, or with a cell to a line."""
     for index, (number, _, cells) in enumerate(rows):
         filled = [cell for cell in cells if cell.strip()]
-        if len(filled) == 1 and _is_header_by_any(filled[0]):
+        if len(filled) == 1 and is_header_line(filled[0]):
             return UnusableFileError(Rule.CSV_QUOTED_LINES, line=number)
         if is_header(cells, least=2 if index else 1):
             if index == 0:
@@ -133,7 +133,8 @@ def _cells(line: str, separators: str) -> tuple[str, list[str]]:
     return max(rows, key=lambda row: len(row[1]))
 
 
-def _is_header_by_any(line: str) -> bool:
+def is_header_line(line: str) -> bool:
+    """Whether a line is a header, whatever separates its cells."""
     return is_header(_cells(line, _SEPARATORS)[1], least=2)
 
 

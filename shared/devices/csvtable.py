@@ -60,6 +60,8 @@ def csv_batches(
     header: list[str] = []
     columns: list[Column | None] = []
     for number, cells in rows:
+        if not names_of(cells):
+            continue
         if any(map(_BLANKS_AND_QUOTE.match, cells)):
             raise UnusableFileError(Rule.CSV_QUOTE, f"{_BLANK_BEFORE} in the header", number)
         header, columns = cells, read_header(number, names_of(cells), sink)

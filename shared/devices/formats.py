@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from shared.devices.characters import INVISIBLE
+from shared.devices.binary import is_binary, is_utf_16_or_32
+from shared.devices.characters import INVISIBLE, describe_character
 from shared.devices.comments import (
     COMMENT_STARTS,
     between_tokens,
@@ -20,28 +21,30 @@ from shared.devices.comments import (
 )
 from shared.devices.compression import MAGIC, bounded, unzipped
 from shared.devices.containers import container_of, is_yaml
-from shared.devices.csvlayout import Layout, csv_layout
+from shared.devices.csvlayout import Layout, csv_layout, is_header_line
 from shared.devices.csvtable import CsvDefaults, csv_batches
 from shared.devices.foreign import foreign_kind
 from shared.devices.jsonarray import array_batches
+from shared.devices.lineends import OBJECTS_BY_ODD_LINE_END, ODD_LINE_END
 from shared.devices.ndjson import ndjson_batches
 from shared.devices.padding import without_padding
 from shared.devices.rules import Rule
 from shared.devices.source import Batch, Limits, Sink, UnusableFileError
-from shared.devices.strictjson import Finding
+from shared.devices.strictjson import Finding, read_sound
 from shared.devices.wrapper import find_wrapper
 
 __all__ = ["Source", "open_source"]
 
 #: What is looked at to recognise the form: enough for the first lines of any sensible file.
 _HEAD_BYTES = 64 * 1024
+#: Blank lines and comments in front of them, at most.
+_MAX_START_BYTES = 1024 * 1024
 _PIECE_BYTES = 128 * 1024
-#: Lines of it that are judged.
+#: Lines of it that are judged, and lines with comments in front of them.
 _MAX_LINES = 50
+_MAX_COMMENTS = 5
 
 _BOM = b"\xef\xbb\xbf"
-#: The signs of UTF-32 begin or end with those of UTF-16.
-_UTF_16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 #: How a line with an object begins, and what no header of CSV has: the name of a member.
 _OBJECT = re.compile(r"""\{\s*["'}]""")
 _MEMBER = re.compile(r'"\s*:')
@@ -49,8 +52,7 @@ _MEMBER = re.compile(r'"\s*:')
 _NO = r"\b(?:not|no|without|exclud\w*|omit\w*|left out|remov\w*|redact\w*|missing)\b"
 _KEYS = r"\bkeys?\b"
 _NOTE = re.compile(f"{_KEYS}.*{_NO}|{_NO}.*{_KEYS}", re.IGNORECASE)
-#: A line end between two objects or rows that is CR alone.
-_OBJECTS_BY_CR = re.compile(rb"\}[ \t]*\r\s*\{")
+_MAX_NOTE_BYTES = 1024
 _BLANKS = re.compile(rb"\s*+")
 
 
@@ -79,8 +81,8 @@ def open_source(
         if head.startswith(MAGIC):
             raise UnusableFileError(Rule.FILE_FORMAT, "it is gzipped twice")
     _refuse_other_files(head)
-    head, chunks = _head(without_padding(bounded(chunks, limits.max_file_bytes), sink))
-    head = head[:_HEAD_BYTES]
+    chunks = without_padding(bounded(chunks, limits.max_file_bytes), sink)
+    head, chunks = _head(chunks, skips_start=True)
     chunks = _pieces(chunks)
     has_bom = head.startswith(_BOM)
     if has_bom:
@@ -103,6 +105,7 @@ def _recognised(
 ) -> tuple[str, Iterator[Batch]]:
     max_bytes = limits.max_line_bytes
     start, between = _start(head)
+    head = head[: start + _HEAD_BYTES]
     body = head[start:]
     if body.startswith((b"{", b"[")) and (kind := foreign_kind(without_comments(body)[0])):
         raise UnusableFileError(Rule.FILE_FOREIGN, f"it contains {kind.name}; {kind.remedy}")
@@ -120,37 +123,49 @@ def _recognised(
             first_line=1 + head.count(b"\n", 0, skipped),
             check_rest=wrapper.check,
         )
-    lines = _lines(head)
     _refuse_line_ends(head, body)
+    if _begins_with_note(body):
+        # Importing what follows would give new keys to every device.
+        raise UnusableFileError(Rule.FILE_EXPORT_WITHOUT_KEYS, line=1 + head.count(b"\n", 0, start))
+    lines = _lines(head, start)
     if layout := _csv_layout(lines, body, name):
         return "csv", csv_batches(chunks, layout, max_bytes, defaults, sink)
     if not body.startswith(b"{") and is_yaml(head):
         raise UnusableFileError(Rule.FILE_FORMAT, "it looks like YAML")
-    batches = ndjson_batches(chunks, max_bytes, sink)
-    if _begins_with_note(lines):
-        # Importing what follows would give new keys to every device.
-        raise UnusableFileError(Rule.FILE_EXPORT_WITHOUT_KEYS, line=lines[0][0])
-    return "ndjson", batches
+    return "ndjson", ndjson_batches(chunks, max_bytes, sink)
 
 
 def _note_comments(
     head: bytes, between: Iterable[re.Match[bytes]], others: Iterable[int], sink: Sink
 ) -> None:
     """Report what is skipped with the beginning of a file."""
+    line, counted = 1, 0
     for match in between:
-        note_between_tokens(match, 1 + head.count(b"\n", 0, match.start()), sink)
+        line += head.count(b"\n", counted, match.start())
+        counted = match.start()
+        note_between_tokens(match, line, sink)
     for offset in others:
-        sink.note(1 + head.count(b"\n", 0, offset), Finding("", Rule.JSON_COMMENT))
+        line += head.count(b"\n", counted, offset)
+        counted = offset
+        sink.note(line, Finding("", Rule.JSON_COMMENT))
 
 
-def _head(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """The beginning of a file, and the whole file."""
+def _head(chunks: Iterable[bytes], *, skips_start: bool = False) -> tuple[bytes, Iterator[bytes]]:
+    """The beginning of a file, and the whole file.
+
+    Args:
+        skips_start: read on where a file begins with many blank lines or comments.
+    """
     rest = iter(chunks)
     head = bytearray()
+    enough = _HEAD_BYTES
     for chunk in rest:
         head += chunk
-        if len(head) >= _HEAD_BYTES:
+        if len(head) < enough:
+            continue
+        if not skips_start or len(head) >= _MAX_START_BYTES or _shows_start(bytes(head)):
             break
+        enough = 2 * len(head)
     whole = bytes(head)
     return whole, itertools.chain([whole] if whole else [], rest)
 
@@ -163,16 +178,27 @@ def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _without(count: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    yield next(chunks)[count:]
+    for chunk in chunks:
+        if count < len(chunk):
+            yield chunk[count:]
+            break
+        count -= len(chunk)
     yield from chunks
 
 
 def _refuse_other_files(head: bytes) -> None:
     if container := container_of(head):
         raise UnusableFileError(Rule.FILE_FORMAT, f"it looks like {container}")
-    # Only padding begins with many NULs.
-    if head.startswith(_UTF_16_OR_32) or (b"\0" in head[:4] and head[:4].strip(b"\0")):
+    if is_utf_16_or_32(head):
         raise UnusableFileError(Rule.FILE_ENCODING)
+    if is_binary(head):
+        raise UnusableFileError(Rule.FILE_FORMAT, "it looks like binary data")
+
+
+def _shows_start(head: bytes) -> bool:
+    """Whether enough of the first lines is there."""
+    start, _ = _start(head)
+    return len(head) - start >= _HEAD_BYTES and not head.startswith(COMMENT_STARTS, start)
 
 
 def _start(head: bytes) -> tuple[int, list[re.Match[bytes]]]:
@@ -190,20 +216,40 @@ def _start(head: bytes) -> tuple[int, list[re.Match[bytes]]]:
         position = match.end()
 
 
-def _lines(head: bytes) -> list[tuple[int, str]]:
-    """The first lines that are not blank, with their numbers."""
-    texts = head.decode("utf-8", "replace").split("\n", _MAX_LINES)[:_MAX_LINES]
+def _lines(head: bytes, start: int) -> list[tuple[int, str]]:
+    """The first lines that are not blank, with their numbers.
+
+    Args:
+        start: where the first line begins that is no comment.
+    """
+    start = head.rfind(b"\n", 0, start) + 1
+    comments = _numbered(head[:start], 1, _MAX_COMMENTS)
+    return [*comments, *_numbered(head[start:], 1 + head.count(b"\n", 0, start), _MAX_LINES)]
+
+
+def _numbered(data: bytes, first: int, count: int) -> list[tuple[int, str]]:
     # A tab at the end of a line may be what separates cells.
-    stripped = (text.lstrip().rstrip(" \r") for text in texts)
-    return [(number, text) for number, text in enumerate(stripped, 1) if text.strip()]
+    lines = (
+        (number, text.lstrip().rstrip(" \r"))
+        for number, text in enumerate(data.decode("utf-8", "replace").split("\n"), first)
+        if text and not text.isspace()
+    )
+    return list(itertools.islice(lines, count))
 
 
 def _refuse_line_ends(head: bytes, body: bytes) -> None:
-    """For files of old Macs, and of tools that take CR for a line end."""
-    if b"\n" in head.rstrip() or b"\r" not in head.rstrip():
+    """For files of old Macs, and of tools that take other characters for line ends."""
+    text = head.rstrip()
+    if b"\n" in text or not ODD_LINE_END.search(text):
         return
-    if not body.startswith(b"{") or _OBJECTS_BY_CR.search(body):
+    match = OBJECTS_BY_ODD_LINE_END.search(body)
+    if not match and body.startswith(b"{"):
+        return
+    match = match or ODD_LINE_END.search(text)
+    assert match is not None
+    if match["end"] == b"\r":
         raise UnusableFileError(Rule.FILE_LINE_ENDS)
+    raise UnusableFileError(Rule.LINE_END, describe_character(match["end"].decode()))
 
 
 def _csv_layout(lines: list[tuple[int, str]], body: bytes, name: str) -> Layout | None:
@@ -215,6 +261,9 @@ def _csv_layout(lines: list[tuple[int, str]], body: bytes, name: str) -> Layout 
         return None
     others = [text.strip(INVISIBLE) for _, text in lines[1:]]
     objects = sum(1 for text in others if _OBJECT.match(text))
+    if any(is_header_line(text) for _, text in lines[:_MAX_COMMENTS]):
+        # Rows may begin with a cell of JSON.
+        objects = sum(1 for text in others if isinstance(read_sound(text.encode()), dict))
     comments = sum(1 for text in others if text.encode().startswith(COMMENT_STARTS))
     if objects > (len(others) - comments) / 2 or _MEMBER.search(lines[0][1]):
         return None
@@ -222,7 +271,10 @@ def _csv_layout(lines: list[tuple[int, str]], body: bytes, name: str) -> Layout 
     return csv_layout(lines, is_named_csv)
 
 
-def _begins_with_note(lines: list[tuple[int, str]]) -> bool:
+def _begins_with_note(body: bytes) -> bool:
     """Whether the first line tells that keys were left out, and an object follows."""
-    (_, first), (_, second) = (*lines, (0, ""), (0, ""))[:2]
-    return bool(_NOTE.search(first)) and not _MEMBER.search(first) and second.startswith("{")
+    first, _, rest = body.partition(b"\n")
+    text = first[:_MAX_NOTE_BYTES].decode("utf-8", "replace")
+    if not _NOTE.search(text) or _MEMBER.search(text):
+        return False
+    return rest.startswith(b"{", _start(rest)[0])

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from shared.devices.characters import visible_part
+from shared.devices.characters import describe_character, visible_part
 from shared.devices.comments import COMMENT_STARTS, without_comments
 from shared.devices.csvtable import CsvDefaults
 from shared.devices.fastpath import BLOCK_LINES, FastPath, kinds
 from shared.devices.formats import open_source
 from shared.devices.goodline import GoodLine
+from shared.devices.lineends import OBJECTS_BY_ODD_LINE_END
 from shared.devices.linemap import LineMap
 from shared.devices.members import ImportMode
 from shared.devices.prettyprint import PrettyPrinted
@@ -214,6 +215,8 @@ class Validation:
         except UnicodeDecodeError as error:
             return None, [Finding("", Rule.LINE_ENCODING, f"from byte {error.start + 1:,} on")]
         value, findings = self._reader.read(text)
+        if findings and findings[0].rule is Rule.JSON_TRAILING_DATA:
+            findings[:1] = [_trailing_data(line, findings[0])]
         if isinstance(value, dict):
             return value, findings
         if value is not None or not findings:
@@ -264,6 +267,14 @@ class Validation:
                 for problem, print_ in self._duplicates.items()
             }
         )
+
+
+def _trailing_data(line: bytes, finding: Finding) -> Finding:
+    """What follows an object, which may be another one behind another line end."""
+    match = OBJECTS_BY_ODD_LINE_END.search(line)
+    if not match:
+        return finding
+    return Finding("", Rule.LINE_END, describe_character(match["end"].decode()))
 
 
 def _id_in(line: bytes) -> str:

@@ -188,7 +188,7 @@ def test_quotes() -> None:
 
 
 def test_bytes_that_are_no_text() -> None:
-    data = b"id,status,tags.note\na,enabled,caf\xe9\nb,enabled,\x00\n"
+    data = b"id,status,tags.note\na,enabled,caf\xe9\nb,enabled,\x00\nc,enabled,\n"
     assert [(line, code) for line, _, code in found(data) if code.startswith("line")] == [
         (2, "line-encoding"),
         (3, "line-nul"),

@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import lzma
+import random
 import tarfile
 import zipfile
 from typing import Any
@@ -17,9 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.devices.foreign import completed, foreign_kind
+from shared.devices.padding import without_padding
 from shared.devices.source import Limits
 from tests.devices import strategies, writing
-from tests.devices.support import KEY, device, found, keys, ndjson, validate_file
+from tests.devices.support import KEY, Dropped, cut, device, found, keys, ndjson, validate_file
 from tests.devices.writing import FORMS, small_pieces
 
 ONE, TWO = device(id="w1"), device(id="w2", tags={"site": "east"})
@@ -84,6 +86,21 @@ CONTAINERS = [
     (b"-----BEGIN CERTIFICATE-----\nMIIB", "PEM, a certificate or key"),
     (base64.b64encode(ndjson(ONE, TWO)), "base64 of a text file"),
     (base64.encodebytes(gzip.compress(ndjson(ONE, TWO))), "base64 of gzip"),
+    (b"\xef\xbb\xbf" + base64.b64encode(ndjson(ONE, TWO)), "base64 of a text file"),
+    (b'"' + base64.b64encode(ndjson(ONE, TWO)) + b'"\n', "base64 of a text file"),
+    (base64.urlsafe_b64encode(b"\x1f\x8b" + b"\xff\xfe\xfb" * 500), "base64 of gzip"),
+    (ndjson(ONE, TWO).hex().encode(), "hexadecimal digits"),
+    (ndjson(ONE, TWO).hex("\n", -30).upper().encode(), "hexadecimal digits"),
+    (b"\xef\xbb\xbf%PDF-1.7\n", "PDF"),
+    (b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xff\xff" + bytes(50), "a Windows program"),
+    (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\x80\n" * 2000, "a picture or video"),
+    (random.Random(1).randbytes(100_000), "binary data"),
+    (random.Random(2).randbytes(100_000), "binary data"),
+    (b"".join(b"\x1c\0\0\0\x02id\0\x07\0\0\0w%d\0\0" % n for n in range(999)), "binary data"),
+    (
+        b"".join(b"\x82\xa2id\xa2w%d\xa6status\xa7enabled" % (n % 9) for n in range(99)),
+        "binary data",
+    ),
     (b"data:text/plain;base64," + base64.b64encode(zipped("a")), "base64 of a zip archive"),
 ]
 
@@ -367,3 +384,29 @@ def test_a_wrapper_of_any_name(name: str) -> None:
     line = {"id": "a", "status": "enabled", "importMode": "create"}
     staged, _ = validate_file(json.dumps({name: [line], "hasMore": False}).encode())
     assert staged == [line]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\x1a", b"\r\n", b"\0\n\0\n\x1a"])
+@pytest.mark.parametrize("size", [1, 300, 200_000])
+@pytest.mark.parametrize("chunk_bytes", [100, 1 << 20])
+def test_padding_in_front_of_the_last_line_end(end: bytes, size: int, chunk_bytes: int) -> None:
+    padding = bytes(size) + end
+    for data in (ndjson(ONE, TWO) + b"\n", b"id,status,importMode\nw1,enabled,create\n"):
+        expected, _ = validate_file(data)
+        staged, validation = validate_file(data + padding, chunk_bytes=chunk_bytes)
+        assert staged == expected
+        assert validation.report.codes == {"file-padding": 1}
+        count = padding.count(b"\0")
+        assert f"({count:,} byte{'s' * (count > 1)})" in validation.report.problems[0].message
+    data = ndjson(ONE, padding + ndjson(TWO))
+    assert "line-nul" in [code for _, _, code in found(data, chunk_bytes=chunk_bytes)]
+
+
+@given(st.lists(st.sampled_from([b"\0", b"\0" * 90_000, b"\n", b"\x1a", b"{}"])), st.integers(1, 9))
+def test_only_padding_is_lost(parts: list[bytes], count: int) -> None:
+    data = b"".join(parts)
+    size = max(1, len(data) // count)
+    rest = b"".join(without_padding(cut(data, size), Dropped()))
+    assert data.startswith(rest)
+    assert not data[len(rest) :].strip(b"\0\n\x1a")
+    assert data == rest or data[len(rest)] == 0

@@ -193,3 +193,79 @@ class TestArray:
         _, validation = validate_file(endless, Limits(max_line_bytes=1024))
         assert [p.code for p in validation.report.problems] == ["line-too-long"]
         assert validation.report.is_unusable
+
+
+_PREFIXES = [
+    *("\n" * 60, "# c\n" * 60, "\n" * 70_000, " \n" * 40_000, "// xxxxxxxxxxxx\n" * 5000),
+    "/*" + "x\n" * 40_000 + "*/\n",
+]
+
+
+@pytest.mark.parametrize("chunk_bytes", [1000, 1 << 20])
+@pytest.mark.parametrize("prefix", _PREFIXES)
+def test_what_stands_in_front_decides_nothing(prefix: str, chunk_bytes: int) -> None:
+    before = prefix.count("\n")
+    for text, expected in (
+        (ndjson(*LINES).decode(), "ndjson"),
+        (json.dumps(LINES), "json"),
+        (json.dumps({"count": 3, "devices": LINES}), "json"),
+    ):
+        staged, validation = validate_file((prefix + text).encode(), chunk_bytes=chunk_bytes)
+        assert staged == LINES
+        assert validation.report.format == expected
+        assert validation.lines.upload_line(1) == before + 1
+        assert validation.report.codes.keys() <= {"json-comment", "blank-lines", "file-wrapper"}
+    _, validation = validate_file((prefix + HEADER + ROW).encode(), chunk_bytes=chunk_bytes)
+    assert validation.report.format == "csv" or validation.report.refusal
+    if prefix.isspace():
+        assert validation.report.valid == 1
+        assert validation.lines.upload_line(1) == before + 2
+    elif validation.report.refusal:
+        assert validation.report.refusal.code in ("csv-before-header", "csv-comment")
+
+
+@pytest.mark.parametrize("comment", ["# c\n", "/* c\n c */\n", "// c\n\n// d\n"])
+def test_comments_hide_no_note(comment: str) -> None:
+    lines = ndjson({"id": "a", "status": "enabled"}, {"id": "b", "status": "enabled"}).decode()
+    text = f"{comment}Keys were left out of this export.\n{comment}{lines}"
+    _, validation = validate_file(text.encode())
+    assert validation.report.refusal
+    assert validation.report.refusal.code == "file-export-without-keys"
+    assert validation.report.refusal.line == 1 + comment.count("\n")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("last", ["", ',properties.desired:json|,{"b":2}'])
+def test_rows_that_begin_with_json(separator: str, last: str) -> None:
+    name, _, cell = last.partition("|")
+    rows = [f"tags:json,id,status,importMode{name}"]
+    rows += [f'{{"a":{n}}},p{n},enabled,create{cell}' for n in range(3)]
+    for file_name in ("", "fleet.csv"):
+        text = "\n".join(rows).replace(",", separator)
+        staged, validation = validate_file(text.encode(), name=file_name)
+        assert validation.report.format == "csv"
+        assert [line["tags"] for line in staged] == [{"a": n} for n in range(3)]
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85"])
+def test_other_line_ends_are_named(end: str) -> None:
+    for text in (end.join([HEADER.strip(), ROW.strip()]), end.join(map(json.dumps, LINES))):
+        assert found(text.encode()) == [(None, "", "line-end")]
+        _, validation = validate_file(text.encode())
+        assert f"U+{ord(end):04X}" in validation.report.problems[0].message
+
+
+@pytest.mark.parametrize("end", ["\r", "\u2028", " \x85 "])
+def test_a_line_of_several_objects(end: str) -> None:
+    lines = [json.dumps(line) for line in LINES]
+    text = f"{lines[0]}\n{lines[1]}{end}{lines[2]}\n"
+    staged, _ = validate_file(text.encode())
+    assert staged == LINES[:1]
+    assert found(text.encode()) == [(2, "", "line-end")]
+
+
+def test_text_that_is_not_utf_8_is_not_binary() -> None:
+    text = "id,status,tags.n\n" + "p1,enabled,\u0421\u0435\u0432\u0435\u0440\n" * 9
+    assert found(text.encode("cp1251"))[0] == (2, "", "line-encoding")
+    text = ndjson(device(tags={"a": "\u00e4\u00f6\u00fc" * 90})).decode()
+    assert found(text.encode("latin1"))[0] == (1, "", "line-encoding")
