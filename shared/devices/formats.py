@@ -10,6 +10,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from shared.devices.binary import is_binary, is_utf_16_or_32
 from shared.devices.characters import INVISIBLE, describe_character
@@ -31,7 +32,7 @@ from shared.devices.padding import without_padding
 from shared.devices.rules import Rule
 from shared.devices.source import Batch, Limits, Sink, UnusableFileError
 from shared.devices.strictjson import Finding, read_sound
-from shared.devices.wrapper import find_wrapper
+from shared.devices.wrapper import find_wrapper, refuse_other_wrappers
 
 __all__ = ["Source", "open_source"]
 
@@ -111,7 +112,8 @@ def _recognised(
         raise UnusableFileError(Rule.FILE_FOREIGN, f"it contains {kind.name}; {kind.remedy}")
     if body.startswith(b"["):
         return "json", array_batches(chunks, max_bytes, sink)
-    if wrapper := find_wrapper(body):
+    line = 1 + head.count(b"\n", 0, start)
+    if wrapper := find_wrapper(body, line):
         wrapper.check()
         skipped = start + len(wrapper.start)
         _note_comments(head, between, [start + offset for offset in wrapper.comments()], sink)
@@ -121,12 +123,14 @@ def _recognised(
             max_bytes,
             sink,
             first_line=1 + head.count(b"\n", 0, skipped),
-            check_rest=wrapper.check,
+            check_rest=partial(wrapper.check_end, sink=sink),
         )
+    if body.startswith(b"{"):
+        refuse_other_wrappers(body, line)
     _refuse_line_ends(head, body)
     if _begins_with_note(body):
         # Importing what follows would give new keys to every device.
-        raise UnusableFileError(Rule.FILE_EXPORT_WITHOUT_KEYS, line=1 + head.count(b"\n", 0, start))
+        raise UnusableFileError(Rule.FILE_EXPORT_WITHOUT_KEYS, line=line)
     lines = _lines(head, start)
     if layout := _csv_layout(lines, body, name):
         return "csv", csv_batches(chunks, layout, max_bytes, defaults, sink)

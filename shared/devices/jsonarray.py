@@ -52,13 +52,14 @@ def array_batches(
     sink: Sink,
     *,
     first_line: int = 1,
-    check_rest: Callable[[bytes], None] | None = None,
+    check_rest: Callable[[bytes, int, int], None] | None = None,
 ) -> Iterator[Batch]:
     """The elements of each chunk, each on one line, with the lines that they begin on.
 
     Args:
         first_line: the line of the file that the array begins on.
-        check_rest: takes what follows the array, or raises UnusableFileError; None if nothing may.
+        check_rest: takes what follows the array, its line and the number of elements, or raises
+            UnusableFileError; None if nothing may follow.
 
     Raises:
         UnusableFileError: it cannot be told where the next element begins, or the array does not
@@ -83,7 +84,7 @@ class _Splitter:
         max_element_bytes: int,
         sink: Sink,
         first_line: int,
-        check_rest: Callable[[bytes], None] | None,
+        check_rest: Callable[[bytes, int, int], None] | None,
     ) -> None:
         self._max = max_element_bytes
         self._sink = sink
@@ -94,6 +95,7 @@ class _Splitter:
         self._check_rest = check_rest
         self._counted = 0
         self._last = _Last.NOTHING
+        self._elements = 0
 
     def split(self, chunks: Iterable[bytes]) -> Iterator[Batch]:
         for chunk in itertools.chain(_coalesced(chunks), [_END]):
@@ -121,7 +123,8 @@ class _Splitter:
             raise UnusableFileError(Rule.ARRAY_NOT_CLOSED, line=line)
         rest = self._buffer[self._position :]
         if self._check_rest:
-            self._check_rest(self._without_comments(self._line_at(self._position), rest))
+            line = self._line_at(self._position)
+            self._check_rest(self._without_comments(line, rest), line, self._elements)
         elif rest.startswith(b"/*"):
             line = self._line_at(self._position)
             raise UnusableFileError(Rule.JSON_COMMENT, "its end */ is missing", line)
@@ -170,6 +173,7 @@ class _Splitter:
             self._sink.note(line, Finding("", Rule.ARRAY_COMMA))
         self._position = end
         self._last = _Last.ELEMENT
+        self._elements += 1
         return line, self._buffer[start:end]
 
     def _end_of_element(self, start: int) -> int | None:

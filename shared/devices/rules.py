@@ -103,6 +103,10 @@ class Rule(Enum):
         *(_E, "the JSON object around the array of devices has other properties"),
         *("upload all devices as one JSON array", _FORMATS),
     )
+    FILE_WRAPPER_COUNT = (
+        *(_W, "the number in the JSON object around the array is not that of its elements"),
+        *("check that the file is complete", _FORMATS),
+    )
     BLANK_LINES = (_I, "blank lines were left out", "nothing to do", _BULK)
     TOO_MANY_DELETES = (
         *(_E, "the file deletes more devices than allowed without confirmation"),

@@ -410,3 +410,70 @@ def test_only_padding_is_lost(parts: list[bytes], count: int) -> None:
     assert data.startswith(rest)
     assert not data[len(rest) :].strip(b"\0\n\x1a")
     assert data == rest or data[len(rest)] == 0
+
+
+class TestOtherWrappers:
+    @pytest.mark.parametrize("indent", [None, 2])
+    @pytest.mark.parametrize(
+        ("document", "says"),
+        [
+            ({"data": {"devices": [ONE, TWO]}}, "the array is in data.devices"),
+            ({"response": {"body": {"value": [ONE]}, "a": 1}}, "in response.body.value"),
+            ({"meta": {"a": [1]}, "devices": [ONE, TWO]}, "such as meta"),
+            ({"sites": ["a"], "devices": [{"deviceId": "a", "x": 1}]}, "such as sites"),
+            ({KEY: {}, "devices": [ONE]}, "not shown"),
+        ],
+    )
+    def test_they_are_one_problem(self, document: Any, says: str, indent: int | None) -> None:
+        data = json.dumps(document, indent=indent).encode()
+        ((code, message),) = messages(b"\n" + data)
+        assert code == "file-wrapper-members"
+        assert says in message
+        assert KEY not in message
+        assert found(b"\n\n" + data) == [(3, "", code)]
+
+    def test_lines_of_their_own_are_none(self) -> None:
+        data = ndjson({"a": {"list": [ONE]}, "status": "enabled"}, ONE, TWO)
+        staged, validation = validate_file(data)
+        assert staged == [ONE, TWO]
+        assert validation.report.format == "ndjson"
+
+    @pytest.mark.parametrize(
+        ("text", "line", "code"),
+        [
+            ('{"devices":[D],\n"x":1,\n"nextLink":"y"}', 3, "file-wrapper-members"),
+            ('\n{"a":1,\n"hasMore":true,"devices":[D]}', 3, "file-wrapper-members"),
+            ('{"devices":[D,\nD],\n"importMode":"create"}', 3, "file-wrapper-members"),
+            ('{"devices":[D,\nD],"x":,}', 2, "json-invalid"),
+        ],
+    )
+    def test_problems_around_the_array_have_lines(self, text: str, line: int, code: str) -> None:
+        _, validation = validate_file(text.replace("D", json.dumps(ONE)).encode())
+        assert validation.report.refusal
+        assert (validation.report.refusal.line, validation.report.refusal.code) == (line, code)
+
+    def test_a_mistake_in_the_array_is_reported_there(self) -> None:
+        text = f'{{"devices":[\n{{"id":"x",}},\n{json.dumps(ONE)}]}}'
+        staged, _ = validate_file(text.encode())
+        assert staged == [ONE]
+        assert found(text.encode()) == [(2, "", "json-invalid")]
+
+    @pytest.mark.parametrize(
+        ("text", "lines"),
+        [
+            ('{"count":99999,"devices":[D1,D2]}', [1]),
+            ('{"devices":[D1,\nD2],\n"total":1, "count": 2}', [3]),
+            ('{"devices":[D1,D2],"@odata.count":2,"totalCount":"2"}', []),
+        ],
+    )
+    def test_the_number_of_elements(self, text: str, lines: list[int]) -> None:
+        data = text.replace("D1", json.dumps(ONE)).replace("D2", json.dumps(TWO)).encode()
+        with small_pieces():
+            assert found(data, chunk_bytes=50) == [(n, "", "file-wrapper-count") for n in lines]
+
+    @pytest.mark.parametrize("name", ["ger\u00e4te", "$values", 'the "devices"'])
+    def test_other_names(self, name: str) -> None:
+        for ensure_ascii in (True, False):
+            document = {"$id": "1", name: [ONE, TWO]}
+            staged, _ = validate_file(json.dumps(document, ensure_ascii=ensure_ascii).encode())
+            assert staged == [ONE, TWO]
