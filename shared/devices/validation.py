@@ -30,6 +30,8 @@ __all__ = ["Validation"]
 _ID = re.compile(rb'"id"\s*:\s*"([^"\\]{1,128})"')
 _BLANKS = b" \t\r"
 _IDS = ("id", "moduleId")
+#: Problems of a file's form. They do not count as devices, so a file may hold any number of them.
+_MAX_NOTES = 1_000_000
 
 
 class Validation:
@@ -66,7 +68,7 @@ class Validation:
         self._reader = StrictReader()
         self._fast_path = FastPath()
         self._seen = SeenDevices()
-        self._blank_lines = 0
+        self._blank_lines = self._notes = 0
         self._pretty_printed = PrettyPrinted()
         #: Duplicates whose first line is still to be told, by fingerprint.
         self._duplicates: dict[Problem, int] = {}
@@ -91,7 +93,15 @@ class Validation:
         self._finish()
 
     def note(self, line: int | None, finding: Finding) -> None:
-        """A problem of the file's form, told by the reader of its format."""
+        """A problem of the file's form, told by the reader of its format.
+
+        Raises:
+            UnusableFileError: there are too many, such as lines with comments alone.
+        """
+        self._notes += 1
+        if self._notes > _MAX_NOTES:
+            detail = f"over {_MAX_NOTES:,} comments and the like"
+            raise UnusableFileError(Rule.FILE_TOO_MANY_DEVICES, detail)
         self._add(line, "", finding)
 
     def drop(

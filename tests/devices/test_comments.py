@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.devices import validation as validation_module
 from shared.devices.characters import describe_character, describe_outside, visible_part
 from tests.devices import fuzz, strategies, writing
 from tests.devices.support import device, found, ndjson, validate_file
@@ -317,3 +319,11 @@ def test_a_comment_may_begin_right_behind_a_bracket(comment: str) -> None:
 def test_an_open_comment_is_one_problem(text: str, line: int) -> None:
     data = (text % (_TEXT_ONE, _TEXT_TWO)).encode()
     assert found(data) == [(line, "", "json-comment")]
+
+
+@pytest.mark.parametrize("text", ["#\n" * 30, "[" + "// x\n" * 30 + "]", "\u00a0\n" * 30])
+def test_the_number_of_comments_is_bounded(text: str) -> None:
+    with mock.patch.object(validation_module, "_MAX_NOTES", 20):
+        _, validation = validate_file(f"{text}{_TEXT_ONE}".encode())
+    assert validation.report.refusal
+    assert validation.report.refusal.code == "file-too-many-devices"
