@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from shared.devices.characters import INVISIBLE, describe_character
 from shared.devices.csvcells import Column
 from shared.devices.csvlayout import Layout, is_comment_row, is_header, is_type_line
+from shared.devices.damage import damage_of_id
 from shared.devices.members import MAX_ID
 from shared.devices.rules import Rule
 from shared.devices.source import Sink, UnusableFileError
@@ -80,7 +81,7 @@ class Rows:
                 raise UnusableFileError(Rule.CSV_COMMENT, detail, number)
             self._sink.note(number, Finding("", Rule.CSV_COMMENT))
             return True
-        if first.startswith("#") and self._id == 0:
+        if first.startswith("#") and self._id == 0 and not damage_of_id(first):
             self._sink.note(number, Finding("id", Rule.CSV_COMMENTED_OUT))
             return False
         names = names_of(cells)

@@ -108,9 +108,11 @@ class _Splitter:
                 if len(element) > self._max:
                     too_long = Finding("", Rule.LINE_TOO_LONG, f"over {self._max:,} bytes")
                     self._sink.drop(number, [too_long])
+                    self._elements += 1
                 else:
                     numbers.append(number)
                     elements.append(_on_one_line(self._without_comments(number, element)))
+            self._elements += len(elements)
             if len(self._buffer) - self._position > self._max + _STEP_BYTES:
                 self._fail_too_long()
             if elements:
@@ -173,7 +175,6 @@ class _Splitter:
             self._sink.note(line, Finding("", Rule.ARRAY_COMMA))
         self._position = end
         self._last = _Last.ELEMENT
-        self._elements += 1
         return line, self._buffer[start:end]
 
     def _end_of_element(self, start: int) -> int | None:

@@ -125,6 +125,21 @@ _OTHERS = [
     b"Fleet east,,\n\nid,status,tags.note\npump-1,enabled,x\n",
     b'id|status|tags.note\npump-1|enabled|"x\npump-2|enabled|y"\n# a comment||\n',
     b'"id,status"\n"pump-1,enabled"\n',
+    b"id,status,tags.a\np,enabled,x\n#TYPE X\n\xef\xbb\xbfid,status,tags.a\n#q,enabled,y\n\x1a",
+    b'id,status,tags.a\npump-1,enabled,"x\npump-2,enabled\npump-3,enabled,y"\n/* z */\n \n',
+    b'tags:json,id,status\n{"a":1},pump-1,enabled\n{"a":2},pump-2,enabled\n',
+    line(_EXPORTED[0])[:-1]
+    + b" /* x\n"
+    + line(_EXPORTED[1])
+    + b"\n*/ }\n"
+    + line(_EXPORTED[1])
+    + b"#x\n",
+    json.dumps({"data": {"devices": _EXPORTED}}, indent=1).encode(),
+    json.dumps({"meta": {"a": 1}, "device-list": _EXPORTED, "count": 3, "hasMore": True}).encode(),
+    b"\n" * 9000 + b"# x\n" * 100 + line(_EXPORTED[0]),
+    "\u2028".encode().join(map(line, _EXPORTED)),
+    line(_EXPORTED[0]) + b"\n" + bytes(500) + b"\n\x1a",
+    b"\x1c\0\0\0\x02id\0\x07\0\0\0pump-1\0\0" * 50,
     b"[]",
     b"[\n]\n",
     b"id,status\n",

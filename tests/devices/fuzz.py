@@ -190,7 +190,7 @@ def _values_of(data: bytes, form: str) -> list[Any] | None:
     if form.startswith("csv"):
         return None
     unpacked = gzip.decompress(data) if form.endswith("+gzip") else data
-    plain = unpacked.rstrip(b"\0").decode("utf-8-sig")
+    plain = unpacked.rstrip(b"\0\r\n\x1a").decode("utf-8-sig")
     if form.startswith("json"):
         values = strict_json(plain.strip(_SKIPPED))
         if isinstance(values, dict):

@@ -345,3 +345,11 @@ def test_millions_of_blank_rows_take_no_long(blank: str) -> None:
         staged, validation = validate_file(text.encode())
     assert [line["id"] for line in staged] == ["a"]
     assert validation.lines.upload_line(1) == 500_002
+
+
+@pytest.mark.parametrize("device_id", ["#NAME?", "#REF!"])
+def test_an_error_of_a_spreadsheet_is_no_comment(device_id: str) -> None:
+    _, problems = outcome(f"{_HEAD}{_row(device_id)}")
+    codes = [code for _, code, _ in problems]
+    assert "value-damaged" in codes
+    assert "csv-commented-out" not in codes
