@@ -79,7 +79,7 @@ def _comments(data: bytes) -> Iterator[tuple[int, int]]:
 
 def _has_signs(data: bytes) -> bool:
     """Whether there may be comments. Most text has their signs in strings alone, or not at all."""
-    return (b"#" in data or b"/" in data) and any(start in data for start in COMMENT_STARTS)
+    return b"#" in data or (b"/" in data and (b"//" in data or b"/*" in data))
 
 
 def without_comments(data: bytes) -> tuple[bytes, list[int]]:

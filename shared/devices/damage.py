@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 __all__ = [
-    *("DAMAGED", "DAMAGED_ID", "DAMAGED_STARTS"),
+    *("DAMAGED", "DAMAGED_IDS", "DAMAGED_STARTS"),
     *("damage", "damage_of_id", "holds_key", "holds_secret", "is_secret", "is_suspicious"),
 ]
 
@@ -74,14 +74,16 @@ _NAMED_SECRET = re.compile(
     re.IGNORECASE,
 )
 DAMAGED = "|".join(_DAMAGES)
-#: How each of these strings begins. Nearly all others fail at their first character.
+#: How each of these strings begins. It takes the first character, by which most others fail.
 DAMAGED_STARTS = (
-    r"(?=[-#(0-9<@MNS\[\\cjnou])"
-    r"(?:[-#(0-9<@\\]|\[[oLBCDFIJSZ]|Sys|Mic|New|und|NUL|nul|nan|Na[NT]|None|nil|java|com\.|org\.)"
+    r"[-#(0-9<@MNS\[\\cjnou](?<=(?=[-#(<@\\]|[0-9][.,]?[0-9]*[Ee]|\[[oLBCDFIJSZ]"
+    r"|Sys|Mic|New|NUL|Na[NT]|None|nul|nan|nil|und|java|com\.|org\.).)"
 )
-DAMAGED_ID = "|".join([*_DAMAGES, *_DAMAGES_OF_IDS])
+#: The strings that are damaged as ids alone.
+DAMAGED_IDS = "|".join(_DAMAGES_OF_IDS)
 
-_is_odd = re.compile(f"{DAMAGED}|{_KEY}").fullmatch
+_is_damaged = re.compile(DAMAGED).fullmatch
+_starts_damaged = re.compile(DAMAGED_STARTS).match
 #: A key of 32 bytes or more whatever follows, or one of 16 bytes or more that ends there.
 _PADDED = re.compile(r"[A-Za-z0-9+/]{43,}=|[A-Za-z0-9+/]{22,}={1,2}(?![A-Za-z0-9+/=])")
 _MAYBE_PADDED = re.compile(r"[A-Za-z0-9+/]{22,}=")
@@ -89,18 +91,20 @@ _MAYBE_PADDED = re.compile(r"[A-Za-z0-9+/]{22,}=")
 _LONGEST_NAME = 1024
 #: No key has so few characters.
 _SHORT = 43
-_is_damaged_id = re.compile(DAMAGED_ID).fullmatch
+_is_damaged_id = re.compile(f"{DAMAGED}|{DAMAGED_IDS}").fullmatch
 _is_key = re.compile(_KEY).fullmatch
 
 
 def is_suspicious(text: str) -> bool:
     """Whether a string may be damaged or a secret; quick, for nearly none is."""
-    return _is_odd(text) is not None or (len(text) > _SHORT and "=" in text)
+    return _starts_damaged(text) is not None or (len(text) > _SHORT and "=" in text)
 
 
 def damage(text: str) -> str:
     """Which tool damaged a string, and how to avoid it; "" if none did."""
-    return next((cause for pattern, cause in _DAMAGES.items() if re.fullmatch(pattern, text)), "")
+    if not _is_damaged(text):
+        return ""
+    return next(cause for pattern, cause in _DAMAGES.items() if re.fullmatch(pattern, text))
 
 
 def damage_of_id(text: str) -> str:

@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
-from shared.devices.damage import DAMAGED, DAMAGED_ID, DAMAGED_STARTS
-from shared.devices.goodline import ByAuthority, GoodLine, Sas, SelfSigned, decoder
+from shared.devices.damage import DAMAGED, DAMAGED_IDS, DAMAGED_STARTS
+from shared.devices.goodline import GoodLine, SelfSigned, decoder
 from shared.devices.members import ImportMode
 from shared.devices.strictjson import Finding, encode, keeps_all
 from shared.devices.twin import TAGS_BYTES, check_twin, is_good_name
@@ -33,20 +33,23 @@ _MAX_NAMES = 400
 _SURE_BYTES = TAGS_BYTES // 4
 #: The hub's own bookkeeping in twins; `check_twin` knows where it may stand.
 _OF_THE_HUB = frozenset({"$metadata", "$version", "$lastUpdated", "$lastUpdatedVersion"})
+#: The lookbehind goes back to the first character of a string that may be damaged.
+_DAMAGED = rf"{DAMAGED_STARTS}(?<=(?=(?:{DAMAGED})\n).)"
 #: Ids that end with a line end each.
-_IDS = re.compile(rf"(?:(?!(?:{DAMAGED_ID})\n)[A-Za-z0-9\-._%*?!(),@$']++\n)*+")
-#: A damaged string in JSON. Most strings fail by their first character, and none reaches beyond
-#: its closing quote.
-_IN_JSON = DAMAGED.replace(r"[^\x00-\x1f]*", r'(?:[^"\\]|\\.)*')
-_DAMAGED = rf'"(?={DAMAGED_STARTS})(?:{_IN_JSON})"'
-_DAMAGED_VALUE = re.compile(f":{_DAMAGED}".encode())
+_IDS = re.compile(rf"(?:(?!{_DAMAGED}|(?:{DAMAGED_IDS})\n)[A-Za-z0-9\-._%*?!(),@$']++\n)*+")
+#: The same in JSON, up to its closing quote.
+_DAMAGED_IN_JSON = _DAMAGED.replace(r"[^\x00-\x1f]*", r'(?:[^"\\]|\\.)*').replace(r"\n", '"')
+_DAMAGED_VALUE = re.compile(f':"{_DAMAGED_IN_JSON}'.encode())
 #: In an array of scalars, the quote that remains after all strings that are not damaged.
-_DAMAGED_ITEM = re.compile(rf'\[(?:[^]["]++|(?!{_DAMAGED})"(?:[^"\\]++|\\.)*+")*+"'.encode())
-#: One, or two of the same length.
-_THUMBPRINTS = re.compile(r"(?:[0-9A-Fa-f]{40}){1,2}|(?:[0-9A-Fa-f]{64}){1,2}")
-
-#: What goes with all other members but the import mode.
-_SIMPLE = frozenset({Sas, ByAuthority})
+_DAMAGED_ITEM = re.compile(
+    rf'\[(?:"(?!{_DAMAGED_IN_JSON})[^"\\]*+(?:\\.[^"\\]*+)*+"|[^]["]++)*+"'.encode()
+)
+#: The primary thumbprint of a line, a blank, perhaps the secondary one of the same length.
+_THUMBPRINTS = re.compile(
+    r"(?:(?:[0-9A-Fa-f]{40} (?:[0-9A-Fa-f]{40})?|[0-9A-Fa-f]{64} (?:[0-9A-Fa-f]{64})?)\n)*+"
+)
+#: As exports write an authentication that a line lacks.
+_ABSENT = frozenset({type(None), msgspec.UnsetType})
 
 _kind = attrgetter("import_mode", "authentication.__class__")
 
@@ -116,27 +119,37 @@ def _are_good(texts: Sequence[bytes], lines: Sequence[GoodLine]) -> bool:
     if _DAMAGED_VALUE.search(encoded) or (b"[" in raw and _DAMAGED_ITEM.search(encoded, 1)):
         return False
     longest = max(texts, key=len, default=b"")
-    if len(longest) > _SURE_BYTES or b"$" in encoded:
-        return all(_agrees(line) and _has_good_twin(line) for line in lines)
-    return all(
-        (line.authentication.__class__ in _SIMPLE and not line.import_mode) or _agrees(line)
+    may_be_odd = len(longest) > _SURE_BYTES or b"$" in encoded
+    if may_be_odd and not all(map(_has_good_twin, lines)):
+        return False
+    return _are_thumbprints(lines) and all(
+        _has_what_its_mode_takes(line)
         for line in lines
+        if line.import_mode or line.authentication.__class__ in _ABSENT
     )
 
 
-def _agrees(line: GoodLine) -> bool:
-    """Whether members go together, each of which is good by itself."""
-    mode, authentication = line.import_mode, line.authentication
-    if mode:
-        if mode.compares_etag and not (line.twin_e_tag if mode.updates_twin else line.e_tag):
-            return False
-        if mode.updates_twin and not isinstance(line.tags, dict):
-            return False
-    if isinstance(authentication, SelfSigned):
-        given = authentication.x509_thumbprint
-        first, second = given.primary_thumbprint, given.secondary_thumbprint or ""
-        return len(second) in (0, len(first)) and bool(_THUMBPRINTS.fullmatch(first + second))
-    return bool(authentication or (mode and not mode.overwrites))
+def _are_thumbprints(lines: Iterable[GoodLine]) -> bool:
+    given = [
+        line.authentication.x509_thumbprint
+        for line in lines
+        if line.authentication.__class__ is SelfSigned
+    ]
+    joined = "".join(
+        [f"{one.primary_thumbprint} {one.secondary_thumbprint or ''}\n" for one in given]
+    )
+    return joined.count("\n") == len(given) and _THUMBPRINTS.fullmatch(joined) is not None
+
+
+def _has_what_its_mode_takes(line: GoodLine) -> bool:
+    mode = line.import_mode
+    if not mode:
+        return False  # nor has it an authentication
+    if mode.compares_etag and not (line.twin_e_tag if mode.updates_twin else line.e_tag):
+        return False
+    if mode.updates_twin and not isinstance(line.tags, dict):
+        return False
+    return line.authentication.__class__ not in _ABSENT or not mode.overwrites
 
 
 def _has_good_twin(line: GoodLine) -> bool:

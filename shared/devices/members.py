@@ -50,7 +50,6 @@ __all__ = [
     "ImportMode",
     "Members",
     "Status",
-    "documented_path",
     "read_members",
 ]
 
@@ -104,7 +103,7 @@ def read_members(
     """
     if not members.keys() <= names.keys():
         members = _renamed(members, findings, names, prefix)
-        if not prefix and any(map(is_dotted, members)):
+        if not prefix and any(map(_is_dotted, members)):
             members = _unfolded(members, findings)
     for name, value in members.items():
         known = names.get(name)
@@ -129,7 +128,7 @@ def _renamed(
     renamed: dict[str, Any] = {}
     for name, value in members.items():
         meant = name
-        if name not in names and not (prefix == "" and is_dotted(name)):
+        if name not in names and not (prefix == "" and _is_dotted(name)):
             field = f"{prefix}{name}"
             match = in_documented_case(name, names)
             if match is None:
@@ -158,12 +157,12 @@ def _unknown(name: str, value: Any, names: Members, prefix: str) -> Finding:
     return Finding(f"{prefix}{name}", Rule.JSON_METADATA)
 
 
-def is_dotted(name: str) -> bool:
+def _is_dotted(name: str) -> bool:
     """Whether a name is the path of a known member within another."""
-    return "." in name and len(documented_path(name)) > 1
+    return "." in name and len(_documented_path(name)) > 1
 
 
-def documented_path(path: str) -> tuple[str, ...]:
+def _documented_path(path: str) -> tuple[str, ...]:
     """The steps of a dotted path in the documented case; empty if it leads to no known member."""
     taken: list[str] = []
     names: Any = MEMBERS
@@ -183,10 +182,10 @@ def documented_path(path: str) -> tuple[str, ...]:
 
 def _unfolded(members: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:
     """The members of dotted names put where the names lead to, as in the header of a CSV file."""
-    dotted = dict.fromkeys(filter(is_dotted, members))
+    dotted = dict.fromkeys(filter(_is_dotted, members))
     unfolded = {name: value for name, value in members.items() if name not in dotted}
     for name in dotted:
-        *above, last = documented_path(name)
+        *above, last = _documented_path(name)
         target: Any = unfolded
         for step in above:
             target = target.setdefault(step, {}) if isinstance(target, dict) else None

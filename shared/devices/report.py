@@ -178,7 +178,7 @@ class Report:
             "truncated": self.codes.total() > sum(map(len, self._kept.values())),
         }
 
-    def problems_json(self, file: str = "") -> list[dict[str, Any]]:
+    def problems_json(self, file: str) -> list[dict[str, Any]]:
         """The kept problems of the file with this path or name, as `Problem.to_json` has them."""
         return [problem.to_json(file) for problem in self.problems]
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from shared.devices.linemap import LineMap
 
-__all__ = ["FINGERPRINT_MASK", "SeenDevices", "fingerprint"]
+__all__ = ["SeenDevices", "fingerprint"]
 
 #: 60 bits: an integer of that size takes 32 bytes, a larger one 48. Among a million devices two
 #: share a fingerprint once in two million files.
-FINGERPRINT_MASK = (1 << 60) - 1
+_MASK = (1 << 60) - 1
 
 
 def fingerprint(device_id: str, module_id: str = "") -> int:
     """Of a device or, with a moduleId, of a module."""
-    return hash((device_id, module_id) if module_id else device_id) & FINGERPRINT_MASK
+    return hash((device_id, module_id) if module_id else device_id) & _MASK
 
 
 class SeenDevices:
@@ -37,6 +37,21 @@ class SeenDevices:
         """The next good line is of a device that was not met before."""
         self.fingerprints.add(print_)
         self.good.append(print_)
+
+    def add_new(self, device_ids: Iterable[str]) -> int:
+        """The next good lines are of these devices, up to one that was met before.
+
+        Returns:
+            How many were added.
+        """
+        seen, added = self.fingerprints, len(self.good)
+        for device_id in device_ids:
+            print_ = hash(device_id) & _MASK
+            if print_ in seen:
+                break
+            seen.add(print_)
+            self.good.append(print_)
+        return len(self.good) - added
 
     def add_bad(self, print_: int, line: int) -> None:
         """A line that breaks a rule names a device for the first time."""

@@ -16,7 +16,7 @@ from shared.devices.rules import Rule
 from shared.devices.strictjson import Finding, add_finding
 
 __all__ = [
-    *("DESIRED_BYTES", "MAX_INTEGER", "MIN_INTEGER", "TAGS_BYTES", "VALUE_BYTES"),
+    *("DESIRED_BYTES", "MAX_INTEGER", "MIN_INTEGER", "TAGS_BYTES"),
     *("check_twin", "is_good_name"),
 ]
 

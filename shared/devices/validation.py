@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from shared.devices.characters import describe_character, visible_part
 from shared.devices.comments import COMMENT_STARTS, without_comments
@@ -20,7 +20,7 @@ from shared.devices.prettyprint import PrettyPrinted
 from shared.devices.record import MENDED, SYSTEM_MODULES, check_record
 from shared.devices.report import Problem, Report
 from shared.devices.rules import Rule, Severity
-from shared.devices.seen import FINGERPRINT_MASK, SeenDevices, fingerprint
+from shared.devices.seen import SeenDevices, fingerprint
 from shared.devices.source import Limits, UnusableFileError
 from shared.devices.strictjson import Finding, StrictReader, read_sound
 
@@ -76,7 +76,7 @@ class Validation:
     def run(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Batches of whole lines in the hub's own format: NDJSON, UTF-8, LF, no blank line.
 
-        A batch in which no line is good is empty, so that the caller gets a turn each MiB.
+        A batch in which no line is good is empty, so that the caller gets a turn for each of them.
         """
         report = self.report
         try:
@@ -130,23 +130,33 @@ class Validation:
     def _check_block(
         self, numbers: Sequence[int], lines: Sequence[bytes], good: list[bytes]
     ) -> None:
+        fits = self._fast_path.read(lines)
         accepted: list[GoodLine] = []
-        staged: list[int] = []
-        seen, order = self._seen.fingerprints, self._seen.good
-        for number, line, fits in zip(numbers, lines, self._fast_path.read(lines), strict=True):
-            # Most lines take this path, so it is kept free of calls.
-            if fits and (print_ := hash(fits.id) & FINGERPRINT_MASK) not in seen:
-                seen.add(print_)
-                order.append(print_)
-                accepted.append(fits)
-                good.append(line)
-                staged.append(number)
-            elif (text := self._check_in_full(number, line)) is not None:
-                good.append(text)
-                staged.append(number)
-        self.lines.extend(staged)
+        start = 0
+        for end in [*(index for index, fit in enumerate(fits) if not fit), len(lines)]:
+            while start < end:
+                fitting = cast(list[GoodLine], fits[start:end])
+                # As far as no device was met before.
+                count = self._seen.add_new(fit.id for fit in fitting)
+                new = slice(start, start + count)
+                accepted += fitting[:count]
+                good += lines[new]
+                self.lines.extend(numbers[new])
+                start += count
+                if start < end:
+                    self._take(numbers[start], lines[start], good)
+                    start += 1
+            if end < len(lines):
+                self._take(numbers[end], lines[end], good)
+            start = end + 1
         for mode, kind, count in kinds(accepted):
             self._count_good(mode, kind, count)
+
+    def _take(self, number: int, line: bytes, good: list[bytes]) -> None:
+        """Check a line in full, and add it if it is good."""
+        if (text := self._check_in_full(number, line)) is not None:
+            good.append(text)
+            self.lines.append(number)
 
     def _count_good(self, mode: ImportMode, authentication_type: str, count: int) -> None:
         report = self.report
@@ -157,27 +167,19 @@ class Validation:
 
     def _check_in_full(self, number: int, line: bytes) -> bytes | None:
         """What is to be staged of a line; None if nothing is."""
-        text, invisible = visible_part(line.strip(_BLANKS))
-        if invisible:
-            self.note(number, Finding("", Rule.LINE_INVISIBLE, invisible))
-            line = text
-        if not text:
-            self._blank_lines += 1
-            return None
-        if text.startswith(COMMENT_STARTS):
-            # No device, so it is not counted as a line of the file's devices.
-            self.note(number, Finding("", Rule.JSON_COMMENT))
-            return None
-        text, comments = without_comments(text)
-        if comments:
-            self.note(number, Finding("", Rule.JSON_COMMENT))
-            line = text
+        text = line.strip(_BLANKS)
+        if not isinstance(value := read_sound(text), dict):
+            cleaned = self._cleaned(number, text)
+            if not cleaned:
+                return None
+            if cleaned is not text:
+                line = text = cleaned
         rest = self._pretty_printed.rest(len(self._seen.good), text)
         if not rest:
             return None
         if rest is not text:
-            line = text = rest
-        members, findings = self._read(text)
+            line, text, value = rest, rest, None
+        members, findings = (value, []) if isinstance(value, dict) else self._read(text)
         if members is None:
             is_invalid = findings[0].rule is Rule.JSON_INVALID
             if is_invalid and self._pretty_printed.begins(len(self._seen.good), text):
@@ -213,6 +215,23 @@ class Validation:
             return json.dumps(record.members, ensure_ascii=False, separators=(",", ":")).encode()
         # Between tokens JSON allows a CR, but readers of .NET end a line there.
         return text.replace(b"\r", b" ") if b"\r" in line else line
+
+    def _cleaned(self, number: int, text: bytes) -> bytes:
+        """A line without invisible characters and comments, which are reported; b"" for no line."""
+        text, invisible = visible_part(text)
+        if invisible:
+            self.note(number, Finding("", Rule.LINE_INVISIBLE, invisible))
+        if not text:
+            self._blank_lines += 1
+            return b""
+        if text.startswith(COMMENT_STARTS):
+            # No device, so it is not counted as a line of the file's devices.
+            self.note(number, Finding("", Rule.JSON_COMMENT))
+            return b""
+        text, comments = without_comments(text)
+        if comments:
+            self.note(number, Finding("", Rule.JSON_COMMENT))
+        return text
 
     def _read(self, line: bytes) -> tuple[dict[str, Any] | None, list[Finding]]:
         """The object that a line holds, if it does, and what is wrong with its JSON."""

@@ -31,7 +31,7 @@ MIN_KEY_BYTES, MAX_KEY_BYTES = 16, 64
 
 #: Characters of an integer that Json.NET reads, the sign included.
 MAX_DIGITS = 380
-_HUGE = 10 ** (MAX_DIGITS - 1)
+_MIN_INTEGER, _MAX_INTEGER = -(10 ** (MAX_DIGITS - 1)), 10**MAX_DIGITS
 #: The registry's page lacks ':' and ';', which the SDKs accept.
 _ID = re.compile(r"[A-Za-z0-9\-.+%_#*?!(),:;=@$']*")
 _ASCII = re.compile(r"[ -~]*")
@@ -199,7 +199,14 @@ def document(value: Any) -> Broken | None:
 
 def _has_huge_integer(value: Any) -> bool:
     if isinstance(value, dict):
-        return any(map(_has_huge_integer, value.values()))
+        return _has_huge_integer([*value.values()])
     if isinstance(value, list):
-        return any(map(_has_huge_integer, value))
-    return isinstance(value, int) and not -_HUGE < value < 10 * _HUGE
+        for item in value:
+            kind = item.__class__
+            if kind is int:
+                if not _MIN_INTEGER < item < _MAX_INTEGER:
+                    return True
+            elif kind is not str and _has_huge_integer(item):
+                return True
+        return False
+    return isinstance(value, int) and not _MIN_INTEGER < value < _MAX_INTEGER

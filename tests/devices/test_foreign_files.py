@@ -331,7 +331,7 @@ class TestWrapper:
         assert validation.report.refusal
         assert validation.report.refusal.code == code
         assert says in validation.report.refusal.message
-        assert KEY not in str(validation.report.problems_json())
+        assert KEY not in str(validation.report.problems_json("devices"))
 
     def test_lines_with_arrays_are_not_wrappers(self) -> None:
         for line in (
