@@ -97,7 +97,10 @@ class Wrapper(NamedTuple):
     def _others(self, rest: bytes, line: int) -> dict[str, Any]:
         """The properties beside the array that say something."""
         text, _ = without_comments(self.start + b"[]" + rest)
-        document, findings = StrictReader().read(text.decode("utf-8", "replace"))
+        try:
+            document, findings = StrictReader().read(text.decode())
+        except UnicodeDecodeError:
+            document, findings = None, [Finding("", Rule.LINE_ENCODING)]
         if findings or not isinstance(document, dict):
             rule = findings[0].rule if findings else Rule.JSON_INVALID
             raise UnusableFileError(rule, "in the object around the array of devices", line)

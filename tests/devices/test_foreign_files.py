@@ -322,11 +322,13 @@ class TestWrapper:
             ('{"devices":[D],"devices":[D]}', "json-duplicate-member", "around the array"),
             ('{"devices":[D]', "json-invalid", "around the array"),
             ('{"devices":[D]}\n{"devices":[D]}', "json-trailing-data", "around the array"),
+            ('{"devices":[D],"\udcc0":null}', "line-encoding", "around the array"),
             ('{"devices":[D', "array-not-closed", "no end"),
         ],
     )
     def test_nothing_may_be_lost_with_it(self, text: str, code: str, says: str) -> None:
-        _, validation = validate_file(text.replace("D", json.dumps(ONE)).encode())
+        data = text.replace("D", json.dumps(ONE)).encode("utf-8", "surrogateescape")
+        _, validation = validate_file(data)
         assert validation.report.is_unusable
         assert validation.report.refusal
         assert validation.report.refusal.code == code
