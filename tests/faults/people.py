@@ -56,7 +56,7 @@ def _act_on(target: _Target, world: World, rng: random.Random) -> None:
 def _ids(world: World) -> list[str]:
     """Of the imports that people see to, and of those that try them again."""
     files = {record.id: record for record in world.records()}
-    ids = [world.id_of(file, etag) for file, etag in world.versions_seen if file in (A, B)]
+    ids = [*world.ids_of(A), *world.ids_of(B)]
     return ids + [one.id for one in files.values() if one.retry_of in ids]
 
 

@@ -122,7 +122,7 @@ def _hanging_job(world: World) -> None:
 
 def _cancelled(world: World) -> None:
     world.without_fault(_take_upload)
-    _until_it_holds(world, _cancel)
+    _until_it_holds(world, _cancel(world))
     world.tick()
     world.tick()
 
@@ -130,7 +130,7 @@ def _cancelled(world: World) -> None:
 def _cancelled_in_queue(world: World) -> None:
     world.hub.occupy_slot()
     world.without_fault(_take_upload)
-    _until_it_holds(world, _cancel)
+    _until_it_holds(world, _cancel(world))
     world.hub.free_slot()
     world.tick()
 
@@ -141,7 +141,7 @@ def _retried(world: World) -> None:
     world.without_fault(_take_upload)
     world.wait()
     world.without_fault(Importer.on_tick)
-    _until_it_holds(world, _retry)
+    _until_it_holds(world, _retry(world))
 
 
 def _refused_lines_retried(world: World) -> None:
@@ -150,7 +150,7 @@ def _refused_lines_retried(world: World) -> None:
     world.wait()
     world.without_fault(Importer.on_tick)
     world.hub.registry.delete(Key("pump-1"))
-    _until_it_holds(world, _retry)
+    _until_it_holds(world, _retry(world))
     world.tick()
     world.wait()
     world.tick()
@@ -197,22 +197,32 @@ def _until_it_holds(world: World, verb: Callable[[Importer], object]) -> None:
             return
 
 
-def _cancel(importer: Importer) -> None:
-    for hub in _hubs(importer):
-        for record in importer.services.ledger.imports(hub):
-            if record.file == A and not record.state.is_final:
-                importer.operations.cancel(record)
+def _cancel(world: World) -> Callable[[Importer], None]:
+    ids = world.ids_of(A)
+
+    def cancel(importer: Importer) -> None:
+        for hub in _hubs(importer):
+            for record in importer.services.ledger.imports(hub):
+                if record.id in ids and not record.state.is_final:
+                    importer.operations.cancel(record)
+
+    return cancel
 
 
 def _hubs(importer: Importer) -> frozenset[str]:
     return importer.services.claims.hubs() | importer.services.hubs.keys()
 
 
-def _retry(importer: Importer) -> None:
-    for hub in _hubs(importer):
-        for record in importer.services.ledger.imports(hub):
-            if record.file == A and not record.retry_of:
-                importer.operations.retry(record)
+def _retry(world: World) -> Callable[[Importer], None]:
+    ids = world.ids_of(A)
+
+    def retry(importer: Importer) -> None:
+        for hub in _hubs(importer):
+            for record in importer.services.ledger.imports(hub):
+                if record.id in ids:
+                    importer.operations.retry(record)
+
+    return retry
 
 
 BOTH = {"pump-1": 1, "pump-2": 1}
