@@ -27,11 +27,11 @@ check: .venv/ready $(CHECKOV)
 	@.venv/bin/ruff check --quiet .
 	@$(RUN) mypy
 	@.venv/bin/lint-imports --no-logo
-	@.venv/bin/bandit --quiet --configfile pyproject.toml --recursive shared function_app.py
+	@.venv/bin/bandit --quiet --configfile pyproject.toml --recursive shared cli function_app.py
 	@$(RUN) pytest --quiet tests/checks
 
 docs: .venv/ready
-	@$(RUN) docs.settings
+	@$(RUN) docgen
 
 bench: .venv/ready
 	@$(RUN) bench $(ARGS)

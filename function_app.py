@@ -7,7 +7,7 @@ import azure.functions as func
 import azurefunctions.extensions.bindings.blob as blob
 
 from shared.connections import STORAGE_CONNECTION
-from shared.imports.importer import importer
+from shared.imports.app import importer
 from shared.invocation import invocation
 from shared.logs import LIBRARIES, redact_libraries
 from shared.settings import DEFAULT_POLL_SCHEDULE, DEFAULT_SWEEP_SCHEDULE

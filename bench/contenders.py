@@ -43,8 +43,8 @@ def _floor() -> Run:
 
 
 def _ours() -> Run:
-    from shared.devices.source import Limits
-    from shared.devices.validation import Validation
+    from shared.device_files.source import Limits
+    from shared.device_files.validation import Validation
 
     limits = Limits(max_devices=sys.maxsize, max_file_bytes=sys.maxsize)
 

@@ -16,7 +16,7 @@ from bench.measure import Sample, sample
 from bench.stage import HubProcess, Scene
 from local.azurite import Azurite
 from shared.hub.jobs import ImportJobRequest, JobStatus
-from shared.imports.importer import utc_now
+from shared.imports.app import utc_now
 
 __all__ = ["Row", "add_options", "imports", "run", "table"]
 

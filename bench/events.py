@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bench.stage import Traffic
-from shared.imports.importer import Importer, utc_now
+from shared.imports.app import Importer, utc_now
 from shared.settings import load_settings
 
 __all__ = ["Delivery", "deliver"]

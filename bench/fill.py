@@ -12,10 +12,10 @@ from azure.data.tables import TableServiceClient
 
 from bench.stage import Scene
 from shared.hub.jobs import ImportJobRequest
-from shared.imports.container import container_name
-from shared.imports.entities import to_entity
-from shared.imports.importer import utc_now
-from shared.imports.record import ImportRecord, ImportState
+from shared.imports.app import utc_now
+from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.store.import_container import container_name
+from shared.imports.store.rows import to_entity
 
 __all__ = [
     "LINE",
@@ -61,7 +61,7 @@ def add_import(scene: Scene, hub: str, number: int, **members: Any) -> ImportRec
     uploaded_at = now - timedelta(hours=1) + timedelta(seconds=number)
     record = _record(scene, hub, f"{number:07}.ndjson", uploaded_at)
     record = record.model_copy(update={"last_start_at": now, **members})
-    return scene.importer.services.ledger.create(record)[0]
+    return scene.importer.services.store.create(record)[0]
 
 
 def add_staged_import(scene: Scene, hub: str, number: int) -> ImportRecord:

@@ -23,7 +23,7 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobServiceClient
 
 from shared.connections import HubConnection, HubRoutes
-from shared.imports.importer import Importer, utc_now
+from shared.imports.app import Importer, utc_now
 from shared.settings import load_settings
 from shared.transport import pooled_transport
 
@@ -36,7 +36,7 @@ _PROJECT = Path(__file__).parents[1]
 # It outlives a parent that is killed; with this it ends when its stdin, our pipe, closes.
 _HUB = """
 import os, signal, sys, threading
-from local.hub.cli import main
+from iothub_emulator.cli import main
 
 def end_with_parent():
     sys.stdin.read()

@@ -17,7 +17,7 @@ from bench.events import Delivery, deliver
 from bench.fill import LINE, job_request, start_job
 from bench.stage import Cost, HubProcess, Scene
 from shared.hub.jobs import JobProperties
-from shared.imports.record import ImportState
+from shared.imports.model.record import ImportState
 
 __all__ = ["Pace", "ceiling", "throughput"]
 
@@ -84,20 +84,20 @@ def throughput(storage: str, hub: HubProcess, count: int) -> Pace:
         with ThreadPoolExecutor(_UPLOADS) as pool:
             for _ in pool.map(scene.upload, names, (LINE % number for number in range(count))):
                 pass
-        ledger = scene.importer.services.ledger
+        store = scene.importer.services.store
         # The process is there when time begins.
         events.submit(deliver, scene.environment, ()).result()
 
         def run() -> Delivery:
             delivering = events.submit(deliver, scene.environment, names)
-            while not delivering.done() or ledger.queue(scene.hub):
+            while not delivering.done() or store.queue(scene.hub):
                 scene.importer.on_tick()
                 time.sleep(_POLL)
             return delivering.result()
 
         delivery, cost = scene.measured(run)
         requests = [*delivery.requests, *scene.traffic.requests]
-        records = list(ledger.imports(scene.hub))
+        records = list(store.imports(scene.hub))
     ended = [record.finished_at for record in records if record.state is ImportState.COMPLETED]
     assert len(ended) == count, "not all imports were completed"
     return _pace(

@@ -56,7 +56,7 @@ param settings Settings = {}
 @description('Who uploads device files: Entra ID principals, each with id (object id) and type (User, Group or ServicePrincipal). Whoever uploads may change every device of the hub.')
 param uploaders array = []
 
-@description('Who uses the commands (python -m shared): Entra ID principals, each with id (object id) and type (User, Group or ServicePrincipal).')
+@description('Who uses the commands (device-importer): Entra ID principals, each with id (object id) and type (User, Group or ServicePrincipal).')
 param operators array = []
 
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])

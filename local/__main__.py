@@ -16,7 +16,7 @@ import sys
 _COMMANDS = {
     "up": "local.up",
     "demo": "local.demo",
-    "hub": "local.hub.cli",
+    "hub": "iothub_emulator.cli",
     "host": "local.host.run",
 }
 

@@ -26,8 +26,8 @@ from local.azurite import AzuriteError
 from local.host import HostError
 from local.stack import Ports, Stack
 from local.up import describe, wait_for_ctrl_c
-from shared.imports.importer import importer
-from shared.imports.record import ImportRecord
+from shared.imports.app import importer
+from shared.imports.model.record import ImportRecord
 
 __all__ = ["main"]
 
@@ -162,7 +162,7 @@ def _run(stack: Stack, console: Console) -> list[ImportRecord]:
 
 def _records() -> list[ImportRecord]:
     services = importer().services
-    return [record for hub in services.hubs for record in services.ledger.imports(hub)]
+    return [record for hub in services.hubs for record in services.store.imports(hub)]
 
 
 def _progress(record: ImportRecord) -> str:
@@ -226,7 +226,7 @@ def _show(stack: Stack, records: list[ImportRecord], console: Console) -> list[s
             "  python -m local demo --keep   the same, then the dashboard at your leisure\n"
             "  python -m local demo --log    the same with the logs of app, host and hub\n"
             "  python -m local up            the stack for your own files\n"
-            "  python -m shared check FILE   what is wrong with a file, before it is uploaded\n"
+            "  device-importer check FILE   what is wrong with a file, before it is uploaded\n"
             "  README.md                     deploy it to Azure; docs/architecture.md: how it works"
         )
     return wrong

@@ -12,9 +12,9 @@ from typing import Self
 
 from azure.storage.blob import BlobServiceClient
 
+from iothub_emulator import HubEmulator
 from local.azurite import Azurite
 from local.host import FunctionsHost, load_settings
-from local.hub import HubEmulator
 
 __all__ = ["SAMPLE_SETTINGS", "Ports", "Stack"]
 

@@ -59,7 +59,7 @@ def describe(stack: Stack) -> str:
             f"  hub       http://{stack.hub.address} (emulator, control at /emulator/)",
             app,
             f"Upload device files to the container {container} and see what becomes of them:",
-            f"  python -m shared upload FILE --watch --settings {SAMPLE_SETTINGS.name}",
+            f"  device-importer upload FILE --watch --settings {SAMPLE_SETTINGS.name}",
             "",
         )
     )

@@ -23,10 +23,10 @@
         ├── ImportNotFoundError     an operator names an import that is not there
         └── NotPossibleError        its state does not allow what the operator asks for
 
-The hub's errors live in `shared.hub.errors`, DelegationKeyRefusedError in `shared.storage`,
-ConflictError in `shared.imports.ledger`, FilterError and ImportNotFoundError in
-`shared.imports.catalog`, NotPossibleError in `shared.imports.operations`, and those of events in
-`shared.webhook`.
+The hub's errors live in `shared.hub.errors`, DelegationKeyRefusedError in `shared.storage.client`,
+ConflictError in `shared.imports.store.import_store`, FilterError and ImportNotFoundError in
+`shared.imports.operate.reader`, NotPossibleError in `shared.imports.operate.actions`, and those of
+events in `shared.webhook`.
 """
 
 from __future__ import annotations

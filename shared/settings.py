@@ -27,9 +27,9 @@ from shared.connections import (
     StorageConnection,
     parse_hubs,
 )
-from shared.devices.members import ImportMode
-from shared.devices.report import Policy
-from shared.devices.source import Limits
+from shared.device_files.members import ImportMode
+from shared.device_files.report import Policy
+from shared.device_files.source import Limits
 from shared.errors import SettingsError
 from shared.schedules import NEVER, Schedule
 from shared.timeouts import HUB_DEADLINE

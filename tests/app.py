@@ -18,15 +18,15 @@ from azure.data.tables import TableClient
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
 import function_app
+from iothub_emulator import HubEmulator
+from iothub_emulator.choices import Choices
 from local.host import FunctionsHost
-from local.hub import HubEmulator
-from local.hub.choices import Choices
-from shared.devices.validation import Validation
+from shared.device_files.validation import Validation
 from shared.hub.jobs import ImportJobRequest
-from shared.imports import intake
-from shared.imports.checking import validation_of
-from shared.imports.importer import Importer, utc_now
-from shared.imports.record import ImportRecord
+from shared.imports.app import Importer, utc_now
+from shared.imports.model.record import ImportRecord
+from shared.imports.workflow import intake
+from shared.imports.workflow.checking import validation_of
 from shared.settings import load_settings
 
 ROOT = Path(__file__).parent.parent
@@ -188,7 +188,7 @@ class App:
         """The imports of a hub, newest first."""
         hubs = self.importer.services.hubs
         hub = hub or (self.hub.address if self.hub.address in hubs else next(iter(hubs)))
-        return list(self.importer.services.ledger.imports(hub))
+        return list(self.importer.services.store.imports(hub))
 
     def record(self, name: str) -> ImportRecord:
         [record] = [record for record in self.records() if record.file == name]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+from iothub_emulator import HubEmulator
 from local.azurite import Azurite
-from local.hub import HubEmulator
 from tests.app import App
 
 # No test depends on how fast the machine is.

@@ -1,4 +1,4 @@
-"""`python -m shared check`, as people and programs run it."""
+"""`device-importer check`, as people and programs run it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from shared.__main__ import main
-from tests.devices.support import device, ndjson
+from cli.__main__ import main
+from tests.device_files.support import device, ndjson
 
 ROOT = Path(__file__).parents[1]
 BROKEN = ndjson(
@@ -32,7 +32,7 @@ def file(tmp_path: Path) -> Path:
 def run(*arguments: object, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """In a process of its own, without any setting of the app."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-W", "error", "-m", "shared", "check", *map(str, arguments)]
+    command = [sys.executable, "-W", "error", "-m", "cli", "check", *map(str, arguments)]
     return subprocess.run(command, input=given, capture_output=True, env=environment, check=False)
 
 
@@ -184,7 +184,7 @@ def test_all_problems_are_told_to_programs_and_some_to_people(tmp_path: Path) ->
 def test_a_reader_that_goes_away(tmp_path: Path) -> None:
     path = tmp_path / "many.ndjson"
     path.write_bytes(b"{}\n" * 50_000)
-    command = f"{sys.executable} -m shared check --format json {path} | head -1"
+    command = f"{sys.executable} -m cli check --format json {path} | head -1"
     done = subprocess.run(
         command, shell=True, capture_output=True, check=False, cwd=ROOT, text=True
     )
@@ -201,7 +201,7 @@ def test_what_a_file_says_does_not_steer_the_terminal() -> None:
 def test_colour_on_a_terminal(file: Path, no_color: str) -> None:
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "shared", "check", file],
+        [sys.executable, "-m", "cli", "check", file],
         stdout=slave,
         stderr=slave,
         cwd=ROOT,
@@ -230,8 +230,8 @@ def test_progress_of_a_large_file(
     path.write_bytes(b"\n" * 3_000_000 + ndjson(device()))
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
-    monkeypatch.setattr("shared.terminal._PATIENCE", 0)
-    monkeypatch.setattr("shared.terminal._PERIOD", 0)
+    monkeypatch.setattr("cli.terminal._PATIENCE", 0)
+    monkeypatch.setattr("cli.terminal._PERIOD", 0)
     assert main(["check", str(path)]) == 0
     shown = terminal.getvalue().split("\r\x1b[K")
     assert "MB  [" in shown[1]

@@ -21,12 +21,12 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import ContainerClient
 
+from iothub_emulator import HubEmulator
 from local.azurite import Azurite, Tls
-from local.hub import HubEmulator
 from shared.connections import StorageConnection
 from shared.errors import TemporaryError
-from shared.imports import importer
-from shared.storage import DelegationKeyRefusedError, Storage
+from shared.imports import app as importer
+from shared.storage.client import DelegationKeyRefusedError, Storage
 from tests.app import App, ObservedTransport, device
 
 PRINCIPAL = "66666666-7777-8888-9999-000000000000"
@@ -189,7 +189,7 @@ def test_the_whole_path_without_any_key(
     app.upload("pumps.ndjson", device("pump-1"), device("gone", importMode="update"))
     app.deliver("pumps.ndjson")
     app.finish()
-    app.importer.operations.retry(app.record("pumps.ndjson"))
+    app.importer.actions.retry(app.record("pumps.ndjson"))
     app.finish()
     app.sweep()
     assert [finding for finding in app.importer.health.examine() if not finding.is_well] == []

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from local.stack import ROOT
-from shared.devices.source import Limits
-from shared.devices.validation import Validation
+from shared.device_files.source import Limits
+from shared.device_files.validation import Validation
 from shared.errors import ImporterError, TemporaryError
 from shared.hub.codes import BY_STATUS, CODES, LOCAL_AUTHENTICATION, NO_TOKEN, Refusal
 from shared.hub.errors import (
@@ -20,10 +20,10 @@ from shared.hub.errors import (
     JobSlotBusyError,
     error_from_response,
 )
-from shared.imports import reasons
-from shared.imports.outcome import Outcome
-from shared.imports.record import ImportRecord, ImportState, Stop
-from shared.storage import DelegationKeyRefusedError
+from shared.imports.model import reasons
+from shared.imports.model.record import ImportRecord, ImportState, Stop
+from shared.imports.workflow.job_outcome import Outcome
+from shared.storage.client import DelegationKeyRefusedError
 
 TEXT = (ROOT / "docs/operations.md").read_text()
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

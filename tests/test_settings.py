@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from docs.settings import PAGE, described, page
+from docgen.settings import PAGE, described, page
 from local.stack import ROOT
 from shared.connections import HubConnection
 from shared.errors import SettingsError

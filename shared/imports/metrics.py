@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from shared.imports.record import ImportRecord
+from shared.imports.model.record import ImportRecord
 from shared.telemetry.facade import Instrument, Kind
 
 __all__ = ["HUB", "JOB_STATUS", "STATE", "count_end", "count_event", "queue_age", "queue_length"]

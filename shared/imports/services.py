@@ -12,13 +12,13 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 
 from shared.hub.client import HubClient
-from shared.imports.claims import Claim, Claims
-from shared.imports.container import ImportContainer, container_name
-from shared.imports.entities import UnreadableRowError
-from shared.imports.ledger import Ledger
-from shared.imports.record import ImportRecord
+from shared.imports.model.record import ImportRecord
+from shared.imports.store.claims import Claim, Claims
+from shared.imports.store.import_container import ImportContainer, container_name
+from shared.imports.store.import_store import ImportStore
+from shared.imports.store.rows import UnreadableRowError
 from shared.settings import Settings
-from shared.storage import Storage
+from shared.storage.client import Storage
 
 __all__ = ["Services"]
 
@@ -29,7 +29,7 @@ class Services:
 
     settings: Settings
     storage: Storage
-    ledger: Ledger
+    store: ImportStore
     claims: Claims
     hubs: Mapping[str, HubClient]
     clock: Callable[[], datetime]
@@ -69,7 +69,7 @@ class Services:
                 continue
             if claim is not None:
                 with contextlib.suppress(ResourceNotFoundError):
-                    return self.ledger.get(claim.hub, claim.record_key)
+                    return self.store.get(claim.hub, claim.record_key)
         return None
 
     def known_hubs(self) -> frozenset[str]:

@@ -9,11 +9,11 @@ from typing import TypeAlias
 from pydantic import BaseModel
 
 from shared.errors import SettingsError
-from shared.imports.checking import validation_of
-from shared.imports.health import Finding
-from shared.imports.importer import Importer
-from shared.imports.record import ImportRecord
-from shared.imports.view import ImportSummary
+from shared.imports.app import Importer
+from shared.imports.model.record import ImportRecord
+from shared.imports.operate.api_models import ImportSummary
+from shared.imports.upkeep.health import Finding
+from shared.imports.workflow.checking import validation_of
 from shared.web import openapi
 from shared.web.downloads import download
 from shared.web.messages import Request, Response, json_response
@@ -60,43 +60,43 @@ _CHUNK = 1024 * 1024
 
 def list_imports(request: Request, app: App) -> Response:
     query = read(ListQuery, request.query)
-    page = app().catalog.page(query.filter(), query.limit, query.continuation)
+    page = app().reader.page(query.filter(), query.limit, query.continuation)
     imports = [ImportSummary.of(record) for record in page.imports]
     return _answer(ImportList(imports=imports, continuation=page.continuation))
 
 
 def get_import(request: Request, app: App) -> Response:
     read(NoQuery, request.query)
-    return _answer(app().catalog.detail(read_path(ImportPath, request).id))
+    return _answer(app().reader.detail(read_path(ImportPath, request).id))
 
 
 def get_file(request: Request, app: App) -> Response:
     read(NoQuery, request.query)
     wanted = read_path(FilePath, request)
-    record, file = app().catalog.file(wanted.id, wanted.name)
+    record, file = app().reader.file(wanted.id, wanted.name)
     return download(request, file, wanted.name, _saved_as(record, wanted.name))
 
 
 def cancel_import(request: Request, app: App) -> Response:
     read(NoQuery, request.query)
-    record = app().operations.cancel(app().catalog.get(read_path(ImportPath, request).id))
+    record = app().actions.cancel(app().reader.get(read_path(ImportPath, request).id))
     return _answer(ImportSummary.of(record), 200 if record.state.is_final else 202)
 
 
 def retry_import(request: Request, app: App) -> Response:
     read(NoQuery, request.query)
-    record = app().operations.retry(app().catalog.get(read_path(ImportPath, request).id))
+    record = app().actions.retry(app().reader.get(read_path(ImportPath, request).id))
     location = f"{request.url.partition('?')[0].rpartition('/imports/')[0]}/imports/{record.id}"
     return _answer(ImportSummary.of(record), 201, {"Location": location})
 
 
 def list_queues(request: Request, app: App) -> Response:
     read(NoQuery, request.query)
-    return _answer(QueueList(queues=[QueueView.of(queue) for queue in app().catalog.queues()]))
+    return _answer(QueueList(queues=[QueueView.of(queue) for queue in app().reader.queues()]))
 
 
 def list_days(request: Request, app: App) -> Response:
-    days = app().catalog.days(read(DaysQuery, request.query).days)
+    days = app().reader.days(read(DaysQuery, request.query).days)
     return _answer(DayList(days=[DayView.of(day) for day in days]))
 
 

@@ -8,10 +8,10 @@ from azure.core.exceptions import AzureError
 
 from shared import logs
 from shared.errors import SettingsError, TemporaryError
-from shared.imports.catalog import FilterError, ImportNotFoundError
-from shared.imports.entities import NewerRowError, UnreadableRowError
-from shared.imports.importer import Importer
-from shared.imports.operations import NotPossibleError
+from shared.imports.app import Importer
+from shared.imports.operate.actions import NotPossibleError
+from shared.imports.operate.reader import FilterError, ImportNotFoundError
+from shared.imports.store.rows import NewerRowError, UnreadableRowError
 from shared.web import api, dashboard
 from shared.web.messages import ProblemError, Request, Response, problem
 from shared.web.routes import Route

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.imports.days import DailyCounts
+from shared.imports.store.days import DailyCounts
 
 __all__ = ["Chart", "chart_of"]
 

@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from shared.devices.rules import Severity
-from shared.imports.catalog import MAX_COUNTED, HubQueue, ImportFilter
-from shared.imports.days import DailyCounts
-from shared.imports.importer import Importer, utc_now
-from shared.imports.record import ImportRecord, ImportState
-from shared.imports.view import ImportDetail, ImportSummary
+from shared.device_files.rules import Severity
+from shared.imports.app import Importer, utc_now
+from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.operate.api_models import ImportDetail, ImportSummary
+from shared.imports.operate.reader import MAX_COUNTED, HubQueue, ImportFilter
+from shared.imports.store.days import DailyCounts
 from shared.spans import span
 from shared.web.api import App, examine
 from shared.web.chart import chart_of
@@ -69,10 +69,10 @@ class PageQuery(NoQuery):
 def show_dashboard(request: Request, app: App) -> Response:
     query = read(PageQuery, request.query)
     site, importer = Site(request), app()
-    catalog = importer.catalog
+    reader = importer.reader
     now = importer.services.clock()
-    page = catalog.page(query.filter(now), PAGE, query.continuation)
-    queues, days = catalog.queues(), catalog.days(DAYS)
+    page = reader.page(query.filter(now), PAGE, query.continuation)
+    queues, days = reader.queues(), reader.days(DAYS)
     chosen = {"hub": query.hub, "state": str(query.state), "since": query.since}
     return render(
         "overview.html",
@@ -86,7 +86,7 @@ def show_dashboard(request: Request, app: App) -> Response:
         days=days,
         totals=_totals(days),
         chart=chart_of(days),
-        hubs=catalog.hubs(),
+        hubs=reader.hubs(),
         states=_STATES,
         spans={name: text for name, (text, _) in _SPANS.items()},
         chosen=chosen,
@@ -102,8 +102,8 @@ def show_dashboard(request: Request, app: App) -> Response:
 def show_import(request: Request, app: App) -> Response:
     read(NoQuery, request.query)
     importer = app()
-    record = importer.catalog.get(read_path(ImportPath, request).id)
-    one = importer.catalog.describe(record)
+    record = importer.reader.get(read_path(ImportPath, request).id)
+    one = importer.reader.describe(record)
     report = _report(importer, record)
     validation = report.get("validation") or {}
     now = importer.services.clock()
@@ -140,13 +140,13 @@ def show_health(request: Request, app: App) -> Response:
 
 def act_on_import(request: Request, app: App) -> Response:
     read(NoQuery, request.query)
-    catalog, operations = app().catalog, app().operations
-    record = catalog.get(read_path(ImportPath, request).id)
+    reader, actions = app().reader, app().actions
+    record = reader.get(read_path(ImportPath, request).id)
     match request.path.get("action"):
         case "cancel":
-            record = operations.cancel(record)
+            record = actions.cancel(record)
         case "retry":
-            record = operations.retry(record)
+            record = actions.retry(record)
         case action:
             raise ProblemError(404, "not-found", f"There is no action {action!r}.")
     # The browser gets the import's page, which may be loaded anew without doing it again.

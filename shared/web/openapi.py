@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from shared.imports.view import ImportDetail, ImportSummary
+from shared.imports.operate.api_models import ImportDetail, ImportSummary
 from shared.web.parameters import (
     CheckQuery,
     DaysQuery,

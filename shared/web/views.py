@@ -7,13 +7,13 @@ from typing import Self
 
 from pydantic import Field
 
-from shared.devices.report import Policy, Report
-from shared.devices.rules import Severity
-from shared.imports.catalog import MAX_COUNTED, HubQueue
-from shared.imports.days import DailyCounts
-from shared.imports.health import Finding
-from shared.imports.record import ImportState
-from shared.imports.view import ImportSummary, View
+from shared.device_files.report import Policy, Report
+from shared.device_files.rules import Severity
+from shared.imports.model.record import ImportState
+from shared.imports.operate.api_models import ImportSummary, View
+from shared.imports.operate.reader import MAX_COUNTED, HubQueue
+from shared.imports.store.days import DailyCounts
+from shared.imports.upkeep.health import Finding
 
 __all__ = [
     "DayList",

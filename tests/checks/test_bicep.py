@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from docs.settings import PLATFORM, described
+from docgen.settings import PLATFORM, described
 from local.stack import ROOT
-from shared.imports.container import PREFIX
+from shared.imports.store.import_container import PREFIX
 from shared.settings import Settings
 from tests.checks.bicep import FILES, INFRA, Resource, errors, read
 from tests.package.environments import SUPPORTED_PYTHONS

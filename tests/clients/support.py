@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from local.hub import HubEmulator
+from iothub_emulator import HubEmulator
 from tests.emulator.support import Place
 
 FOLDER = Path(__file__).parent

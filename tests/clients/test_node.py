@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from local.hub import HubEmulator
+from iothub_emulator import HubEmulator
 from tests.clients.support import FLEET, FOLDER, PUMP_KEYS, Seen, run_client
 from tests.emulator.support import Place
 

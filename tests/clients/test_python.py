@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from local.hub import HubEmulator
+from iothub_emulator import HubEmulator
 from tests.clients.support import FLEET, FOLDER, PUMP_KEYS, Seen, run_client
 from tests.emulator.support import Place
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from azure.storage.blob import BlobServiceClient
 
-from local.hub import HubEmulator
-from local.hub.registry.registry import Registry
+from iothub_emulator import HubEmulator
+from iothub_emulator.registry.registry import Registry
 from tests.emulator.support import HubClient, Line, Place, RunImport, import_line
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import pytest
 
-from local.hub.json_net import JsonNetError, JsonObject
+from iothub_emulator.json_net import JsonNetError, JsonObject
 
 
 class Color(StrEnum):

@@ -25,9 +25,9 @@ from azure.storage.blob import (
     generate_container_sas,
 )
 
-from local.hub import HubEmulator
-from local.hub.jobs.importing import DeviceImport
-from local.hub.registry.registry import Registry
+from iothub_emulator import HubEmulator
+from iothub_emulator.jobs.importing import DeviceImport
+from iothub_emulator.registry.registry import Registry
 
 API_VERSION = "2021-04-12"
 DEADLINE = 10.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from local.hub import HubEmulator
-from local.hub.auth.sas import CLOCK_SKEW
+from iothub_emulator import HubEmulator
+from iothub_emulator.auth.sas import CLOCK_SKEW
 from tests.emulator.support import HubClient, StartHub, error_code, sas_token
 
 WRONG_KEY = "d3Jvbmcga2V5IHdyb25nIGtleSB3cm9uZyBrZXk="

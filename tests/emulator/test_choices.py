@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-import local.hub
-from local.hub import HubEmulator
-from local.hub.choices import ASSUMED, Choices
-from local.hub.jobs.importing import DeviceImport
-from local.hub.registry.registry import Registry
+import iothub_emulator
+from iothub_emulator import HubEmulator
+from iothub_emulator.choices import ASSUMED, Choices
+from iothub_emulator.jobs.importing import DeviceImport
+from iothub_emulator.registry.registry import Registry
 from tests.emulator.support import (
     HubClient,
     Line,
@@ -269,7 +269,7 @@ def test_settings_are_read() -> None:
 
 
 def test_the_readme_lists_every_switch_with_its_default() -> None:
-    readme = (Path(local.hub.__file__).parent.parent / "README.md").read_text("utf-8")
+    readme = (Path(iothub_emulator.__file__).parent.parent / "README.md").read_text("utf-8")
     listed = dict(re.findall(r"^\| `(\w+)` \| [^|]* \| `?([^|`]*)`? \|", readme, re.MULTILINE))
 
     for field in fields(Choices):

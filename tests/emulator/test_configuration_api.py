@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from local.hub import HubEmulator
+from iothub_emulator import HubEmulator
 from tests.emulator.support import HubClient, error_code
 
 RATES = "/configurations/rates"

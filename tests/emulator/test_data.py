@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from local.hub import HubEmulator
-from local.hub.registry.limits import Limits
+from iothub_emulator import HubEmulator
+from iothub_emulator.registry.limits import Limits
 from tests.emulator.support import DEADLINE, HubClient, Place, StartHub, error_code, stored
 
 PUMP = {"id": "pump", "status": "enabled", "tags": {"a": 1}}

@@ -15,16 +15,16 @@ from typing import Any
 
 import pytest
 
-import local.hub
-from local.hub import HubEmulator
-from local.hub.cli import main
+import iothub_emulator
+from iothub_emulator import HubEmulator
+from iothub_emulator.cli import main
 from tests.emulator.support import HubClient, Place, stored
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_exports() -> None:
-    assert local.hub.__all__ == ["HubEmulator"]
+    assert iothub_emulator.__all__ == ["HubEmulator"]
 
 
 def test_connection_string_is_the_same_in_every_run() -> None:
@@ -112,7 +112,7 @@ def test_refused_tokens_throttling_and_errors_are_dated_too(
 def test_nothing_secret_is_logged(
     hub: HubEmulator, client: HubClient, place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, logger="local.hub")
+    caplog.set_level(logging.DEBUG, logger="iothub_emulator")
     place.write({"id": "pump", "status": "enabled"})
     client.create_job(place.request())
     hub.wait_idle(timeout=10)
@@ -130,7 +130,7 @@ def test_nothing_secret_is_logged(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_command(number: signal.Signals) -> None:
-    code = "import sys; from local.hub.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from iothub_emulator.cli import main; sys.exit(main(sys.argv[1:]))"
     options = ["--port", "0", "--assume", "uri_echo=none", "--job-seconds", "0"]
     command = [sys.executable, "-c", code, *options]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:

@@ -13,8 +13,8 @@ import requests
 from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import ClientSecretCredential, DefaultAzureCredential
 
-from local.hub import HubEmulator
-from local.hub.auth.sas import CLOCK_SKEW
+from iothub_emulator import HubEmulator
+from iothub_emulator.auth.sas import CLOCK_SKEW
 from tests.emulator.support import DEADLINE, StartHub, error_code
 
 TENANT = "99999999-8888-7777-6666-555555555555"
@@ -144,7 +144,7 @@ def test_bad_signature(hub: HubEmulator) -> None:
 
 
 def test_no_token_is_shown_or_logged(hub: HubEmulator, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, logger="local.hub")
+    caplog.set_level(logging.DEBUG, logger="iothub_emulator")
     for token in (hub.token(), hub.token(audience="https://storage.azure.com")):
         response = send(hub, token)
         shown = response.text + "".join(record.getMessage() for record in caplog.records)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from iothub_emulator import HubEmulator
+from iothub_emulator.jobs.exporting import KEYLESS_NOTE
+from iothub_emulator.registry.registry import Registry
 from local import samples
-from local.hub import HubEmulator
-from local.hub.jobs.exporting import KEYLESS_NOTE
-from local.hub.registry.registry import Registry
 from tests.emulator.support import HubClient, Place, StartHub, error_code, stored
 
 FLEET: list[dict[str, Any]] = [

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from local.hub import HubEmulator
+from iothub_emulator import HubEmulator
 from tests.emulator.support import HubClient, Place, codes, error_code, wait_until
 
 

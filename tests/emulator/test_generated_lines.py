@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local.hub.registry.registry import Registry
+from iothub_emulator.registry.registry import Registry
 from tests.emulator.support import Line, import_line, stored
 
 IDS = st.text(string.ascii_letters + string.digits + "-.+%_#*?!(),=@$':;", min_size=1, max_size=128)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.hub.registry.registry import Registry
+from iothub_emulator.registry.registry import Registry
 from tests.emulator.support import RunImport, codes, stored
 
 ALL_MODES = [

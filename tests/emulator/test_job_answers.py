@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.hub import HubEmulator
+from iothub_emulator import HubEmulator
 from tests.emulator.support import HubClient, Place, error_code
 
 LAG = timedelta(seconds=30)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from azure.storage.blob import BlobServiceClient
 
-from local.hub import HubEmulator
-from local.hub.choices import Choices
+from iothub_emulator import HubEmulator
+from iothub_emulator.choices import Choices
 from tests.emulator.support import HubClient, Place, StartHub, codes, error_code, stored, wait_until
 
 DEVICE = {"id": "pump", "status": "enabled"}

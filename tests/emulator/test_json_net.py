@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.hub.json_net import JsonNetError, objects, parse_array, parse_object
-from local.hub.json_net.errors import show_path
+from iothub_emulator.json_net import JsonNetError, objects, parse_array, parse_object
+from iothub_emulator.json_net.errors import show_path
 from tests.emulator.json_reads import COLOR, READS, Color, refusal
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from local.hub.json_net import parse_object
+from iothub_emulator.json_net import parse_object
 from tests.emulator.json_reads import COLOR, READS, Color, refusal
 
 NULLABLE_COLOR = f"System.Nullable`1[{COLOR}]"

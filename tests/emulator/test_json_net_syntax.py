@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.hub.json_net import JsonNetError, parse_object
-from local.hub.json_net.reader import MAX_DEPTH, Reader
+from iothub_emulator.json_net import JsonNetError, parse_object
+from iothub_emulator.json_net.reader import MAX_DEPTH, Reader
 
 
 def value_of(text: str, *, lenient: bool = True) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from local.hub import HubEmulator
-from local.hub.registry.registry import Registry
+from iothub_emulator import HubEmulator
+from iothub_emulator.registry.registry import Registry
 from tests.emulator.support import HubClient, Line, Place, RunImport, codes, stored
 
 KEY = base64.b64encode(b"k" * 32).decode()

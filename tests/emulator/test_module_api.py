@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from local.hub import HubEmulator
-from local.hub.registry.identity import SYSTEM_MODULES
+from iothub_emulator import HubEmulator
+from iothub_emulator.registry.identity import SYSTEM_MODULES
 from tests.emulator.support import HubClient, error_code
 
 MODULES = "/devices/pump/modules"

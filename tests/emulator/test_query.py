@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.hub.errors import ErrorCode, HubError
-from local.hub.query import Source, parse_query
+from iothub_emulator.errors import ErrorCode, HubError
+from iothub_emulator.query import Source, parse_query
 
 PUMP = {
     "deviceId": "pump",

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import requests
 
-from local.hub import HubEmulator
-from local.hub.api import query_routes
-from local.hub.api.documents import twin_document
-from local.hub.registry.entry import Entry
+from iothub_emulator import HubEmulator
+from iothub_emulator.api import query_routes
+from iothub_emulator.api.documents import twin_document
+from iothub_emulator.registry.entry import Entry
 from tests.emulator.support import HubClient, error_code
 
 ALL = "SELECT * FROM devices"

@@ -14,8 +14,8 @@ import jwt
 import pytest
 import requests
 
-from local.hub import HubEmulator
-from local.hub.tls import Tls
+from iothub_emulator import HubEmulator
+from iothub_emulator.tls import Tls
 from tests.emulator.support import DEADLINE, HubClient, error_code
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,7 +145,7 @@ def test_stop_ends_connections_that_clients_keep() -> None:
 
 
 def test_command() -> None:
-    code = "import sys; from local.hub.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from iothub_emulator.cli import main; sys.exit(main(sys.argv[1:]))"
     options = "--port 0 --tls --host-name localhost --role none --no-local-auth"
     command = [sys.executable, "-c", code, *options.split(), "--issuer", "https://issuer.example/"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:

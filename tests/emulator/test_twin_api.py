@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.hub import HubEmulator
+from iothub_emulator import HubEmulator
 from tests.emulator.support import HubClient, error_code
 
 PUMP = "/twins/pump"

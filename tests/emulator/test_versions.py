@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from local.hub import HubEmulator
-from local.hub.choices import Choices
+from iothub_emulator import HubEmulator
+from iothub_emulator.choices import Choices
 from tests.emulator.support import HubClient, Place, StartHub, codes, error_code, stored
 
 REFUSED = (400, "InvalidProtocolVersion")

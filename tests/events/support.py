@@ -6,15 +6,15 @@ import json
 import re
 from datetime import timedelta
 
-from shared.imports.events import Publisher
-from shared.imports.markers import Marker
+from shared.imports.store.markers import Marker
+from shared.imports.workflow.event_publisher import EventPublisher
 from tests.app import App, device
 
 NAME = "pumps.ndjson"
 KEY = "key-secret-0001"
 
 
-def publisher(app: App) -> Publisher:
+def publisher(app: App) -> EventPublisher:
     found = app.importer.publisher
     assert found is not None
     return found
@@ -31,7 +31,7 @@ def hub_of(app: App) -> str:
 
 
 def unsent(app: App, hub: str = "") -> list[Marker]:
-    return app.importer.services.ledger.unsent(hub or hub_of(app))
+    return app.importer.services.store.unsent(hub or hub_of(app))
 
 
 def reject(app: App, name: str = NAME) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from shared import bounded
-from shared.imports import importer
-from shared.imports.events import LONGEST_WAIT
-from shared.imports.ledger import MAX_MARKERS
-from shared.imports.markers import Marker
+from shared.imports import app as importer
+from shared.imports.store.import_store import MAX_MARKERS
+from shared.imports.store.markers import Marker
+from shared.imports.workflow.event_publisher import LONGEST_WAIT
 from tests.app import App
 from tests.events.receiver import Post, Receiver
 from tests.events.support import (
@@ -47,7 +47,9 @@ def test_the_receiver_is_down_and_comes_up(
     *others, first = unsent(telling)
     assert (first.tries, [marker.tries for marker in others]) == (1, [0, 0])
     assert_waits(telling, first, 10)
-    [warning] = [line for line in caplog.records if line.name == "shared.imports.events"]
+    [warning] = [
+        line for line in caplog.records if line.name == "shared.imports.workflow.event_publisher"
+    ]
     assert warning.levelno == logging.WARNING
     assert "No connection to 127.0.0.1 (Connection refused)." in warning.getMessage()
     assert telling.record("0.ndjson").id in warning.getMessage()

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from shared.imports.record import NO_HUB
+from shared.imports.model.record import NO_HUB
 from tests.app import App, device
 from tests.events.receiver import Receiver
 from tests.events.support import (
@@ -55,7 +55,7 @@ def cancelled(app: App) -> None:
     app.hub.occupy_slot()
     app.upload(NAME, device("pump-1"))
     app.deliver(NAME)
-    app.importer.operations.cancel(app.record(NAME))
+    app.importer.actions.cancel(app.record(NAME))
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from azure.data.tables import TableClient
 
-from shared.imports import events
-from shared.imports.ledger import MAX_MARKERS
+from shared.imports.store.import_store import MAX_MARKERS
+from shared.imports.workflow import event_publisher as events
 from tests.app import App
 from tests.events.receiver import Post, Receiver
 from tests.events.support import hub_of, later, publisher, reject, tick, two_hubs, unsent

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from local.hub.choices import UriEcho
-from local.hub.registry.identity import Key
-from shared.imports.importer import Importer
-from shared.imports.operations import NotPossibleError
+from iothub_emulator.choices import UriEcho
+from iothub_emulator.registry.identity import Key
+from shared.imports.app import Importer
+from shared.imports.operate.actions import NotPossibleError
 from tests.faults.world import World, device
 
 
@@ -202,9 +202,9 @@ def _cancel(world: World) -> Callable[[Importer], None]:
 
     def cancel(importer: Importer) -> None:
         for hub in _hubs(importer):
-            for record in importer.services.ledger.imports(hub):
+            for record in importer.services.store.imports(hub):
                 if record.id in ids and not record.state.is_final:
-                    importer.operations.cancel(record)
+                    importer.actions.cancel(record)
 
     return cancel
 
@@ -218,9 +218,9 @@ def _retry(world: World) -> Callable[[Importer], None]:
 
     def retry(importer: Importer) -> None:
         for hub in _hubs(importer):
-            for record in importer.services.ledger.imports(hub):
+            for record in importer.services.store.imports(hub):
                 if record.id in ids:
-                    importer.operations.retry(record)
+                    importer.actions.retry(record)
 
     return retry
 

@@ -12,13 +12,13 @@ from typing import Any, Self
 
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 
-from local.hub import HubEmulator
+from iothub_emulator import HubEmulator
 from shared.connections import HubConnection
 from shared.errors import ImporterError
-from shared.imports.days import DailyCounts
-from shared.imports.entities import plain
-from shared.imports.operations import retry_id
-from shared.imports.record import ImportRecord, import_id_of
+from shared.imports.model.record import ImportRecord, import_id_of
+from shared.imports.operate.actions import retry_id
+from shared.imports.store.days import DailyCounts
+from shared.imports.store.rows import plain
 from tests.faults.world import KEYS, World
 
 __all__ = ["Listener", "Witness", "check", "ends_are_counted", "name_of"]

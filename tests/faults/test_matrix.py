@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from shared.imports import uploads
+from shared.imports.workflow import upload_scan as uploads
 from tests.faults.injection import Fault, Strike, positions
 from tests.faults.scenarios import SCENARIOS, Scenario, check_end, prepare
 from tests.faults.soundness import check, ends_are_counted

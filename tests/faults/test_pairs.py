@@ -17,7 +17,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.imports.record import ImportRecord
+from shared.imports.model.record import ImportRecord
 from tests.faults.disturbances import DISTURBANCES, NO_LOG, Certainty, Disturbance
 from tests.faults.injection import Fault, Strike
 from tests.faults.scenarios import SCENARIOS, Scenario, check_end, prepare

@@ -9,7 +9,7 @@ from azure.core.credentials import TokenCredential
 from pydantic import SecretStr
 
 from shared.connections import StorageConnection
-from shared.storage import Storage
+from shared.storage.client import Storage
 from tests.faults.injection import Fault, Injector, Strike, Transport
 from tests.faults.view import Account
 

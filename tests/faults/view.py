@@ -13,10 +13,10 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableEntity, TableServiceClient
 from azure.storage.blob import BlobServiceClient
 
-from local.hub import HubEmulator
-from local.hub.choices import Choices
-from shared.imports.entities import NewerRowError, UnreadableRowError, to_record
-from shared.imports.record import ImportRecord, import_id_of
+from iothub_emulator import HubEmulator
+from iothub_emulator.choices import Choices
+from shared.imports.model.record import ImportRecord, import_id_of
+from shared.imports.store.rows import NewerRowError, UnreadableRowError, to_record
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from typing import Any, Self
 
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 
-from local.hub import HubEmulator
-from local.hub.choices import Choices, UriEcho
+from iothub_emulator import HubEmulator
+from iothub_emulator.choices import Choices, UriEcho
 from shared.errors import ImporterError
-from shared.imports.importer import Importer
+from shared.imports.app import Importer
 from shared.settings import Settings
 from tests.app import Clock
 from tests.faults.injection import Injector, Killed, Strike, Transport

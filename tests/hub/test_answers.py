@@ -18,7 +18,7 @@ from shared.hub.errorlog import MAX_LINE, FailedLine, read_error_log
 from shared.hub.errors import error_from_response
 from shared.hub.jobs import JobProperties, JobStatus
 from shared.hub.refusals import code_name
-from shared.imports.columns import storable
+from shared.imports.store.columns import storable
 from shared.texts import clean, well_formed
 
 HALF = "\ud83d"

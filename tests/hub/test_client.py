@@ -16,8 +16,8 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
 
+from iothub_emulator import HubEmulator
 from local.azurite import ACCOUNT_KEY, ACCOUNT_NAME
-from local.hub import HubEmulator
 from shared.connections import HubConnection
 from shared.hub import client as client_module
 from shared.hub.client import HubClient

@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from shared.imports.catalog import Catalog, FilterError, ImportFilter, ImportNotFoundError
-from shared.imports.claims import Claim
-from shared.imports.days import DailyCounts
-from shared.imports.record import NO_HUB, ImportRecord, ImportState
+from shared.imports.model.record import NO_HUB, ImportRecord, ImportState
+from shared.imports.operate.reader import FilterError, ImportFilter, ImportNotFoundError, Reader
+from shared.imports.store.claims import Claim
+from shared.imports.store.days import DailyCounts
 from tests.app import App
 
 HUBS = ("east", "west", NO_HUB)
@@ -24,11 +24,11 @@ SECOND, MILLISECOND = timedelta(seconds=1), timedelta(milliseconds=1)
 
 
 @pytest.fixture
-def catalog(app: App) -> Catalog:
+def reader(app: App) -> Reader:
     # Nobody calls them.
     hubs = {folder: f"{folder}.azure-devices.net" for folder in ("east", "west")}
     app.configure(IOTHUB=json.dumps(hubs))
-    return app.importer.catalog
+    return app.importer.reader
 
 
 def add(
@@ -48,7 +48,7 @@ def add(
     )
     services = app.importer.services
     services.claims.make(Claim(record.id, hub, record.row_key, file))
-    return services.ledger.create(record)[0]
+    return services.store.create(record)[0]
 
 
 def some(app: App, count: int, seed: int) -> list[ImportRecord]:
@@ -64,11 +64,11 @@ def some(app: App, count: int, seed: int) -> list[ImportRecord]:
 
 
 def pages(
-    catalog: Catalog, wanted: ImportFilter, limit: int
+    reader: Reader, wanted: ImportFilter, limit: int
 ) -> Iterator[tuple[list[ImportRecord], str]]:
     continuation = ""
     while True:
-        page = catalog.page(wanted, limit, continuation)
+        page = reader.page(wanted, limit, continuation)
         yield list(page.imports), page.continuation
         continuation = page.continuation
         if not continuation:
@@ -79,18 +79,18 @@ def ids(records: list[ImportRecord]) -> list[str]:
     return [record.id for record in records]
 
 
-def test_no_table_yet(catalog: Catalog) -> None:
-    assert catalog.page(ImportFilter(), 10).imports == []
-    assert [(queue.hub, queue.length, queue.head) for queue in catalog.queues()] == [
+def test_no_table_yet(reader: Reader) -> None:
+    assert reader.page(ImportFilter(), 10).imports == []
+    assert [(queue.hub, queue.length, queue.head) for queue in reader.queues()] == [
         ("east", 0, None),
         ("west", 0, None),
     ]
-    assert [day.imports for day in catalog.days(2)] == [Counter(), Counter()]
+    assert [day.imports for day in reader.days(2)] == [Counter(), Counter()]
     with pytest.raises(ImportNotFoundError):
-        catalog.get("0" * 24)
+        reader.get("0" * 24)
 
 
-def test_pages_with_any_filter(app: App, catalog: Catalog) -> None:
+def test_pages_with_any_filter(app: App, reader: Reader) -> None:
     """Whatever is asked for, the pages together are what a plain search finds."""
     records = some(app, 120, seed=1)
     dice = random.Random(2)
@@ -111,27 +111,27 @@ def test_pages_with_any_filter(app: App, catalog: Catalog) -> None:
             and (wanted.uploaded_before is None or record.uploaded_at < wanted.uploaded_before)
         ]
         limit = dice.choice((1, 7, 50, 1000)) if len(expected) < 30 else dice.choice((11, 50, 1000))
-        found = list(pages(catalog, wanted, limit))
+        found = list(pages(reader, wanted, limit))
         assert [one for page, _ in found for one in ids(page)] == expected
         assert all(len(page) == limit for page, _ in found[:-1])
 
 
 def test_a_page_that_ends_where_everything_ends_has_no_continuation(
-    app: App, catalog: Catalog
+    app: App, reader: Reader
 ) -> None:
     some(app, 6, seed=3)
-    assert catalog.page(ImportFilter(), 6).continuation == ""
-    assert catalog.page(ImportFilter(), 5).continuation != ""
-    [(first, _), (second, _)] = pages(catalog, ImportFilter(), 5)
+    assert reader.page(ImportFilter(), 6).continuation == ""
+    assert reader.page(ImportFilter(), 5).continuation != ""
+    [(first, _), (second, _)] = pages(reader, ImportFilter(), 5)
     assert (len(first), len(second)) == (5, 1)
 
 
-def test_pages_survive_what_happens_meanwhile(app: App, catalog: Catalog) -> None:
+def test_pages_survive_what_happens_meanwhile(app: App, reader: Reader) -> None:
     """New uploads come before the first page; what is pruned is missing, and nothing else."""
     records = some(app, 30, seed=4)
     seen: list[str] = []
     gone: set[str] = set()
-    for number, (page, continuation) in enumerate(pages(catalog, ImportFilter(), 4)):
+    for number, (page, continuation) in enumerate(pages(reader, ImportFilter(), 4)):
         seen += ids(page)
         for hub in HUBS:
             add(app, hub, START + timedelta(days=1, seconds=number))
@@ -145,16 +145,16 @@ def test_pages_survive_what_happens_meanwhile(app: App, catalog: Catalog) -> Non
                     gone.add(doomed.id)
     assert seen == [one for one in ids(records) if one in seen]
     assert set(ids(records)) - set(seen) <= gone
-    assert len(catalog.page(ImportFilter(), 1000).imports) > len(records) - len(gone)
+    assert len(reader.page(ImportFilter(), 1000).imports) > len(records) - len(gone)
 
 
-def test_bounds_of_time_are_exact(app: App, catalog: Catalog) -> None:
+def test_bounds_of_time_are_exact(app: App, reader: Reader) -> None:
     """Storage tells times of uploads in whole seconds; bounds may lie between them."""
     before, at, after = (add(app, "east", START + SECOND * number).id for number in (-1, 0, 1))
 
     def found(first: datetime | None, last: datetime | None) -> set[str]:
         wanted = ImportFilter(uploaded_after=first, uploaded_before=last)
-        return set(ids(list(catalog.page(wanted, 10).imports)))
+        return set(ids(list(reader.page(wanted, 10).imports)))
 
     assert found(START, None) == {at, after}
     assert found(START + MILLISECOND, None) == {after}
@@ -170,40 +170,40 @@ def test_bounds_of_time_are_exact(app: App, catalog: Catalog) -> None:
     assert found(there, there + MILLISECOND) == {at}
 
 
-def test_extreme_times(app: App, catalog: Catalog) -> None:
+def test_extreme_times(app: App, reader: Reader) -> None:
     some(app, 5, seed=5)
     east, west = (timezone(timedelta(hours=hours, minutes=59 * (hours > 0))) for hours in (23, -23))
     for first in (datetime.min, datetime(1969, 12, 31), datetime(1970, 1, 1)):
         for zone in (UTC, east, west):
             time = first.replace(tzinfo=zone)
-            assert len(catalog.page(ImportFilter(uploaded_after=time), 10).imports) == 5
-            assert catalog.page(ImportFilter(uploaded_before=time), 10).imports == []
+            assert len(reader.page(ImportFilter(uploaded_after=time), 10).imports) == 5
+            assert reader.page(ImportFilter(uploaded_before=time), 10).imports == []
     for last in (datetime.max, datetime(2286, 11, 21), datetime(2300, 1, 1)):
         for zone in (UTC, east, west):
             time = last.replace(tzinfo=zone)
-            assert len(catalog.page(ImportFilter(uploaded_before=time), 10).imports) == 5
-            assert catalog.page(ImportFilter(uploaded_after=time), 10).imports == []
+            assert len(reader.page(ImportFilter(uploaded_before=time), 10).imports) == 5
+            assert reader.page(ImportFilter(uploaded_after=time), 10).imports == []
 
 
 @pytest.mark.parametrize("wrong", ["x", "aW1wb3J0", "é" * 60, "A" * 60, "=" * 60, "a" * 61])
-def test_a_continuation_that_is_none(catalog: Catalog, wrong: str) -> None:
+def test_a_continuation_that_is_none(reader: Reader, wrong: str) -> None:
     with pytest.raises(FilterError) as caught:
-        catalog.page(ImportFilter(), 10, wrong)
+        reader.page(ImportFilter(), 10, wrong)
     assert caught.value.parameter == "continuation"
 
 
-def test_a_hub_that_is_none(catalog: Catalog) -> None:
+def test_a_hub_that_is_none(reader: Reader) -> None:
     with pytest.raises(FilterError, match="There is no hub 'south'; there are: east, west,"):
-        catalog.page(ImportFilter(frozenset({"east", "south"})), 10)
+        reader.page(ImportFilter(frozenset({"east", "south"})), 10)
 
 
-def test_an_import_is_found_at_whichever_hub(app: App, catalog: Catalog) -> None:
+def test_an_import_is_found_at_whichever_hub(app: App, reader: Reader) -> None:
     for record in some(app, 9, seed=6):
-        assert catalog.get(record.id) == record
-        assert catalog.detail(record.id).hub == record.hub
+        assert reader.get(record.id) == record
+        assert reader.detail(record.id).hub == record.hub
 
 
-def test_days_are_summed_over_hubs_and_missing_ones_are_filled(app: App, catalog: Catalog) -> None:
+def test_days_are_summed_over_hubs_and_missing_ones_are_filled(app: App, reader: Reader) -> None:
     today = app.clock().date()
     for hours, hub, state in (
         (0, "east", ImportState.COMPLETED),
@@ -224,16 +224,16 @@ def test_days_are_summed_over_hubs_and_missing_ones_are_filled(app: App, catalog
         DailyCounts(today + timedelta(days=3), Counter({ImportState.FAILED: 2}), 4, 2, 2),
         DailyCounts(today + timedelta(days=4), Counter({ImportState.CANCELLED: 1}), 2, 1, 1),
     ]
-    assert list(catalog.days(5)) == expected
-    assert list(catalog.days(2)) == expected[-2:]
-    assert list(catalog.days(1)) == expected[-1:]
-    assert list(catalog.days(7))[2:] == expected
+    assert list(reader.days(5)) == expected
+    assert list(reader.days(2)) == expected[-2:]
+    assert list(reader.days(1)) == expected[-1:]
+    assert list(reader.days(7))[2:] == expected
     # A row of a day to come, by a clock that was ahead, is of no day that is asked for.
     app.clock.ahead_hours(72)
-    assert list(catalog.days(4)) == expected[:-1]
+    assert list(reader.days(4)) == expected[:-1]
 
 
-def test_queues_skip_markers_whose_import_is_final_or_gone(app: App, catalog: Catalog) -> None:
+def test_queues_skip_markers_whose_import_is_final_or_gone(app: App, reader: Reader) -> None:
     table = app.importer.services.storage.table(app.settings["IMPORTS_TABLE"])
     first, second, third = (
         add(app, "east", START + timedelta(seconds=number), ImportState.QUEUED)
@@ -241,7 +241,7 @@ def test_queues_skip_markers_whose_import_is_final_or_gone(app: App, catalog: Ca
     )
 
     def queue() -> tuple[int, str]:
-        east, west = catalog.queues()
+        east, west = reader.queues()
         assert (west.length, west.head) == (0, None)
         return east.length, east.head.id if east.head else ""
 
@@ -249,28 +249,28 @@ def test_queues_skip_markers_whose_import_is_final_or_gone(app: App, catalog: Ca
     table.delete_entity("east", first.row_key)
     assert queue() == (3, second.id)
     marker = table.get_entity("east", second.marker)
-    app.importer.services.ledger.transition(second, ImportState.CANCELLED)
+    app.importer.services.store.transition(second, ImportState.CANCELLED)
     table.upsert_entity(marker)
     assert queue() == (3, third.id)
-    app.importer.services.ledger.transition(third, ImportState.CANCELLED)
+    app.importer.services.store.transition(third, ImportState.CANCELLED)
     assert queue() == (2, "")
 
 
-def test_requests_do_not_grow_with_the_history(app: App, catalog: Catalog) -> None:
+def test_requests_do_not_grow_with_the_history(app: App, reader: Reader) -> None:
     def cost() -> Counter[str]:
         with app.counting() as requests:
-            page = catalog.page(ImportFilter(), 2)
-            catalog.page(ImportFilter(), 2, page.continuation)
-            catalog.queues()
-            catalog.days(30)
-            catalog.get(page.imports[0].id)
+            page = reader.page(ImportFilter(), 2)
+            reader.page(ImportFilter(), 2, page.continuation)
+            reader.queues()
+            reader.days(30)
+            reader.get(page.imports[0].id)
         return Counter(requests)
 
     for number in range(5):
         add(app, HUBS[number % 3], START + timedelta(seconds=number))
     add(app, "east", START, ImportState.QUEUED)
     # Which hubs there are is read once a minute.
-    catalog.queues()
+    reader.queues()
     few = cost()
     for number in range(5, 150):
         add(app, HUBS[number % 3], START + timedelta(seconds=number), FINAL[number % len(FINAL)])

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from azure.data.tables import UpdateMode
 
-from local.hub import HubEmulator
-from shared.imports.importer import Importer
-from shared.imports.record import ImportRecord
+from iothub_emulator import HubEmulator
+from shared.imports.app import Importer
+from shared.imports.model.record import ImportRecord
 from shared.settings import load_settings
 from tests.app import App, ObservedTransport, break_down, device
 
@@ -92,7 +92,7 @@ def test_what_waits_for_a_hub_that_is_taken_out_reaches_no_other(
     look_again(app, how, "west/pumps.ndjson")
     assert app.records(other_hub.address) == [waiting]
     assert app.records(app.hub.address) == []
-    shown = app.importer.catalog.get(waiting.id)
+    shown = app.importer.reader.get(waiting.id)
     assert other_hub.address in shown.failure_reason
     assert "not configured" in shown.failure_reason
     app.route(east=app.hub, west=other_hub)
@@ -220,7 +220,7 @@ def test_a_claim_that_people_edited_does_not_harm(
     assert app.records() == [record]
     assert len(app.hub.jobs) == 1
     # The container leads to the record too.
-    assert app.importer.catalog.get(record.id) == record
+    assert app.importer.reader.get(record.id) == record
 
 
 def test_two_deployments_on_one_upload_container_share_nothing(
@@ -241,7 +241,7 @@ def test_two_deployments_on_one_upload_container_share_nothing(
     other_hub.wait_idle()
     app.tick()
     other.on_tick()
-    [mine], [theirs] = app.records(), list(other.services.ledger.imports(other_hub.address))
+    [mine], [theirs] = app.records(), list(other.services.store.imports(other_hub.address))
     other.close()
     assert (mine.state, mine.imported, mine.failed) == ("completedWithErrors", 1, 1)
     assert (theirs.state, theirs.imported, theirs.failed) == ("completed", 2, 0)

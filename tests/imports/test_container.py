@@ -8,8 +8,12 @@ from collections.abc import Iterator
 import pytest
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
-from shared.imports import container as container_module
-from shared.imports.container import BlockWriter, ImportContainer, StagedFileChangedError
+from shared.imports.store import import_container as container_module
+from shared.imports.store.import_container import (
+    BlockWriter,
+    ImportContainer,
+    StagedFileChangedError,
+)
 
 NAME = "devices-1.txt"
 CONTENT = b"".join(b'{"id":"pump-%d"}\n' % number for number in range(100))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from azure.data.tables import UpdateMode
 
-from shared.imports.record import ImportRecord
+from shared.imports.model.record import ImportRecord
 from tests.app import App, break_down, device
 
 NAME = "pumps.ndjson"
@@ -70,7 +70,7 @@ def test_an_import_whose_row_cannot_be_read_fails_in_the_end(
     assert "3 unexpected errors" in ended.failure_reason
     assert app.record("next.ndjson").state == "completed"
     assert app.hub.registry.get(NAME) is None
-    assert app.importer.services.ledger.queue(record.hub) == []
+    assert app.importer.services.store.queue(record.hub) == []
 
 
 @pytest.mark.parametrize(("state", "count"), [("queued", 0), ("running", None), ("validating", 0)])

@@ -273,4 +273,4 @@ def test_a_final_record_stays(app: App) -> None:
     app.tick()
     assert app.record("pumps.ndjson") == before
     with pytest.raises(ValueError, match="is final"):
-        app.importer.services.ledger.update(before, progress=1)
+        app.importer.services.store.update(before, progress=1)

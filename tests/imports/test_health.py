@@ -13,9 +13,10 @@ import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 
-from local.hub import HubEmulator
-from shared.imports import health, importer
-from shared.imports.health import Finding
+from iothub_emulator import HubEmulator
+from shared.imports import app as importer
+from shared.imports.upkeep import health
+from shared.imports.upkeep.health import Finding
 from tests.app import App, device
 
 

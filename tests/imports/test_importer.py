@@ -9,8 +9,10 @@ from datetime import timedelta
 
 import pytest
 
-from shared.imports import importer as module
-from shared.imports import ledger, poller, uploads
+from shared.imports import app as module
+from shared.imports.store import import_store as store
+from shared.imports.workflow import hub_queue as poller
+from shared.imports.workflow import upload_scan as uploads
 from tests.app import App, device
 
 
@@ -34,7 +36,7 @@ def test_threads_share_one_importer(app: App, monkeypatch: pytest.MonkeyPatch) -
 def test_a_queue_that_fails_as_a_whole_needs_no_deeper_stack(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for where in (ledger, poller):
+    for where in (store, poller):
         monkeypatch.setattr(where, "MAX_MARKERS", 2)
     # As if the uploads were some seconds old: the container is looked through once.
     monkeypatch.setattr(uploads, "MARGIN", timedelta(seconds=-60))

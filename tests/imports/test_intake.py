@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 
+from iothub_emulator import HubEmulator
 from local.host import FunctionsHost
-from local.hub import HubEmulator
 from shared.errors import SettingsError
-from shared.imports.importer import Importer
+from shared.imports.app import Importer
 from shared.settings import Settings, load_settings
 from tests.app import App, ObservedTransport, break_down, device
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from shared.imports.record import ImportRecord
+from shared.imports.model.record import ImportRecord
 from tests.app import NO_ECHO, App, device
 
 NAME = "pumps.ndjson"
@@ -54,7 +54,7 @@ def finish_after_grace(app: App) -> None:
     """What was lost is waited for, and nothing more is asked of the hub meanwhile."""
     calls = app.hub.requests["createJob"]
     record = ticks(app)
-    assert (record.state, record.fences) == ("starting", 1)
+    assert (record.state, record.staged_generation) == ("starting", 1)
     assert app.hub.requests["createJob"] == calls
     app.pass_minutes(GRACE)
     app.finish()
@@ -94,7 +94,7 @@ def test_a_lost_call_is_waited_for_until_its_job_would_have_appeared(app: App) -
     app.tick()
     app.pass_minutes(9)
     record = ticks(app)
-    assert (record.state, record.fences) == ("starting", 1)
+    assert (record.state, record.staged_generation) == ("starting", 1)
     assert app.hub.requests["createJob"] == 1
     app.pass_minutes(2)
     app.finish()
@@ -203,7 +203,7 @@ def test_a_job_that_may_be_ours_and_failed_is_not_repeated(app: App, status: str
     assert_not_known(ticks(app))
     assert len(app.hub.jobs) == 1
     # An operator who has compared them may try them again.
-    app.importer.operations.retry(app.record(NAME))
+    app.importer.actions.retry(app.record(NAME))
     app.finish()
     assert [record.state for record in app.records()] == ["completed", "failed"]
 
@@ -296,7 +296,7 @@ def begin_with_an_error(app: App) -> None:
     start(app)
     app.alter_response = lambda _: None
     record = app.record(NAME)
-    assert (record.state, record.fences) == ("starting", 1)
+    assert (record.state, record.staged_generation) == ("starting", 1)
 
 
 @no_echo
@@ -350,7 +350,7 @@ def test_a_list_of_jobs_that_lags_starts_no_second_job(app: App) -> None:
         time.sleep(0.02)
     for _ in range(2):
         app.tick()
-    assert app.record(NAME).fences == 1
+    assert app.record(NAME).staged_generation == 1
     record = ticks(app, 4)
     assert (record.state, record.imported) == ("completed", 15)
     assert app.hub.requests["createJob"] == 1

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from azure.core.exceptions import HttpResponseError
 
-from shared.imports.record import ImportRecord
+from shared.imports.model.record import ImportRecord
 from tests.app import App, device
 
 NAME = "pumps.ndjson"
@@ -123,7 +123,7 @@ def test_lines_that_nobody_knows_are_not_retried(app: App) -> None:
     app.tick()
     app.clock.ahead_minutes(11)
     app.tick()
-    detail = app.importer.catalog.detail(app.record(NAME).id)
+    detail = app.importer.reader.detail(app.record(NAME).id)
     assert "retry" not in detail.actions
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from azure.data.tables import UpdateMode
 
-from shared.imports.record import ImportRecord, ImportState
-from shared.imports.registration import Upload, record_of
+from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.workflow.registration import Upload, record_of
 from tests.app import App, device
 
 NAME = "pumps.ndjson"
@@ -53,7 +53,7 @@ def test_the_queue_waits_behind_a_newer_row_for_some_minutes(app: App) -> None:
     app.sweep()
     assert app.record("next.ndjson").state == "completed"
     assert row_of(app, record) == before
-    [place] = app.importer.services.ledger.queue(record.hub)
+    [place] = app.importer.services.store.queue(record.hub)
     assert place.record_key == record.row_key
 
 
@@ -139,7 +139,7 @@ def test_every_row_carries_the_schema(app: App) -> None:
     for name in (NAME, "next.ndjson"):
         app.upload(name, device(name))
         app.deliver(name)
-    app.importer.operations.cancel(app.record(NAME))
+    app.importer.actions.cancel(app.record(NAME))
     rows = list(app.table.list_entities())
     app.sweep()
     app.tick()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.hub import answers, client
-from shared.imports.record import ImportRecord
+from shared.imports.model.record import ImportRecord
 from tests.app import NO_ECHO, App, device
 
 HALF = "\ud83d"
@@ -186,7 +186,7 @@ def test_an_import_of_which_the_hub_says_nothing_can_be_cancelled(
     upload(app)
     alter(monkeypatch, ELSEWHERE["another job"])
     app.tick()
-    app.importer.operations.cancel(app.record("a.ndjson"))
+    app.importer.actions.cancel(app.record("a.ndjson"))
     app.tick()
     assert app.record("a.ndjson").state == "running"
     assert app.hub.jobs[0]["status"] == "cancelled"

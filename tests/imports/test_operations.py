@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from local.hub import HubEmulator
-from shared.imports.operations import NotPossibleError
-from shared.imports.record import ImportRecord
+from iothub_emulator import HubEmulator
+from shared.imports.model.record import ImportRecord
+from shared.imports.operate.actions import NotPossibleError
 from tests.app import NO_ECHO, App, break_down, device
 
 NAME = "pumps.ndjson"
@@ -21,7 +21,7 @@ def start(app: App, name: str = NAME, *lines: object) -> ImportRecord:
 
 
 def cancel(app: App, record: ImportRecord) -> ImportRecord:
-    return app.importer.operations.cancel(record)
+    return app.importer.actions.cancel(record)
 
 
 def assert_nothing_was_applied(record: ImportRecord) -> None:
@@ -103,7 +103,7 @@ def test_cancel_in_the_queue_after_an_answer_was_lost(app: App) -> None:
     app.pass_minutes(11)
     app.tick()
     record = app.record(NAME)
-    assert (record.state, record.fences) == ("queued", 1)
+    assert (record.state, record.staged_generation) == ("queued", 1)
     assert (cancel(app, record).state, cancel(app, record).stop) == ("queued", "operator")
     app.hub.free_slot()
     app.finish()
@@ -120,7 +120,7 @@ def test_cancel_of_a_queued_import_whose_lost_call_did_arrive(app: App) -> None:
     app.pass_minutes(11)
     app.tick()
     record = app.record(NAME)
-    assert (record.state, record.fences) == ("queued", 1)
+    assert (record.state, record.staged_generation) == ("queued", 1)
     assert cancel(app, record).state == "queued"
     app.hub.job_answers.list_lag = timedelta()
     for _ in range(4):

@@ -18,7 +18,7 @@ from azure.storage.blob._shared.authentication import SharedKeyCredentialPolicy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.imports.record import ImportRecord, record_key_of, written_at
+from shared.imports.model.record import ImportRecord, record_key_of, written_at
 from tests.app import App, device
 
 TICK_ZERO = datetime(1, 1, 1, tzinfo=UTC)

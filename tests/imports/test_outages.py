@@ -9,8 +9,8 @@ import pytest
 from azure.core.exceptions import HttpResponseError, ServiceRequestError, ServiceResponseError
 
 from shared.errors import TemporaryError
-from shared.imports.queue import Queue
-from shared.imports.record import ImportRecord
+from shared.imports.model.record import ImportRecord
+from shared.imports.workflow.job_starter import JobStarter
 from tests.app import App, device
 
 NAME = "pumps.ndjson"
@@ -136,14 +136,14 @@ def test_an_outage_during_a_tick_counts_nothing(app: App, error: Exception) -> N
 
 def break_starts(monkeypatch: pytest.MonkeyPatch, file: str) -> None:
     """A mistake of ours, which one file brings about."""
-    start = Queue.start
+    start = JobStarter.start
 
-    def broken(queue: Queue, record: ImportRecord) -> ImportRecord:
+    def broken(queue: JobStarter, record: ImportRecord) -> ImportRecord:
         if record.file == file:
             raise ZeroDivisionError("nobody thought of that")
         return start(queue, record)
 
-    monkeypatch.setattr(Queue, "start", broken)
+    monkeypatch.setattr(JobStarter, "start", broken)
 
 
 def test_an_unexpected_error_ends_its_import_and_no_other(
@@ -170,7 +170,7 @@ def test_an_unexpected_error_ends_its_import_and_no_other(
     assert "ZeroDivisionError: nobody thought of that" in record.failure_reason
     app.finish()
     assert app.record("next.ndjson").state == "completed"
-    assert app.importer.services.ledger.queue(record.hub) == []
+    assert app.importer.services.store.queue(record.hub) == []
 
 
 def test_errors_that_pass_are_forgotten(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +207,6 @@ def test_a_retry_of_what_an_error_ended(app: App, monkeypatch: pytest.MonkeyPatc
         app.tick()
     failed = app.record(NAME)
     assert failed.state == "failed"
-    app.importer.operations.retry(failed)
+    app.importer.actions.retry(failed)
     app.finish()
     assert sorted(record.state for record in app.records()) == ["completed", "failed"]

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from local.hub import HubEmulator
-from shared.imports import importer
-from shared.imports.record import ImportRecord
+from iothub_emulator import HubEmulator
+from shared.imports import app as importer
+from shared.imports.model.record import ImportRecord
 from tests.app import App, device
 
 NAME = "pumps.ndjson"
@@ -64,12 +64,12 @@ def test_a_hub_that_only_fails_is_left_alone_too(app: App) -> None:
     app.configure(BACKOFF_SECONDS="60")
     app.hub.faults.add("error", operation="createJob", status=503, times=2)
     record = start(app)
-    assert (record.state, record.tries, record.fences) == ("starting", 1, 1)
+    assert (record.state, record.tries, record.staged_generation) == ("starting", 1, 1)
     # It was an answer: unlike a lost one it is not waited for.
     assert record.next_try_at is None
     app.tick()
     record = app.record(NAME)
-    assert (record.state, record.tries, record.fences) == ("starting", 2, 2)
+    assert (record.state, record.tries, record.staged_generation) == ("starting", 2, 2)
     assert 59 <= wait_of(app, record) <= 120
     app.tick()
     assert app.record(NAME) == record

@@ -49,7 +49,7 @@ def cancelled(app: App) -> None:
     app.hub.occupy_slot()
     app.upload(NAME, device("pump-1"))
     app.deliver(NAME)
-    app.importer.operations.cancel(app.record(NAME))
+    app.importer.actions.cancel(app.record(NAME))
 
 
 def log_missing(app: App) -> None:

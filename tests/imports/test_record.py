@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.imports.record import (
+from shared.imports.model.record import (
     TRANSITIONS,
     ImportRecord,
     ImportState,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from azure.core.exceptions import HttpResponseError
 
-from shared.imports.importer import Importer
-from shared.imports.operations import NotPossibleError
+from shared.imports.app import Importer
+from shared.imports.operate.actions import NotPossibleError
 from shared.settings import load_settings
 from tests.app import App, ObservedTransport, device
 
@@ -45,7 +45,7 @@ def test_a_cancel_that_is_overtaken_leaves_the_report_of_the_import(app: App) ->
 
     app.before_request = overtake
     with pytest.raises(NotPossibleError):
-        app.importer.operations.cancel(app.record(NAME))
+        app.importer.actions.cancel(app.record(NAME))
     app.before_request = lambda _: None
     other.close()
     assert overtaken
@@ -65,7 +65,7 @@ def test_a_cancel_that_overtakes_leaves_its_own_report(app: App) -> None:
     def overtake(request: str) -> None:
         if request.startswith("PUT") and "/report" in request:
             app.before_request = lambda _: None
-            other.operations.cancel(app.record(NAME))
+            other.actions.cancel(app.record(NAME))
 
     app.before_request = overtake
     app.tick()
@@ -109,7 +109,7 @@ def test_every_end_has_a_report_that_agrees(app: App, end: str) -> None:
     app.upload(NAME, b"broken" if end == "rejected" else device("pump-1"))
     app.deliver(NAME)
     if end == "cancelled":
-        app.importer.operations.cancel(app.record(NAME))
+        app.importer.actions.cancel(app.record(NAME))
     app.finish()
     assert app.record(NAME).state == end
     assert_report_agrees(app)
@@ -126,6 +126,6 @@ def test_the_report_of_the_validation_is_not_that_of_the_end(app: App, end: str)
     app.deliver(NAME)
     if end == "cancelled":
         assert app.report(app.record(NAME))["state"] == "queued"
-        app.importer.operations.cancel(app.record(NAME))
+        app.importer.actions.cancel(app.record(NAME))
     assert app.record(NAME).state == end
     assert_report_agrees(app)

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.imports import uploads
+from shared.imports.workflow import upload_scan as uploads
 from tests.app import App, device
 
 NAME = "pumps.ndjson"

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import SettingsError
-from shared.imports import uploads
-from shared.imports.record import ImportRecord
+from shared.imports.model.record import ImportRecord
+from shared.imports.workflow import upload_scan as uploads
 from tests.app import App, break_down, device
 
 DAY = 24
@@ -107,7 +107,7 @@ def test_containers_of_others_stay(app: App) -> None:
 def test_a_container_without_a_record_goes_when_it_is_old(app: App) -> None:
     record = complete(app)
     app.blobs.get_blob_client(app.container, "pumps.ndjson").delete_blob()
-    app.importer.services.ledger._table.delete_entity(record.hub, record.row_key)
+    app.importer.services.store._table.delete_entity(record.hub, record.row_key)
     app.clock.ahead_hours(29 * DAY)
     app.sweep()
     assert is_there(app, record.container)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.imports.operations import NotPossibleError
-from shared.imports.record import ImportRecord
+from shared.imports.model.record import ImportRecord
+from shared.imports.operate.actions import NotPossibleError
 from tests.app import App, break_down, device
 
 NAME = "pumps.ndjson"
@@ -31,15 +31,15 @@ def fail(app: App, name: str = NAME, *lines: object) -> ImportRecord:
 
 
 def cancel(app: App, record: ImportRecord) -> ImportRecord:
-    return app.importer.operations.cancel(record)
+    return app.importer.actions.cancel(record)
 
 
 def retry(app: App, record: ImportRecord) -> ImportRecord:
-    return app.importer.operations.retry(record)
+    return app.importer.actions.retry(record)
 
 
 def now(app: App, record: ImportRecord) -> ImportRecord:
-    return app.importer.services.ledger.get(record.hub, record.row_key)
+    return app.importer.services.store.get(record.hub, record.row_key)
 
 
 def staged(app: App, record: ImportRecord) -> bytes:

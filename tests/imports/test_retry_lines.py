@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from shared.imports.record import ImportRecord
+from shared.imports.model.record import ImportRecord
 from tests.app import App, device
 
 NAME = "fleet.ndjson"

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from shared.imports.operations import NotPossibleError, can_be_retried
-from shared.imports.record import ImportRecord
+from shared.imports.model.record import ImportRecord
+from shared.imports.operate.actions import NotPossibleError, can_be_retried
 from tests.app import App, break_down, device
 
 NAME = "pumps.ndjson"
@@ -27,11 +27,11 @@ def fail_unstaged(app: App, *lines: object) -> ImportRecord:
 
 
 def retry(app: App, record: ImportRecord) -> ImportRecord:
-    return app.importer.operations.retry(record)
+    return app.importer.actions.retry(record)
 
 
 def now(app: App, record: ImportRecord) -> ImportRecord:
-    return app.importer.services.ledger.get(record.hub, record.row_key)
+    return app.importer.services.store.get(record.hub, record.row_key)
 
 
 def test_the_upload_is_validated_again(app: App) -> None:

@@ -57,7 +57,7 @@ UPLOAD = {
     "PartitionKey": "<hub>",
     "RowKey": "import-<time>-<id>",
     "createdAt": "<time>",
-    "fences": 0,
+    "stagedGeneration": 0,
     "file": NAME,
     "finishedAt": "<time>",
     "hasLineMap": False,
@@ -114,7 +114,7 @@ def start(app: App, *lines: object) -> None:
 
 def cancel(app: App) -> None:
     record = app.record(NAME)
-    app.importer.operations.cancel(record)
+    app.importer.actions.cancel(record)
 
 
 def test_completed(app: App) -> None:
@@ -375,9 +375,9 @@ def test_a_retry(app: App) -> None:
     start(app)
     app.finish()
     failed = app.record(NAME)
-    app.importer.operations.retry(failed)
+    app.importer.actions.retry(failed)
     app.finish()
-    app.importer.services.ledger._table.delete_entity(failed.hub, failed.row_key)
+    app.importer.services.store._table.delete_entity(failed.hub, failed.row_key)
     expected = {
         **RAN,
         "attempts": 0,

@@ -10,9 +10,9 @@ import pytest
 from azure.core.exceptions import HttpResponseError, ServiceResponseError
 from azure.data.tables import UpdateMode
 
-from shared.imports.days import DailyCounts
-from shared.imports.record import ImportRecord, ImportState
-from shared.imports.statistics import Statistics
+from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.store.daily_counts import Statistics
+from shared.imports.store.days import DailyCounts
 from tests.app import App, device
 
 HUB = "hub"
@@ -26,7 +26,7 @@ def statistics(app: App) -> Statistics:
 
 def end(app: App, count: int, hub: str = HUB, **members: Any) -> None:
     """Imports that have failed, each with 2 devices imported and 1 failed unless told otherwise."""
-    ledger = app.importer.services.ledger
+    store = app.importer.services.store
     now = app.clock()
     for number in range(count):
         record = ImportRecord.of_upload(
@@ -36,7 +36,7 @@ def end(app: App, count: int, hub: str = HUB, **members: Any) -> None:
             state=FAILED,
             **{"imported": 2, "failed": 1, "invalid_lines": 3, **members},
         )
-        ledger.create(record)
+        store.create(record)
 
 
 def total(statistics: Statistics, day: date) -> DailyCounts:
@@ -238,5 +238,5 @@ def test_an_end_needs_no_row_of_its_day(app: App) -> None:
     app.finish()
     assert app.record("first.ndjson").state == "completed"
     app.sweep()
-    [day] = app.importer.catalog.days(1)
+    [day] = app.importer.reader.days(1)
     assert day.imports == Counter({ImportState.COMPLETED: 1})

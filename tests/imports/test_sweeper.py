@@ -8,14 +8,14 @@ import pytest
 from azure.data.tables import TableClient
 
 from shared.errors import TemporaryError
-from shared.imports import uploads
-from shared.imports.record import ImportRecord, ImportState
-from shared.imports.registration import Upload, register
+from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.workflow import upload_scan as uploads
+from shared.imports.workflow.registration import Upload, register
 from tests.app import App, break_down, device
 
 
 def table(app: App) -> TableClient:
-    return app.importer.services.ledger._table
+    return app.importer.services.store._table
 
 
 def die(request: str) -> None:
@@ -151,7 +151,7 @@ def test_a_marker_of_a_final_import_goes(app: App) -> None:
     start(app, "1.ndjson")
     app.finish()
     final = app.record("1.ndjson")
-    app.importer.services.ledger.restore_marker(final)
+    app.importer.services.store.restore_marker(final)
     app.upload("2.ndjson", device("pump-2"))
     app.sweep()
     app.finish()
@@ -275,7 +275,7 @@ def test_a_sweep_costs_the_same_whatever_the_history(
         record, is_new = register(app.importer.services, Upload.of(blob))
         if is_new:
             rejected = (record, ImportState.REJECTED)
-            app.importer.services.ledger.transition(*rejected, imported=0, failed=0)
+            app.importer.services.store.transition(*rejected, imported=0, failed=0)
     assert len(app.records()) == 50
     # It adds the ends to the counts of their day.
     app.sweep()
@@ -291,4 +291,4 @@ def markers(app: App, hub: str) -> list[str]:
 
 
 def cancel(app: App, record: ImportRecord) -> None:
-    app.importer.operations.cancel(record)
+    app.importer.actions.cancel(record)

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 from azure.storage.blob import ContainerClient
 
-from local.hub import HubEmulator
-from shared.imports import uploads
+from iothub_emulator import HubEmulator
+from shared.imports.workflow import upload_scan as uploads
 from tests.app import App, device
 
 
@@ -175,7 +175,7 @@ def test_uploads_before_a_finished_round_are_not_looked_at_again(app: App) -> No
     app.configure()
     app.upload("3.ndjson", device("pump-3"))
     for record in app.records():
-        app.importer.services.ledger._table.delete_entity(record.hub, record.row_key)
+        app.importer.services.store._table.delete_entity(record.hub, record.row_key)
     with app.counting() as requests:
         app.sweep()
     assert app.records() == []

@@ -12,7 +12,7 @@ import re
 import pytest
 from azure.storage.blob import ContentSettings
 
-from shared import storage
+from shared.storage import client as storage
 from tests.app import App, device
 
 CA = {"type": "certificateAuthority"}

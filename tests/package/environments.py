@@ -87,10 +87,6 @@ class Environment:
         told: dict[str, Any] = json.loads(self._run([self.python, "-"], app, INSIDE).stdout)
         return told
 
-    def run_app(self, app: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run `python -m shared`, whatever its exit status."""
-        return self._run([self.python, "-m", "shared", *arguments], app, check=False)
-
     def _run(
         self,
         command: Sequence[str],

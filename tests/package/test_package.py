@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from pathlib import Path
@@ -95,11 +94,8 @@ BUILT = (
     ".python_packages/lib/site-packages/somebody/build/docs.py",
     ".python_packages/lib/site-packages/somebody/tests/local.py",
 )
-#: The commands for operators; all other modules have to do with what is installed.
-COMMANDS = "shared.commands."
 #: Importing them takes time that only those who need them shall spend.
-IMPORTED_LATER = {"jinja2", "opentelemetry", "rich", "shared.commands", "shared.web.app"}
-GOOD = {"id": "pump-1", "status": "enabled", "authentication": {"type": "certificateAuthority"}}
+IMPORTED_LATER = {"jinja2", "opentelemetry", "rich", "cli", "shared.web.app"}
 
 
 @pytest.mark.parametrize("published", [published_by_func, published_by_git_rules])
@@ -148,7 +144,6 @@ def test_the_package_runs_by_itself(version: str, checkout: Path, tmp_path: Path
         check_pins(version, app / "requirements.txt", seen["installed"])
         check_functions(version, seen)
         check_imports(app, seen["imported"])
-        check_commands(environment, app, tmp_path)
 
 
 def check_pins(version: str, requirements: Path, installed: dict[str, str]) -> None:
@@ -179,22 +174,10 @@ def check_functions(version: str, seen: dict[str, Any]) -> None:
 
 
 def check_imports(app: Path, imported: dict[str, str | None]) -> None:
-    """No module needs what only developers have, but for the commands, which need one thing."""
+    """No module needs what only developers have."""
     modules = {
         ".".join(path.relative_to(app).with_suffix("").parts).removesuffix(".__init__")
         for path in (app / "shared").rglob("*.py")
     }
     assert modules == {"shared"} | imported.keys()
-    missing = {module: name for module, name in imported.items() if name is not None}
-    assert set(missing.values()) == {"rich"}
-    assert all(module.startswith(COMMANDS) for module in missing)
-
-
-def check_commands(environment: Environment, app: Path, folder: Path) -> None:
-    """Of the commands, the one that needs nothing works; the others say what they need."""
-    (folder / "fleet.ndjson").write_text(json.dumps(GOOD))
-    done = environment.run_app(app, "check", str(folder / "fleet.ndjson"))
-    assert (done.returncode, done.stderr) == (0, "")
-    done = environment.run_app(app, "list")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.endswith("pip install rich\n")
+    assert {module: name for module, name in imported.items() if name is not None} == {}

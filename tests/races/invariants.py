@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 from azure.data.tables import TableClient
 from azure.storage.blob import BlobServiceClient
 
-from local.hub import HubEmulator
-from shared.imports.days import DailyCounts
-from shared.imports.entities import plain, to_record
-from shared.imports.record import TRANSITIONS, ImportRecord, ImportState, record_key_of
+from iothub_emulator import HubEmulator
+from shared.imports.model.record import TRANSITIONS, ImportRecord, ImportState, record_key_of
+from shared.imports.store.days import DailyCounts
+from shared.imports.store.rows import plain, to_record
 
 __all__ = [
     "FOREIGN",

@@ -22,13 +22,13 @@ from azure.data.tables import TableClient, TableServiceClient
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from local.hub import HubEmulator
-from local.hub.choices import ASSUMED
-from local.hub.clock import Clock
-from local.hub.jobs.request import JobRequest
+from iothub_emulator import HubEmulator
+from iothub_emulator.choices import ASSUMED
+from iothub_emulator.clock import Clock
+from iothub_emulator.jobs.request import JobRequest
 from shared.errors import ImporterError
 from shared.hub.jobs import ImportJobRequest
-from shared.imports.record import ImportRecord, ImportState
+from shared.imports.model.record import ImportRecord, ImportState
 from tests.app import NO_ECHO, App
 from tests.races.invariants import (
     FOREIGN,
@@ -141,7 +141,7 @@ class ImporterMachine(RuleBasedStateMachine):
         if records := [record for record in self._sorted() if not record.state.is_final]:
             record = data.draw(st.sampled_from(records), "cancelled")
             with self._calling():
-                self.app.importer.operations.cancel(record)
+                self.app.importer.actions.cancel(record)
 
     @rule(data=st.data())
     def retry(self, data: st.DataObject) -> None:
@@ -149,7 +149,7 @@ class ImporterMachine(RuleBasedStateMachine):
         if records := [record for record in self._sorted() if record.state in ended]:
             record = data.draw(st.sampled_from(records), "retried")
             with self._calling():
-                self.app.importer.operations.retry(record)
+                self.app.importer.actions.retry(record)
 
     # What the platform does.
 

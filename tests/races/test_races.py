@@ -31,8 +31,8 @@ from pathlib import Path
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
-from local.hub import HubEmulator
-from shared.imports.record import ImportRecord, ImportState
+from iothub_emulator import HubEmulator
+from shared.imports.model.record import ImportRecord, ImportState
 from tests.races.crew import Crew
 from tests.races.faulty import Tally
 from tests.races.invariants import (

@@ -23,8 +23,9 @@ from queue import Queue
 from azure.core.exceptions import AzureError
 
 from shared.errors import ImporterError
-from shared.imports import follower, queue
-from shared.imports.importer import Importer, utc_now
+from shared.imports.app import Importer, utc_now
+from shared.imports.workflow import job_follower as follower
+from shared.imports.workflow import job_starter as queue
 from shared.settings import load_settings
 from tests.races.faulty import FaultyTransport, Tally
 

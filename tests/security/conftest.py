@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.commands.conftest import shell as shell
+from tests.cli.conftest import shell as shell
 from tests.events.conftest import receiver as receiver
 from tests.events.conftest import telling as telling
 from tests.security.support import Account, Said

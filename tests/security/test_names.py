@@ -21,9 +21,9 @@ from azure.storage.blob import generate_container_sas
 from local.azurite import ACCOUNT_KEY
 from shared import logs
 from shared.connections import HubConnection, parse_hubs
-from shared.imports.record import NO_HUB, ImportRecord, ImportState
+from shared.imports.model.record import NO_HUB, ImportRecord, ImportState
 from tests.app import App, device
-from tests.commands.conftest import Shell
+from tests.cli.conftest import Shell
 from tests.events.receiver import Post, Receiver
 from tests.events.support import tick
 from tests.security.pages import Page

@@ -23,7 +23,7 @@ from azure.core.pipeline.transport import RequestsTransport
 
 from local.azurite import ACCOUNT_KEY, ACCOUNT_NAME
 from shared.connections import StorageConnection
-from shared.storage import Storage
+from shared.storage.client import Storage
 from tests.app import App, device
 from tests.events.receiver import Receiver
 from tests.events.support import tick, unsent

@@ -24,10 +24,10 @@ from shared.errors import TemporaryError
 from shared.hub.errorlog import read_error_log
 from shared.hub.errors import error_from_response
 from shared.hub.jobs import JobProperties
-from shared.imports import reasons
-from shared.imports.columns import storable
-from shared.imports.record import ImportRecord
-from shared.imports.report import build_report
+from shared.imports.model import reasons
+from shared.imports.model.record import ImportRecord
+from shared.imports.store.columns import storable
+from shared.imports.workflow.report import build_report
 from shared.invocation import invocation
 from shared.redaction import redact, redact_error, redact_id
 from shared.texts import clean

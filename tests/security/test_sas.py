@@ -13,8 +13,8 @@ from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
-from shared.imports.record import ImportRecord
-from shared.storage import Storage
+from shared.imports.model.record import ImportRecord
+from shared.storage.client import Storage
 from tests.app import App, device
 
 BY_KEY, BY_ENTRA_ID = "by the account key", "by Entra ID"

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from azure.storage.blob import BlobClient
 
-from shared.imports.container import ForeignContainerError, container_name
-from shared.imports.registration import Upload, record_of
-from shared.imports.view import ImportDetail
+from shared.imports.operate.api_models import ImportDetail
+from shared.imports.store.import_container import ForeignContainerError, container_name
+from shared.imports.workflow.registration import Upload, record_of
 from tests.app import App, device
 
 NAME = "pumps.ndjson"
@@ -38,7 +38,7 @@ def test_a_staged_file_that_was_changed_is_not_imported(
         assert app.hub.registry.get(device_id) is None
     # The upload is what it was.
     assert ImportDetail.of(record).actions == ["retry"]
-    app.importer.operations.retry(record)
+    app.importer.actions.retry(record)
     app.finish()
     assert app.hub.registry.get("pump-1")
     assert app.hub.registry.get("pump-2") is None

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from shared.imports.record import ImportRecord
+from shared.imports.model.record import ImportRecord
 from shared.telemetry.backend import trace_ids
 from tests.app import device
 

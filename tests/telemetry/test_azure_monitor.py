@@ -62,7 +62,7 @@ CONFIGURED = """
 import logging, threading
 logging.basicConfig(level=logging.WARNING)
 import function_app
-from shared.imports import importer as module
+from shared.imports import app as module
 from shared.telemetry import azure_monitor
 calls = []
 real = azure_monitor.configure_azure_monitor

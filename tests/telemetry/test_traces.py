@@ -77,9 +77,9 @@ def test_a_retry_is_a_trace_that_leads_back(app: App, seen: Seen) -> None:
     app.deliver("pumps.ndjson")
     app.finish()
     old = app.record("pumps.ndjson")
-    new = app.importer.operations.retry(old)
+    new = app.importer.actions.retry(old)
     assert new.state == "queued"
-    app.importer.operations.cancel(new)
+    app.importer.actions.cancel(new)
     root, cancel = seen.spans(new)[-2:]
     assert seen.names(new) == ["retry", "import", "cancel"]
     assert attributes(root)["import.retry_of"] == old.id

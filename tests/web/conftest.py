@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 import function_app
+from iothub_emulator import HubEmulator
 from local.host import FunctionsHost
-from local.hub import HubEmulator
 from tests.app import ROOT, App
 from tests.web.support import Client, TwoHubs
 

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import requests
 
-from local.hub import HubEmulator
-from shared.imports.record import ImportRecord
+from iothub_emulator import HubEmulator
+from shared.imports.model.record import ImportRecord
 from tests.app import App, device
 
 __all__ = [
@@ -172,7 +172,7 @@ def cancel_at_the_hub(app: App, name: str = "stopped.ndjson") -> ImportRecord:
     app.hub.faults.add("hangJob")
     app.upload(name, *(device(f"pump-{number}") for number in range(3)))
     app.deliver(name)
-    app.importer.operations.cancel(app.record(name))
+    app.importer.actions.cancel(app.record(name))
     app.tick()
     app.finish()
     return app.record(name)

@@ -55,8 +55,8 @@ FILES: dict[str, tuple[bytes, str, Sequence[str], dict[str, Any]]] = {
 
 
 def checked(file: Path, *options: str) -> tuple[list[Any], Any]:
-    """Problems and summary of `python -m shared check`."""
-    command = [sys.executable, "-m", "shared", "check", "--format", "json", *options, str(file)]
+    """Problems and summary of `device-importer check`."""
+    command = [sys.executable, "-m", "cli", "check", "--format", "json", *options, str(file)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
     *problems, summary = map(json.loads, done.stdout.splitlines())
     return problems, summary

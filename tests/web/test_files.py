@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from shared.imports.record import ImportRecord
+from shared.imports.model.record import ImportRecord
 from shared.web import downloads
 from tests.app import App, device
 from tests.security.support import PRIMARY, with_keys

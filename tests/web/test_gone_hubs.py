@@ -7,8 +7,8 @@ import json
 import pytest
 
 from tests.app import App, device
-from tests.commands.conftest import Shell
-from tests.commands.conftest import shell as shell
+from tests.cli.conftest import Shell
+from tests.cli.conftest import shell as shell
 from tests.web.support import Client, TwoHubs, text_of
 
 

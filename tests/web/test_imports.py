@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from local.hub.registry.identity import Key
-from shared.imports.record import ImportState
+from iothub_emulator.registry.identity import Key
+from shared.imports.model.record import ImportState
 from tests.app import App, device
 from tests.web.support import Client, complete, partly, problem_of, reject
 

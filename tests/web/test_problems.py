@@ -59,15 +59,15 @@ def test_an_import_that_others_change_again_and_again(app: App, client: Client) 
     app.upload("pumps.ndjson", device("pump-1"))
     app.deliver("pumps.ndjson")
     record = app.record("pumps.ndjson")
-    ledger = app.importer.services.ledger
+    store = app.importer.services.store
     is_ours = False
 
     def change_it(request: str) -> None:
         nonlocal is_ours
         if request.endswith("/$batch") and not is_ours:
             is_ours = True
-            current = ledger.get(record.hub, record.row_key)
-            ledger.update(current, place=7)
+            current = store.get(record.hub, record.row_key)
+            store.update(current, place=7)
             is_ours = False
 
     app.before_request = change_it

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from shared.imports.record import ImportRecord
+from shared.imports.model.record import ImportRecord
 from tests.app import App, device
-from tests.commands.conftest import Shell
-from tests.commands.conftest import shell as shell
+from tests.cli.conftest import Shell
+from tests.cli.conftest import shell as shell
 from tests.events.conftest import receiver as receiver
 from tests.events.conftest import telling as telling
 from tests.events.receiver import Receiver

@@ -1,0 +1,1 @@
+"""Writes the documents that follow from the code: `make docs`."""

@@ -1,0 +1,99 @@
+"""The control API, which no real hub has: faults, the slot, the clock, roles, request counts.
+
+It takes no token. local/README.md describes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from aiohttp import web
+
+from iothub_emulator.api.guard import Guard
+from iothub_emulator.auth.roles import Roles
+from iothub_emulator.clock import Clock
+from iothub_emulator.faults import Faults
+from iothub_emulator.jobs.jobs import Jobs
+from iothub_emulator.times import shown_time
+
+
+class ControlRoutes:
+    def __init__(
+        self, faults: Faults, jobs: Jobs, clock: Clock, roles: Roles, guard: Guard
+    ) -> None:
+        self._faults = faults
+        self._jobs = jobs
+        self._clock = clock
+        self._roles = roles
+        self._guard = guard
+
+    def add_to(self, app: web.Application) -> None:
+        app.router.add_get("/emulator/faults", self._list_faults)
+        app.router.add_post("/emulator/faults", self._add_fault)
+        app.router.add_delete("/emulator/faults", self._clear_faults)
+        app.router.add_post("/emulator/slot", self._set_slot)
+        app.router.add_post("/emulator/late-logs", self._write_late_logs)
+        app.router.add_post("/emulator/clock", self._advance_clock)
+        app.router.add_post("/emulator/roles", self._assign_role)
+        app.router.add_get("/emulator/requests", self._count_requests)
+
+    async def _list_faults(self, request: web.Request) -> web.Response:
+        return web.json_response(self._faults.to_json())
+
+    async def _add_fault(self, request: web.Request) -> web.Response:
+        try:
+            self._faults.add(**await _read_object(request))
+        except (TypeError, ValueError) as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        return web.Response(status=204)
+
+    async def _clear_faults(self, request: web.Request) -> web.Response:
+        self._faults.clear()
+        return web.Response(status=204)
+
+    async def _set_slot(self, request: web.Request) -> web.Response:
+        # In a thread, as the slot is locked while a job's storage is checked.
+        wanted = (await _read_object(request)).get("occupied")
+        if wanted is True:
+            await asyncio.to_thread(self._jobs.occupy_slot)
+        elif wanted is False:
+            await asyncio.to_thread(self._jobs.free_slot)
+        else:
+            raise web.HTTPBadRequest(text="occupied must be true or false")
+        return web.Response(status=204)
+
+    async def _write_late_logs(self, request: web.Request) -> web.Response:
+        await asyncio.to_thread(self._jobs.write_late_logs)
+        return web.Response(status=204)
+
+    async def _advance_clock(self, request: web.Request) -> web.Response:
+        try:
+            self._clock.advance(float((await _read_object(request)).get("seconds", "")))
+        except (TypeError, ValueError) as error:
+            raise web.HTTPBadRequest(text="seconds must be a number, and not negative") from error
+        return web.json_response({"now": shown_time(self._clock.now())})
+
+    async def _assign_role(self, request: web.Request) -> web.Response:
+        wanted = await _read_object(request)
+        try:
+            self._roles.assign(str(wanted["principal"]), wanted["role"])
+        except KeyError as error:
+            raise web.HTTPBadRequest(text=f"{error} is missing") from error
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        return web.Response(status=204)
+
+    async def _count_requests(self, request: web.Request) -> web.Response:
+        return web.json_response(self._guard.requests)
+
+
+async def _read_object(request: web.Request) -> dict[str, Any]:
+    try:
+        value = json.loads(await request.text())
+    except ValueError as error:
+        raise web.HTTPBadRequest(text=f"not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise web.HTTPBadRequest(text="not a JSON object")
+    return value

@@ -1,0 +1,167 @@
+"""What a client sends to create a job (JobProperties of the service swagger 2021-04-12)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Self
+
+from iothub_emulator.choices import UriEcho
+from iothub_emulator.errors import ErrorCode, HubError, Shape
+from iothub_emulator.json_net import JsonNetError, JsonObject, parse_object
+
+DEFAULT_BLOB_NAME = "devices.txt"
+DEFAULT_CONFIGURATIONS_NAME = "configurations.txt"
+
+#: Members that the first version did not have: their fields, and when they came. The exact
+#: version is not published for the last four.
+_ADDED = {
+    "inputBlobName": ("input_blob_name", "2018-06-30"),
+    "outputBlobName": ("output_blob_name", "2018-06-30"),
+    "storageAuthenticationType": ("storage_authentication", "2020-03-13"),
+    "identity": ("user_assigned_identity", "2021-04-12"),
+    "includeConfigurations": ("include_configurations", "2021-04-12"),
+    "configurationsBlobName": ("configurations_blob_name", "2021-04-12"),
+}
+#: Always in the answers of this version, whatever a request has (live hub).
+_SECONDARY_STORAGE, _SECONDARY_STORAGE_VERSION = "useSecondaryStorageAsSource", "2020-03-13"
+FIRST_VERSION, LATEST_VERSION = "2016-02-03", "2021-04-12"
+
+#: How the page of 2016 spells the output URI; the blank stands in its sample.
+_HISTORIC_OUTPUT_URIS = (
+    "outputBlobContainerUri",
+    "exportBlobContainerUri",
+    "outputBlobContainerUri ",
+)
+_DOTNET_TYPE = "Microsoft.Azure.Devices.JobProperties"
+
+
+class JobType(StrEnum):
+    IMPORT = "import"
+    EXPORT = "export"
+
+
+class StorageAuthentication(StrEnum):
+    KEY_BASED = "keyBased"
+    IDENTITY_BASED = "identityBased"
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """A job that is wanted; URIs may hold a SAS, and are as secret as one."""
+
+    type: JobType
+    output_uri: str
+    input_uri: str = ""
+    input_blob_name: str = DEFAULT_BLOB_NAME
+    output_blob_name: str = DEFAULT_BLOB_NAME
+    exclude_keys: bool = False
+    storage_authentication: StorageAuthentication = StorageAuthentication.KEY_BASED
+    #: The ARM id of an identity of the hub; empty for its own.
+    user_assigned_identity: str = ""
+    include_configurations: bool = False
+    configurations_blob_name: str = DEFAULT_CONFIGURATIONS_NAME
+    #: Names of the optional members that the request has.
+    given: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(cls, text: str, version: str = LATEST_VERSION) -> Self:
+        """Read the body of POST /jobs/create; members that a version does not know are skipped."""
+        with _refused_as_no_job():
+            body = parse_object(text, dotnet_type=_DOTNET_TYPE)
+            type_ = body.required_enum("type", JobType, "Microsoft.Azure.Devices.JobType")
+            return cls._read(type_, body.string("outputBlobContainerUri"), body, version)
+
+    @classmethod
+    def read_historic(cls, text: str) -> Self:
+        """Read the body of /importdevices, which has two members."""
+        with _refused_as_no_job():
+            body = parse_object(text, dotnet_type=_DOTNET_TYPE)
+            spelled = map(body.string, _HISTORIC_OUTPUT_URIS)
+            output_uri = next(filter(None, spelled), None)
+            return cls._read(JobType.IMPORT, output_uri, body, FIRST_VERSION)
+
+    @classmethod
+    def _read(cls, type_: JobType, output_uri: str | None, body: JsonObject, version: str) -> Self:
+        options: dict[str, Any] = {
+            "inputBlobName": body.string("inputBlobName"),
+            "outputBlobName": body.string("outputBlobName"),
+            "storageAuthenticationType": body.enum(
+                "storageAuthenticationType",
+                StorageAuthentication,
+                "Microsoft.Azure.Devices.StorageAuthenticationType",
+            ),
+            "identity": body.child("identity").string("userAssignedIdentity"),
+            "includeConfigurations": body.boolean("includeConfigurations"),
+            "configurationsBlobName": body.string("configurationsBlobName"),
+        }
+        given = {name for name, value in options.items() if value and version >= _ADDED[name][1]}
+        request = cls(
+            type=type_,
+            output_uri=output_uri or "",
+            input_uri=body.string("inputBlobContainerUri") or "",
+            exclude_keys=body.boolean("excludeKeysInExport"),
+            given=frozenset(given),
+            **{_ADDED[name][0]: options[name] for name in given},
+        )
+        request._check()
+        return request
+
+    def to_json(self, *, version: str, echo: UriEcho, is_creation: bool = False) -> dict[str, Any]:
+        """The request's part of a job, in the answer to its creation or in a later one."""
+        shown: dict[str, Any] = {"excludeKeysInExport": self.exclude_keys}
+        if version >= _SECONDARY_STORAGE_VERSION:
+            shown[_SECONDARY_STORAGE] = False
+        shown |= self._echoed(echo, is_creation=is_creation)
+        if self.type is JobType.EXPORT:
+            shown = {name: value for name, value in shown.items() if not name.startswith("input")}
+        unknown = {name for name, (_, since) in _ADDED.items() if version < since}
+        return {name: value for name, value in shown.items() if name not in unknown}
+
+    def _echoed(self, echo: UriEcho, *, is_creation: bool) -> dict[str, Any]:
+        if echo == "none":
+            return {"inputBlobContainerUri": "", "outputBlobContainerUri": ""}
+        uris = {
+            "inputBlobContainerUri": self.input_uri,
+            "outputBlobContainerUri": self.output_uri,
+        }
+        options: dict[str, Any] = {
+            "inputBlobName": self.input_blob_name,
+            "outputBlobName": self.output_blob_name,
+            "storageAuthenticationType": self.storage_authentication.value,
+            "includeConfigurations": self.include_configurations,
+            "configurationsBlobName": self.configurations_blob_name,
+        }
+        if self.user_assigned_identity:
+            options["identity"] = {"userAssignedIdentity": self.user_assigned_identity}
+        if echo == "output":
+            options = {name: value for name, value in options.items() if name in self.given}
+            if not is_creation:
+                del uris["inputBlobContainerUri"]
+        return uris | options
+
+    def without_signatures(self) -> Self:
+        """The same with bare URIs, for what is logged or kept."""
+        return replace(
+            self,
+            input_uri=self.input_uri.partition("?")[0],
+            output_uri=self.output_uri.partition("?")[0],
+        )
+
+    def _check(self) -> None:
+        needed = {"outputBlobContainerUri": self.output_uri}
+        if self.type is JobType.IMPORT:
+            needed["inputBlobContainerUri"] = self.input_uri
+        for name, uri in needed.items():
+            if not uri:
+                raise HubError(ErrorCode.ArgumentNull, f"{name} is missing.", Shape.E4)
+
+
+@contextmanager
+def _refused_as_no_job() -> Iterator[None]:
+    try:
+        yield
+    except JsonNetError as error:
+        raise HubError(ErrorCode.GenericBadRequest, str(error), Shape.E4) from None

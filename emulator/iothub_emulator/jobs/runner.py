@@ -1,0 +1,187 @@
+"""Carrying out one job, in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import Protocol
+
+from azure.core.exceptions import AzureError
+
+from iothub_emulator.choices import Choices
+from iothub_emulator.faults import Fault, FaultKind
+from iothub_emulator.jobs.exporting import exported_configurations, exported_devices
+from iothub_emulator.jobs.history import JobHistory
+from iothub_emulator.jobs.importing import DeviceImport
+from iothub_emulator.jobs.importing_configurations import ConfigurationImport
+from iothub_emulator.jobs.job import Job, JobStatus
+from iothub_emulator.jobs.pace import Pace, StoppedError
+from iothub_emulator.jobs.request import DEFAULT_BLOB_NAME, JobRequest, JobType
+from iothub_emulator.jobs.storage import JobStorage
+from iothub_emulator.registry.configurations import Configurations
+from iothub_emulator.registry.registry import Registry
+
+LOG = logging.getLogger(__name__)
+
+ERROR_LOG_NAME = "importErrors.log"
+CONFIGURATION_ERROR_LOG_NAME = "importConfigErrors.log"
+
+
+class LineImport(Protocol):
+    """Carries out the lines of one file; what it returns are lines for the log."""
+
+    def apply(self, lines: Iterable[str]) -> list[str]: ...
+
+    def finish(self) -> list[str]: ...
+
+
+class Run(threading.Thread):
+    """From ``enqueued`` to the end."""
+
+    def __init__(
+        self,
+        job: Job,
+        fault: Fault | None,
+        history: JobHistory,
+        registry: Registry,
+        configurations: Configurations,
+        storage: JobStorage,
+        pace: Pace,
+        choices: Choices,
+    ) -> None:
+        super().__init__(name=f"job {job.id}", daemon=True)
+        self._job = job
+        self._request = job.request
+        self._fault = fault
+        self._history = history
+        self._registry = registry
+        self._configurations = configurations
+        self._storage = storage
+        self._pace = pace
+        self._choices = choices
+        self._refused: list[str] = []
+        #: Lines of the logs that are still to be written, by the logs' names.
+        self.held_logs: dict[str, list[str]] = {}
+
+    def stop(self) -> None:
+        self._pace.stop()
+
+    def write_held_logs(self, open_storage: Callable[[JobRequest], JobStorage]) -> None:
+        """Write what ``lateLog`` held back, once the job is over."""
+        self.join()
+        with closing(open_storage(self._request)) as storage:
+            for name, lines in self.held_logs.items():
+                storage.write_log(name, lines)
+        self.held_logs = {}
+
+    def run(self) -> None:
+        with closing(self._storage):
+            try:
+                self._run()
+            except StoppedError:
+                LOG.info("job %s stops", self._job.id)
+                self._write_log_of_broken_job()
+            except AzureError:
+                # Storage was fine when the job was created: the SAS expired or a container is gone.
+                self._fail(self._choices.failure_reason or None)
+            except Exception:
+                LOG.exception("job %s", self._job.id)
+                self._fail("An internal error occurred.")
+
+    def _run(self) -> None:
+        self._pace.wait_to_run()
+        self._advance()
+        kind = self._fault.kind if self._fault else None
+        if kind is FaultKind.HANG_JOB:
+            self._pace.wait_for_ever()
+        elif self._fault and kind is FaultKind.FAIL_JOB:
+            self._pace.wait(0, 1)
+            self._fail(self._fault.reason)
+        elif self._request.type is JobType.IMPORT:
+            self._import(blame=kind is FaultKind.BLAME_DEVICES)
+        else:
+            self._export()
+
+    def _import(self, *, blame: bool) -> None:
+        devices = DeviceImport(self._registry, self._choices, blame=blame)
+        self._import_blob(self._request.input_blob_name, devices)
+        self._pace.wait(0, 1)
+        self._write_log(self._log_name())
+        if self._request.include_configurations:
+            self._refused = []
+            configurations = ConfigurationImport(self._configurations)
+            self._import_blob(self._request.configurations_blob_name, configurations)
+            self._write_log(CONFIGURATION_ERROR_LOG_NAME)
+        self._complete()
+
+    def _write_log(self, name: str) -> None:
+        kind = self._fault.kind if self._fault else None
+        if kind is FaultKind.LATE_LOG:
+            self.held_logs[name] = self._refused
+        elif kind is not FaultKind.NO_LOG:
+            self._storage.write_log(name, self._refused)
+
+    def _import_blob(self, name: str, work: LineImport) -> None:
+        """Lines are imported at the pace of the job, so a cancelled one leaves a part behind."""
+        handled = 0
+        for percent, texts in self._batches(self._storage.lines(name)):
+            self._refused += work.apply(texts)
+            handled += len(texts)
+            self._advance(percent)
+            self._pace.wait(handled, percent / 100)
+        self._refused += work.finish()
+
+    def _batches(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+        """Lines that make progress together."""
+        for percent, group in groupby(lines, key=itemgetter(0)):
+            while texts := [text for _, text in islice(group, self._pace.batch)]:
+                yield percent, texts
+
+    def _export(self) -> None:
+        total = len(self._registry)
+
+        def on_batch(done: int) -> None:
+            progress = min(1.0, done / total)
+            self._advance(int(100 * progress))
+            self._pace.wait(done, progress)
+
+        lines = exported_devices(
+            self._registry,
+            with_keys=not self._request.exclude_keys,
+            batch=self._pace.batch,
+            on_batch=on_batch,
+        )
+        self._storage.write(self._request.output_blob_name, lines)
+        if self._request.include_configurations:
+            configurations = exported_configurations(self._configurations)
+            self._storage.write(self._request.configurations_blob_name, configurations)
+        self._pace.wait(0, 1)
+        self._complete()
+
+    def _advance(self, progress: int = 0) -> None:
+        if not self._history.advance(self._job.id, JobStatus.RUNNING, progress=progress):
+            raise StoppedError
+
+    def _complete(self) -> None:
+        self._history.end(self._job.id, JobStatus.COMPLETED, progress=100)
+
+    def _fail(self, reason: str | None) -> None:
+        self._history.end(self._job.id, JobStatus.FAILED, failure_reason=reason)
+        self._write_log_of_broken_job()
+
+    def _log_name(self) -> str:
+        names_log = self._choices.import_output_name == "log"
+        if names_log and self._request.output_blob_name != DEFAULT_BLOB_NAME:
+            return self._request.output_blob_name
+        return ERROR_LOG_NAME
+
+    def _write_log_of_broken_job(self) -> None:
+        if self._request.type is JobType.IMPORT and self._choices.log_of_broken_jobs == "write":
+            try:
+                self._storage.write_log(self._log_name(), self._refused)
+            except AzureError:
+                LOG.info("job %s cannot write its log", self._job.id)

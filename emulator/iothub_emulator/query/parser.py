@@ -1,0 +1,158 @@
+"""From the text of a query to its tree."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import Any, cast
+
+from lark import Lark, Token, Transformer, UnexpectedInput, UnexpectedToken, v_args
+from lark.lexer import PatternStr
+
+from iothub_emulator.errors import HubError
+from iothub_emulator.query import tree
+from iothub_emulator.query.tree import Call, Expression, Item, Literal, Path, Statement, invalid
+
+#: A limit of the learn page.
+MAX_LENGTH = 8192
+#: Of operators inside each other, so that no query exhausts the stack.
+MAX_DEPTH = 100
+
+#: Members of a twin by their names in lower case. Case does not count for these, unlike for names
+#: below them: the learn page selects DeviceId and gets deviceId.
+_MEMBERS = {
+    name.lower(): name
+    for name in (
+        *("deviceId", "moduleId", "etag", "deviceEtag", "modelId", "version"),
+        *("status", "statusReason", "statusUpdateTime", "connectionState", "lastActivityTime"),
+        *("cloudToDeviceMessageCount", "authenticationType", "x509Thumbprint"),
+        *("capabilities", "deviceScope", "parentScopes", "tags", "properties"),
+    )
+}
+_CONSTANTS = {"true": True, "false": False, "null": None, "undefined": tree.UNDEFINED}
+
+
+def parse(text: str) -> Statement:
+    if len(text) > MAX_LENGTH:
+        raise invalid(f"it has more than {MAX_LENGTH} characters.")
+    try:
+        statement = cast(Statement, _PARSER.parse(text))
+    except UnexpectedInput as error:
+        raise _unexpected(error) from None
+    _check_depth(statement.condition)
+    return statement
+
+
+def _unexpected(error: UnexpectedInput) -> HubError:
+    at = f"line {error.line}:{error.column}"
+    if not isinstance(error, UnexpectedToken):
+        return invalid(f"{at} has an unexpected character.")
+    found = error.token or _shown(error.token.type)
+    return invalid(f"{at} has {found} instead of {', '.join(sorted(map(_shown, error.accepts)))}.")
+
+
+def _shown(terminal: str) -> str:
+    if terminal == "$END":
+        return "the end"
+    pattern = _PARSER.get_terminal(terminal).pattern
+    if isinstance(pattern, PatternStr):
+        return str(pattern.value)
+    return f"a {terminal.lower().replace('_', ' ')}"
+
+
+def _check_depth(condition: Expression | None) -> None:
+    level = [condition]
+    for _ in range(MAX_DEPTH):
+        level = [operand for call in level if isinstance(call, Call) for operand in call.operands]
+    if level:
+        raise invalid(f"it nests more than {MAX_DEPTH} operators.")
+
+
+@v_args(inline=True)
+class _Builder(Transformer[Token, Any]):
+    """Its methods are the rules of the grammar; the parser calls them from the inside out."""
+
+    def query(
+        self,
+        top: int | None,
+        items: tuple[Item, ...] | None,
+        source: tree.Source,
+        condition: Expression | None,
+        groups: tuple[Path, ...] | None,
+    ) -> Statement:
+        return Statement(top, items, source, condition, groups or ())
+
+    def top(self, text: str) -> int:
+        number = _number(text)
+        if not number.is_integer():
+            raise invalid(f"TOP takes a whole number, not {text}.")
+        return int(number)
+
+    def everything(self) -> None:
+        return None
+
+    def items(self, *items: Item) -> tuple[Item, ...]:
+        return items
+
+    def item(self, element: Path | Item, alias: str | None) -> Item:
+        item = Item(element) if isinstance(element, Path) else element
+        return replace(item, alias=alias)
+
+    def aggregate(self, name: str, path: Path | None) -> Item:
+        return Item(path, name.lower())
+
+    def source(self, *names: str) -> tree.Source:
+        name = ".".join(names).lower()
+        if name not in list(tree.Source):
+            raise invalid(f"FROM takes {' or '.join(tree.Source)} here, not {name}.")
+        return tree.Source(name)
+
+    def paths(self, *paths: Path) -> tuple[Path, ...]:
+        return paths
+
+    def path(self, *names: str) -> Path:
+        """The collection may stand in front, as in ``devices.modules.moduleId``."""
+        for collection in ("devices", "modules"):
+            if len(names) > 1 and names[0].lower() == collection:
+                names = names[1:]
+        return Path((_MEMBERS.get(names[0].lower(), names[0]), *names[1:]))
+
+    def name(self, token: Token) -> str:
+        return token[2:-2] if token.type == "NAME_IN_BRACKETS" else str(token)
+
+    def infix(self, *children: Any) -> Call:
+        """Operands with the same operator in between, or with one of two operands."""
+        return Call(children[1].lower(), children[::2])
+
+    def call(self, function: str, *operands: Expression) -> Call:
+        return Call(function.lower(), operands)
+
+    def list(self, *constants: Literal) -> Literal:
+        return Literal(tuple(constant.value for constant in constants))
+
+    def number(self, sign: str | None, digits: str) -> Literal:
+        return Literal(-_number(digits) if sign else _number(digits))
+
+    def string(self, token: str) -> Literal:
+        """As JSON has them, but for single quotes and the escape for one."""
+        changes = {"\\'": "'", '"': '\\"'}
+        body = re.sub(r'\\.|"', lambda found: changes.get(found[0], found[0]), token[1:-1])
+        return Literal(json.loads(f'"{body}"', strict=False))
+
+    def constant(self, token: str) -> Literal:
+        return Literal(_CONSTANTS[token.lower()])
+
+
+def _number(text: str) -> float:
+    return float(int(text, 16)) if text[1:2] in ("x", "X") else float(text)
+
+
+_PARSER = Lark.open(
+    "grammar.lark",
+    rel_to=__file__,
+    parser="lalr",
+    lexer="basic",
+    start="query",
+    transformer=_Builder(),
+)

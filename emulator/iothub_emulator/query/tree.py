@@ -1,0 +1,71 @@
+"""What a query consists of: its clauses, and its expressions as trees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Any
+
+from iothub_emulator.errors import ErrorCode, HubError
+
+
+class Undefined(Enum):
+    """The value of a path that leads nowhere, which is not null."""
+
+    UNDEFINED = "undefined"
+
+
+UNDEFINED = Undefined.UNDEFINED
+
+
+class Source(StrEnum):
+    """What FROM names."""
+
+    DEVICES = "devices"
+    MODULES = "devices.modules"
+
+
+@dataclass(frozen=True)
+class Path:
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A constant, or the constants of a list in a tuple."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Call:
+    """An operator or function, by its name in lower case, and what it is applied to."""
+
+    function: str
+    operands: tuple[Expression, ...]
+
+
+Expression = Path | Literal | Call
+
+
+@dataclass(frozen=True)
+class Item:
+    """An element of SELECT: a path, an aggregate of a path, or COUNT(), which has none."""
+
+    path: Path | None
+    aggregate: str | None = None
+    alias: str | None = None
+
+
+@dataclass(frozen=True)
+class Statement:
+    top: int | None
+    #: None for ``SELECT *``.
+    items: tuple[Item, ...] | None
+    source: Source
+    condition: Expression | None
+    groups: tuple[Path, ...]
+
+
+def invalid(reason: str) -> HubError:
+    return HubError(ErrorCode.ArgumentInvalid, f"The query is invalid: {reason}")

@@ -1,0 +1,215 @@
+"""What a client declares about a device or module: ids, status and credentials, with their rules.
+
+The rules are those of the learn page on the identity registry and of the SDKs' own argument
+checks; a live hub confirmed the ones about ``none``, thumbprints and generated keys.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import secrets
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import partial
+from typing import Any, Self
+
+from iothub_emulator.errors import ErrorCode, HubError
+from iothub_emulator.json_net import JsonObject
+
+MAX_STATUS_REASON = 128
+MIN_KEY_BYTES, MAX_KEY_BYTES = 16, 64
+GENERATED_KEY_BYTES = 32
+
+_ID = re.compile(r"[A-Za-z0-9\-.+%_#*?!(),=@$':;]{1,128}")
+#: SHA-1 or SHA-256, in hexadecimal digits.
+_THUMBPRINT = re.compile(r"[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}")
+#: Names of .NET types in error texts: the first as in a published log, the others as in the C# SDK.
+_AUTHENTICATION_TYPE = "Microsoft.Azure.Devices.Cloud.AuthenticationType"
+_MECHANISM = "Microsoft.Azure.Devices.AuthenticationMechanism"
+_SYMMETRIC_KEY = "Microsoft.Azure.Devices.SymmetricKey"
+_THUMBPRINTS = "Microsoft.Azure.Devices.X509Thumbprint"
+_CAPABILITIES = "Microsoft.Azure.Devices.DeviceCapabilities"
+
+#: What every edge device has; nobody may write them.
+SYSTEM_MODULES = frozenset({"$edgeAgent", "$edgeHub"})
+
+
+class DeviceStatus(StrEnum):
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+
+
+class AuthenticationType(StrEnum):
+    SAS = "sas"
+    SELF_SIGNED = "selfSigned"
+    CERTIFICATE_AUTHORITY = "certificateAuthority"
+    #: Refused for devices; on a module the hub stores ``sas`` instead (live hub).
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What names one identity in the registry."""
+
+    device_id: str
+    module_id: str | None = None
+
+    @property
+    def parent(self) -> Key:
+        return Key(self.device_id)
+
+    def __str__(self) -> str:
+        return self.device_id if self.module_id is None else f"{self.device_id}/{self.module_id}"
+
+    def check(self) -> None:
+        if not _ID.fullmatch(self.device_id):
+            raise invalid(f"The device identifier {self.device_id} is invalid.")
+        if self.module_id is None:
+            return
+        if self.module_id in SYSTEM_MODULES:
+            raise HubError(ErrorCode.SystemModuleModifyUnauthorizedAccess, str(self))
+        if not _ID.fullmatch(self.module_id) or self.module_id.startswith("$"):
+            raise invalid(f"The module identifier {self.module_id} is invalid.")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How an identity signs in; of keys and thumbprints at most one kind is set."""
+
+    type: AuthenticationType
+    primary_key: str | None = None
+    secondary_key: str | None = None
+    primary_thumbprint: str | None = None
+    secondary_thumbprint: str | None = None
+
+    @classmethod
+    def read(cls, declared: JsonObject) -> Credentials:
+        """Empty members count as absent: exports print both kinds, with nulls in the unused one."""
+        keys, thumbprints = (
+            declared.child("symmetricKey", _SYMMETRIC_KEY),
+            declared.child("x509Thumbprint", _THUMBPRINTS),
+        )
+        primary_thumbprint = thumbprints.string("primaryThumbprint") or None
+        secondary_thumbprint = thumbprints.string("secondaryThumbprint") or None
+        has_thumbprint = primary_thumbprint or secondary_thumbprint
+        derived = AuthenticationType.SELF_SIGNED if has_thumbprint else AuthenticationType.SAS
+        return cls(
+            type=declared.enum("type", AuthenticationType, _AUTHENTICATION_TYPE) or derived,
+            primary_key=keys.string("primaryKey") or None,
+            secondary_key=keys.string("secondaryKey") or None,
+            primary_thumbprint=primary_thumbprint,
+            secondary_thumbprint=secondary_thumbprint,
+        )
+
+    def check(self) -> None:
+        if self.primary_key or self.secondary_key:
+            self._check_keys()
+        if self.primary_thumbprint or self.secondary_thumbprint:
+            self._check_thumbprints()
+
+    def _check_keys(self) -> None:
+        if self.primary_thumbprint or self.secondary_thumbprint:
+            raise invalid("Symmetric keys and thumbprints exclude each other.")
+        if self.type is not AuthenticationType.SAS:
+            raise invalid(f"Symmetric keys do not go with authentication type {self.type}.")
+        if not (self.primary_key and self.secondary_key):
+            raise invalid(
+                "Either both primary and secondary keys must be specified or neither one "
+                "to auto generate on service side."
+            )
+        if not (_is_key(self.primary_key) and _is_key(self.secondary_key)):
+            raise invalid(f"A device key has {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes, in base64.")
+
+    def _check_thumbprints(self) -> None:
+        if self.type is not AuthenticationType.SELF_SIGNED:
+            raise invalid(f"Thumbprints do not go with authentication type {self.type}.")
+        given = [
+            print_ for print_ in (self.primary_thumbprint, self.secondary_thumbprint) if print_
+        ]
+        if not all(map(_THUMBPRINT.fullmatch, given)):
+            raise invalid("StringIsNotThumbprint")
+        if len({len(thumbprint) for thumbprint in given}) > 1:
+            raise invalid("The thumbprints differ in size.")
+
+    @property
+    def lack_keys(self) -> bool:
+        return self.type is AuthenticationType.SAS and self.primary_key is None
+
+    def with_new_keys(self) -> Credentials:
+        return replace(self, primary_key=_new_key(), secondary_key=_new_key())
+
+    def to_json(self, *, with_keys: bool = True) -> dict[str, Any]:
+        primary, secondary = (self.primary_key, self.secondary_key) if with_keys else (None, None)
+        return {
+            "symmetricKey": {"primaryKey": primary, "secondaryKey": secondary},
+            "x509Thumbprint": {
+                "primaryThumbprint": self.primary_thumbprint,
+                "secondaryThumbprint": self.secondary_thumbprint,
+            },
+            "type": self.type.value,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A device or module as declared by a client."""
+
+    key: Key
+    status: DeviceStatus
+    credentials: Credentials
+    status_reason: str | None = None
+    iot_edge: bool = False
+    device_scope: str | None = None
+    parent_scopes: tuple[str, ...] = ()
+    #: Of modules only: who made them.
+    managed_by: str | None = None
+
+    @classmethod
+    def read(cls, declared: JsonObject) -> partial[Self]:
+        """What import lines and bodies of requests have in common; key and status are to be added.
+
+        Json.NET looks for required members when it has read the others, so those come last.
+        """
+        return partial(
+            cls,
+            credentials=Credentials.read(declared.child("authentication", _MECHANISM)),
+            status_reason=declared.string("statusReason"),
+            iot_edge=declared.child("capabilities", _CAPABILITIES).boolean("iotEdge"),
+            device_scope=declared.string("deviceScope"),
+            parent_scopes=declared.strings("parentScopes"),
+            managed_by=declared.string("managedBy"),
+        )
+
+    def completed(self) -> Identity:
+        """With new keys where keys are needed and none were declared."""
+        credentials = self.credentials
+        if credentials.type is AuthenticationType.NONE:
+            credentials = replace(credentials, type=AuthenticationType.SAS)
+        if credentials.lack_keys:
+            credentials = credentials.with_new_keys()
+        return self if credentials is self.credentials else replace(self, credentials=credentials)
+
+    def check(self) -> None:
+        self.key.check()
+        if self.status_reason is not None and len(self.status_reason) > MAX_STATUS_REASON:
+            raise invalid(f"A status reason has at most {MAX_STATUS_REASON} characters.")
+        if self.credentials.type is AuthenticationType.NONE and self.key.module_id is None:
+            raise invalid("DeviceAuthenticationTypeIsMissing")
+        self.credentials.check()
+
+
+def invalid(message: str) -> HubError:
+    return HubError(ErrorCode.ArgumentInvalid, message)
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return MIN_KEY_BYTES <= len(binascii.a2b_base64(key, strict_mode=True)) <= MAX_KEY_BYTES
+    except ValueError:
+        return False
+
+
+def _new_key() -> str:
+    return base64.b64encode(secrets.token_bytes(GENERATED_KEY_BYTES)).decode()

@@ -1,0 +1,199 @@
+"""Twins and how they change: replaced by an import, merged by a patch."""
+
+from __future__ import annotations
+
+import struct
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from iothub_emulator.registry.twin_rules import MAX_PROPERTIES, MAX_TAGS, check_members, check_size
+
+#: How .NET prints a time that never was.
+NEVER = "0001-01-01T00:00:00Z"
+
+#: Members that the hub adds to a section itself: exports may carry them, they are not stored.
+_SERVICE_OWNED = frozenset({"$metadata", "$version"})
+
+
+@dataclass(frozen=True, slots=True)
+class TwinChange:
+    """What a line or a request says about the twin; None means nothing."""
+
+    tags: Mapping[str, Any] | None = None
+    desired: Mapping[str, Any] | None = None
+    #: Nothing but an import can bring these, and only if the emulator is told to take them.
+    reported: Mapping[str, Any] | None = None
+
+    def check(self) -> None:
+        for section in (self.tags, self.desired, self.reported):
+            if section:
+                check_members(_own(section))
+
+    def has_null(self) -> bool:
+        return _has_null(self.tags or {}) or _has_null(self.desired or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """Desired or reported properties; times are as the hub shows them."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 1
+    #: When they changed last.
+    updated: str = NEVER
+    #: When each of them changed, where that was not always at the same time.
+    metadata: Mapping[str, Any] | None = None
+
+    def replaced(self, section: Mapping[str, Any], now: str) -> Properties:
+        """Metadata that comes along is stored as it is, else all count as changed now."""
+        metadata = section.get("$metadata")
+        given = metadata if isinstance(metadata, dict) else None
+        values = _merged({}, _own(section))
+        if given is None and _are_same(values, self.values):
+            return self
+        return Properties(values, self.version + 1, now, given)
+
+    def merged(self, patch: Mapping[str, Any], now: str) -> Properties:
+        patch = _own(patch)
+        if not _has_effect(self.values, patch):
+            return self
+        values, version = _merged(self.values, patch), self.version + 1
+        old = self.metadata or metadata_of(self)
+        return Properties(values, version, now, _touched(old, values, patch, now, version))
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A stored twin."""
+
+    tags: Mapping[str, Any] = field(default_factory=dict)
+    desired: Properties = field(default_factory=Properties)
+    reported: Properties = field(default_factory=Properties)
+    version: int = 1
+
+    @property
+    def etag(self) -> str:
+        return b64encode(struct.pack(">Q", self.version)).decode()
+
+    def replaced(self, change: TwinChange, now: str) -> Twin:
+        """Sections that are given take the place of the old ones, the others stay."""
+        if change.tags is change.desired is change.reported is None:
+            return self
+        tags = None if change.tags is None else _merged({}, _own(change.tags))
+        return self._changed(
+            self.tags if tags is None or _are_same(tags, self.tags) else tags,
+            self.desired if change.desired is None else self.desired.replaced(change.desired, now),
+            self.reported
+            if change.reported is None
+            else self.reported.replaced(change.reported, now),
+        )
+
+    def merged(self, change: TwinChange, now: str) -> Twin:
+        """Sections that are given are patches: null removes a member."""
+        tags = _own(change.tags or {})
+        return self._changed(
+            _merged(self.tags, tags) if _has_effect(self.tags, tags) else self.tags,
+            self.desired.merged(change.desired or {}, now),
+            self.reported.merged(change.reported or {}, now),
+        )
+
+    def _changed(self, tags: Mapping[str, Any], desired: Properties, reported: Properties) -> Twin:
+        if tags is self.tags and desired is self.desired and reported is self.reported:
+            return self
+        if tags is not self.tags:
+            check_size("tags", tags, MAX_TAGS)
+        if desired is not self.desired:
+            check_size("desired properties", desired.values, MAX_PROPERTIES)
+        if reported is not self.reported:
+            check_size("reported properties", reported.values, MAX_PROPERTIES)
+        return Twin(tags, desired, reported, self.version + 1)
+
+
+def metadata_of(properties: Properties) -> Mapping[str, Any]:
+    """When each property changed; the form of ``$metadata`` in a twin."""
+    if properties.metadata is not None:
+        return properties.metadata
+    return _stamped(properties.values, _stamp(properties.updated, properties.version))
+
+
+def _stamp(updated: str, version: int) -> dict[str, Any]:
+    if updated == NEVER:
+        return {"$lastUpdated": updated}
+    return {"$lastUpdated": updated, "$lastUpdatedVersion": version}
+
+
+def _stamped(values: Mapping[str, Any], stamp: Mapping[str, Any]) -> dict[str, Any]:
+    members = {
+        name: _stamped(value if isinstance(value, dict) else {}, stamp)
+        for name, value in values.items()
+    }
+    return {**stamp, **members}
+
+
+def _touched(
+    old: Mapping[str, Any],
+    values: Mapping[str, Any],
+    patch: Mapping[str, Any],
+    now: str,
+    version: int,
+) -> dict[str, Any]:
+    """The metadata after a patch: what it names has changed now, the rest when it did before."""
+    stamp = _stamp(now, version)
+    touched = {**old, **stamp}
+    for name, change in patch.items():
+        if name not in values:
+            touched.pop(name, None)
+        elif isinstance(change, dict) and isinstance(old.get(name), dict):
+            touched[name] = _touched(old[name], values[name], change, now, version)
+        else:
+            value = values[name]
+            touched[name] = _stamped(value if isinstance(value, dict) else {}, stamp)
+    return touched
+
+
+def _has_effect(values: Mapping[str, Any], patch: Mapping[str, Any]) -> bool:
+    """Also if it brings a value that is there already: a hub compares none (sdk-csharp#954)."""
+    for name, change in patch.items():
+        old = values.get(name)
+        if isinstance(change, dict) and isinstance(old, dict):
+            if _has_effect(old, change):
+                return True
+        elif change is not None or name in values:
+            return True
+    return False
+
+
+def _are_same(values: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    """Whether they are equal in JSON: to Python, 1 is true and 1.0 as well."""
+    return values == old and _canonical(values) == _canonical(old)
+
+
+def _canonical(values: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
+
+
+def _has_null(value: Any) -> bool:
+    return value is None or (isinstance(value, dict) and any(map(_has_null, value.values())))
+
+
+def _own(section: Mapping[str, Any]) -> Mapping[str, Any]:
+    if section.keys().isdisjoint(_SERVICE_OWNED):
+        return section
+    return {name: value for name, value in section.items() if name not in _SERVICE_OWNED}
+
+
+def _merged(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(target)
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        elif isinstance(value, dict):
+            old = merged.get(name)
+            merged[name] = _merged(old if isinstance(old, dict) else {}, value)
+        else:
+            merged[name] = value
+    return merged

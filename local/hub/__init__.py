@@ -1,7 +1,0 @@
-"""An emulator of the parts of Azure IoT Hub that import jobs need; see local/README.md."""
-
-from __future__ import annotations
-
-from local.hub.emulator import HubEmulator
-
-__all__ = ["HubEmulator"]

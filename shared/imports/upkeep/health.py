@@ -1,0 +1,281 @@
+"""Whether the importer can do its work: each thing that it needs, by name, and what is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceNotFoundError,
+)
+
+from shared import logs
+from shared.errors import ImporterError, first_line
+from shared.hub.client import HubClient
+from shared.hub.errors import HubRequestError, HubThrottledError, HubUnauthorizedError
+from shared.imports.model import reasons
+from shared.imports.model.record import NO_HUB
+from shared.imports.services import Services
+from shared.imports.store.import_container import PREFIX
+from shared.imports.store.queries import Queries
+from shared.imports.store.rows import NewerRowError, UnreadableRowError, to_record
+from shared.invocation import in_this_invocation
+from shared.redaction import redact
+from shared.storage.client import DelegationKeyRefusedError
+
+__all__ = ["SWEEP", "TICK", "Finding", "Health", "TimerRun"]
+
+log = logs.logger(__name__)
+
+#: Seconds that an examination takes at most.
+PATIENCE = 15
+
+#: The timers by the names of their functions.
+TICK = "advance_hubs"
+SWEEP = "sweep"
+
+#: How much later than by its schedule a timer may run before that is a problem: an instance has to
+#: start first, and the time is noted to the minute.
+TIMER_LATE = timedelta(minutes=5)
+
+#: Open imports of each hub whose rows are looked at.
+MAX_ROWS = 100
+
+MAX_THREADS = 16
+
+#: Who asks wants an answer soon, so a request that fails is repeated once, not for half a minute.
+HASTE: dict[str, Any] = {"retry_total": 1}
+
+#: Roles on the storage account.
+BLOB_ROLE = "Storage Blob Data Contributor"
+TABLE_ROLE = "Storage Table Data Contributor"
+
+REACH_STORAGE = "Check ImporterStorage, and that the storage account can be reached."
+REACH_HUB = "Check IOTHUB, and that the hub can be reached."
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is known of one thing that the importer needs."""
+
+    name: str
+    is_well: bool
+    #: What is wrong and what to mend, or what was found.
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class TimerRun:
+    """The last run of a timer."""
+
+    #: The name of its function, and the setting of its schedule.
+    name: str
+    setting: str
+    #: None if it has never run.
+    at: datetime | None
+    is_late: bool
+
+    def __str__(self) -> str:
+        if self.at is None:
+            return f"{self.name} has not run yet."
+        text = f"{self.name} last ran at {self.at:%Y-%m-%d %H:%M} UTC"
+        if not self.is_late:
+            return f"{text}."
+        return (
+            f"{text} and is late. Check that the app runs, that its function {self.name} is "
+            f"enabled, and {self.setting}."
+        )
+
+
+@dataclass(frozen=True)
+class _Check:
+    """One thing that is tried."""
+
+    name: str
+    #: Returns what was found.
+    run: Callable[[], str]
+    #: What an identity needs for it on the storage account; "" if it is a hub that is asked.
+    role: str = ""
+
+    @property
+    def reach(self) -> str:
+        """What to mend if there is no answer."""
+        return REACH_STORAGE if self.role else REACH_HUB
+
+
+class _WrongError(Exception):
+    """Something was found to be wrong; the message says what."""
+
+
+class Health:
+    """Examines what the importer needs. Asks only for what is harmless."""
+
+    def __init__(self, services: Services, queries: Queries) -> None:
+        self._services = services
+        self._settings = services.settings
+        self._queries = queries
+
+    def examine(self) -> list[Finding]:
+        """Try everything side by side."""
+        checks = list(self._checks())
+        pool = ThreadPoolExecutor(min(MAX_THREADS, len(checks)), "health")
+        begun = [(check, pool.submit(in_this_invocation(check.run))) for check in checks]
+        wait([future for _, future in begun], PATIENCE)
+        # Who got no answer may wait for it by itself.
+        pool.shutdown(wait=False, cancel_futures=True)
+        return [self._finding(check, future) for check, future in begun]
+
+    def _checks(self) -> Iterator[_Check]:
+        yield _Check(f"table {self._settings.imports_table}", self._table, TABLE_ROLE)
+        name = self._settings.upload_container
+        yield _Check(f"container {name}", self._upload_container, BLOB_ROLE)
+        yield _Check("containers of imports", self._import_containers, BLOB_ROLE)
+        if self._settings.job_storage_authentication == "keyBased":
+            yield _Check("SAS for the hub", self._sas, BLOB_ROLE)
+        yield _Check("timers", self._timers, TABLE_ROLE)
+        yield _Check("rows of open imports", self._rows, TABLE_ROLE)
+        for name, hub in self._services.hubs.items():
+            yield _Check(f"hub {name}", functools.partial(_list_jobs, hub))
+
+    def _table(self) -> str:
+        table = self._services.storage.table(self._settings.imports_table)
+        # The first import makes it.
+        with contextlib.suppress(ResourceNotFoundError):
+            some = table.query_entities("PartitionKey eq '(health)'", results_per_page=1, **HASTE)
+            list(islice(some, 1))
+        return ""
+
+    def _upload_container(self) -> str:
+        name = self._settings.upload_container
+        try:
+            self._services.storage.container(name).get_container_properties(**HASTE)
+        except ResourceNotFoundError as error:
+            raise _WrongError(
+                f"There is no container {name!r}: create it, or correct UPLOAD_CONTAINER."
+            ) from error
+        return ""
+
+    def _import_containers(self) -> str:
+        self._reach_blobs()
+        list(islice(self._services.storage.containers(PREFIX), 1))
+        return ""
+
+    def _reach_blobs(self) -> None:
+        """Fails sooner than what comes next if the account cannot be used."""
+        self._services.storage.container(self._settings.upload_container).exists(**HASTE)
+
+    def _sas(self) -> str:
+        if self._settings.storage.connection_string is None:
+            self._reach_blobs()
+        self._services.storage.container_uri_with_sas(
+            "health", self._settings.sas_lifetime, self._services.clock()
+        )
+        return ""
+
+    def timers(self) -> list[TimerRun]:
+        """When tick and sweep last ran: one request."""
+        last_runs = self._queries.last_runs()
+        now = self._services.clock()
+        runs = []
+        for name, setting, schedule in (
+            (TICK, "POLL_SCHEDULE", self._settings.poll_schedule),
+            (SWEEP, "SWEEP_SCHEDULE", self._settings.sweep_schedule),
+        ):
+            last = last_runs.get(name)
+            # The run after the next: one may have been noted a little before it was due.
+            is_late = last is not None and (now > schedule.next(schedule.next(last)) + TIMER_LATE)
+            runs.append(TimerRun(name, setting, last, is_late))
+        return runs
+
+    def _timers(self) -> str:
+        # Fails sooner than what comes next if the table cannot be used.
+        self._table()
+        runs = self.timers()
+        if late := [run for run in runs if run.is_late]:
+            raise _WrongError(" ".join(map(str, late)))
+        return " ".join(map(str, runs))
+
+    def _rows(self) -> str:
+        """Rows that wait for people or for a newer version of the app."""
+        self._table()
+        problems = []
+        hubs = self._services.known_hubs()
+        for hub in sorted(hubs - {NO_HUB}):
+            keys = [one.record_key for one in self._services.store.queue(hub, MAX_ROWS)]
+            if keys and hub not in self._services.hubs:
+                problems.append(
+                    f"The hub {hub} is not configured, and {_imports_wait(len(keys))} for it. Add "
+                    "the hub to IOTHUB again, or cancel them."
+                )
+            for row in self._queries.rows_of_open(hub, keys) if keys else ():
+                try:
+                    to_record(row)
+                except (UnreadableRowError, NewerRowError) as error:
+                    problems.append(f"Hub {hub}: {error}")
+        if problems:
+            raise _WrongError(" ".join(problems[:5]))
+        return ""
+
+    def _finding(self, check: _Check, future: Future[str]) -> Finding:
+        if not future.done() or future.cancelled():
+            detail = f"No answer within {PATIENCE} seconds. {check.reach}"
+            return Finding(check.name, False, detail)
+        try:
+            return Finding(check.name, True, future.result())
+        except _WrongError as error:
+            detail = str(error)
+        except (
+            HubUnauthorizedError,
+            HubRequestError,
+            HubThrottledError,
+            DelegationKeyRefusedError,
+        ) as error:
+            detail = reasons.hub_trouble(error)
+        except ImporterError as error:
+            detail = f"{reasons.hub_trouble(error).rstrip('.')}. {check.reach}"
+        except AzureError as error:
+            detail = self._storage_trouble(error, check)
+        except Exception as error:
+            log.exception("health of %s", check.name)
+            said = type(error).__name__
+            detail = f"Unexpected: {said}; the log of this call has more. {check.reach}"
+        return Finding(check.name, False, redact(detail))
+
+    def _storage_trouble(self, error: AzureError, check: _Check) -> str:
+        """Why the storage account could not be used, and what to mend."""
+        said = first_line(error).rstrip(".")
+        is_refused = isinstance(error, HttpResponseError) and error.status_code in (401, 403)
+        is_refused = is_refused or isinstance(error, ClientAuthenticationError)
+        if not is_refused:
+            return f"{said}. {check.reach}"
+        if self._settings.storage.connection_string is not None:
+            return (
+                f"{said}. Check the AccountKey in ImporterStorage, and that the storage account "
+                "allows keys; its firewall has to admit the app."
+            )
+        if not isinstance(error, HttpResponseError) or error.status_code is None:
+            return f"{said}. Check the app's managed identity, and ImporterStorage__clientId."
+        return (
+            f"{said}. Grant the app's identity the role {check.role} on the storage account; its "
+            "firewall has to admit the app."
+        )
+
+
+def _imports_wait(count: int) -> str:
+    if count == 1:
+        return "1 import waits"
+    return f"{count}{' or more' if count == MAX_ROWS else ''} imports wait"
+
+
+def _list_jobs(hub: HubClient) -> str:
+    hub.list_jobs()
+    return ""

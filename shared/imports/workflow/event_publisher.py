@@ -1,0 +1,241 @@
+"""The event of each import's end, and who sends it: at least once, until accepted or too old.
+
+With the final record a row is written that stands for its event (`Ledger`, `send-`): the outbox.
+Ticks offer what is due, and threads of our own post it, so that no receiver holds up an import. A
+row is removed when its event was accepted; a process that dies before that repeats the event, under
+the same id.
+
+Each event has a back-off of its own, and each hub a thread and a pause of its own. Whatever happens
+to an event, its row is removed or moved behind those that are due, and it expires.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
+from typing import Any
+from urllib.parse import quote
+
+from azure.core.exceptions import ResourceNotFoundError
+
+from shared import bounded, logs
+from shared.imports import metrics
+from shared.imports.model.record import ImportRecord
+from shared.imports.operate.api_models import ImportSummary
+from shared.imports.services import Services
+from shared.imports.store.import_store import MAX_MARKERS
+from shared.imports.store.markers import Marker
+from shared.imports.tracing import about
+from shared.invocation import in_this_invocation
+from shared.telemetry import facade
+from shared.webhook import (
+    Webhook,
+    WebhookFailedError,
+    WebhookRefusedError,
+    WebhookUnavailableError,
+)
+
+__all__ = ["Delivery", "EventPublisher", "event_of"]
+
+log = logs.logger(__name__)
+
+#: Hubs whose events are sent at the same time. Further hubs wait for a thread, `BATCH_SECONDS` and
+#: one post at most for each that is ahead of them.
+THREADS = 16
+
+#: How long an event waits after it was sent in vain: twice as long each time.
+FIRST_WAIT = timedelta(seconds=10)
+LONGEST_WAIT = timedelta(minutes=10)
+
+#: Seconds after which a hub gives its thread to others, until the next tick.
+BATCH_SECONDS = 60
+
+
+class Delivery(Enum):
+    """What became of an event when its turn came."""
+
+    ACCEPTED = auto()
+    UNAVAILABLE = auto()  # sent again later; the hub's other events wait for the next tick
+    REFUSED = auto()  # sent again later: people may correct the receiver
+    FAILED = auto()  # sent again later: the reason may be this event
+    EXPIRED = auto()  # not accepted before the deadline
+    PRUNED = auto()  # its record is gone
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the event is never sent again."""
+        return self in (Delivery.ACCEPTED, Delivery.EXPIRED, Delivery.PRUNED)
+
+
+def event_of(record: ImportRecord) -> dict[str, Any]:
+    """A CloudEvent 1.0 of the end of an import; always the same for the same record."""
+    state = record.state.value
+    ended_at = record.finished_at or record.updated_at
+    return {
+        "specversion": "1.0",
+        # Receivers know repeats by it.
+        "id": f"{record.id}-{state}",
+        "type": f"DeviceImporter.Import.{state[0].upper()}{state[1:]}",
+        "source": f"/hubs/{quote(record.hub, safe='')}",
+        "subject": f"imports/{record.id}",
+        "time": ended_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "datacontenttype": "application/json",
+        "data": ImportSummary.of(record).model_dump(mode="json"),
+    }
+
+
+class EventPublisher:
+    """Sends the events of ended imports in the background, each hub's oldest first."""
+
+    def __init__(self, services: Services, webhook: Webhook) -> None:
+        self._store = services.store
+        self._deadline = services.settings.events_deadline
+        self._clock = services.clock
+        self._webhook = webhook
+        self._pool = ThreadPoolExecutor(THREADS, "events")
+        self._lock = threading.Lock()
+        #: By hub: the sending that was begun last.
+        self._batches: dict[str, Future[None]] = {}
+        #: By hub: until when the receiver asks for no request.
+        self._pauses: dict[str, datetime] = {}
+        self._closing = threading.Event()
+
+    def offer(self, hub: str, unsent: Iterable[Marker]) -> None:
+        """Have the events of a hub sent, if any of these is due; returns at once."""
+        if any(self._is_due(hub, marker) for marker in unsent):
+            self.look(hub)
+
+    def look(self, hub: str) -> None:
+        """Have those events of a hub sent that are due, unless that is under way; returns at once.
+
+        Reads the hub's outbox again: what was offered may have been sent meanwhile.
+        """
+        with self._lock:
+            batch = self._batches.get(hub)
+            if self._closing.is_set() or (batch and not batch.done()):
+                return
+            send = in_this_invocation(self._send_due)
+            self._batches[hub] = self._pool.submit(send, hub)
+
+    def wait(self) -> None:
+        """Wait until nothing is under way."""
+        with self._lock:
+            batches = list(self._batches.values())
+        wait(batches)
+
+    def close(self) -> None:
+        """End after the events that are being posted; the others stay in their outboxes.
+
+        Returns within the deadline of a post, even if one takes longer: a name resolution may.
+        """
+        with self._lock:
+            self._closing.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        batches = [batch for batch in self._batches.values() if not batch.cancelled()]
+        _, late = wait(batches, bounded.DEADLINE)
+        if late:
+            log.warning("%d events are still being posted and may be sent again", len(late))
+        self._webhook.close()
+
+    def _send_due(self, hub: str) -> None:
+        end = time.monotonic() + BATCH_SECONDS
+        #: Markers whose rows could be neither removed nor moved.
+        stuck: set[str] = set()
+        with logs.about(logs.Subject(hub=hub)), facade.quiet():
+            try:
+                while self._send_some(hub, end, stuck):
+                    pass
+            except Exception:
+                log.exception("events wait for a later tick")
+
+    def _send_some(self, hub: str, end: float, stuck: set[str]) -> bool:
+        """Send what is due at the head of the outbox; returns whether there may be more of it."""
+        markers = self._store.unsent(hub)
+        moved = False
+        for marker in markers:
+            if self._closing.is_set() or time.monotonic() >= end:
+                return False
+            if marker.row_key in stuck or not self._is_due(hub, marker):
+                continue
+            with logs.about(logs.Subject(marker.import_id, hub)):
+                # Each try passes here with its result, once.
+                delivery = self._try(hub, marker)
+                metrics.count_event(hub, delivery.name.lower())
+                try:
+                    self._settle(hub, marker, delivery)
+                    moved = True
+                except Exception:
+                    log.exception("the row %s can be neither removed nor moved", marker.row_key)
+                    stuck.add(marker.row_key)
+            if delivery is Delivery.UNAVAILABLE:
+                return False
+        return moved and len(markers) == MAX_MARKERS
+
+    def _try(self, hub: str, marker: Marker) -> Delivery:
+        """Post the event of a marker, unless it is too late or its row names no record."""
+        if marker.since and self._clock() - marker.since > self._deadline:
+            log.error(
+                "gave up the event of the record %s: it was not accepted within %g h "
+                "(EVENTS_DEADLINE_HOURS). Check that %s (EVENTS_URL) can be reached and accepts "
+                "the app's events (EVENTS_KEY); earlier warnings have its answers",
+                *(marker.record_key, self._deadline.total_seconds() / 3600, self._webhook.host),
+            )
+            return Delivery.EXPIRED
+        if not marker.record_key:
+            log.error("removing the row %s: it names no record", marker.row_key)
+            return Delivery.PRUNED
+        try:
+            record = self._store.get(hub, marker.record_key)
+            with about(record):
+                return self._post(hub, record)
+        except ResourceNotFoundError:
+            log.warning("the record %s is gone, so its event is not sent", marker.record_key)
+            return Delivery.PRUNED
+        except Exception:
+            log.exception("the event of the record %s is sent again later", marker.record_key)
+            return Delivery.FAILED
+
+    def _post(self, hub: str, record: ImportRecord) -> Delivery:
+        try:
+            self._webhook.post(event_of(record))
+        except (WebhookUnavailableError, WebhookFailedError, WebhookRefusedError) as error:
+            log.warning("the event of the end was not accepted and is sent again: %s", error)
+            if isinstance(error, WebhookRefusedError):
+                return Delivery.REFUSED
+            if isinstance(error, WebhookFailedError):
+                return Delivery.FAILED
+            if error.retry_after is not None:
+                self._pauses[hub] = self._clock() + timedelta(seconds=error.retry_after)
+            return Delivery.UNAVAILABLE
+        log.info("the event of the end was accepted")
+        return Delivery.ACCEPTED
+
+    def _settle(self, hub: str, marker: Marker, delivery: Delivery) -> None:
+        """Remove the row of an event, or move it to the time of its next try."""
+        if delivery.is_done:
+            self._store.remove_marker(hub, marker)
+            return
+        until = self._clock() + _back_off(marker.tries)
+        if delivery is Delivery.UNAVAILABLE:
+            until = max(until, self._pauses.get(hub, until))
+        self._store.put_off(hub, marker, until)
+
+    def _is_due(self, hub: str, marker: Marker) -> bool:
+        return self._has_come(self._pauses.get(hub)) and self._has_come(marker.next_try_at)
+
+    def _has_come(self, moment: datetime | None) -> bool:
+        """Whether it is that time. If it is far ahead, the clock was wrong when it was set."""
+        if moment is None:
+            return True
+        left = moment - self._clock()
+        return left <= timedelta() or left > 2 * LONGEST_WAIT
+
+
+def _back_off(tries: int) -> timedelta:
+    jitter = random.uniform(0.5, 1)  # nosec B311
+    return min(LONGEST_WAIT, FIRST_WAIT * (1 << min(tries, 20))) * jitter

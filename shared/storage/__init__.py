@@ -1,0 +1,1 @@
+"""Storage accounts: clients, SAS, and blobs of any length."""

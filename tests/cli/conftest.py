@@ -1,0 +1,76 @@
+"""The commands as people call them, on the storage account of the app under test."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.__main__ import main
+from tests.app import App
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command ended with."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Shell:
+    """Runs commands in a folder of their own."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: object) -> Done:
+        try:
+            status = main([*map(str, arguments)])
+        except SystemExit as end:  # argparse ends so
+            status = int(str(end.code))
+        out, err = self._capsys.readouterr()
+        assert "Traceback" not in err
+        return Done(status, out, err)
+
+    def json(self, *arguments: object) -> list[dict[str, Any]]:
+        return self(*arguments, "--format", "json").objects
+
+
+@pytest.fixture
+def shell(
+    app: App,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Shell:
+    monkeypatch.chdir(tmp_path)
+    for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    return Shell(capsys)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the commands take their output for a terminal of 100 columns."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
+def configure_two_hubs(app: App) -> None:
+    """The folders east and west lead to the hubs fleet-1 and fleet-2, which no test reaches."""
+    _, _, credentials = app.hub.connection_string().partition(";")
+    hosts = {"east": "fleet-1", "west": "fleet-2"}
+    strings = {
+        folder: f"HostName={name}.azure-devices.net;{credentials}" for folder, name in hosts.items()
+    }
+    app.configure(IOTHUB=json.dumps(strings))

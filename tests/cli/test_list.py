@@ -1,0 +1,146 @@
+"""`list`."""
+
+from __future__ import annotations
+
+import pytest
+
+from cli.words import state_text
+from shared.imports.model.record import ImportState
+from tests.app import App, device
+from tests.cli.conftest import Shell, configure_two_hubs
+
+
+@pytest.fixture
+def three(app: App) -> App:
+    """A completed import, a rejected one, and one that waits."""
+    app.upload("good.ndjson", device("a"), device("b"))
+    app.deliver("good.ndjson")
+    app.finish()
+    app.upload("bad.ndjson", {"id": "c"})
+    app.deliver("bad.ndjson")
+    app.hub.occupy_slot()
+    app.upload("waits.ndjson", device("d"))
+    app.deliver("waits.ndjson")
+    return app
+
+
+def test_nothing_yet(shell: Shell) -> None:
+    done = shell("list")
+    assert (done.status, done.out, done.err) == (0, "", "No imports.\n")
+    assert shell.json("list") == [{"imports": [], "continuation": ""}]
+
+
+def test_text_for_what_is_no_terminal(three: App, shell: Shell) -> None:
+    done = shell("list")
+    assert (done.status, done.err) == (0, "")
+    head, *lines = done.out.splitlines()
+    titles = ["ID", "UPLOADED", "STATE", "IMPORTED", "FAILED", "TOOK", "FILE", "REASON"]
+    assert head.split() == titles
+    by_file = {name: line for line in lines for name in ("good", "bad", "waits") if name in line}
+    good = three.record("good.ndjson")
+    uploaded = good.uploaded_at.astimezone()
+    assert by_file["good"].startswith(f"{good.id}  {uploaded:%Y-%m-%d %H:%M:%S}  completed")
+    assert by_file["good"].index(" 2 ") < by_file["good"].index(" 0 ")
+    # Whole, however long it is.
+    assert by_file["bad"].endswith(three.record("bad.ndjson").failure_reason)
+    assert "queued" in by_file["waits"]
+    assert "\x1b" not in done.out
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_objects_for_programs(three: App, shell: Shell) -> None:
+    [page] = shell.json("list", "--limit", "2")
+    assert [one["file"] for one in page["imports"]] != []
+    assert {"id", "state", "uploadedAt", "actions", "files"} <= page["imports"][0].keys()
+    [rest] = shell.json("list", "--continuation", page["continuation"])
+    assert rest["continuation"] == ""
+    ids = [one["id"] for one in (*page["imports"], *rest["imports"])]
+    assert ids == [record.id for record in three.records()]
+
+
+def test_pages_and_all(three: App, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = shell("list", "--limit", "1")
+    assert done.err.startswith("There are more: add --continuation ")
+    token = done.err.split()[-1]
+    assert len(shell("list", "--continuation", token).out.splitlines()) == 3
+    monkeypatch.setattr("cli.listing._PAGE", 2)
+    everything = shell("list", "--all")
+    assert len(everything.out.splitlines()) == 4
+    assert everything.err == ""
+
+
+def test_filters(three: App, shell: Shell) -> None:
+    def files(*arguments: str) -> list[str]:
+        [page] = shell.json("list", *arguments)
+        return [one["file"] for one in page["imports"]]
+
+    # Uploads of one second are in the order of their ids.
+    found = files("--state", "queued", "--state", "rejected")
+    assert sorted(found) == ["bad.ndjson", "waits.ndjson"]
+    assert len(files("--since", "1h")) == 3
+    assert files("--until", "1h") == []
+    assert files("--since", "2100-01-01") == []
+    [hub] = three.importer.services.hubs
+    assert len(files("--hub", hub)) == 3
+    assert "No imports of that kind." in shell("list", "--state", "failed").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--state", "lost"], "'lost' is no state; these are: validating, queued"),
+        (["--since", "yesterday"], "nor an age such as 30m, 2h or 3d"),
+        (["--limit", "0"], "argument --limit: must be a whole number from 1 to 99999999, not '0'"),
+        (["--hub", "mars"], "There is no hub 'mars'; there are: "),
+        (["--continuation", "abc"], "not one that a list ended with"),
+    ],
+)
+def test_wrong_usage(shell: Shell, arguments: list[str], told: str) -> None:
+    done = shell("list", *arguments)
+    assert (done.status, done.out) == (2, "")
+    assert told in done.err
+
+
+def test_what_a_file_is_called_does_not_steer_the_terminal(
+    app: App, shell: Shell, terminal: None
+) -> None:
+    app.upload("a\x9b2Jb.ndjson", {"id": "c"})
+    app.deliver("a\x9b2Jb.ndjson")
+    done = shell("list")
+    assert "\x9b" not in done.out
+    assert "a\N{REPLACEMENT CHARACTER}2Jb.ndjson" in done.out
+
+
+@pytest.mark.parametrize("columns", [80, 100, 140])
+def test_a_terminal(
+    three: App, shell: Shell, terminal: None, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    lines = shell("list").out.replace("\x1b[1m", "").replace("\x1b[2m", "").replace("\x1b[0m", "")
+    assert "\x1b" not in lines
+    assert max(map(len, lines.splitlines())) <= columns
+    assert all(record.id in lines for record in three.records())
+    assert len(lines.splitlines()) == (4 if columns == 140 else 7)
+    assert ("TOOK" in lines) == (columns > 80)
+    monkeypatch.delenv("NO_COLOR")
+    assert "\x1b[31mrejected" in shell("list").out
+
+
+def test_several_hubs_are_told_apart(app: App, shell: Shell) -> None:
+    configure_two_hubs(app)
+    for name in ("east/a.ndjson", "west/b.ndjson", "c.ndjson"):
+        app.upload(name, {"id": "breaks a rule"})
+        app.deliver(name)
+    head, *lines = shell("list").out.splitlines()
+    assert "HUB" in head
+    hubs = ("fleet-1 ", "fleet-2 ", "(none)")
+    assert {next(hub for hub in hubs if hub in line) for line in lines} == {*hubs}
+    [page] = shell.json("list", "--hub", "fleet-2")
+    assert [one["file"] for one in page["imports"]] == ["west/b.ndjson"]
+
+
+def test_every_state_has_its_words_and_colour() -> None:
+    told = {state_text(state).plain: state_text(state).style for state in ImportState}
+    assert told.keys() == set(ImportState)
+    assert all(told.values())

@@ -1,0 +1,123 @@
+"""`show`."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from shared.imports.model.record import ImportRecord
+from tests.app import App, device
+from tests.cli.conftest import Shell
+
+
+@pytest.fixture
+def partial(app: App) -> ImportRecord:
+    """Completed with errors: the hub has one of the two devices already."""
+    app.hub.registry.put(device("there"))
+    app.upload("some.ndjson", device("new"), device("there", importMode="create"))
+    app.deliver("some.ndjson")
+    app.finish()
+    return app.record("some.ndjson")
+
+
+def test_a_partial_success(partial: ImportRecord, shell: Shell) -> None:
+    done = shell("show", partial.id)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith(f"{partial.id}  completedWithErrors\n")
+    for text in (
+        "  devices   1 imported, 1 failed\n",
+        f"  job       {partial.job_id} (completed",
+        f"  reason    {partial.failure_reason}\n",
+        "\nStates\n",
+        "  validating  ",
+        "\nWhat the hub refused\n  refused 409001 DeviceAlreadyExists\n    use importMode",
+        "\n    line 2 (there): A device with ID 'there' is already registered.\n",
+        "\nWhat the validation found\n  warning authentication-missing\n    give",
+        "\nWhat can be done\n",
+        f"  device-importer retry {partial.id}  ",
+        f"  device-importer show {partial.id} --file retry.ndjson  # get retry.ndjson\n",
+    ):
+        assert text in done.out
+    assert "\x1b" not in done.out
+
+
+def test_all_of_it_for_programs(partial: ImportRecord, shell: Shell) -> None:
+    [detail] = shell.json("show", partial.id)
+    assert detail["id"] == partial.id
+    assert detail["actions"] == ["retry"]
+    assert [entry["state"] for entry in detail["history"]][-1] == "completedWithErrors"
+
+
+def test_a_rejected_file(app: App, shell: Shell) -> None:
+    app.upload("bad.ndjson", *({"id": f"x{number}"} for number in range(9)))
+    app.deliver("bad.ndjson")
+    done = shell("show", app.record("bad.ndjson").id)
+    assert "  lines     9, 9 break rules\n" in done.out
+    assert "  error status-missing x 9\n    add enabled or disabled\n    line 1 (x0" in done.out
+    assert "\n    and 4 more\n" in done.out
+    assert "upload the corrected file" in done.out
+    assert "retry" not in done.out.partition("What can be done")[2]
+
+
+def test_one_that_runs(app: App, shell: Shell) -> None:
+    app.hub.occupy_slot()
+    for name in ("a.ndjson", "b.ndjson"):
+        app.upload(name, device("a"))
+        app.deliver(name)
+    record = app.record("b.ndjson")
+    out = shell("show", record.id).out
+    assert f"  device-importer cancel {record.id} " in out
+    assert f"  device-importer watch {record.id} " in out
+    shell("cancel", record.id)
+    shell("retry", record.id)
+    again = next(one for one in app.records() if one.retry_of == record.id)
+    assert f"  retried as  {again.id}\n" in shell("show", record.id).out
+    assert f"  retry of  {record.id}\n" in shell("show", again.id).out
+
+
+def test_a_container_that_is_gone(partial: ImportRecord, app: App, shell: Shell) -> None:
+    app.container_of(partial).delete_container()
+    done = shell("show", partial.id)
+    assert done.status == 0
+    assert "\nReport\n  report.json of import" in done.out
+    done = shell("show", partial.id, "--file", "retry.ndjson")
+    assert done.status == 3
+    assert "IMPORT_RETENTION_DAYS" in done.err
+
+
+def test_files(partial: ImportRecord, app: App, shell: Shell, tmp_path: Path) -> None:
+    refused = shell("show", partial.id, "--file", "retry.ndjson").out
+    assert json.loads(refused)["id"] == "there"
+    assert json.loads(shell("show", partial.id, "--file", "report.json", "--output", "-").out)
+    target = tmp_path / "again.ndjson"
+    done = shell("show", partial.id, "--file", "retry.ndjson", "--output", target)
+    assert (done.status, done.out) == (0, "")
+    assert target.read_text() == refused
+    # It holds keys.
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["again.ndjson"]
+    done = shell("show", partial.id, "--file", "retry.ndjson", "--output", tmp_path / "no" / "x")
+    assert done.status == 2
+    assert "No such file or directory" in done.err
+
+
+def test_what_is_not_there(app: App, shell: Shell) -> None:
+    done = shell("show", "0" * 24)
+    assert (done.status, done.out) == (3, "")
+    assert done.err == f"error: There is no import '{'0' * 24}'.\n"
+    assert shell("show", "0" * 23).status == 2
+    app.upload("good.ndjson", device("a", authentication={"type": "certificateAuthority"}))
+    app.deliver("good.ndjson")
+    app.finish()
+    done = shell("show", app.record("good.ndjson").id, "--file", "retry.ndjson")
+    assert done.status == 3
+    assert "has no retry.ndjson" in done.err
+
+
+def test_on_a_terminal(partial: ImportRecord, shell: Shell, terminal: None) -> None:
+    out = shell("show", partial.id).out
+    assert "\x1b[33mcompletedWithErrors" in out
+    assert "\x1b[31mrefused" in out

@@ -1,0 +1,220 @@
+"""`watch`, line by line and as people at a terminal see it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from cli.errors import UnreachableError
+from cli.follow import Named, Opened
+from shared.imports.store.import_store import ImportStore
+from shared.imports.store.markers import Marker
+from tests.app import App
+from tests.cli.conftest import Shell
+from tests.cli.test_verbs import meanwhile, queued
+
+QUICK = ("--interval", "0.2")
+
+
+def test_some_until_their_end(app: App, shell: Shell) -> None:
+    ids = queued(app, "a.ndjson", "b.ndjson")
+    app.hub.free_slot()
+    with meanwhile(app.finish):
+        done = shell("watch", *ids, *QUICK)
+    assert (done.status, done.err) == (0, "")
+    ends = [line for line in done.out.splitlines() if "completed" in line]
+    assert len(ends) == 2
+    assert all("1 imported, took " in line for line in ends)
+
+
+def test_changes_for_programs(app: App, shell: Shell) -> None:
+    [first] = queued(app, "a.ndjson")
+    app.hub.free_slot()
+    app.hub.faults.add("failJob", reason="the disk is full")
+    with meanwhile(app.finish):
+        done = shell("watch", first, *QUICK, "--format", "json")
+    assert done.status == 1
+    states = [one["state"] for one in done.objects]
+    assert states[0] in ("queued", "starting", "running")
+    assert states[-1] == "failed"
+    assert len(states) == len(set(map(str, done.objects)))
+
+
+@pytest.fixture
+def long_queue(app: App, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Five imports wait, of which a look tells three one by one; their files."""
+    monkeypatch.setattr("cli.follow.MAX_SHOWN", 3)
+    names = [f"{number}.ndjson" for number in range(5)]
+    queued(app, *names)
+    return names
+
+
+def test_all_that_are_open(app: App, shell: Shell, long_queue: list[str]) -> None:
+
+    def work() -> None:
+        time.sleep(0.5)
+        app.hub.free_slot()
+        app.finish()
+
+    with meanwhile(work):
+        done = shell("watch", "--until-idle", *QUICK)
+    assert done.status == 0
+    for name in long_queue:
+        assert len([x for x in done.out.splitlines() if name in x and "completed" in x]) == 1
+
+
+def test_one_that_ends_between_two_looks(app: App, shell: Shell) -> None:
+    queued(app, "waits.ndjson")
+    app.upload("before.ndjson", {"id": "x"})
+    app.deliver("before.ndjson")
+
+    def work() -> None:
+        time.sleep(0.3)
+        app.upload("bad.ndjson", {"id": "x"})
+        app.deliver("bad.ndjson")
+        time.sleep(0.3)
+        app.hub.free_slot()
+        app.finish()
+
+    with meanwhile(work):
+        done = shell("watch", "--until-idle", *QUICK)
+    assert done.status == 1
+    # It may have been seen while it was read.
+    *_, bad = [line for line in done.out.splitlines() if "bad.ndjson" in line]
+    assert "rejected" in bad
+    assert "1 of 1 lines break rules" in bad
+    assert "before.ndjson" not in done.out
+
+
+def test_nothing_is_open(shell: Shell) -> None:
+    done = shell("watch", "--until-idle")
+    assert (done.status, done.out, done.err) == (0, "", "Nothing is open.\n")
+
+
+def test_ctrl_c(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cli.watch.time.sleep", interrupt)
+    assert shell("watch").status == 130
+
+
+def test_wrong_usage(shell: Shell) -> None:
+    assert shell("watch", "0" * 24).status == 3
+    assert shell("watch", "--interval", "0").status == 2
+    done = shell("watch", "--hub", "mars")
+    assert done.status == 2
+    assert "There is no hub 'mars'; there are: " in done.err
+
+
+def test_a_storage_account_that_is_away_for_a_moment(
+    app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [waits] = queued(app, "a.ndjson")
+    look, looks = Named.look, iter(range(100))
+
+    def sometimes(self: Named) -> object:
+        number = next(looks)
+        if number in (1, 2):
+            raise UnreachableError("storage.example", "no answer in time")
+        if number == 4:
+            app.hub.free_slot()
+            app.finish()
+        return look(self)
+
+    monkeypatch.setattr(Named, "look", sometimes)
+    done = shell("watch", waits, *QUICK)
+    assert done.status == 0
+    assert done.err.count("cannot be reached: storage.example (no answer in time)") == 1
+    # Not at the first look, and not for ever.
+    looks = iter((1,))
+    assert shell("watch", waits).status == 4
+    looks = iter((0, 1))
+    monkeypatch.setattr("cli.watch.PATIENCE", -1)
+    [waits] = queued(app, "b.ndjson")
+    assert shell("watch", waits, *QUICK).status == 4
+
+
+def test_few_requests(app: App, long_queue: list[str]) -> None:
+    source = Opened(app.importer, [])
+    source.look()
+    with app.counting() as requests:
+        sight = source.look()
+    # The queue, what was uploaded lately at the hub and at none, and the first of the queue.
+    assert len(requests) == 4
+    assert [standing.record.file for standing in sight.opened] == long_queue[:3]
+    assert sight.more == {next(iter(app.importer.services.hubs)): 2}
+
+
+@pytest.mark.parametrize("hub", [{"job_seconds": 0.7}], indirect=True)
+def test_a_terminal(
+    app: App, shell: Shell, terminal: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    first, second = queued(app, "a.ndjson", "b.ndjson")
+    app.hub.free_slot()
+
+    def work() -> None:
+        for _ in range(2):
+            time.sleep(0.4)
+            app.tick()
+        app.finish()
+
+    with meanwhile(work):
+        done = shell("watch", "--until-idle", *QUICK)
+    assert done.status == 0
+    assert "running" in done.out
+    assert "queued #2" in done.out
+    assert "━" in done.out
+    # Ids are short where there is little room.
+    assert f"  {first[:8]}  a.ndjson" in done.out
+    # The ends stay, in green; the cursor is shown again.
+    for import_id in (first, second):
+        assert f"{import_id}  \x1b[32mcompleted" in done.out
+    assert done.out.rindex("\x1b[?25h") > done.out.rindex("\x1b[?25l")
+
+
+def test_reasons_and_long_queues_on_a_terminal(
+    app: App,
+    shell: Shell,
+    terminal: None,
+    long_queue: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app.tick()
+    monkeypatch.setenv("COLUMNS", "140")
+    looks = iter((1, 2))
+
+    def sleep(_: float) -> None:
+        if next(looks, None) is None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("cli.watch.time.sleep", sleep)
+    done = shell("watch")
+    assert done.status == 130
+    assert "0.ndjson: Waits: another import or export job holds the hub's only job slot." in (
+        done.out
+    )
+    assert "  and 2 more" in done.out
+    assert f"  {app.record('0.ndjson').id}  0.ndjson" in done.out
+
+
+def test_an_end_between_two_reads_of_one_look(
+    app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued(app, "a.ndjson")
+    read_queue = ImportStore.queue
+
+    def ends_meanwhile(self: ImportStore, *arguments: Any) -> list[Marker]:
+        markers = read_queue(self, *arguments)
+        monkeypatch.setattr(ImportStore, "queue", read_queue)
+        app.hub.free_slot()
+        app.finish()
+        return markers
+
+    monkeypatch.setattr(ImportStore, "queue", ends_meanwhile)
+    done = shell("watch", "--until-idle", *QUICK)
+    assert done.status == 0
+    assert "1 imported" in done.out

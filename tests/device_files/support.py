@@ -1,0 +1,78 @@
+"""Ways to validate a file in one call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from shared.device_files.source import Limits
+from shared.device_files.strictjson import Finding
+from shared.device_files.validation import Validation
+
+KEY = "bWFkZSB1cCBrZXkgb2YgdGhpcnR5LXR3byBieXRlcyE="
+OTHER_KEY = "YW5vdGhlciBtYWRlIHVwIGtleSBvZiAzMiBieXRlcyE="
+
+
+def device(**members: object) -> dict[str, Any]:
+    """A line of which there is nothing to say."""
+    return {"id": "pump-1", "status": "enabled", "authentication": keys(), **members}
+
+
+def keys(primary: object = KEY, secondary: object = OTHER_KEY) -> dict[str, Any]:
+    return {"type": "sas", "symmetricKey": {"primaryKey": primary, "secondaryKey": secondary}}
+
+
+def nested(depth: int, value: object = 1) -> object:
+    """A value below so many objects."""
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+def cut(data: bytes, size: int) -> Iterator[bytes]:
+    return (data[start : start + size] for start in range(0, len(data), size))
+
+
+def ndjson(*lines: object) -> bytes:
+    return b"\n".join(
+        line if isinstance(line, bytes) else json.dumps(line, ensure_ascii=False).encode()
+        for line in lines
+    )
+
+
+def validate_file(
+    data: bytes, limits: Limits | None = None, *, chunk_bytes: int = 1 << 20, **options: Any
+) -> tuple[list[Any], Validation]:
+    """The staged lines, read again, and the finished validation."""
+    validation = Validation(limits, **options)
+    staged = b"".join(validation.run(cut(data, chunk_bytes)))
+    assert staged.count(b"\n") == validation.report.valid
+    return [json.loads(line) for line in staged.splitlines()], validation
+
+
+def found(data: bytes, limits: Limits | None = None, **options: Any) -> list[tuple[Any, ...]]:
+    """Line, field and code of each problem that is not just good to know."""
+    _, validation = validate_file(data, limits, **options)
+    return [
+        (problem.line, problem.field, problem.code)
+        for problem in validation.report.problems
+        if problem.severity != "info"
+    ]
+
+
+def problems(*lines: object, **options: Any) -> list[tuple[Any, ...]]:
+    return found(ndjson(*lines), **options)
+
+
+class Dropped:
+    """A sink that keeps what readers tell."""
+
+    def __init__(self) -> None:
+        self.codes: list[tuple[int | None, str]] = []
+
+    def note(self, line: int | None, finding: Finding) -> None:
+        self.codes.append((line, finding.rule.code))
+
+    def drop(self, line: int, findings: Any, members: dict[str, Any] | None = None) -> None:
+        self.codes += [(line, finding.rule.code) for finding in findings]
