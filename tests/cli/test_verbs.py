@@ -85,7 +85,7 @@ def test_retry(app: App, shell: Shell) -> None:
     [old] = queued(app, "a.ndjson")
     done = shell("retry", old)
     assert done.status == 3
-    assert "is queued; only imports that failed" in done.err
+    assert "is queued. Only imports that failed" in done.err
     shell("cancel", old)
     done = shell("retry", old)
     [new] = [record.id for record in app.records() if record.retry_of == old]

@@ -193,7 +193,7 @@ def test_reasons_and_long_queues_on_a_terminal(
     monkeypatch.setattr("cli.watch.time.sleep", sleep)
     done = shell("watch")
     assert done.status == 130
-    assert "0.ndjson: Waits: another import or export job holds the hub's only job slot." in (
+    assert "0.ndjson: Waiting: another import or export job occupies the hub's only job slot." in (
         done.out
     )
     assert "  and 2 more" in done.out
