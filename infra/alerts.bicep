@@ -34,11 +34,11 @@ var rules = [
     query: loadTextContent('alerts/no-tick.kql')
   }
   {
-    name: 'uploads-given-up'
+    name: 'uploads-unreadable'
     description: 'Uploads could not be read. Read the failureReason of their records, then retry the imports.'
     severity: 1
     minutes: 15
-    query: loadTextContent('alerts/uploads-given-up.kql')
+    query: loadTextContent('alerts/uploads-unreadable.kql')
   }
   {
     name: 'events-expired'
