@@ -1,5 +1,5 @@
-// The source of the events of uploads. Who gets them is said after the first publish, as the app's
-// webhook has no key before it: event-subscription.bicep.
+// The Event Grid topic for upload events. Its subscription is deployed after the app:
+// event-subscription.bicep.
 
 param topicName string
 param location string
