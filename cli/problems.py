@@ -1,84 +1,104 @@
-"""What is wrong with lines of a file, by code: as the validation or as the hub has it."""
+"""Validate a device file, and show what is wrong with its lines, grouped by code."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from cli.output import clean
+from cli.output import Output, printable
+from shared.device_files.report import Report
+from shared.device_files.rules import Severity
+from shared.device_files.validation import Validation
 
-__all__ = ["hub_failures", "validation_problems"]
+__all__ = ["SEVERITY_STYLES", "hub_failures", "validate", "validation_problems"]
 
+SEVERITY_STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+
+_CHUNK_BYTES = 1024 * 1024
 #: Lines that are shown of each code.
-_SHOWN = 5
+_MAX_LINES = 5
 
-#: The most severe first.
-_SEVERITIES = {"error": "red", "warning": "yellow", "info": "cyan"}
+
+def validate(
+    validation: Validation, stream: BinaryIO, title: str, size: int | None, output: Output
+) -> Report:
+    """Validate a file, with a progress bar.
+
+    Args:
+        size: in bytes; None if it is not known, as for a pipe.
+    """
+    with output.progress(title, size) as advance:
+
+        def chunks() -> Iterator[bytes]:
+            while chunk := stream.read(_CHUNK_BYTES):
+                yield chunk
+                advance(len(chunk))
+
+        for _ in validation.run(chunks()):
+            pass
+    return validation.report
 
 
 def validation_problems(
     problems: Sequence[Mapping[str, Any]], counts: Mapping[str, int]
 ) -> RenderableType:
-    """Problems of a report, and how many there are of each code.
+    """The first problems of each code, the most severe first.
 
     Args:
-        problems: as `Report.problems_json` has them.
+        problems: as in `Report.problems_json`.
+        counts: problems by code, including those that are not listed.
     """
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for problem in problems:
-        groups.setdefault((problem["severity"], problem["code"]), []).append(problem)
-    order = [*_SEVERITIES]
+    by_code: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for severity in Severity:
+        for problem in problems:
+            if problem["severity"] == severity:
+                by_code.setdefault((severity, problem["code"]), []).append(problem)
     return Group(
         *(
             _group(
-                Text.assemble((severity, _SEVERITIES[severity]), " ", (code, "bold")),
-                counts.get(code, len(some)),
-                some[0]["remedy"],
-                [_place(one, one["id"], one["field"]) for one in some[:_SHOWN]],
+                Text.assemble((severity, SEVERITY_STYLES[Severity(severity)]), " ", (code, "bold")),
+                counts.get(code, len(listed)),
+                listed[0]["remedy"],
+                [_line(problem, "id", "field") for problem in listed[:_MAX_LINES]],
             )
-            for (severity, code), some in sorted(
-                groups.items(), key=lambda group: order.index(group[0][0])
-            )
+            for (severity, code), listed in by_code.items()
         )
     )
 
 
 def hub_failures(failures: Mapping[str, Any]) -> RenderableType:
-    """Devices that the hub refused, as report.json has them."""
-    return Group(*_failures(failures))
-
-
-def _failures(failures: Mapping[str, Any]) -> Iterator[RenderableType]:
-    for one in failures["codes"]:
-        devices = [device for device in failures["devices"] if device["code"] == one["code"]]
-        yield _group(
-            Text.assemble(("refused", "red"), " ", (clean(one["code"]), "bold")),
-            one["count"],
-            one.get("remedy", ""),
-            [
-                _place(device, device["id"], device.get("moduleId", ""))
-                for device in devices[:_SHOWN]
-            ],
+    """Devices that the hub rejected, as in report.json."""
+    groups: list[RenderableType] = []
+    for entry in failures["codes"]:
+        code = entry["code"]
+        devices = [device for device in failures["devices"] if device["code"] == code]
+        groups.append(
+            _group(
+                Text.assemble(("rejected", "red"), " ", (printable(code), "bold")),
+                entry["count"],
+                entry.get("remedy", ""),
+                [_line(device, "id", "moduleId") for device in devices[:_MAX_LINES]],
+            )
         )
+    return Group(*groups)
 
 
-def _group(title: Text, count: int, remedy: str, places: Sequence[str]) -> RenderableType:
+def _group(title: Text, count: int, remedy: str, lines: Sequence[str]) -> RenderableType:
     if count > 1:
         title.append(f" x {count:,}")
-    lines = [*filter(None, [remedy]), *places]
-    if count > len(places):
-        lines.append(f"and {count - len(places):,} more" if places else "")
+    more = f"and {count - len(lines):,} more" if lines and count > len(lines) else ""
     return Group(
-        Padding(title, (0, 0, 0, 2)), *(Padding(Text(line), (0, 0, 0, 4)) for line in lines if line)
+        Padding(title, (0, 0, 0, 2)),
+        *(Padding(Text(line), (0, 0, 0, 4)) for line in (remedy, *lines, more) if line),
     )
 
 
-def _place(one: Mapping[str, Any], *about: str) -> str:
-    line = one["line"]
-    names = ", ".join(filter(None, map(clean, about)))
-    where = "the file" if line is None else f"line {line:,}"
-    return f"{where}{names and f' ({names})'}: {clean(one['message'])}"
+def _line(problem: Mapping[str, Any], *names: str) -> str:
+    line = problem["line"]
+    place = "the file" if line is None else f"line {line:,}"
+    values = ", ".join(printable(problem[name]) for name in names if problem.get(name))
+    return f"{place}{values and f' ({values})'}: {printable(problem['message'])}"

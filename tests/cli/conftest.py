@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +15,7 @@ from typing import Any
 import pytest
 
 from cli.__main__ import main
-from tests.app import App
+from tests.app import App, device
 
 
 @dataclass(frozen=True)
@@ -74,3 +79,35 @@ def configure_two_hubs(app: App) -> None:
         folder: f"HostName={name}.azure-devices.net;{credentials}" for folder, name in hosts.items()
     }
     app.configure(IOTHUB=json.dumps(strings))
+
+
+@contextmanager
+def meanwhile(what: Callable[[], None]) -> Iterator[None]:
+    """What the app does while a command runs; if it fails, the command is interrupted."""
+
+    def work() -> None:
+        try:
+            what()
+        except BaseException:
+            _thread.interrupt_main()
+            raise
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(work)
+        yield
+        done.result()
+
+
+def tick_until_final(app: App) -> None:
+    while not all(record.state.is_final for record in app.records()):
+        app.tick()
+        time.sleep(0.1)
+
+
+def queued(app: App, *names: str) -> list[str]:
+    """Imports that wait, as their hub is busy; returns their ids."""
+    app.hub.occupy_slot()
+    for name in names:
+        app.upload(name, device(name))
+        app.deliver(name)
+    return [app.record(name).id for name in names]

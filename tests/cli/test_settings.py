@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cli.connect import read_settings
+from cli.connection import read_settings
 from cli.errors import UsageError
 from tests.app import App
 from tests.cli.conftest import Shell
@@ -74,42 +74,43 @@ def test_the_identity_is_the_persons_own(
     assert storage.client_id == ("x" if in_azure else None)
 
 
-def test_what_is_wrong_is_told_by_name(shell: Shell, file: Path) -> None:
+def test_errors_name_the_settings(shell: Shell, file: Path) -> None:
     values = json.loads(file.read_text())["Values"]
     reference = "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/s)"
     write(file, {**values, "IOTHUB": reference, "MAX_DEVICES": "many"})
     done = shell("list")
     assert (done.status, done.out) == (2, "")
-    assert "IOTHUB is missing. Expected: " in done.err
-    assert "MAX_DEVICES is not right" in done.err
-    assert "from local.settings.json, which was read; --settings names another file" in done.err
-    assert "Its IOTHUB was left out: only the app can follow a reference" in done.err
+    assert "IOTHUB is missing" in done.err
+    assert "MAX_DEVICES " in done.err
+    assert "local.settings.json (which exists)" in done.err
+    assert "IOTHUB was ignored" in done.err
     file.unlink()
     done = shell("list")
     assert "ImporterStorage is missing" in done.err
-    assert "which does not exist" in done.err
+    assert "local.settings.json (which does not exist)" in done.err
     assert "func azure functionapp fetch-app-settings" in done.err
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "fact"),
     [
-        ("{", "local.settings.json is not JSON."),
-        ("[]", 'local.settings.json has no object "Values".'),
-        ('{"IsEncrypted": true, "Values": {"A": "x"}}', "run `func settings decrypt`"),
+        ("{", "is not JSON"),
+        ("[]", '"Values"'),
+        ('{"IsEncrypted": true, "Values": {"A": "x"}}', "func settings decrypt"),
     ],
 )
-def test_files_of_another_form(shell: Shell, file: Path, content: str, told: str) -> None:
+def test_files_of_another_form(shell: Shell, file: Path, content: str, fact: str) -> None:
     file.write_text(content)
     done = shell("list")
     assert done.status == 2
-    assert told in done.err
+    assert "local.settings.json" in done.err
+    assert fact in done.err
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"There is no settings file .*missing\.json"):
+    with pytest.raises(UsageError, match=r"missing\.json"):
         read_settings(str(tmp_path / "missing.json"))
-    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
+    with pytest.raises(UsageError, match="Is a directory"):
         read_settings(str(tmp_path))
 
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from cli.errors import UnreachableError
-from cli.follow import Named, Opened
+from cli.storage_errors import UnreachableError
+from cli.watch_source import OpenImports, SelectedImports
 from shared.imports.store.import_store import ImportStore
 from shared.imports.store.markers import Marker
 from tests.app import App
-from tests.cli.conftest import Shell
-from tests.cli.test_verbs import meanwhile, queued
+from tests.cli.conftest import Shell, meanwhile, queued
 
 QUICK = ("--interval", "0.2")
 
@@ -45,7 +44,7 @@ def test_changes_for_programs(app: App, shell: Shell) -> None:
 @pytest.fixture
 def long_queue(app: App, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Five imports wait, of which a look tells three one by one; their files."""
-    monkeypatch.setattr("cli.follow.MAX_SHOWN", 3)
+    monkeypatch.setattr("cli.watch_source.MAX_SHOWN", 3)
     names = [f"{number}.ndjson" for number in range(5)]
     queued(app, *names)
     return names
@@ -84,13 +83,13 @@ def test_one_that_ends_between_two_looks(app: App, shell: Shell) -> None:
     # It may have been seen while it was read.
     *_, bad = [line for line in done.out.splitlines() if "bad.ndjson" in line]
     assert "rejected" in bad
-    assert "1 of 1 lines break rules" in bad
+    assert "1 of 1 lines invalid" in bad
     assert "before.ndjson" not in done.out
 
 
 def test_nothing_is_open(shell: Shell) -> None:
     done = shell("watch", "--until-idle")
-    assert (done.status, done.out, done.err) == (0, "", "Nothing is open.\n")
+    assert (done.status, done.out, done.err) == (0, "", "No open imports.\n")
 
 
 def test_ctrl_c(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,46 +105,46 @@ def test_wrong_usage(shell: Shell) -> None:
     assert shell("watch", "--interval", "0").status == 2
     done = shell("watch", "--hub", "mars")
     assert done.status == 2
-    assert "There is no hub 'mars'; there are: " in done.err
+    assert "Unknown hub 'mars' (known: " in done.err
 
 
 def test_a_storage_account_that_is_away_for_a_moment(
     app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [waits] = queued(app, "a.ndjson")
-    look, looks = Named.look, iter(range(100))
+    read, reads = SelectedImports.read, iter(range(100))
 
-    def sometimes(self: Named) -> object:
-        number = next(looks)
+    def sometimes(self: SelectedImports) -> object:
+        number = next(reads)
         if number in (1, 2):
             raise UnreachableError("storage.example", "no answer in time")
         if number == 4:
             app.hub.free_slot()
             app.finish()
-        return look(self)
+        return read(self)
 
-    monkeypatch.setattr(Named, "look", sometimes)
+    monkeypatch.setattr(SelectedImports, "read", sometimes)
     done = shell("watch", waits, *QUICK)
     assert done.status == 0
     assert done.err.count("cannot be reached: storage.example (no answer in time)") == 1
     # Not at the first look, and not for ever.
-    looks = iter((1,))
+    reads = iter((1,))
     assert shell("watch", waits).status == 4
-    looks = iter((0, 1))
-    monkeypatch.setattr("cli.watch.PATIENCE", -1)
+    reads = iter((0, 1))
+    monkeypatch.setattr("cli.watch.OUTAGE_TIMEOUT", -1)
     [waits] = queued(app, "b.ndjson")
     assert shell("watch", waits, *QUICK).status == 4
 
 
 def test_few_requests(app: App, long_queue: list[str]) -> None:
-    source = Opened(app.importer, [])
-    source.look()
+    source = OpenImports(app.importer, [])
+    source.read()
     with app.counting() as requests:
-        sight = source.look()
+        snapshot = source.read()
     # The queue, what was uploaded lately at the hub and at none, and the first of the queue.
     assert len(requests) == 4
-    assert [standing.record.file for standing in sight.opened] == long_queue[:3]
-    assert sight.more == {next(iter(app.importer.services.hubs)): 2}
+    assert [item.record.file for item in snapshot.open] == long_queue[:3]
+    assert snapshot.more == {next(iter(app.importer.services.hubs)): 2}
 
 
 @pytest.mark.parametrize("hub", [{"job_seconds": 0.7}], indirect=True)
@@ -194,9 +193,7 @@ def test_reasons_and_long_queues_on_a_terminal(
     monkeypatch.setattr("cli.watch.time.sleep", sleep)
     done = shell("watch")
     assert done.status == 130
-    assert "0.ndjson: Waits: another import or export job holds the hub's only job slot." in (
-        done.out
-    )
+    assert f"  0.ndjson: {app.record('0.ndjson').failure_reason[:40]}" in done.out
     assert "  and 2 more" in done.out
     assert f"  {app.record('0.ndjson').id}  0.ndjson" in done.out
 
