@@ -26,9 +26,9 @@ def git(folder: Path, *arguments: str) -> list[str]:
 
 
 def copy_checkout(to: Path) -> None:
-    """Copy what git tracks, and of `shared` also what is new; scratch files stay behind."""
+    """Copy what git tracks, and new modules; scratch files stay behind."""
     tracked = git(ROOT, "ls-files", "-z")
-    new = git(ROOT, "ls-files", "-z", "--others", "--exclude-standard", "shared")
+    new = git(ROOT, "ls-files", "-z", "--others", "--exclude-standard", "shared", "cli")
     for path in (*tracked, *new):
         if (ROOT / path).is_file():  # not if it was just deleted
             (to / path).parent.mkdir(parents=True, exist_ok=True)
