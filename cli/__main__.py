@@ -103,11 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, command in COMMANDS.items():
         description = command.description or f"{command.summary[0].upper()}{command.summary[1:]}."
         commands.add_parser(
-            name,
-            command=name,
-            help=command.summary,
-            description=description,
-            epilog=EXIT_STATUSES,
+            name, command=name, help=command.summary, description=description, epilog=EXIT_STATUSES
         )
     return parser
 

@@ -8,13 +8,12 @@ from rich.text import Text
 
 from cli.arguments import add_watch, import_id
 from cli.errors import Exit
-from cli.formatting import state_and_progress
+from cli.formatting import state_and_progress, summary
 from cli.output import PROGRAM, Output, printable
 from cli.watch import watch_to_end
 from shared.imports.app import Importer
 from shared.imports.model.record import ImportRecord, ImportState
 from shared.imports.operate.actions import NotPossibleError
-from shared.imports.operate.api_models import ImportSummary
 from shared.imports.operate.reader import ImportNotFoundError
 from shared.imports.store.import_store import ConflictError
 
@@ -49,7 +48,7 @@ def run(options: argparse.Namespace, importer: Importer, output: Output) -> Exit
             if not output.is_json:
                 output.show(message)
             elif not options.watch:
-                output.json(ImportSummary.of(record).model_dump(mode="json"))
+                output.json(summary(record))
     if options.watch:
         watch_status = watch_to_end(records, wanted, importer, output, options.interval)
         return status or watch_status
@@ -77,7 +76,4 @@ def _retry(importer: Importer, import_id: str) -> tuple[ImportRecord, Text]:
 
 
 #: The action, and the state that an import is expected to end in.
-_ACTIONS = {
-    "cancel": (_cancel, ImportState.CANCELLED),
-    "retry": (_retry, ImportState.COMPLETED),
-}
+_ACTIONS = {"cancel": (_cancel, ImportState.CANCELLED), "retry": (_retry, ImportState.COMPLETED)}

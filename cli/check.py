@@ -12,16 +12,13 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from rich.text import Text
-
 from cli.arguments import fraction, whole_number
 from cli.errors import Exit
-from cli.output import Output, discard_stdout, printable
-from cli.problems import SEVERITY_STYLES, validate, validation_problems
+from cli.output import Output, discard_stdout
+from cli.problems import show_report, validate
 from shared.device_files.csvtable import CsvDefaults
 from shared.device_files.members import ImportMode, Status
 from shared.device_files.report import Policy, Report
-from shared.device_files.rules import Severity
 from shared.device_files.source import Limits
 from shared.device_files.validation import Validation
 from shared.texts import well_formed
@@ -51,27 +48,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="problems of each severity to list (default: "
         f"{defaults.max_problems:,} as text, all as JSON)",
     )
-    add(
-        "--max-devices",
-        type=whole_number(1),
-        metavar="N",
-        default=defaults.max_devices,
-        help="as MAX_DEVICES (default: %(default)s)",
-    )
-    add(
-        "--max-deletes",
-        type=count,
-        metavar="N",
-        default=defaults.max_deletes,
-        help="as MAX_DELETES (default: %(default)s)",
-    )
-    add(
-        "--max-delete-share",
-        type=fraction,
-        metavar="SHARE",
-        default=defaults.max_delete_share,
-        help="as MAX_DELETE_SHARE, of all lines, from 0 to 1 (default: %(default)s)",
-    )
+    for limit, type, metavar in (
+        ("max_devices", whole_number(1), "N"),
+        ("max_deletes", count, "N"),
+        ("max_delete_share", fraction, "SHARE"),
+    ):
+        option = f"--{limit.replace('_', '-')}"
+        help_limit = f"as {limit.upper()} (default: %(default)s)"
+        default = getattr(defaults, limit)
+        add(option, type=type, metavar=metavar, default=default, help=help_limit)
     add(
         "--confirm-deletes",
         type=count,
@@ -108,7 +93,7 @@ def run(options: argparse.Namespace, output: Output) -> Exit:
             if output.is_json:
                 _write_json(file, report, options.policy, output)
             else:
-                _show(file, report, options.policy, output)
+                show_report(file, report, options.policy, output)
         except BrokenPipeError:
             # The exit status is still that of the files.
             discard_stdout()
@@ -154,23 +139,3 @@ def _write_json(file: str, report: Report, policy: Policy, output: Output) -> No
         output.json(problem.to_json(file))
     summary = {"summary": True, "file": well_formed(file), "policy": policy, **report.counts_json()}
     output.json({**summary, "importable": report.may_be_imported(policy)})
-
-
-def _show(file: str, report: Report, policy: Policy, output: Output) -> None:
-    name = (printable(file), "bold")
-    if report.problems:
-        output.show(Text.assemble(name))
-        output.show(validation_problems(report.problems_json(file), report.codes))
-    lines = "line" if report.lines == 1 else "lines"
-    summary = Text.assemble(name, f": {report.valid:,} of {report.lines:,} {lines} valid")
-    for severity, plural in ((Severity.ERROR, "errors"), (Severity.WARNING, "warnings")):
-        if count := report.severities[severity]:
-            summary.append(", ").append(f"{count:,} {plural}", SEVERITY_STYLES[severity])
-    summary.append("; ")
-    if not report.may_be_imported(policy):
-        summary.append("would be rejected", "red")
-    elif report.errors:
-        summary.append("the valid lines would be imported", "yellow")
-    else:
-        summary.append("would be imported", "green")
-    output.show(summary.append(f" ({report.format})" if report.format else ""))

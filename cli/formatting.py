@@ -1,13 +1,15 @@
-"""An import as text: state, counts and times."""
+"""An import as text, with its state, counts and times, and as JSON."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from rich.text import Text
 
 from cli.output import printable
 from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.operate.api_models import ImportSummary
 from shared.spans import span
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "one_line",
     "state_and_progress",
     "state_text",
+    "summary",
     "time_taken",
 ]
 
@@ -32,6 +35,11 @@ _STATE_STYLES = {
     ImportState.FAILED: "red",
     ImportState.CANCELLED: "magenta",
 }
+
+
+def summary(record: ImportRecord) -> dict[str, Any]:
+    """An import as JSON, as in the API."""
+    return ImportSummary.of(record).model_dump(mode="json")
 
 
 def state_text(state: ImportState) -> Text:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from rich.cells import cell_len
 from rich.console import Group
 from rich.segment import Segment
 from rich.table import Table
@@ -15,11 +13,17 @@ from rich.text import Text
 
 from cli.arguments import add_hub_filter, time_or_age, whole_number
 from cli.errors import Exit
-from cli.formatting import known_count, local_time, one_line, state_and_progress, time_taken
-from cli.output import Output, printable
+from cli.formatting import (
+    known_count,
+    local_time,
+    one_line,
+    state_and_progress,
+    summary,
+    time_taken,
+)
+from cli.output import Output
 from shared.imports.app import Importer
 from shared.imports.model.record import ImportRecord, ImportState
-from shared.imports.operate.api_models import ImportSummary
 from shared.imports.operate.reader import ImportFilter, Page, Reader
 
 __all__ = ["add_arguments", "run"]
@@ -73,7 +77,7 @@ def run(options: argparse.Namespace, importer: Importer, output: Output) -> Exit
     else:
         page = importer.reader.page(filter, options.limit, options.continuation)
     if output.is_json:
-        imports = [ImportSummary.of(record).model_dump(mode="json") for record in page.imports]
+        imports = [summary(record) for record in page.imports]
         output.json({"imports": imports, "continuation": page.continuation})
     elif page.imports:
         _show(page.imports, importer, output)
@@ -104,76 +108,50 @@ def _all_pages(reader: Reader, filter: ImportFilter, continuation: str) -> Page:
 
 
 def _show(imports: Sequence[ImportRecord], importer: Importer, output: Output) -> None:
-    now, width = importer.services.clock(), output.console.width
-    if not output.is_terminal or width >= _WIDE:
-        hub = (_HUB,) if len(importer.reader.hubs()) > 1 else ()
-        output.show(_table(imports, (*_COLUMNS, _TOOK, *hub, _FILE, _REASON), now, output))
+    width, in_full = output.console.width, not output.is_terminal
+    rows = [_row(record, importer.services.clock(), in_full) for record in imports]
+    if in_full or width >= _WIDE:
+        names = [name for name in rows[0] if name != "HUB" or len(importer.reader.hubs()) > 1]
+        output.show(_table(rows, names))
         return
     # File and reason go below, on a line of their own.
-    columns = (*_COLUMNS, _TOOK) if width >= _WITH_TIME_TAKEN else _COLUMNS
-    table = _table(imports, columns, now, output)
-    header, *rows = map(_text, output.console.render_lines(table, pad=False))
+    left_out = {"HUB", "FILE", "REASON"} | ({"TOOK"} if width < _WITH_TIME_TAKEN else set())
+    table = _table(rows, [name for name in rows[0] if name not in left_out])
+    header, *lines = map(_text, output.console.render_lines(table, pad=False))
     output.show(header)
-    for record, row in zip(imports, rows, strict=True):
-        details = one_line(f"  {record.file}")
-        if record.failure_reason:
-            details.append_text(one_line(f"  {record.failure_reason}", "dim"))
-        output.show(Group(row, details))
+    for line, row in zip(lines, rows, strict=True):
+        details = Text("  ", no_wrap=True, overflow="ellipsis")
+        output.show(Group(line, details + row["FILE"] + Text("  ") + row["REASON"]))
+
+
+def _row(record: ImportRecord, now: datetime, in_full: bool) -> dict[str, Text]:
+    """The cells of an import by the titles of their columns."""
+    return {
+        "ID": Text(record.id),
+        "UPLOADED": Text(local_time(record.uploaded_at, now, in_full=in_full)),
+        "STATE": state_and_progress(record),
+        "IMPORTED": Text(known_count(record.imported, record)),
+        "FAILED": Text(known_count(record.failed, record), "red" if record.failed else ""),
+        "TOOK": Text(time_taken(record, now)),
+        "HUB": one_line(record.hub),
+        "FILE": one_line(record.file),
+        "REASON": one_line(record.failure_reason, "dim"),
+    }
+
+
+def _table(rows: Sequence[Mapping[str, Text]], names: Sequence[str]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    for name in names:
+        table.add_column(
+            name,
+            justify="right" if name in ("IMPORTED", "FAILED", "TOOK") else "left",
+            # If the terminal is too narrow, only the other columns shrink.
+            no_wrap=name not in ("FILE", "REASON"),
+        )
+    for row in rows:
+        table.add_row(*(row[name] for name in names))
+    return table
 
 
 def _text(line: Sequence[Segment]) -> Text:
     return Text.assemble(*((segment.text, segment.style or "") for segment in line))
-
-
-@dataclass(frozen=True)
-class _Column:
-    title: str
-    #: The cell of an import at a time; the last argument: whether to show times in full.
-    cell: Callable[[ImportRecord, datetime, bool], Text | str]
-    is_number: bool = False
-    #: The maximum width on a terminal, as a fraction of the width that is left.
-    max_share: float | None = None
-
-
-def _failed(record: ImportRecord, *_: object) -> Text:
-    return Text(known_count(record.failed, record), "red" if record.failed else "")
-
-
-_COLUMNS = (
-    _Column("ID", lambda record, *_: record.id),
-    _Column(
-        "UPLOADED", lambda record, now, full: local_time(record.uploaded_at, now, in_full=full)
-    ),
-    _Column("STATE", lambda record, *_: state_and_progress(record)),
-    _Column("IMPORTED", lambda record, *_: known_count(record.imported, record), is_number=True),
-    _Column("FAILED", _failed, is_number=True),
-)
-_TOOK = _Column("TOOK", lambda record, now, _: time_taken(record, now), is_number=True)
-_HUB = _Column("HUB", lambda record, *_: printable(record.hub))
-_FILE = _Column("FILE", lambda record, *_: printable(record.file), max_share=0.5)
-_REASON = _Column("REASON", lambda record, *_: one_line(record.failure_reason, "dim"), max_share=1)
-
-
-def _table(
-    imports: Sequence[ImportRecord], columns: Sequence[_Column], now: datetime, output: Output
-) -> Table:
-    in_full = not output.is_terminal
-    width_left = output.console.width
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    rows = [[column.cell(record, now, in_full) for column in columns] for record in imports]
-    for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
-        width = max(cell_len(column.title), *(cell_len(str(cell)) for cell in cells))
-        # Only the last columns shrink on a terminal that is too narrow.
-        if output.is_terminal and column.max_share is not None:
-            width = max(10, min(width, round((width_left - 2) * column.max_share)))
-        width_left -= width + 2
-        table.add_column(
-            column.title,
-            justify="right" if column.is_number else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            width=width,
-        )
-    for row in rows:
-        table.add_row(*row)
-    return table

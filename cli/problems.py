@@ -10,13 +10,14 @@ from rich.padding import Padding
 from rich.text import Text
 
 from cli.output import Output, printable
-from shared.device_files.report import Report
+from shared.device_files.report import Policy, Report
 from shared.device_files.rules import Severity
 from shared.device_files.validation import Validation
 
-__all__ = ["SEVERITY_STYLES", "hub_failures", "validate", "validation_problems"]
+__all__ = ["hub_failures", "show_report", "validate", "validation_problems"]
 
-SEVERITY_STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+#: The most severe first.
+_SEVERITY_STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 
 _CHUNK_BYTES = 1024 * 1024
 #: Lines that are shown of each code.
@@ -43,6 +44,30 @@ def validate(
     return validation.report
 
 
+def show_report(file: str, report: Report, policy: Policy, output: Output) -> None:
+    """Show the problems of a file, and whether it would be imported."""
+    name = (printable(file), "bold")
+    if report.problems:
+        output.show(Text.assemble(name))
+        output.show(validation_problems(report.problems_json(file), report.codes))
+    summary = Text.assemble(name, f": {report.valid:,} of {_count(report.lines, 'line')} valid")
+    for severity in (Severity.ERROR, Severity.WARNING):
+        if count := report.severities[severity]:
+            summary.append(", ").append(_count(count, severity), _SEVERITY_STYLES[severity])
+    summary.append("; ")
+    if not report.may_be_imported(policy):
+        summary.append("would be rejected", "red")
+    elif report.errors:
+        summary.append("the valid lines would be imported", "yellow")
+    else:
+        summary.append("would be imported", "green")
+    output.show(summary.append(f" ({report.format})" if report.format else ""))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def validation_problems(
     problems: Sequence[Mapping[str, Any]], counts: Mapping[str, int]
 ) -> RenderableType:
@@ -52,22 +77,18 @@ def validation_problems(
         problems: as in `Report.problems_json`.
         counts: problems by code, including those that are not listed.
     """
-    by_code: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for severity in Severity:
+    groups: list[RenderableType] = []
+    for severity, style in _SEVERITY_STYLES.items():
+        by_code: dict[str, list[Mapping[str, Any]]] = {}
         for problem in problems:
             if problem["severity"] == severity:
-                by_code.setdefault((severity, problem["code"]), []).append(problem)
-    return Group(
-        *(
-            _group(
-                Text.assemble((severity, SEVERITY_STYLES[Severity(severity)]), " ", (code, "bold")),
-                counts.get(code, len(listed)),
-                listed[0]["remedy"],
-                [_line(problem, "id", "field") for problem in listed[:_MAX_LINES]],
-            )
-            for (severity, code), listed in by_code.items()
-        )
-    )
+                by_code.setdefault(problem["code"], []).append(problem)
+        for code, listed in by_code.items():
+            title = Text.assemble((severity, style), " ", (code, "bold"))
+            lines = [_line(problem, "id", "field") for problem in listed[:_MAX_LINES]]
+            count = counts.get(code, len(listed))
+            groups.append(_group(title, count, listed[0]["remedy"], lines))
+    return Group(*groups)
 
 
 def hub_failures(failures: Mapping[str, Any]) -> RenderableType:
@@ -76,14 +97,9 @@ def hub_failures(failures: Mapping[str, Any]) -> RenderableType:
     for entry in failures["codes"]:
         code = entry["code"]
         devices = [device for device in failures["devices"] if device["code"] == code]
-        groups.append(
-            _group(
-                Text.assemble(("rejected", "red"), " ", (printable(code), "bold")),
-                entry["count"],
-                entry.get("remedy", ""),
-                [_line(device, "id", "moduleId") for device in devices[:_MAX_LINES]],
-            )
-        )
+        title = Text.assemble(("rejected", "red"), " ", (printable(code), "bold"))
+        lines = [_line(device, "id", "moduleId") for device in devices[:_MAX_LINES]]
+        groups.append(_group(title, entry["count"], entry.get("remedy", ""), lines))
     return Group(*groups)
 
 

@@ -14,15 +14,13 @@ from typing import Any
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobBlock, BlobClient, BlobProperties
-from rich.console import Group
 from rich.text import Text
 
 from cli.arguments import add_watch, whole_number
 from cli.errors import Exit, UsageError
 from cli.output import PROGRAM, Output, printable
-from cli.problems import validate, validation_problems
+from cli.problems import show_report, validate
 from cli.watch import watch_to_end
-from shared.device_files.report import Report
 from shared.imports.app import Importer
 from shared.imports.model.record import ImportRecord, ImportState
 from shared.imports.operate.actions import NotPossibleError
@@ -147,7 +145,12 @@ def _is_importable(
         title = f"checking {path.name}"
         report = validate(validation, stream, title, path.stat().st_size, output)
     if not report.may_be_imported(settings.validation_policy):
-        _show_rejection(path, report, output)
+        if output.is_json:
+            problems = report.problems_json(str(path))
+            rejection = {"file": well_formed(str(path)), "importable": False}
+            output.json({**rejection, **report.counts_json(), "problems": problems})
+        else:
+            show_report(str(path), report, settings.validation_policy, output)
         return False
     skipped = report.lines - report.valid
     for count, text in (
@@ -157,20 +160,6 @@ def _is_importable(
         if count:
             output.note(f"{path}: {count:,} {text}. For details: {PROGRAM} check {path}")
     return True
-
-
-def _show_rejection(path: Path, report: Report, output: Output) -> None:
-    problems = report.problems_json(str(path))
-    if output.is_json:
-        file, counts = well_formed(str(path)), report.counts_json()
-        output.json({"file": file, "importable": False, **counts, "problems": problems})
-        return
-    summary = Text.assemble(
-        (printable(str(path)), "bold"),
-        f": {report.valid:,} of {report.lines:,} lines valid; ",
-        ("would be rejected", "red"),
-    )
-    output.show(Group(summary, validation_problems(problems, report.codes)))
 
 
 def _upload(

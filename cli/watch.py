@@ -10,13 +10,13 @@ from azure.core.exceptions import ServiceResponseError
 
 from cli.arguments import add_hub_filter, add_interval, import_id
 from cli.errors import Exit, UsageError
+from cli.formatting import summary
 from cli.output import Output
 from cli.storage_errors import UnreachableError
 from cli.watch_source import OpenImports, SelectedImports, Source
-from cli.watch_view import JsonView, LiveView, TextView, View
+from cli.watch_view import LineView, LiveView, View
 from shared.imports.app import Importer
 from shared.imports.model.record import ImportRecord, ImportState
-from shared.imports.operate.api_models import ImportSummary
 
 __all__ = ["add_arguments", "run", "watch_to_end"]
 
@@ -73,7 +73,7 @@ def watch_to_end(
         ended = _follow(SelectedImports(importer, imports), view, interval, True)
     if output.is_json:
         for record in ended:
-            output.json(ImportSummary.of(record).model_dump(mode="json"))
+            output.json(summary(record))
     return _status(ended, wanted)
 
 
@@ -113,9 +113,7 @@ def _status(ended: Iterable[ImportRecord], wanted: ImportState) -> Exit:
 
 
 def _view(importer: Importer, output: Output) -> View:
-    if output.is_json:
-        return JsonView(output)
     clock = importer.services.clock
     if output.is_live:
         return LiveView(output, clock, shows_hubs=len(importer.reader.hubs()) > 1)
-    return TextView(output, clock)
+    return LineView(output, clock)

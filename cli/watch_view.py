@@ -15,14 +15,20 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cli.formatting import device_counts, local_time, one_line, state_and_progress, time_taken
+from cli.formatting import (
+    device_counts,
+    local_time,
+    one_line,
+    state_and_progress,
+    summary,
+    time_taken,
+)
 from cli.output import Output, printable
 from cli.watch_source import MAX_QUEUED, MAX_SHOWN, OpenImport, Snapshot
 from shared.imports.model.record import ImportRecord, ImportState
-from shared.imports.operate.api_models import ImportSummary
 from shared.spans import span
 
-__all__ = ["JsonView", "LiveView", "TextView", "View"]
+__all__ = ["LineView", "LiveView", "View"]
 
 #: Seconds until a hint is shown why the app may not have registered an upload.
 _HINT_DELAY = 60
@@ -47,18 +53,22 @@ class View:
         """Show why there is no snapshot at present."""
 
 
-class _ChangeView(View):
-    """Shows each change of an import."""
+class LineView(View):
+    """A line of text or a JSON object for each change of an import."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, clock: Callable[[], datetime]) -> None:
         self._output = output
+        self._clock = clock
+        self._started = time.monotonic()
         self._shown: dict[str, Any] = {}
-        self._has_failed = False
+        self._notes: set[str] = set()
 
     def show(self, snapshot: Snapshot) -> None:
-        self._has_failed = False
+        notes = _unregistered(snapshot, self._started)
+        # The same failure is reported again after a success.
+        self._notes &= set(notes)
         for record in (*(item.record for item in snapshot.open), *snapshot.ended):
-            state = (
+            change = (
                 record.state,
                 record.progress,
                 record.place,
@@ -66,52 +76,32 @@ class _ChangeView(View):
                 record.job_status,
                 record.stop,
             )
-            if self._shown.get(record.id) != state:
-                self._shown[record.id] = state
-                self._show_change(record)
+            if self._shown.get(record.id) != change:
+                self._shown[record.id] = change
+                self._show(record)
         for record in snapshot.ended:
             del self._shown[record.id]
+        for note in notes:
+            self._note(note)
 
     def show_failure(self, message: str) -> None:
-        if not self._has_failed:
-            self._output.note(message)
-        self._has_failed = True
+        self._note(message)
 
-    def _show_change(self, record: ImportRecord) -> None:
-        raise NotImplementedError
+    def _note(self, text: str) -> None:
+        if text not in self._notes:
+            self._notes.add(text)
+            self._output.note(text)
 
-
-class JsonView(_ChangeView):
-    """An object for each change of an import."""
-
-    def _show_change(self, record: ImportRecord) -> None:
-        self._output.json(ImportSummary.of(record).model_dump(mode="json"))
-
-
-class TextView(_ChangeView):
-    """A line for each change of an import."""
-
-    def __init__(self, output: Output, clock: Callable[[], datetime]) -> None:
-        super().__init__(output)
-        self._clock = clock
-        self._started = time.monotonic()
-        self._notes: set[str] = set()
-
-    def show(self, snapshot: Snapshot) -> None:
-        super().show(snapshot)
-        for note in _unregistered(snapshot, self._started):
-            if note not in self._notes:
-                self._notes.add(note)
-                self._output.note(note)
-
-    def _show_change(self, record: ImportRecord) -> None:
-        if record.state.is_final:
+    def _show(self, record: ImportRecord) -> None:
+        if self._output.is_json:
+            self._output.json(summary(record))
+        elif record.state.is_final:
             self._output.show(_ended(record, self._clock(), self._output))
-            return
-        line = _line(record, self._clock(), self._output)
-        if record.failure_reason:
-            line.append("  ").append_text(one_line(record.failure_reason))
-        self._output.show(line)
+        else:
+            line = _line(record, self._clock(), self._output)
+            if record.failure_reason:
+                line.append("  ").append_text(one_line(record.failure_reason))
+            self._output.show(line)
 
 
 class LiveView(View):
@@ -123,10 +113,7 @@ class LiveView(View):
         self._clock = clock
         self._started = time.monotonic()
         self._live = Live(
-            Text("Reading ...", "dim"),
-            console=output.console,
-            refresh_per_second=5,
-            transient=True,
+            Text("Reading ...", "dim"), console=output.console, refresh_per_second=5, transient=True
         )
 
     def __enter__(self) -> Self:

@@ -74,9 +74,8 @@ def test_a_file_that_would_be_rejected(app: App, shell: Shell, file: Path, tmp_p
     bad = write(tmp_path / "bad.ndjson", device("a", **CA), {"id": "b", **CA})
     done = shell("upload", file, bad)
     assert done.status == 1
-    assert done.out.startswith(
-        f"{bad}: 1 of 2 lines valid; would be rejected\n  error status-missi"
-    )
+    assert done.out.startswith(f"{bad}\n  error status-missing\n")
+    assert f"\n{bad}: 1 of 2 lines valid, 1 error; would be rejected" in done.out
     assert "    line 2 (b, status): " in done.out
     assert done.err == "error: Nothing was uploaded.\n"
     assert list(app.blobs.get_container_client(app.container).list_blob_names()) == []
