@@ -1,4 +1,4 @@
-"""The commands as people call them, on the storage account of the app under test."""
+"""Run commands on the storage account of the app under test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.app import App, device
 
 @dataclass(frozen=True)
 class Done:
-    """What a command ended with."""
+    """Status and output of a command."""
 
     status: int
     out: str
@@ -32,7 +32,7 @@ class Done:
 
 
 class Shell:
-    """Runs commands in a folder of their own."""
+    """Runs commands in an empty folder."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
@@ -65,7 +65,7 @@ def shell(
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has the commands take their output for a terminal of 100 columns."""
+    """Make the output a terminal of 100 columns."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -83,7 +83,7 @@ def configure_two_hubs(app: App) -> None:
 
 @contextmanager
 def meanwhile(what: Callable[[], None]) -> Iterator[None]:
-    """What the app does while a command runs; if it fails, the command is interrupted."""
+    """Run the app while a command runs; if that fails, the command is interrupted."""
 
     def work() -> None:
         try:
@@ -105,7 +105,7 @@ def tick_until_final(app: App) -> None:
 
 
 def queued(app: App, *names: str) -> list[str]:
-    """Imports that wait, as their hub is busy; returns their ids."""
+    """Queue imports at a busy hub; returns their ids."""
     app.hub.occupy_slot()
     for name in names:
         app.upload(name, device(name))

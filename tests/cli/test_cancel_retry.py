@@ -1,4 +1,4 @@
-"""`cancel` and `retry`."""
+"""`device-importer cancel` and `device-importer retry`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def test_cancel_several(app: App, shell: Shell) -> None:
     assert f"{first} is cancelled" in done.err
 
 
-def test_cancel_for_programs(app: App, shell: Shell) -> None:
+def test_cancel_json(app: App, shell: Shell) -> None:
     ids = queued(app, "a.ndjson", "b.ndjson")
     cancelled = shell.json("cancel", *ids)
-    assert [(one["id"], one["state"]) for one in cancelled] == [(id, "cancelled") for id in ids]
+    assert [(item["id"], item["state"]) for item in cancelled] == [(id, "cancelled") for id in ids]
 
 
 @pytest.mark.parametrize("hub", [{"job_seconds": 30}], indirect=True)
@@ -62,7 +62,7 @@ def test_retry(app: App, shell: Shell) -> None:
     assert (ended["id"], ended["state"], ended["imported"]) == (new, "completed", 1)
 
 
-def test_a_new_try_that_fails(app: App, shell: Shell) -> None:
+def test_a_retry_that_fails(app: App, shell: Shell) -> None:
     [old] = queued(app, "a.ndjson")
     shell("cancel", old)
     shell("retry", old)
@@ -74,9 +74,7 @@ def test_a_new_try_that_fails(app: App, shell: Shell) -> None:
     assert "the disk is full" in done.out
 
 
-def test_an_import_that_others_change_all_the_time(
-    app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_conflicts(app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     def conflict(*_: object) -> None:
         raise ConflictError("changed")
 

@@ -1,4 +1,4 @@
-"""`device-importer check`, as people and programs run it."""
+"""`device-importer check`."""
 
 from __future__ import annotations
 
@@ -114,11 +114,11 @@ def test_json(file: Path) -> None:
         (ndjson(device()), ["--surprise"], 2),
     ],
 )
-def test_the_exit_status(content: bytes, arguments: list[str], status: int) -> None:
+def test_exit_status(content: bytes, arguments: list[str], status: int) -> None:
     assert run("-", *arguments, given=content).returncode == status
 
 
-def test_a_file_that_cannot_be_read_hides_no_other(file: Path, tmp_path: Path) -> None:
+def test_an_unreadable_file_does_not_hide_others(file: Path, tmp_path: Path) -> None:
     done = run(tmp_path / "missing", file, tmp_path, "--format", "json")
     assert done.returncode == 2
     assert b"missing: No such file or directory" in done.stderr
@@ -134,7 +134,7 @@ def test_several_files_have_a_summary_each(file: Path) -> None:
     assert {line["file"] for line in lines if line.get("id") == "f g"} == {"-"}
 
 
-def test_a_file_whose_name_is_not_unicode(tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_unicode(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"caf\xe9.ndjson")
     path.write_bytes(BROKEN)
     lines = objects(run(path, "--format", "json").stdout)
@@ -151,7 +151,7 @@ def test_a_file_whose_name_is_not_unicode(tmp_path: Path) -> None:
         ("--confirm-deletes", ["-1", "x"], "at least 0"),
     ],
 )
-def test_a_number_out_of_range_is_wrong_usage(
+def test_a_number_out_of_range(
     file: Path,
     capsys: pytest.CaptureFixture[str],
     option: str,
@@ -169,7 +169,7 @@ def test_a_number_out_of_range_is_wrong_usage(
 
 
 @pytest.mark.parametrize("share", ["0", "0.25", ".5", "1", "1.0", "1e-3"])
-def test_a_share_within_its_range(file: Path, share: str) -> None:
+def test_a_valid_share(file: Path, share: str) -> None:
     assert main(["check", str(file), "--max-delete-share", share]) == 1
 
 
@@ -184,7 +184,7 @@ def test_json_lists_all_problems_and_text_some(tmp_path: Path) -> None:
     assert "and 1,495 more" in text
 
 
-def test_a_reader_that_goes_away(tmp_path: Path) -> None:
+def test_a_closed_pipe(tmp_path: Path) -> None:
     path = tmp_path / "many.ndjson"
     path.write_bytes(b"{}\n" * 50_000)
     command = f"{sys.executable} -m cli check --format json {path} | head -1"
@@ -195,7 +195,7 @@ def test_a_reader_that_goes_away(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-def test_what_a_file_says_does_not_steer_the_terminal() -> None:
+def test_control_characters_are_replaced() -> None:
     done = run("-", given=ndjson({"id": "\x1b[2Jx", "status": "enabled", "\x1b]0;t\x07": 1}))
     assert b"\x1b" not in done.stdout
 

@@ -1,4 +1,4 @@
-"""What goes wrong with the storage account: one line each, no secret, and the exit status."""
+"""Errors of the storage account: one line each, no secret, and the exit status."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def key(app: App) -> str:
 
 
 @pytest.mark.parametrize("command", [["list"], ["show", "0" * 24], ["watch"]])
-def test_it_cannot_be_reached(app: App, shell: Shell, key: str, command: list[str]) -> None:
+def test_an_unreachable_account(app: App, shell: Shell, key: str, command: list[str]) -> None:
     uri = "http://127.0.0.1:1/a"
     app.configure(
         ImporterStorage=f"AccountName=a;AccountKey={key};BlobEndpoint={uri};TableEndpoint={uri}"
@@ -41,7 +41,7 @@ def test_it_cannot_be_reached(app: App, shell: Shell, key: str, command: list[st
     assert "ImporterStorage" in done.err
 
 
-def test_a_key_that_is_not_the_accounts(app: App, shell: Shell, key: str) -> None:
+def test_a_wrong_account_key(app: App, shell: Shell, key: str) -> None:
     other = base64.b64encode(b"another key").decode()
     app.configure(ImporterStorage=app.settings["ImporterStorage"].replace(key, other))
     done = shell("list")
@@ -56,7 +56,7 @@ def test_a_key_that_is_not_the_accounts(app: App, shell: Shell, key: str) -> Non
     assert "ImporterStorage has an AccountKey that is not base64" in done.err
 
 
-def test_nobody_is_signed_in(app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_not_signed_in(app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     class Nobody:
         def get_token(self, *_: str, **__: Any) -> None:
             raise CredentialUnavailableError("many lines\nof all that was tried")

@@ -1,4 +1,4 @@
-"""`list`."""
+"""`device-importer list`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.cli.conftest import Shell, configure_two_hubs
 
 @pytest.fixture
 def three(app: App) -> App:
-    """A completed import, a rejected one, and one that waits."""
+    """A completed, a rejected and a queued import."""
     app.upload("good.ndjson", device("a"), device("b"))
     app.deliver("good.ndjson")
     app.finish()
@@ -24,13 +24,13 @@ def three(app: App) -> App:
     return app
 
 
-def test_nothing_yet(shell: Shell) -> None:
+def test_no_imports(shell: Shell) -> None:
     done = shell("list")
     assert (done.status, done.out, done.err) == (0, "", "No imports.\n")
     assert shell.json("list") == [{"imports": [], "continuation": ""}]
 
 
-def test_text_for_what_is_no_terminal(three: App, shell: Shell) -> None:
+def test_text_in_a_pipe(three: App, shell: Shell) -> None:
     done = shell("list")
     assert (done.status, done.err) == (0, "")
     head, *lines = done.out.splitlines()
@@ -41,20 +41,20 @@ def test_text_for_what_is_no_terminal(three: App, shell: Shell) -> None:
     uploaded = good.uploaded_at.astimezone()
     assert by_file["good"].startswith(f"{good.id}  {uploaded:%Y-%m-%d %H:%M:%S}  completed")
     assert by_file["good"].index(" 2 ") < by_file["good"].index(" 0 ")
-    # Whole, however long it is.
+    # Not cut.
     assert by_file["bad"].endswith(three.record("bad.ndjson").failure_reason)
     assert "queued" in by_file["waits"]
     assert "\x1b" not in done.out
     assert all(line == line.rstrip() for line in lines)
 
 
-def test_objects_for_programs(three: App, shell: Shell) -> None:
+def test_json(three: App, shell: Shell) -> None:
     [page] = shell.json("list", "--limit", "2")
-    assert [one["file"] for one in page["imports"]] != []
+    assert [item["file"] for item in page["imports"]] != []
     assert {"id", "state", "uploadedAt", "actions", "files"} <= page["imports"][0].keys()
     [rest] = shell.json("list", "--continuation", page["continuation"])
     assert rest["continuation"] == ""
-    ids = [one["id"] for one in (*page["imports"], *rest["imports"])]
+    ids = [item["id"] for item in (*page["imports"], *rest["imports"])]
     assert ids == [record.id for record in three.records()]
 
 
@@ -72,7 +72,7 @@ def test_pages_and_all(three: App, shell: Shell, monkeypatch: pytest.MonkeyPatch
 def test_filters(three: App, shell: Shell) -> None:
     def files(*arguments: str) -> list[str]:
         [page] = shell.json("list", *arguments)
-        return [one["file"] for one in page["imports"]]
+        return [item["file"] for item in page["imports"]]
 
     # Uploads of one second are in the order of their ids.
     found = files("--state", "queued", "--state", "rejected")
@@ -102,9 +102,7 @@ def test_wrong_usage(shell: Shell, arguments: list[str], message: str) -> None:
     assert message in done.err
 
 
-def test_what_a_file_is_called_does_not_steer_the_terminal(
-    app: App, shell: Shell, terminal: None
-) -> None:
+def test_control_characters_in_file_names(app: App, shell: Shell, terminal: None) -> None:
     app.upload("a\x9b2Jb.ndjson", {"id": "c"})
     app.deliver("a\x9b2Jb.ndjson")
     done = shell("list")
@@ -128,7 +126,7 @@ def test_a_terminal(
     assert "\x1b[31mrejected" in shell("list").out
 
 
-def test_several_hubs_are_told_apart(app: App, shell: Shell) -> None:
+def test_several_hubs(app: App, shell: Shell) -> None:
     configure_two_hubs(app)
     for name in ("east/a.ndjson", "west/b.ndjson", "c.ndjson"):
         app.upload(name, {"id": "breaks a rule"})
@@ -138,7 +136,7 @@ def test_several_hubs_are_told_apart(app: App, shell: Shell) -> None:
     hubs = ("fleet-1 ", "fleet-2 ", "(none)")
     assert {next(hub for hub in hubs if hub in line) for line in lines} == {*hubs}
     [page] = shell.json("list", "--hub", "fleet-2")
-    assert [one["file"] for one in page["imports"]] == ["west/b.ndjson"]
+    assert [item["file"] for item in page["imports"]] == ["west/b.ndjson"]
 
 
 def test_every_state_has_a_colour() -> None:

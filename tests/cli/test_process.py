@@ -1,4 +1,4 @@
-"""The commands as processes of their own, and what all of them have in common."""
+"""The program as a process, and what all commands have in common."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 
 
 def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """In the environment of the test, with warnings as errors."""
+    """Run a command with warnings as errors."""
     return subprocess.run(
         f"{sys.executable} -W error -m cli {command}",
         shell=True,
@@ -38,7 +38,7 @@ def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_reader_that_goes_away(app: App) -> None:
+def test_a_closed_pipe(app: App) -> None:
     for number in range(3):
         app.upload(f"{number}.ndjson", {"id": "x"})
         app.deliver(f"{number}.ndjson")
@@ -68,7 +68,7 @@ def test_help_of_each_command(shell: Shell, command: str) -> None:
     assert all(f"{status.value} " in listed for status in Exit)
 
 
-def test_no_command_tells_a_secret(app: App, shell: Shell) -> None:
+def test_no_secret_is_shown(app: App, shell: Shell) -> None:
     secrets = [
         *re.findall(r"SharedAccessKey=([^;]+)", app.settings["IOTHUB"]),
         *re.findall(r"AccountKey=([^;]+)", app.settings["ImporterStorage"]),

@@ -1,4 +1,4 @@
-"""`show`."""
+"""`device-importer show`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_partial_success(partial: ImportRecord, shell: Shell) -> None:
     assert "\x1b" not in done.out
 
 
-def test_all_of_it_for_programs(partial: ImportRecord, shell: Shell) -> None:
+def test_json(partial: ImportRecord, shell: Shell) -> None:
     [detail] = shell.json("show", partial.id)
     assert detail["id"] == partial.id
     assert detail["actions"] == ["retry"]
@@ -62,7 +62,7 @@ def test_a_rejected_file(app: App, shell: Shell) -> None:
     assert "device-importer retry" not in done.out
 
 
-def test_one_that_runs(app: App, shell: Shell) -> None:
+def test_commands_for_open_and_retried_imports(app: App, shell: Shell) -> None:
     app.hub.occupy_slot()
     for name in ("a.ndjson", "b.ndjson"):
         app.upload(name, device("a"))
@@ -78,7 +78,7 @@ def test_one_that_runs(app: App, shell: Shell) -> None:
     assert f"  retry of  {record.id}\n" in shell("show", again.id).out
 
 
-def test_a_container_that_is_gone(partial: ImportRecord, app: App, shell: Shell) -> None:
+def test_a_deleted_container(partial: ImportRecord, app: App, shell: Shell) -> None:
     app.container_of(partial).delete_container()
     done = shell("show", partial.id)
     assert done.status == 0
@@ -96,7 +96,7 @@ def test_files(partial: ImportRecord, app: App, shell: Shell, tmp_path: Path) ->
     done = shell("show", partial.id, "--file", "retry.ndjson", "--output", target)
     assert (done.status, done.out) == (0, "")
     assert target.read_text() == refused
-    # It holds keys.
+    # It contains device keys.
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["again.ndjson"]
     done = shell("show", partial.id, "--file", "retry.ndjson", "--output", tmp_path / "no" / "x")
@@ -104,7 +104,7 @@ def test_files(partial: ImportRecord, app: App, shell: Shell, tmp_path: Path) ->
     assert "No such file or directory" in done.err
 
 
-def test_what_is_not_there(app: App, shell: Shell) -> None:
+def test_missing_imports_and_files(app: App, shell: Shell) -> None:
     done = shell("show", "0" * 24)
     assert (done.status, done.out) == (3, "")
     assert done.err.startswith("error: ")
@@ -118,7 +118,7 @@ def test_what_is_not_there(app: App, shell: Shell) -> None:
     assert "has no retry.ndjson" in done.err
 
 
-def test_on_a_terminal(partial: ImportRecord, shell: Shell, terminal: None) -> None:
+def test_colours_on_a_terminal(partial: ImportRecord, shell: Shell, terminal: None) -> None:
     out = shell("show", partial.id).out
     assert "\x1b[33mcompletedWithErrors" in out
     assert "\x1b[31mrejected" in out

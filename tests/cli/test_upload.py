@@ -24,7 +24,7 @@ def write(path: Path, *lines: object) -> Path:
     return path
 
 
-def test_its_id_is_that_of_the_import(app: App, shell: Shell, file: Path) -> None:
+def test_the_id_of_the_import_is_shown(app: App, shell: Shell, file: Path) -> None:
     done = shell("upload", file)
     app.deliver("fleet.ndjson")
     record = app.record("fleet.ndjson")
@@ -35,14 +35,14 @@ def test_its_id_is_that_of_the_import(app: App, shell: Shell, file: Path) -> Non
     assert blob.download_blob().readall() == file.read_bytes()
 
 
-def test_for_programs(app: App, shell: Shell, file: Path) -> None:
+def test_json(app: App, shell: Shell, file: Path) -> None:
     [uploaded] = shell.json("upload", file, "--name", "north/x.ndjson")
     app.deliver("north/x.ndjson")
     record = app.record("north/x.ndjson")
     assert uploaded == {"id": record.id, "file": "north/x.ndjson", "hub": record.hub}
 
 
-def test_followed_to_its_end(app: App, shell: Shell, file: Path) -> None:
+def test_watch(app: App, shell: Shell, file: Path) -> None:
     def work() -> None:
         blob = app.blobs.get_blob_client(app.container, "fleet.ndjson")
         while not blob.exists():
@@ -67,10 +67,12 @@ def test_followed_to_its_end(app: App, shell: Shell, file: Path) -> None:
             *("upload", file, "--overwrite", "--watch", "--interval", "0.2", "--format", "json")
         )
     assert done.status == 1
-    assert [one["state"] for one in done.objects] == ["failed"]
+    assert [item["state"] for item in done.objects] == ["failed"]
 
 
-def test_a_file_that_would_be_rejected(app: App, shell: Shell, file: Path, tmp_path: Path) -> None:
+def test_a_rejected_file_is_not_uploaded(
+    app: App, shell: Shell, file: Path, tmp_path: Path
+) -> None:
     bad = write(tmp_path / "bad.ndjson", device("a", **CA), {"id": "b", **CA})
     done = shell("upload", file, bad)
     assert done.status == 1
@@ -79,35 +81,40 @@ def test_a_file_that_would_be_rejected(app: App, shell: Shell, file: Path, tmp_p
     assert "    line 2 (b, status): " in done.out
     assert done.err == "error: Nothing was uploaded.\n"
     assert list(app.blobs.get_container_client(app.container).list_blob_names()) == []
-    [told] = shell.json("upload", bad)
-    assert (told["importable"], told["problems"][0]["line"]) == (False, 2)
+    [rejection] = shell.json("upload", bad)
+    assert (rejection["importable"], rejection["problems"][0]["line"]) == (False, 2)
     # The app comes to the same result.
     assert shell("upload", bad, "--no-check").status == 0
     app.deliver("bad.ndjson")
     assert app.record("bad.ndjson").state == "rejected"
 
 
-def test_problems_have_the_members_that_check_gives(app: App, shell: Shell, tmp_path: Path) -> None:
+def test_problems_have_the_properties_of_check(app: App, shell: Shell, tmp_path: Path) -> None:
     bad = write(tmp_path / "bad.ndjson", device("a b", **CA), {"id": "b"}, device("c"))
-    [told] = shell.json("upload", bad)
+    [rejection] = shell.json("upload", bad)
     *problems, summary = shell.json("check", bad)
-    assert told["problems"] == problems
-    assert {one["file"] for one in problems} == {told["file"]} == {summary["file"]} == {str(bad)}
+    assert rejection["problems"] == problems
+    assert (
+        {problem["file"] for problem in problems}
+        == {rejection["file"]}
+        == {summary["file"]}
+        == {str(bad)}
+    )
     members = ["file", "line", "id", "field", "severity", "code", "message", "remedy"]
-    assert all([*one] == members for one in told["problems"])
-    assert len({one["severity"] for one in problems}) == 2
-    # Nothing else differs but what only a line of its own needs.
-    assert {*summary} - {*told} == {"summary", "policy"}
+    assert all([*problem] == members for problem in rejection["problems"])
+    assert len({problem["severity"] for problem in problems}) == 2
+    # These two are only for a line of its own.
+    assert {*summary} - {*rejection} == {"summary", "policy"}
 
 
 @pytest.mark.parametrize("count", ["-1", "1.5", "nan", "10000001"])
-def test_an_impossible_number_of_deletes(shell: Shell, file: Path, count: str) -> None:
+def test_an_invalid_number_of_deletes(shell: Shell, file: Path, count: str) -> None:
     done = shell("upload", file, f"--confirm-deletes={count}")
     assert (done.status, done.out) == (2, "")
     assert "argument --confirm-deletes: must be a whole number from 0 to 10000000, not" in done.err
 
 
-def test_the_settings_decide(app: App, shell: Shell, tmp_path: Path) -> None:
+def test_limits_of_the_settings(app: App, shell: Shell, tmp_path: Path) -> None:
     bad = write(tmp_path / "bad.ndjson", device("a", **CA), {"id": "b"})
     app.configure(VALIDATION_POLICY="partial")
     done = shell("upload", bad)
@@ -121,7 +128,7 @@ def test_the_settings_decide(app: App, shell: Shell, tmp_path: Path) -> None:
     assert app.record("del.ndjson").state == "running"
 
 
-def test_a_name_that_is_taken(app: App, shell: Shell, file: Path) -> None:
+def test_an_existing_blob(app: App, shell: Shell, file: Path) -> None:
     assert shell("upload", file).status == 0
     done = shell("upload", file)
     assert (done.status, done.out) == (3, "")
@@ -133,7 +140,7 @@ def test_a_name_that_is_taken(app: App, shell: Shell, file: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [4, 1024])
-def test_somebody_is_faster(
+def test_a_concurrent_upload(
     app: App, shell: Shell, file: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     monkeypatch.setattr(upload, "CHUNK_BYTES", size)
@@ -160,7 +167,7 @@ def test_blocks(
     assert app.record("l.ndjson").id in done.out
 
 
-def test_several_keep_their_order(app: App, shell: Shell, file: Path, tmp_path: Path) -> None:
+def test_order_of_several_files(app: App, shell: Shell, file: Path, tmp_path: Path) -> None:
     second = write(tmp_path / "second.ndjson", device("c", **CA))
     assert shell("upload", file, second).err.endswith("device-importer list\n")
     for name in ("second.ndjson", "fleet.ndjson"):
@@ -202,7 +209,7 @@ def test_wrong_usage(app: App, shell: Shell, file: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("flag", [[], ["--overwrite"]])
-def test_there_is_no_container(app: App, shell: Shell, file: Path, flag: list[str]) -> None:
+def test_a_missing_upload_container(app: App, shell: Shell, file: Path, flag: list[str]) -> None:
     app.configure(UPLOAD_CONTAINER="not-there")
     done = shell("upload", file, *flag)
     assert done.status == 3

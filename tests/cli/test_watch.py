@@ -1,4 +1,4 @@
-"""`watch`, line by line and as people at a terminal see it."""
+"""`device-importer watch`, as lines and on a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.cli.conftest import Shell, meanwhile, queued
 QUICK = ("--interval", "0.2")
 
 
-def test_some_until_their_end(app: App, shell: Shell) -> None:
+def test_selected_imports(app: App, shell: Shell) -> None:
     ids = queued(app, "a.ndjson", "b.ndjson")
     app.hub.free_slot()
     with meanwhile(app.finish):
@@ -28,14 +28,14 @@ def test_some_until_their_end(app: App, shell: Shell) -> None:
     assert all("1 imported, took " in line for line in ends)
 
 
-def test_changes_for_programs(app: App, shell: Shell) -> None:
+def test_json(app: App, shell: Shell) -> None:
     [first] = queued(app, "a.ndjson")
     app.hub.free_slot()
     app.hub.faults.add("failJob", reason="the disk is full")
     with meanwhile(app.finish):
         done = shell("watch", first, *QUICK, "--format", "json")
     assert done.status == 1
-    states = [one["state"] for one in done.objects]
+    states = [item["state"] for item in done.objects]
     assert states[0] in ("queued", "starting", "running")
     assert states[-1] == "failed"
     assert len(states) == len(set(map(str, done.objects)))
@@ -43,14 +43,14 @@ def test_changes_for_programs(app: App, shell: Shell) -> None:
 
 @pytest.fixture
 def long_queue(app: App, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Five imports wait, of which a look tells three one by one; their files."""
+    """Queue five imports, of which three are shown one by one; returns their files."""
     monkeypatch.setattr("cli.watch_source.MAX_SHOWN", 3)
     names = [f"{number}.ndjson" for number in range(5)]
     queued(app, *names)
     return names
 
 
-def test_all_that_are_open(app: App, shell: Shell, long_queue: list[str]) -> None:
+def test_all_open_imports(app: App, shell: Shell, long_queue: list[str]) -> None:
 
     def work() -> None:
         time.sleep(0.5)
@@ -64,7 +64,7 @@ def test_all_that_are_open(app: App, shell: Shell, long_queue: list[str]) -> Non
         assert len([x for x in done.out.splitlines() if name in x and "completed" in x]) == 1
 
 
-def test_one_that_ends_between_two_looks(app: App, shell: Shell) -> None:
+def test_an_import_that_ends_between_two_snapshots(app: App, shell: Shell) -> None:
     queued(app, "waits.ndjson")
     app.upload("before.ndjson", {"id": "x"})
     app.deliver("before.ndjson")
@@ -87,7 +87,7 @@ def test_one_that_ends_between_two_looks(app: App, shell: Shell) -> None:
     assert "before.ndjson" not in done.out
 
 
-def test_nothing_is_open(shell: Shell) -> None:
+def test_no_open_imports(shell: Shell) -> None:
     done = shell("watch", "--until-idle")
     assert (done.status, done.out, done.err) == (0, "", "No open imports.\n")
 
@@ -108,9 +108,7 @@ def test_wrong_usage(shell: Shell) -> None:
     assert "Unknown hub 'mars' (known: " in done.err
 
 
-def test_a_storage_account_that_is_away_for_a_moment(
-    app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_short_outage(app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     [waits] = queued(app, "a.ndjson")
     read, reads = SelectedImports.read, iter(range(100))
 
@@ -127,7 +125,7 @@ def test_a_storage_account_that_is_away_for_a_moment(
     done = shell("watch", waits, *QUICK)
     assert done.status == 0
     assert done.err.count("cannot be reached: storage.example (no answer in time)") == 1
-    # Not at the first look, and not for ever.
+    # Not at the first read, and not after the timeout.
     reads = iter((1,))
     assert shell("watch", waits).status == 4
     reads = iter((0, 1))
@@ -184,10 +182,10 @@ def test_reasons_and_long_queues_on_a_terminal(
 ) -> None:
     app.tick()
     monkeypatch.setenv("COLUMNS", "140")
-    looks = iter((1, 2))
+    reads = iter((1, 2))
 
     def sleep(_: float) -> None:
-        if next(looks, None) is None:
+        if next(reads, None) is None:
             raise KeyboardInterrupt
 
     monkeypatch.setattr("cli.watch.time.sleep", sleep)
@@ -198,7 +196,7 @@ def test_reasons_and_long_queues_on_a_terminal(
     assert f"  {app.record('0.ndjson').id}  0.ndjson" in done.out
 
 
-def test_an_end_between_two_reads_of_one_look(
+def test_an_end_between_two_reads_of_a_snapshot(
     app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queued(app, "a.ndjson")

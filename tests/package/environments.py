@@ -40,13 +40,13 @@ def _candidates(version: str) -> Iterator[str]:
 
 
 def _ask(version: str, python: str) -> str | None:
-    """Where it is, if it runs and is what it is called: pyenv has shims that fail."""
+    """The path of a Python, if it runs and has that version: pyenv has shims that fail."""
     try:
         asked = subprocess.run([python, "-c", WHICH], capture_output=True, text=True, check=False)
     except OSError:
         return None
-    told, _, executable = asked.stdout.strip().partition(" ")
-    return executable if told == version else None
+    found, _, executable = asked.stdout.strip().partition(" ")
+    return executable if found == version else None
 
 
 class Environment:
@@ -78,7 +78,7 @@ class Environment:
         return sum(path.stat().st_size for path in files if path.is_file())
 
     def look_inside(self, app: Path) -> dict[str, Any]:
-        """What `inside.py` tells of the app, in a process of its own."""
+        """The report of `inside.py` about the app, from a process of its own."""
         done = _run([self.python, "-"], self._variables, app, INSIDE)
         report: dict[str, Any] = json.loads(done.stdout)
         return report

@@ -18,11 +18,11 @@ RULES = ".funcignore"
 
 
 def git(folder: Path, *arguments: str) -> list[str]:
-    """The paths that git lists, whatever repository a hook may have told of."""
+    """The paths that git lists, whatever repository a hook has set."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", *arguments]
-    told = subprocess.run(command, cwd=folder, env=variables, stdout=subprocess.PIPE, check=True)
-    return [os.fsdecode(path) for path in told.stdout.split(b"\0") if path]
+    done = subprocess.run(command, cwd=folder, env=variables, stdout=subprocess.PIPE, check=True)
+    return [os.fsdecode(path) for path in done.stdout.split(b"\0") if path]
 
 
 def copy_checkout(to: Path) -> None:
