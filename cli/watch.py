@@ -13,7 +13,7 @@ from cli.errors import Exit, UsageError
 from cli.formatting import summary
 from cli.output import Output
 from cli.storage_errors import UnreachableError
-from cli.watch_source import OpenImports, SelectedImports, Source
+from cli.watch_source import OpenImports, SelectedImports
 from cli.watch_view import LineView, LiveView, View
 from shared.imports.app import Importer
 from shared.imports.model.record import ImportRecord, ImportState
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace, importer: Importer, output: Output) -> Exit
         ImportNotFoundError: no import has one of the ids.
         UsageError: unknown hub.
     """
-    source: Source
+    source: SelectedImports | OpenImports
     if options.ids:
         imports = [importer.reader.get(import_id) for import_id in dict.fromkeys(options.ids)]
         source = SelectedImports(importer, imports)
@@ -78,7 +78,7 @@ def watch_to_end(
 
 
 def _follow(
-    source: Source, view: View, interval: float, ends_when_idle: bool
+    source: SelectedImports | OpenImports, view: View, interval: float, ends_when_idle: bool
 ) -> list[ImportRecord]:
     """Show snapshots; returns the imports that ended."""
     ended: list[ImportRecord] = []

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
 
 from azure.core.exceptions import ResourceNotFoundError
 
@@ -15,7 +14,7 @@ from shared.imports.model.record import NO_HUB, ImportRecord, ImportState
 from shared.imports.operate.reader import ImportFilter, ImportNotFoundError
 from shared.imports.store.rows import NewerRowError, UnreadableRowError
 
-__all__ = ["OpenImport", "OpenImports", "SelectedImports", "Snapshot", "Source"]
+__all__ = ["OpenImport", "OpenImports", "SelectedImports", "Snapshot"]
 
 #: Imports that are read from the queue of a hub, and how many of them are shown one by one.
 MAX_QUEUED, MAX_SHOWN = 100, 10
@@ -56,10 +55,6 @@ class Snapshot:
     @property
     def is_idle(self) -> bool:
         return not (self.open or self.unregistered or self.more)
-
-
-class Source(Protocol):
-    def read(self) -> Snapshot: ...
 
 
 class SelectedImports:
