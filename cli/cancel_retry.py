@@ -11,10 +11,10 @@ from cli.errors import Exit
 from cli.formatting import state_and_progress, summary
 from cli.output import PROGRAM, Output, printable
 from cli.watch import watch_to_end
+from shared.errors import ImportNotFoundError, NotPossibleError
 from shared.imports.app import Importer
-from shared.imports.model.record import ImportRecord, ImportState
-from shared.imports.operate.actions import NotPossibleError
-from shared.imports.operate.reader import ImportNotFoundError
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 from shared.imports.store.import_store import ConflictError
 
 __all__ = ["add_arguments", "run"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from rich.text import Text
 
 from cli.output import printable
-from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState, Tone
 from shared.imports.operate.api_models import ImportSummary
 from shared.spans import span
 
@@ -23,17 +25,14 @@ __all__ = [
     "time_taken",
 ]
 
-_STATE_STYLES = {
-    ImportState.VALIDATING: "blue",
-    ImportState.QUEUED: "blue",
-    ImportState.STARTING: "cyan",
-    ImportState.RUNNING: "cyan",
-    ImportState.REJECTED: "red",
-    ImportState.SUPERSEDED: "dim",
-    ImportState.COMPLETED: "green",
-    ImportState.COMPLETED_WITH_ERRORS: "yellow",
-    ImportState.FAILED: "red",
-    ImportState.CANCELLED: "magenta",
+_STYLES: Mapping[Tone, str] = {
+    "waiting": "blue",
+    "active": "cyan",
+    "good": "green",
+    "warning": "yellow",
+    "bad": "red",
+    "cancelled": "magenta",
+    "neutral": "dim",
 }
 
 
@@ -43,15 +42,15 @@ def summary(record: ImportRecord) -> dict[str, Any]:
 
 
 def state_text(state: ImportState) -> Text:
-    return Text(state.value, _STATE_STYLES[state])
+    return Text(state.value, _STYLES[state.tone])
 
 
 def state_and_progress(record: ImportRecord, queue_position: int | None = None) -> Text:
     """The state, with the percentage of a running job or the queue position."""
     text = state_text(record.state)
-    queue_position = queue_position or record.place
-    if record.state is ImportState.RUNNING and record.progress is not None:
-        text.append(f" {record.progress} %")
+    queue_position = queue_position or record.queue_position
+    if record.state is ImportState.RUNNING and record.job.progress is not None:
+        text.append(f" {record.job.progress} %")
     elif record.state is ImportState.QUEUED and queue_position:
         text.append(f" #{queue_position}")
     return text

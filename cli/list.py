@@ -23,7 +23,8 @@ from cli.formatting import (
 )
 from cli.output import Output
 from shared.imports.app import Importer
-from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 from shared.imports.operate.reader import ImportFilter, Page, Reader
 
 __all__ = ["add_arguments", "run"]

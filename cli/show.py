@@ -21,13 +21,13 @@ from cli.errors import Exit
 from cli.formatting import local_time, state_text
 from cli.output import PROGRAM, Output, printable
 from cli.problems import hub_failures, validation_problems
+from shared.errors import NotPossibleError
 from shared.imports.app import Importer
-from shared.imports.model.record import ImportState
-from shared.imports.operate.actions import NotPossibleError
+from shared.imports.model.states import ImportState
 from shared.imports.operate.api_models import FileName, ImportDetail
 from shared.imports.operate.reader import Reader
-from shared.imports.store.import_container import StoredFile
 from shared.spans import span
+from shared.storage.blobs import StoredFile
 
 __all__ = ["add_arguments", "run"]
 
@@ -127,13 +127,14 @@ def _named_facts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, str
         invalid = f", {detail.invalid_lines:,} invalid" if detail.invalid_lines else ""
         yield "lines", f"{detail.lines:,}{invalid}"
     yield "devices", _devices(detail)
-    yield "position", f"{detail.place} in the hub's queue" if detail.place else ""
+    yield "position", f"{detail.queue_position} in the hub's queue" if detail.queue_position else ""
     progress = f", {detail.progress} %" if detail.progress is not None else ""
     yield "job", f"{detail.job_id} ({detail.job_status}{progress})" if detail.job_id else ""
     if detail.start_time_utc and detail.end_time_utc:
         yield "job took", span(detail.end_time_utc - detail.start_time_utc)
     yield "job message", detail.job_failure_reason
-    yield "attempts", f"{detail.attempts} to validate the file" if detail.attempts > 1 else ""
+    if detail.validation_attempts > 1:
+        yield "attempts", f"{detail.validation_attempts} to validate the file"
     yield "retry of", detail.retry_of
     yield "retried as", detail.retried_as
     yield "cancel", "requested" if detail.cancel_requested else ""
@@ -203,7 +204,7 @@ def _commands(detail: ImportDetail) -> Iterator[tuple[str, str]]:
         yield f"retry {detail.id}", f"retry {'the rejected' if is_partial else 'all'} lines"
     for name in detail.files:
         yield f"show {detail.id} --file {name}", f"download {name}"
-    if detail.state in (ImportState.REJECTED, ImportState.FAILED, ImportState.CANCELLED):
+    if detail.state.needs_attention:
         yield "upload FILE", "upload the corrected file"
     yield "list", "list other imports"
 

@@ -11,8 +11,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 
 from cli.errors import CommandError, Exit
 from shared.connections import STORAGE_CONNECTION
-from shared.errors import PermanentError, TemporaryError
-from shared.imports.operate.reader import FilterError
+from shared.errors import FilterError, PermanentError, TemporaryError
 
 __all__ = ["UnreachableError", "command_error"]
 

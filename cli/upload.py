@@ -21,12 +21,12 @@ from cli.errors import Exit, UsageError
 from cli.output import PROGRAM, Output, printable
 from cli.problems import show_report, validate
 from cli.watch import watch_to_end
+from shared.errors import ImportNotFoundError, NotPossibleError
 from shared.imports.app import Importer
-from shared.imports.model.record import ImportRecord, ImportState
-from shared.imports.operate.actions import NotPossibleError
-from shared.imports.operate.reader import ImportNotFoundError
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 from shared.imports.services import Services
-from shared.imports.workflow.checking import validation_of
+from shared.imports.workflow.intake import configured_validation
 from shared.imports.workflow.registration import Upload, record_of
 from shared.settings import Settings
 from shared.storage.client import CHUNK_BYTES
@@ -140,7 +140,7 @@ def _is_importable(
     path: Path, name: str, confirmed_deletes: int, settings: Settings, output: Output
 ) -> bool:
     """Check a file as the app will; shows the problems if it would be rejected."""
-    validation = validation_of(settings, name, confirmed_deletes)
+    validation = configured_validation(settings, name, confirmed_deletes)
     with path.open("rb") as stream:
         title = f"checking {path.name}"
         report = validate(validation, stream, title, path.stat().st_size, output)

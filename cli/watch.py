@@ -16,7 +16,8 @@ from cli.storage_errors import UnreachableError
 from cli.watch_source import OpenImports, SelectedImports
 from cli.watch_view import LineView, LiveView, View
 from shared.imports.app import Importer
-from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 
 __all__ = ["add_arguments", "run", "watch_to_end"]
 

@@ -9,9 +9,11 @@ from datetime import timedelta
 
 from azure.core.exceptions import ResourceNotFoundError
 
+from shared.errors import ImportNotFoundError
 from shared.imports.app import Importer
-from shared.imports.model.record import NO_HUB, ImportRecord, ImportState
-from shared.imports.operate.reader import ImportFilter, ImportNotFoundError
+from shared.imports.model.record import NO_HUB, ImportRecord
+from shared.imports.model.states import ImportState
+from shared.imports.operate.reader import ImportFilter
 from shared.imports.store.rows import NewerRowError, UnreadableRowError
 
 __all__ = ["OpenImport", "OpenImports", "SelectedImports", "Snapshot"]
@@ -72,7 +74,7 @@ class SelectedImports:
             if current is None:
                 snapshot.unregistered.append(record.file)
             else:
-                snapshot.add(current, current.place)
+                snapshot.add(current, current.queue_position)
         ended = {record.id for record in snapshot.ended}
         self._open = [record for record in self._open if record.id not in ended]
         return snapshot
@@ -138,8 +140,8 @@ class _Queue:
 
     def read(self) -> Snapshot:
         snapshot = Snapshot()
-        queue = self._importer.services.store.queue(self._hub, MAX_QUEUED)
-        keys = [marker.record_key for marker in queue]
+        queue = self._importer.services.queue_rows.oldest(self._hub, MAX_QUEUED)
+        keys = [row.record_key for row in queue]
         records = {key: self._records.get(key) for key in keys}
         for position, key in enumerate(keys[:MAX_SHOWN], 1):
             record = records[key]

@@ -25,7 +25,8 @@ from cli.formatting import (
 )
 from cli.output import Output, printable
 from cli.watch_source import MAX_QUEUED, MAX_SHOWN, OpenImport, Snapshot
-from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 from shared.spans import span
 
 __all__ = ["LineView", "LiveView", "View"]
@@ -70,11 +71,11 @@ class LineView(View):
         for record in (*(item.record for item in snapshot.open), *snapshot.ended):
             change = (
                 record.state,
-                record.progress,
-                record.place,
+                record.job.progress,
+                record.queue_position,
                 record.failure_reason,
-                record.job_status,
-                record.stop,
+                record.job.status,
+                record.cancel_reason,
             )
             if self._shown.get(record.id) != change:
                 self._shown[record.id] = change
@@ -176,8 +177,8 @@ def _progress_bar(record: ImportRecord) -> RenderableType:
         return ""
     return ProgressBar(
         100,
-        record.progress or 0,
-        pulse=not record.progress,
+        record.job.progress or 0,
+        pulse=not record.job.progress,
         complete_style="cyan",
         finished_style="cyan",
         pulse_style="cyan",

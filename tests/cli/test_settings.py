@@ -127,5 +127,5 @@ def test_the_app_sends_the_event_of_a_cancelled_import(
     reference = {"EVENTS_URL": "@Microsoft.KeyVault(SecretUri=https://v)"}
     write(tmp_path / "local.settings.json", reference)
     assert shell("cancel", record.id).status == 0
-    [unsent] = app.importer.services.store.unsent(record.hub)
+    [unsent] = app.importer.services.outbox.pending(record.hub)
     assert unsent.record_key == record.row_key

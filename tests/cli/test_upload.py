@@ -125,7 +125,8 @@ def test_limits_of_the_settings(app: App, shell: Shell, tmp_path: Path) -> None:
     assert shell("upload", deletes).status == 1
     assert shell("upload", deletes, "--confirm-deletes", "1").status == 0
     app.deliver("del.ndjson")
-    assert app.record("del.ndjson").state == "running"
+    # Queued, not running, if bad.ndjson was uploaded a second before: that comes first.
+    assert app.record("del.ndjson").state in ("queued", "running")
 
 
 def test_an_existing_blob(app: App, shell: Shell, file: Path) -> None:
