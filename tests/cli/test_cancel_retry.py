@@ -1,50 +1,12 @@
-"""`cancel` and `retry`."""
+"""`device-importer cancel` and `device-importer retry`."""
 
 from __future__ import annotations
-
-import _thread
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 
 from shared.imports.store.import_store import ConflictError
 from tests.app import App, device
-from tests.cli.conftest import Shell
-
-
-@contextmanager
-def meanwhile(what: Callable[[], None]) -> Iterator[None]:
-    """What the app does while a command runs; if it fails, the command is interrupted."""
-
-    def work() -> None:
-        try:
-            what()
-        except BaseException:
-            _thread.interrupt_main()
-            raise
-
-    with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(work)
-        yield
-        done.result()
-
-
-def tick_until_final(app: App) -> None:
-    while not all(record.state.is_final for record in app.records()):
-        app.tick()
-        time.sleep(0.1)
-
-
-def queued(app: App, *names: str) -> list[str]:
-    """Imports that wait, as their hub is busy; returns their ids."""
-    app.hub.occupy_slot()
-    for name in names:
-        app.upload(name, device(name))
-        app.deliver(name)
-    return [app.record(name).id for name in names]
+from tests.cli.conftest import Shell, meanwhile, queued, tick_until_final
 
 
 def test_cancel_several(app: App, shell: Shell) -> None:
@@ -53,16 +15,17 @@ def test_cancel_several(app: App, shell: Shell) -> None:
     done = shell("cancel", first, missing, second, first)
     assert done.status == 3
     assert done.out == f"{first}  a.ndjson  cancelled\n{second}  b.ndjson  cancelled\n"
-    assert done.err == f"error: There is no import '{missing}'.\n"
+    assert done.err.startswith("error: ")
+    assert missing in done.err
     done = shell("cancel", first)
     assert (done.status, done.out) == (3, "")
-    assert done.err == f"error: Import {first} is cancelled, which is final.\n"
+    assert f"{first} is cancelled" in done.err
 
 
-def test_cancel_for_programs(app: App, shell: Shell) -> None:
+def test_cancel_json(app: App, shell: Shell) -> None:
     ids = queued(app, "a.ndjson", "b.ndjson")
     cancelled = shell.json("cancel", *ids)
-    assert [(one["id"], one["state"]) for one in cancelled] == [(id, "cancelled") for id in ids]
+    assert [(item["id"], item["state"]) for item in cancelled] == [(id, "cancelled") for id in ids]
 
 
 @pytest.mark.parametrize("hub", [{"job_seconds": 30}], indirect=True)
@@ -73,8 +36,7 @@ def test_cancel_a_running_job_and_follow_it(app: App, shell: Shell) -> None:
     record = app.record("a.ndjson")
     done = shell("cancel", record.id)
     assert "running" in done.out
-    assert "the app cancels its job with its next tick" in done.out
-    assert done.err == f"Follow with: device-importer watch {record.id}\n"
+    assert done.err.endswith(f"device-importer watch {record.id}\n")
     with meanwhile(lambda: tick_until_final(app)):
         done = shell("cancel", record.id, "--watch", "--interval", "0.2")
     assert done.status == 0
@@ -85,22 +47,22 @@ def test_retry(app: App, shell: Shell) -> None:
     [old] = queued(app, "a.ndjson")
     done = shell("retry", old)
     assert done.status == 3
-    assert "is queued. Only imports that failed" in done.err
+    assert f"{old} is queued" in done.err
     shell("cancel", old)
     done = shell("retry", old)
     [new] = [record.id for record in app.records() if record.retry_of == old]
-    assert (done.status, done.out) == (0, f"{old}  is tried again as {new}, queued #1\n")
-    assert done.err == f"Follow with: device-importer watch {new}\n"
+    assert (done.status, done.out) == (0, f"{old}  retried as {new}, queued #1\n")
+    assert done.err.endswith(f"device-importer watch {new}\n")
     [again] = shell.json("retry", old)
     assert (again["id"], again["retryOf"]) == (new, old)
-    assert "was tried again as" in shell("retry", old).out
+    assert f"already retried as {new}" in shell("retry", old).out
     app.hub.free_slot()
     with meanwhile(app.finish):
         [ended] = shell.json("retry", old, "--watch", "--interval", "0.2")
     assert (ended["id"], ended["state"], ended["imported"]) == (new, "completed", 1)
 
 
-def test_a_new_try_that_fails(app: App, shell: Shell) -> None:
+def test_a_retry_that_fails(app: App, shell: Shell) -> None:
     [old] = queued(app, "a.ndjson")
     shell("cancel", old)
     shell("retry", old)
@@ -112,9 +74,7 @@ def test_a_new_try_that_fails(app: App, shell: Shell) -> None:
     assert "the disk is full" in done.out
 
 
-def test_an_import_that_others_change_all_the_time(
-    app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_conflicts(app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     def conflict(*_: object) -> None:
         raise ConflictError("changed")
 
@@ -122,7 +82,7 @@ def test_an_import_that_others_change_all_the_time(
     monkeypatch.setattr("shared.imports.operate.actions.Actions.cancel", conflict)
     done = shell("cancel", old, "--watch")
     assert done.status == 3
-    assert "changes all the time" in done.err
+    assert old in done.err
 
 
 def test_wrong_usage(shell: Shell) -> None:
