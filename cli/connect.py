@@ -8,6 +8,7 @@ import logging
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -84,11 +85,16 @@ def read_settings(settings_file: str | None) -> Settings:
             f"{path}, which {found}; --settings names another file. For an app in Azure, "
             f"`func azure functionapp fetch-app-settings APP` writes one.{left_out}"
         ) from None
-    if settings.website_instance_id:
+    if settings.is_in_azure:
         return settings
     # An identity of the app works in Azure only: at a shell it is the person's own.
     identity = {"credential": None, "client_id": None}
-    return settings.model_copy(update={"storage": settings.storage.model_copy(update=identity)})
+    return replace(
+        settings,
+        storage=settings.storage.model_copy(
+            update={"connection": settings.storage.connection.model_copy(update=identity)}
+        ),
+    )
 
 
 def _read(path: Path) -> Mapping[str, str]:

@@ -38,7 +38,7 @@ def is_importable(
         for _ in validation.run(_chunks(stream, advance)):
             pass
     report = validation.report
-    if not report.may_be_imported(settings.validation_policy):
+    if not report.may_be_imported(settings.validation.policy):
         _tell_problems(path, report, output)
         return False
     left_out = report.lines - report.valid

@@ -81,7 +81,7 @@ def _names(options: argparse.Namespace, services: Services) -> Mapping[str, Path
         name = f"{folder}{options.name or path.name}"
         if name.endswith("/") or name in planned:
             raise UsageError(f"{path} would be uploaded as {name!r}, which cannot be: use --name.")
-        if services.settings.hub_routes.hub_of(name) is None:
+        if services.settings.hub.routes.hub_of(name) is None:
             raise UsageError(
                 f"Which hub is {path} for? Use --hub with one of: {_choices(services)}."
             )
@@ -92,7 +92,7 @@ def _names(options: argparse.Namespace, services: Services) -> Mapping[str, Path
 def _folder(hub: str | None, services: Services) -> str:
     if hub is None:
         return ""
-    routes = services.settings.hub_routes
+    routes = services.settings.hub.routes
     if hub in routes.folders:
         return f"{hub}/"
     if hub not in services.hubs:
@@ -103,7 +103,7 @@ def _folder(hub: str | None, services: Services) -> str:
 
 def _choices(services: Services) -> str:
     """What --hub may be: the folders, or the name of a single hub."""
-    return ", ".join(services.settings.hub_routes.folders or services.hubs)
+    return ", ".join(services.settings.hub.routes.folders or services.hubs)
 
 
 def _upload(
@@ -111,7 +111,7 @@ def _upload(
 ) -> ImportRecord:
     """Upload a file; returns the record that its import will begin with."""
     services = importer.services
-    container = services.storage.container(services.settings.upload_container)
+    container = services.storage.container(services.settings.uploads.container)
     blob = container.get_blob_client(name)
     # To be told before a long file is on its way; it is made sure of once more at the end.
     if not options.overwrite and (there := _existing(blob)):

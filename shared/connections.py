@@ -52,19 +52,19 @@ class StorageConnection(BaseModel):
     blob_service_uri: str | None = Field(
         None,
         alias="blobServiceUri",
-        description="the account's blob endpoint, such as https://fleet.blob.core.windows.net",
+        description="Blob endpoint, such as https://fleet.blob.core.windows.net.",
     )
     queue_service_uri: str | None = Field(
-        None, alias="queueServiceUri", description="its queue endpoint: the host's poison queue"
+        None, alias="queueServiceUri", description="Queue endpoint, for the host's poison queue."
     )
     table_service_uri: str | None = Field(
-        None, alias="tableServiceUri", description="its table endpoint"
+        None, alias="tableServiceUri", description="Table endpoint."
     )
     credential: str | None = Field(
-        None, description="managedidentity, for a user-assigned identity"
+        None, description="`managedidentity`, for a user-assigned identity."
     )
     client_id: str | None = Field(
-        None, alias="clientId", description="the client id of the user-assigned identity"
+        None, alias="clientId", description="Client id of the user-assigned identity."
     )
 
     @model_validator(mode="before")

@@ -18,6 +18,6 @@ def entra_credential(settings: Settings, client_id: str | None) -> TokenCredenti
     # Only identity-based setups pay for this import.
     from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 
-    if client_id or settings.website_instance_id:
+    if client_id or settings.is_in_azure:
         return ManagedIdentityCredential(client_id=client_id)
     return DefaultAzureCredential()

@@ -51,12 +51,12 @@ class ImporterError(Exception):
 
 
 class SettingsError(ImporterError):
-    """The settings of the function app are incomplete or wrong."""
+    """The settings of the function app are invalid."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = [redact(problem) for problem in problems]
         lines = "".join(f"\n  {problem}" for problem in self.problems)
-        super().__init__(f"The settings of the function app are not right:{lines}")
+        super().__init__(f"The settings are invalid:{lines}")
 
 
 class TemporaryError(ImporterError):

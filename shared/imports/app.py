@@ -67,20 +67,20 @@ class Importer:
         transport: Callable[[], HttpTransport[Any, Any]] = pooled_transport,
     ) -> None:
         storage = Storage(
-            settings.storage,
-            lambda: entra_credential(settings, settings.storage.client_id),
+            settings.storage.connection,
+            lambda: entra_credential(settings, settings.storage.connection.client_id),
             transport,
         )
-        hub_credential = functools.cache(lambda: entra_credential(settings, settings.hub_client_id))
-        table = storage.table(settings.imports_table)
+        hub_credential = functools.cache(lambda: entra_credential(settings, settings.hub.client_id))
+        table = storage.table(settings.storage.imports_table)
         self.services = Services(
             settings,
             storage,
-            ImportStore(table, clock, announces=settings.events_url is not None),
+            ImportStore(table, clock, announces=settings.events.url is not None),
             Claims(table),
             {
-                name: HubClient(hub, hub_credential, settings.hub_api_version, transport())
-                for name, hub in settings.hubs.items()
+                name: HubClient(hub, hub_credential, settings.hub.api_version, transport())
+                for name, hub in settings.hub.routes.by_name.items()
             },
             clock,
         )
@@ -107,7 +107,7 @@ class Importer:
 
     def on_upload(self, container: str, name: str) -> None:
         """A blob was written, so an event says. It may say so again, and of any container."""
-        if container != self.services.settings.upload_container:
+        if container != self.services.settings.uploads.container:
             log.warning("an event of container %r is not of the upload container", container)
             return
         record = self._intake.take(name)
@@ -132,15 +132,15 @@ class Importer:
         """
         self._note_run(TICK)
         settings = self.services.settings
-        end = time.monotonic() + settings.tick_seconds
+        end = time.monotonic() + settings.schedules.tick_seconds
         failed: set[str] = set()
         step = self._hub_queue.advance
         hubs = set(self.services.hubs)
         while hubs := self._advance(hubs, step, failed):
             step = self._hub_queue.follow_up
-            if time.monotonic() + settings.job_poll_seconds > end:
+            if time.monotonic() + settings.schedules.job_poll_seconds > end:
                 break
-            time.sleep(settings.job_poll_seconds)
+            time.sleep(settings.schedules.job_poll_seconds)
         if failed:
             raise TemporaryError(f"could not be advanced: {', '.join(sorted(failed))}; see the log")
 
@@ -207,13 +207,13 @@ def _publisher(
 ) -> EventPublisher | None:
     """Who sends the events of imports that end; nobody unless the settings name a receiver."""
     settings = services.settings
-    if settings.events_url is None:
+    if settings.events.url is None:
         return None
     # A topic is met with the identity that the app has for its hubs, else that for its storage.
-    client_id = settings.hub_client_id or settings.storage.client_id
+    client_id = settings.hub.client_id or settings.storage.connection.client_id
     webhook = Webhook(
-        settings.events_url,
-        settings.events_key,
+        settings.events.url,
+        settings.events.key,
         lambda: entra_credential(settings, client_id),
         transport(),
     )
@@ -244,7 +244,7 @@ def importer() -> Importer:
     with _lock:
         if _importer is None:
             settings = load_settings()
-            if settings.telemetry_mode == "OpenTelemetry":
+            if settings.telemetry.mode == "OpenTelemetry":
                 facade.configure(lambda client_id: entra_credential(settings, client_id))
             _importer = Importer(settings)
         return _importer

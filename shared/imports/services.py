@@ -42,7 +42,7 @@ class Services:
 
     def owner_of(self, record: ImportRecord) -> dict[str, str]:
         """Metadata of a container that lead to its record: several apps may share an account."""
-        table = self.settings.imports_table
+        table = self.settings.storage.imports_table
         return {"table": table, "hub": record.hub, "record": record.row_key}
 
     def owner_by_container(self, import_id: str) -> Claim | None:
@@ -52,7 +52,7 @@ class Services:
         """
         for container in self.storage.containers(container_name(import_id)):
             owner = container.metadata or {}
-            if owner.get("table") == self.settings.imports_table and "record" in owner:
+            if owner.get("table") == self.settings.storage.imports_table and "record" in owner:
                 return Claim(import_id, owner.get("hub", ""), owner["record"])
         return None
 
@@ -78,7 +78,7 @@ class Services:
 
     def storage_time(self) -> datetime:
         """The time by the clock that uploads have their times from: one request."""
-        return self.storage.time_of(self.settings.upload_container) or self.clock()
+        return self.storage.time_of(self.settings.uploads.container) or self.clock()
 
     def back_off(self, record: ImportRecord) -> dict[str, Any]:
         """Columns that leave the hub alone for a while: twice as long each time, with jitter."""
@@ -86,6 +86,6 @@ class Services:
 
     def next_try_at(self, tries: int) -> datetime:
         """When something is tried again that failed so often before."""
-        longest = self.settings.max_backoff_seconds
-        seconds = min(longest, self.settings.backoff_seconds * 2 ** min(tries, 20))
+        longest = self.settings.retries.max_backoff_seconds
+        seconds = min(longest, self.settings.retries.backoff_seconds * 2 ** min(tries, 20))
         return self.clock() + timedelta(seconds=seconds * random.uniform(0.5, 1))  # nosec B311

@@ -92,7 +92,7 @@ def show_dashboard(request: Request, app: App) -> Response:
         chosen=chosen,
         imports=[ImportSummary.of(record) for record in page.imports],
         continuation_given=bool(query.continuation),
-        upload_container=importer.services.settings.upload_container,
+        upload_container=importer.services.settings.uploads.container,
         timers=importer.health.timers(),
         older=page.continuation
         and site.link("dashboard", **chosen, continuation=page.continuation),

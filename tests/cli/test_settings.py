@@ -44,8 +44,8 @@ def test_the_environment_wins(file: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("IMPORTS_TABLE", "")
     write(file, {**json.loads(file.read_text())["Values"], "IMPORTS_TABLE": "Table", "X": None})
     settings = read_settings(None)
-    assert settings.upload_container == "from-environment"
-    assert settings.imports_table == "Table"
+    assert settings.uploads.container == "from-environment"
+    assert settings.storage.imports_table == "Table"
     assert os.environ["IMPORTS_TABLE"] == ""
 
 
@@ -53,7 +53,7 @@ def test_the_storage_connection_is_one(file: Path, monkeypatch: pytest.MonkeyPat
     for service in ("blob", "queue", "table"):
         uri = f"https://fleet.{service}.core.windows.net"
         monkeypatch.setenv(f"ImporterStorage__{service}ServiceUri", uri)
-    storage = read_settings(None).storage
+    storage = read_settings(None).storage.connection
     assert storage.connection_string is None
     assert storage.blob_service_uri == "https://fleet.blob.core.windows.net"
 
@@ -70,7 +70,7 @@ def test_the_identity_is_the_persons_own(
     write(file, values)
     if in_azure:
         monkeypatch.setenv("WEBSITE_INSTANCE_ID", "1")
-    storage = read_settings(None).storage
+    storage = read_settings(None).storage.connection
     assert storage.client_id == ("x" if in_azure else None)
 
 
@@ -80,13 +80,13 @@ def test_what_is_wrong_is_told_by_name(shell: Shell, file: Path) -> None:
     write(file, {**values, "IOTHUB": reference, "MAX_DEVICES": "many"})
     done = shell("list")
     assert (done.status, done.out) == (2, "")
-    assert "IOTHUB is missing. Expected: " in done.err
-    assert "MAX_DEVICES is not right" in done.err
+    assert "IOTHUB is required. Expected: " in done.err
+    assert "MAX_DEVICES is invalid" in done.err
     assert "from local.settings.json, which was read; --settings names another file" in done.err
     assert "Its IOTHUB was left out: only the app can follow a reference" in done.err
     file.unlink()
     done = shell("list")
-    assert "ImporterStorage is missing" in done.err
+    assert "ImporterStorage is required" in done.err
     assert "which does not exist" in done.err
     assert "func azure functionapp fetch-app-settings" in done.err
 

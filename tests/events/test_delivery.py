@@ -207,7 +207,7 @@ def test_a_record_that_was_pruned_has_no_event(telling: App, receiver: Receiver)
     reject(telling)
     record = telling.record(NAME)
     services = telling.importer.services
-    services.storage.table(services.settings.imports_table).delete_entity(
+    services.storage.table(services.settings.storage.imports_table).delete_entity(
         record.hub, record.row_key
     )
     tick(telling)

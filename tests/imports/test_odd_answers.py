@@ -190,7 +190,7 @@ def test_an_import_of_which_the_hub_says_nothing_can_be_cancelled(
     app.tick()
     assert app.record("a.ndjson").state == "running"
     assert app.hub.jobs[0]["status"] == "cancelled"
-    app.clock.ahead += app.importer.services.settings.refusal_deadline
+    app.clock.ahead += app.importer.services.settings.retries.refusal_deadline
     app.tick()
     record = app.record("a.ndjson")
     assert (record.state, record.imported, record.failed) == ("cancelled", None, None)

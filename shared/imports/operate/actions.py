@@ -216,7 +216,7 @@ class Actions:
         Raises:
             NotPossibleError: it is gone.
         """
-        container = self._services.storage.container(self._services.settings.upload_container)
+        container = self._services.storage.container(self._services.settings.uploads.container)
         try:
             container.get_blob_client(old.file).get_blob_properties(
                 etag=f'"{old.upload_etag}"', match_condition=MatchConditions.IfNotModified

@@ -135,11 +135,11 @@ class Health:
         return [self._finding(check, future) for check, future in begun]
 
     def _checks(self) -> Iterator[_Check]:
-        yield _Check(f"table {self._settings.imports_table}", self._table, TABLE_ROLE)
-        name = self._settings.upload_container
+        yield _Check(f"table {self._settings.storage.imports_table}", self._table, TABLE_ROLE)
+        name = self._settings.uploads.container
         yield _Check(f"container {name}", self._upload_container, BLOB_ROLE)
         yield _Check("containers of imports", self._import_containers, BLOB_ROLE)
-        if self._settings.job_storage_authentication == "keyBased":
+        if self._settings.jobs.storage_authentication == "keyBased":
             yield _Check("SAS for the hub", self._sas, BLOB_ROLE)
         yield _Check("timers", self._timers, TABLE_ROLE)
         yield _Check("rows of open imports", self._rows, TABLE_ROLE)
@@ -147,7 +147,7 @@ class Health:
             yield _Check(f"hub {name}", functools.partial(_list_jobs, hub))
 
     def _table(self) -> str:
-        table = self._services.storage.table(self._settings.imports_table)
+        table = self._services.storage.table(self._settings.storage.imports_table)
         # The first import makes it.
         with contextlib.suppress(ResourceNotFoundError):
             some = table.query_entities("PartitionKey eq '(health)'", results_per_page=1, **HASTE)
@@ -155,7 +155,7 @@ class Health:
         return ""
 
     def _upload_container(self) -> str:
-        name = self._settings.upload_container
+        name = self._settings.uploads.container
         try:
             self._services.storage.container(name).get_container_properties(**HASTE)
         except ResourceNotFoundError as error:
@@ -171,13 +171,13 @@ class Health:
 
     def _reach_blobs(self) -> None:
         """Fails sooner than what comes next if the account cannot be used."""
-        self._services.storage.container(self._settings.upload_container).exists(**HASTE)
+        self._services.storage.container(self._settings.uploads.container).exists(**HASTE)
 
     def _sas(self) -> str:
-        if self._settings.storage.connection_string is None:
+        if self._settings.storage.connection.connection_string is None:
             self._reach_blobs()
         self._services.storage.container_uri_with_sas(
-            "health", self._settings.sas_lifetime, self._services.clock()
+            "health", self._settings.jobs.sas_lifetime, self._services.clock()
         )
         return ""
 
@@ -187,8 +187,8 @@ class Health:
         now = self._services.clock()
         runs = []
         for name, setting, schedule in (
-            (TICK, "POLL_SCHEDULE", self._settings.poll_schedule),
-            (SWEEP, "SWEEP_SCHEDULE", self._settings.sweep_schedule),
+            (TICK, "POLL_SCHEDULE", self._settings.schedules.poll),
+            (SWEEP, "SWEEP_SCHEDULE", self._settings.schedules.sweep),
         ):
             last = last_runs.get(name)
             # The run after the next: one may have been noted a little before it was due.
@@ -257,7 +257,7 @@ class Health:
         is_refused = is_refused or isinstance(error, ClientAuthenticationError)
         if not is_refused:
             return f"{said}. {check.reach}"
-        if self._settings.storage.connection_string is not None:
+        if self._settings.storage.connection.connection_string is not None:
             return (
                 f"{said}. Check the AccountKey in ImporterStorage, and that the storage account "
                 "allows keys; its firewall has to admit the app."

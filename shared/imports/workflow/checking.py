@@ -13,13 +13,15 @@ __all__ = ["validation_of"]
 def validation_of(settings: Settings, name: str, confirmed_deletes: int) -> Validation:
     """A validation of the file with this name, which may delete so many devices."""
     limits = Limits(
-        max_devices=settings.max_devices,
-        max_line_bytes=settings.max_line_bytes,
-        max_file_bytes=settings.max_file_bytes,
-        max_expansion=settings.max_expansion,
-        max_problems=settings.max_reported_problems,
-        max_deletes=settings.max_deletes,
-        max_delete_share=settings.max_delete_share,
+        max_devices=settings.validation.max_devices,
+        max_line_bytes=settings.validation.max_line_bytes,
+        max_file_bytes=settings.validation.max_file_bytes,
+        max_expansion=settings.validation.max_expansion,
+        max_problems=settings.validation.max_reported_problems,
+        max_deletes=settings.validation.max_deletes,
+        max_delete_share=settings.validation.max_delete_share,
     )
-    defaults = CsvDefaults(settings.csv_default_status, settings.csv_default_import_mode)
+    defaults = CsvDefaults(
+        settings.validation.csv_default_status, settings.validation.csv_default_import_mode
+    )
     return Validation(limits, name=name, defaults=defaults, confirmed_deletes=confirmed_deletes)

@@ -94,7 +94,7 @@ class EventPublisher:
 
     def __init__(self, services: Services, webhook: Webhook) -> None:
         self._store = services.store
-        self._deadline = services.settings.events_deadline
+        self._deadline = services.settings.events.deadline
         self._clock = services.clock
         self._webhook = webhook
         self._pool = ThreadPoolExecutor(THREADS, "events")

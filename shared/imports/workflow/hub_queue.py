@@ -194,7 +194,7 @@ class HubQueue:
                 if errors is None:
                     self._store.remove_marker(hub, marker)
                     return True
-                if errors < self._settings.max_attempts:
+                if errors < self._settings.retries.max_attempts:
                     return False
                 self._store.end_unreadable(
                     hub, marker.record_key, reasons.unexpected_end(errors, error)

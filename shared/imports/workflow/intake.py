@@ -99,7 +99,7 @@ class Intake:
             log.info("another process validates %r", record.file)
             return record
         try:
-            if record.attempts >= self._settings.max_attempts:
+            if record.attempts >= self._settings.retries.max_attempts:
                 return self._fail(record, reasons.validation_died(record))
             record = self._store.update(
                 record, next_try_at=None, **self._lease(record.attempts + 1)
@@ -110,7 +110,7 @@ class Intake:
         return self._work(record, properties)
 
     def _blob(self, file: str) -> BlobClient:
-        container = self._services.storage.container(self._settings.upload_container)
+        container = self._services.storage.container(self._settings.uploads.container)
         return container.get_blob_client(file)
 
     @step("validate")
@@ -131,7 +131,7 @@ class Intake:
     def _lease(self, attempts: int) -> dict[str, Any]:
         return {
             "owner": uuid.uuid4().hex,
-            "lease_until": self._services.clock() + self._settings.lease,
+            "lease_until": self._services.clock() + self._settings.retries.lease,
             "attempts": attempts,
         }
 
@@ -175,7 +175,7 @@ class Intake:
         if container.create(owner) != owner:
             raise ForeignContainerError(name)
         staging = container.staging()
-        policy = self._settings.validation_policy
+        policy = self._settings.validation.policy
         validation = validation_of(self._settings, record.file, confirmed_deletes)
         report = validation.report
         for batch in validation.run(_chunks(blob, record)):
@@ -227,7 +227,7 @@ class Intake:
                 changes = self._services.back_off(record)
                 changes["attempts"] = record.attempts - 1
                 reason = reasons.storage_refused(error)
-            elif record.attempts >= self._settings.max_attempts:
+            elif record.attempts >= self._settings.retries.max_attempts:
                 self._fail(record, reasons.validation_gave_up(record.attempts, error))
                 return
             else:
@@ -270,7 +270,7 @@ class _Lease:
 
     def __init__(self, services: Services, record: ImportRecord) -> None:
         self._services = services
-        self._lease = services.settings.lease
+        self._lease = services.settings.retries.lease
         self._record = record
         self._lost: ConflictError | None = None
         self._ended = threading.Event()

@@ -72,7 +72,7 @@ class JobFollower:
         changes = {
             **job_columns(job),
             "stop": stop,
-            "failure_reason": reasons.stopping(stop, self._settings.job_deadline),
+            "failure_reason": reasons.stopping(stop, self._settings.jobs.deadline),
             **NOTHING_TO_WAIT_FOR,
         }
         if all(getattr(record, name) == value for name, value in changes.items()):
@@ -96,7 +96,7 @@ class JobFollower:
                 self._cancel_job(record)
         now = self._services.clock()
         since = min(record.unresolved_since or now, now)
-        if stop is not Stop.NO and now - since >= self._settings.refusal_deadline:
+        if stop is not Stop.NO and now - since >= self._settings.retries.refusal_deadline:
             status = JobStatus.CANCELLED if stop is Stop.OPERATOR else JobStatus.UNKNOWN
             return self._end_unknown(record.model_copy(update={"stop": stop}), status, why)
         return self._note(
@@ -124,7 +124,7 @@ class JobFollower:
 
     def _stop(self, record: ImportRecord, now: datetime) -> Stop:
         started = record.last_start_at or record.updated_at
-        if record.stop is Stop.NO and now >= started + self._settings.job_deadline:
+        if record.stop is Stop.NO and now >= started + self._settings.jobs.deadline:
             log.warning("the job takes too long")
             return Stop.DEADLINE
         return record.stop
@@ -160,8 +160,8 @@ class JobFollower:
                 started = record.last_start_at or record.updated_at
                 ended = record.end_time_utc or self._services.clock()
                 sas_expired = (
-                    self._settings.job_storage_authentication == "keyBased"
-                    and ended >= started + self._settings.sas_lifetime
+                    self._settings.jobs.storage_authentication == "keyBased"
+                    and ended >= started + self._settings.jobs.sas_lifetime
                 )
                 state, reason = ImportState.FAILED, reasons.job_failed(record, sas_expired)
         reason = reasons.joined(why, reason)
@@ -207,14 +207,14 @@ class JobFollower:
         now = self._services.clock()
         started = record.last_start_at or record.updated_at
         since = min(record.unresolved_since or now, now)
-        patience = min(self._settings.refusal_deadline, started + JOB_HISTORY - now)
+        patience = min(self._settings.retries.refusal_deadline, started + JOB_HISTORY - now)
         if now - since >= patience:
             reason = reasons.job_forgotten(record, now - started)
             return finish(self._services, record, ImportState.FAILED, None, failure_reason=reason)
         return self._store.update(
             record,
             unresolved_since=since,
-            failure_reason=reasons.job_lost(self._settings.refusal_deadline),
+            failure_reason=reasons.job_lost(self._settings.retries.refusal_deadline),
             **self._services.back_off(record),
         )
 
@@ -252,13 +252,13 @@ class JobFollower:
         return read_outcome(
             record,
             self._services.container_of(record),
-            self._settings.max_reported_problems,
+            self._settings.validation.max_reported_problems,
             is_last_try=is_last_try,
         )
 
     def _look_up(self, hub: HubClient, outcome: Outcome) -> None:
         """Logs were seen to call devices missing that were there: ask the registry for some."""
-        for failed in islice(outcome.doubtful, self._settings.verify_failed_devices):
+        for failed in islice(outcome.doubtful, self._settings.jobs.verify_failed_devices):
             name = f"{failed.device_id}/{failed.module_id}".rstrip("/")
             if leads_elsewhere(name):
                 continue

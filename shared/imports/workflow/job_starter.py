@@ -110,7 +110,7 @@ class JobStarter:
             record,
             ImportState.STARTING,
             owner=uuid.uuid4().hex,
-            lease_until=now + self._settings.lease,
+            lease_until=now + self._settings.retries.lease,
             last_start_at=now,
             place=None,
         )
@@ -156,7 +156,7 @@ class JobStarter:
         record = self._store.update(
             record,
             owner=uuid.uuid4().hex,
-            lease_until=self._services.clock() + self._settings.lease,
+            lease_until=self._services.clock() + self._settings.retries.lease,
         )
         try:
             traces = self._traces(record)
@@ -246,7 +246,7 @@ class JobStarter:
         if not candidates:
             return []
         # An import that began its job before that may have got it a little later.
-        earliest = called_at - CLOCK_MARGIN - self._settings.lease
+        earliest = called_at - CLOCK_MARGIN - self._settings.retries.lease
         owned = self._store.jobs_started_since(record.hub, earliest)
         return [job for job in candidates if job.job_id not in owned]
 
@@ -270,18 +270,18 @@ class JobStarter:
 
     def _request(self, record: ImportRecord) -> ImportJobRequest:
         storage = self._services.storage
-        if self._settings.job_storage_authentication == "identityBased":
+        if self._settings.jobs.storage_authentication == "identityBased":
             uri = storage.container_uri(record.container)
         else:
             uri = storage.container_uri_with_sas(
-                record.container, self._settings.sas_lifetime, self._services.clock()
+                record.container, self._settings.jobs.sas_lifetime, self._services.clock()
             )
         return ImportJobRequest(
             input_blob_container_uri=uri,
             output_blob_container_uri=uri,
             input_blob_name=staged_name(record.staged_generation),
-            storage_authentication_type=self._settings.job_storage_authentication,
-            user_assigned_identity=self._settings.job_storage_identity,
+            storage_authentication_type=self._settings.jobs.storage_authentication,
+            user_assigned_identity=self._settings.jobs.storage_identity,
         )
 
     def _running(self, record: ImportRecord, job: JobProperties) -> ImportRecord:
@@ -304,7 +304,7 @@ class JobStarter:
         if isinstance(error, RefusedForNowError) and not isinstance(error, JobSlotBusyError):
             now = self._services.clock()
             refused_since = min(record.refused_since or now, now)
-            if now - refused_since >= self._settings.refusal_deadline:
+            if now - refused_since >= self._settings.retries.refusal_deadline:
                 return self._fail(record, reasons.hub_refused(error))
         log.info("waits: %s", first_line(error))
         if record.state is ImportState.QUEUED:

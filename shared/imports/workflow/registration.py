@@ -69,9 +69,9 @@ def record_of(services: Services, upload: Upload) -> ImportRecord:
     now = services.clock()
     settings = services.settings
     return ImportRecord.of_upload(
-        settings.hub_routes.hub_of(upload.file) or NO_HUB,
-        settings.imports_table,
-        settings.upload_container,
+        settings.hub.routes.hub_of(upload.file) or NO_HUB,
+        settings.storage.imports_table,
+        settings.uploads.container,
         upload.file,
         upload.etag,
         upload.uploaded_at,
@@ -100,7 +100,7 @@ def register(
     folder, slash, _ = upload.file.partition("/")
     # Where the record may be: the settings may have changed since the upload was seen first.
     hubs = claims.remember_hub(
-        routed.hub, folder if slash else "", for_all=services.settings.hub_routes.is_single
+        routed.hub, folder if slash else "", for_all=services.settings.hub.routes.is_single
     )
     wanted = Claim(routed.id, routed.hub, routed.row_key, routed.file)
     claim: Claim | None = None
@@ -182,9 +182,9 @@ def _beginning(
     if leads_elsewhere(upload.file):
         return {**_REJECTED, "failure_reason": reasons.dots_in_name(upload.file)}
     if record.hub == NO_HUB:
-        folders = services.settings.hub_routes.folders
+        folders = services.settings.hub.routes.folders
         return {**_REJECTED, "failure_reason": reasons.unknown_folder(upload.file, folders)}
-    retention = services.settings.record_retention_days
+    retention = services.settings.retention.record_days
     if retention and upload.uploaded_at < record.created_at - timedelta(days=retention):
         # It may have been imported by a record that was deleted since.
         return {**_REJECTED, "failure_reason": reasons.older_than_records(retention)}

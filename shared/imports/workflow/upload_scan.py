@@ -50,7 +50,7 @@ class UploadScan:
     def __init__(self, services: Services, queries: Queries) -> None:
         self._services = services
         self._queries = queries
-        self._task = f"uploads of {services.settings.upload_container}"
+        self._task = f"uploads of {services.settings.uploads.container}"
         self._lock = threading.Lock()
         self._cursor: Cursor | None = None
         #: All uploads until then have their records.
@@ -132,7 +132,7 @@ class UploadScan:
             if response.http_response.status_code == 200:
                 times.append(parsedate_to_datetime(response.http_response.headers["Date"]))
 
-        container = self._services.storage.container(self._services.settings.upload_container)
+        container = self._services.storage.container(self._services.settings.uploads.container)
         for _ in range(MAX_PAGES):
             pages = container.list_blobs(include=["metadata"], raw_response_hook=note_time).by_page(
                 position or None
