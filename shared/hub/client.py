@@ -47,7 +47,7 @@ from shared.hub.errors import (
     error_from_response,
 )
 from shared.hub.jobs import ImportJobRequest, JobProperties
-from shared.telemetry.facade import Instrument, Kind
+from shared.telemetry import Instrument, InstrumentKind
 from shared.timeouts import HUB_CONNECT_TIMEOUT, HUB_DEADLINE, HUB_READ_TIMEOUT
 
 __all__ = ["HubClient", "JobList"]
@@ -60,13 +60,13 @@ _NOT_ABOUT_THE_JOB = "The hub's answer is not about the job"
 #: What is counted of the hub's answers.
 _REFUSALS: dict[type[Exception], Instrument] = {
     HubThrottledError: Instrument(
-        Kind.COUNTER,
+        InstrumentKind.COUNTER,
         "deviceimporter.hub.throttled",
         "{request}",
         "Requests that the hub refused by 429.",
     ),
     JobSlotBusyError: Instrument(
-        Kind.COUNTER,
+        InstrumentKind.COUNTER,
         "deviceimporter.hub.busy",
         "{request}",
         "Jobs that the hub refused as another one had its only slot.",

@@ -12,7 +12,7 @@ from typing import Any
 
 from azure.core.pipeline.transport import HttpTransport
 
-from shared import logs
+from shared import logs, telemetry
 from shared.credentials import entra_credential
 from shared.errors import TemporaryError, first_line
 from shared.hub.client import HubClient
@@ -24,7 +24,7 @@ from shared.imports.store.claims import Claims
 from shared.imports.store.daily_counts import Statistics
 from shared.imports.store.import_store import ConflictError, ImportStore
 from shared.imports.store.queries import Queries
-from shared.imports.tracing import about
+from shared.imports.tracing import log_context
 from shared.imports.upkeep.health import SWEEP, TICK, Health
 from shared.imports.upkeep.sweeper import Sweeper
 from shared.imports.workflow.event_publisher import EventPublisher
@@ -35,7 +35,6 @@ from shared.imports.workflow.upload_scan import UploadScan
 from shared.invocation import in_this_invocation
 from shared.settings import Settings, load_settings
 from shared.storage.client import Storage
-from shared.telemetry import facade
 from shared.transport import MAX_CONNECTIONS, pooled_transport
 from shared.webhook import Webhook
 
@@ -118,7 +117,7 @@ class Importer:
             try:
                 self._queue.enter(record)
             except ConflictError as conflict:
-                with about(record):
+                with log_context(record):
                     log.info("%s", conflict)
 
     def on_tick(self) -> None:
@@ -188,7 +187,7 @@ class Importer:
         soon = set()
         for hub, future in list(self._advancing.items()):
             if not future.done():
-                with logs.about(logs.Subject(hub=hub)):
+                with logs.log_context(logs.LogContext(hub=hub)):
                     log.warning("the hub takes long; the others go on without it")
                 continue
             del self._advancing[hub]
@@ -196,7 +195,7 @@ class Importer:
                 if future.result():
                     soon.add(hub)
             except Exception:
-                with logs.about(logs.Subject(hub=hub)):
+                with logs.log_context(logs.LogContext(hub=hub)):
                     log.exception("not advanced")
                 failed.add(hub)
         return soon
@@ -224,7 +223,7 @@ def _at_hub(step: Callable[[str], bool]) -> Callable[[str], bool]:
     """A step of a hub's tick. Mostly there is nothing to do, and nobody wants a trace of that."""
 
     def run(hub: str) -> bool:
-        with logs.about(logs.Subject(hub=hub)), facade.quiet():
+        with logs.log_context(logs.LogContext(hub=hub)), telemetry.suppress_sdk_spans():
             return step(hub)
 
     return run
@@ -245,6 +244,8 @@ def importer() -> Importer:
         if _importer is None:
             settings = load_settings()
             if settings.telemetry.mode == "OpenTelemetry":
-                facade.configure(lambda client_id: entra_credential(settings, client_id))
+                from shared.telemetry import azure_monitor
+
+                azure_monitor.configure(lambda client_id: entra_credential(settings, client_id))
             _importer = Importer(settings)
         return _importer

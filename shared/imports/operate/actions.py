@@ -25,7 +25,7 @@ from shared.imports.store.import_container import (
     container_name,
 )
 from shared.imports.store.import_store import ConflictError
-from shared.imports.tracing import step
+from shared.imports.tracing import traced
 from shared.imports.workflow.completion import finish
 from shared.imports.workflow.registration import record_deletion
 from shared.logs import logger
@@ -136,7 +136,7 @@ class Actions:
         except ConflictError:
             return self._store.get(new.hub, new.row_key)
 
-    @step("cancel")
+    @traced("cancel")
     def _cancel(self, record: ImportRecord) -> ImportRecord:
         match record.state:
             case ImportState.VALIDATING:
@@ -270,7 +270,7 @@ class Actions:
             return self._services.find_record(import_id)
         return record
 
-    @step("retry")
+    @traced("retry")
     def _queue_lines(
         self,
         record: ImportRecord,

@@ -45,7 +45,7 @@ from shared.imports.store.rows import (
     to_record,
     typed,
 )
-from shared.imports.tracing import ended
+from shared.imports.tracing import report_end
 from shared.logs import logger
 
 __all__ = ["NOBODY", "NOTHING_TO_WAIT_FOR", "ConflictError", "ImportStore"]
@@ -115,7 +115,7 @@ class ImportStore:
         operations = [("create", to_entity(record)), *operations, *self._ending(record)]
         created, is_ours = self._create(record, operations)
         if is_ours and created.state.is_final:
-            ended(created)
+            report_end(created)
         return created, is_ours
 
     def _create(self, record: ImportRecord, operations: list[Any]) -> tuple[ImportRecord, bool]:
@@ -286,7 +286,7 @@ class ImportStore:
             changes |= {"finished_at": now, **NOBODY, **NOTHING_TO_WAIT_FOR}
         record = self._replace(record, changes)
         if state.is_final:
-            ended(record)
+            report_end(record)
         return record
 
     def update(self, record: ImportRecord, **changes: Any) -> ImportRecord:

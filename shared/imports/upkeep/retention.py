@@ -99,7 +99,7 @@ class Retention:
                 one = known.get(record.row_key, Known())
                 is_served = one.is_final if moves else one.is_fully_imported
                 if is_served and not leads_elsewhere(upload.file):
-                    with logs.about(logs.Subject(record.id)):
+                    with logs.log_context(logs.LogContext(record.id)):
                         self._put_away(upload, record.id)
 
     def prune_records(self) -> None:
@@ -110,7 +110,7 @@ class Retention:
                 # In this order: a claim without a record would stay for ever.
                 self._services.claims.delete(map(import_id_of, pruned))
                 self._queries.prune(hub, pruned)
-                with logs.about(logs.Subject(hub=hub)):
+                with logs.log_context(logs.LogContext(hub=hub)):
                     log.info("%d records were kept long enough and are deleted", len(pruned))
 
     def _before(self, days: int) -> datetime:

@@ -15,7 +15,7 @@ from datetime import UTC
 
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 
-from shared import logs
+from shared import logs, telemetry
 from shared.errors import TemporaryError
 from shared.imports import metrics
 from shared.imports.model.record import NO_HUB, ImportRecord, ImportState
@@ -24,13 +24,12 @@ from shared.imports.store.claims import Claim
 from shared.imports.store.daily_counts import Statistics
 from shared.imports.store.import_store import ConflictError
 from shared.imports.store.queries import Queries
-from shared.imports.tracing import about, concerning
+from shared.imports.tracing import log_context, with_log_context
 from shared.imports.upkeep.retention import Retention
 from shared.imports.workflow.intake import Intake
 from shared.imports.workflow.job_starter import JobStarter
 from shared.imports.workflow.upload_scan import UploadScan
 from shared.invocation import in_this_invocation
-from shared.telemetry import facade
 
 __all__ = ["Sweeper"]
 
@@ -77,7 +76,7 @@ class Sweeper:
         Raises:
             TemporaryError: at least one of them failed; the others were done.
         """
-        with facade.quiet():
+        with telemetry.suppress_sdk_spans():
             self._sweep()
 
     def _sweep(self) -> None:
@@ -103,7 +102,7 @@ class Sweeper:
 
     def _look_after(self, hub: str, deadline: float) -> None:
         """Count the places of a queue, and validate what nobody is validating."""
-        with logs.about(logs.Subject(hub=hub)):
+        with logs.log_context(logs.LogContext(hub=hub)):
             self._count_and_validate(hub, deadline)
 
     def _count_and_validate(self, hub: str, deadline: float) -> None:
@@ -140,7 +139,7 @@ class Sweeper:
         for hub in self._services.known_hubs() | {NO_HUB}:
             self._statistics.count_ends(hub, today, MAX_COUNTING)
 
-    @concerning
+    @with_log_context
     def _validate(self, record: ImportRecord) -> None:
         try:
             record = self._intake.resume(record)
@@ -162,7 +161,7 @@ class Sweeper:
             missing = [one for one in page if one.hub == hub and one.row_key not in found]
             for record in missing[: MAX_QUEUE - len(found)]:
                 if not self._store.get(hub, record.row_key).state.is_final:
-                    with about(record):
+                    with log_context(record):
                         log.error("the import has no marker; it gets one")
                     self._store.restore_marker(record)
                     claim = Claim(record.id, record.hub, record.row_key, record.file)

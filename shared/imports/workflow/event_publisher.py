@@ -23,16 +23,15 @@ from urllib.parse import quote
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from shared import bounded, logs
+from shared import bounded, logs, telemetry
 from shared.imports import metrics
 from shared.imports.model.record import ImportRecord
 from shared.imports.operate.api_models import ImportSummary
 from shared.imports.services import Services
 from shared.imports.store.import_store import MAX_MARKERS
 from shared.imports.store.markers import Marker
-from shared.imports.tracing import about
+from shared.imports.tracing import log_context
 from shared.invocation import in_this_invocation
-from shared.telemetry import facade
 from shared.webhook import (
     Webhook,
     WebhookFailedError,
@@ -146,7 +145,7 @@ class EventPublisher:
         end = time.monotonic() + BATCH_SECONDS
         #: Markers whose rows could be neither removed nor moved.
         stuck: set[str] = set()
-        with logs.about(logs.Subject(hub=hub)), facade.quiet():
+        with logs.log_context(logs.LogContext(hub=hub)), telemetry.suppress_sdk_spans():
             try:
                 while self._send_some(hub, end, stuck):
                     pass
@@ -162,7 +161,7 @@ class EventPublisher:
                 return False
             if marker.row_key in stuck or not self._is_due(hub, marker):
                 continue
-            with logs.about(logs.Subject(marker.import_id, hub)):
+            with logs.log_context(logs.LogContext(marker.import_id, hub)):
                 # Each try passes here with its result, once.
                 delivery = self._try(hub, marker)
                 metrics.count_event(hub, delivery.name.lower())
@@ -191,7 +190,7 @@ class EventPublisher:
             return Delivery.PRUNED
         try:
             record = self._store.get(hub, marker.record_key)
-            with about(record):
+            with log_context(record):
                 return self._post(hub, record)
         except ResourceNotFoundError:
             log.warning("the record %s is gone, so its event is not sent", marker.record_key)

@@ -16,7 +16,7 @@ from shared.imports.services import Services
 from shared.imports.store.import_store import MAX_MARKERS, ConflictError
 from shared.imports.store.markers import Marker
 from shared.imports.store.rows import NewerRowError
-from shared.imports.tracing import about, concerning
+from shared.imports.tracing import log_context, with_log_context
 from shared.imports.workflow.event_publisher import EventPublisher
 from shared.imports.workflow.intake import Intake
 from shared.imports.workflow.job_follower import JobFollower
@@ -184,7 +184,7 @@ class HubQueue:
 
         The record may be what cannot be read, so this needs nothing but its row.
         """
-        with logs.about(logs.Subject(import_id_of(marker.record_key), hub)):
+        with logs.log_context(logs.LogContext(import_id_of(marker.record_key), hub)):
             log.error("unexpected: %s", first_line(error), exc_info=error)
             reason = reasons.unexpected(error)
             try:
@@ -215,7 +215,7 @@ class HubQueue:
         else:
             if not record.state.is_final:
                 return record
-            with about(record):
+            with log_context(record):
                 log.info("the import is final; its marker is deleted")
         self._store.remove_marker(hub, marker)
         return None
@@ -228,7 +228,7 @@ class HubQueue:
             and self._services.clock() < (record.last_start_at or record.updated_at) + YOUNG
         )
 
-    @concerning
+    @with_log_context
     def _step(self, record: ImportRecord) -> ImportRecord:
         match record.state:
             case ImportState.STARTING:

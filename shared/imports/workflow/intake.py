@@ -23,7 +23,7 @@ from shared.imports.store.import_container import (
 )
 from shared.imports.store.import_store import NOBODY, NOTHING_TO_WAIT_FOR, ConflictError
 from shared.imports.store.rows import NewerRowError, UnreadableRowError
-from shared.imports.tracing import concerning, step
+from shared.imports.tracing import traced, with_log_context
 from shared.imports.workflow.checking import validation_of
 from shared.imports.workflow.completion import finish
 from shared.imports.workflow.registration import Upload, is_folder, leads_elsewhere, register
@@ -78,7 +78,7 @@ class Intake:
             return self._work(record, properties)
         return self.resume(record, properties)
 
-    @concerning
+    @with_log_context
     def resume(
         self, record: ImportRecord, properties: BlobProperties | None = None
     ) -> ImportRecord:
@@ -113,7 +113,7 @@ class Intake:
         container = self._services.storage.container(self._settings.uploads.container)
         return container.get_blob_client(file)
 
-    @step("validate")
+    @traced("validate")
     def _work(self, record: ImportRecord, properties: BlobProperties | None) -> ImportRecord:
         log.info("validating %r (%d bytes)", record.file, record.size)
         lease = _Lease(self._services, record)

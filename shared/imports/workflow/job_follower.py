@@ -16,7 +16,7 @@ from shared.imports.model import reasons
 from shared.imports.model.record import ImportRecord, ImportState, Stop
 from shared.imports.services import Services
 from shared.imports.store.import_store import NOTHING_TO_WAIT_FOR
-from shared.imports.tracing import step
+from shared.imports.tracing import traced
 from shared.imports.workflow.completion import finish
 from shared.imports.workflow.job_outcome import Outcome, UnreadableLogError, read_outcome
 from shared.imports.workflow.job_starter import LOG_GRACE, job_columns
@@ -113,11 +113,11 @@ class JobFollower:
         reason = reasons.cannot_follow(error)
         return self._note(record, failure_reason=reason, **self._services.back_off(record))
 
-    @step("follow")
+    @traced("follow")
     def _note(self, record: ImportRecord, /, **changes: Any) -> ImportRecord:
         return self._store.update(record, **changes)
 
-    @step("cancel")
+    @traced("cancel")
     def _cancel_job(self, record: ImportRecord) -> ImportRecord:
         self._services.hubs[record.hub].cancel_job(record.job_id)
         return record
@@ -129,7 +129,7 @@ class JobFollower:
             return Stop.DEADLINE
         return record.stop
 
-    @step("end")
+    @traced("end")
     def _end(self, record: ImportRecord, job: JobProperties) -> ImportRecord:
         """Turn a job that has ended into the final record of its import."""
         record = record.model_copy(update=job_columns(job))
@@ -192,7 +192,7 @@ class JobFollower:
             **self._services.back_off(record),
         )
 
-    @step("end")
+    @traced("end")
     def _end_forgotten(self, record: ImportRecord) -> ImportRecord:
         """The hub keeps jobs for 30 days only, but their logs are ours.
 

@@ -30,7 +30,7 @@ from shared.imports.model.record import ImportRecord, ImportState, Stop
 from shared.imports.services import Services
 from shared.imports.store.import_container import StagedFileChangedError, staged_name
 from shared.imports.store.import_store import NOBODY, NOTHING_TO_WAIT_FOR
-from shared.imports.tracing import became, step
+from shared.imports.tracing import traced, update_log_context
 from shared.imports.workflow.completion import finish
 from shared.imports.workflow.upload_scan import UploadScan
 from shared.logs import logger
@@ -92,7 +92,7 @@ class JobStarter:
         """
         return record if record.waits(self._services.clock()) else self._start(record)
 
-    @step("start")
+    @traced("start")
     def _start(self, record: ImportRecord) -> ImportRecord:
         try:
             if record.staged_generation and self._traces(record).exist:
@@ -151,7 +151,7 @@ class JobStarter:
             return record
         return self._resume(record)
 
-    @step("resume")
+    @traced("resume")
     def _resume(self, record: ImportRecord) -> ImportRecord:
         record = self._store.update(
             record,
@@ -294,7 +294,7 @@ class JobStarter:
             job_id=job.job_id,
             **job_columns(job),
         )
-        became(record)
+        update_log_context(record)
         log.info("running")
         return record
 

@@ -21,7 +21,7 @@ from shared.errors import first_line
 from shared.imports.model.record import ImportRecord
 from shared.imports.services import Services
 from shared.imports.store.queries import BEGINNING, Cursor, Queries
-from shared.imports.tracing import about
+from shared.imports.tracing import log_context
 from shared.imports.workflow.registration import Upload, is_folder, record_of, register
 from shared.logs import logger
 from shared.storage.client import is_outage
@@ -169,7 +169,7 @@ class UploadScan:
             found = self._queries.known(hub, min(times), max(times))
             for upload, record in candidates:
                 if record.row_key not in found:
-                    with about(record):
+                    with log_context(record):
                         self._register_one(upload, record)
 
     def _register_one(self, upload: Upload, expected: ImportRecord) -> None:
