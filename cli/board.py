@@ -20,7 +20,7 @@ from cli.output import Output, clean
 from cli.views import View, awaited, end_lines
 from cli.words import condition, number, shortened
 from shared.imports.model.record import ImportRecord, ImportState
-from shared.spans import span
+from shared.text import format_duration
 
 __all__ = ["Board"]
 
@@ -94,7 +94,9 @@ class Board(View):
                 condition(record, standing.place),
                 _bar(record),
                 number(record.devices),
-                span(now - (record.history[-1][1] if record.history else record.created_at)),
+                format_duration(
+                    now - (record.history[-1][1] if record.history else record.created_at)
+                ),
             )
             if record.failure_reason:
                 reasons.append(shortened(f"  {record.file}: {record.failure_reason}", "yellow"))

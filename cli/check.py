@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from cli.options import share, whole_number
 from cli.terminal import Progress, Style
 from shared.device_files.csvtable import CsvDefaults
 from shared.device_files.members import ImportMode, Status
@@ -21,8 +22,7 @@ from shared.device_files.report import Policy, Problem, Report
 from shared.device_files.rules import Severity
 from shared.device_files.source import Limits
 from shared.device_files.validation import Validation
-from shared.options import share, whole_number
-from shared.texts import well_formed
+from shared.text import well_formed
 
 __all__ = ["add_parser"]
 

@@ -7,8 +7,8 @@ import re
 from typing import Any
 
 from cli.exits import EPILOG
+from cli.options import whole_number
 from cli.times import when
-from shared.options import whole_number
 
 __all__ = ["add_parsers"]
 

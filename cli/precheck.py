@@ -15,7 +15,7 @@ from cli.progress import bar
 from shared.device_files.report import Report
 from shared.imports.workflow.checking import validation_of
 from shared.settings import Settings
-from shared.texts import well_formed
+from shared.text import well_formed
 
 __all__ = ["is_importable"]
 

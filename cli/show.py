@@ -22,7 +22,7 @@ from shared.imports.model.record import ImportState
 from shared.imports.operate.actions import NotPossibleError
 from shared.imports.operate.api_models import ImportDetail
 from shared.imports.operate.reader import Reader
-from shared.spans import span
+from shared.text import format_duration
 
 __all__ = ["run"]
 
@@ -70,7 +70,7 @@ def _named_facts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, str
     yield "hub", detail.hub
     yield "uploaded", moment(detail.uploaded_at, now, in_full=True)
     ended = f", ended {moment(detail.finished_at, now, in_full=True)}" if detail.finished_at else ""
-    yield "took", f"{span((detail.finished_at or now) - detail.uploaded_at)}{ended}"
+    yield "took", f"{format_duration((detail.finished_at or now) - detail.uploaded_at)}{ended}"
     if detail.lines is not None:
         broken = detail.invalid_lines or 0
         yield "lines", f"{detail.lines:,}" + (f", {broken:,} break rules" if broken else "")
@@ -85,7 +85,7 @@ def _named_facts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, str
     progress = f", {detail.progress} %" if detail.progress is not None else ""
     yield "job", f"{detail.job_id} ({detail.job_status}{progress})" if detail.job_id else ""
     if detail.start_time_utc and detail.end_time_utc:
-        yield "job took", span(detail.end_time_utc - detail.start_time_utc)
+        yield "job took", format_duration(detail.end_time_utc - detail.start_time_utc)
     yield "hub says", detail.job_failure_reason
     yield "attempts", f"{detail.attempts} to read the file" if detail.attempts > 1 else ""
     yield "retry of", detail.retry_of
@@ -98,7 +98,7 @@ def _timeline(detail: ImportDetail, now: datetime) -> RenderableType:
     table = _grid()
     ends = [*(entry.entered_at for entry in detail.history[1:]), None]
     for entry, end in zip(detail.history, ends, strict=True):
-        lasted = "" if entry.state.is_final else span((end or now) - entry.entered_at)
+        lasted = "" if entry.state.is_final else format_duration((end or now) - entry.entered_at)
         table.add_row(moment(entry.entered_at, now, in_full=True), state_text(entry.state), lasted)
     return table
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from cli.output import clean
 from shared.imports.model.record import ImportRecord, ImportState
-from shared.spans import span
+from shared.text import format_duration
 
 __all__ = [
     "condition",
@@ -60,7 +60,7 @@ def number_known(count: int | None, record: ImportRecord) -> str:
 
 def took(record: ImportRecord, now: datetime) -> str:
     """From the upload to the end, or until now."""
-    return span((record.finished_at or now) - record.uploaded_at)
+    return format_duration((record.finished_at or now) - record.uploaded_at)
 
 
 def outcome(record: ImportRecord) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -27,13 +27,21 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from shared.connections import STORAGE_CONNECTION, HubRoutes, StorageConnection, parse_hubs
+from shared.connections import (
+    HUB_DEADLINE,
+    STORAGE_CONNECTION,
+    HubRoutes,
+    StorageConnection,
+    parse_hubs,
+)
 from shared.device_files.members import ImportMode
 from shared.device_files.report import Policy
 from shared.device_files.source import Limits
 from shared.errors import SettingsError
 from shared.schedules import NEVER, Schedule
-from shared.timeouts import HUB_DEADLINE
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
 
 __all__ = [
     "DEFAULT_POLL_SCHEDULE",
@@ -77,22 +85,15 @@ _CONTRADICTION = "contradiction"
 
 
 def _setting(
-    name: str,
-    description: str,
-    *,
-    default: Any = ...,
-    values: str | None = None,
-    unit: str = "",
-    **constraints: Any,
+    name: str, default: Any, values: str | None, description: str, **constraints: Any
 ) -> Any:
     """Declare a setting.
 
     Args:
         name: of the environment variable.
-        values: what is allowed; None derives it from the bounds `ge` and `le`, or from the type.
+        default: `...` if the setting is required.
+        values: what is allowed; None for the members of a Literal.
     """
-    if values is None and "ge" in constraints:
-        values = f"{constraints['ge']} to {constraints['le']} {unit}".rstrip()
     return Field(
         default,
         validation_alias=name,
@@ -100,6 +101,12 @@ def _setting(
         json_schema_extra={"values": values},
         **constraints,
     )
+
+
+def _number(name: str, default: Any, values: str, description: str) -> Any:
+    """Declare a number with bounds: `1 to 60 seconds`."""
+    low, _, high, *_ = values.split()
+    return _setting(name, default, values, description, ge=float(low), le=float(high))
 
 
 def _contradiction(message: str) -> PydanticCustomError:
@@ -144,17 +151,18 @@ class StorageSettings(_Group):
 
     connection: StorageConnection = _setting(
         STORAGE_CONNECTION,
+        ...,
+        "a connection string",
         "Storage account of uploads, import containers and the table. For access with Entra ID, "
         "leave it out and set ImporterStorage__blobServiceUri, ImporterStorage__queueServiceUri "
         "and ImporterStorage__tableServiceUri, and for a user-assigned identity also "
         "ImporterStorage__credential and ImporterStorage__clientId.",
-        values="a connection string",
     )
     imports_table: str = _setting(
         "IMPORTS_TABLE",
+        "DeviceImports",
+        "3 to 63 letters and digits, starting with a letter",
         "Table of imports.",
-        default="DeviceImports",
-        values="3 to 63 letters and digits, starting with a letter",
         pattern=r"^[A-Za-z][A-Za-z0-9]{2,62}$",
     )
 
@@ -164,23 +172,24 @@ class HubSettings(_Group):
 
     routes: Annotated[HubRoutes, BeforeValidator(parse_hubs)] = _setting(
         "IOTHUB",
+        ...,
+        "a host name such as fleet.azure-devices.net, a connection string, or for several "
+        "hubs a JSON object of folder name to either",
         "IoT hub that devices are imported into. A host name uses Entra ID. With a JSON object, "
         "the first folder of a blob's name selects the hub, and uploads in other folders are "
         "rejected.",
-        values="a host name such as fleet.azure-devices.net, a connection string, or for several "
-        "hubs a JSON object of folder name to either",
     )
     client_id: str | None = _setting(
         "IOTHUB_CLIENT_ID",
+        None,
+        "a client id",
         "User-assigned identity that calls the hub. Default: the system-assigned identity.",
-        default=None,
-        values="a client id",
     )
     api_version: str = _setting(
         "IOTHUB_API_VERSION",
+        "2021-04-12",
+        "a version such as 2021-04-12",
         "Version of the IoT Hub service API.",
-        default="2021-04-12",
-        values="a version such as 2021-04-12",
         pattern=r"^\d{4}-\d{2}-\d{2}(-preview)?$",
     )
 
@@ -189,28 +198,28 @@ class UploadSettings(_Group):
     """Uploads"""
 
     container: str = _setting(
-        "UPLOAD_CONTAINER",
-        "Blob container that device files are uploaded to.",
-        values=_CONTAINER,
+        "UPLOAD_CONTAINER", ..., _CONTAINER, "Blob container that device files are uploaded to."
     )
     trigger_source: TriggerSource = _setting(
         "UPLOAD_TRIGGER_SOURCE",
+        "EventGrid",
+        None,
         "How the host detects an upload: EventGrid in Azure, LogsAndContainerScan on the local "
         "stack.",
-        default="EventGrid",
     )
     retention: UploadRetention = _setting(
         "UPLOAD_RETENTION",
+        "keep",
+        None,
         "What happens to an upload after its import is final: keep it, delete it (only if the hub "
         "imported every line), or move it to UPLOAD_ARCHIVE_CONTAINER.",
-        default="keep",
     )
     archive_container: str = _setting(
         "UPLOAD_ARCHIVE_CONTAINER",
+        "processed-uploads",
+        _CONTAINER,
         "Container that uploads are moved to with UPLOAD_RETENTION=move, as <import id>/<blob "
         "name>. Must not be UPLOAD_CONTAINER.",
-        default="processed-uploads",
-        values=_CONTAINER,
     )
 
     @field_validator("container", "archive_container")
@@ -235,76 +244,67 @@ class ValidationSettings(_Group):
 
     policy: Policy = _setting(
         "VALIDATION_POLICY",
+        Policy.REJECT,
+        ", ".join(Policy),
         "What an invalid line causes: reject rejects the whole file, partial imports the valid "
         "lines and reports the others.",
-        default=Policy.REJECT,
-        values=", ".join(Policy),
     )
-    max_devices: int = _setting(
+    max_devices: int = _number(
         "MAX_DEVICES",
+        _LIMITS.max_devices,
+        "1 to 10000000",
         "Maximum number of devices and modules per file.",
-        default=_LIMITS.max_devices,
-        ge=1,
-        le=10_000_000,
     )
-    max_file_bytes: int = _setting(
+    max_file_bytes: int = _number(
         "MAX_FILE_BYTES",
+        _LIMITS.max_file_bytes,
+        "1024 to 68719476736 bytes",
         "Maximum uncompressed size of a device file.",
-        default=_LIMITS.max_file_bytes,
-        unit="bytes",
-        ge=1024,
-        le=64 * 1024**3,
     )
-    max_line_bytes: int = _setting(
+    max_line_bytes: int = _number(
         "MAX_LINE_BYTES",
+        _LIMITS.max_line_bytes,
+        "1024 to 16777216 bytes",
         "Maximum length of a line.",
-        default=_LIMITS.max_line_bytes,
-        unit="bytes",
-        ge=1024,
-        le=16 * 1024**2,
     )
-    max_expansion: int = _setting(
+    max_expansion: int = _number(
         "MAX_EXPANSION",
+        _LIMITS.max_expansion,
+        "2 to 1032",
         "Maximum ratio of uncompressed to compressed size of a gzip file.",
-        default=_LIMITS.max_expansion,
-        ge=2,
-        le=1032,
     )
-    max_deletes: int = _setting(
+    max_deletes: int = _number(
         "MAX_DELETES",
+        _LIMITS.max_deletes,
+        "0 to 10000000",
         "Maximum number of devices and modules that a file may delete, unless the blob's metadata "
         "confirmDeletes allows more.",
-        default=_LIMITS.max_deletes,
-        ge=0,
-        le=10_000_000,
     )
-    max_delete_share: float = _setting(
+    max_delete_share: float = _number(
         "MAX_DELETE_SHARE",
+        _LIMITS.max_delete_share,
+        "0 to 1",
         "Maximum share of a file's lines that may delete, unless confirmDeletes allows more. 1 "
         "means no limit.",
-        default=_LIMITS.max_delete_share,
-        ge=0,
-        le=1,
     )
-    max_reported_problems: int = _setting(
+    max_reported_problems: int = _number(
         "MAX_REPORTED_PROBLEMS",
+        _LIMITS.max_problems,
+        "1 to 100000",
         "Maximum number of problems of each severity, and of failed devices, that a report lists. "
         "All are counted.",
-        default=_LIMITS.max_problems,
-        ge=1,
-        le=100_000,
     )
     csv_default_status: Literal["", "enabled", "disabled"] = _setting(
         "CSV_DEFAULT_STATUS",
+        "",
+        "enabled, disabled",
         "Status of CSV rows without one. Default: status is required on every row.",
-        default="",
-        values="enabled, disabled",
     )
     csv_default_import_mode: Literal[""] | ImportMode = _setting(
         "CSV_DEFAULT_IMPORT_MODE",
+        "",
+        "an importMode such as create",
         "importMode of CSV rows without one. Default: createOrUpdate, the default of IoT Hub.",
-        default="",
-        values="an importMode such as create",
     )
 
 
@@ -313,35 +313,31 @@ class ScheduleSettings(_Group):
 
     poll: Annotated[Schedule, BeforeValidator(_parse_schedule)] = _setting(
         "POLL_SCHEDULE",
+        Schedule.parse(DEFAULT_POLL_SCHEDULE),
+        _NCRONTAB,
         f"When to start jobs and read their status. {DEFAULT_POLL_SCHEDULE} is every 30 seconds.",
-        default=Schedule.parse(DEFAULT_POLL_SCHEDULE),
-        values=_NCRONTAB,
     )
     sweep: Annotated[Schedule, BeforeValidator(_parse_schedule)] = _setting(
         "SWEEP_SCHEDULE",
+        Schedule.parse(DEFAULT_SWEEP_SCHEDULE),
+        _NCRONTAB,
         "When to scan for uploads without an event, interrupted imports and expired data. "
         f"{DEFAULT_SWEEP_SCHEDULE} is every 5 minutes.",
-        default=Schedule.parse(DEFAULT_SWEEP_SCHEDULE),
-        values=_NCRONTAB,
     )
-    tick_seconds: float = _setting(
+    tick_seconds: float = _number(
         "TICK_SECONDS",
+        20,
+        "0 to 240 seconds",
         "How long one run of POLL_SCHEDULE may keep polling new jobs while other imports wait, so "
         "that many small files finish quickly. Must be less than the shortest interval of "
         "POLL_SCHEDULE.",
-        default=20,
-        unit="seconds",
-        ge=0,
-        le=240,
     )
-    job_poll_seconds: float = _setting(
+    job_poll_seconds: float = _number(
         "JOB_POLL_SECONDS",
+        1,
+        "0.01 to 60 seconds",
         "Interval between two polls of a new job while other imports wait. A hub allows 100 job "
         "calls per minute and unit.",
-        default=1,
-        unit="seconds",
-        ge=0.01,
-        le=60,
     )
 
     @field_validator("tick_seconds")
@@ -362,42 +358,38 @@ class JobSettings(_Group):
 
     storage_authentication: Literal["keyBased", "identityBased"] = _setting(
         "JOB_STORAGE_AUTHENTICATION",
+        "keyBased",
+        None,
         "How the hub accesses an import container: with a SAS for this container, or with its own "
         "managed identity, which needs the role Storage Blob Data Contributor and does not expire.",
-        default="keyBased",
     )
     storage_identity: str | None = _setting(
         "JOB_STORAGE_IDENTITY",
+        None,
+        "an ARM resource id",
         "User-assigned identity of the hub, with JOB_STORAGE_AUTHENTICATION=identityBased only. "
         "Default: the hub's system-assigned identity.",
-        default=None,
-        values="an ARM resource id",
     )
-    sas_lifetime_hours: int = _setting(
+    sas_lifetime_hours: int = _number(
         "SAS_LIFETIME_HOURS",
+        24,
+        "1 to 167 hours",
         "Validity of a job's SAS, from the start of the job. Limited because a user delegation key "
         "is valid for at most 7 days. With JOB_STORAGE_AUTHENTICATION=keyBased, must not be less "
         "than JOB_DEADLINE_HOURS.",
-        default=24,
-        unit="hours",
-        ge=1,
-        le=167,
     )
-    deadline_hours: int = _setting(
+    deadline_hours: int = _number(
         "JOB_DEADLINE_HOURS",
+        24,
+        "1 to 720 hours",
         "How long a job may take before it is cancelled and its import fails.",
-        default=24,
-        unit="hours",
-        ge=1,
-        le=720,
     )
-    verify_failed_devices: int = _setting(
+    verify_failed_devices: int = _number(
         "VERIFY_FAILED_DEVICES",
+        5,
+        "0 to 100",
         "Number of devices reported as missing in the job's log that are checked in the registry, "
         "because such logs can be wrong. 0 disables the check.",
-        default=5,
-        ge=0,
-        le=100,
     )
 
     @field_validator("storage_identity")
@@ -435,44 +427,37 @@ class JobSettings(_Group):
 class RetrySettings(_Group):
     """Retries and timeouts"""
 
-    max_attempts: int = _setting(
+    max_attempts: int = _number(
         "MAX_ATTEMPTS",
+        5,
+        "1 to 100",
         "Number of attempts to validate an upload, and number of consecutive unexpected errors, "
         "after which an import fails. Outages of storage and hub do not count.",
-        default=5,
-        ge=1,
-        le=100,
     )
-    lease_seconds: int = _setting(
+    lease_seconds: int = _number(
         "LEASE_SECONDS",
+        300,
+        f"{MIN_LEASE_SECONDS} to 3600 seconds",
         "How long an import stays leased to a process that stopped responding. Must be longer than "
         f"the deadline of a call to a hub ({HUB_DEADLINE} seconds).",
-        default=300,
-        unit="seconds",
-        ge=MIN_LEASE_SECONDS,
-        le=3600,
     )
-    backoff_seconds: float = _setting(
+    backoff_seconds: float = _number(
         "BACKOFF_SECONDS",
+        10,
+        "0 to 600 seconds",
         "First back-off when a hub is busy, throttles or is unreachable. Doubles with each "
         "attempt. Must not be greater than MAX_BACKOFF_SECONDS.",
-        default=10,
-        unit="seconds",
-        ge=0,
-        le=600,
     )
-    max_backoff_seconds: float = _setting(
-        "MAX_BACKOFF_SECONDS", "Maximum back-off.", default=120, unit="seconds", ge=0, le=3600
+    max_backoff_seconds: float = _number(
+        "MAX_BACKOFF_SECONDS", 120, "0 to 3600 seconds", "Maximum back-off."
     )
-    refusal_deadline_minutes: int = _setting(
+    refusal_deadline_minutes: int = _number(
         "REFUSAL_DEADLINE_MINUTES",
+        30,
+        "0 to 10080 minutes",
         "How long to retry a job that the hub refuses because of a missing role or of its storage "
         "access, and to wait for a job that the hub does not find. A new role assignment can take "
         "several minutes to take effect.",
-        default=30,
-        unit="minutes",
-        ge=0,
-        le=10_080,
     )
 
     @field_validator("max_backoff_seconds")
@@ -497,21 +482,19 @@ class RetrySettings(_Group):
 class RetentionSettings(_Group):
     """Retention"""
 
-    import_days: int = _setting(
+    import_days: int = _number(
         "IMPORT_RETENTION_DAYS",
+        30,
+        "0 to 3650 days",
         "How long the container of a final import is kept. It contains device keys. 0 keeps it "
         "forever.",
-        default=30,
-        unit="days",
-        ge=0,
-        le=3650,
     )
     record_days: int = _setting(
         "RECORD_RETENTION_DAYS",
+        0,
+        f"{MIN_RECORD_RETENTION} to 36500 days, or 0",
         "How long the record of a final import is kept. Events are repeated for days, and an "
         "upload without a record would be imported again. 0 keeps it forever.",
-        default=0,
-        values=f"{MIN_RECORD_RETENTION} to 36500 days, or 0",
         ge=0,
         le=36_500,
     )
@@ -529,8 +512,9 @@ class WebSettings(_Group):
 
     endpoints: HttpEndpoints = _setting(
         "HTTP_ENDPOINTS",
+        "all",
+        None,
         "What the app serves over HTTP: API and dashboard, the API only, or nothing.",
-        default="all",
     )
 
 
@@ -539,26 +523,24 @@ class EventSettings(_Group):
 
     url: SecretStr | None = _setting(
         "EVENTS_URL",
+        None,
+        "an https URL",
         "Webhook or Event Grid topic that receives an event for each import that ends. Default: "
         "no events.",
-        default=None,
-        values="an https URL",
     )
     key: SecretStr | None = _setting(
         "EVENTS_KEY",
+        None,
+        "a secret",
         "Secret that signs the events for a webhook, or access key of the Event Grid topic. In "
         "Azure, use a Key Vault reference. Default: events for a webhook are not signed, and a "
         "topic is accessed with Entra ID.",
-        default=None,
-        values="a secret",
     )
-    deadline_hours: int = _setting(
+    deadline_hours: int = _number(
         "EVENTS_DEADLINE_HOURS",
+        24,
+        "1 to 168 hours",
         "How long to retry an event that is not accepted.",
-        default=24,
-        unit="hours",
-        ge=1,
-        le=168,
     )
 
     @field_validator("url")
@@ -596,9 +578,10 @@ class TelemetrySettings(_Group):
 
     mode: TelemetryMode = _setting(
         TELEMETRY_MODE,
+        "ApplicationInsights",
+        None,
         "Telemetry of host and app. With ApplicationInsights, as in host.json, the app exports no "
         "spans and metrics of its own.",
-        default="ApplicationInsights",
     )
 
 
@@ -617,14 +600,26 @@ class Settings:
     web: WebSettings
     events: EventSettings
     telemetry: TelemetrySettings
-    #: In Azure, only managed identities are available.
     is_in_azure: bool
+
+    def credential(self, client_id: str | None) -> TokenCredential:
+        """Create a credential of this managed identity, or of the system-assigned one.
+
+        Outside Azure, it is the developer's own. Microsoft advises against DefaultAzureCredential
+        in production (learn: "Credential chains in the Azure Identity library for Python").
+        """
+        # Only identity-based settings need this import.
+        from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
+
+        if client_id or self.is_in_azure:
+            return ManagedIdentityCredential(client_id=client_id)
+        return DefaultAzureCredential()
 
 
 def setting_groups() -> dict[str, type[BaseModel]]:
     """The groups by attribute name."""
     types = get_type_hints(Settings).items()
-    return {name: group for name, group in types if issubclass(group, BaseModel)}
+    return {name: group for name, group in types if issubclass(group, _Group)}
 
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -12,8 +12,14 @@ from local.stack import ROOT
 from shared.device_files.source import Limits
 from shared.device_files.validation import Validation
 from shared.errors import ImporterError, TemporaryError
-from shared.hub.codes import BY_STATUS, CODES, LOCAL_AUTHENTICATION, NO_TOKEN, Refusal
-from shared.hub.errors import (
+from shared.hub.error_codes import (
+    BY_STATUS,
+    EXPLANATIONS,
+    LOCAL_AUTHENTICATION,
+    NO_TOKEN,
+    Explanation,
+)
+from shared.hub.exceptions import (
     HubAnswerError,
     HubThrottledError,
     HubUnauthorizedError,
@@ -160,19 +166,19 @@ def test_every_reason_is_told_with_its_remedy() -> None:
     assert matched == set(heads)
 
 
-@pytest.mark.parametrize("refusal", CODES, ids=lambda refusal: refusal.name)
-def test_every_code_of_a_hub_is_told(refusal: Refusal) -> None:
+@pytest.mark.parametrize("refusal", EXPLANATIONS.values(), ids=lambda refusal: refusal.name)
+def test_every_code_of_a_hub_is_told(refusal: Explanation) -> None:
     assert f"| `{refusal.label}` | {refusal.reason} | {refusal.remedy} |" in TEXT
 
 
 @pytest.mark.parametrize("refusal", [*BY_STATUS.values(), LOCAL_AUTHENTICATION, NO_TOKEN])
-def test_every_other_refusal_is_told(refusal: Refusal) -> None:
+def test_every_other_refusal_is_told(refusal: Explanation) -> None:
     assert f" | {refusal.reason} | {refusal.remedy} |" in TEXT
 
 
 def test_no_other_code_is_told() -> None:
     cells = [cell.strip("`") for cell in told("Error codes of the hub")]
-    assert cells == [refusal.label for refusal in CODES]
+    assert cells == [refusal.label for refusal in EXPLANATIONS.values()]
 
 
 def test_every_state_is_told() -> None:

@@ -8,10 +8,9 @@ import pytest
 
 from docgen.settings import PAGE, described, page
 from local.stack import ROOT
-from shared.connections import HubConnection
+from shared.connections import HUB_CONNECT_TIMEOUT, HUB_DEADLINE, HUB_READ_TIMEOUT, HubConnection
 from shared.errors import SettingsError
 from shared.settings import MIN_LEASE_SECONDS, Settings, load_settings
-from shared.timeouts import HUB_CONNECT_TIMEOUT, HUB_DEADLINE, HUB_READ_TIMEOUT
 
 GOOD = {
     "ImporterStorage": "UseDevelopmentStorage=true",

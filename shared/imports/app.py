@@ -13,7 +13,6 @@ from typing import Any
 from azure.core.pipeline.transport import HttpTransport
 
 from shared import logs, telemetry
-from shared.credentials import entra_credential
 from shared.errors import TemporaryError, first_line
 from shared.hub.client import HubClient
 from shared.imports.model.record import NO_HUB, ImportState
@@ -67,10 +66,10 @@ class Importer:
     ) -> None:
         storage = Storage(
             settings.storage.connection,
-            lambda: entra_credential(settings, settings.storage.connection.client_id),
+            lambda: settings.credential(settings.storage.connection.client_id),
             transport,
         )
-        hub_credential = functools.cache(lambda: entra_credential(settings, settings.hub.client_id))
+        hub_credential = functools.cache(lambda: settings.credential(settings.hub.client_id))
         table = storage.table(settings.storage.imports_table)
         self.services = Services(
             settings,
@@ -213,7 +212,7 @@ def _publisher(
     webhook = Webhook(
         settings.events.url,
         settings.events.key,
-        lambda: entra_credential(settings, client_id),
+        lambda: settings.credential(client_id),
         transport(),
     )
     return EventPublisher(services, webhook)
@@ -246,6 +245,6 @@ def importer() -> Importer:
             if settings.telemetry.mode == "OpenTelemetry":
                 from shared.telemetry import azure_monitor
 
-                azure_monitor.configure(lambda client_id: entra_credential(settings, client_id))
+                azure_monitor.configure(lambda client_id: settings.credential(client_id))
             _importer = Importer(settings)
         return _importer

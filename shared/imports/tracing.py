@@ -15,7 +15,7 @@ from shared import logs, telemetry
 from shared.imports import metrics
 from shared.imports.model.record import ImportRecord, ImportState
 from shared.telemetry import Attributes
-from shared.texts import clean
+from shared.text import clean
 
 __all__ = ["log_context", "report_end", "traced", "update_log_context", "with_log_context"]
 

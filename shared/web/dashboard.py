@@ -17,7 +17,7 @@ from shared.imports.model.record import ImportRecord, ImportState
 from shared.imports.operate.api_models import ImportDetail, ImportSummary
 from shared.imports.operate.reader import MAX_COUNTED, HubQueue, ImportFilter
 from shared.imports.store.days import DailyCounts
-from shared.spans import span
+from shared.text import format_duration
 from shared.web.api import App, examine
 from shared.web.chart import chart_of
 from shared.web.messages import ProblemError, Request, Response
@@ -251,7 +251,7 @@ def _facts(one: ImportDetail) -> Mapping[str, str]:
         "Given to the hub": number(one.devices),
         "Imported": "unknown" if one.has_unknown_counts else number(one.imported),
         "Failed": "unknown" if one.has_unknown_counts else number(one.failed),
-        "Took": span(one.finished_at - one.uploaded_at) if one.finished_at else "",
+        "Took": format_duration(one.finished_at - one.uploaded_at) if one.finished_at else "",
         "Attempts at validation": number(one.attempts),
         "Job": one.job_id,
         "Job status": one.job_status,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cli.times import moment, when
-from shared.spans import span
+from shared.text import format_duration
 from tests.app import App, device
 from tests.cli.conftest import Shell
 
@@ -125,4 +125,4 @@ def test_times() -> None:
     ],
 )
 def test_spans(seconds: float, text: str) -> None:
-    assert span(timedelta(seconds=seconds)) == text
+    assert format_duration(timedelta(seconds=seconds)) == text

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from shared import bounded
-from shared.imports import app as importer
+from shared import transport
 from shared.imports.store.import_store import MAX_MARKERS
 from shared.imports.store.markers import Marker
 from shared.imports.workflow.event_publisher import LONGEST_WAIT
+from shared.settings import Settings
 from tests.app import App
 from tests.events.receiver import Post, Receiver
 from tests.events.support import (
@@ -277,7 +277,7 @@ def test_the_app_ends_while_the_receiver_hangs(telling: App, receiver: Receiver)
 def test_the_app_ends_although_the_receiver_hangs(
     telling: App, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounded, "DEADLINE", 0.5)
+    monkeypatch.setattr(transport, "WEBHOOK_DEADLINE", 0.5)
     for number in range(3):
         reject(telling, f"{number}.ndjson")
     receiver.may_answer.clear()
@@ -293,7 +293,7 @@ def test_the_app_ends_although_the_receiver_hangs(
 def test_the_app_ends_although_a_post_does_not(
     telling: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(bounded, "DEADLINE", 0.1)
+    monkeypatch.setattr(transport, "WEBHOOK_DEADLINE", 0.1)
     is_asked, may_know = threading.Event(), threading.Event()
     look_up = socket.getaddrinfo
 
@@ -337,7 +337,7 @@ def test_a_topic_without_a_key_is_met_with_the_apps_identity(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str | None] = []
-    monkeypatch.setattr(importer, "entra_credential", lambda _, client_id: asked.append(client_id))
+    monkeypatch.setattr(Settings, "credential", lambda _, client_id: asked.append(client_id))
     topic = "https://fleet.westeurope-1.eventgrid.azure.net/api/events"
     app.configure(EVENTS_URL=topic, IOTHUB_CLIENT_ID="hub-identity")
     publisher(app)

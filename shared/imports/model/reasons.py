@@ -8,9 +8,9 @@ from datetime import timedelta
 from shared.device_files.report import Report
 from shared.device_files.rules import Severity
 from shared.errors import ImporterError, first_line
-from shared.hub.codes import BY_STATUS
-from shared.hub.errorlog import LOG_NAME
-from shared.hub.errors import (
+from shared.hub.error_codes import BY_STATUS
+from shared.hub.error_log import LOG_NAME
+from shared.hub.exceptions import (
     HubAnswerError,
     HubError,
     HubRequestError,
@@ -19,11 +19,11 @@ from shared.hub.errors import (
     JobSlotBusyError,
     StorageRefusedError,
 )
-from shared.hub.refusals import code_label, refusal_in, remedy_of
+from shared.hub.explain import code_label, explain_text, remedy_of
 from shared.imports.model.record import ImportRecord, Stop
 from shared.imports.workflow.job_outcome import Outcome
 from shared.storage.client import DelegationKeyRefusedError
-from shared.texts import clean
+from shared.text import clean
 
 __all__ = [
     "answer_lost",
@@ -239,12 +239,12 @@ def _refused(error: ImporterError) -> str:
 
 def _explained(error: BaseException) -> str:
     """What the hub means by a refusal and what to do, as sentences."""
-    refusal = error.refusal if isinstance(error, HubError) else None
+    refusal = error.explanation if isinstance(error, HubError) else None
     return str(refusal or BY_STATUS[400])
 
 
 def _awaits_role(error: HubError) -> bool:
-    return error.refusal is not None and error.refusal.awaits_role
+    return error.explanation is not None and error.explanation.awaits_role
 
 
 def not_all_imported(record: ImportRecord, outcome: Outcome) -> str:
@@ -278,7 +278,7 @@ def not_all_imported(record: ImportRecord, outcome: Outcome) -> str:
 def job_failed(record: ImportRecord, sas_expired: bool) -> str:
     if record.job_failure_reason:
         why = f"The hub failed the job: {record.job_failure_reason.rstrip('.')}."
-        if refusal := refusal_in(record.job_failure_reason):
+        if refusal := explain_text(record.job_failure_reason):
             why = f"{why} {refusal}"
     elif sas_expired:
         why = (
@@ -447,7 +447,7 @@ def hub_trouble(error: ImporterError) -> str:
 
 def odd_answer(error: HubAnswerError) -> str:
     """Why an answer tells nothing of a running job, and what to do if the hub gives a code."""
-    refusal = refusal_in(error.details.name) if error.details else None
+    refusal = explain_text(error.details.name) if error.details else None
     return _bounded(f"{error} {refusal}" if refusal else str(error))
 
 

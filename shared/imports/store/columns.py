@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.redaction import redact
-from shared.texts import well_formed
+from shared.text import well_formed
 
 __all__ = ["storable"]
 

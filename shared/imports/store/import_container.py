@@ -15,7 +15,7 @@ from azure.storage.blob import BlobBlock, BlobClient, ContainerClient
 
 from shared.device_files.linemap import LineMap
 from shared.errors import PermanentError, TemporaryError
-from shared.hub.errorlog import LOG_NAME
+from shared.hub.error_log import LOG_NAME
 from shared.imports.model.record import ImportRecord
 from shared.storage.client import CHUNK_BYTES, whole
 

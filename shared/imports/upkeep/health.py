@@ -21,7 +21,7 @@ from azure.core.exceptions import (
 from shared import logs
 from shared.errors import ImporterError, first_line
 from shared.hub.client import HubClient
-from shared.hub.errors import HubRequestError, HubThrottledError, HubUnauthorizedError
+from shared.hub.exceptions import HubRequestError, HubThrottledError, HubUnauthorizedError
 from shared.imports.model import reasons
 from shared.imports.model.record import NO_HUB
 from shared.imports.services import Services

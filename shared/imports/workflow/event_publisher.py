@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from shared import bounded, logs, telemetry
+from shared import logs, telemetry, transport
 from shared.imports import metrics
 from shared.imports.model.record import ImportRecord
 from shared.imports.operate.api_models import ImportSummary
@@ -136,7 +136,7 @@ class EventPublisher:
             self._closing.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         batches = [batch for batch in self._batches.values() if not batch.cancelled()]
-        _, late = wait(batches, bounded.DEADLINE)
+        _, late = wait(batches, transport.WEBHOOK_DEADLINE)
         if late:
             log.warning("%d events are still being posted and may be sent again", len(late))
         self._webhook.close()

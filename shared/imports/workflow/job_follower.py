@@ -10,7 +10,7 @@ from typing import Any
 from shared import logs
 from shared.errors import ImporterError
 from shared.hub.client import HubClient
-from shared.hub.errors import HubAnswerError, HubError, JobNotFoundError
+from shared.hub.exceptions import HubAnswerError, HubError, JobNotFoundError
 from shared.hub.jobs import JobProperties, JobStatus
 from shared.imports.model import reasons
 from shared.imports.model.record import ImportRecord, ImportState, Stop

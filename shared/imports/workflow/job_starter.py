@@ -23,7 +23,7 @@ from shared.errors import (
     TemporaryError,
     first_line,
 )
-from shared.hub.errors import HubError, JobSlotBusyError, OutcomeUnknownError
+from shared.hub.exceptions import HubError, JobSlotBusyError, OutcomeUnknownError
 from shared.hub.jobs import ImportJobRequest, JobProperties
 from shared.imports.model import reasons
 from shared.imports.model.record import ImportRecord, ImportState, Stop
