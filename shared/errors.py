@@ -25,8 +25,7 @@
 
 Those of a hub are in `shared.hub.exceptions`, of events in `shared.webhook`,
 DelegationKeyRefusedError in `shared.storage.client`, ConflictError in
-`shared.imports.store.import_store`, FilterError and ImportNotFoundError in
-`shared.imports.operate.reader`, NotPossibleError in `shared.imports.operate.actions`.
+`shared.imports.store.import_store`.
 """
 
 from __future__ import annotations
@@ -34,7 +33,10 @@ from __future__ import annotations
 from shared.redaction import redact
 
 __all__ = [
+    "FilterError",
+    "ImportNotFoundError",
     "ImporterError",
+    "NotPossibleError",
     "PermanentError",
     "RefusedForNowError",
     "SettingsError",
@@ -69,6 +71,22 @@ class RefusedForNowError(ImporterError):
 
 class PermanentError(ImporterError):
     """A retry cannot succeed."""
+
+
+class NotPossibleError(PermanentError):
+    """The state of the import does not allow what an operator requests."""
+
+
+class ImportNotFoundError(PermanentError):
+    """There is no import with this id."""
+
+
+class FilterError(PermanentError):
+    """A filter of a list names something that does not exist."""
+
+    def __init__(self, parameter: str, message: str) -> None:
+        super().__init__(message)
+        self.parameter = parameter
 
 
 def first_line(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from shared import logs, telemetry
 from shared.imports import metrics
-from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.model.record import ImportRecord
 from shared.telemetry import Attributes
 from shared.text import clean
 
@@ -24,9 +24,6 @@ log = logs.logger(__name__)
 T = TypeVar("T")
 P = ParamSpec("P")
 R = TypeVar("R")
-
-#: Final states that need attention: logged as warnings, and failed spans.
-_TROUBLE = frozenset({ImportState.FAILED, ImportState.REJECTED})
 
 #: Maximum length of an error message, in characters.
 MAX_TEXT = 2000
@@ -89,10 +86,10 @@ def traced(name: str) -> Callable[[Step[T, P]], Step[T, P]]:
 def report_end(record: ImportRecord) -> None:
     """Log, count and trace the end of an import whose final record this process has written."""
     metrics.count_end(record)
-    state, needs_attention = record.state.value, record.state in _TROUBLE
+    state, is_alarming = record.state.value, record.state.is_alarming
     with log_context(record):
         log.log(
-            logging.WARNING if needs_attention else logging.INFO,
+            logging.WARNING if is_alarming else logging.INFO,
             *(("%s. %s", state, record.failure_reason) if record.failure_reason else (state,)),
             extra={"import_state": state},
         )
@@ -100,14 +97,14 @@ def report_end(record: ImportRecord) -> None:
         record.id,
         "import",
         record.uploaded_at,
-        record.finished_at or record.updated_at,
+        record.ended_at,
         {**_attributes(record), **_outcome(record)},
-        record.failure_reason if needs_attention else "",
+        record.failure_reason if is_alarming else "",
     )
 
 
 def _context(record: ImportRecord) -> logs.LogContext:
-    return logs.LogContext(record.id, record.hub, record.job_id)
+    return logs.LogContext(record.id, record.hub, record.job.id)
 
 
 def _attributes(record: ImportRecord) -> Attributes:
@@ -117,7 +114,7 @@ def _attributes(record: ImportRecord) -> Attributes:
         metrics.HUB: record.hub,
         "deviceimporter.file.name": record.file,
         "deviceimporter.file.size": record.size,
-        **({"deviceimporter.job.id": record.job_id} if record.job_id else {}),
+        **({"deviceimporter.job.id": record.job.id} if record.job.id else {}),
         **({"deviceimporter.import.retry_of": record.retry_of} if record.retry_of else {}),
         **(
             {"deviceimporter.import.reason": record.failure_reason} if record.failure_reason else {}
@@ -129,11 +126,11 @@ def _outcome(record: ImportRecord) -> Attributes:
     """The known results; unknown ones are omitted."""
     known = {
         "deviceimporter.file.format": record.validation.get("format"),
-        metrics.JOB_STATUS: record.job_status or None,
+        metrics.JOB_STATUS: record.job.status or None,
         "deviceimporter.devices.given": record.devices,
         "deviceimporter.devices.imported": record.imported,
         "deviceimporter.devices.failed": record.failed,
         "deviceimporter.lines.invalid": record.invalid_lines,
-        "deviceimporter.import.attempts": record.attempts or None,
+        "deviceimporter.import.attempts": record.validation_attempts or None,
     }
     return {name: value for name, value in known.items() if value is not None}

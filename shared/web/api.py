@@ -13,7 +13,7 @@ from shared.imports.app import Importer
 from shared.imports.model.record import ImportRecord
 from shared.imports.operate.api_models import ImportSummary
 from shared.imports.upkeep.health import Finding
-from shared.imports.workflow.checking import validation_of
+from shared.imports.workflow.intake import configured_validation
 from shared.web import openapi
 from shared.web.downloads import download
 from shared.web.messages import Request, Response, json_response
@@ -103,7 +103,7 @@ def list_days(request: Request, app: App) -> Response:
 def check_file(request: Request, app: App) -> Response:
     query = read(CheckQuery, request.query)
     settings = app().services.settings
-    validation = validation_of(settings, query.name, query.confirm_deletes)
+    validation = configured_validation(settings, query.name, query.confirm_deletes)
     for _ in validation.run(_chunks(request.body)):
         pass
     return _answer(FileCheck.of(validation.report, settings.validation.policy, query.name))

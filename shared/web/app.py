@@ -7,10 +7,14 @@ from collections.abc import Callable
 from azure.core.exceptions import AzureError
 
 from shared import logs
-from shared.errors import SettingsError, TemporaryError
+from shared.errors import (
+    FilterError,
+    ImportNotFoundError,
+    NotPossibleError,
+    SettingsError,
+    TemporaryError,
+)
 from shared.imports.app import Importer
-from shared.imports.operate.actions import NotPossibleError
-from shared.imports.operate.reader import FilterError, ImportNotFoundError
 from shared.imports.store.rows import NewerRowError, UnreadableRowError
 from shared.web import api, dashboard
 from shared.web.messages import ProblemError, Request, Response, problem

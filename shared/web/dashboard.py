@@ -13,10 +13,11 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from shared.device_files.rules import Severity
 from shared.imports.app import Importer, utc_now
-from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 from shared.imports.operate.api_models import ImportDetail, ImportSummary
-from shared.imports.operate.reader import MAX_COUNTED, HubQueue, ImportFilter
-from shared.imports.store.days import DailyCounts
+from shared.imports.operate.reader import MAX_COUNTED, HubQueueView, ImportFilter
+from shared.imports.store.daily_counts import DailyCounts
 from shared.text import format_duration
 from shared.web.api import App, examine
 from shared.web.chart import chart_of
@@ -163,7 +164,7 @@ def error_page(request: Request, error: ProblemError) -> Response:
     return replace(page, headers={**page.headers, **error.headers})
 
 
-def _summary(queues: Sequence[HubQueue], today: DailyCounts) -> str:
+def _summary(queues: Sequence[HubQueueView], today: DailyCounts) -> str:
     running = sum(1 for queue in queues if queue.head and queue.head.state is ImportState.RUNNING)
     waiting = sum(queue.length for queue in queues) - running
     ended = today.imports.total()
@@ -252,7 +253,7 @@ def _facts(one: ImportDetail) -> Mapping[str, str]:
         "Imported": "unknown" if one.has_unknown_counts else number(one.imported),
         "Failed": "unknown" if one.has_unknown_counts else number(one.failed),
         "Took": format_duration(one.finished_at - one.uploaded_at) if one.finished_at else "",
-        "Attempts at validation": number(one.attempts),
+        "Attempts at validation": number(one.validation_attempts),
         "Job": one.job_id,
         "Job status": one.job_status,
         "Job started": moment(one.start_time_utc) if one.start_time_utc else "",

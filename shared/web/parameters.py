@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from shared.imports.model.record import ImportState
+from shared.imports.model.states import ImportState
 from shared.imports.operate.api_models import FileName
 from shared.imports.operate.reader import ImportFilter
 from shared.web.messages import ProblemError, Request

@@ -9,10 +9,10 @@ from pydantic import Field
 
 from shared.device_files.report import Policy, Report
 from shared.device_files.rules import Severity
-from shared.imports.model.record import ImportState
+from shared.imports.model.states import ImportState
 from shared.imports.operate.api_models import ImportSummary, View
-from shared.imports.operate.reader import MAX_COUNTED, HubQueue
-from shared.imports.store.days import DailyCounts
+from shared.imports.operate.reader import MAX_COUNTED, HubQueueView
+from shared.imports.store.daily_counts import DailyCounts
 from shared.imports.upkeep.health import Finding
 
 __all__ = [
@@ -44,7 +44,7 @@ class QueueView(View):
     head: ImportSummary | None = Field(description="The one that has the hub or is the next.")
 
     @classmethod
-    def of(cls, queue: HubQueue) -> Self:
+    def of(cls, queue: HubQueueView) -> Self:
         head = ImportSummary.of(queue.head) if queue.head else None
         return cls(hub=queue.hub, length=queue.length, head=head)
 

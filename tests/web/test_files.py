@@ -141,7 +141,7 @@ def test_a_large_file_is_sent_compressed_or_in_parts(
 
 
 def name_of_report(record: ImportRecord) -> str:
-    return record.report.removeprefix(f"{record.container}/")
+    return record.report.removeprefix(f"{record.staged.container}/")
 
 
 def test_a_file_of_many_chunks(app: App, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

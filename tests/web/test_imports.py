@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from iothub_emulator.registry.identity import Key
-from shared.imports.model.record import ImportState
+from shared.imports.model.states import ImportState
 from tests.app import App, device
 from tests.web.support import Client, complete, partly, problem_of, reject
 

@@ -12,7 +12,7 @@ from schemathesis.engine import from_schema
 from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinished
 from schemathesis.engine.recorder import ScenarioRecorder
 
-from shared.imports.model.record import ImportState
+from shared.imports.model.states import ImportState
 from shared.web.openapi import OPERATIONS, document
 from shared.web.routes import ROUTES
 from tests.app import App, device
