@@ -21,7 +21,7 @@ from shared.device_files.members import ImportMode, Status
 from shared.device_files.report import Policy, Report
 from shared.device_files.source import Limits
 from shared.device_files.validation import Validation
-from shared.texts import well_formed
+from shared.text import well_formed
 
 __all__ = ["add_arguments", "run"]
 

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -89,11 +90,16 @@ def read_settings(settings_file: str | None) -> Settings:
             f"`func azure functionapp fetch-app-settings APP` writes the file."
             f"{_ignored_references(values.keys() - usable.keys())}"
         ) from None
-    if settings.website_instance_id:
+    if settings.is_in_azure:
         return settings
     # The managed identity exists only in Azure; here the operator's own sign-in is used.
     identity = {"credential": None, "client_id": None}
-    return settings.model_copy(update={"storage": settings.storage.model_copy(update=identity)})
+    return replace(
+        settings,
+        storage=settings.storage.model_copy(
+            update={"connection": settings.storage.connection.model_copy(update=identity)}
+        ),
+    )
 
 
 def _read(path: Path) -> Mapping[str, str]:

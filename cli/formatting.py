@@ -12,7 +12,7 @@ from cli.output import printable
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState, Tone
 from shared.imports.operate.api_models import ImportSummary
-from shared.spans import span
+from shared.text import format_duration
 
 __all__ = [
     "device_counts",
@@ -81,7 +81,7 @@ def device_counts(record: ImportRecord) -> str:
 
 def time_taken(record: ImportRecord, now: datetime) -> str:
     """From the upload to the end, or until now."""
-    return span((record.finished_at or now) - record.uploaded_at)
+    return format_duration((record.finished_at or now) - record.uploaded_at)
 
 
 def local_time(time: datetime, now: datetime, *, in_full: bool = False) -> str:

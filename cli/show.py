@@ -26,8 +26,8 @@ from shared.imports.app import Importer
 from shared.imports.model.states import ImportState
 from shared.imports.operate.api_models import FileName, ImportDetail
 from shared.imports.operate.reader import Reader
-from shared.spans import span
 from shared.storage.blobs import StoredFile
+from shared.text import format_duration
 
 __all__ = ["add_arguments", "run"]
 
@@ -119,7 +119,7 @@ def _named_facts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, str
     yield "file", f"{detail.file} ({detail.size:,} bytes)"
     yield "hub", detail.hub
     yield "uploaded", local_time(detail.uploaded_at, now, in_full=True)
-    took = span((detail.finished_at or now) - detail.uploaded_at)
+    took = format_duration((detail.finished_at or now) - detail.uploaded_at)
     if detail.finished_at:
         took += f", ended {local_time(detail.finished_at, now, in_full=True)}"
     yield "took", took
@@ -131,7 +131,7 @@ def _named_facts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, str
     progress = f", {detail.progress} %" if detail.progress is not None else ""
     yield "job", f"{detail.job_id} ({detail.job_status}{progress})" if detail.job_id else ""
     if detail.start_time_utc and detail.end_time_utc:
-        yield "job took", span(detail.end_time_utc - detail.start_time_utc)
+        yield "job took", format_duration(detail.end_time_utc - detail.start_time_utc)
     yield "job message", detail.job_failure_reason
     if detail.validation_attempts > 1:
         yield "attempts", f"{detail.validation_attempts} to validate the file"
@@ -157,7 +157,7 @@ def _history(detail: ImportDetail, now: datetime) -> RenderableType:
     ends = [*(entry.entered_at for entry in detail.history[1:]), None]
     for entry, end in zip(detail.history, ends, strict=True):
         time = local_time(entry.entered_at, now, in_full=True)
-        duration = "" if entry.state.is_final else span((end or now) - entry.entered_at)
+        duration = "" if entry.state.is_final else format_duration((end or now) - entry.entered_at)
         table.add_row(time, state_text(entry.state), duration)
     return table
 

@@ -30,7 +30,7 @@ from shared.imports.workflow.intake import configured_validation
 from shared.imports.workflow.registration import Upload, record_of
 from shared.settings import Settings
 from shared.storage.client import CHUNK_BYTES
-from shared.texts import well_formed
+from shared.text import well_formed
 
 __all__ = ["add_arguments", "run"]
 
@@ -112,7 +112,7 @@ def _files_by_blob(options: argparse.Namespace, services: Services) -> Mapping[s
         name = f"{folder}{options.name or path.name}"
         if name.endswith("/") or name in files:
             raise UsageError(f"{path}: invalid or repeated blob name {name!r}. Use --name.")
-        if services.settings.hub_routes.hub_of(name) is None:
+        if services.settings.hub.routes.hub_of(name) is None:
             raise UsageError(
                 f"{path}: no hub specified. Use --hub with one of: {_hub_choices(services)}."
             )
@@ -123,7 +123,7 @@ def _files_by_blob(options: argparse.Namespace, services: Services) -> Mapping[s
 def _folder(hub: str | None, services: Services) -> str:
     if hub is None:
         return ""
-    routes = services.settings.hub_routes
+    routes = services.settings.hub.routes
     if hub in routes.folders:
         return f"{hub}/"
     if hub not in services.hubs:
@@ -133,7 +133,7 @@ def _folder(hub: str | None, services: Services) -> str:
 
 
 def _hub_choices(services: Services) -> str:
-    return ", ".join(services.settings.hub_routes.folders or services.hubs)
+    return ", ".join(services.settings.hub.routes.folders or services.hubs)
 
 
 def _is_importable(
@@ -144,13 +144,13 @@ def _is_importable(
     with path.open("rb") as stream:
         title = f"checking {path.name}"
         report = validate(validation, stream, title, path.stat().st_size, output)
-    if not report.may_be_imported(settings.validation_policy):
+    if not report.may_be_imported(settings.validation.policy):
         if output.is_json:
             problems = report.problems_json(str(path))
             rejection = {"file": well_formed(str(path)), "importable": False}
             output.json({**rejection, **report.counts_json(), "problems": problems})
         else:
-            show_report(str(path), report, settings.validation_policy, output)
+            show_report(str(path), report, settings.validation.policy, output)
         return False
     skipped = report.lines - report.valid
     for count, text in (
@@ -167,7 +167,7 @@ def _upload(
 ) -> ImportRecord:
     """Upload a file; returns the record that its import will start with."""
     services = importer.services
-    container = services.storage.container(services.settings.upload_container)
+    container = services.storage.container(services.settings.uploads.container)
     blob = container.get_blob_client(name)
     # Before a long upload; `_write_blob` makes sure.
     if not options.overwrite and (existing := _properties(blob)):

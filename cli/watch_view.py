@@ -27,7 +27,7 @@ from cli.output import Output, printable
 from cli.watch_source import MAX_QUEUED, MAX_SHOWN, OpenImport, Snapshot
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
-from shared.spans import span
+from shared.text import format_duration
 
 __all__ = ["LineView", "LiveView", "View"]
 
@@ -164,7 +164,7 @@ class LiveView(View):
                 state_and_progress(record, item.queue_position),
                 _progress_bar(record),
                 "" if record.devices is None else f"{record.devices:,}",
-                span(now - entered_at),
+                format_duration(now - entered_at),
             )
             if record.failure_reason:
                 reasons.append(one_line(f"  {record.file}: {record.failure_reason}", "yellow"))

@@ -12,8 +12,14 @@ from local.stack import ROOT
 from shared.device_files.source import Limits
 from shared.device_files.validation import Validation
 from shared.errors import ImporterError, TemporaryError
-from shared.hub.codes import BY_STATUS, CODES, LOCAL_AUTHENTICATION, NO_TOKEN, Refusal
-from shared.hub.errors import (
+from shared.hub.error_codes import (
+    BY_STATUS,
+    EXPLANATIONS,
+    LOCAL_AUTHENTICATION,
+    NO_TOKEN,
+    Explanation,
+)
+from shared.hub.exceptions import (
     HubAnswerError,
     HubThrottledError,
     HubUnauthorizedError,
@@ -138,7 +144,7 @@ def cells(section: str) -> list[str]:
     return [name for row in rows for name in re.findall(r"`(.+?)`", row)]
 
 
-def documents(refusal: Refusal, name: str = "") -> bool:
+def documents(refusal: Explanation, name: str = "") -> bool:
     """Whether a table row has this name and the remedy of the code."""
     rows = re.findall(r"^\| (.+) \| .+ \| (.+) \|$", TEXT, re.M)
     return any(name in codes and remedy == refusal.remedy for codes, remedy in rows)
@@ -161,18 +167,20 @@ def test_every_reason_is_documented() -> None:
     assert used == set(beginnings)
 
 
-@pytest.mark.parametrize("refusal", CODES, ids=lambda refusal: refusal.name)
-def test_every_code_of_a_hub_is_documented(refusal: Refusal) -> None:
+@pytest.mark.parametrize("refusal", EXPLANATIONS.values(), ids=lambda refusal: refusal.name)
+def test_every_code_of_a_hub_is_documented(refusal: Explanation) -> None:
     assert documents(refusal, f"`{refusal.label}`")
 
 
 @pytest.mark.parametrize("refusal", [*BY_STATUS.values(), LOCAL_AUTHENTICATION, NO_TOKEN])
-def test_every_other_refusal_is_documented(refusal: Refusal) -> None:
+def test_every_other_refusal_is_documented(refusal: Explanation) -> None:
     assert documents(refusal)
 
 
 def test_no_other_code_is_documented() -> None:
-    assert sorted(cells("Error codes of the hub")) == sorted(refusal.label for refusal in CODES)
+    assert sorted(cells("Error codes of the hub")) == sorted(
+        refusal.label for refusal in EXPLANATIONS.values()
+    )
 
 
 def test_every_state_is_documented() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from shared.device_files.damage import holds_key
 from shared.device_files.rules import Rule, Severity
 from shared.redaction import REDACTED, redact, redact_id
-from shared.texts import well_formed
+from shared.text import well_formed
 
 __all__ = ["Policy", "Problem", "Report"]
 

@@ -106,7 +106,7 @@ def check_file(request: Request, app: App) -> Response:
     validation = configured_validation(settings, query.name, query.confirm_deletes)
     for _ in validation.run(_chunks(request.body)):
         pass
-    return _answer(FileCheck.of(validation.report, settings.validation_policy, query.name))
+    return _answer(FileCheck.of(validation.report, settings.validation.policy, query.name))
 
 
 def get_health(request: Request, app: App) -> Response:

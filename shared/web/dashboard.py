@@ -18,7 +18,7 @@ from shared.imports.model.states import ImportState
 from shared.imports.operate.api_models import ImportDetail, ImportSummary
 from shared.imports.operate.reader import MAX_COUNTED, HubQueueView, ImportFilter
 from shared.imports.store.daily_counts import DailyCounts
-from shared.spans import span
+from shared.text import format_duration
 from shared.web.api import App, examine
 from shared.web.chart import chart_of
 from shared.web.messages import ProblemError, Request, Response
@@ -93,7 +93,7 @@ def show_dashboard(request: Request, app: App) -> Response:
         chosen=chosen,
         imports=[ImportSummary.of(record) for record in page.imports],
         continuation_given=bool(query.continuation),
-        upload_container=importer.services.settings.upload_container,
+        upload_container=importer.services.settings.uploads.container,
         timers=importer.health.timers(),
         older=page.continuation
         and site.link("dashboard", **chosen, continuation=page.continuation),
@@ -252,7 +252,7 @@ def _facts(one: ImportDetail) -> Mapping[str, str]:
         "Given to the hub": number(one.devices),
         "Imported": "unknown" if one.has_unknown_counts else number(one.imported),
         "Failed": "unknown" if one.has_unknown_counts else number(one.failed),
-        "Took": span(one.finished_at - one.uploaded_at) if one.finished_at else "",
+        "Took": format_duration(one.finished_at - one.uploaded_at) if one.finished_at else "",
         "Attempts at validation": number(one.validation_attempts),
         "Job": one.job_id,
         "Job status": one.job_status,

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 import jinja2
 from markupsafe import Markup
 
-from shared.spans import span
+from shared.text import format_duration
 from shared.web.messages import Request, Response
 
 __all__ = ["Site", "moment", "number", "render", "words"]
@@ -85,7 +85,12 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"moment": moment, "number": number, "span": span, "words": words}
+    environment.filters |= {
+        "moment": moment,
+        "number": number,
+        "span": format_duration,
+        "words": words,
+    }
     return environment
 
 

@@ -12,7 +12,7 @@ import pytest
 from docgen.settings import PLATFORM, described
 from local.stack import ROOT
 from shared.imports.store.import_container import PREFIX
-from shared.settings import Settings
+from shared.settings import setting_groups
 from tests.checks.bicep import FILES, INFRA, Resource, errors, read
 from tests.package.environments import SUPPORTED_PYTHONS
 
@@ -163,7 +163,8 @@ def test_settings_are_the_same_everywhere() -> None:
     assert given.keys() | by_main | app.keys() == everywhere - NOT_IN_AZURE
     sample = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
     assert sample.keys() <= everywhere | {"AzureWebJobsStorage"}
-    needed = {str(f.validation_alias) for f in Settings.model_fields.values() if f.is_required()}
+    fields = (f for group in setting_groups().values() for f in group.model_fields.values())
+    needed = {str(f.validation_alias) for f in fields if f.is_required()}
     assert needed <= sample.keys()
 
 

@@ -16,7 +16,7 @@ from cli.__main__ import COMMANDS
 from cli.arguments import time_or_age
 from cli.errors import Exit
 from cli.formatting import local_time
-from shared.spans import span
+from shared.text import format_duration
 from tests.app import App, device
 from tests.cli.conftest import Shell
 
@@ -127,4 +127,4 @@ def test_times() -> None:
     ],
 )
 def test_spans(seconds: float, text: str) -> None:
-    assert span(timedelta(seconds=seconds)) == text
+    assert format_duration(timedelta(seconds=seconds)) == text

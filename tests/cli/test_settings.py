@@ -44,8 +44,8 @@ def test_the_environment_has_precedence(file: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("IMPORTS_TABLE", "")
     write(file, {**json.loads(file.read_text())["Values"], "IMPORTS_TABLE": "Table", "X": None})
     settings = read_settings(None)
-    assert settings.upload_container == "from-environment"
-    assert settings.imports_table == "Table"
+    assert settings.uploads.container == "from-environment"
+    assert settings.storage.imports_table == "Table"
     assert os.environ["IMPORTS_TABLE"] == ""
 
 
@@ -55,7 +55,7 @@ def test_the_storage_connection_counts_as_one_setting(
     for service in ("blob", "queue", "table"):
         uri = f"https://fleet.{service}.core.windows.net"
         monkeypatch.setenv(f"ImporterStorage__{service}ServiceUri", uri)
-    storage = read_settings(None).storage
+    storage = read_settings(None).storage.connection
     assert storage.connection_string is None
     assert storage.blob_service_uri == "https://fleet.blob.core.windows.net"
 
@@ -72,7 +72,7 @@ def test_the_operators_own_identity_is_used(
     write(file, values)
     if in_azure:
         monkeypatch.setenv("WEBSITE_INSTANCE_ID", "1")
-    storage = read_settings(None).storage
+    storage = read_settings(None).storage.connection
     assert storage.client_id == ("x" if in_azure else None)
 
 

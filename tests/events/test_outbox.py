@@ -19,7 +19,7 @@ from tests.events.support import hub_of, later, publisher, reject, tick, two_hub
 
 def table(app: App) -> TableClient:
     services = app.importer.services
-    return services.storage.table(services.settings.imports_table)
+    return services.storage.table(services.settings.storage.imports_table)
 
 
 def edit(app: App, row_key: str, columns: dict[str, Any]) -> None:

@@ -227,8 +227,8 @@ def test_two_deployments_on_one_upload_container_share_nothing(
     app: App, other_hub: HubEmulator
 ) -> None:
     """Each has a table of its own: one may be a test, the other production."""
-    settings = load_settings().model_copy(update={"imports_table": f"Other{app.container[-12:]}"})
-    app.configure(IOTHUB=other_hub.connection_string(), IMPORTS_TABLE=settings.imports_table)
+    table = f"Other{app.container[-12:]}"
+    app.configure(IOTHUB=other_hub.connection_string(), IMPORTS_TABLE=table)
     other = Importer(
         load_settings(), app.clock, lambda: ObservedTransport(lambda _: None, lambda _: None)
     )

@@ -14,9 +14,9 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 
 from iothub_emulator import HubEmulator
-from shared.imports import app as importer
 from shared.imports.upkeep import health
 from shared.imports.upkeep.health import Finding
+from shared.settings import Settings
 from tests.app import App, device
 
 
@@ -158,7 +158,7 @@ def by_entra_id(app: App, monkeypatch: pytest.MonkeyPatch) -> App:
         def get_token(self, *_: str, **__: Any) -> AccessToken:
             return AccessToken("token", int(time.time()) + 3600)
 
-    monkeypatch.setattr(importer, "entra_credential", lambda *_: Identity())
+    monkeypatch.setattr(Settings, "credential", lambda *_: Identity())
     services = ("blob", "queue", "table")
     uris = {f"ImporterStorage__{name}ServiceUri": f"https://{name}.invalid" for name in services}
     app.configure(without=["ImporterStorage"], **uris)
@@ -190,7 +190,7 @@ def test_an_identity_that_gets_no_token(by_entra_id: App, monkeypatch: pytest.Mo
         def get_token(self, *_: str, **__: Any) -> AccessToken:
             raise ClientAuthenticationError("no managed identity endpoint found")
 
-    monkeypatch.setattr(importer, "entra_credential", lambda *_: Nobody())
+    monkeypatch.setattr(Settings, "credential", lambda *_: Nobody())
     monkeypatch.setattr("time.sleep", lambda _: None)
     by_entra_id.configure()
     found = wrong(by_entra_id)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.hub.codes import BY_STATUS, Refusal
-from shared.hub.refusals import REFUSALS, code_name, remedy_of
+from shared.hub.error_codes import BY_STATUS, EXPLANATIONS, Explanation
+from shared.hub.explain import code_name, remedy_of
 from tests.app import App, device
 
 SHAPES = ("E1", "E2", "E3", "E4")
@@ -74,11 +74,11 @@ def test_an_api_version_that_the_hub_does_not_support(app: App) -> None:
     assert record.state == "failed"
     assert record.failure_reason == (
         "The hub rejected the job (HTTP 400 InvalidProtocolVersion: The api-version '2099-01-01' "
-        f"is not supported.). {REFUSALS['InvalidProtocolVersion']} Then retry the import."
+        f"is not supported.). {EXPLANATIONS['InvalidProtocolVersion']} Then retry the import."
     )
     assert "IOTHUB_API_VERSION" in record.failure_reason
     [finding] = [one for one in app.importer.health.examine() if not one.is_well]
-    assert finding.detail.endswith(f"supported. {REFUSALS['InvalidProtocolVersion']}")
+    assert finding.detail.endswith(f"supported. {EXPLANATIONS['InvalidProtocolVersion']}")
 
 
 def test_an_unknown_refusal(app: App) -> None:
@@ -106,7 +106,7 @@ def test_a_code_in_the_log(app: App, code: object, told: str) -> None:
     container = app.container_of(app.record("pumps.ndjson"))
     container.upload_blob("importErrors.log", json.dumps(entry).encode())
     app.finish()
-    told = told.format(REFUSALS["OperationNotAvailableInCurrentTier"].remedy)
+    told = told.format(EXPLANATIONS["OperationNotAvailableInCurrentTier"].remedy)
     assert reason_of(app).startswith(f"1 of 1 devices failed: 1 x {told}")
     [listed] = app.report(app.record("pumps.ndjson"))["failures"]["codes"]
     assert listed.get("remedy", "") == remedy_of(str(code_name(code)))
@@ -115,11 +115,11 @@ def test_a_code_in_the_log(app: App, code: object, told: str) -> None:
 @pytest.mark.parametrize(
     ("said", "refusal"),
     [
-        ("ErrorCode:ManagedIdentityNotEnabled;x", REFUSALS["ManagedIdentityNotEnabled"]),
-        ("(error code 400008)", REFUSALS["BlobContainerValidationError"]),
+        ("ErrorCode:ManagedIdentityNotEnabled;x", EXPLANATIONS["ManagedIdentityNotEnabled"]),
+        ("(error code 400008)", EXPLANATIONS["BlobContainerValidationError"]),
     ],
 )
-def test_a_job_that_fails_with_a_code(app: App, said: str, refusal: Refusal) -> None:
+def test_a_job_that_fails_with_a_code(app: App, said: str, refusal: Explanation) -> None:
     app.hub.faults.add("failJob", reason=said)
     start(app)
     app.finish()
@@ -132,8 +132,8 @@ def test_a_running_job_whose_status_is_refused(app: App) -> None:
     app.hub.faults.add("error", operation="getJob", status=403, code="IotHubSuspended")
     app.tick()
     assert reason_of(app).startswith("The job is running, but its status cannot be read (HTTP")
-    assert reason_of(app).endswith(f" {REFUSALS['IotHubSuspended']}")
+    assert reason_of(app).endswith(f" {EXPLANATIONS['IotHubSuspended']}")
     app.configure(IOTHUB_API_VERSION="2099-01-01")
     app.tick()
     assert reason_of(app).startswith("The hub's answer is not about the job (HTTP 400 Invalid")
-    assert str(REFUSALS["InvalidProtocolVersion"]) in reason_of(app)
+    assert str(EXPLANATIONS["InvalidProtocolVersion"]) in reason_of(app)

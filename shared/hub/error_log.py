@@ -1,8 +1,8 @@
-"""importErrors.log, the file in which a hub tells which lines of an import failed.
+"""importErrors.log, in which a hub lists the failed lines of an import.
 
-One JSON object a line: `deviceId`, `errorCode`, `errorStatus`, at times `moduleId`. It has no line
-numbers, may hold the same failure many times over, and quotes a line that the hub could not parse
-in full, keys included. It may hold anything: the holder of the SAS can write it.
+One JSON object per line: `deviceId`, `errorCode`, `errorStatus`, sometimes `moduleId`. It has no
+line numbers, may repeat a failure many times, and quotes a line that the hub could not parse in
+full, including keys. It may contain anything: whoever has the SAS can write it.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from shared.hub.answers import parse_json, text_of
-from shared.hub.refusals import code_name
+from shared.hub.explain import code_name
+from shared.hub.parsing import parse_json, text_of
 from shared.redaction import redact_id
-from shared.texts import clean, well_formed
+from shared.text import clean, well_formed
 
 __all__ = ["LOG_NAME", "FailedLine", "Key", "read_error_log"]
 
 #: The hub chooses this name (Azure SDK for .NET, CommonConstants).
 LOG_NAME = "importErrors.log"
 
-#: Longest text of one failure and longest id that are kept, in characters.
+#: Maximum length of a failure's text and of an id, in characters.
 MAX_TEXT = 300
 MAX_ID = 256
 
-#: Bytes of a line of the log that are read; the rest of a longer one is skipped. A hub quotes lines
-#: of device files, in which a twin has 40 KB at most.
+#: Bytes that are read of a line; the rest is skipped. The hub quotes lines of device files, whose
+#: twins have at most 40 KB.
 MAX_LINE = 1024 * 1024
 
-#: A device's id with a module's or "", or the text of a line that the hub could not parse.
+#: Device id and module id (or ""), or the text of a line that the hub could not parse.
 Key = tuple[str, str] | str
 
 _UNPARSABLE = re.compile(r"in line:\s*(?=\{)", re.IGNORECASE)
@@ -38,16 +38,16 @@ _UNPARSABLE = re.compile(r"in line:\s*(?=\{)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class FailedLine:
-    """One line that the hub refused. All texts but the ids and `raw_line` are redacted."""
+    """A line that the hub rejected. The ids and `raw_line` are not redacted."""
 
-    #: "" when the hub could not parse the line. For comparing; show `shown_id`.
+    #: "" if the hub could not parse the line. For comparison; show `shown_id`.
     device_id: str
     #: "" for a device.
     module_id: str
-    #: The symbolic name where it is known, else what the hub wrote.
+    #: The symbolic name if it is known, else the hub's code.
     code: str
     text: str
-    #: The refused line itself, keys included, when the hub could not parse it: for comparing only.
+    #: The line itself, including keys, if the hub could not parse it. For comparison only.
     raw_line: str = ""
 
     @property
@@ -62,22 +62,22 @@ class FailedLine:
 
     @property
     def is_identified(self) -> bool:
-        """Whether the log tells which line it was."""
+        """Whether the log identifies the line."""
         return bool(self.device_id or self.raw_line)
 
     @property
     def key(self) -> Key:
-        """What the log tells of the line's identity."""
+        """The line's identity, as far as the log shows it."""
         if self.device_id:
             return (self.device_id, self.module_id)
         return self.raw_line or self.text
 
 
 def read_error_log(chunks: Iterable[bytes], seen: set[int]) -> Iterator[FailedLine]:
-    """Each refused device, module or unparsable line once, in the order of the log.
+    """Yield each rejected device, module or unparsable line once, in the order of the log.
 
     Args:
-        seen: takes the hashes of their keys; a million take some 60 MB.
+        seen: collects the hashes of their keys; a million use about 60 MB.
     """
     for line, is_complete in _lines(chunks):
         failed = _parse(line) if is_complete else _cut_off(line)
@@ -88,7 +88,7 @@ def read_error_log(chunks: Iterable[bytes], seen: set[int]) -> Iterator[FailedLi
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """Lines that are not blank, each with whether it is complete."""
+    """Yield lines that are not blank, each with whether it is complete."""
     line, is_complete = bytearray(), True
     for chunk in chunks:
         *ends, rest = chunk.split(b"\n")
@@ -104,7 +104,7 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
 
 
 def _extend(line: bytearray, part: bytes) -> bool:
-    """Append what fits to a line; returns whether all of the part did."""
+    """Append what fits to a line; return whether all of it did."""
     room = MAX_LINE - len(line)
     line += part[:room]
     return len(part) <= room
@@ -125,28 +125,28 @@ def _parse(line: bytes) -> FailedLine:
         return FailedLine("", "", "", clean(text, MAX_TEXT))
     members = {key.lower(): value for key, value in entry.items()}
     status = members.get("errorstatus")
-    said = status if isinstance(status, str) else text_of(status)
+    message = status if isinstance(status, str) else text_of(status)
     raw_line = ""
-    if match := _UNPARSABLE.search(said):
-        raw_line, rest = _split_quoted(said[match.end() :])
-        said = f"{said[: match.start()]}: {rest}"
+    if match := _UNPARSABLE.search(message):
+        raw_line, rest = _split_quoted(message[match.end() :])
+        message = f"{message[: match.start()]}: {rest}"
     return FailedLine(
         _id(members.get("deviceid")),
         _id(members.get("moduleid")),
         code_name(members.get("errorcode")),
-        clean(said, MAX_TEXT),
+        clean(message, MAX_TEXT),
         raw_line,
     )
 
 
 def _id(value: object) -> str:
-    """An id as the hub gives it. A valid id (ASCII, up to 128 characters) does not change."""
+    """Return the hub's id. A valid id (ASCII, up to 128 characters) is not changed."""
     text = value if isinstance(value, str) else text_of(value)
     return well_formed(text[:MAX_ID])
 
 
 def _split_quoted(text: str) -> tuple[str, str]:
-    """The JSON object that the text begins with, and what follows it."""
+    """Split the text after the JSON object that it starts with."""
     try:
         _, end = json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):

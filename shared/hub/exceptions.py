@@ -1,4 +1,4 @@
-"""A hub's refusals as types, from every shape of error body that hubs are known to send.
+"""The exceptions of a hub's calls, and error responses of every known shape as exceptions.
 
     E1  {"Message": "ErrorCode:<Name>;<text>", "ExceptionMessage": "Tracking ID:…"}
     E2  {"errorCode": 409301, "message": "…", "trackingId": "…", "timestampUtc": "…"}
@@ -8,7 +8,7 @@
     E6  {"code"/"Code": "…", "message"/"Message": "…"}  (resource manager)
     E7  nothing, or plain text of a gateway
 
-The header `iothub-errorcode` is the most reliable place of the symbolic name and is read first.
+The header `iothub-errorcode` is the most reliable source of the symbolic name and is read first.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.errors import ImporterError, PermanentError, RefusedForNowError, TemporaryError
-from shared.hub.answers import parse_json
-from shared.hub.codes import LOCAL_AUTHENTICATION, NO_TOKEN, Refusal
-from shared.hub.refusals import code_name, find_refusal
-from shared.texts import clean
+from shared.hub.error_codes import LOCAL_AUTHENTICATION, NO_TOKEN, Explanation
+from shared.hub.explain import code_name, explain
+from shared.hub.parsing import parse_json
+from shared.text import clean
 
 __all__ = [
     "ErrorDetails",
@@ -40,14 +40,14 @@ __all__ = [
     "parse_error",
 ]
 
-#: Longest text and longest name of an error that are kept, in characters.
+#: Maximum length of an error's text and of its name, in characters.
 MAX_TEXT = 1000
 MAX_NAME = 200
 
 
 @dataclass(frozen=True)
 class ErrorDetails:
-    """What could be read from an error response, as `shared.texts.clean` leaves it."""
+    """An error response, with its texts redacted and on one line."""
 
     status: int
     #: The symbolic name, such as JobQuotaExceeded, or an unknown number; "" if there is neither.
@@ -58,30 +58,29 @@ class ErrorDetails:
     is_signed: bool = False
 
     @property
-    def refusal(self) -> Refusal | None:
-        """What the response means, and what to do."""
-        refusal = find_refusal(self.name, self.status)
-        if self.status == 401 and self.is_signed and refusal and refusal.awaits_role:
+    def explanation(self) -> Explanation | None:
+        """What the response means, and what to do; None if nothing is known."""
+        explanation = explain(self.name, self.status)
+        if self.status == 401 and self.is_signed and explanation and explanation.awaits_role:
             return LOCAL_AUTHENTICATION
-        return refusal
+        return explanation
 
     def __str__(self) -> str:
-        parts = [f"HTTP {self.status}", self.name]
-        told = " ".join(part for part in parts if part)
-        return f"{told}: {self.text}" if self.text else told
+        error = f"HTTP {self.status} {self.name}".rstrip()
+        return f"{error}: {self.text}" if self.text else error
 
 
 class HubError(ImporterError):
-    """A hub refuses, cannot be reached, or gives no answer."""
+    """A hub rejects a call, is unreachable, or does not answer."""
 
     def __init__(self, message: str | None = None, details: ErrorDetails | None = None) -> None:
         self.details = details
         super().__init__(message or (str(details) if details else None))
 
     @property
-    def refusal(self) -> Refusal | None:
-        """What the hub means and what to do; None if nothing is known."""
-        return self.details.refusal if self.details else None
+    def explanation(self) -> Explanation | None:
+        """What the error means and what to do; None if nothing is known."""
+        return self.details.explanation if self.details else None
 
 
 class HubThrottledError(HubError, TemporaryError):
@@ -89,15 +88,15 @@ class HubThrottledError(HubError, TemporaryError):
 
 
 class HubUnavailableError(HubError, TemporaryError):
-    """The hub cannot be reached or is not able to answer."""
+    """The hub is unreachable or unable to answer."""
 
 
 class HubAnswerError(HubError, TemporaryError):
-    """The hub answers, but not what it was asked for."""
+    """The hub's answer does not match the request."""
 
 
 class OutcomeUnknownError(HubError, TemporaryError):
-    """The request was sent and no answer came that tells whether the hub acted on it."""
+    """The request was sent, but no answer shows whether the hub performed it."""
 
 
 class JobSlotBusyError(HubError, RefusedForNowError):
@@ -105,31 +104,31 @@ class JobSlotBusyError(HubError, RefusedForNowError):
 
 
 class StorageRefusedError(HubError, RefusedForNowError):
-    """The hub cannot read or write the containers it was given."""
+    """The hub cannot read or write the containers of the job."""
 
 
 class HubUnauthorizedError(HubError, RefusedForNowError):
-    """The hub does not authorise the caller, or the caller has no token for it."""
+    """The hub does not authorize the app, or the app has no token for it."""
 
     @property
-    def refusal(self) -> Refusal | None:
-        return super().refusal if self.details else NO_TOKEN
+    def explanation(self) -> Explanation | None:
+        return super().explanation if self.details else NO_TOKEN
 
 
 class HubRequestError(HubError, PermanentError):
-    """The hub refuses the request as such."""
+    """The hub rejects the request."""
 
 
 class JobNotFoundError(HubError, PermanentError):
-    """The hub does not know the job: it keeps a job's history for 30 days."""
+    """The hub does not find the job. It keeps a job's history for 30 days."""
 
 
 def error_from_response(
     status: int, headers: Mapping[str, str], body: bytes | str, *, is_signed: bool = False
 ) -> ImporterError:
-    """The typed error of an error response.
+    """Return the exception of an error response.
 
-    A 5xx is OutcomeUnknownError only to a caller for whom that matters: see `HubClient`.
+    `HubClient` turns a 5xx into OutcomeUnknownError where the request may have had an effect.
 
     Args:
         is_signed: whether the request was signed with the key of a connection string.
@@ -140,15 +139,13 @@ def error_from_response(
             kind: type[HubError] = JobSlotBusyError
         case 400, "BlobContainerValidationError" | "ManagedIdentityNotEnabled":
             kind = StorageRefusedError
-        case 404, "IotHubFailingOver":
-            kind = HubUnavailableError
         case 404, "JobNotFound":
             kind = JobNotFoundError
         case ((401 | 403), _):
             kind = HubUnauthorizedError
         case 429, _:
             kind = HubThrottledError
-        case 408, _:
+        case (404, "IotHubFailingOver") | (408, _):
             kind = HubUnavailableError
         case _ if status >= 500:
             kind = HubUnavailableError
@@ -164,9 +161,9 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes | str) -> E
     name = headers.get("iothub-errorcode", "")
     tracking_id = ""
     if document is not None:
-        found, text, tracking_id = _read(document)
-        name = name or found
-    # A gateway's page of HTML says nothing that the status does not.
+        body_name, text, tracking_id = _read(document)
+        name = name or body_name
+    # A gateway's HTML page adds nothing to the status.
     if text.lstrip().startswith("<"):
         text = ""
     name = clean(code_name(name), MAX_NAME)

@@ -1,7 +1,7 @@
-"""Read values of a hub's answers and of its error log, whatever it sends.
+"""Lenient parsing of values in a hub's answers and in its error log.
 
-The answer may come from a later version, or not from a hub at all. Only `parse_json` raises an
-exception, and each value that is returned can be stored in a row of the table.
+The answer may come from a later version, or from another server. Only `parse_json` raises, and each
+returned value can be stored in a row of the table.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from shared.texts import clean
+from shared.text import clean
 
 __all__ = ["code_of", "parse_json", "text_of", "time_of"]
 
-#: Longest text that is returned, in characters. A column takes 32,768 UTF-16 code units.
+#: Maximum length of a returned text, in characters. A column holds 32,768 UTF-16 code units.
 MAX_TEXT = 2000
 
-#: Years of times that are returned. Table Storage takes 1601 to 9999 (learn: "Understanding the
-#: Table service data model"); DateTime.MinValue and MaxValue of .NET, in 0001 and 9999, mean none.
+#: Years of returned times. Table Storage supports 1601 to 9999 (learn: "Understanding the Table
+#: service data model"); DateTime.MinValue and MaxValue of .NET, in 0001 and 9999, mean none.
 _YEARS = range(1601, 9999)
 
 _DATETIME = TypeAdapter(datetime)
@@ -33,7 +33,7 @@ def parse_json(data: bytes | str) -> Any:
     """Parse JSON in UTF-8, with or without a byte order mark. Invalid bytes become U+FFFD.
 
     Raises:
-        ValueError: it is not JSON, or nested too deeply.
+        ValueError: it is not JSON, or is nested too deeply.
     """
     text = data if isinstance(data, str) else data.decode("utf-8", "replace")
     try:
@@ -43,7 +43,7 @@ def parse_json(data: bytes | str) -> Any:
 
 
 def text_of(value: object, limit: int = MAX_TEXT) -> str:
-    """A string or a number as clean text; "" for anything else."""
+    """Return a string or number as clean text; "" for anything else."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     try:
@@ -53,7 +53,7 @@ def text_of(value: object, limit: int = MAX_TEXT) -> str:
 
 
 def code_of(value: object) -> int | str:
-    """An error code: a number, also if it is given as digits, or a name; "" for anything else."""
+    """Return an error code: a number, also for digits, or a name; "" for anything else."""
     if type(value) is int and 0 <= value < 10**9:
         return value
     text = text_of(value, 100)
@@ -61,7 +61,7 @@ def code_of(value: object) -> int | str:
 
 
 def time_of(value: object) -> datetime | None:
-    """An ISO 8601 time in UTC; None for anything else. A time without a zone is UTC."""
+    """Return an ISO 8601 time in UTC; None for anything else. A time without a zone is UTC."""
     if not isinstance(value, str) or not _DATE.match(value):
         return None
     try:
@@ -73,5 +73,5 @@ def time_of(value: object) -> datetime | None:
 
 
 def _integer(digits: str) -> int | float:
-    """Python converts no more than 4,300 digits."""
+    """Convert an integer of any length: `int` allows 4,300 digits."""
     return int(digits) if len(digits) < 1000 else float(digits)
