@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cli.terminal import Progress, Style
-from shared.device_files.csvtable import CsvDefaults
-from shared.device_files.members import ImportMode, Status
-from shared.device_files.report import Policy, Problem, Report
+from shared.device_files.limits import CsvDefaults, Limits
+from shared.device_files.lines.members import ImportMode, Status
 from shared.device_files.rules import Severity
-from shared.device_files.source import Limits
 from shared.device_files.validation import Validation
+from shared.device_files.validation_report import Policy, Problem, Report
 from shared.options import share, whole_number
 from shared.texts import well_formed
 

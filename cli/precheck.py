@@ -12,7 +12,7 @@ from rich.text import Text
 from cli.output import PROGRAM, Output, clean
 from cli.problems import validation_problems
 from cli.progress import bar
-from shared.device_files.report import Report
+from shared.device_files.validation_report import Report
 from shared.imports.workflow.checking import validation_of
 from shared.settings import Settings
 from shared.texts import well_formed

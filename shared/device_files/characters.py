@@ -6,7 +6,8 @@ import re
 import unicodedata
 
 __all__ = [
-    *("INVISIBLE", "INVISIBLE_BYTES", "describe_character", "describe_outside", "describe_unseen"),
+    *("INVISIBLE", "INVISIBLE_BYTES", "OBJECTS_BY_ODD_LINE_END", "ODD_LINE_END"),
+    *("describe_character", "describe_outside", "describe_unseen"),
     *("visible_part", "without_unseen"),
 ]
 
@@ -85,3 +86,9 @@ def visible_part(line: bytes) -> tuple[bytes, str]:
         if character not in _BLANKS:
             return rest.encode("utf-8", "surrogateescape"), describe_character(character, index + 1)
     return line, ""
+
+
+#: CR alone, NEXT LINE, LINE SEPARATOR and PARAGRAPH SEPARATOR.
+_END = rb"(?P<end>\r|\xc2\x85|\xe2\x80[\xa8\xa9])"
+ODD_LINE_END = re.compile(_END)
+OBJECTS_BY_ODD_LINE_END = re.compile(rb"\}[ \t]*%s\s*\{" % _END)

@@ -6,8 +6,12 @@
 from __future__ import annotations
 
 from enum import Enum, StrEnum
+from typing import NamedTuple
 
-__all__ = ["Rule", "Severity"]
+__all__ = ["MAX_FINDINGS", "Finding", "Rule", "Severity", "add_finding"]
+
+#: Warnings that are told of one line, and as many errors: a file may put a million into one.
+MAX_FINDINGS = 1000
 
 
 class Severity(StrEnum):
@@ -407,3 +411,20 @@ class Rule(Enum):
     TWIN_DEPTH = (_E, "the twin nests more than 10 levels deep", "nest less", _TWIN)
     TWIN_TAGS_SIZE = (_E, "tags are larger than 8 KB", "shorten them", _TWIN)
     TWIN_DESIRED_SIZE = (_E, "properties.desired are larger than 32 KB", "shorten them", _TWIN)
+
+
+class Finding(NamedTuple):
+    """A broken rule within a line."""
+
+    #: Dotted path of the member; "" for the line as a whole.
+    field: str
+    rule: Rule
+    #: What the rule's own words leave open; never what the file says.
+    detail: str = ""
+
+
+def add_finding(findings: list[Finding], finding: Finding) -> None:
+    """Add to the findings of a line, unless there are many: but no warnings hide an error."""
+    more = finding.rule.severity is Severity.ERROR
+    if len(findings) < MAX_FINDINGS * (1 + more):
+        findings.append(finding)

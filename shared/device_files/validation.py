@@ -7,22 +7,20 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
-from shared.device_files.characters import describe_character, visible_part
-from shared.device_files.comments import COMMENT_STARTS, without_comments
-from shared.device_files.csvtable import CsvDefaults
-from shared.device_files.fastpath import BLOCK_LINES, FastPath, kinds
-from shared.device_files.formats import open_source
-from shared.device_files.goodline import GoodLine
-from shared.device_files.lineends import OBJECTS_BY_ODD_LINE_END
-from shared.device_files.linemap import LineMap
-from shared.device_files.members import ImportMode
-from shared.device_files.prettyprint import PrettyPrinted
-from shared.device_files.record import MENDED, SYSTEM_MODULES, check_record
-from shared.device_files.report import Problem, Report
-from shared.device_files.rules import Rule, Severity
-from shared.device_files.seen import SeenDevices, fingerprint
-from shared.device_files.source import Limits, UnusableFileError
-from shared.device_files.strictjson import Finding, StrictReader, read_sound
+from shared.device_files.characters import OBJECTS_BY_ODD_LINE_END, describe_character, visible_part
+from shared.device_files.duplicates import SeenDevices, fingerprint
+from shared.device_files.formats.comments import COMMENT_STARTS, without_comments
+from shared.device_files.formats.detection import open_source
+from shared.device_files.formats.ndjson import PrettyPrinted
+from shared.device_files.formats.reader import UnusableFileError
+from shared.device_files.limits import CsvDefaults, Limits
+from shared.device_files.line_map import LineMap
+from shared.device_files.lines.device_line import FIXED, SYSTEM_MODULES, check_line
+from shared.device_files.lines.fast_path import BLOCK_LINES, FastPath, GoodLine, kinds
+from shared.device_files.lines.members import ImportMode
+from shared.device_files.lines.strict_json import StrictReader, read_sound
+from shared.device_files.rules import Finding, Rule, Severity
+from shared.device_files.validation_report import Problem, Report
 
 __all__ = ["Validation"]
 
@@ -109,7 +107,7 @@ class Validation:
     ) -> None:
         """A device that the reader of its format could not hand on."""
         findings = list(findings)
-        device_id = check_record(members, findings).id if members else ""
+        device_id = check_line(members, findings).id if members else ""
         self.report.lines += 1
         for finding in findings:
             self._add(line, device_id, finding)
@@ -188,7 +186,7 @@ class Validation:
             for finding in findings:
                 self._add(number, _id_in(text), finding)
             return None
-        record = check_record(members, findings)
+        record = check_line(members, findings)
         if record.module_id in SYSTEM_MODULES and not record.mode.deletes:
             self.report.left_out += 1
             return None
@@ -211,7 +209,7 @@ class Validation:
         if record.module_id and record.mode.creates:
             self._expect_device(number, record.id)
         self._fast_path.learn(record.members)
-        if any(finding.rule in MENDED for finding in findings):
+        if any(finding.rule in FIXED for finding in findings):
             return json.dumps(record.members, ensure_ascii=False, separators=(",", ":")).encode()
         # Between tokens JSON allows a CR, but readers of .NET end a line there.
         return text.replace(b"\r", b" ") if b"\r" in line else line

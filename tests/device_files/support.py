@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from shared.device_files.source import Limits
-from shared.device_files.strictjson import Finding
+from shared.device_files.limits import Limits
+from shared.device_files.rules import Finding
 from shared.device_files.validation import Validation
 
 KEY = "bWFkZSB1cCBrZXkgb2YgdGhpcnR5LXR3byBieXRlcyE="

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.device_files.csvtable import CsvDefaults
+from shared.device_files.limits import CsvDefaults
 from tests.device_files import fuzz
 from tests.device_files.support import KEY, found, validate_file
 

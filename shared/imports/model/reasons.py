@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
-from shared.device_files.report import Report
 from shared.device_files.rules import Severity
+from shared.device_files.validation_report import Report
 from shared.errors import ImporterError, first_line
 from shared.hub.codes import BY_STATUS
 from shared.hub.errorlog import LOG_NAME

@@ -11,7 +11,7 @@ from typing import Any
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 
-from shared.device_files.linemap import LineMap
+from shared.device_files.line_map import LineMap
 from shared.errors import PermanentError
 from shared.imports.model import reasons
 from shared.imports.model.record import ImportRecord, ImportState, Stop, uploaded_at_of

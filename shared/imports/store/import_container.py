@@ -13,7 +13,7 @@ from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobBlock, BlobClient, ContainerClient
 
-from shared.device_files.linemap import LineMap
+from shared.device_files.line_map import LineMap
 from shared.errors import PermanentError, TemporaryError
 from shared.hub.errorlog import LOG_NAME
 from shared.imports.model.record import ImportRecord

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from shared.device_files.csvtable import CsvDefaults
-from shared.device_files.source import Limits
+from shared.device_files.limits import CsvDefaults, Limits
 from shared.device_files.validation import Validation
 from shared.settings import Settings
 

@@ -11,7 +11,7 @@ from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import BlobClient, BlobProperties
 
-from shared.device_files.report import Policy, Report
+from shared.device_files.validation_report import Policy, Report
 from shared.imports.model import reasons
 from shared.imports.model.record import ImportRecord, ImportState
 from shared.imports.services import Services

@@ -10,7 +10,7 @@ from typing import Any
 
 from azure.core.exceptions import AzureError
 
-from shared.device_files.linemap import LineMap
+from shared.device_files.line_map import LineMap
 from shared.errors import ImporterError, PermanentError, first_line
 from shared.hub.errorlog import LOG_NAME, FailedLine, Key, read_error_log
 from shared.hub.refusals import REFUSALS, code_label, remedy_of
