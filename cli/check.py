@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from cli.terminal import Progress, Style
 from shared.device_files.limits import CsvDefaults, Limits
-from shared.device_files.lines.members import ImportMode, Status
+from shared.device_files.lines.values import ImportMode, Status
 from shared.device_files.rules import Severity
 from shared.device_files.validation import Validation
 from shared.device_files.validation_report import Policy, Problem, Report

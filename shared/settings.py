@@ -28,7 +28,7 @@ from shared.connections import (
     parse_hubs,
 )
 from shared.device_files.limits import Limits
-from shared.device_files.lines.members import ImportMode
+from shared.device_files.lines.values import ImportMode
 from shared.device_files.validation_report import Policy
 from shared.errors import SettingsError
 from shared.schedules import NEVER, Schedule

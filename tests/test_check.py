@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from cli.__main__ import main
+from shared.device_files.rules import Rule
 from tests.device_files.support import device, ndjson
 
 ROOT = Path(__file__).parents[1]
@@ -45,24 +46,26 @@ def test_text_for_people(file: Path) -> None:
     assert (done.returncode, done.stderr) == (1, b"")
     text = done.stdout.decode()
     assert "\x1b" not in text
+    missing, characters, unauthenticated = (
+        Rule.STATUS_MISSING,
+        Rule.ID_CHARACTERS,
+        Rule.AUTHENTICATION_MISSING,
+    )
     assert text.splitlines() == [
         f"{file}",
         "  error status-missing",
-        "    add enabled or disabled",
-        "    line 2 (b, status): status is missing, which every line needs, also one that deletes",
+        f"    {missing.remedy}",
+        f"    line 2 (b, status): {missing.meaning}",
         "  error id-characters",
-        "    use A-Z a-z 0-9 - . + % _ # * ? ! ( ) , : ; = @ $ '",
-        "    line 4 (c d, id): id holds a character that is not allowed "
-        "(U+0020 SPACE at character 2)",
+        f"    {characters.remedy}",
+        f"    line 4 (c d, id): {characters.meaning} (U+0020 SPACE at character 2)",
         "  warning authentication-missing x 2",
-        "    give authentication; for new devices alone use importMode create",
-        "    line 2 (b, authentication): without keys or certificates a device that exists gets "
-        "new keys",
-        "    line 5 (e, authentication): without keys or certificates a device that exists gets "
-        "new keys",
+        f"    {unauthenticated.remedy}",
+        f"    line 2 (b, authentication): {unauthenticated.meaning}",
+        f"    line 5 (e, authentication): {unauthenticated.meaning}",
         "  info blank-lines",
-        "    nothing to do",
-        "    the file: blank lines were left out (1)",
+        f"    {Rule.BLANK_LINES.remedy}",
+        f"    the file: {Rule.BLANK_LINES.meaning} (1)",
         f"{file}: 2 of 4 lines good, 2 errors, 2 warnings; would be rejected (ndjson)",
     ]
 
@@ -81,8 +84,8 @@ def test_json_for_programs(file: Path) -> None:
         "field": "id",
         "severity": "error",
         "code": "id-characters",
-        "message": "id holds a character that is not allowed (U+0020 SPACE at character 2)",
-        "remedy": "use A-Z a-z 0-9 - . + % _ # * ? ! ( ) , : ; = @ $ '",
+        "message": f"{Rule.ID_CHARACTERS.meaning} (U+0020 SPACE at character 2)",
+        "remedy": Rule.ID_CHARACTERS.remedy,
     } in problems
     assert problems[0]["line"] is None
     assert summary["summary"] is True

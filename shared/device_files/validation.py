@@ -17,8 +17,8 @@ from shared.device_files.limits import CsvDefaults, Limits
 from shared.device_files.line_map import LineMap
 from shared.device_files.lines.device_line import FIXED, SYSTEM_MODULES, check_line
 from shared.device_files.lines.fast_path import BLOCK_LINES, FastPath, GoodLine, kinds
-from shared.device_files.lines.members import ImportMode
 from shared.device_files.lines.strict_json import StrictReader, read_sound
+from shared.device_files.lines.values import ImportMode
 from shared.device_files.rules import Finding, Rule, Severity
 from shared.device_files.validation_report import Problem, Report
 

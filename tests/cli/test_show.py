@@ -35,7 +35,7 @@ def test_a_partial_success(partial: ImportRecord, shell: Shell) -> None:
         "  validating  ",
         "\nWhat the hub refused\n  refused 409001 DeviceAlreadyExists\n    use importMode",
         "\n    line 2 (there): A device with ID 'there' is already registered.\n",
-        "\nWhat the validation found\n  warning authentication-missing\n    give",
+        "\nWhat the validation found\n  warning authentication-missing\n    ",
         "\nWhat can be done\n",
         f"  device-importer retry {partial.id}  ",
         f"  device-importer show {partial.id} --file retry.ndjson  # get retry.ndjson\n",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.device_files.lines.members import ImportMode
+from shared.device_files.lines.values import ImportMode
 from tests.device_files.support import (
     KEY,
     OTHER_KEY,

@@ -18,8 +18,8 @@ from shared.device_files import validation
 from shared.device_files.limits import Limits
 from shared.device_files.lines import device_line, fast_path
 from shared.device_files.lines.device_line import DeviceLine
-from shared.device_files.lines.members import ImportMode
 from shared.device_files.lines.twin import DESIRED_BYTES, TAGS_BYTES
+from shared.device_files.lines.values import ImportMode
 from shared.device_files.validation import Validation
 from tests.device_files import fuzz, strategies, writing
 from tests.device_files.mutations import BREAKINGS, CONNECTION_STRING, SHA1, SHA256

@@ -323,7 +323,7 @@ class TestWrapper:
             ('{"devices":[D]', "json-invalid", "around the array"),
             ('{"devices":[D]}\n{"devices":[D]}', "json-trailing-data", "around the array"),
             ('{"devices":[D],"\udcc0":null}', "line-encoding", "around the array"),
-            ('{"devices":[D', "array-not-closed", "no end"),
+            ('{"devices":[D', "array-not-closed", "not closed"),
         ],
     )
     def test_nothing_may_be_lost_with_it(self, text: str, code: str, says: str) -> None:
@@ -366,7 +366,6 @@ def test_the_file_ends_in_padding() -> None:
             assert staged == expected
             (problem,) = (p for p in validation.report.problems if p.code == "file-padding")
             assert problem.line is None
-            assert "page blob" in problem.message
             assert "block blob" in problem.remedy
     assert found(b"\0" * 512) == [(None, "", "file-empty"), (None, "", "file-padding")]
     data = ndjson(ONE, b"\0" * 3000, TWO)

@@ -18,8 +18,8 @@ from shared.device_files.lines.hints import (
     is_foreign_column,
     unknown_member,
 )
-from shared.device_files.lines.members import MAX_STEPS, MEMBERS
-from shared.device_files.lines.strict_json import StrictReader
+from shared.device_files.lines.members import MEMBERS
+from shared.device_files.lines.strict_json import MAX_NESTING, StrictReader
 from shared.device_files.rules import Finding, Rule
 from shared.redaction import redact
 
@@ -139,7 +139,7 @@ def _column(number: int, index: int, names: Sequence[str], sink: Sink) -> Column
     if is_secret(name):
         detail = f"in column {index + 1:,} of the header"
         raise UnusableFileError(Rule.SECRET_MISPLACED, detail, number)
-    if name.count(".") >= MAX_STEPS:
+    if name.count(".") >= MAX_NESTING:
         raise UnusableFileError(Rule.CSV_HEADER, f"column {index + 1:,} nests too deep", number)
     if not name:
         detail = f"column {index + 1:,} has no name"

@@ -11,7 +11,7 @@ from shared.device_files.formats.csv_columns import Column
 from shared.device_files.formats.csv_layout import Layout, is_comment_row, is_header, is_type_line
 from shared.device_files.formats.reader import Sink, UnusableFileError
 from shared.device_files.lines.damage import damage_of_id
-from shared.device_files.lines.members import MAX_ID
+from shared.device_files.lines.values import MAX_ID
 from shared.device_files.rules import Finding, Rule
 
 __all__ = ["BLANKS", "Rows", "names_of"]

@@ -1,6 +1,6 @@
-"""JSON read as RFC 8259 has it, with all that Python and Json.NET let pass reported by its path.
+"""Strict JSON (RFC 8259): what Python and Json.NET accept beyond it is reported with its path.
 
-Findings do not stop the reading, so that the other rules of a line are looked at as well.
+Findings do not stop the reader, so that the other rules of a line are checked as well.
 """
 
 from __future__ import annotations
@@ -18,50 +18,39 @@ import msgspec
 from shared.device_files.characters import describe_character
 from shared.device_files.rules import MAX_FINDINGS, Finding, Rule
 
-__all__ = [
-    *("MAX_NESTING", "StrictReader"),
-    *("dotted", "encode", "keeps_all", "nests_deeper", "read_sound"),
-]
+__all__ = ["MAX_NESTING", "StrictReader", "encode", "keeps_all", "nests_deeper", "read_sound"]
 
-
-def dotted(*path: str | int) -> str:
-    return ".".join([str(part) for part in path if part != ""])
-
-
-class _Doubled(dict[str, Any]):
-    """An object of which some names occurred more than once; the last one counts."""
-
-    names: frozenset[str]
-
-
-#: Objects and arrays within each other: what Json.NET reads by default.
+#: Objects and arrays within each other: the default of Json.NET.
 MAX_NESTING = 64
-
-#: What json reads only if asked to be lax stands in the value as a float that is not finite.
+#: Stands for numbers that are not JSON.
 _NOT_FINITE = math.nan
 _ESCAPED_COLON = b"\\u003"
-#: Where JSON's blanks end.
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _HINTS = {
-    "'": "JSON takes double quotes",
-    "/": "JSON has no comments",
-    "#": "JSON has no comments",
+    "'": "JSON requires double quotes",
+    "/": "JSON does not allow comments",
+    "#": "JSON does not allow comments",
     "T": "JSON writes true",
     "F": "JSON writes false",
     "N": "JSON writes null",
-    "}": "perhaps a comma too many",
-    "]": "perhaps a comma too many",
-    "\N{LEFT DOUBLE QUOTATION MARK}": 'JSON takes plain quotes, "',
+    "}": "possibly an extra comma",
+    "]": "possibly an extra comma",
+    "\N{LEFT DOUBLE QUOTATION MARK}": 'JSON requires plain quotes, "',
 }
-
 
 encode = msgspec.json.Encoder().encode
 
 
-def keeps_all(text: bytes, encoded: bytes) -> bool:
-    """Whether nothing of a text is lost when msgspec reads it and encodes it again.
+class _Doubled(dict[str, Any]):
+    """An object in which some names occur more than once; the last one counts."""
 
-    Of members of one name msgspec keeps the last one. The others, and their colons, are lost.
+    names: frozenset[str]
+
+
+def keeps_all(text: bytes, encoded: bytes) -> bool:
+    """Whether msgspec lost nothing when it read a text, by what it encodes again.
+
+    Of properties with one name msgspec keeps the last; the others are lost with their colons.
     """
     if b"\\" in text and _ESCAPED_COLON in text:
         return False
@@ -69,7 +58,7 @@ def keeps_all(text: bytes, encoded: bytes) -> bool:
 
 
 def read_sound(line: bytes) -> Any:
-    """The value of a line of which there is nothing to report; None if there may be something."""
+    """Return the value of a line that certainly has no findings; None otherwise."""
     try:
         value = msgspec.json.decode(line)
         if line.count(b"{") + line.count(b"[") <= MAX_NESTING and keeps_all(line, encode(value)):
@@ -80,7 +69,7 @@ def read_sound(line: bytes) -> Any:
 
 
 class StrictReader:
-    """Reads texts one after the other; not for several threads at once."""
+    """Reads one text after another; not thread-safe."""
 
     def __init__(self) -> None:
         self._suspect = False
@@ -96,9 +85,9 @@ class StrictReader:
         )
 
     def read(self, text: str) -> tuple[Any, list[Finding]]:
-        """The value and what is wrong with it; the value is None if there is none to speak of."""
+        """Return the value and its findings; the value is None if the text is unusable."""
         start = _BLANKS.match(text).end()  # type: ignore[union-attr]
-        self._suspect = "\\u" in text  # which may stand for half a surrogate pair
+        self._suspect = "\\u" in text  # which may be half of a surrogate pair
         try:
             value, end = self._decode(text, start)
         except json.JSONDecodeError as error:
@@ -107,11 +96,11 @@ class StrictReader:
             return None, [Finding("", Rule.JSON_NESTING)]
         if text.count("{") + text.count("[") > MAX_NESTING and nests_deeper(value, MAX_NESTING):
             return None, [Finding("", Rule.JSON_NESTING)]
-        findings = list(islice(_walk(value, ()), MAX_FINDINGS)) if self._suspect else []
+        findings = list(islice(_walk(value, ""), MAX_FINDINGS)) if self._suspect else []
         end = _BLANKS.match(text, end).end()  # type: ignore[union-attr]
         if end < len(text):
-            what = "a comma" if text[end] == "," else _odd(text[end]) or "text"
-            detail = f"{what} at column {end + 1:,}"
+            extra = "a comma" if text[end] == "," else _describe_unusual(text[end]) or "text"
+            detail = f"{extra} at column {end + 1:,}"
             findings.insert(0, Finding("", Rule.JSON_TRAILING_DATA, detail))
         return value, findings
 
@@ -141,14 +130,13 @@ class StrictReader:
             return members
         self._suspect = True
         doubled = _Doubled(members)
-        doubled.names = frozenset(
-            name for name, times in Counter(name for name, _ in pairs).items() if times > 1
-        )
+        counts = Counter(name for name, _ in pairs)
+        doubled.names = frozenset(name for name, count in counts.items() if count > 1)
         return doubled
 
 
 def nests_deeper(value: Any, levels: int) -> bool:
-    """Whether objects and arrays are within each other on more levels."""
+    """Whether objects and arrays are nested on more levels."""
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, list):
@@ -156,24 +144,28 @@ def nests_deeper(value: Any, levels: int) -> bool:
     return levels == 0 or any(nests_deeper(item, levels - 1) for item in value)
 
 
-def _walk(value: Any, path: tuple[str | int, ...]) -> Iterator[Finding]:
+def _walk(value: Any, path: str) -> Iterator[Finding]:
     if isinstance(value, dict):
         doubled = value.names if isinstance(value, _Doubled) else frozenset()
         for name, item in value.items():
             if name in doubled:
-                yield Finding(dotted(*path, name), Rule.JSON_DUPLICATE_MEMBER)
+                yield Finding(_join(path, name), Rule.JSON_DUPLICATE_MEMBER)
             if _has_surrogate(name):
-                yield Finding(dotted(*path), Rule.JSON_SURROGATE, "in the name of a member")
+                yield Finding(path, Rule.JSON_SURROGATE, "in a property name")
             else:
-                yield from _walk(item, (*path, name))
+                yield from _walk(item, _join(path, name))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _walk(item, (*path, index))
+            yield from _walk(item, _join(path, str(index)))
     elif isinstance(value, float):
         if not math.isfinite(value):
-            yield Finding(dotted(*path), Rule.JSON_NUMBER)
+            yield Finding(path, Rule.JSON_NUMBER)
     elif isinstance(value, str) and _has_surrogate(value):
-        yield Finding(dotted(*path), Rule.JSON_SURROGATE)
+        yield Finding(path, Rule.JSON_SURROGATE)
+
+
+def _join(path: str, step: str) -> str:
+    return ".".join(filter(None, (path, step)))
 
 
 def _has_surrogate(text: str) -> bool:
@@ -182,12 +174,13 @@ def _has_surrogate(text: str) -> bool:
 
 def _explain(text: str, error: json.JSONDecodeError) -> str:
     if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
-        return "it ends in the middle"
+        return "it is truncated"
     character = text[error.pos]
-    said = f"{error.msg[0].lower()}{error.msg[1:].removesuffix(' at')} at column {error.pos + 1:,}"
-    return "; ".join(filter(None, (said, _odd(character), _HINTS.get(character, ""))))
+    message = f"{error.msg[0].lower()}{error.msg[1:].removesuffix(' at')}"
+    parts = (_describe_unusual(character), _HINTS.get(character, ""))
+    return "; ".join(filter(None, (f"{message} at column {error.pos + 1:,}", *parts)))
 
 
-def _odd(character: str) -> str:
-    """The name of a character that JSON has in strings alone, and that is easily overlooked."""
+def _describe_unusual(character: str) -> str:
+    """Name a character that JSON allows in strings only and that is easily overlooked."""
     return "" if " " <= character <= "~" else describe_character(character)

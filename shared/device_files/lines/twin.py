@@ -1,7 +1,7 @@
 """The rules of twin documents: tags and desired properties.
 
-Source: "Understand and use device twins in IoT Hub"; that '#' in names and null in arrays are
-refused was observed on a hub.
+Source: "Understand and use device twins in IoT Hub". That hubs reject '#' in names and null in
+arrays was observed.
 """
 
 from __future__ import annotations
@@ -19,40 +19,39 @@ __all__ = [
     *("check_twin", "is_good_name"),
 ]
 
-#: The hub's own count of a section: characters of names and texts, 8 a number, 4 a boolean.
+#: As the hub counts a section: characters of names and strings, 8 per number, 4 per boolean.
 TAGS_BYTES = 8 * 1024
 DESIRED_BYTES = 32 * 1024
-#: UTF-8 bytes of one name and of one text.
+#: UTF-8 bytes of a name and of a string.
 NAME_BYTES = 1024
 VALUE_BYTES = 4096
 #: Objects below a section; the innermost may hold scalars.
 MAX_DEPTH = 10
-#: No text of so many characters is too long in UTF-8.
+#: Characters of a string that cannot be too long in UTF-8.
 SURE_TEXT = VALUE_BYTES // 4
 MIN_INTEGER, MAX_INTEGER = -(2**52), 2**52 - 1
 
-#: The hub's own bookkeeping, which exports carry along: it is neither checked nor counted.
+#: The hub's own properties in exports: neither checked nor counted.
 _OF_THE_HUB = frozenset({"$metadata", "$version"})
 _FORBIDDEN_IN_NAMES = re.compile(r"[\x00-\x20\x7f-\x9f.$#]")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-#: Names repeat from line to line and from file to file.
+#: A cache: names repeat from line to line and from file to file.
 _GOOD_NAMES: set[str] = set()
-_MOST_NAMES = 4096
-_SECTIONS = (
-    ("tags", TAGS_BYTES, Rule.TWIN_TAGS_SIZE),
-    ("properties.desired", DESIRED_BYTES, Rule.TWIN_DESIRED_SIZE),
-)
+_MAX_GOOD_NAMES = 4096
 
 
 def check_twin(
     tags: object, desired: object, findings: list[Finding], *, null_removes: bool
 ) -> None:
-    """Check both sections; what is not an object is left to others.
+    """Check both sections, as far as they are objects.
 
     Args:
-        null_removes: the line's mode updates twins, so null is a way to remove a property.
+        null_removes: the line updates a twin, so null removes a property.
     """
-    for (path, limit, rule), section in zip(_SECTIONS, (tags, desired), strict=True):
+    for path, section, limit, rule in (
+        ("tags", tags, TAGS_BYTES, Rule.TWIN_TAGS_SIZE),
+        ("properties.desired", desired, DESIRED_BYTES, Rule.TWIN_DESIRED_SIZE),
+    ):
         if isinstance(section, dict):
             own = section
             if not _OF_THE_HUB.isdisjoint(section):
@@ -63,22 +62,22 @@ def check_twin(
 
 
 class _Walk:
-    """Goes through a section, notes what is wrong and counts the size."""
+    """Walks through a section; each method returns the size of a part."""
 
-    def __init__(self, findings: list[Finding], null_removes: bool, are_tags: bool) -> None:
+    def __init__(self, findings: list[Finding], null_removes: bool, is_tags: bool) -> None:
         self._findings = findings
         self._null_removes = null_removes
-        self._are_tags = are_tags
+        self._is_tags = is_tags
 
     def object(self, members: dict[str, Any], path: str, depth: int) -> int:
         if depth > MAX_DEPTH:
-            self._note(path, Rule.TWIN_DEPTH)
+            self._add(path, Rule.TWIN_DEPTH)
             return 0
         size = sum(map(len, members))
         if not _GOOD_NAMES.issuperset(members):
             size -= self._check_names(members, path)
         for name, value in members.items():
-            # The most frequent kinds first, and without a call: there are many of them.
+            # Without calls for the most frequent types: there are many values.
             kind = value.__class__
             if (
                 kind is str
@@ -94,68 +93,66 @@ class _Walk:
             elif value is not None:
                 size += self._value(value, f"{path}.{name}", depth)
             elif not self._null_removes:
-                self._note(f"{path}.{name}", Rule.TWIN_NULL)
+                self._add(f"{path}.{name}", Rule.TWIN_NULL)
         return size
 
     def _check_names(self, names: Iterable[str], path: str) -> int:
-        """Returns how many characters of them do not count."""
+        """Return how many control characters the names contain, which do not count."""
         controls = 0
         for name in names:
             if is_good_name(name):
-                if len(_GOOD_NAMES) < _MOST_NAMES:
+                if len(_GOOD_NAMES) < _MAX_GOOD_NAMES:
                     _GOOD_NAMES.add(name)
                 continue
             if is_secret(name):
-                self._note(path, Rule.SECRET_MISPLACED, "as the name of a property")
+                self._add(path, Rule.SECRET_MISPLACED, "as a property name")
                 continue
             controls += len(_CONTROLS.findall(name))
             if match := _FORBIDDEN_IN_NAMES.search(name):
-                what = describe_character(match[0], match.start() + 1)
-                self._note(f"{path}.{name}", Rule.TWIN_KEY_CHARACTERS, what)
+                character = describe_character(match[0], match.start() + 1)
+                self._add(f"{path}.{name}", Rule.TWIN_KEY_CHARACTERS, character)
             if (length := _utf8_length(name)) > NAME_BYTES:
-                # Such a name would make the path useless for people.
-                self._note(path, Rule.TWIN_KEY_LENGTH, f"{length:,} bytes")
+                # With such a name the path would be too long to read.
+                self._add(path, Rule.TWIN_KEY_LENGTH, f"{length:,} bytes")
         return controls
 
     def _value(self, value: Any, field: str, depth: int) -> int:
         if isinstance(value, str):
-            return self._text(value, field)
+            return self._string(value, field)
         if isinstance(value, bool):
             return 4
-        if isinstance(value, int):
-            if not MIN_INTEGER <= value <= MAX_INTEGER:
-                self._note(field, Rule.TWIN_INTEGER_RANGE)
-            return 8
         if isinstance(value, dict):
             return self.object(value, field, depth + 1)
         if isinstance(value, list):
             return self._array(value, field, depth)
+        if isinstance(value, int) and not MIN_INTEGER <= value <= MAX_INTEGER:
+            self._add(field, Rule.TWIN_INTEGER_RANGE)
         return 8
 
     def _array(self, items: list[Any], path: str, depth: int) -> int:
         if depth > MAX_DEPTH:
-            self._note(path, Rule.TWIN_DEPTH)
+            self._add(path, Rule.TWIN_DEPTH)
             return 0
         size = 0
         for index, item in enumerate(items):
             field = f"{path}.{index}"
             if item is None:
-                self._note(field, Rule.TWIN_NULL_IN_ARRAY)
+                self._add(field, Rule.TWIN_NULL_IN_ARRAY)
             else:
                 size += self._value(item, field, depth + isinstance(item, list))
         return size
 
-    def _text(self, text: str, field: str) -> int:
+    def _string(self, text: str, field: str) -> int:
         if (length := _utf8_length(text)) > VALUE_BYTES:
-            self._note(field, Rule.TWIN_VALUE_LENGTH, f"{length:,} bytes")
+            self._add(field, Rule.TWIN_VALUE_LENGTH, f"{length:,} bytes")
         if is_suspicious(text):
             if cause := damage(text):
-                self._note(field, Rule.VALUE_DAMAGED, cause)
-            elif self._are_tags and is_secret(text):
-                self._note(field, Rule.SECRET_MISPLACED)
+                self._add(field, Rule.VALUE_DAMAGED, cause)
+            elif self._is_tags and is_secret(text):
+                self._add(field, Rule.SECRET_MISPLACED)
         return len(_CONTROLS.sub("", text))
 
-    def _note(self, field: str, rule: Rule, detail: str = "") -> None:
+    def _add(self, field: str, rule: Rule, detail: str = "") -> None:
         add_finding(self._findings, Finding(field, rule, detail))
 
 

@@ -1,7 +1,7 @@
-"""What the value of each member may be by itself.
+"""Checks of single values. Each returns what is wrong, or None; `members` lists where they apply.
 
-Sources: the service REST API's ExportImportDevice (2021-04-12), "Import and export IoT Hub device
-identities in bulk" for the import modes, "Understand the identity registry" for identifiers.
+Sources: `ExportImportDevice` of the service REST API (2021-04-12), "Import and export IoT Hub
+device identities in bulk" (import modes), "Understand the identity registry" (identifiers).
 `shared.device_files.rules` names the source of each rule.
 """
 
@@ -11,35 +11,39 @@ import binascii
 import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from shared.device_files.characters import describe_outside, describe_unseen, without_unseen
 from shared.device_files.lines.damage import holds_secret
 from shared.device_files.lines.hints import in_documented_case
-from shared.device_files.rules import Rule
+from shared.device_files.rules import Finding, Rule
 
 __all__ = [
     *("AN_OBJECT", "MAX_ID", "MAX_KEY_BYTES", "MAX_STATUS_REASON", "MIN_KEY_BYTES"),
-    *("AuthenticationType", "Broken", "Check", "ImportMode", "Status"),
-    *("anything", "choice", "document", "identifier", "key", "of_type", "parent_scopes"),
-    *("status_reason", "text_value", "thumbprint"),
+    *("AuthenticationType", "Check", "ImportMode", "Status", "anything", "as_object", "as_string"),
+    *("choice", "document", "identifier", "is_key", "is_thumbprint", "key", "of_type"),
+    *("parent_scopes", "status_reason", "string", "thumbprint"),
 ]
 
 MAX_ID = 128
 MAX_STATUS_REASON = 128
 MIN_KEY_BYTES, MAX_KEY_BYTES = 16, 64
 
-#: Characters of an integer that Json.NET reads, the sign included.
+#: Characters of an integer that Json.NET reads, including the sign.
 MAX_DIGITS = 380
 _MIN_INTEGER, _MAX_INTEGER = -(10 ** (MAX_DIGITS - 1)), 10**MAX_DIGITS
-#: The registry's page lacks ':' and ';', which the SDKs accept.
+#: The documentation omits ':' and ';', which the SDKs accept.
 _ID = re.compile(r"[A-Za-z0-9\-.+%_#*?!(),:;=@$']*")
 _ASCII = re.compile(r"[ -~]*")
 _THUMBPRINT = re.compile(r"[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}")
+AN_OBJECT = "it must be an object"
+
+#: Checks a value that is not null. A value in the wrong case has its documented form as detail.
+Check = Callable[[Any], Finding | None]
 
 
 class ImportMode(StrEnum):
-    """What to do with the line; a file may mix modes."""
+    """What the hub does with a line; the lines of a file may have different modes."""
 
     CREATE_OR_UPDATE = "createOrUpdate"  # the default
     CREATE = "create"
@@ -65,7 +69,7 @@ class ImportMode(StrEnum):
 
     @property
     def overwrites(self) -> bool:
-        """Whether a device that exists is given the line's authentication."""
+        """Whether an existing device gets the authentication of the line."""
         return not (self is ImportMode.CREATE or self.deletes or self.updates_twin)
 
     @property
@@ -82,124 +86,117 @@ class AuthenticationType(StrEnum):
     SAS = "sas"
     SELF_SIGNED = "selfSigned"
     CERTIFICATE_AUTHORITY = "certificateAuthority"
-    NONE = "none"  # for modules alone, and even there the hub makes it sas
+    NONE = "none"  # for modules only, which the hub makes sas
 
 
-class Broken(NamedTuple):
-    """What is wrong with a value; the detail never repeats it."""
-
-    rule: Rule
-    detail: str = ""
-    #: The value as it is documented, for those that are in another case.
-    meant: str = ""
+def as_string(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
-#: Looks at a value that is not null.
-Check = Callable[[Any], Broken | None]
+def as_object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def of_type(kind: type, detail: str) -> Check:
-    broken = Broken(Rule.MEMBER_TYPE, detail)
-    return lambda value: None if isinstance(value, kind) else broken
+    finding = Finding("", Rule.MEMBER_TYPE, detail)
+    return lambda value: None if isinstance(value, kind) else finding
 
 
-AN_OBJECT = "it must be an object"
-text_value = of_type(str, "it must be a string")
+string = of_type(str, "it must be a string")
 
 
 def identifier(length: Rule, characters: Rule) -> Check:
-    def check(value: Any) -> Broken | None:
+    def check(value: Any) -> Finding | None:
         if not isinstance(value, str):
-            return text_value(value)
+            return string(value)
         if holds_secret(value):
-            return Broken(Rule.SECRET_MISPLACED)
+            return Finding("", Rule.SECRET_MISPLACED)
         if not 1 <= len(value) <= MAX_ID:
-            return Broken(length, f"it has {len(value):,}")
+            return Finding("", length, f"it has {len(value):,}")
         if _ID.fullmatch(value):
             return None
-        return Broken(characters, describe_outside(value, _ID))
+        return Finding("", characters, describe_outside(value, _ID))
 
     return check
 
 
-def choice(choices: Iterable[str], rule: Rule, others: Mapping[str, str] = {}) -> Check:
-    """A check for one of some values; `others` has hints for what people write instead."""
-    values = frozenset(str(choice) for choice in choices)
+def choice(choices: Iterable[str], rule: Rule, hints: Mapping[str, str] = {}) -> Check:
+    """Return a check for one of several values; `hints` explains common wrong ones."""
+    values = frozenset(map(str, choices))
 
-    def check(value: Any) -> Broken | None:
+    def check(value: Any) -> Finding | None:
         if not isinstance(value, str):
-            return Broken(rule)
+            return Finding("", rule)
         if value in values:
             return None
-        if meant := in_documented_case(value, values):
-            return Broken(Rule.VALUE_CASE, meant, meant)
-        odd = describe_unseen(value) or describe_outside(value, _ASCII)
-        # For values such as SELF_SIGNED, which differ in signs as well.
+        if documented := in_documented_case(value, values):
+            return Finding("", Rule.VALUE_CASE, documented)
+        character = describe_unseen(value) or describe_outside(value, _ASCII)
+        # SELF_SIGNED differs in punctuation as well.
         letters = "".join(filter(str.isalnum, without_unseen(value)))
-        meant = in_documented_case(letters, [*values, *others])
-        hint = others.get(meant or "") or (f"did you mean {meant}?" if meant else "")
-        return Broken(rule, "; ".join(filter(None, (odd, hint))))
+        similar = in_documented_case(letters, [*values, *hints])
+        hint = hints.get(similar or "") or (f"did you mean {similar}?" if similar else "")
+        return Finding("", rule, "; ".join(filter(None, (character, hint))))
 
     return check
 
 
-def status_reason(value: Any) -> Broken | None:
+def status_reason(value: Any) -> Finding | None:
     if isinstance(value, str) and len(value) > MAX_STATUS_REASON:
-        return Broken(Rule.STATUS_REASON_LENGTH, f"it has {len(value):,}")
-    return text_value(value)
+        return Finding("", Rule.STATUS_REASON_LENGTH, f"it has {len(value):,}")
+    return string(value)
 
 
-#: Empty counts as absent: exports write both kinds, the unused one empty or null.
-def key(value: Any) -> Broken | None:
+def key(value: Any) -> Finding | None:
+    """Check a symmetric key. Empty counts as absent, since exports write unused keys so."""
     if not isinstance(value, str) or not value:
-        return text_value(value)
+        return string(value)
     try:
         length = len(binascii.a2b_base64(value, strict_mode=True))
     except ValueError:
-        return Broken(Rule.KEY_ENCODING, describe_unseen(value))
+        return Finding("", Rule.KEY_ENCODING, describe_unseen(value))
     if not MIN_KEY_BYTES <= length <= MAX_KEY_BYTES:
-        return Broken(Rule.KEY_LENGTH, f"it has {length:,}")
+        return Finding("", Rule.KEY_LENGTH, f"it has {length:,}")
     return None
 
 
-def thumbprint(value: Any) -> Broken | None:
+def thumbprint(value: Any) -> Finding | None:
     if not isinstance(value, str) or not value or _THUMBPRINT.fullmatch(value):
-        return text_value(value)
-    unseen = describe_unseen(value)
-    return Broken(Rule.THUMBPRINT_INVALID, unseen or f"it has {len(value):,} characters")
+        return string(value)
+    detail = describe_unseen(value) or f"it has {len(value):,} characters"
+    return Finding("", Rule.THUMBPRINT_INVALID, detail)
 
 
 def is_key(value: object) -> bool:
-    """Whether a value is a key that a hub takes."""
     return isinstance(value, str) and bool(value) and key(value) is None
 
 
 def is_thumbprint(value: object) -> bool:
-    """Whether a value is a thumbprint that a hub takes."""
     return isinstance(value, str) and bool(value) and thumbprint(value) is None
 
 
-def parent_scopes(value: Any) -> Broken | None:
-    if isinstance(value, list):
-        count = len(value)
-        return Broken(Rule.PARENT_SCOPES_COUNT, f"it names {count:,}") if count > 1 else None
-    return Broken(Rule.MEMBER_TYPE, "it must be an array of strings")
-
-
-def anything(value: Any) -> Broken | None:
-    if _has_huge_integer(value):
-        return Broken(Rule.JSON_NUMBER, f"an integer of more than {MAX_DIGITS} digits")
+def parent_scopes(value: Any) -> Finding | None:
+    if not isinstance(value, list):
+        return Finding("", Rule.MEMBER_TYPE, "it must be an array of strings")
+    if len(value) > 1:
+        return Finding("", Rule.PARENT_SCOPES_COUNT, f"it contains {len(value):,}")
     return None
 
 
-def document(value: Any) -> Broken | None:
-    """An object with names of the user's own."""
-    return anything(value) if isinstance(value, dict) else Broken(Rule.MEMBER_TYPE, AN_OBJECT)
+def anything(value: Any) -> Finding | None:
+    if _has_huge_integer(value):
+        return Finding("", Rule.JSON_NUMBER, f"an integer of more than {MAX_DIGITS} digits")
+    return None
+
+
+def document(value: Any) -> Finding | None:
+    """Check an object with user-defined names."""
+    return anything(value) if isinstance(value, dict) else Finding("", Rule.MEMBER_TYPE, AN_OBJECT)
 
 
 def _has_huge_integer(value: Any) -> bool:
     if isinstance(value, dict):
-        return _has_huge_integer([*value.values()])
+        value = [*value.values()]
     if isinstance(value, list):
         for item in value:
             kind = item.__class__
