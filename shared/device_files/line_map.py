@@ -1,8 +1,8 @@
-"""Which line of the uploaded file each staged line came from.
+"""Maps staged lines to lines of the uploaded file.
 
-The hub's error log names devices, people look for lines of their file, and the two differ wherever
-a line was left out or a device takes several. Lines at a regular distance take one entry together,
-so a clean file takes one, be it NDJSON or a JSON array printed prettily.
+The hub's error log names devices, operators need lines of their file, and the two differ wherever a
+line was omitted or a device spans several. Lines at a regular distance share one entry, so a clean
+file takes one, as NDJSON or as a pretty-printed JSON array.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ __all__ = ["LineMap"]
 
 
 class LineMap:
-    """Filled in the order of the staged lines; then asked for any of them."""
+    """Filled in the order of the staged lines, then read. All line numbers begin at 1."""
 
     def __init__(self) -> None:
-        #: Of each run: its first staged line, that one's line of the upload, and the distance in
-        #: the upload from one of its lines to the next.
+        #: Of each run: its first staged line, the uploaded line of that, and the distance in the
+        #: upload between two of its lines.
         self._staged = array("q")
         self._uploaded = array("q")
         self._distances = array("q")
@@ -28,7 +28,7 @@ class LineMap:
         self._length = 0
 
     def append(self, upload_line: int, count: int = 1) -> None:
-        """The next staged lines came from as many neighbouring lines, from this one on."""
+        """Add staged lines that come from `count` consecutive lines."""
         if self._length == 1:
             distance = upload_line - self._uploaded[-1]
             if count == 1 or distance == 1:
@@ -44,7 +44,6 @@ class LineMap:
         self._length = count
 
     def extend(self, upload_lines: Sequence[int]) -> None:
-        """The next staged lines came from these."""
         count = len(upload_lines)
         if count and upload_lines[-1] - upload_lines[0] == count - 1:
             self.append(upload_lines[0], count)
@@ -59,7 +58,6 @@ class LineMap:
         )
 
     def upload_line(self, staged_line: int) -> int:
-        """The upload's line of a staged line; both from 1."""
         run = bisect_right(self._staged, staged_line) - 1
         if run < 0:
             return staged_line
@@ -71,7 +69,7 @@ class LineMap:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> LineMap:
-        """The same map, for asking only."""
+        """Read a map that is not to be filled any more."""
         columns = zlib.decompress(data)
         third = len(columns) // 3
         line_map = cls()

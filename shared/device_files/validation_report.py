@@ -1,4 +1,4 @@
-"""What the validation of a device file found."""
+"""The result of a validation: counts, and the first problems."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from enum import StrEnum
 from typing import Any
 
 from shared.device_files.lines.damage import holds_key
-from shared.device_files.rules import Rule, Severity
+from shared.device_files.rules import Finding, Severity
 from shared.redaction import REDACTED, redact, redact_id
 from shared.texts import well_formed
 
 __all__ = ["Policy", "Problem", "Report"]
 
-#: Characters of an id or a path that a problem repeats: a file may make them as long as a line.
+#: Characters of an id or a path in a problem: in a file they may be as long as a line.
 MAX_NAME = 512
+#: What makes a spreadsheet read a cell as a formula, or breaks out of the cell.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class Policy(StrEnum):
-    """What becomes of a file in which lines break rules."""
+    """What happens to a file in which lines break rules."""
 
     REJECT = "reject"  # one error rejects the file
-    PARTIAL = "partial"  # the good lines are imported, the others reported
+    PARTIAL = "partial"  # good lines are imported, the others reported
 
 
 def _shown(name: str, redacted: Callable[[str], str]) -> str:
-    """The beginning of a name without secrets; what is cut is so far behind that none is halved."""
+    """Return the beginning of a name without secrets; the margin keeps secrets from being cut."""
     if holds_key(name):
         return REDACTED
     return redacted(well_formed(name[: 2 * MAX_NAME]))[:MAX_NAME]
@@ -37,46 +39,42 @@ def _shown(name: str, redacted: Callable[[str], str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One broken rule at one place. No part but the id repeats what the file says of a device."""
+    """A broken rule at one place. Only the id repeats content of the file."""
 
     #: Line of the uploaded file, from 1; None for the file as a whole.
     line: int | None
-    #: The device's id, "" where it is not known.
+    #: Of the device; "" if it is unknown.
     id: str
-    #: Dotted path of the member; "" for the line as a whole.
+    #: Dotted path of the property; "" for the line as a whole.
     field: str
     severity: Severity
-    #: Stable name of the rule; docs/validation.md lists them.
+    #: Of the rule; docs/validation.md lists them.
     code: str
     message: str
-    #: What to do about it.
     remedy: str
 
     @classmethod
-    def of(
-        cls, line: int | None, device_id: str, member: str, rule: Rule, detail: str = ""
-    ) -> Problem:
-        message = f"{rule.meaning} ({detail})" if detail else rule.meaning
+    def of(cls, line: int | None, device_id: str, finding: Finding) -> Problem:
+        rule = finding.rule
         return cls(
             line,
             _shown(device_id, redact_id),
-            _shown(member, redact),
+            _shown(finding.field, redact),
             rule.severity,
             rule.code,
-            message,
+            f"{rule.meaning} ({finding.detail})" if finding.detail else rule.meaning,
             rule.remedy,
         )
 
     @property
     def text(self) -> str:
-        """Message and remedy in one, for people."""
         return f"{self.message}; {self.remedy}"
 
     def to_json(self, file: str) -> dict[str, Any]:
-        """The members of a problem, as all commands, the API and report.json give them.
+        """Return the properties of a problem in all commands, the API and report.json.
 
         Args:
-            file: path or name of the file, as the caller knows it.
+            file: path or name of the file.
         """
         return {"file": well_formed(file), **asdict(self)}
 
@@ -90,25 +88,25 @@ class Problem:
 class Report:
     """Counts of everything and the first problems of one file."""
 
-    #: How many problems of each severity are kept; all are counted.
+    #: Problems of each severity that are listed; all are counted.
     max_problems: int = 1000
-    #: ndjson, json or csv, followed by +gzip for a compressed file; "" if it was not recognised.
+    #: ndjson, json or csv, followed by +gzip if compressed; "" if it is unknown.
     format: str = ""
     #: Devices and modules of the file: lines that are not blank, elements or rows.
     lines: int = 0
-    #: Those that the hub may be given.
+    #: Those that may be imported.
     valid: int = 0
-    #: Lines of modules that the hub creates itself. They are not among `lines`.
+    #: Lines of modules that the hub creates itself, which are not among `lines`.
     left_out: int = 0
-    #: Why the file could not be read to its end, or not be trusted as a whole; the last reason.
+    #: Why the file as a whole is unusable; the last reason.
     refusal: Problem | None = None
     codes: Counter[str] = field(default_factory=Counter)
     severities: Counter[Severity] = field(default_factory=Counter)
     #: Of the valid lines.
     modes: Counter[str] = field(default_factory=Counter)
-    #: Of the valid lines: the type of authentication, notGiven where there is none.
+    #: Of the valid lines; notGiven if there is no authentication.
     authentication_types: Counter[str] = field(default_factory=Counter)
-    _kept: dict[Severity, list[Problem]] = field(
+    _listed: dict[Severity, list[Problem]] = field(
         default_factory=lambda: {severity: [] for severity in Severity}
     )
 
@@ -126,38 +124,34 @@ class Report:
 
     @property
     def problems(self) -> list[Problem]:
-        """The kept ones by line, those of the whole file first."""
-        kept = [problem for problems in self._kept.values() for problem in problems]
-        return sorted(kept, key=lambda problem: problem.line or 0)
+        """The listed problems by line, those of the whole file first."""
+        listed = [problem for problems in self._listed.values() for problem in problems]
+        return sorted(listed, key=lambda problem: problem.line or 0)
 
-    def add(
-        self, line: int | None, device_id: str, member: str, rule: Rule, detail: str = ""
-    ) -> Problem | None:
-        """Count a problem; returns it if it is one of the first, which are kept."""
-        if len(self._kept[rule.severity]) < self.max_problems:
-            return self._keep(Problem.of(line, device_id, member, rule, detail), rule)
-        self._count(rule)
-        return None
-
-    def refuse(self, line: int | None, rule: Rule, detail: str) -> None:
-        """Note why the file is unusable. That is kept, however many problems came before."""
-        self.refusal = self._keep(Problem.of(line, "", "", rule, detail), rule)
-
-    def _keep(self, problem: Problem, rule: Rule) -> Problem:
-        self._count(rule)
-        self._kept[rule.severity].append(problem)
-        return problem
-
-    def _count(self, rule: Rule) -> None:
+    def add(self, line: int | None, device_id: str, finding: Finding) -> Problem | None:
+        """Count a problem; return it if it is listed."""
+        rule = finding.rule
         self.codes[rule.code] += 1
         self.severities[rule.severity] += 1
+        listed = self._listed[rule.severity]
+        if len(listed) >= self.max_problems:
+            return None
+        listed.append(problem := Problem.of(line, device_id, finding))
+        return problem
+
+    def refuse(self, line: int | None, finding: Finding) -> None:
+        """Set why the file is unusable. That is always listed."""
+        self.refusal = self.add(line, "", finding)
+        if not self.refusal:
+            self.refusal = Problem.of(line, "", finding)
+            self._listed[finding.rule.severity].append(self.refusal)
 
     def explain(self, details: Mapping[Problem, str]) -> None:
-        """Say more of problems that were kept."""
-        for kept in self._kept.values():
-            for index, problem in enumerate(kept):
+        """Add details to listed problems."""
+        for listed in self._listed.values():
+            for index, problem in enumerate(listed):
                 if detail := details.get(problem):
-                    kept[index] = replace(problem, message=f"{problem.message} ({detail})")
+                    listed[index] = replace(problem, message=f"{problem.message} ({detail})")
 
     def may_be_imported(self, policy: Policy) -> bool:
         if policy is Policy.PARTIAL:
@@ -165,7 +159,7 @@ class Report:
         return not self.errors
 
     def counts_json(self) -> dict[str, Any]:
-        """Everything but the problems themselves; small, however long the file is."""
+        """Return everything but the problems."""
         return {
             "format": self.format,
             "lines": self.lines,
@@ -175,27 +169,23 @@ class Report:
             "codes": dict(sorted(self.codes.items())),
             "importModes": dict(sorted(self.modes.items())),
             "authenticationTypes": dict(sorted(self.authentication_types.items())),
-            "truncated": self.codes.total() > sum(map(len, self._kept.values())),
+            "truncated": self.codes.total() > sum(map(len, self._listed.values())),
         }
 
     def problems_json(self, file: str) -> list[dict[str, Any]]:
-        """The kept problems of the file with this path or name, as `Problem.to_json` has them."""
+        """Return the listed problems of the file with this path or name."""
         return [problem.to_json(file) for problem in self.problems]
 
     def problems_csv(self) -> Iterator[str]:
-        """The kept problems as CSV: the header, then a row each, with CRLF line ends."""
+        """Return the listed problems as CSV: the header, then one row each, with CRLF."""
         names = [*Problem.__dataclass_fields__]
         yield _csv_row(names)
         for problem in self.problems:
             yield _csv_row([_cell(getattr(problem, name)) for name in names])
 
 
-#: What makes a spreadsheet take a cell for a formula, or lets it break out of its cell.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-
-
 def _cell(value: Any) -> str:
-    """A cell that no spreadsheet runs: ids may begin with signs that start a formula."""
+    """Return a cell that no spreadsheet reads as a formula, since ids may begin like one."""
     text = "" if value is None else str(value)
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 

@@ -180,7 +180,7 @@ def test_columns_that_look_like_others() -> None:
     assert [
         message.partition("ignores it ")[2] for _, code, message in problems if "unk" in code
     ] == [
-        "(the id has a column; for a tag, write tags.<name>)",
+        "(id has a column; for a tag, write tags.<name>)",
         "(did you mean tags.modelId?)",
         "(did you mean eTag?)",
     ]

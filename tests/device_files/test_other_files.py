@@ -133,7 +133,7 @@ DOTNET = {
 FOREIGN: list[tuple[Any, str]] = [
     ({"deviceId": "a", "tags": {"site": "x"}}, "az iot hub query"),
     ({"deviceId": "a", "properties": {}}, "device twins"),
-    ({"deviceId": "a"}, "parts of device twins or identities, such as az iot hub query"),
+    ({"deviceId": "a"}, "parts of device twins or identities"),
     ({"deviceId": "a", "status": "enabled"}, "parts of device twins or identities"),
     ({"deviceId": "a", "connectionString": "HostName=x"}, "parts of device twins or identities"),
     ({"deviceId": "a", "status": "enabled", "authentication": keys()}, "REST API"),

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from shared.device_files.rules import Rule
+from shared.device_files.rules import Finding, Rule
 from shared.device_files.validation_report import Policy, Report
 from shared.imports.model.reasons import file_rejected
 from tests.device_files.support import device, ndjson, validate_file
@@ -14,7 +14,7 @@ from tests.device_files.support import device, ndjson, validate_file
 def test_a_spreadsheet_runs_nothing() -> None:
     report = Report()
     for device_id in ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "plain", 'a"b,c\nd'):
-        report.add(1, device_id, "=x", Rule.ID_CHARACTERS)
+        report.add(1, device_id, Finding("=x", Rule.ID_CHARACTERS))
     rows = list(csv.DictReader(io.StringIO("".join(report.problems_csv()), newline="")))
     assert [row["id"] for row in rows] == [
         "'=1+1",
@@ -38,7 +38,7 @@ def test_a_spreadsheet_runs_nothing() -> None:
 
 def test_the_members_of_a_problem() -> None:
     report = Report()
-    report.add(3, "a b", "id", Rule.ID_CHARACTERS, "U+0020")
+    report.add(3, "a b", Finding("id", Rule.ID_CHARACTERS, "U+0020"))
     [problem] = report.problems
     assert report.problems_json("west/a.ndjson") == [problem.to_json("west/a.ndjson")]
     assert problem.to_json("caf\udce9.csv") == {
@@ -67,9 +67,9 @@ def test_whatever_a_file_says_can_be_written(data: bytes) -> None:
 
 def test_problems_of_the_file_come_first_and_have_no_line() -> None:
     report = Report()
-    report.add(3, "a", "id", Rule.ID_DUPLICATE)
-    report.add(None, "", "", Rule.TOO_MANY_DELETES, "7 of 9")
-    report.add(2, "b", "", Rule.TWIN_NULL)
+    report.add(3, "a", Finding("id", Rule.ID_DUPLICATE))
+    report.add(None, "", Finding("", Rule.TOO_MANY_DELETES, "7 of 9"))
+    report.add(2, "b", Finding("", Rule.TWIN_NULL))
     assert [problem.line for problem in report.problems] == [None, 2, 3]
     rows = [row.split(",")[0] for row in report.problems_csv()]
     assert rows == ["line", "", "2", "3"]
@@ -113,9 +113,9 @@ def test_the_counts() -> None:
 def test_why_a_file_is_unusable_is_kept_however_many_problems_came_before() -> None:
     report = Report(max_problems=2)
     for line in range(1, 6):
-        report.add(line, "", "id", Rule.ID_MISSING)
+        report.add(line, "", Finding("id", Rule.ID_MISSING))
     assert not report.is_unusable
-    report.refuse(7, Rule.ARRAY_NOT_CLOSED, "")
+    report.refuse(7, Finding("", Rule.ARRAY_NOT_CLOSED))
     assert report.is_unusable
     assert [problem.line for problem in report.problems] == [1, 2, 7]
     assert (report.errors, report.counts_json()["truncated"]) == (6, True)

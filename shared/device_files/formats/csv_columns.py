@@ -1,4 +1,4 @@
-"""The header of a CSV file: which member each column is for."""
+"""The columns of a CSV file: the property that each is for, and the values of its cells."""
 
 from __future__ import annotations
 
@@ -23,70 +23,61 @@ from shared.device_files.lines.strict_json import MAX_NESTING, StrictReader
 from shared.device_files.rules import Finding, Rule
 from shared.redaction import redact
 
-__all__ = ["READERS", "CellError", "Column", "read_header"]
+__all__ = ["Column", "read_header"]
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_MAX_NUMBER_LENGTH = 300
 _BOOLEANS = {"true": True, "false": False}
-
-
-class CellError(Exception):
-    """A cell is no value of its column's type."""
-
-    def __init__(self, rule: Rule, detail: str = "") -> None:
-        self.rule = rule
-        self.detail = detail
+#: Properties that contain user-defined names.
+_OPEN = ("tags", "properties.desired", "properties.reported", "attributes", "adrDeviceProperties")
+#: Types of columns whose names have none and that are not strings.
+_DEFAULT_TYPES = {"capabilities.iotEdge": "boolean", "parentScopes": "json"}
 
 
 @dataclass(frozen=True)
 class Column:
-    """A member that a column is for, and how its cells are read."""
-
+    #: Of the property.
     path: str
+    #: Returns the value of a cell, or a Finding.
     read: Callable[[str], Any]
 
     def put(self, value: Any, members: dict[str, Any]) -> None:
-        """Set the member of a line."""
+        """Set the property of a line."""
         *above, name = self.path.split(".")
         for step in above:
             members = members.setdefault(step, {})
         members[name] = value
 
 
-def _cause(text: str) -> str:
-    """Why a cell may not be what it should be: which tool damaged it, or what nobody sees."""
-    return damage(text) or describe_unseen(text)
-
-
-def _read_number(cell: str) -> int | float:
+def _read_number(cell: str) -> int | float | Finding:
     text = cell.strip()
     if not _NUMBER.fullmatch(text):
-        raise CellError(Rule.CSV_NUMBER, _cause(text))
-    if len(text) > 300:
-        raise CellError(Rule.JSON_NUMBER)
+        return Finding("", Rule.CSV_NUMBER, damage(text) or describe_unseen(text))
+    if len(text) > _MAX_NUMBER_LENGTH:
+        return Finding("", Rule.JSON_NUMBER)
     return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
-def _read_boolean(cell: str) -> bool:
+def _read_boolean(cell: str) -> bool | Finding:
     text = cell.strip()
-    try:
-        return _BOOLEANS[text.lower()]
-    except KeyError:
-        raise CellError(Rule.CSV_BOOLEAN, _cause(text)) from None
+    value = _BOOLEANS.get(text.lower())
+    if value is None:
+        return Finding("", Rule.CSV_BOOLEAN, damage(text) or describe_unseen(text))
+    return value
 
 
 def _read_json(cell: str) -> Any:
     value, findings = StrictReader().read(cell)
-    for finding in findings:
-        if cause := damage(cell.strip()):
-            raise CellError(Rule.CSV_JSON, cause)
-        # Its path is not repeated: names in the cell may be secrets.
-        detail = f" ({finding.detail})" if finding.detail else ""
-        raise CellError(Rule.CSV_JSON, f"{finding.rule.meaning}{detail}")
-    return value
+    if not findings:
+        return value
+    # The path is not shown: names in the cell may be secrets.
+    rule, detail = findings[0].rule, findings[0].detail
+    explained = f"{rule.meaning} ({detail})" if detail else rule.meaning
+    return Finding("", Rule.CSV_JSON, damage(cell.strip()) or explained)
 
 
 #: By the type at the end of a column's name.
-READERS: dict[str, Callable[[str], Any]] = {
+_READERS: dict[str, Callable[[str], Any]] = {
     "string": str,
     "number": _read_number,
     "boolean": _read_boolean,
@@ -94,16 +85,10 @@ READERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-#: Members that hold names of the file's own.
-_OPEN = ("tags", "properties.desired", "properties.reported", "attributes", "adrDeviceProperties")
-#: Members that are no texts, and their type where the header does not say.
-_TYPES_OF = {"capabilities.iotEdge": "boolean", "parentScopes": "json"}
-
-
 def read_header(number: int, names: Sequence[str], sink: Sink) -> list[Column | None]:
-    """The columns in their order, None for those that are left out.
+    """Return the columns in their order, None for those to ignore.
 
-    No message repeats a cell as it is: without a header, the first row may hold keys.
+    No message repeats a name as it is: without a header, the first row may contain keys.
     """
     if not any(name.partition(":")[0].lower() == "id" for name in names):
         renames = column_renames(names) or _hidden_id(names)
@@ -117,17 +102,14 @@ def read_header(number: int, names: Sequence[str], sink: Sink) -> list[Column | 
         steps = path.split(".")
         for end in range(1, len(steps)):
             if (outer := ".".join(steps[:end])) in paths:
-                detail = (
-                    f"one column is for {redact(outer)}, another for {redact(path)}, "
-                    "which is a part of it"
-                )
+                detail = f"one column is for {redact(outer)}, another for {redact(path)} inside it"
                 raise UnusableFileError(Rule.CSV_HEADER, detail, number)
         paths.add(path)
     return columns
 
 
 def _hidden_id(names: Sequence[str]) -> str:
-    """Which column would be that of the id but for a character that is not visible."""
+    """Name an invisible character in the name of the id column."""
     for index, name in enumerate(names):
         if without_unseen(name.partition(":")[0]).lower() == "id":
             return f"the name of column {index + 1:,} contains {describe_unseen(name)}"
@@ -135,55 +117,53 @@ def _hidden_id(names: Sequence[str]) -> str:
 
 
 def _column(number: int, index: int, names: Sequence[str], sink: Sink) -> Column | None:
-    name = names[index]
+    name, place = names[index], f"column {index + 1:,}"
+
+    def invalid(detail: str, rule: Rule = Rule.CSV_HEADER) -> UnusableFileError:
+        return UnusableFileError(rule, detail, number)
+
     if is_secret(name):
-        detail = f"in column {index + 1:,} of the header"
-        raise UnusableFileError(Rule.SECRET_MISPLACED, detail, number)
+        raise invalid(f"in {place} of the header", Rule.SECRET_MISPLACED)
     if name.count(".") >= MAX_NESTING:
-        raise UnusableFileError(Rule.CSV_HEADER, f"column {index + 1:,} nests too deep", number)
+        raise invalid(f"{place} is nested too deep")
     if not name:
-        detail = f"column {index + 1:,} has no name"
-        raise UnusableFileError(Rule.CSV_HEADER, detail, number)
+        raise invalid(f"{place} has no name")
     path, colon, kind = name.rpartition(":")
     if not colon:
         path, kind = name, ""
-    elif kind not in READERS:
-        detail = f"column {index + 1:,} has no known type; use :number, :boolean, :json or :string"
+    elif kind not in _READERS:
         if is_foreign_column(name):
-            detail = column_renames(names)
-        raise UnusableFileError(Rule.CSV_HEADER, detail, number)
+            raise invalid(column_renames(names))
+        raise invalid(f"{place} has no known type; use :number, :boolean, :json or :string")
     known = _documented(path)
     if isinstance(known, Finding):
         if known.rule is Rule.CREDENTIALS_MISPLACED:
-            # Rows without this column would be given other keys.
-            detail = f"column {index + 1:,}: {known.detail}"
-            raise UnusableFileError(known.rule, detail, number)
-        detail = "the id has a column; for a tag, write tags.<name>"
-        known = known._replace(detail=known.detail.replace(MEANS_ID, detail))
-        sink.note(number, known)
+            # Ignoring the column would give other keys to all devices.
+            raise invalid(f"{place}: {known.detail}", known.rule)
+        detail = known.detail.replace(MEANS_ID, "id has a column; for a tag, write tags.<name>")
+        sink.note(number, known.rule, detail, known.field)
         return None
     path, is_object = known
-    kind = kind or _TYPES_OF.get(path, "string")
+    kind = kind or _DEFAULT_TYPES.get(path, "string")
     if is_object and kind != "json":
-        detail = f"{path} is an object: name its members, or end the name with :json"
-        raise UnusableFileError(Rule.CSV_HEADER, detail, number)
-    return Column(path, READERS[kind])
+        raise invalid(f"{path} is an object: name its properties, or end the name with :json")
+    return Column(path, _READERS[kind])
 
 
 def _documented(path: str) -> tuple[str, bool] | Finding:
-    """The path in the documented case, and whether an object belongs there."""
-    names, taken = MEMBERS, ""
+    """Return the path in the documented case, and whether its value is an object."""
+    names, documented = MEMBERS, ""
     for step in path.split("."):
         known = in_documented_case(step, names)
         if known is None:
-            return unknown_member(step, names, f"{taken}." if taken else "", A_COLUMN)
-        taken = f"{taken}.{known}" if taken else known
-        if taken in _OPEN:
-            return taken + path[len(taken) :], len(taken) == len(path)
+            return unknown_member(step, names, f"{documented}." if documented else "", A_COLUMN)
+        documented = f"{documented}.{known}" if documented else known
+        if documented in _OPEN:
+            return documented + path[len(documented) :], len(documented) == len(path)
         below = names[known]
         if not isinstance(below, dict):
-            if len(taken) < len(path):
+            if len(documented) < len(path):
                 return Finding(path, Rule.MEMBER_UNKNOWN)
-            return taken, False
+            return documented, False
         names = below
-    return taken, True
+    return documented, True

@@ -1,4 +1,4 @@
-"""Rows of a CSV file that are no devices, and quoted cells that swallowed some that are."""
+"""Rows of a CSV file that are not devices, and quoted cells that contain rows."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ from collections.abc import Sequence
 
 from shared.device_files.characters import INVISIBLE, describe_character
 from shared.device_files.formats.csv_columns import Column
-from shared.device_files.formats.csv_layout import Layout, is_comment_row, is_header, is_type_line
+from shared.device_files.formats.csv_layout import (
+    Layout,
+    is_comment_row,
+    is_header,
+    is_type_line,
+)
 from shared.device_files.formats.reader import Sink, UnusableFileError
 from shared.device_files.lines.damage import damage_of_id
 from shared.device_files.lines.values import MAX_ID
-from shared.device_files.rules import Finding, Rule
+from shared.device_files.rules import Rule
 
-__all__ = ["BLANKS", "Rows", "names_of"]
+__all__ = ["BLANKS", "RowFilter", "names_of"]
 
-#: What may stand around the names of a header and in rows that are blank.
+#: What may surround the names of a header, and what blank rows consist of.
 BLANKS = f"{INVISIBLE} \t"
-#: What a row that is no device may begin with; most rows are told from it by one character.
+#: What a row that is not a device may begin with.
 _STARTS = frozenset(f"#/{BLANKS}")
-#: What a row has in its column status, beside nothing.
+#: What surrounds the value of the column status.
 _AROUND = ' "'
 _STATUS = ("", "enabled", "disabled")
 _ID = re.compile(rf"[\w.+%#*?!():=@$'-]{{1,{MAX_ID}}}", re.ASCII)
@@ -31,15 +36,15 @@ _MAX_NAMED = 10
 
 
 def names_of(cells: Sequence[str]) -> list[str]:
-    """The names of a header, without the empty ones at its end."""
+    """Return the names of a header, without empty ones at its end."""
     names = [cell.strip(BLANKS) for cell in cells]
     while names and not names[-1]:
         names.pop()
     return names
 
 
-class Rows:
-    """Judges the rows below one header."""
+class RowFilter:
+    """Examines the rows below one header."""
 
     def __init__(
         self, header: Sequence[str], columns: Sequence[Column | None], layout: Layout, sink: Sink
@@ -51,62 +56,58 @@ class Rows:
         self._header = [name.lower() for name in names_of(header)]
         self._id = paths.index("id") if "id" in paths else -1
         self._status = paths.index("status") if "status" in paths else -1
-        #: First cells of rows that may be no devices, as far as they are known.
+        #: First cells of a repeated header.
         self._first = frozenset(header)
 
-    def is_aside(self, number: int, cells: Sequence[str]) -> bool:
-        """Whether a row is no device; reports why.
+    def is_no_device(self, number: int, cells: Sequence[str]) -> bool:
+        """Whether a row is not a device; reports why.
 
         Raises:
-            UnusableFileError: it cannot be told which of the next rows are devices.
+            UnusableFileError: which of the next rows are devices is unknown.
         """
         first = cells[0]
-        # Asked of every row, so the common case is decided first.
+        # The common case first: this is called for every row.
         if first and first[0] not in _STARTS and first not in self._first:
             return False
         first = first.strip(BLANKS)
         if not any(cell.strip(BLANKS) for cell in cells):
-            invisible = next((c for cell in cells for c in cell if c not in " \t"), "")
-            if invisible:
-                detail = describe_character(invisible)
-                self._sink.note(number, Finding("", Rule.LINE_INVISIBLE, detail))
+            if invisible := next((c for cell in cells for c in cell if c not in " \t"), ""):
+                self._sink.note(number, Rule.LINE_INVISIBLE, describe_character(invisible))
             return True
         if is_comment_row(cells, self._id == 0, self._count):
-            if is_type_line(first) and not any(cells[1:]):
-                self._sink.note(number, Finding("", Rule.CSV_TYPE_LINE))
-                return True
+            is_type = is_type_line(first) and not any(cells[1:])
             if first.startswith("/*") and not any("*/" in cell for cell in cells):
-                detail = "rows within /* */ are no rows"
+                detail = "rows inside /* */ are not devices"
                 raise UnusableFileError(Rule.CSV_COMMENT, detail, number)
-            self._sink.note(number, Finding("", Rule.CSV_COMMENT))
+            self._sink.note(number, Rule.CSV_TYPE_LINE if is_type else Rule.CSV_COMMENT)
             return True
         if first.startswith("#") and self._id == 0 and not damage_of_id(first):
-            self._sink.note(number, Finding("id", Rule.CSV_COMMENTED_OUT))
+            self._sink.note(number, Rule.CSV_COMMENTED_OUT, field="id")
             return False
         names = names_of(cells)
         if [name.lower() for name in names] == self._header:
-            self._sink.note(number, Finding("", Rule.CSV_HEADER_AGAIN))
+            self._sink.note(number, Rule.CSV_HEADER_AGAIN)
             return True
         if is_header(names, least=2):
-            detail = "a second header, with other columns; upload its rows as a file of their own"
+            detail = "a second header with other columns; upload its rows as a separate file"
             raise UnusableFileError(Rule.CSV_HEADER, detail, number)
         return False
 
-    def swallowed(self, number: int, row: Sequence[str]) -> None:
-        """Report the lines of a row that look like rows of their own.
+    def report_swallowed(self, number: int, lines: Sequence[str]) -> None:
+        """Report lines within a row that look like rows of their own.
 
         Args:
             number: the line that the row begins on.
-            row: its lines.
+            lines: of the row.
         """
-        lines = [index for index, line in enumerate(row[1:], 1) if self._is_row(line)]
-        if not lines:
+        inner = [index for index, line in enumerate(lines[1:], 1) if self._is_row(line)]
+        if not inner:
             return
-        names = ", ".join(f"{number + index:,}" for index in lines[:_MAX_NAMED])
-        more = f" and {len(lines) - _MAX_NAMED:,} more" if len(lines) > _MAX_NAMED else ""
-        what = "lines" if len(lines) > 1 else "line"
-        detail = f"{what} {names}{more}, within a cell of the row on line {number:,}"
-        self._sink.note(number, Finding("", Rule.CSV_SWALLOWED_LINE, detail))
+        names = ", ".join(f"{number + index:,}" for index in inner[:_MAX_NAMED])
+        more = f" and {len(inner) - _MAX_NAMED:,} more" if len(inner) > _MAX_NAMED else ""
+        noun = "lines" if len(inner) > 1 else "line"
+        detail = f"{noun} {names}{more}, within a cell of the row on line {number:,}"
+        self._sink.note(number, Rule.CSV_SWALLOWED_LINE, detail)
 
     def _is_row(self, line: str) -> bool:
         try:
@@ -118,5 +119,5 @@ class Rows:
         if len(cells) <= self._id or not _ID.fullmatch(cells[self._id]):
             return False
         status = cells[self._status].lower() if 0 <= self._status < len(cells) else ""
-        # A row may be shorter than the header, and then its status tells.
+        # A row may be shorter than the header if it has a status.
         return status in _STATUS if len(cells) >= self._count > 1 else status in _STATUS[1:]

@@ -1,8 +1,7 @@
-"""CSV: a header of dotted paths, then a device a row.
+"""CSV: a header of dotted paths, then one device per row.
 
-Cells are texts unless the column's name ends with :number, :boolean or :json; an empty cell is an
-absent member. Each row becomes the line that it stands for, which is then held against the rules
-like any other.
+Cells are strings unless the column's name ends with :number, :boolean or :json; an empty cell is an
+absent property. Each row becomes a JSON line, which is checked like any other.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from shared.device_files.characters import INVISIBLE_BYTES
-from shared.device_files.formats.csv_columns import CellError, Column, read_header
+from shared.device_files.formats.csv_columns import Column, read_header
 from shared.device_files.formats.csv_layout import Layout
-from shared.device_files.formats.csv_rows import BLANKS, Rows, names_of
+from shared.device_files.formats.csv_rows import BLANKS, RowFilter, names_of
 from shared.device_files.formats.reader import Batch, Sink, UnusableFileError
 from shared.device_files.limits import CsvDefaults
 from shared.device_files.lines.damage import damage, is_secret
@@ -28,20 +27,20 @@ __all__ = ["csv_batches"]
 _BATCH_ROWS = 4096
 _EMPTY = frozenset({b"\n", b"\r\n"})
 _BLANKS_AND_QUOTE = re.compile(rf"[{BLANKS}]+\"")
-_BLANK_BEFORE = "a blank stands in front of a quote"
+_BLANK_BEFORE = "a space before a quote"
 _LEADING = re.compile(rb"\A%s++" % INVISIBLE_BYTES)
 
 
 def csv_batches(
     chunks: Iterable[bytes], layout: Layout, max_row_bytes: int, defaults: CsvDefaults, sink: Sink
 ) -> Iterator[Batch]:
-    """The rows as lines, each with the line of the file that it begins on.
+    """Return the rows as JSON lines, each with the line of the file that it begins on.
 
     Raises:
-        UnusableFileError: the header is not right, or a quote is not closed.
+        UnusableFileError: the header is invalid, or a quote is not closed.
     """
-    for number, finding in layout.notes:
-        sink.note(number, finding)
+    for note in layout.notes:
+        sink.note(*note)
     if layout.refusal:
         raise layout.refusal
     lines = _Lines(chunks, max_row_bytes)
@@ -56,18 +55,18 @@ def csv_batches(
             raise UnusableFileError(Rule.CSV_QUOTE, f"{_BLANK_BEFORE} in the header", number)
         header, columns = cells, read_header(number, names_of(cells), sink)
         break
-    judge = Rows(header, columns, layout, sink)
+    row_filter = RowFilter(header, columns, layout, sink)
     numbers: list[int] = []
     texts: list[bytes] = []
     for number, cells in rows:
-        if judge.is_aside(number, cells):
+        if row_filter.is_no_device(number, cells):
             continue
         if len(lines.row) > 1:
-            judge.swallowed(number, lines.row)
+            row_filter.report_swallowed(number, lines.row)
         findings = []
         if len(cells) > len(columns) or _BLANKS_AND_QUOTE.search(lines.row[0]):
-            findings = _form(cells, len(columns), lines.row[0], layout.separator)
-        text = _text(number, cells, columns, defaults, sink, findings)
+            findings = _check_cells(cells, len(columns), lines.row[0], layout.separator)
+        text = _json_line(number, cells, columns, defaults, sink, findings)
         if text is not None:
             numbers.append(number)
             texts.append(text)
@@ -78,18 +77,18 @@ def csv_batches(
 
 
 class _Lines:
-    """Lines with their ends; bytes that are not UTF-8 become surrogates, to be found later."""
+    """Lines with their ends; bytes that are not UTF-8 become surrogates, to be reported later."""
 
     def __init__(self, chunks: Iterable[bytes], max_row_bytes: int) -> None:
         self._max = max_row_bytes
         self._lines = self._read(chunks)
         self._read_lines = self._row_bytes = 0
-        #: Those of the row that was begun last, and the number of the first one.
+        #: The lines of the current row, and the number of the first.
         self.row: list[str] = []
         self.first = 0
 
     def skip(self, count: int) -> None:
-        """Leave out the next lines, and what is not visible in front of the one behind them."""
+        """Skip the next lines, and invisible characters after them."""
         for _ in range(count):
             next(self._lines, None)
         self._read_lines = count
@@ -97,7 +96,7 @@ class _Lines:
             self._lines = itertools.chain([_LEADING.sub(b"", line)], self._lines)
 
     def begin_row(self) -> None:
-        """The next line that is not empty is the first of a row."""
+        """Let a row begin at the next line that is not empty."""
         self._row_bytes, self.first = 0, self._read_lines + 1
         self.row = []
 
@@ -151,7 +150,7 @@ def _rows(lines: _Lines, layout: Layout, sink: Sink) -> Iterator[tuple[int, list
                 _check_line_ends(number, lines.row[0], layout.separator)
                 sink.drop(number, [Finding("", Rule.LINE_END)])
                 continue
-            # The longest cell that the module takes bounds what a forgotten quote can swallow.
+            # The module's limit of a cell limits what an open quote can swallow.
             if len(lines.row) > 1 or "end of data" in str(error):
                 raise UnusableFileError(Rule.CSV_QUOTE, "one is not closed", number) from None
             if is_header:
@@ -164,13 +163,13 @@ def _rows(lines: _Lines, layout: Layout, sink: Sink) -> Iterator[tuple[int, list
 
 
 def _check_line_ends(number: int, line: str, separator: str) -> None:
-    """Refuse a file whose rows end in CR or LF CR: one line may hold many devices."""
+    """Reject a file whose rows end in CR or LF CR: one line may contain many devices."""
     rows = [row for row in line.rstrip("\r\n").split("\r") if row.strip()]
     if line.startswith("\r") or (len(rows) > 1 and all(separator in row for row in rows)):
         raise UnusableFileError(Rule.LINE_END, "", number)
 
 
-def _text(
+def _json_line(
     number: int,
     cells: Sequence[str],
     columns: Sequence[Column | None],
@@ -178,7 +177,7 @@ def _text(
     sink: Sink,
     findings: list[Finding],
 ) -> bytes | None:
-    """The line that a row stands for; None if the row was reported."""
+    """Convert a row; None if it was reported."""
     members: dict[str, Any] = {}
     if any("\0" in cell for cell in cells):
         findings.append(Finding("", Rule.LINE_NUL))
@@ -187,13 +186,13 @@ def _text(
             detail = f"in column {index:,}; they belong in authentication.symmetricKey"
             findings.append(Finding("", Rule.CREDENTIALS_MISPLACED, detail))
         if column and cell:
-            try:
-                value = column.read(cell)
-                column.put(value, members)
-                if isinstance(value, float) and (cause := damage(cell.strip())):
-                    sink.note(number, Finding(column.path, Rule.VALUE_DAMAGED, cause))
-            except CellError as error:
-                findings.append(Finding(column.path, error.rule, error.detail))
+            value = column.read(cell)
+            if isinstance(value, Finding):
+                findings.append(value._replace(field=column.path))
+                continue
+            column.put(value, members)
+            if isinstance(value, float) and (cause := damage(cell.strip())):
+                sink.note(number, Rule.VALUE_DAMAGED, cause, column.path)
     if defaults.status:
         members.setdefault("status", defaults.status)
     if defaults.import_mode:
@@ -208,10 +207,10 @@ def _text(
     return text
 
 
-def _form(cells: Sequence[str], count: int, line: str, separator: str) -> list[Finding]:
-    """What is wrong with the cells of a row as such."""
+def _check_cells(cells: Sequence[str], count: int, line: str, separator: str) -> list[Finding]:
+    """Check the quotes and the number of the cells of a row."""
     starts = {match[0] for match in map(_BLANKS_AND_QUOTE.match, cells) if match}
-    # A cell that is quoted as a whole may begin like that.
+    # A cell that is quoted as a whole may begin so.
     if any(f"{separator}{start}" in line or line.startswith(start) for start in starts):
         return [Finding("", Rule.CSV_QUOTE, _BLANK_BEFORE)]
     if any(cells[count:]):

@@ -1,7 +1,6 @@
-"""From the bytes of an uploaded file to its devices, whatever form it has.
+"""Detects the format of an uploaded file and starts its reader.
 
-The form is recognised from the content; the file's name is asked only where the content leaves it
-open.
+The content decides; the file's name is used only where the content is ambiguous.
 """
 
 from __future__ import annotations
@@ -18,88 +17,104 @@ from shared.device_files.characters import (
     ODD_LINE_END,
     describe_character,
 )
-from shared.device_files.formats.byte_stream import MAGIC, bounded, unzipped, without_padding
+from shared.device_files.formats.byte_stream import (
+    GZIP_MAGIC,
+    bounded,
+    pieces,
+    unzipped,
+    without_padding,
+    without_start,
+)
 from shared.device_files.formats.comments import (
     COMMENT_STARTS,
-    between_tokens,
+    match_between_tokens,
     note_between_tokens,
     without_comments,
 )
-from shared.device_files.formats.containers import container_of, is_binary, is_utf_16_or_32, is_yaml
+from shared.device_files.formats.containers import (
+    container_of,
+    is_binary,
+    is_utf_16_or_32,
+    is_yaml,
+)
 from shared.device_files.formats.csv_layout import Layout, csv_layout, is_header_line
 from shared.device_files.formats.csv_table import csv_batches
 from shared.device_files.formats.foreign import foreign_kind
-from shared.device_files.formats.json_array import array_batches
+from shared.device_files.formats.json_array import ArrayReader
 from shared.device_files.formats.ndjson import ndjson_batches
 from shared.device_files.formats.reader import Batch, Sink, UnusableFileError
-from shared.device_files.formats.wrapper import find_wrapper, refuse_other_wrappers
+from shared.device_files.formats.wrapper import find_wrapper, reject_other_wrappers
 from shared.device_files.limits import CsvDefaults, Limits
 from shared.device_files.lines.strict_json import read_sound
-from shared.device_files.rules import Finding, Rule
+from shared.device_files.rules import Rule
 
-__all__ = ["Source", "open_source"]
+__all__ = ["DeviceFile", "open_file"]
 
-#: What is looked at to recognise the form: enough for the first lines of any sensible file.
+#: What is examined: enough for the first lines of any sensible file.
 _HEAD_BYTES = 64 * 1024
-#: Blank lines and comments in front of them, at most.
+#: Blank lines and comments before them, at most.
 _MAX_START_BYTES = 1024 * 1024
+#: Readers hold all lines of a piece at once.
 _PIECE_BYTES = 128 * 1024
-#: Lines of it that are judged, and lines with comments in front of them.
+#: Lines that are examined, and lines with comments before them.
 _MAX_LINES = 50
 _MAX_COMMENTS = 5
 
 _BOM = b"\xef\xbb\xbf"
-#: How a line with an object begins, and what no header of CSV has: the name of a member.
+#: How a line with an object begins, and what no CSV header contains: the name of a property.
 _OBJECT = re.compile(r"""\{\s*["'}]""")
-_MEMBER = re.compile(r'"\s*:')
-#: What an export begins with that leaves keys out.
+_PROPERTY = re.compile(r'"\s*:')
+#: The first line of an export without keys.
 _NO = r"\b(?:not|no|without|exclud\w*|omit\w*|left out|remov\w*|redact\w*|missing)\b"
 _KEYS = r"\bkeys?\b"
-_NOTE = re.compile(f"{_KEYS}.*{_NO}|{_NO}.*{_KEYS}", re.IGNORECASE)
+_WITHOUT_KEYS = re.compile(f"{_KEYS}.*{_NO}|{_NO}.*{_KEYS}", re.IGNORECASE)
 _MAX_NOTE_BYTES = 1024
 _BLANKS = re.compile(rb"\s*+")
 
 
 @dataclass(frozen=True)
-class Source:
-    """A file whose form is known."""
-
+class DeviceFile:
     #: ndjson, json or csv, followed by +gzip if it is compressed.
     format: str
     batches: Iterator[Batch]
 
 
-def open_source(
+def open_file(
     chunks: Iterable[bytes], name: str, limits: Limits, defaults: CsvDefaults, sink: Sink
-) -> Source:
-    """Recognise the form of a file and begin to read it.
+) -> DeviceFile:
+    """Detect the format of a file and begin to read it.
 
     Raises:
         UnusableFileError: it is no device file; also while the batches are read.
     """
     head, chunks = _head(chunks)
-    suffix = "+gzip" if head.startswith(MAGIC) else ""
+    suffix = "+gzip" if head.startswith(GZIP_MAGIC) else ""
     if suffix:
         packed = bounded(chunks, limits.max_file_bytes)
         head, chunks = _head(unzipped(packed, limits.max_expansion))
-        if head.startswith(MAGIC):
+        if head.startswith(GZIP_MAGIC):
             raise UnusableFileError(Rule.FILE_FORMAT, "it is gzipped twice")
-    _refuse_other_files(head)
+    if container := container_of(head):
+        raise UnusableFileError(Rule.FILE_FORMAT, f"it looks like {container}")
+    if is_utf_16_or_32(head):
+        raise UnusableFileError(Rule.FILE_ENCODING)
+    if is_binary(head):
+        raise UnusableFileError(Rule.FILE_FORMAT, "it looks like binary data")
     chunks = without_padding(bounded(chunks, limits.max_file_bytes), sink)
     head, chunks = _head(chunks, skips_start=True)
-    chunks = _pieces(chunks)
+    chunks = pieces(chunks, _PIECE_BYTES)
     has_bom = head.startswith(_BOM)
     if has_bom:
         head = head.removeprefix(_BOM)
-        chunks = _without(len(_BOM), chunks)
-    form, batches = _recognised(head, chunks, name, limits, defaults, sink)
-    if has_bom and form != "csv":
-        # Spreadsheets write one in front of each CSV file, and all is well.
-        sink.note(1, Finding("", Rule.FILE_BOM))
-    return Source(form + suffix, batches)
+        chunks = without_start(len(_BOM), chunks)
+    format_, batches = _detect(head, chunks, name, limits, defaults, sink)
+    if has_bom and format_ != "csv":
+        # Spreadsheets write one to each CSV file.
+        sink.note(1, Rule.FILE_BOM)
+    return DeviceFile(format_ + suffix, batches)
 
 
-def _recognised(
+def _detect(
     head: bytes,
     chunks: Iterator[bytes],
     name: str,
@@ -114,28 +129,23 @@ def _recognised(
     if body.startswith((b"{", b"[")) and (kind := foreign_kind(without_comments(body)[0])):
         raise UnusableFileError(Rule.FILE_FOREIGN, f"it contains {kind.name}; {kind.remedy}")
     if body.startswith(b"["):
-        return "json", array_batches(chunks, max_bytes, sink)
+        return "json", ArrayReader(max_bytes, sink).batches(chunks)
     line = 1 + head.count(b"\n", 0, start)
     if wrapper := find_wrapper(body, line):
         wrapper.check()
         skipped = start + len(wrapper.start)
         _note_comments(head, between, [start + offset for offset in wrapper.comments()], sink)
-        sink.note(None, Finding("", Rule.FILE_WRAPPER))
-        return "json", array_batches(
-            _without(skipped, chunks),
-            max_bytes,
-            sink,
-            first_line=1 + head.count(b"\n", 0, skipped),
-            check_rest=partial(wrapper.check_end, sink=sink),
-        )
+        sink.note(None, Rule.FILE_WRAPPER)
+        first_line = 1 + head.count(b"\n", 0, skipped)
+        reader = ArrayReader(max_bytes, sink, first_line, partial(wrapper.check_end, sink=sink))
+        return "json", reader.batches(without_start(skipped, chunks))
     if body.startswith(b"{"):
-        refuse_other_wrappers(body, line)
-    _refuse_line_ends(head, body)
-    if _begins_with_note(body):
+        reject_other_wrappers(body, line)
+    _reject_line_ends(head, body)
+    if _is_export_without_keys(body):
         # Importing what follows would give new keys to every device.
         raise UnusableFileError(Rule.FILE_EXPORT_WITHOUT_KEYS, line=line)
-    lines = _lines(head, start)
-    if layout := _csv_layout(lines, body, name):
+    if layout := _csv_layout(_first_lines(head, start), body, name):
         return "csv", csv_batches(chunks, layout, max_bytes, defaults, sink)
     if not body.startswith(b"{") and is_yaml(head):
         raise UnusableFileError(Rule.FILE_FORMAT, "it looks like YAML")
@@ -145,23 +155,26 @@ def _recognised(
 def _note_comments(
     head: bytes, between: Iterable[re.Match[bytes]], others: Iterable[int], sink: Sink
 ) -> None:
-    """Report what is skipped with the beginning of a file."""
+    """Report what is skipped together with the beginning of a file."""
     line, counted = 1, 0
-    for match in between:
-        line += head.count(b"\n", counted, match.start())
-        counted = match.start()
-        note_between_tokens(match, line, sink)
-    for offset in others:
+    comments = [
+        *((match.start(), match) for match in between),
+        *((start, None) for start in others),
+    ]
+    for offset, match in comments:
         line += head.count(b"\n", counted, offset)
         counted = offset
-        sink.note(line, Finding("", Rule.JSON_COMMENT))
+        if match:
+            note_between_tokens(match, line, sink)
+        else:
+            sink.note(line, Rule.JSON_COMMENT)
 
 
 def _head(chunks: Iterable[bytes], *, skips_start: bool = False) -> tuple[bytes, Iterator[bytes]]:
-    """The beginning of a file, and the whole file.
+    """Return the beginning of a file, and the whole file.
 
     Args:
-        skips_start: read on where a file begins with many blank lines or comments.
+        skips_start: read more of a file that begins with many blank lines or comments.
     """
     rest = iter(chunks)
     head = bytearray()
@@ -177,57 +190,32 @@ def _head(chunks: Iterable[bytes], *, skips_start: bool = False) -> tuple[bytes,
     return whole, itertools.chain([whole] if whole else [], rest)
 
 
-def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Readers hold all lines of a piece at once."""
-    for chunk in chunks:
-        for start in range(0, len(chunk), _PIECE_BYTES):
-            yield chunk[start : start + _PIECE_BYTES]
-
-
-def _without(count: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    for chunk in chunks:
-        if count < len(chunk):
-            yield chunk[count:]
-            break
-        count -= len(chunk)
-    yield from chunks
-
-
-def _refuse_other_files(head: bytes) -> None:
-    if container := container_of(head):
-        raise UnusableFileError(Rule.FILE_FORMAT, f"it looks like {container}")
-    if is_utf_16_or_32(head):
-        raise UnusableFileError(Rule.FILE_ENCODING)
-    if is_binary(head):
-        raise UnusableFileError(Rule.FILE_FORMAT, "it looks like binary data")
-
-
 def _shows_start(head: bytes) -> bool:
-    """Whether enough of the first lines is there."""
+    """Whether it contains enough of the first lines."""
     start, _ = _start(head)
     return len(head) - start >= _HEAD_BYTES and not head.startswith(COMMENT_STARTS, start)
 
 
 def _start(head: bytes) -> tuple[int, list[re.Match[bytes]]]:
-    """Where the first line of a file begins, and the comments and the like before it."""
+    """Return where the first line of a file begins, and what precedes it besides blanks."""
     position = 0
     between: list[re.Match[bytes]] = []
     while True:
         blanks = _BLANKS.match(head, position)
         assert blanks is not None
         position = blanks.end()
-        match = between_tokens(head, position)
+        match = match_between_tokens(head, position)
         if not match:
             return position, between
         between.append(match)
         position = match.end()
 
 
-def _lines(head: bytes, start: int) -> list[tuple[int, str]]:
-    """The first lines that are not blank, with their numbers.
+def _first_lines(head: bytes, start: int) -> list[tuple[int, str]]:
+    """Return the first lines that are not blank, with their numbers.
 
     Args:
-        start: where the first line begins that is no comment.
+        start: where the first line begins that is not a comment.
     """
     start = head.rfind(b"\n", 0, start) + 1
     comments = _numbered(head[:start], 1, _MAX_COMMENTS)
@@ -235,7 +223,7 @@ def _lines(head: bytes, start: int) -> list[tuple[int, str]]:
 
 
 def _numbered(data: bytes, first: int, count: int) -> list[tuple[int, str]]:
-    # A tab at the end of a line may be what separates cells.
+    # A tab at the end of a line may separate cells.
     lines = (
         (number, text.lstrip().rstrip(" \r"))
         for number, text in enumerate(data.decode("utf-8", "replace").split("\n"), first)
@@ -244,25 +232,24 @@ def _numbered(data: bytes, first: int, count: int) -> list[tuple[int, str]]:
     return list(itertools.islice(lines, count))
 
 
-def _refuse_line_ends(head: bytes, body: bytes) -> None:
-    """For files of old Macs, and of tools that take other characters for line ends."""
+def _reject_line_ends(head: bytes, body: bytes) -> None:
+    """Reject a file whose only line ends are CR (old Macs) or other characters."""
     text = head.rstrip()
-    if b"\n" in text or not ODD_LINE_END.search(text):
+    if b"\n" in text or not (match := ODD_LINE_END.search(text)):
         return
-    match = OBJECTS_BY_ODD_LINE_END.search(body)
-    if not match and body.startswith(b"{"):
+    between_objects = OBJECTS_BY_ODD_LINE_END.search(body)
+    if not between_objects and body.startswith(b"{"):
         return
-    match = match or ODD_LINE_END.search(text)
-    assert match is not None
-    if match["end"] == b"\r":
+    end = (between_objects or match)["end"]
+    if end == b"\r":
         raise UnusableFileError(Rule.FILE_LINE_ENDS)
-    raise UnusableFileError(Rule.LINE_END, describe_character(match["end"].decode()))
+    raise UnusableFileError(Rule.LINE_END, describe_character(end.decode()))
 
 
 def _csv_layout(lines: list[tuple[int, str]], body: bytes, name: str) -> Layout | None:
-    """How a CSV file is laid out; None if it is none.
+    """Return the layout of a CSV file; None if it is not CSV.
 
-    A single line decides nothing: where most others hold objects, the first one is only broken.
+    One line decides nothing: where most others contain objects, the first one is only broken.
     """
     if body.startswith(b"{") or not lines:
         return None
@@ -272,16 +259,16 @@ def _csv_layout(lines: list[tuple[int, str]], body: bytes, name: str) -> Layout 
         # Rows may begin with a cell of JSON.
         objects = sum(1 for text in others if isinstance(read_sound(text.encode()), dict))
     comments = sum(1 for text in others if text.encode().startswith(COMMENT_STARTS))
-    if objects > (len(others) - comments) / 2 or _MEMBER.search(lines[0][1]):
+    if objects > (len(others) - comments) / 2 or _PROPERTY.search(lines[0][1]):
         return None
     is_named_csv = name.lower().removesuffix(".gz").endswith((".csv", ".tsv"))
     return csv_layout(lines, is_named_csv)
 
 
-def _begins_with_note(body: bytes) -> bool:
-    """Whether the first line tells that keys were left out, and an object follows."""
+def _is_export_without_keys(body: bytes) -> bool:
+    """Whether the first line says that keys are omitted, and an object follows."""
     first, _, rest = body.partition(b"\n")
     text = first[:_MAX_NOTE_BYTES].decode("utf-8", "replace")
-    if not _NOTE.search(text) or _MEMBER.search(text):
+    if not _WITHOUT_KEYS.search(text) or _PROPERTY.search(text):
         return False
     return rest.startswith(b"{", _start(rest)[0])

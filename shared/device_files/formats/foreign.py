@@ -1,8 +1,8 @@
-"""JSON documents of other kinds than device files, known by the names of their members.
+"""JSON documents of other tools, by the names of their properties.
 
-Each has the devices in another layout, or none at all, so that every line of it would break rules.
-They are recognised from the beginning of a file. A line with id and status is never one of them,
-unless its status is a number, as the SDK for .NET writes it.
+They have the devices in another layout, or none at all, so that every line would break rules. A
+line with id and status is never one of them, unless its status is a number, as the SDK for .NET
+writes it.
 """
 
 from __future__ import annotations
@@ -17,131 +17,90 @@ from shared.device_files.lines.strict_json import MAX_NESTING
 
 __all__ = ["Kind", "completed", "foreign_kind"]
 
-_EXPORT = "az iot hub device-identity export"
-
 
 class Kind(NamedTuple):
-    """A kind of documents that is no device file."""
+    """A kind of documents that are not device files."""
 
     name: str
     remedy: str
-    #: Traits (`_traits`) that only such documents have together, in any case.
+    #: Sets of traits (`_traits`) that only such documents have.
     marks: tuple[str, ...]
 
 
+_EXPORT = "az iot hub device-identity export"
+_EXPORT_DEVICES = f"export the devices of the hub with {_EXPORT}"
 _WRITE = "write id, status and authentication of each device"
+# fmt: off
+#: A document of several kinds is of the first.
 _KINDS = (
-    Kind(
-        "an Azure Resource Manager template",
-        "it defines resources and no devices",
-        ("$schema resources", "$schema contentVersion", "$schema parameters"),
-    ),
-    Kind(
-        "Azure resources, such as az iot hub show prints them",
-        f"export the devices of the hub with {_EXPORT}",
-        ("id /subscriptions/",),
-    ),
-    Kind(
-        "a state of az iot hub state export",
-        f"export the devices of the hub with {_EXPORT}",
-        ("devices.*.identity", "devices.*.twin", "configurations{}", "arm{}", "identity{} twin{}"),
-    ),
-    Kind(
-        "the error log of an import job",
-        "correct the lines of the file that was imported",
-        ("errorCode errorStatus",),
-    ),
-    Kind(
-        "an error that a service returned instead of devices",
-        "read its message, correct the cause and download the devices again",
-        (
-            *("error.code", "error.message", "code message", "errorCode message"),
-            *("message exceptionMessage", "errorCode trackingId"),
-        ),
-    ),
-    Kind(
-        "an object that has the devices as its properties",
-        "write an array of devices, each with its id",
-        ("devices.*.status", "devices.*.authentication", "*.status", "*.authentication"),
-    ),
-    Kind(
-        "import or export jobs, not their devices",
-        "download the file of devices from the blob container of the job",
-        ("jobId type", "jobId status", "jobId inputBlobContainerUri"),
-    ),
-    Kind(
-        "enrollments or registrations of the Device Provisioning Service",
-        f"a hub cannot import them: {_WRITE}",
-        (
-            *("registrationId", "enrollmentGroupId attestation"),
-            "enrollmentGroupId provisioningStatus",
-        ),
-    ),
-    Kind(
-        "devices as the SDK for .NET or Get-AzIotHubDevice | ConvertTo-Json writes them",
-        f"use {_EXPORT}, or {_WRITE}",
-        ("PascalCase id generationId", "PascalCase id statusUpdatedTime"),
-    ),
-    Kind(
-        "devices or twins of the SDK for Python (as_dict)",
-        f"use {_EXPORT}, or {_WRITE}",
-        ("device_id",),
-    ),
-    Kind(
-        "device identities of the REST API, such as az iot hub device-identity show prints them",
-        f"use {_EXPORT}, or rename deviceId to id and etag to eTag",
-        ("deviceId generationId", "deviceId authentication"),
-    ),
-    Kind(
-        "device twins, such as az iot hub device-identity list and az iot hub query print them",
-        f"use {_EXPORT} --include-keys, as twins contain no keys",
-        (
-            *("deviceId version", "deviceId deviceEtag", "deviceId connectionState"),
-            *("deviceId statusUpdateTime", "deviceId lastActivityTime"),
-            *("deviceId tags", "deviceId properties"),
-        ),
-    ),
-    Kind(
-        "parts of device twins or identities, such as az iot hub query prints them",
-        f"use {_EXPORT} --include-keys, or rename deviceId to id",
-        ("deviceId",),
-    ),
-    Kind(
-        "devices of IoT Central",
-        _WRITE,
-        ("id displayName provisioned", "id displayName simulated"),
-    ),
-    Kind(
-        "things of AWS IoT",
-        _WRITE,
-        ("thingName",),
-    ),
+    Kind("an Azure Resource Manager template", "it defines resources and no devices",
+         ("$schema resources", "$schema contentVersion", "$schema parameters")),
+    Kind("Azure resources, as az iot hub show prints them", _EXPORT_DEVICES,
+         ("id /subscriptions/",)),
+    Kind("a state of az iot hub state export", _EXPORT_DEVICES,
+         ("devices.*.identity", "devices.*.twin", "configurations{}", "arm{}",
+          "identity{} twin{}")),
+    Kind("the error log of an import job", "correct the lines of the imported file",
+         ("errorCode errorStatus",)),
+    Kind("an error that a service returned instead of devices",
+         "read its message, fix the cause and download the devices again",
+         ("error.code", "error.message", "code message", "errorCode message",
+          "message exceptionMessage", "errorCode trackingId")),
+    Kind("an object that has the devices as its properties",
+         "write an array of devices, each with its id",
+         ("devices.*.status", "devices.*.authentication", "*.status", "*.authentication")),
+    Kind("import or export jobs, not their devices",
+         "download the file of devices from the blob container of the job",
+         ("jobId type", "jobId status", "jobId inputBlobContainerUri")),
+    Kind("enrollments or registrations of the Device Provisioning Service",
+         f"a hub cannot import them: {_WRITE}",
+         ("registrationId", "enrollmentGroupId attestation",
+          "enrollmentGroupId provisioningStatus")),
+    Kind("devices as the SDK for .NET or Get-AzIotHubDevice | ConvertTo-Json writes them",
+         f"use {_EXPORT}, or {_WRITE}",
+         ("PascalCase id generationId", "PascalCase id statusUpdatedTime")),
+    Kind("devices or twins of the SDK for Python (as_dict)", f"use {_EXPORT}, or {_WRITE}",
+         ("device_id",)),
+    Kind("device identities of the REST API, as az iot hub device-identity show prints them",
+         f"use {_EXPORT}, or rename deviceId to id and etag to eTag",
+         ("deviceId generationId", "deviceId authentication")),
+    Kind("device twins, as az iot hub device-identity list and az iot hub query print them",
+         f"use {_EXPORT} --include-keys, as twins contain no keys",
+         ("deviceId version", "deviceId deviceEtag", "deviceId connectionState",
+          "deviceId statusUpdateTime", "deviceId lastActivityTime",
+          "deviceId tags", "deviceId properties")),
+    Kind("parts of device twins or identities, as az iot hub query prints them",
+         f"use {_EXPORT} --include-keys, or rename deviceId to id", ("deviceId",)),
+    Kind("devices of IoT Central", _WRITE,
+         ("id displayName provisioned", "id displayName simulated")),
+    Kind("things of AWS IoT", _WRITE, ("thingName",)),
 )
+# fmt: on
 _MARKS = [(frozenset(mark.lower().split()), kind) for kind in _KINDS for mark in kind.marks]
-#: Traits of devices that have an id and a status, but one that is a number.
+#: Traits of devices with an id and a status that is a number.
 _OF_DOTNET = frozenset({"pascalcase", "generationid", "status#"})
 _MEMBERS = frozenset(name.lower() for name in MEMBERS)
 
-#: Lines at the beginning of a file that are looked at.
+#: Lines at the beginning of a file that are examined.
 _MAX_LINES = 20
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+(?P<end>"?)|[{}\[\],]', re.DOTALL)
 _CLOSERS = {b"{": ord("}"), b"[": ord("]")}
 
 
 def foreign_kind(head: bytes) -> Kind | None:
-    """The kind of the documents that a file begins with; None if it may be a device file."""
+    """Return the kind of documents that a file begins with; None if it may be a device file."""
     kinds: set[Kind] = set()
     for document in _documents(head):
         kind = _kind_of(document)
         if kind is None:
             return None
         kinds.add(kind)
-    # Rows of a query lack what has no value; those that have more say best what they are.
+    # Rows of a query lack properties without a value; those with more properties are more precise.
     return min(kinds, key=_KINDS.index, default=None)
 
 
 def completed(head: bytes) -> Any:
-    """The first JSON value of a file, as far as its beginning shows it; None if it is not JSON."""
+    """Return the first JSON value of a file, as far as it is in its beginning; None if not JSON."""
     closers = bytearray()
     cut, ends = 0, b""
     for match in _TOKEN.finditer(head):
@@ -158,7 +117,7 @@ def completed(head: bytes) -> Any:
             if not match["end"]:
                 break  # within a string
             continue
-        # Behind a bracket or in front of a comma, a value may end.
+        # A value may end after a bracket or before a comma.
         cut = match.start() if token == b"," else match.end()
         ends = bytes(reversed(closers))
         if not closers:
@@ -167,7 +126,7 @@ def completed(head: bytes) -> Any:
 
 
 def _documents(head: bytes) -> Iterator[dict[str, Any]]:
-    """The objects on the first lines or, if these are not whole, in the first value."""
+    """Return the objects on the first lines or, if these are incomplete, in the first value."""
     lines = [] if head.startswith(b"[") else head.split(b"\n", _MAX_LINES)[:_MAX_LINES]
     values = [value for value in map(_value, lines) if isinstance(value, dict) and value]
     for value in values or [completed(head)]:
@@ -178,9 +137,9 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, list):
         yield from (item for item in value if isinstance(item, dict))
     elif isinstance(value, dict):
-        within = [item for item in value.values() if isinstance(item, list) and item]
-        is_wrapper = len(within) == 1 and isinstance(within[0][0], dict) and not _kind_of(value)
-        yield from _objects(within[0]) if is_wrapper and "id" not in value else [value]
+        arrays = [item for item in value.values() if isinstance(item, list) and item]
+        is_wrapper = len(arrays) == 1 and isinstance(arrays[0][0], dict) and not _kind_of(value)
+        yield from _objects(arrays[0]) if is_wrapper and "id" not in value else [value]
 
 
 def _kind_of(document: dict[str, Any]) -> Kind | None:
@@ -194,10 +153,10 @@ def _kind_of(document: dict[str, Any]) -> Kind | None:
 
 
 def _traits(document: dict[str, Any]) -> set[str]:
-    """What marks a document, in lower case.
+    """Return what characterises a document, in lower case.
 
-    The names of its properties; `name{}`, `name#` and `name.below` for those that are objects,
-    numbers or have such a property; `name.*.below` and `*.below` where all properties are objects;
+    The names of its properties; `name{}` and `name#` for objects and numbers; `name.below` for
+    properties of objects; `name.*.below` and `*.below` where all properties are objects;
     /subscriptions/ for the id of an Azure resource; PascalCase.
     """
     names = {name.lower() for name in document}
@@ -219,7 +178,7 @@ def _traits(document: dict[str, Any]) -> set[str]:
 
 
 def _names_below(document: dict[str, Any]) -> set[str]:
-    """Names in the objects of which a document consists."""
+    """Return the names in the objects that a document consists of."""
     values = [value for value in document.values() if isinstance(value, dict)]
     if len(values) < len(document):
         return set()

@@ -1,70 +1,32 @@
-"""NDJSON: one JSON object a line, as the hub itself takes it."""
+"""NDJSON, one JSON object per line, and what wrongly spans several of its lines."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from shared.device_files.formats.comments import BlockComments
-from shared.device_files.formats.reader import Batch, Sink
+from shared.device_files.characters import INVISIBLE_BYTES
+from shared.device_files.formats.comments import BLOCK, comments
+from shared.device_files.formats.reader import Batch, Sink, UnusableFileError
 from shared.device_files.rules import Finding, Rule
 
 __all__ = ["PrettyPrinted", "ndjson_batches"]
 
+_LEADING_COMMENT = re.compile(rb"(?:[ \t\r]|%s)*+%s" % (INVISIBLE_BYTES, BLOCK))
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[{}\[\]]', re.DOTALL)
 _DEPTHS = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
-#: How a line ends whose object goes on. One that was cut off ends anywhere.
-_GOES_ON = (b"{", b"[", b",")
-#: How a line begins that may stand within an object.
+#: How a line ends whose object continues. A truncated one ends anywhere.
+_CONTINUES = (b"{", b"[", b",")
+#: How a line begins that may be part of an object.
 _WITHIN = re.compile(rb'["{}\[\],]|-?[0-9]|(?:true|false|null)\b')
 
 
-class PrettyPrinted:
-    """Follows such an object line by line."""
-
-    def __init__(self) -> None:
-        #: Brackets that are open, and how many lines were good before.
-        self._depth = 0
-        self._good = 0
-
-    def begins(self, good: int, text: bytes) -> bool:
-        """Whether a line that is not JSON begins an object that goes on behind it."""
-        if not (text.startswith(b"{") and text.endswith(_GOES_ON)):
-            return False
-        depth = sum(_DEPTHS.get(match[0], 0) for match in _TOKEN.finditer(text))
-        self._depth, self._good = max(depth, 0), good
-        return depth > 0
-
-    def rest(self, good: int, text: bytes) -> bytes:
-        """What a line holds behind the object that goes on; all of it if none does.
-
-        Args:
-            good: how many lines were good. One behind the object's beginning shows that it was cut
-                off, for good lines are not followed.
-        """
-        if not self._depth or good != self._good or not _WITHIN.match(text) or _is_whole(text):
-            self._depth = 0
-            return text
-        for match in _TOKEN.finditer(text):
-            self._depth += _DEPTHS.get(match[0], 0)
-            if self._depth == 0:
-                return text[match.end() :].lstrip(b" \t\r,")
-        return b""
-
-
-def _is_whole(text: bytes) -> bool:
-    """Whether a line looks like a device of its own: the object before it was cut off."""
-    if not (text.startswith(b"{") and text.endswith(b"}") and b'"id"' in text):
-        return False
-    return sum(_DEPTHS.get(match[0], 0) for match in _TOKEN.finditer(text)) == 0
-
-
 def ndjson_batches(chunks: Iterable[bytes], max_line_bytes: int, sink: Sink) -> Iterator[Batch]:
-    """The lines of each chunk, numbered from 1 and without their LF; blank ones too.
+    """Split into lines without their LF, numbered from 1, including blank lines.
 
-    Only LF ends a line; a CR before it belongs to the line end. A line that is too long is
-    skipped without being held: the memory needed is a chunk and a line, whatever the file. Comments
-    that begin a line with `/*` are reported and taken out.
+    Only LF ends a line; a CR before it belongs to the line end. A line that is too long is skipped
+    without being kept: memory is limited to a chunk and a line. Block comments that span lines are
+    reported and removed.
 
     Raises:
         UnusableFileError: such a comment is not closed.
@@ -73,7 +35,7 @@ def ndjson_batches(chunks: Iterable[bytes], max_line_bytes: int, sink: Sink) -> 
     first = 1
     tail = b""
     skipping = False
-    comments = BlockComments(sink)
+    block_comments = _BlockComments(sink)
     for chunk in chunks:
         data = tail + chunk
         if b"\r" in data:
@@ -90,13 +52,127 @@ def ndjson_batches(chunks: Iterable[bytes], max_line_bytes: int, sink: Sink) -> 
                         sink.drop(number, [too_long])
                 pairs = [pair for pair in pairs if len(pair[1]) <= max_line_bytes]
                 numbers, lines = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-            if comments.is_open or (b"*" in data and b"/*" in data):
-                numbers, lines = comments.take_out(numbers, lines)
+            if block_comments.is_open or (b"*" in data and b"/*" in data):
+                numbers, lines = block_comments.remove(numbers, lines)
             yield numbers, lines
-        if len(tail.removesuffix(b"\r")) > max_line_bytes:  # whose LF may follow
+        if len(tail.removesuffix(b"\r")) > max_line_bytes:  # its LF may follow
             if not skipping:
                 sink.drop(first, [too_long])
             tail, skipping = b"", True
     if tail and not skipping:
-        yield comments.take_out([first], [tail])
-    comments.close()
+        yield block_comments.remove([first], [tail])
+    block_comments.close()
+
+
+class _BlockComments:
+    """Removes comments that span lines; what is inside may look like devices."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        #: The line of the open comment; 0 for none.
+        self._start = 0
+        #: The parts of an object that contains comments, its line, and its open brackets.
+        self._parts: list[bytes] = []
+        self._line = self._depth = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self._start > 0
+
+    def remove(
+        self, numbers: Sequence[int], lines: Sequence[bytes]
+    ) -> tuple[list[int], list[bytes]]:
+        """Return what remains of the lines, without those that are all comment."""
+        kept = [
+            rest
+            for number, line in zip(numbers, lines, strict=True)
+            if (rest := self._rest(number, line)) is not None
+        ]
+        return [number for number, _ in kept], [rest for _, rest in kept]
+
+    def close(self) -> None:
+        """Reject a file that ends within a comment, which may contain its last devices."""
+        if self._start:
+            raise UnusableFileError(Rule.JSON_COMMENT, "its end */ is missing", self._start)
+
+    def _rest(self, number: int, line: bytes) -> tuple[int, bytes] | None:
+        rest = line
+        if self._start:
+            _, end, rest = line.partition(b"*/")
+            if not end:
+                return None
+            self._sink.note(self._start, Rule.JSON_COMMENT)
+            self._start = 0
+        position = 0
+        while leading := _LEADING_COMMENT.match(rest, position):
+            self._sink.note(number, Rule.JSON_COMMENT)
+            position = leading.end()
+        rest = rest[position:]
+        start = _open_comment(rest)
+        if start >= 0:
+            self._start = number
+            rest = rest[:start]
+        if start >= 0 or self._parts:
+            return self._joined(number, rest)
+        return (number, rest) if rest == line or rest.strip() else None
+
+    def _joined(self, number: int, part: bytes) -> tuple[int, bytes] | None:
+        """Return the object that ends with a part; None if it continues after the comment."""
+        self._line = self._line if self._parts else number
+        self._parts.append(part)
+        self._depth += _open_brackets(part)
+        if self._start and self._depth > 0:
+            return None
+        number, text = self._line, b" ".join(self._parts)
+        self._parts, self._depth = [], 0
+        return (number, text) if text.strip() else None
+
+
+class PrettyPrinted:
+    """Follows an object that spans several lines, so that it is reported once."""
+
+    def __init__(self) -> None:
+        #: Open brackets, and how many good lines there were before.
+        self._depth = 0
+        self._good = 0
+
+    def begins(self, good: int, text: bytes) -> bool:
+        """Whether a line that is not JSON begins an object that continues on the next line."""
+        if not (text.startswith(b"{") and text.endswith(_CONTINUES)):
+            return False
+        self._depth, self._good = max(_open_brackets(text), 0), good
+        return self._depth > 0
+
+    def rest(self, good: int, text: bytes) -> bytes:
+        """Return what follows the object on a line; the whole line if no object continues there.
+
+        Args:
+            good: how many lines were good. One after the object's beginning shows that the object
+                is truncated.
+        """
+        if not self._depth or good != self._good or not _WITHIN.match(text) or _is_device(text):
+            self._depth = 0
+            return text
+        for match in _TOKEN.finditer(text):
+            self._depth += _DEPTHS.get(match[0], 0)
+            if self._depth == 0:
+                return text[match.end() :].lstrip(b" \t\r,")
+        return b""
+
+
+def _is_device(text: bytes) -> bool:
+    """Whether a line looks like a whole device, so that the object before it is truncated."""
+    is_object = text.startswith(b"{") and text.endswith(b"}") and b'"id"' in text
+    return is_object and _open_brackets(text) == 0
+
+
+def _open_brackets(text: bytes) -> int:
+    """How many more brackets open than close, outside of strings."""
+    return sum(_DEPTHS.get(match[0], 0) for match in _TOKEN.finditer(text))
+
+
+def _open_comment(line: bytes) -> int:
+    """Where a block comment begins that continues on the next line; -1 for none."""
+    if b"/*" not in line:
+        return -1
+    return next((start for start, end in comments(line + b"\n") if end < 0), -1)

@@ -1,4 +1,4 @@
-"""What the readers of all formats share: batches of numbered lines, and where problems go."""
+"""What the readers of all formats share."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from shared.device_files.rules import Finding, Rule
 
 __all__ = ["Batch", "Sink", "UnusableFileError"]
 
-#: Lines of the uploaded file, and the JSON text that each of them holds or stands for.
+#: Line numbers of the uploaded file, and the JSON text of each of these lines, elements or rows.
 Batch = tuple[Sequence[int], Sequence[bytes]]
 
 
 class Sink(Protocol):
-    """Takes what readers find out themselves."""
+    """Receives what readers find besides devices."""
 
-    def note(self, line: int | None, finding: Finding) -> None:
-        """A problem of the file's form at a line; None for the file as a whole."""
+    def note(self, line: int | None, rule: Rule, detail: str = "", field: str = "") -> None:
+        """Report a problem of the file's form; line None is the file as a whole."""
 
     def drop(
         self, line: int, findings: Sequence[Finding], members: dict[str, Any] | None = None
     ) -> None:
-        """A device that cannot be handed on, with as much of it as could be read."""
+        """Report a device that cannot be passed on, with the properties that could be read."""
 
 
 class UnusableFileError(Exception):
-    """The file cannot be read on; what was read of it must not be used."""
+    """The rest of the file cannot be read, and what was read must not be used."""
 
     def __init__(self, rule: Rule, detail: str = "", line: int | None = None) -> None:
         super().__init__(rule.code)
         self.rule = rule
         self.detail = detail
-        #: Where in the file; None for the file as a whole.
+        #: None for the file as a whole.
         self.line = line

@@ -1,7 +1,7 @@
 """A JSON object around the array of devices, such as `{"devices": [...]}`.
 
-It is only a wrapper if it says nothing else: a link to the next page or a property that is meant
-for all devices would be lost.
+It must contain nothing else: a link to the next page, or a property that applies to all devices,
+would be lost.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from shared.device_files.lines.strict_json import StrictReader, read_sound
 from shared.device_files.rules import Finding, Rule
 from shared.redaction import redact
 
-__all__ = ["Wrapper", "find_wrapper", "refuse_other_wrappers"]
+__all__ = ["Wrapper", "find_wrapper", "reject_other_wrappers"]
 
 _BLANKS = rb"(?:\s++|%s)*+" % b"|".join(COMMENTS)
 _SCALAR = rb'(?:%s|[^\s"{}\[\],/#]++)' % STRING
-#: An object up to its first array, with scalar values alone in front of it.
+#: An object up to its first array, with only scalar values before it.
 _TO_ARRAY = re.compile(
     _BLANKS.join(
         (
@@ -36,9 +36,8 @@ _TO_ARRAY = re.compile(
     ),
     re.DOTALL,
 )
-#: Names of arrays that are taken for devices even where they are empty.
+#: Names of arrays that are read as devices even if they are empty.
 _USUAL = frozenset({"devices", "value", "items"})
-#: What wrappers say that is of no account.
 _COUNTS = frozenset({"count", "total", "totalcount", "@odata.count"})
 _HARMLESS = frozenset({*_COUNTS, "@odata.context", "$id", "$type"})
 #: In lower case, without - and _.
@@ -49,8 +48,6 @@ _NEXT_PAGE = frozenset(
         *("nextcursor", "pagetoken", "skiptoken", "hasnext", "hasnextpage"),
     }
 )
-
-
 _IS_PAGE = "the file is one page of several; fetch all pages and join their arrays"
 _KNOWN = frozenset(name.lower() for name in MEMBERS)
 _IDS = frozenset({"id", "deviceid"})
@@ -61,23 +58,23 @@ _MAX_DEPTH = 4
 class Wrapper(NamedTuple):
     """The beginning of such an object."""
 
-    #: Up to the array.
+    #: The text before the array.
     start: bytes
-    #: Of the array.
+    #: The name of the array.
     name: str
-    #: The line of the file that it begins on.
+    #: The line that the object begins on.
     line: int
 
     def comments(self) -> list[int]:
-        """Where comments begin in it."""
+        """Return where comments begin in it."""
         return without_comments(self.start)[1]
 
     def check(self) -> None:
-        """Check the part in front of the array, as `check_end` does."""
+        """Check the part before the array, as `check_end` does."""
         self._others(b"}", self.line)
 
     def check_end(self, rest: bytes, line: int, count: int, sink: Sink) -> None:
-        """Check that nothing is lost with the object around the array.
+        """Check that the object contains nothing but the array.
 
         Args:
             rest: what follows the array.
@@ -85,17 +82,15 @@ class Wrapper(NamedTuple):
             count: elements of the array.
 
         Raises:
-            UnusableFileError: something is.
+            UnusableFileError: it contains something else.
         """
         for name, value in self._others(rest, line).items():
             if name.lower() in _COUNTS and type(value) is int and value != count:
-                detail = f"{count:,} elements"
-                sink.note(
-                    self._line_of(name, rest, line), Finding("", Rule.FILE_WRAPPER_COUNT, detail)
-                )
+                place = self._line_of(name, rest, line)
+                sink.note(place, Rule.FILE_WRAPPER_COUNT, f"{count:,} elements")
 
     def _others(self, rest: bytes, line: int) -> dict[str, Any]:
-        """The properties beside the array that say something."""
+        """Return the properties besides the array that have a value."""
         text, _ = without_comments(self.start + b"[]" + rest)
         try:
             document, findings = StrictReader().read(text.decode())
@@ -109,19 +104,20 @@ class Wrapper(NamedTuple):
             for name, value in document.items()
             if name != self.name and value not in (None, "", False)
         }
-        for name in others:
-            if name.lower().replace("-", "").replace("_", "") in _NEXT_PAGE:
-                detail = f"{name}: {_IS_PAGE}"
-                place = self._line_of(name, rest, line)
-                raise UnusableFileError(Rule.FILE_WRAPPER_MEMBERS, detail, place)
-        for name, value in others.items():
-            if name.lower() not in _HARMLESS or isinstance(value, dict | list):
-                place = self._line_of(name, rest, line)
-                raise UnusableFileError(Rule.FILE_WRAPPER_MEMBERS, f"such as {_shown(name)}", place)
+        pages = [name for name in others if re.sub("[-_]", "", name.lower()) in _NEXT_PAGE]
+        harmful = [
+            name
+            for name, value in others.items()
+            if name.lower() not in _HARMLESS or isinstance(value, dict | list)
+        ]
+        for name in [*pages, *harmful]:
+            detail = f"{name}: {_IS_PAGE}" if pages else f"such as {_shown(name)}"
+            place = self._line_of(name, rest, line)
+            raise UnusableFileError(Rule.FILE_WRAPPER_MEMBERS, detail, place)
         return others
 
     def _line_of(self, name: str, rest: bytes, line: int) -> int:
-        """The line of a property; of what follows the array if that cannot be told."""
+        """Return the line of a property; that of what follows the array if it is unknown."""
         quoted = f'"{name}"'.encode("utf-8", "replace")
         if (position := self.start.find(quoted)) >= 0:
             return self.line + self.start.count(b"\n", 0, position)
@@ -129,7 +125,7 @@ class Wrapper(NamedTuple):
 
 
 def find_wrapper(head: bytes, line: int) -> Wrapper | None:
-    """The wrapper that a file begins with, if that is no device with an array.
+    """Return the wrapper that a file begins with, unless that is a device with an array.
 
     Args:
         line: the line that it begins on.
@@ -141,29 +137,28 @@ def find_wrapper(head: bytes, line: int) -> Wrapper | None:
         name = json.loads(b'"%s"' % match["name"])
     except ValueError:
         return None
-    is_known = name.lower() in _KNOWN
+    is_usual = name.lower() in _USUAL
     document = completed(without_comments(head)[0])
-    if document is None and ("device" in name.lower() or name.lower() in _USUAL):
+    if document is None and ("device" in name.lower() or is_usual):
         # Something in it is not JSON, which is reported where it is.
         document = completed(without_comments(match[0] + b"[]}")[0])
-    if is_known or not isinstance(document, dict) or "id" in map(str.lower, document):
+    if name.lower() in _KNOWN or not isinstance(document, dict) or _has_id(document):
         return None
-    is_usual = match["first"] == b"{" or name.lower() in _USUAL
-    return Wrapper(match[0], name, line) if is_usual else None
+    return Wrapper(match[0], name, line) if match["first"] == b"{" or is_usual else None
 
 
-def refuse_other_wrappers(head: bytes, line: int) -> None:
-    """Refuse an object that holds the array of devices deeper, or behind other objects.
+def reject_other_wrappers(head: bytes, line: int) -> None:
+    """Reject an object that contains the array of devices deeper, or after other objects.
 
     Raises:
         UnusableFileError: a file that begins so is one.
     """
     first, _, rest = head.partition(b"\n")
     if rest.strip() and isinstance(read_sound(first.strip()), dict):
-        return  # lines of their own
+        return  # NDJSON
     document = completed(without_comments(head)[0])
     path = _path_of_devices(document, ())
-    if not path or path[0].lower() in _KNOWN or "id" in map(str.lower, document):
+    if not path or path[0].lower() in _KNOWN or _has_id(document):
         return
     others = [name for name in document if name != path[0]]
     if len(path) > 1:
@@ -176,7 +171,7 @@ def refuse_other_wrappers(head: bytes, line: int) -> None:
 
 
 def _path_of_devices(value: Any, above: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of properties that lead to an array of objects with ids; empty for none."""
+    """Return the names that lead to an array of objects with ids; empty for none."""
     if not isinstance(value, dict) or len(above) >= _MAX_DEPTH:
         return ()
     for name, below in value.items():
@@ -186,6 +181,10 @@ def _path_of_devices(value: Any, above: tuple[str, ...]) -> tuple[str, ...]:
         elif path := _path_of_devices(below, (*above, name)):
             return path
     return ()
+
+
+def _has_id(document: dict[str, Any]) -> bool:
+    return "id" in map(str.lower, document)
 
 
 def _shown(name: str) -> str:
