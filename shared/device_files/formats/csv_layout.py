@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.device_files.characters import INVISIBLE, describe_character
+from shared.device_files.formats.comments import COMMENT_STARTS
 from shared.device_files.formats.reader import UnusableFileError
 from shared.device_files.lines.hints import in_documented_case, is_foreign_column
 from shared.device_files.lines.members import MEMBERS
+from shared.device_files.lines.strict_json import read_sound
 from shared.device_files.rules import Rule
 
-__all__ = ["Layout", "csv_layout", "is_comment_row", "is_header", "is_header_line", "is_type_line"]
+__all__ = ["PROPERTY", "Layout", "detect_layout", "is_comment_row", "is_header", "is_type_line"]
 
 _SEPARATORS = ",;\t|"
 _SEP_LINE = re.compile(r'"?sep ?=(?P<separator>\t| ?[^\w"\s\\]| ?\\t)"?[,;\t|]*', re.IGNORECASE)
 _TYPE_LINE = re.compile(r'"?#TYPE\b.*', re.IGNORECASE)
-#: Lines that are searched for the header.
+#: How a line with an object begins, and what no header contains: the name of a property.
+_OBJECT = re.compile(r"""\{\s*["'}]""")
+PROPERTY = re.compile(r'"\s*:')
+#: Lines that are examined, lines with comments before them, and lines that may contain the header.
+_MAX_LINES = 50
+_MAX_COMMENTS = 5
 _MAX_TITLES = 10
-
-#: The first lines that are not blank, with their numbers.
-Lines = Sequence[tuple[int, str]]
 
 
 @dataclass(frozen=True)
@@ -40,12 +45,44 @@ class Layout:
     refusal: UnusableFileError | None = None
 
 
-def csv_layout(lines: Lines, is_named_csv: bool) -> Layout | None:
-    """Return the layout of a file that begins with these lines; None if it is not CSV.
+def detect_layout(head: bytes, start: int, name: str) -> Layout | None:
+    """Return the layout of a file; None if it is not CSV.
+
+    One line decides nothing: where most others contain objects, the first one is only broken.
 
     Args:
-        is_named_csv: whether the file's name says so, which decides if the lines do not.
+        head: the beginning of the file.
+        start: where the first line begins that is not a comment.
+        name: of the file, which decides if the lines do not.
     """
+    start = head.rfind(b"\n", 0, start) + 1
+    lines = _numbered(head[:start], 1, _MAX_COMMENTS)
+    lines += _numbered(head[start:], 1 + head.count(b"\n", 0, start), _MAX_LINES)
+    if not lines:
+        return None
+    others = [text.strip(INVISIBLE) for _, text in lines[1:]]
+    objects = sum(1 for text in others if _OBJECT.match(text))
+    if any(_is_header_line(text) for _, text in lines[:_MAX_COMMENTS]):
+        # Rows may begin with a cell of JSON.
+        objects = sum(1 for text in others if isinstance(read_sound(text.encode()), dict))
+    comments = sum(1 for text in others if text.encode().startswith(COMMENT_STARTS))
+    if objects > (len(others) - comments) / 2 or PROPERTY.search(lines[0][1]):
+        return None
+    return _layout(lines, name.lower().removesuffix(".gz").endswith((".csv", ".tsv")))
+
+
+def _numbered(data: bytes, first: int, count: int) -> list[tuple[int, str]]:
+    """Return the first lines that are not blank, with their numbers."""
+    # A tab at the end of a line may separate cells.
+    lines = (
+        (number, text.lstrip().rstrip(" \r"))
+        for number, text in enumerate(data.decode("utf-8", "replace").split("\n"), first)
+        if text and not text.isspace()
+    )
+    return list(itertools.islice(lines, count))
+
+
+def _layout(lines: list[tuple[int, str]], is_named_csv: bool) -> Layout | None:
     separators = _SEPARATORS
     notes: list[tuple[int, Rule, str]] = []
     while lines:
@@ -66,7 +103,7 @@ def csv_layout(lines: Lines, is_named_csv: bool) -> Layout | None:
         return Layout(separators[0], skipped, notes=tuple(notes)) if notes else None
     number, separator, cells = rows[0]
     refusal = _refusal(rows)
-    if separators != _SEPARATORS and len(cells) == 1 and is_header_line(lines[0][1]):
+    if separators != _SEPARATORS and len(cells) == 1 and _is_header_line(lines[0][1]):
         detail = "the sep= line names a separator that the header does not use"
         refusal = UnusableFileError(Rule.CSV_HEADER, detail, number)
     if refusal:
@@ -105,7 +142,7 @@ def _refusal(rows: Sequence[tuple[int, str, list[str]]]) -> UnusableFileError | 
     """Reject a file with other lines before its header, or with one cell per line."""
     for index, (number, _, cells) in enumerate(rows):
         filled = [cell for cell in cells if cell.strip()]
-        if len(filled) == 1 and is_header_line(filled[0]):
+        if len(filled) == 1 and _is_header_line(filled[0]):
             return UnusableFileError(Rule.CSV_QUOTED_LINES, line=number)
         if is_header(cells, least=2 if index else 1):
             if index == 0:
@@ -129,7 +166,7 @@ def _cells(line: str, separators: str) -> tuple[str, list[str]]:
     return max(rows, key=lambda row: len(row[1]))
 
 
-def is_header_line(line: str) -> bool:
+def _is_header_line(line: str) -> bool:
     """Whether a line is a header, with any separator."""
     return is_header(_cells(line, _SEPARATORS)[1], least=2)
 

@@ -11,33 +11,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from shared.device_files.characters import (
-    INVISIBLE,
-    OBJECTS_BY_ODD_LINE_END,
-    ODD_LINE_END,
-    describe_character,
-)
-from shared.device_files.formats.byte_stream import (
-    GZIP_MAGIC,
-    bounded,
-    pieces,
-    unzipped,
-    without_padding,
-    without_start,
-)
+from shared.device_files import characters
+from shared.device_files.formats import byte_stream, containers
 from shared.device_files.formats.comments import (
     COMMENT_STARTS,
     match_between_tokens,
     note_between_tokens,
     without_comments,
 )
-from shared.device_files.formats.containers import (
-    container_of,
-    is_binary,
-    is_utf_16_or_32,
-    is_yaml,
-)
-from shared.device_files.formats.csv_layout import Layout, csv_layout, is_header_line
+from shared.device_files.formats.csv_layout import PROPERTY, detect_layout
 from shared.device_files.formats.csv_table import csv_batches
 from shared.device_files.formats.foreign import foreign_kind
 from shared.device_files.formats.json_array import ArrayReader
@@ -56,14 +38,8 @@ _HEAD_BYTES = 64 * 1024
 _MAX_START_BYTES = 1024 * 1024
 #: Readers hold all lines of a piece at once.
 _PIECE_BYTES = 128 * 1024
-#: Lines that are examined, and lines with comments before them.
-_MAX_LINES = 50
-_MAX_COMMENTS = 5
 
 _BOM = b"\xef\xbb\xbf"
-#: How a line with an object begins, and what no CSV header contains: the name of a property.
-_OBJECT = re.compile(r"""\{\s*["'}]""")
-_PROPERTY = re.compile(r'"\s*:')
 #: The first line of an export without keys.
 _NO = r"\b(?:not|no|without|exclud\w*|omit\w*|left out|remov\w*|redact\w*|missing)\b"
 _KEYS = r"\bkeys?\b"
@@ -88,25 +64,25 @@ def open_file(
         UnusableFileError: it is no device file; also while the batches are read.
     """
     head, chunks = _head(chunks)
-    suffix = "+gzip" if head.startswith(GZIP_MAGIC) else ""
+    suffix = "+gzip" if head.startswith(byte_stream.GZIP_MAGIC) else ""
     if suffix:
-        packed = bounded(chunks, limits.max_file_bytes)
-        head, chunks = _head(unzipped(packed, limits.max_expansion))
-        if head.startswith(GZIP_MAGIC):
+        packed = byte_stream.bounded(chunks, limits.max_file_bytes)
+        head, chunks = _head(byte_stream.unzipped(packed, limits.max_expansion))
+        if head.startswith(byte_stream.GZIP_MAGIC):
             raise UnusableFileError(Rule.FILE_FORMAT, "it is gzipped twice")
-    if container := container_of(head):
+    if container := containers.container_of(head):
         raise UnusableFileError(Rule.FILE_FORMAT, f"it looks like {container}")
-    if is_utf_16_or_32(head):
+    if containers.is_utf_16_or_32(head):
         raise UnusableFileError(Rule.FILE_ENCODING)
-    if is_binary(head):
+    if containers.is_binary(head):
         raise UnusableFileError(Rule.FILE_FORMAT, "it looks like binary data")
-    chunks = without_padding(bounded(chunks, limits.max_file_bytes), sink)
+    chunks = byte_stream.without_padding(byte_stream.bounded(chunks, limits.max_file_bytes), sink)
     head, chunks = _head(chunks, skips_start=True)
-    chunks = pieces(chunks, _PIECE_BYTES)
+    chunks = byte_stream.pieces(chunks, _PIECE_BYTES)
     has_bom = head.startswith(_BOM)
     if has_bom:
         head = head.removeprefix(_BOM)
-        chunks = without_start(len(_BOM), chunks)
+        chunks = byte_stream.without_start(len(_BOM), chunks)
     format_, batches = _detect(head, chunks, name, limits, defaults, sink)
     if has_bom and format_ != "csv":
         # Spreadsheets write one to each CSV file.
@@ -126,6 +102,8 @@ def _detect(
     start, between = _start(head)
     head = head[: start + _HEAD_BYTES]
     body = head[start:]
+    if _is_device(body.partition(b"\n")[0]):
+        return "ndjson", ndjson_batches(chunks, max_bytes, sink)
     if body.startswith((b"{", b"[")) and (kind := foreign_kind(without_comments(body)[0])):
         raise UnusableFileError(Rule.FILE_FOREIGN, f"it contains {kind.name}; {kind.remedy}")
     if body.startswith(b"["):
@@ -138,18 +116,24 @@ def _detect(
         sink.note(None, Rule.FILE_WRAPPER)
         first_line = 1 + head.count(b"\n", 0, skipped)
         reader = ArrayReader(max_bytes, sink, first_line, partial(wrapper.check_end, sink=sink))
-        return "json", reader.batches(without_start(skipped, chunks))
+        return "json", reader.batches(byte_stream.without_start(skipped, chunks))
     if body.startswith(b"{"):
         reject_other_wrappers(body, line)
     _reject_line_ends(head, body)
     if _is_export_without_keys(body):
         # Importing what follows would give new keys to every device.
         raise UnusableFileError(Rule.FILE_EXPORT_WITHOUT_KEYS, line=line)
-    if layout := _csv_layout(_first_lines(head, start), body, name):
-        return "csv", csv_batches(chunks, layout, max_bytes, defaults, sink)
-    if not body.startswith(b"{") and is_yaml(head):
-        raise UnusableFileError(Rule.FILE_FORMAT, "it looks like YAML")
+    if not body.startswith(b"{"):
+        if layout := detect_layout(head, start, name):
+            return "csv", csv_batches(chunks, layout, max_bytes, defaults, sink)
+        if containers.is_yaml(head):
+            raise UnusableFileError(Rule.FILE_FORMAT, "it looks like YAML")
     return "ndjson", ndjson_batches(chunks, max_bytes, sink)
+
+
+def _is_device(line: bytes) -> bool:
+    value = read_sound(line.strip())
+    return isinstance(value, dict) and "id" in value and isinstance(value.get("status"), str)
 
 
 def _note_comments(
@@ -211,64 +195,24 @@ def _start(head: bytes) -> tuple[int, list[re.Match[bytes]]]:
         position = match.end()
 
 
-def _first_lines(head: bytes, start: int) -> list[tuple[int, str]]:
-    """Return the first lines that are not blank, with their numbers.
-
-    Args:
-        start: where the first line begins that is not a comment.
-    """
-    start = head.rfind(b"\n", 0, start) + 1
-    comments = _numbered(head[:start], 1, _MAX_COMMENTS)
-    return [*comments, *_numbered(head[start:], 1 + head.count(b"\n", 0, start), _MAX_LINES)]
-
-
-def _numbered(data: bytes, first: int, count: int) -> list[tuple[int, str]]:
-    # A tab at the end of a line may separate cells.
-    lines = (
-        (number, text.lstrip().rstrip(" \r"))
-        for number, text in enumerate(data.decode("utf-8", "replace").split("\n"), first)
-        if text and not text.isspace()
-    )
-    return list(itertools.islice(lines, count))
-
-
 def _reject_line_ends(head: bytes, body: bytes) -> None:
     """Reject a file whose only line ends are CR (old Macs) or other characters."""
     text = head.rstrip()
-    if b"\n" in text or not (match := ODD_LINE_END.search(text)):
+    if b"\n" in text or not (match := characters.ODD_LINE_END.search(text)):
         return
-    between_objects = OBJECTS_BY_ODD_LINE_END.search(body)
+    between_objects = characters.OBJECTS_BY_ODD_LINE_END.search(body)
     if not between_objects and body.startswith(b"{"):
         return
     end = (between_objects or match)["end"]
     if end == b"\r":
         raise UnusableFileError(Rule.FILE_LINE_ENDS)
-    raise UnusableFileError(Rule.LINE_END, describe_character(end.decode()))
-
-
-def _csv_layout(lines: list[tuple[int, str]], body: bytes, name: str) -> Layout | None:
-    """Return the layout of a CSV file; None if it is not CSV.
-
-    One line decides nothing: where most others contain objects, the first one is only broken.
-    """
-    if body.startswith(b"{") or not lines:
-        return None
-    others = [text.strip(INVISIBLE) for _, text in lines[1:]]
-    objects = sum(1 for text in others if _OBJECT.match(text))
-    if any(is_header_line(text) for _, text in lines[:_MAX_COMMENTS]):
-        # Rows may begin with a cell of JSON.
-        objects = sum(1 for text in others if isinstance(read_sound(text.encode()), dict))
-    comments = sum(1 for text in others if text.encode().startswith(COMMENT_STARTS))
-    if objects > (len(others) - comments) / 2 or _PROPERTY.search(lines[0][1]):
-        return None
-    is_named_csv = name.lower().removesuffix(".gz").endswith((".csv", ".tsv"))
-    return csv_layout(lines, is_named_csv)
+    raise UnusableFileError(Rule.LINE_END, characters.describe_character(end.decode()))
 
 
 def _is_export_without_keys(body: bytes) -> bool:
     """Whether the first line says that keys are omitted, and an object follows."""
     first, _, rest = body.partition(b"\n")
     text = first[:_MAX_NOTE_BYTES].decode("utf-8", "replace")
-    if not _WITHOUT_KEYS.search(text) or _PROPERTY.search(text):
+    if not _WITHOUT_KEYS.search(text) or PROPERTY.search(text):
         return False
     return rest.startswith(b"{", _start(rest)[0])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from shared.device_files.lines import values
 from shared.device_files.lines.hints import (
     AUTHENTICATION_TYPE_HINTS,
     MEANS_ID,
@@ -16,23 +17,6 @@ from shared.device_files.lines.hints import (
     unknown_member,
 )
 from shared.device_files.lines.strict_json import MAX_NESTING, nests_deeper
-from shared.device_files.lines.values import (
-    AN_OBJECT,
-    AuthenticationType,
-    Check,
-    ImportMode,
-    Status,
-    anything,
-    choice,
-    document,
-    identifier,
-    key,
-    of_type,
-    parent_scopes,
-    status_reason,
-    string,
-    thumbprint,
-)
 from shared.device_files.rules import Finding, Rule, add_finding
 
 __all__ = ["MEMBERS", "Members", "read_members"]
@@ -41,37 +25,40 @@ __all__ = ["MEMBERS", "Members", "read_members"]
 _METADATA = frozenset({"$id", "$type", "$ref", "$values"})
 
 #: By name: the check of a value, or the properties of an object.
-Members = Mapping[str, "Check | Members | None"]
+Members = Mapping[str, "values.Check | Members | None"]
 
 MEMBERS: Members = {
-    "id": identifier(Rule.ID_LENGTH, Rule.ID_CHARACTERS),
-    "moduleId": identifier(Rule.MODULE_ID_LENGTH, Rule.MODULE_ID_CHARACTERS),
-    "eTag": string,
-    "importMode": choice(ImportMode, Rule.IMPORT_MODE_INVALID),
-    "status": choice(Status, Rule.STATUS_INVALID),
-    "statusReason": status_reason,
+    "id": values.identifier(Rule.ID_LENGTH, Rule.ID_CHARACTERS),
+    "moduleId": values.identifier(Rule.MODULE_ID_LENGTH, Rule.MODULE_ID_CHARACTERS),
+    "eTag": values.string,
+    "importMode": values.choice(values.ImportMode, Rule.IMPORT_MODE_INVALID),
+    "status": values.choice(values.Status, Rule.STATUS_INVALID),
+    "statusReason": values.status_reason,
     "authentication": {
-        "type": choice(
-            AuthenticationType, Rule.AUTHENTICATION_TYPE_INVALID, AUTHENTICATION_TYPE_HINTS
+        "type": values.choice(
+            values.AuthenticationType, Rule.AUTHENTICATION_TYPE_INVALID, AUTHENTICATION_TYPE_HINTS
         ),
-        "symmetricKey": {"primaryKey": key, "secondaryKey": key},
-        "x509Thumbprint": {"primaryThumbprint": thumbprint, "secondaryThumbprint": thumbprint},
-        "policyResourceId": string,
-        "x509CaValidation": anything,
+        "symmetricKey": {"primaryKey": values.key, "secondaryKey": values.key},
+        "x509Thumbprint": {
+            "primaryThumbprint": values.thumbprint,
+            "secondaryThumbprint": values.thumbprint,
+        },
+        "policyResourceId": values.string,
+        "x509CaValidation": values.anything,
     },
-    "twinETag": string,
-    "tags": document,
-    "properties": {"desired": document, "reported": document},
-    "capabilities": {"iotEdge": of_type(bool, "it must be true or false")},
-    "deviceScope": string,
-    "parentScopes": parent_scopes,
-    "managedBy": string,
+    "twinETag": values.string,
+    "tags": values.document,
+    "properties": {"desired": values.document, "reported": values.document},
+    "capabilities": {"iotEdge": values.of_type(bool, "it must be true or false")},
+    "deviceScope": values.string,
+    "parentScopes": values.parent_scopes,
+    "managedBy": values.string,
     # Of hubs that are linked to Azure Device Registry (2026-11-01-preview). The registry and the
     # hub write the last three into exports and ignore them on import.
-    "attributes": document,
-    "adrDeviceProperties": document,
-    "deviceResourceId": anything,
-    "armSyncStatus": anything,
+    "attributes": values.document,
+    "adrDeviceProperties": values.document,
+    "deviceResourceId": values.anything,
+    "armSyncStatus": values.anything,
 }
 
 
@@ -96,7 +83,7 @@ def read_members(
             if isinstance(value, dict):
                 members[name] = read_members(value, findings, known, f"{prefix}{name}.")
             else:
-                findings.append(Finding(f"{prefix}{name}", Rule.MEMBER_TYPE, AN_OBJECT))
+                findings.append(Finding(f"{prefix}{name}", Rule.MEMBER_TYPE, values.AN_OBJECT))
         elif finding := known(value):  # type: ignore[operator]  # a mapping is a dict here
             findings.append(finding._replace(field=f"{prefix}{name}"))
             if finding.rule is Rule.VALUE_CASE:
@@ -119,7 +106,7 @@ def _renamed(
                     detail = "id is already given; write values of your own to tags"
                     finding = finding._replace(detail=finding.detail.replace(MEANS_ID, detail))
                 add_finding(findings, finding)
-                if huge := anything(value):
+                if huge := values.anything(value):
                     findings.append(huge._replace(field=field))
             elif match in members or match in renamed:
                 findings.append(Finding(field, Rule.JSON_DUPLICATE_MEMBER, f"as {match}"))
@@ -152,7 +139,7 @@ def _documented_path(path: str) -> tuple[str, ...]:
     if len(steps) > MAX_NESTING:
         return ()
     for step in steps:
-        if names is document:
+        if names is values.document:
             return (*documented, *steps[len(documented) :])
         match = in_documented_case(step, names) if isinstance(names, dict) else None
         if match is None:
