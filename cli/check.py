@@ -16,11 +16,10 @@ from cli.arguments import fraction, whole_number
 from cli.errors import Exit
 from cli.output import Output, discard_stdout
 from cli.problems import show_report, validate
-from shared.device_files.csvtable import CsvDefaults
-from shared.device_files.members import ImportMode, Status
-from shared.device_files.report import Policy, Report
-from shared.device_files.source import Limits
+from shared.device_files.limits import CsvDefaults, Limits
+from shared.device_files.lines.values import ImportMode, Status
 from shared.device_files.validation import Validation
+from shared.device_files.validation_report import Policy, Report
 from shared.text import well_formed
 
 __all__ = ["add_arguments", "run"]

@@ -10,9 +10,9 @@ from rich.padding import Padding
 from rich.text import Text
 
 from cli.output import Output, printable
-from shared.device_files.report import Policy, Report
 from shared.device_files.rules import Severity
 from shared.device_files.validation import Validation
+from shared.device_files.validation_report import Policy, Report
 
 __all__ = ["hub_failures", "show_report", "validate", "validation_problems"]
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from local.stack import ROOT
-from shared.device_files.source import Limits
+from shared.device_files.limits import Limits
 from shared.device_files.validation import Validation
 from shared.errors import ImporterError, TemporaryError
 from shared.hub.error_codes import (
