@@ -218,7 +218,7 @@ def _show(stack: Stack, records: list[ImportRecord], console: Console) -> list[s
             problems.append(f"{upload.name}: no import")
             continue
         expected = (upload.state, upload.job_status, upload.devices, upload.failed)
-        actual = (result.state.value, result.job_status, result.devices, result.failed)
+        actual = (result.state.value, result.job.status, result.devices, result.failed)
         if actual != expected:
             problems.append(f"{upload.name}: expected {expected}, got {actual}")
         if upload.reason not in result.failure_reason:
