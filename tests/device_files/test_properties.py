@@ -81,7 +81,7 @@ def test_good_lines_are_handed_on_and_the_hub_takes_them(devices: list[Device]) 
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(_SETTINGS, max_examples=25)
+@settings(_SETTINGS, max_examples=40)
 @given(devices=fleets, is_gzipped=st.booleans(), chunk_bytes=chunk_sizes)
 def test_every_form_says_the_same(
     form: str, devices: list[Device], is_gzipped: bool, chunk_bytes: int

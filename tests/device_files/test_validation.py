@@ -306,7 +306,7 @@ def test_memory_does_not_grow_with_the_file() -> None:
         b'{"id":"%s","status":"enabled"}' % (b"x" * 900_000),
         b'{"id":"a","status":"enabled","tags":{"%s":[%s1]}}' % (b"k" * 1000, b"null," * 150_000),
         b'{"id":"a","status":"enabled","tags":{"a":[%s1]}}' % (b"NaN," * 150_000),
-        b"{%s}" % b",".join(b'"m%d":1' % n for n in range(20_000)),
+        b"{%s}" % b",".join(b'"m%d":1' % n for n in range(5_000)),
     ],
 )
 def test_one_line_cannot_make_much_of_itself(line: bytes) -> None:
