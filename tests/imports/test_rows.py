@@ -9,6 +9,7 @@ from typing import Any
 
 from azure.data.tables import TableServiceClient
 
+from shared.device_files.rules import Rule
 from tests.app import App, break_down, device
 
 NAME = "fleet.ndjson"
@@ -195,7 +196,11 @@ def test_rejected(app: App) -> None:
         },
     }
     assert_reason(
-        app, "1 of 2 lines", "line 2: the line is not JSON", "No device was touched", "problems.csv"
+        app,
+        "1 of 2 lines",
+        f"line 2: {Rule.JSON_INVALID.meaning}",
+        "No device was touched",
+        "problems.csv",
     )
 
 
