@@ -278,7 +278,7 @@ _CHANGES: tuple[Change, ...] = (
     *(_flip, _set, _insert, _insert, _replace_value, _replace_text, _replace_text),
     *(_delete, _duplicate, _move, _truncate, _splice, _swap_lines),
 )
-#: Those that mostly leave JSON behind, so that what it says is looked at.
+#: Those that mostly keep the JSON valid, so that its content is checked.
 _GENTLE: tuple[Change, ...] = (_replace_value, _replace_text, _swap_lines)
 
 

@@ -52,7 +52,7 @@ _SMALL = Limits(
 _ROOMY = Limits(max_file_bytes=4 * 1024 * 1024, max_expansion=20)
 _DEFAULT = Limits()
 
-#: What a registry says to good lines too, depending on what it holds.
+#: Errors that a registry also returns for good lines, depending on its content.
 _OF_THE_REGISTRY = frozenset(
     {
         ErrorCode.DeviceNotFound,
@@ -77,7 +77,7 @@ _OWN = {
 }
 #: What is left out around lines.
 _SKIPPED = f"{INVISIBLE} \t\r\n"
-_MENDED = {"member-case", "member-dotted", "value-case"}
+_FIXED = {"member-case", "member-dotted", "value-case"}
 
 
 def strict_json(text: str) -> Any:
@@ -171,7 +171,7 @@ def examine(data: bytes, tally: Tally) -> None:
     if not report.errors and not is_stripped_inside:
         meant = _values_of(data, report.format)
         assert meant is None or len(meant) == report.valid, "lines are missing"
-        assert meant in (None, values) or _MENDED & report.codes.keys(), "lines were changed"
+        assert meant in (None, values) or _FIXED & report.codes.keys(), "lines were changed"
     if sizes[0] != sizes[1] and not report.is_unusable and "line-too-long" not in report.codes:
         again, second = _validated(data, limits, sizes[1], options)
         assert again == staged, "what is staged depends on the chunks"
@@ -183,7 +183,7 @@ def _examine_problems(report: Report) -> None:
     shown = json.dumps([report.counts_json(), problems], ensure_ascii=False)
     shown += "".join(report.problems_csv())
     shown.encode()
-    # Nothing tells a part of a key without its padding from a random id.
+    # A part of a key without its padding cannot be distinguished from a random id.
     for problem in problems:
         if _PIECE <= len(problem["id"]) < len(KEY) - 1:
             shown = shown.replace(problem["id"], "")
@@ -238,8 +238,8 @@ def _named(error: Exception) -> str:
     """The same for all inputs that fail in the same way: what fails, and where in the project."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).parent in _OWN] or frames
-    said = str(error).partition(":")[0] if isinstance(error, AssertionError) else ""
-    return f"{type(error).__name__} {said} at {Path(own[-1].filename).name}:{own[-1].lineno}"
+    message = str(error).partition(":")[0] if isinstance(error, AssertionError) else ""
+    return f"{type(error).__name__} {message} at {Path(own[-1].filename).name}:{own[-1].lineno}"
 
 
 @contextmanager

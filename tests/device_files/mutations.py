@@ -15,13 +15,13 @@ SHA1, SHA256 = "0123456789abcdefABCD" * 2, "0123456789abcdef" * 4
 
 
 class Breaking(NamedTuple):
-    """What to change, and what is to be said of it."""
+    """What to change, and the error to expect."""
 
     #: By dotted path; objects on the way are made.
     changes: dict[str, Any]
     field: str
     rule: Rule
-    #: A CSV file has a way to say the same, and the same is said of it.
+    #: Whether a CSV file can contain the same, with the same error.
     in_csv: bool = True
 
     def __repr__(self) -> str:
@@ -195,7 +195,7 @@ BREAKINGS: list[Breaking] = [
     _one("attributes", [], Rule.MEMBER_TYPE),
     Breaking({"attributes": {"a": 10**400}}, "attributes", Rule.JSON_NUMBER, in_csv=False),
     Breaking({"surprise": [10**400]}, "surprise", Rule.JSON_NUMBER, in_csv=False),
-    # JSON that says more or other than one value a member
+    # JSON with more or other than one value per property
     Breaking({"STATUS": "enabled"}, "STATUS", Rule.JSON_DUPLICATE_MEMBER, in_csv=False),
     Breaking({"tags": {"a": float("inf")}}, "tags.a", Rule.JSON_NUMBER, in_csv=False),
     Breaking({"tags": {"a": ["\ud800"]}}, "tags.a.0", Rule.JSON_SURROGATE, in_csv=False),

@@ -18,7 +18,7 @@ SCOPE = "ms-azure-iot-edge://gateway-637107633862345678"
 ID_SIGNS = "-.+%_#*?!(),:;=@$'"
 _ID_ALPHABET = string.ascii_letters + string.digits + ID_SIGNS
 _TEXT_ALPHABET = st.characters(codec="utf-8")
-#: What tells characters apart that readers and writers are likely to mistake.
+#: Characters that readers and writers are likely to confuse.
 _ODD_TEXTS = st.sampled_from(
     [
         "",

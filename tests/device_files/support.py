@@ -66,7 +66,7 @@ def problems(*lines: object, **options: Any) -> list[tuple[Any, ...]]:
 
 
 class Dropped:
-    """A sink that keeps what readers tell."""
+    """A sink that keeps what readers report."""
 
     def __init__(self) -> None:
         self.codes: list[tuple[int | None, str]] = []

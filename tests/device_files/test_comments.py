@@ -1,4 +1,4 @@
-"""Comments and characters that are not visible: told, without hiding anything else."""
+"""Comments and invisible characters: reported, without hiding anything else."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ BOM, ZERO_WIDTH = "\ufeff", "\u200b"
 
 @pytest.mark.parametrize("chunk_bytes", SIZES)
 @pytest.mark.parametrize(
-    ("text", "line", "says"),
+    ("text", "line", "expected"),
     [
         (f"{BOM}{BOM}{{1}}\n{{2}}", 1, "U+FEFF ZERO WIDTH NO-BREAK SPACE at character 1"),
         (f"{ZERO_WIDTH}{{1}}\n{{2}}", 1, "U+200B ZERO WIDTH SPACE at character 1"),
@@ -162,14 +162,14 @@ BOM, ZERO_WIDTH = "\ufeff", "\u200b"
         (f'{BOM}{BOM}{{"devices":[{{1}},{{2}}]}}', 1, "U+FEFF"),
     ],
 )
-def test_characters_around_lines(text: str, line: int, says: str, chunk_bytes: int) -> None:
+def test_characters_around_lines(text: str, line: int, expected: str, chunk_bytes: int) -> None:
     data = text.replace("{1}", _TEXT_ONE).replace("{2}", _TEXT_TWO).encode()
     with small_pieces():
         staged, validation = validate_file(data, chunk_bytes=chunk_bytes)
     assert staged == [ONE, TWO]
     (problem,) = (p for p in validation.report.problems if p.code == "line-invisible")
     assert (problem.line, problem.severity) == (line, "warning")
-    assert says in problem.message
+    assert expected in problem.message
 
 
 def test_characters_in_front_of_a_header() -> None:
@@ -263,7 +263,7 @@ def test_no_device_within_a_comment_is_imported(before: str) -> None:
     assert "json-comment" in validation.report.codes
 
 
-def test_a_comment_behind_an_object_that_has_no_end() -> None:
+def test_a_comment_after_a_truncated_object() -> None:
     data = f"{GOOD.format(0)} /* off\n{GOOD.format(1)}\n"
     _, validation = validate_file(data.encode())
     assert validation.report.is_unusable
@@ -285,9 +285,7 @@ def test_many_signs_take_no_long(data: bytes) -> None:
 
 @pytest.mark.parametrize("chunk_bytes", SIZES)
 @pytest.mark.parametrize("parts", [("", '"tags":{}}'), ("/* x */ ", '"tags":{}} // x'), ("", "")])
-def test_a_comment_within_an_object_goes_on_over_lines(
-    parts: tuple[str, str], chunk_bytes: int
-) -> None:
+def test_a_comment_within_an_object_spans_lines(parts: tuple[str, str], chunk_bytes: int) -> None:
     start = f"{_TEXT_ONE[:-1]}," if parts[1] else _TEXT_ONE
     text = f"{_TEXT_TWO}\n{start} {parts[0]}/* off\n{_TEXT_THREE}\n end */{parts[1]}\n"
     staged, validation = validate_file(text.encode(), chunk_bytes=chunk_bytes)
@@ -306,7 +304,7 @@ def test_a_comment_within_a_pretty_printed_object() -> None:
 
 
 @pytest.mark.parametrize("comment", ["#pump", " #pump", ' #"pump" }', "\t## a { b"])
-def test_a_comment_may_begin_right_behind_a_bracket(comment: str) -> None:
+def test_a_comment_may_begin_right_after_a_bracket(comment: str) -> None:
     data = f"{_TEXT_ONE}{comment}\n{_TEXT_TWO}\n".encode()
     staged, _ = validate_file(data)
     assert staged == [ONE, TWO]

@@ -79,7 +79,7 @@ def test_lines_are_those_of_the_file() -> None:
     assert validation.report.lines == 3
 
 
-def test_defaults_fill_in_where_a_row_says_nothing() -> None:
+def test_defaults_replace_empty_cells() -> None:
     text = (
         "id,status,authentication.type\na,,certificateAuthority\nb,disabled,certificateAuthority\n"
     )
@@ -139,7 +139,7 @@ def test_a_bad_cell_hides_nothing_of_its_row() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "says"),
+    ("header", "expected"),
     [
         ("device;status", "no column id"),
         ("deviceId,status", "no column id; rename"),
@@ -151,22 +151,22 @@ def test_a_bad_cell_hides_nothing_of_its_row() -> None:
         ("id,,status", "column 2 has no name"),
     ],
 )
-def test_a_header_that_is_not_right(header: str, says: str) -> None:
+def test_a_header_that_is_not_right(header: str, expected: str) -> None:
     _, validation = validate_file(f"{header}\na,b,c,d\n".encode(), name="devices.csv")
     (problem,) = (p for p in validation.report.problems if p.severity == "error")
     assert (problem.line, problem.code) == (1, "csv-header")
-    assert says in problem.message
+    assert expected in problem.message
     assert validation.report.is_unusable
 
 
-def test_a_table_without_a_header_tells_no_key() -> None:
+def test_a_table_without_a_header_shows_no_key() -> None:
     rows = f"pump-1,enabled,sas,{KEY},{KEY}\npump-2,enabled,sas,{KEY},{KEY}\n"
     _, validation = validate_file(rows.encode(), name="fleet.csv")
     assert [problem.code for problem in validation.report.problems] == ["csv-header"]
     assert KEY[:10] not in str(validation.report.problems_json("devices"))
 
 
-def test_columns_that_are_no_members_are_left_out() -> None:
+def test_unknown_columns_are_ignored() -> None:
     text = (
         "ID,Status,authentication.type,customer,tags.site,\na,enabled,certificateAuthority,x,e,\n"
     )
@@ -206,7 +206,7 @@ def test_many_rows_are_handed_on_in_batches() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "says"),
+    ("header", "expected"),
     [
         ("id,status,,tags.a", "column 3 has no name"),
         ("id,status,tags.a,,tags.b", "column 4 has no name"),
@@ -219,15 +219,15 @@ def test_many_rows_are_handed_on_in_batches() -> None:
         ("id,status,properties.desired__a,properties.interval", "did you mean"),
     ],
 )
-def test_names_of_columns(header: str, says: str) -> None:
+def test_names_of_columns(header: str, expected: str) -> None:
     cells = ",".join("a" for _ in header.split(","))
     _, validation = validate_file(f"{header}\n{cells}\n".encode())
-    assert says in validation.report.problems[0].message
+    assert expected in validation.report.problems[0].message
 
 
 @pytest.mark.parametrize("kind", ["number", "boolean"])
 @pytest.mark.parametrize("cell", ["1\u200b", "tr\u00adue"])
-def test_cells_with_characters_that_nobody_sees(kind: str, cell: str) -> None:
+def test_cells_with_invisible_characters(kind: str, cell: str) -> None:
     file = f"id,status,properties.desired.a:{kind}\na,enabled,{cell}\n"
     _, validation = validate_file(file.encode())
     assert "U+" in validation.report.problems[0].message

@@ -52,7 +52,7 @@ def test_lines_in_front_of_the_header_that_are_skipped(
 
 
 @pytest.mark.parametrize(
-    ("first", "says"),
+    ("first", "expected"),
     [
         ("Fleet east 2024,,", "header seems to be line 2"),
         ("Devices", "header seems to be line 2"),
@@ -63,10 +63,10 @@ def test_lines_in_front_of_the_header_that_are_skipped(
     ],
 )
 @pytest.mark.parametrize("name", ["", "fleet.csv"])
-def test_lines_in_front_of_the_header(first: str, says: str, name: str) -> None:
+def test_lines_in_front_of_the_header(first: str, expected: str, name: str) -> None:
     ids, ((line, code, message),) = outcome(f"{first}\nid,status,tags.x\np1,enabled,y\n", name=name)
     assert (ids, line, code) == ([], 1, "csv-before-header")
-    assert says in message
+    assert expected in message
 
 
 def test_pipes() -> None:
@@ -88,7 +88,7 @@ def test_lines_that_are_one_cell(separator: str) -> None:
 
 
 class TestBlanks:
-    def test_behind_each_separator(self) -> None:
+    def test_after_each_separator(self) -> None:
         for text in (
             '"id", "status", "authentication.type", "tags.note"\n'
             f'"p1", "enabled", "{CA}", "a, b"\n',
@@ -153,7 +153,7 @@ def test_other_cells_of_several_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "says"),
+    ("header", "expected"),
     [
         (
             "IOTC_DEVICEID;IOTC_DEVICENAME",
@@ -167,9 +167,9 @@ def test_other_cells_of_several_lines() -> None:
         ("id,Property:rate", "rename PROPERTY:<name> to properties.desired.<name>"),
     ],
 )
-def test_columns_of_other_products(header: str, says: str) -> None:
+def test_columns_of_other_products(header: str, expected: str) -> None:
     _, problems = outcome(f"{header}\n{KEY},b,c,d\n")
-    assert any(says in message for _, _, message in problems)
+    assert any(expected in message for _, _, message in problems)
     assert KEY not in str(problems)
 
 
@@ -197,7 +197,7 @@ HEADER = "id,status,authentication.type,tags.note\n"
 
 
 @pytest.mark.parametrize("blanks", [" ", "   ", "\t", "\u00a0", " \u200b "])
-def test_a_quote_behind_blanks_is_no_text(blanks: str) -> None:
+def test_a_quote_after_blanks_is_an_error(blanks: str) -> None:
     good = "b,enabled,certificateAuthority,x\n"
     row = f'a,enabled,certificateAuthority,{blanks}"x y"\n'
     assert found(f"{HEADER}{good}{row}".encode()) == [(3, "", "csv-quote")]
@@ -252,7 +252,7 @@ def test_a_block_comment_on_one_row_is_a_row() -> None:
 
 
 @pytest.mark.parametrize("blanks", ["   ", "\t", "\u00a0"])
-def test_a_quote_behind_blanks_in_a_header(blanks: str) -> None:
+def test_a_quote_after_blanks_in_a_header(blanks: str) -> None:
     text = f'id,status,authentication.type,{blanks}"tags.n"\n{_row("a")}'
     ids, ((line, code, message),) = outcome(text)
     assert (ids, line, code) == ([], 1, "csv-quote")
@@ -313,7 +313,7 @@ class TestFilesThatWereJoined:
 
 
 @pytest.mark.parametrize("row", ["\x1a", "\u00a0\n", "\u200b,,,\n"])
-def test_a_row_of_characters_that_nobody_sees(row: str) -> None:
+def test_a_row_of_invisible_characters(row: str) -> None:
     ids, problems = outcome(f"{_HEAD}{_row('a')}{row}")
     assert ids == ["a"]
     assert [problem[:2] for problem in problems] == [(3, "line-invisible")]

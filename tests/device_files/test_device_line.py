@@ -130,7 +130,7 @@ EXPORTED: tuple[Mapping[str, Any], ...] = (
         device(parentScopes=[SCOPE], deviceScope=SCOPE),
     ],
 )
-def test_nothing_to_say(line: Mapping[str, Any]) -> None:
+def test_no_problems(line: Mapping[str, Any]) -> None:
     assert problems(line) == []
 
 
@@ -378,10 +378,10 @@ def test_a_warning(line: Mapping[str, Any], field: str, code: str) -> None:
 
 
 def test_a_name_beside_an_id_is_a_value_of_the_users() -> None:
-    for line, says in ((device(name="Pump"), "tags"), (without("id", name="Pump"), "mean id?")):
+    for line, expected in ((device(name="Pump"), "tags"), (without("id", name="Pump"), "mean id?")):
         _, validation = validate_file(ndjson(line))
         (problem,) = [p for p in validation.report.problems if p.field == "name"]
-        assert says in problem.message
+        assert expected in problem.message
 
 
 def test_all_problems_of_a_line_in_a_stable_order() -> None:

@@ -59,7 +59,7 @@ def test_an_export_without_keys_would_mint_new_ones() -> None:
 
 
 @pytest.mark.parametrize("policy", Policy)
-def test_modules_that_the_hub_creates_are_left_out(policy: Policy) -> None:
+def test_modules_that_the_hub_creates_are_skipped(policy: Policy) -> None:
     device, *_ = exported()
     modules = [
         {**exported()[-3], "id": device["id"], "moduleId": name}

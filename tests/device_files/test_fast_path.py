@@ -30,7 +30,7 @@ Device = dict[str, Any]
 
 _SETTINGS = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 #: Lines after which the names of a form are known.
-_ENOUGH = fast_path.BLOCK_LINES
+_LEARNING_LINES = fast_path.BLOCK_LINES
 
 
 def counts(finished: Validation) -> Counter[str]:
@@ -89,7 +89,7 @@ def learned(base: Device, number: int) -> bytes:
     """A line of the form, in one of the ways in which there may be more or less in a section."""
     line = {**base, "id": f"learned-{number}"}
     tags = line.get("tags")
-    if tags and number > _ENOUGH // 2:
+    if tags and number > _LEARNING_LINES // 2:
         names = [*tags][number % 3 :] if number % 2 else [*tags][::-1]
         line["tags"] = {name: tags[name] for name in names}
     return json.dumps(line, ensure_ascii=number % 4 == 0).encode()
@@ -331,7 +331,7 @@ _BROKEN_TEXTS = sorted(
     ],
 )
 def test_escapes_hide_nothing(section: str) -> None:
-    lines = [device(id=f"pump-{n}", tags={"a": {"b": 1}}) for n in range(_ENOUGH)]
+    lines = [device(id=f"pump-{n}", tags={"a": {"b": 1}}) for n in range(_LEARNING_LINES)]
     own = b"" if '"id"' in section else b'"id":"last",'
     line = b'{%s"status":"enabled","importMode":"create",%s}' % (own, section.encode())
     file = b"\n".join([*map(writing.line, lines), line])
@@ -362,7 +362,7 @@ def test_the_time_grows_with_the_length_alone(section: bytes) -> None:
 def test_no_value_slips_through(base: Device) -> None:
     """Each value of a form that was learned, replaced by each other one, and all texts at once."""
     assert rendered(base, as_json) == as_json(base)
-    lines = [learned(base, number) for number in range(_ENOUGH)]
+    lines = [learned(base, number) for number in range(_LEARNING_LINES)]
     lines += doubled({**base, "id": "next"})
     raw_values = [*(f'"{text}"' for text in (*_MEANT_TEXTS, *_PIECES)), *_NUMBERS, *_OTHERS]
     raw_values += _BROKEN_TEXTS
@@ -380,7 +380,7 @@ def test_no_value_slips_through(base: Device) -> None:
 @settings(_SETTINGS, max_examples=120)
 @given(st.data(), _bases | _bases | almost_full())
 def test_the_fast_path_accepts_what_the_rules_accept(data: st.DataObject, base: Device) -> None:
-    lines = [learned(base, number) for number in range(_ENOUGH)]
+    lines = [learned(base, number) for number in range(_LEARNING_LINES)]
     for _ in range(5):
         line = data.draw(like({**base, "id": f"next-{len(lines)}"}))
         lines.append(edited(line, data.draw(_edits)))
@@ -397,7 +397,7 @@ def test_a_file_is_judged_the_same_in_full(data: st.DataObject) -> None:
     """Also what depends on other lines: duplicates, devices of modules, objects over lines."""
     bases = data.draw(st.lists(_bases, min_size=1, max_size=3))
     ids = st.sampled_from("abcdefgh")
-    lines = [learned(base, number) for base in bases for number in range(_ENOUGH)]
+    lines = [learned(base, number) for base in bases for number in range(_LEARNING_LINES)]
     for _ in range(data.draw(st.integers(0, 12))):
         base = data.draw(st.sampled_from(bases))
         module = {"moduleId": data.draw(ids)} if base.get("moduleId") else {}
@@ -411,7 +411,9 @@ def test_a_file_is_judged_the_same_in_full(data: st.DataObject) -> None:
 
 
 def test_warnings_of_a_line_that_is_refused_for_its_id() -> None:
-    lines = [writing.line({"id": f"pump-{n}", "status": "enabled"}) for n in range(2 * _ENOUGH)]
+    lines = [
+        writing.line({"id": f"pump-{n}", "status": "enabled"}) for n in range(2 * _LEARNING_LINES)
+    ]
     file = b"\n".join([*lines, lines[-1]])
     assert judged(file) == judged_in_full(file)
 
@@ -429,11 +431,11 @@ def test_warnings_of_a_line_that_is_refused_for_its_id() -> None:
 def test_lines_of_one_form_take_the_fast_path(
     base: Device, options: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked_at = 0
+    checked = 0
 
     def check_line(*args: Any) -> DeviceLine:
-        nonlocal looked_at
-        looked_at += 1
+        nonlocal checked
+        checked += 1
         return device_line.check_line(*args)
 
     monkeypatch.setattr(validation, "check_line", check_line)
@@ -443,4 +445,4 @@ def test_lines_of_one_form_take_the_fast_path(
     staged = b"".join(finished.run([writing.ndjson(lines, **options).data]))
     assert staged == b"".join(writing.line(line) + b"\n" for line in lines)
     assert finished.report.errors == 0
-    assert looked_at <= _ENOUGH
+    assert checked <= _LEARNING_LINES

@@ -43,7 +43,7 @@ def test_json_in_whatever_form(
         assert [validation.lines.upload_line(n) for n in (1, 2, 3)] == upload_lines
 
 
-def test_a_byte_order_mark_is_left_out() -> None:
+def test_a_byte_order_mark_is_skipped() -> None:
     assert found(b"\xef\xbb\xbf" + ndjson(*LINES)) == [(1, "", "file-bom")]
     assert found(gzip.compress(b"\xef\xbb\xbf" + json.dumps(LINES).encode())) == [
         (1, "", "file-bom")

@@ -1,4 +1,4 @@
-"""Names and values that people write, and what they mean."""
+"""Common wrong names and values, and the hints for them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SCOPE = "ms-azure-iot-edge://edge-1-637"
         (device(**{"capabilities__iotEdge": True}), "capabilities.iotEdge?"),
     ],
 )
-def test_what_people_mean(line: Mapping[str, Any], meant: str) -> None:
+def test_common_wrong_names_get_a_hint(line: Mapping[str, Any], meant: str) -> None:
     line = {**line}
     if "Status" in line:
         del line["status"]
@@ -52,7 +52,7 @@ def test_what_people_mean(line: Mapping[str, Any], meant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "code", "says"),
+    ("members", "code", "expected"),
     [
         (
             {"status": "enabled\u200b"},
@@ -101,26 +101,26 @@ def test_what_people_mean(line: Mapping[str, Any], meant: str) -> None:
         ({"generationId\u00a0": "x"}, "member-of-the-hub", ""),
     ],
 )
-def test_characters_that_nobody_sees_are_named(
-    members: Mapping[str, Any], code: str, says: str
+def test_invisible_characters_are_named(
+    members: Mapping[str, Any], code: str, expected: str
 ) -> None:
     _, validation = validate_file(ndjson(device(**members)))
     (problem,) = (p for p in validation.report.problems if p.code == code)
-    assert says in problem.message
+    assert expected in problem.message
 
 
 def test_an_id_under_a_name_with_such_a_character() -> None:
-    for name, says in (("id\u00a0", NBSP), ("\u200bid", ZWSP), ("id ", "U+0020 SPACE")):
+    for name, expected in (("id\u00a0", NBSP), ("\u200bid", ZWSP), ("id ", "U+0020 SPACE")):
         line = device(**{name: "a"})
         del line["id"]
         _, validation = validate_file(ndjson(line))
         (problem,) = (p for p in validation.report.problems if p.code == "member-unknown")
-        assert says in problem.message
+        assert expected in problem.message
         assert "did you mean id?" in problem.message
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "expected"),
     [
         ('{"id":\u00a0"a"}', f"column 7; {NBSP}"),
         ('{"id":"a",\u200b"status":"enabled"}', f"column 11; {ZWSP}"),
@@ -131,12 +131,12 @@ def test_an_id_under_a_name_with_such_a_character() -> None:
         ('{"id":"a"}\u200b,', f"{ZWSP} at column 11"),
     ],
 )
-def test_characters_that_json_does_not_take(line: str, says: str) -> None:
+def test_characters_that_json_does_not_take(line: str, expected: str) -> None:
     _, validation = validate_file(ndjson(line.encode()))
-    assert says in validation.report.problems[0].message
+    assert expected in validation.report.problems[0].message
 
 
-def test_another_case_is_mended_in_what_is_staged() -> None:
+def test_the_case_is_corrected_in_the_staged_line() -> None:
     line = {
         "Id": "a",
         "STATUS": "Disabled",

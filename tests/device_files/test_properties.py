@@ -49,7 +49,7 @@ def errors(validation: Validation) -> list[tuple[int | None, str, str]]:
 
 
 def exactly(values: list[Any]) -> list[str]:
-    """To tell 1 from 1.0 and true."""
+    """Distinguish 1 from 1.0 and true."""
     return [json.dumps(value, sort_keys=True) for value in values]
 
 
@@ -82,9 +82,9 @@ def test_good_lines_are_handed_on_and_the_hub_takes_them(devices: list[Device]) 
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(_SETTINGS, max_examples=25)
+@settings(_SETTINGS, max_examples=40)
 @given(devices=fleets, is_gzipped=st.booleans(), chunk_bytes=chunk_sizes)
-def test_every_form_says_the_same(
+def test_all_formats_give_the_same_devices(
     form: str, devices: list[Device], is_gzipped: bool, chunk_bytes: int
 ) -> None:
     written = in_form(form, devices, is_gzipped)
@@ -101,7 +101,7 @@ def test_every_form_says_the_same(
 
 @_SETTINGS
 @given(st.lists(st.sampled_from(["good", "good", "good", "bad", "", "}"]), min_size=1), chunk_sizes)
-def test_line_numbers_behind_lines_that_were_left_out(kinds: list[str], chunk_bytes: int) -> None:
+def test_line_numbers_after_skipped_lines(kinds: list[str], chunk_bytes: int) -> None:
     good = writing.line({"id": "pump-%d", "status": "enabled"})
     texts = {"good": good, "bad": good[:-1], "": b"", "}": b"}"}
     data = b"\n".join(texts[kind].replace(b"%d", b"%d" % n) for n, kind in enumerate(kinds))
@@ -113,7 +113,7 @@ def test_line_numbers_behind_lines_that_were_left_out(kinds: list[str], chunk_by
 @pytest.mark.parametrize("form", ["ndjson", "pretty-array", "csv-commas"])
 @settings(_SETTINGS, max_examples=60)
 @given(data=st.data(), devices=fleets, chunk_bytes=chunk_sizes)
-def test_one_mistake_is_told_where_it_is(
+def test_an_error_is_reported_at_its_line_and_property(
     form: str, data: st.DataObject, devices: list[Device], chunk_bytes: int
 ) -> None:
     usable = [breaking for breaking in BREAKINGS if breaking.in_csv or "csv" not in form]

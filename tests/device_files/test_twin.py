@@ -30,7 +30,7 @@ def desired(value: object) -> dict[str, Any]:
         device(tags={"\u00e4\u4e2d\U0001f600": "\u0085\u2028"}),
     ],
 )
-def test_nothing_to_say(line: Mapping[str, Any]) -> None:
+def test_no_problems(line: Mapping[str, Any]) -> None:
     assert problems(line) == []
 
 

@@ -89,7 +89,7 @@ def test_something_after_the_object_hides_nothing_in_it(rest: bytes) -> None:
     ]
 
 
-def test_pretty_printed_objects_are_told_once_each() -> None:
+def test_each_pretty_printed_object_is_reported_once() -> None:
     pretty = [json.dumps(device(id=id_), indent=2).encode() for id_ in ("a", "b")]
     length = pretty[0].count(b"\n") + 1
     assert problems(device(id="first"), *pretty, device(id="last")) == [
@@ -106,7 +106,7 @@ def test_a_carriage_return_within_a_line_ends_no_line_at_the_hub() -> None:
     assert problems(b'{"id":"a\rb","status":"enabled"}') == [(1, "", "json-invalid")]
 
 
-def test_nothing_vanishes_behind_half_an_object() -> None:
+def test_nothing_is_lost_after_a_truncated_object() -> None:
     good = [device(id=f"pump-{n}") for n in range(16)]
     halves = [b'{"id":"x","status":"enabled",', b'"id":"y","status":"enabled"}', b"{"]
     assert problems(*good[:6], halves[0], *good[6:], b"garbage", halves[1], halves[2]) == [
@@ -306,10 +306,10 @@ def test_memory_does_not_grow_with_the_file() -> None:
         b'{"id":"%s","status":"enabled"}' % (b"x" * 900_000),
         b'{"id":"a","status":"enabled","tags":{"%s":[%s1]}}' % (b"k" * 1000, b"null," * 150_000),
         b'{"id":"a","status":"enabled","tags":{"a":[%s1]}}' % (b"NaN," * 150_000),
-        b"{%s}" % b",".join(b'"m%d":1' % n for n in range(20_000)),
+        b"{%s}" % b",".join(b'"m%d":1' % n for n in range(5_000)),
     ],
 )
-def test_one_line_cannot_make_much_of_itself(line: bytes) -> None:
+def test_one_line_cannot_fill_memory_or_report(line: bytes) -> None:
     tracemalloc.start()
     _, validation = validate_file(line)
     _, highest = tracemalloc.get_traced_memory()
@@ -369,7 +369,7 @@ def test_names_that_never_come_again_do_not_pile_up() -> None:
     assert highest < 16 * 1024 * 1024
 
 
-def test_lines_with_hundreds_of_members_nobody_knows() -> None:
+def test_lines_with_hundreds_of_unknown_properties() -> None:
     unknown = {f"member-{n}": n for n in range(900)}
     lines = [device(id=f"pump-{n}", **unknown) for n in range(50)]
     _, validation = validate_file(ndjson(*lines))

@@ -56,7 +56,7 @@ def test_the_members_of_a_problem() -> None:
 @pytest.mark.parametrize(
     "data", [b'{"id":"a\\ud800","\\udfff":1}', b"id,status,tags.caf\xe9\npump\xe9,enabled,x\n"]
 )
-def test_whatever_a_file_says_can_be_written(data: bytes) -> None:
+def test_any_content_of_a_file_can_be_written(data: bytes) -> None:
     _, validation = validate_file(data)
     problems = validation.report.problems
     assert "\ufffd" in problems[-1].id

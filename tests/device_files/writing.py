@@ -22,7 +22,7 @@ class Written(NamedTuple):
     data: bytes
     #: Of each device.
     lines: list[int]
-    #: What the file says of the devices: CSV does not tell an empty member from an absent one.
+    #: The devices as in the file: CSV has no empty properties, only absent ones.
     devices: list[dict[str, Any]]
 
 
@@ -70,14 +70,14 @@ def csv_table(devices: Devices, separator: str, start: bytes = b"") -> Written:
     for row in rows:
         lines.append(1 + data.count(b"\n"))
         data += separator.join(_quoted(cell, separator) for cell in row).encode() + b"\r\n"
-    said = []
+    rows_as_devices = []
     for row in rows[1:]:
         members: dict[str, Any] = {}
         for (path, kind, _), cell in zip(columns, row, strict=True):
             if cell:
                 _put(members, path, cell if kind == "string" else json.loads(cell))
-        said.append(members)
-    return Written(data, lines[1:], said)
+        rows_as_devices.append(members)
+    return Written(data, lines[1:], rows_as_devices)
 
 
 def gzipped(written: Written) -> Written:

@@ -9,6 +9,7 @@ from typing import Any
 
 from azure.data.tables import TableServiceClient
 
+from shared.device_files.rules import Rule
 from tests.app import App, break_down, device
 
 NAME = "fleet.ndjson"
@@ -197,7 +198,7 @@ def test_rejected(app: App) -> None:
     assert_reason(
         app,
         "1 of 2 lines",
-        "line 2: the line is not valid JSON",
+        f"line 2: {Rule.JSON_INVALID.meaning}",
         "No device was changed",
         "problems.csv",
     )

@@ -12,6 +12,7 @@ import re
 import pytest
 from azure.storage.blob import ContentSettings
 
+from shared.device_files.rules import Rule
 from shared.storage import client as storage
 from tests.app import App, device
 
@@ -127,10 +128,10 @@ def test_lines_left_out_are_not_a_complete_import(app: App) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"nonsense", "1 of 1 lines breaks a rule: line 1: the line is not valid JSON"),
+        (b"nonsense", f"1 of 1 lines breaks a rule: line 1: {Rule.JSON_INVALID.meaning}"),
         (
             gzip.compress(json.dumps(good("pump-1")).encode(), mtime=0)[:-4],
-            "The file cannot be imported: the file: the gzip file is corrupt or incomplete",
+            f"The file cannot be imported: the file: {Rule.FILE_COMPRESSION.meaning}",
         ),
     ],
 )

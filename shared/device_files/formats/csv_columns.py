@@ -9,17 +9,11 @@ from typing import Any
 
 from shared.device_files.characters import describe_unseen, without_unseen
 from shared.device_files.formats.reader import Sink, UnusableFileError
+from shared.device_files.lines import hints
 from shared.device_files.lines.damage import damage, is_secret
-from shared.device_files.lines.hints import (
-    A_COLUMN,
-    MEANS_ID,
-    column_renames,
-    in_documented_case,
-    is_foreign_column,
-    unknown_member,
-)
-from shared.device_files.lines.members import MEMBERS
+from shared.device_files.lines.members import resolve
 from shared.device_files.lines.strict_json import MAX_NESTING, StrictReader
+from shared.device_files.lines.values import document
 from shared.device_files.rules import Finding, Rule
 from shared.redaction import redact
 
@@ -28,8 +22,6 @@ __all__ = ["Column", "read_header"]
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _MAX_NUMBER_LENGTH = 300
 _BOOLEANS = {"true": True, "false": False}
-#: Properties that contain user-defined names.
-_OPEN = ("tags", "properties.desired", "properties.reported", "attributes", "adrDeviceProperties")
 #: Types of columns whose names have none and that are not strings.
 _DEFAULT_TYPES = {"capabilities.iotEdge": "boolean", "parentScopes": "json"}
 
@@ -91,7 +83,7 @@ def read_header(number: int, names: Sequence[str], sink: Sink) -> list[Column | 
     No message repeats a name as it is: without a header, the first row may contain keys.
     """
     if not any(name.partition(":")[0].lower() == "id" for name in names):
-        renames = column_renames(names) or _hidden_id(names)
+        renames = hints.column_renames(names) or _hidden_id(names)
         detail = f"there is no column id{renames and f'; {renames}'}"
         raise UnusableFileError(Rule.CSV_HEADER, detail, number)
     columns = [_column(number, index, names, sink) for index in range(len(names))]
@@ -132,15 +124,17 @@ def _column(number: int, index: int, names: Sequence[str], sink: Sink) -> Column
     if not colon:
         path, kind = name, ""
     elif kind not in _READERS:
-        if is_foreign_column(name):
-            raise invalid(column_renames(names))
+        if hints.is_foreign_column(name):
+            raise invalid(hints.column_renames(names))
         raise invalid(f"{place} has no known type; use :number, :boolean, :json or :string")
     known = _documented(path)
     if isinstance(known, Finding):
         if known.rule is Rule.CREDENTIALS_MISPLACED:
             # Ignoring the column would give other keys to all devices.
             raise invalid(f"{place}: {known.detail}", known.rule)
-        detail = known.detail.replace(MEANS_ID, "id has a column; for a tag, write tags.<name>")
+        detail = known.detail.replace(
+            hints.MEANS_ID, "id has a column; for a tag, write tags.<name>"
+        )
         sink.note(number, known.rule, detail, known.field)
         return None
     path, is_object = known
@@ -152,18 +146,11 @@ def _column(number: int, index: int, names: Sequence[str], sink: Sink) -> Column
 
 def _documented(path: str) -> tuple[str, bool] | Finding:
     """Return the path in the documented case, and whether its value is an object."""
-    names, documented = MEMBERS, ""
-    for step in path.split("."):
-        known = in_documented_case(step, names)
-        if known is None:
-            return unknown_member(step, names, f"{documented}." if documented else "", A_COLUMN)
-        documented = f"{documented}.{known}" if documented else known
-        if documented in _OPEN:
-            return documented + path[len(documented) :], len(documented) == len(path)
-        below = names[known]
-        if not isinstance(below, dict):
-            if len(documented) < len(path):
-                return Finding(path, Rule.MEMBER_UNKNOWN)
-            return documented, False
-        names = below
-    return documented, True
+    documented, member, rest = resolve(path)
+    if rest and member is not document:
+        if not isinstance(member, dict):
+            return Finding(path, Rule.MEMBER_UNKNOWN)
+        prefix = "".join(f"{step}." for step in documented)
+        return hints.unknown_member(rest[0], member, prefix, hints.A_COLUMN)
+    is_object = not rest and (member is document or isinstance(member, dict))
+    return ".".join([*documented, *rest]), is_object

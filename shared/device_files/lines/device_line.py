@@ -40,9 +40,10 @@ class DeviceLine(NamedTuple):
 def check_line(line: dict[str, Any], findings: list[Finding]) -> DeviceLine:
     """Check a line and add to its findings; an error of one property never hides another."""
     members = read_members(line, findings)
-    for name, missing in (("id", Rule.ID_MISSING), ("status", Rule.STATUS_MISSING)):
-        if members.get(name) is None:
-            findings.append(Finding(name, missing))
+    if members.get("id") is None:
+        findings.append(Finding("id", Rule.ID_MISSING))
+    if members.get("status") is None:
+        findings.append(Finding("status", Rule.STATUS_MISSING))
     mode = _MODES.get(as_string(members.get("importMode")), ImportMode.CREATE_OR_UPDATE)
     if mode.deletes or mode.updates_twin:
         # The hub ignores all credentials then.

@@ -18,23 +18,9 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from shared.device_files.lines import twin, values
 from shared.device_files.lines.damage import DAMAGED, DAMAGED_IDS, DAMAGED_STARTS
 from shared.device_files.lines.strict_json import encode, keeps_all
-from shared.device_files.lines.twin import (
-    MAX_INTEGER,
-    MIN_INTEGER,
-    TAGS_BYTES,
-    check_twin,
-    is_good_name,
-)
-from shared.device_files.lines.values import (
-    MAX_ID,
-    MAX_KEY_BYTES,
-    MAX_STATUS_REASON,
-    MIN_KEY_BYTES,
-    AuthenticationType,
-    ImportMode,
-)
 from shared.device_files.rules import Finding
 
 __all__ = ["BLOCK_LINES", "FastPath", "GoodLine", "kinds"]
@@ -42,11 +28,11 @@ __all__ = ["BLOCK_LINES", "FastPath", "GoodLine", "kinds"]
 #: Levels of objects within twins. More make the decoder slow to build.
 _MAX_DEPTH = 4
 
-_Integer = Annotated[int, Meta(ge=MIN_INTEGER, le=MAX_INTEGER)]
+_Integer = Annotated[int, Meta(ge=twin.MIN_INTEGER, le=twin.MAX_INTEGER)]
 _Scalar = str | _Integer | float | bool
 #: The shortest key that `damage.is_secret` recognises has 44 characters.
 _TagScalar = Annotated[str, Meta(max_length=43)] | _Integer | float | bool
-_Key = Annotated[bytes, Meta(min_length=MIN_KEY_BYTES, max_length=MAX_KEY_BYTES)]
+_Key = Annotated[bytes, Meta(min_length=values.MIN_KEY_BYTES, max_length=values.MAX_KEY_BYTES)]
 _Thumbprint = Annotated[str, Meta(max_length=64)]
 _Scope = Annotated[str, Meta(pattern=r"^ms-azure-iot-edge://[A-Za-z0-9._-]+-[0-9]+\Z")]
 _Absent = None | UnsetType
@@ -83,17 +69,17 @@ class _Authentication(_Part, tag_field="type"):
     x509_ca_validation: dict[str, str | bool | None] | str | bool | _Absent = UNSET
 
 
-class _Sas(_Authentication, kw_only=True, tag=AuthenticationType.SAS.value):
+class _Sas(_Authentication, kw_only=True, tag=values.AuthenticationType.SAS.value):
     symmetric_key: _Keys
     x509_thumbprint: _NoThumbprints | _Absent = UNSET
 
 
-class _SelfSigned(_Authentication, kw_only=True, tag=AuthenticationType.SELF_SIGNED.value):
+class _SelfSigned(_Authentication, kw_only=True, tag=values.AuthenticationType.SELF_SIGNED.value):
     x509_thumbprint: _Thumbprints
     symmetric_key: _NoKeys | _Absent = UNSET
 
 
-class _ByAuthority(_Authentication, tag=AuthenticationType.CERTIFICATE_AUTHORITY.value):
+class _ByAuthority(_Authentication, tag=values.AuthenticationType.CERTIFICATE_AUTHORITY.value):
     x509_thumbprint: _NoThumbprints | _Absent = UNSET
     symmetric_key: _NoKeys | _Absent = UNSET
 
@@ -105,13 +91,13 @@ class _Capabilities(_Part):
 class GoodLine(_Part):
     """A device, not a module. `_decoder` adds the types of twins."""
 
-    id: Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
+    id: Annotated[str, Meta(min_length=1, max_length=values.MAX_ID)]
     status: Literal["enabled", "disabled"]
     authentication: _Sas | _SelfSigned | _ByAuthority | _Absent = UNSET
-    import_mode: ImportMode | _Absent = UNSET
+    import_mode: values.ImportMode | _Absent = UNSET
     e_tag: str | _Absent = UNSET
     twin_e_tag: str | _Absent = UNSET
-    status_reason: Annotated[str, Meta(max_length=MAX_STATUS_REASON)] | _Absent = UNSET
+    status_reason: Annotated[str, Meta(max_length=values.MAX_STATUS_REASON)] | _Absent = UNSET
     capabilities: _Capabilities | _Absent = UNSET
     device_scope: _Scope | _Absent = UNSET
     managed_by: str | _Absent = UNSET
@@ -158,7 +144,7 @@ BLOCK_LINES = 64
 _MAX_NAMES = 400
 #: The hub counts 8 bytes per number, which takes two in a line. So no section of a line of at
 #: most this length is too large.
-_SURE_BYTES = TAGS_BYTES // 4
+_SURE_BYTES = twin.TAGS_BYTES // 4
 #: The hub's own properties in twins; `check_twin` checks where they occur.
 _OF_THE_HUB = frozenset({"$metadata", "$version", "$lastUpdated", "$lastUpdatedVersion"})
 #: The lookbehind goes back to the first character of a string that may be damaged.
@@ -182,11 +168,11 @@ _NONE = frozenset({type(None), UnsetType})
 _kind = attrgetter("import_mode", "authentication.__class__")
 
 
-def kinds(lines: Iterable[GoodLine]) -> Iterator[tuple[ImportMode, str, int]]:
+def kinds(lines: Iterable[GoodLine]) -> Iterator[tuple[values.ImportMode, str, int]]:
     """Count the lines by import mode and type of authentication ("" for none)."""
     for (mode, kind), count in Counter(map(_kind, lines)).items():
         tag = kind.__struct_config__.tag if issubclass(kind, Struct) else ""
-        yield mode or ImportMode.CREATE_OR_UPDATE, tag, count
+        yield mode or values.ImportMode.CREATE_OR_UPDATE, tag, count
 
 
 class FastPath:
@@ -206,7 +192,7 @@ class FastPath:
 
     def _learn(self, value: object) -> None:
         if isinstance(value, dict) and len(self._names) < _MAX_NAMES:
-            self._names.update(filter(is_good_name, value))
+            self._names.update(filter(twin.is_good_name, value))
             for below in value.values():
                 self._learn(below)
 
@@ -285,5 +271,5 @@ def _fits_mode(line: GoodLine) -> bool:
 def _has_good_twin(line: GoodLine) -> bool:
     findings: list[Finding] = []
     desired = line.properties and line.properties.desired
-    check_twin(line.tags, desired, findings, null_removes=False)
+    twin.check_twin(line.tags, desired, findings, null_removes=False)
     return not findings

@@ -19,7 +19,7 @@ from shared.device_files.lines.hints import (
 from shared.device_files.lines.strict_json import MAX_NESTING, nests_deeper
 from shared.device_files.rules import Finding, Rule, add_finding
 
-__all__ = ["MEMBERS", "Members", "read_members"]
+__all__ = ["MEMBERS", "read_members", "resolve"]
 
 #: What Json.NET writes at the start of objects and treats as metadata when it reads them.
 _METADATA = frozenset({"$id", "$type", "$ref", "$values"})
@@ -85,7 +85,7 @@ def read_members(
             else:
                 findings.append(Finding(f"{prefix}{name}", Rule.MEMBER_TYPE, values.AN_OBJECT))
         elif finding := known(value):  # type: ignore[operator]  # a mapping is a dict here
-            findings.append(finding._replace(field=f"{prefix}{name}"))
+            findings.append(Finding(f"{prefix}{name}", finding.rule, finding.detail))
             if finding.rule is Rule.VALUE_CASE:
                 members[name] = finding.detail
     return members
@@ -131,22 +131,30 @@ def _is_dotted(name: str) -> bool:
     return "." in name and len(_documented_path(name)) > 1
 
 
-def _documented_path(path: str) -> tuple[str, ...]:
+def _documented_path(path: str) -> list[str]:
     """Return the steps of a path in the documented case; empty if it leads to no known property."""
+    if path.count(".") >= MAX_NESTING:
+        return []
+    documented, member, rest = resolve(path)
+    return [] if rest and member is not values.document else [*documented, *rest]
+
+
+def resolve(path: str) -> tuple[list[str], Any, list[str]]:
+    """Follow a dotted path in `MEMBERS`.
+
+    Returns:
+        Its known steps in the documented case, the check or properties there, and the other steps.
+    """
     documented: list[str] = []
-    names: Any = MEMBERS
-    steps = path.split(".", MAX_NESTING)
-    if len(steps) > MAX_NESTING:
-        return ()
+    member: Any = MEMBERS
+    steps = path.split(".")
     for step in steps:
-        if names is values.document:
-            return (*documented, *steps[len(documented) :])
-        match = in_documented_case(step, names) if isinstance(names, dict) else None
+        match = in_documented_case(step, member) if isinstance(member, dict) else None
         if match is None:
-            return ()
+            break
         documented.append(match)
-        names = names[match]
-    return tuple(documented)
+        member = member[match]
+    return documented, member, steps[len(documented) :]
 
 
 def _unfolded(members: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:

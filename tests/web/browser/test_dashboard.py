@@ -9,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from shared.device_files.rules import Rule
 from shared.imports.model.record import ImportRecord
 from tests.app import App, device
 from tests.web.support import cancel_at_the_hub
@@ -115,7 +116,7 @@ def test_a_rejected_file_shows_its_problems_errors_first(app: App, page: Page) -
     app.deliver("broken.ndjson")
     page.goto(page_of(app.record("broken.ndjson")))
     problems = page.get_by_role("table", name="First problems").locator("tbody tr")
-    expect(problems.first).to_contain_text("id holds a character that is not allowed")
+    expect(problems.first).to_contain_text(Rule.ID_CHARACTERS.meaning)
     expect(problems.last).to_contain_text("warning")
     expect(page.locator(".codes")).to_contain_text("1 x status-invalid (error)")
     expect(page.get_by_role("button")).to_have_count(0)
