@@ -72,5 +72,5 @@ def test_error_is_said_without_a_traceback(folder: Path) -> None:
 
 
 def test_folder_without_an_app(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no function_app\.py"):
+    with pytest.raises(UsageError, match=r"function_app\.py"):
         load_app(tmp_path)
