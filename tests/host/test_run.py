@@ -62,7 +62,7 @@ def test_runs_until_ctrl_c(folder: Path) -> None:
     assert "Executed 'Functions.hello' (Succeeded" in log
 
 
-def test_error_is_said_without_a_traceback(folder: Path) -> None:
+def test_error_is_printed_without_a_traceback(folder: Path) -> None:
     (folder / "host.json").unlink()
     with start(folder) as process:
         _, errors = process.communicate(timeout=10)

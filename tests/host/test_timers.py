@@ -15,7 +15,7 @@ NOON = datetime(2026, 1, 5, 12, 0, 0, tzinfo=UTC)  # a Monday
 
 
 class Clock(threading.Event):
-    """A clock that also is the stop event: waiting moves the time, and ends it at ``end``."""
+    """A clock that is also the stop event: waiting moves the time; it is set at ``end``."""
 
     def __init__(self, end: datetime) -> None:
         super().__init__()
