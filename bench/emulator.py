@@ -1,4 +1,4 @@
-"""The hub emulator: devices a second of an import, so that it bounds no measurement unnoticed."""
+"""Devices per second that the hub emulator imports, which limits other measurements."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shared.imports.app import utc_now
 
 __all__ = ["Row", "add_options", "imports", "run", "table"]
 
-#: Seconds between two looks at a job.
+#: Seconds between two requests for a job.
 _POLL = 0.05
 _ROW = "{:26}{:>10}{:>9}{:>11}{:>13}"
 
@@ -29,11 +29,11 @@ _ROW = "{:26}{:>10}{:>9}{:>11}{:>13}"
 class Row:
     """One import job."""
 
-    what: str
+    label: str
     devices: int
-    #: From the job's start to its end, by the hub's clock.
+    #: From start to end of the job, by the hub's clock.
     seconds: float
-    #: Of the emulator's process, from its start to the end of the job.
+    #: Peak of the emulator's process until the end of the job.
     peak_bytes: int
 
     @property
@@ -43,7 +43,11 @@ class Row:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--devices", type=int, default=100_000, metavar="N", help="of a job; 100,000 by default"
+        "--devices",
+        type=int,
+        default=100_000,
+        metavar="N",
+        help="devices in a job (default: %(default)s)",
     )
 
 
@@ -58,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def imports(storage: str, file: Path, devices: int, data: Path | None = None) -> list[Row]:
-    """A file that is imported twice: devices are created, then overwritten."""
+    """Import a file twice: create the devices, then overwrite them."""
     options = () if data is None else ("--data", str(data))
     where = "in memory" if data is None else "in a file"
     with (
@@ -73,18 +77,18 @@ def imports(storage: str, file: Path, devices: int, data: Path | None = None) ->
 
 
 def table(rows: Sequence[Row], validator: Sample, data_bytes: int) -> Iterator[str]:
-    yield f"imports of {rows[0].devices:,} devices by the hub emulator, no artificial delay"
+    yield f"import of {rows[0].devices:,} devices by the hub emulator, without artificial delay"
     yield _ROW.format("", "devices/s", "seconds", "peak MiB", "of validator")
     for row in rows:
         yield _ROW.format(
-            row.what,
+            row.label,
             f"{row.rate:,.0f}",
             f"{row.seconds:.1f}",
             f"{row.peak_bytes / 2**20:.0f}",
             f"{row.rate / validator.rate:.2f}",
         )
-    yield f"{validator.rate:,.0f} devices/s: the app's validator by itself, same file, same run"
-    yield f"{data_bytes / rows[0].devices:,.0f} bytes a device in the file"
+    yield f"{validator.rate:,.0f} devices/s: the app's validator alone, same file, same run"
+    yield f"{data_bytes / rows[0].devices:,.0f} bytes per device in the file"
 
 
 def _staged(scene: Scene, file: Path) -> ImportJobRequest:

@@ -29,9 +29,9 @@ _INSTALL: Final = "npm ci --prefix local"
 _HOST: Final = "127.0.0.1"
 _SERVICES: Final = ("Blob", "Queue", "Table")
 _LISTENING: Final = re.compile(r"Azurite (\w+) service is successfully listening at \S+:(\d+)")
-_STOP_DEADLINE: Final = 5.0  # seconds between terminate and kill
+_STOP_DEADLINE: Final = 5.0  # seconds from terminate to kill
 
-# Azurite outlives a parent that is killed; with this it ends when its stdin, our pipe, closes.
+# Azurite would survive a killed parent; with this it stops when its stdin, our pipe, closes.
 _END_WITH_PARENT: Final = (
     "data:text/javascript,process.stdin.resume().unref();"
     'process.stdin.on("end",()=>{process.kill(process.pid,"SIGTERM");'
@@ -40,12 +40,12 @@ _END_WITH_PARENT: Final = (
 
 
 class AzuriteError(Exception):
-    """Azurite cannot run here; the message says what to do."""
+    """Azurite cannot run; the message contains the remedy."""
 
 
 @dataclass(frozen=True)
 class Tls:
-    """Files in PEM form: a certificate for 127.0.0.1, its key, and the authority that signed it."""
+    """PEM files: a certificate for 127.0.0.1, its key, and the certificate of its CA."""
 
     certificate: Path
     key: Path
@@ -53,18 +53,18 @@ class Tls:
 
 
 class Azurite:
-    """One Azurite with its blob, queue and table services on loopback ports.
+    """An Azurite process with blob, queue and table services on loopback ports.
 
     Parameters
     ----------
     blob_port, queue_port, table_port:
-        0 takes any free port.
+        0 for any free port.
     location:
-        Folder that keeps the data between runs. Without it everything is in memory.
+        Folder for the data; default: in memory.
     start_deadline:
-        Seconds until all three services must answer.
+        Seconds until all services must answer.
     tls:
-        Serve https and accept Entra ID tokens (`--oauth basic`: any well-formed one for storage).
+        Serve HTTPS and accept Entra ID tokens (`--oauth basic`: any well-formed token for storage).
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Azurite:
 
     @property
     def endpoints(self) -> dict[str, str]:
-        """The addresses of Blob, Queue and Table."""
+        """The URLs of the services by name: Blob, Queue, Table."""
         if not self._ports:
             raise AzuriteError("Azurite is not running: call start() first")
         return {
@@ -98,7 +98,7 @@ class Azurite:
 
     @property
     def connection_string(self) -> str:
-        """Full connection string, for every SDK and for app settings."""
+        """Connection string for SDKs and app settings."""
         endpoints = "".join(
             f"{service}Endpoint={address};" for service, address in self.endpoints.items()
         )
@@ -108,7 +108,7 @@ class Azurite:
         )
 
     def start(self) -> None:
-        """Start the process and return when the three services answer."""
+        """Start the process and wait until all services answer; AzuriteError if they do not."""
         if self._process is not None:
             return
         process = subprocess.Popen(
@@ -132,7 +132,7 @@ class Azurite:
             raise
 
     def stop(self) -> None:
-        """End the process and close its pipes; does nothing when it is not running."""
+        """Stop the process and close its pipes; no effect if it is not running."""
         process, self._process = self._process, None
         self._ports = {}
         if process is None:
@@ -162,12 +162,12 @@ class Azurite:
         node = shutil.which("node")
         if node is None:
             raise AzuriteError(
-                f"node is not on the PATH: install Node.js 20 or later and {_INSTALL}"
+                f"node is not on the PATH: install Node.js 20 or later and run {_INSTALL}"
             )
         if not _ENTRY_POINT.is_file():
             raise AzuriteError(f"Azurite is not installed: run {_INSTALL}")
         command = [node, "--import", _END_WITH_PARENT, str(_ENTRY_POINT)]
-        # The storage SDKs speak newer API versions than Azurite admits to know.
+        # The storage SDKs use newer API versions than Azurite accepts by default.
         command += ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
         for service, port in self._wanted.items():
             name = service.lower()
@@ -188,7 +188,7 @@ class Azurite:
                 line = output.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 raise AzuriteError(
-                    f"Azurite did not start within {self._start_deadline:g} s; it said: "
+                    f"Azurite did not start within {self._start_deadline:g} s; its output: "
                     + _quoted(lines)
                 ) from None
             if line is None:
@@ -202,7 +202,7 @@ class Azurite:
 
 
 def _pump(process: subprocess.Popen[str], output: queue.SimpleQueue[str | None]) -> None:
-    """Read to the end of the process, so that a full pipe never blocks it; None marks the end."""
+    """Read all output, so that a full pipe cannot block the process; None marks the end."""
     assert process.stdout is not None
     for line in process.stdout:
         output.put(line)
@@ -210,7 +210,7 @@ def _pump(process: subprocess.Popen[str], output: queue.SimpleQueue[str | None])
 
 
 def _await_answer(port: int, deadline: float, tls: Tls | None) -> None:
-    """Any HTTP status counts: an unsigned request to a running service is refused."""
+    """Wait for an answer; any HTTP status is accepted, as the request has no signature."""
     while True:
         connection = (
             http.client.HTTPSConnection(
@@ -236,8 +236,8 @@ def _exit_reason(lines: list[str]) -> str:
     if "EADDRINUSE" in text:
         address = re.search(r"address already in use (\S+)", text)
         where = address[1] if address else "one of its ports"
-        return f"{where} is in use: end the other process (another Azurite?) or take another port"
-    return f"Azurite ended at once; it said: {_quoted(lines)}"
+        return f"{where} is in use: stop the other process (another Azurite?) or use another port"
+    return f"Azurite exited immediately; its output: {_quoted(lines)}"
 
 
 def _quoted(lines: list[str]) -> str:

@@ -175,8 +175,9 @@ def _records() -> list[ImportRecord]:
 def _progress(record: ImportRecord) -> str:
     match record.state:
         case "running":
-            percent = f", {record.job.progress} %" if record.job.progress is not None else ""
-            return f"running: job {record.job.status}{percent}"
+            if record.job.status == "running" and record.job.progress is not None:
+                return f"running: {record.job.progress} %"
+            return f"running: job {record.job.status}"
         case "queued" if record.failure_reason:
             return f"queued: {escape(record.failure_reason)}"
         case "queued":
@@ -230,11 +231,11 @@ def _show(stack: Stack, records: list[ImportRecord], console: Console) -> list[s
         _show_failures(stack, by_file["replacements.ndjson"], console)
         console.print(
             "\nNext steps:\n"
-            "  make demo ARGS=--keep        keep the stack running and open its dashboard\n"
-            "  make demo ARGS=--log         also show the logs of app, functions host and hub\n"
-            "  make up                      run the stack for your own files\n"
-            "  device-importer check FILE   check a file before uploading it\n"
-            "  README.md                    deploy to Azure"
+            "  make demo ARGS=--keep                  keep the stack and dashboard running\n"
+            "  make demo ARGS=--log                   also show all logs\n"
+            "  make up                                run the stack for your own files\n"
+            "  .venv/bin/device-importer check FILE   check a file before uploading it\n"
+            "  README.md                              deploy to Azure"
         )
     return problems
 

@@ -65,7 +65,7 @@ def describe(stack: Stack) -> str:
             f"  hub       {stack.hub.url} (emulator; control API at /emulator/)",
             app,
             f"Upload a device file to the container {container} and follow its import:",
-            f"  device-importer upload FILE --watch --settings {SAMPLE_SETTINGS.name}",
+            f"  .venv/bin/device-importer upload FILE --watch --settings {SAMPLE_SETTINGS.name}",
             "",
         )
     )

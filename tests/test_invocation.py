@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from local.host.context import InvocationContext, invocation_id_of_thread
+from local.host.invocation import InvocationContext, invocation_id_of_thread
 from shared.invocation import in_this_invocation, invocation
 from tests.app import App, device
 

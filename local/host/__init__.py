@@ -1,4 +1,4 @@
-"""A small Azure Functions host: runs an app by the triggers of its own decorators."""
+"""A small Azure Functions host: runs an app by the triggers of its decorators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns the dict of a trigger binding into its typed form, or into problems."""
+"""Parses trigger bindings and reports their problems."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ import azure.functions as func
 
 from local.host.conversion import SUPPORTED_ANNOTATIONS, is_supported
 from local.host.errors import Problem
-from local.host.functions import BlobSource, BlobTrigger, HttpTrigger, TimerTrigger, Trigger
-from local.host.paths import BlobPath
-from local.host.schedule import Schedule
 from local.host.settings import (
     HOST_CONNECTION,
     connection_is_set,
     missing_references,
     resolve_references,
+)
+from local.host.triggers import (
+    BlobPath,
+    BlobSource,
+    BlobTrigger,
+    HttpTrigger,
+    Schedule,
+    TimerTrigger,
+    Trigger,
 )
 
 __all__ = ["BLOB_TRIGGER", "read_trigger"]
@@ -36,7 +42,7 @@ def read_trigger(
     settings: Mapping[str, str],
     problems: list[Problem],
 ) -> Trigger | None:
-    """Return the trigger, or None when something was added to ``problems``."""
+    """Return the trigger; None after adding to ``problems``."""
     before = len(problems)
 
     def report(reason: str, remedy: str) -> None:
@@ -52,7 +58,10 @@ def read_trigger(
             trigger = _http_trigger(binding, report)
         case other:
             trigger = None
-            report(f"trigger type '{other}' is not supported by the local host", "use another")
+            report(
+                f"trigger type '{other}' is not supported by the local host",
+                "use another trigger type",
+            )
     return trigger if len(problems) == before else None
 
 
@@ -70,8 +79,8 @@ def _blob_trigger(
         report(f"connection '{connection}' has no app setting", remedy)
     annotation = hints.get(binding["name"])
     if not is_supported(annotation):
-        shown = getattr(annotation, "__name__", annotation)
-        report(f"type {shown} cannot be bound here", f"annotate with {SUPPORTED_ANNOTATIONS}")
+        type_name = getattr(annotation, "__name__", annotation)
+        report(f"type {type_name} is not supported", f"annotate with {SUPPORTED_ANNOTATIONS}")
     if source is None or path is None or not isinstance(annotation, type):
         return None
     binary = binding.get("dataType") is func.DataType.BINARY
@@ -82,7 +91,7 @@ def _blob_source(value: str | None, report: Report) -> BlobSource | None:
     try:
         return BlobSource(value or BlobSource.SCAN.value)
     except ValueError:
-        report(f"source '{value}' does not exist", "use a member of func.BlobSource")
+        report(f"unknown source '{value}'", "use a member of func.BlobSource")
         return None
 
 

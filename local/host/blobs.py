@@ -1,4 +1,4 @@
-"""Blob triggers of an app: both sources, in the background or driven by hand."""
+"""Blob triggers of an app, in the background or driven by tests."""
 
 from __future__ import annotations
 
@@ -10,27 +10,32 @@ from typing import Any, Final
 
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 
-from local.host.config import HostConfig
 from local.host.delivery import BlobDelivery
 from local.host.discovery import BlobScanner
 from local.host.errors import UsageError
-from local.host.functions import BlobSource, BlobTrigger, HostedFunction
 from local.host.invocation import Invoker
-from local.host.lease import MessageLease
-from local.host.messages import BlobTriggerMessage, function_id, strip_quotes, trigger_queue_name
+from local.host.messages import (
+    BlobTriggerMessage,
+    MessageLease,
+    function_id,
+    strip_quotes,
+    trigger_queue_name,
+)
+from local.host.settings import HostConfig
 from local.host.storage import StorageClients
+from local.host.triggers import BlobSource, BlobTrigger, HostedFunction
 
 __all__ = ["BlobTriggers"]
 
 logger = logging.getLogger(__name__)
 
-_QUEUE_INTERVAL: Final = 0.1  # seconds between looks at an empty queue
+_QUEUE_INTERVAL: Final = 0.1  # seconds between polls of an empty queue
 
 Entry = tuple[HostedFunction, BlobTrigger]
 
 
 class BlobTriggers:
-    """Discovery and delivery for all blob functions, joined by the internal queue."""
+    """Discovery and delivery of blobs for all functions, through the internal queue."""
 
     def __init__(
         self,
@@ -54,7 +59,7 @@ class BlobTriggers:
         )
 
     def loops(self, scan_interval: float) -> list[Callable[[threading.Event], None]]:
-        """What the host runs in threads of its own until the event is set."""
+        """Functions that the host runs in threads until the event is set."""
         loops: list[Callable[[threading.Event], None]] = []
         if self._functions:
             loops.append(self._deliver_until)
@@ -70,7 +75,7 @@ class BlobTriggers:
         )
 
     def drain(self) -> int:
-        """Scan and deliver in turn until nothing is left; return the number of invocations."""
+        """Scan and deliver until the queue is empty; return the number of invocations."""
         invocations = 0
         if not self._functions:
             return invocations
@@ -90,7 +95,7 @@ class BlobTriggers:
         return self._delivery.invoke(hosted, trigger, container, blob)
 
     def announce(self, container: str, blob: str, function: str | None) -> None:
-        """Queue a message as the extension does for each event, whatever the trigger's path is."""
+        """Queue a message for an event; as in Azure, the trigger's path does not filter events."""
         events = self._of_source(BlobSource.EVENT_GRID)
         hosted, trigger = _choose(events, function, "blob function with source EventGrid")
         service = self._clients.blobs(trigger.connection)
@@ -99,12 +104,12 @@ class BlobTriggers:
             properties = service.get_blob_client(container, blob).get_blob_properties()
             blob_type, etag = properties.blob_type.value, strip_quotes(properties.etag)
         except ResourceNotFoundError:
-            logger.debug("event for %s/%s, which is gone", container, blob)
+            logger.debug("event for deleted blob %s/%s", container, blob)
         message = BlobTriggerMessage(function_id(hosted.name), blob_type, container, blob, etag)
         self._clients.queue(trigger_queue_name(self._host_id)).send_message(message.to_json())
 
     def _next(self) -> MessageLease | None:
-        """Next message; before the queue counts as empty, look for blobs once more."""
+        """Return the next message; if the queue is empty, scan for blobs first."""
         lease = self._delivery.receive()
         if lease is None and self.scan_once():
             lease = self._delivery.receive()
@@ -118,12 +123,12 @@ class BlobTriggers:
             try:
                 self.scan_once()
             except AzureError as error:
-                logger.warning("scan failed, next try in %g s: %s", interval, error)
+                logger.warning("scan failed, retry in %g s: %s", interval, error)
             if stop.wait(interval):
                 return
 
     def _deliver_until(self, stop: threading.Event) -> None:
-        """Hand messages to a pool; one is taken only when a thread is free to run it."""
+        """Run messages in a pool; receive one only when a thread is free."""
         free = threading.Semaphore(self._parallelism)
         with ThreadPoolExecutor(self._parallelism, "functions-blob") as pool:
             while not stop.is_set():
@@ -147,14 +152,14 @@ class BlobTriggers:
         try:
             self._delivery.handle(lease)
         except Exception:
-            logger.exception("a message was not dealt with and will come again")
+            logger.exception("handling a message failed; it will be delivered again")
 
 
 def _choose(candidates: Mapping[str, Entry], function: str | None, kind: str) -> Entry:
     if function is not None:
         candidates = {name: entry for name, entry in candidates.items() if name == function}
     if len(candidates) != 1:
-        wanted = kind if function is None else f"'{function}' as {kind}"
-        found = ", ".join(sorted(candidates)) or "none"
-        raise UsageError(f"need exactly one {wanted}; found: {found}")
+        expected = kind if function is None else f"{kind} named '{function}'"
+        names = ", ".join(sorted(candidates)) or "none"
+        raise UsageError(f"expected exactly one {expected}, found: {names}")
     return next(iter(candidates.values()))

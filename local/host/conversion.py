@@ -1,4 +1,4 @@
-"""Builds the value of a blob trigger's parameter as host and Python worker do together."""
+"""Builds the argument of a blob trigger as the host and the Python worker do in Azure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from azurefunctions.extensions.bindings.blob import (
     BlobClient,
 )
 
-from local.host.functions import BlobTrigger
+from local.host.triggers import BlobTrigger
 
 __all__ = ["SUPPORTED_ANNOTATIONS", "blob_argument", "is_supported"]
 
-#: For messages.
+#: For error messages.
 SUPPORTED_ANNOTATIONS: Final = (
     "azurefunctions.extensions.bindings.blob.BlobClient or func.InputStream"
 )
@@ -28,7 +28,7 @@ _BINDING: Final = "blobTrigger"
 
 @dataclass(frozen=True)
 class _ModelBindingData:
-    """The gRPC message of the same name, of which only a reference to the blob crosses."""
+    """The gRPC message of the same name, which contains only a reference to the blob."""
 
     content: str
     version: str = "1.0"
@@ -37,7 +37,7 @@ class _ModelBindingData:
 
 
 def is_supported(annotation: Any) -> bool:
-    """Whether this host can fill a blob trigger's parameter of that type."""
+    """Whether a blob trigger can have a parameter of that type."""
     return isinstance(annotation, type) and (
         annotation is BlobClient or issubclass(annotation, func.InputStream)
     )
@@ -46,11 +46,11 @@ def is_supported(annotation: Any) -> bool:
 def blob_argument(
     trigger: BlobTrigger, service: BlobServiceClient, container: str, blob: str
 ) -> Any:
-    """Return what the function gets for this blob.
+    """Return the argument of the function for this blob.
 
-    An SDK type is decoded by the extension's own converter, found in the extension's registry
-    as the worker finds it (azure-functions-python-worker, bindings/meta.py). It reads its
-    connection from the environment, not from ``service``.
+    The converter of the binding extension decodes SDK types, as in the worker
+    (azure-functions-python-worker, bindings/meta.py). It reads the connection from the environment
+    instead of ``service``.
     """
     registry = base.get_binding_registry()
     if registry.check_supported_type(trigger.annotation):
@@ -64,7 +64,7 @@ def blob_argument(
 def _input_stream(
     trigger: BlobTrigger, service: BlobServiceClient, container: str, blob: str
 ) -> Any:
-    """The whole blob in memory; without ``data_type=BINARY`` it crosses as text, as in Azure."""
+    """The whole blob in memory; as in Azure, as text unless ``data_type=BINARY``."""
     client = service.get_blob_client(container, blob)
     download = client.download_blob()
     content = download.readall()

@@ -1,4 +1,4 @@
-"""Takes messages of the internal queue to the functions (WebJobs SDK, BlobQueueTriggerExecutor)."""
+"""Delivers messages of the internal queue (WebJobs SDK, BlobQueueTriggerExecutor)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 
 from local.host.conversion import blob_argument
-from local.host.functions import BlobSource, BlobTrigger, HostedFunction
 from local.host.invocation import Invoker
-from local.host.lease import MessageLease
 from local.host.messages import (
     POISON_QUEUE,
     BlobTriggerMessage,
+    MessageLease,
     function_id,
     strip_quotes,
     trigger_queue_name,
 )
 from local.host.storage import StorageClients
+from local.host.triggers import BlobSource, BlobTrigger, HostedFunction
 
 __all__ = ["BlobDelivery"]
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class BlobDelivery:
-    """At-least-once delivery of blobs to functions, with a poison queue at its end."""
+    """At-least-once delivery of blobs to functions, with a poison queue."""
 
     def __init__(
         self,
@@ -44,13 +44,13 @@ class BlobDelivery:
         self._poison_threshold = poison_threshold
 
     def receive(self) -> MessageLease | None:
-        """Take the next message, hidden from others until it is handled or its lease ends."""
+        """Receive the next message, which is invisible until it is handled or its lease ends."""
         return MessageLease.receive(self._clients.queue(self._queue_name))
 
     def handle(self, lease: MessageLease) -> bool:
-        """Deal with one message; return whether a function was invoked.
+        """Handle one message; return whether a function was invoked.
 
-        A message whose function failed comes back at once, until its tries are used up.
+        If the function fails, the message is delivered again immediately, up to the threshold.
         """
         message = BlobTriggerMessage.from_json(lease.text)
         entry = self._functions.get(message.function_id)
@@ -59,14 +59,14 @@ class BlobDelivery:
             return False
         function, trigger = entry
         if lease.dequeue_count > self._poison_threshold:
-            # Its host died in the last try, before it could count the failure.
+            # The host was terminated during the last attempt.
             self._poison(lease, trigger)
             return False
         try:
             with lease:
                 self.invoke(function, trigger, message.container, message.blob)
         except Exception as error:
-            logger.warning("try %d of %s failed: %r", lease.dequeue_count, message, error)
+            logger.warning("attempt %d of %s failed: %r", lease.dequeue_count, message, error)
             if lease.dequeue_count >= self._poison_threshold:
                 self._poison(lease, trigger)
             else:
@@ -78,22 +78,22 @@ class BlobDelivery:
     def invoke(
         self, function: HostedFunction, trigger: BlobTrigger, container: str, blob: str
     ) -> Any:
-        """Convert and call once; exceptions of both propagate."""
+        """Convert the argument and call once; exceptions propagate."""
         service = self._clients.blobs(trigger.connection)
         argument = blob_argument(trigger, service, container, blob)
         return self._invoker.invoke(function, argument, f"New blob detected: {container}/{blob}")
 
     def _is_current(self, message: BlobTriggerMessage, trigger: BlobTrigger) -> bool:
-        """Events are not compared with the blob's version; a scan announces the new one itself."""
+        """Whether the blob still exists and, for a scan, has the version of the message."""
         service = self._clients.blobs(trigger.connection)
         try:
             blob = service.get_blob_client(message.container, message.blob).get_blob_properties()
         except ResourceNotFoundError:
-            logger.info("blob %s/%s is gone", message.container, message.blob)
+            logger.info("blob %s/%s does not exist any more", message.container, message.blob)
             return False
         return trigger.source is BlobSource.EVENT_GRID or strip_quotes(blob.etag) == message.etag
 
     def _poison(self, lease: MessageLease, trigger: BlobTrigger) -> None:
-        logger.error("message moved to %s after %d tries", POISON_QUEUE, lease.dequeue_count)
+        logger.error("message moved to %s after %d attempts", POISON_QUEUE, lease.dequeue_count)
         self._clients.queue(POISON_QUEUE, trigger.connection).send_message(lease.text)
         lease.delete()

@@ -8,9 +8,9 @@ from typing import Final
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobClient, BlobProperties
 
-from local.host.functions import BlobTrigger
 from local.host.messages import BlobTriggerMessage, function_id, strip_quotes, trigger_queue_name
 from local.host.storage import StorageClients
+from local.host.triggers import BlobTrigger
 
 __all__ = ["BlobScanner"]
 
@@ -21,16 +21,16 @@ _COMPLETED: Final = {"Completed": "true"}
 
 
 class BlobScanner:
-    """Queues each version of a blob once per function, as receipts in the host's account tell.
+    """Queues each version of a blob once per function, by receipts in the host's account.
 
-    A receipt is written after its message is queued: a crash between the two queues the version
-    again, it never loses it (WebJobs SDK, BlobTriggerExecutor).
+    A receipt is written after its message is queued, so that a crash between the two repeats a
+    version instead of losing it (WebJobs SDK, BlobTriggerExecutor).
     """
 
     def __init__(self, clients: StorageClients, host_id: str) -> None:
         self._clients = clients
         self._host_id = host_id
-        #: Versions with a receipt, by function, as of the last scan; saves asking for each again.
+        #: Versions with a receipt at the last scan, by function; saves a request for each.
         self._known: dict[str, set[tuple[str, str]]] = {}
 
     def scan(self, function: str, trigger: BlobTrigger) -> int:
@@ -70,7 +70,7 @@ class BlobScanner:
         return True
 
     def _receipt(self, message: BlobTriggerMessage) -> BlobClient:
-        """The ETag comes before the name of the blob, which may hold slashes."""
+        """The ETag precedes the name of the blob, which may contain slashes."""
         version = f"{message.etag}/{message.container}/{message.blob}"
         name = f"blobreceipts/{self._host_id}/{message.function_id}/{version}"
         return self._clients.blobs().get_blob_client(_HOSTS_CONTAINER, name)

@@ -1,9 +1,9 @@
-"""Errors of the host itself; what a function raises is passed on as it is.
+"""Errors of the host. Exceptions of functions are not wrapped.
 
 HostError
  +-- IndexingError    the app, its settings or host.json would not run in Azure
  +-- SettingsError    local.settings.json or host.json cannot be read
- +-- UsageError       a call to the host that makes no sense for this app
+ +-- UsageError       the call is invalid for this app
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ class SettingsError(HostError):
 
 
 class UsageError(HostError):
-    """The host was asked for something that this app does not have."""
+    """The call is invalid for this app, for example an unknown function."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One reason why the app would not start."""
+    """A reason why the app would not start in Azure."""
 
-    #: None when the problem is not of one function, such as a gap in host.json.
+    #: None for a problem of the whole app, for example in host.json.
     function: str | None
-    #: Name of the binding, or None when the problem is of the function as a whole.
+    #: Name of the binding; None for a problem of the whole function.
     binding: str | None
     #: What is wrong.
     reason: str
@@ -47,9 +47,9 @@ class Problem:
 
 
 class IndexingError(HostError):
-    """All the problems found while indexing the app."""
+    """The app has problems; the message lists all of them."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         listing = "".join(f"\n  - {problem}" for problem in self.problems)
-        super().__init__(f"the app cannot be hosted, {len(self.problems)} problem(s):{listing}")
+        super().__init__(f"the app cannot run, {len(self.problems)} problem(s):{listing}")

@@ -1,4 +1,4 @@
-"""A small Azure Functions host for local runs and tests."""
+"""The functions host for local runs and tests."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from typing import Any
 import azure.functions as func
 
 from local.host.blobs import BlobTriggers
-from local.host.config import HostConfig
 from local.host.errors import UsageError
-from local.host.functions import HostedFunction, TimerTrigger
-from local.host.http import HttpServer, make_application
+from local.host.http import HttpServer, add_blob_webhook, make_application
 from local.host.index import index_app
-from local.host.invocation import Invoker
-from local.host.loop import LoopThread
+from local.host.invocation import Invoker, LoopThread
+from local.host.settings import HostConfig
 from local.host.storage import StorageClients
 from local.host.timers import TimerLoop
-from local.host.webhook import add_blob_webhook
+from local.host.triggers import HostedFunction, TimerTrigger
 
 __all__ = ["FunctionsHost"]
 
@@ -28,23 +26,22 @@ logger = logging.getLogger(__name__)
 
 
 class FunctionsHost:
-    """Hosts the functions of an app by the triggers of its own decorators.
+    """Runs the functions of an app by the triggers of its decorators.
 
-    Either ``start()`` runs the triggers in the background, or a test drives them by hand with
-    ``invoke_blob``, ``tick``, ``scan_once``, ``drain`` and ``announce``. ``stop()`` ends both
-    and is final. SDK-type bindings read ``os.environ``, as the worker does: the caller puts the
-    settings there too.
+    Either ``start()`` runs the triggers in the background, or a test drives them with
+    ``invoke_blob``, ``tick``, ``scan_once``, ``drain`` and ``announce``. ``stop()`` is final.
+    SDK-type bindings read ``os.environ``, as in the worker, so the settings must be there too.
 
     Parameters
     ----------
     host_json:
         host.json or its content.
     host_id:
-        Names queue and receipts, so that hosts can share a storage account.
+        Part of the names of queue and receipts, so that hosts can share a storage account.
     scan_interval:
         Seconds between listings of a container.
     port:
-        Loopback port for HTTP; 0 takes any free one.
+        Loopback port for HTTP; 0 for any free port.
     """
 
     def __init__(
@@ -91,7 +88,7 @@ class FunctionsHost:
     def start(self) -> None:
         """Serve HTTP and run blob and timer triggers in the background."""
         if self._stop.is_set() or self._address is not None:
-            raise UsageError("a host starts once; make a new one")
+            raise UsageError("a host can start only once; create a new one")
         try:
             self._address = self._loop.run(self._http.start())
         except OSError as error:
@@ -108,7 +105,7 @@ class FunctionsHost:
         logger.info("host started at %s", self._address)
 
     def stop(self) -> None:
-        """End all threads, after the invocations that still run, and close all connections."""
+        """Wait for running invocations, end all threads and close all connections."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
@@ -131,14 +128,14 @@ class FunctionsHost:
         return self._blobs.invoke(container, name, function)
 
     def announce(self, container: str, blob: str, function: str | None = None) -> None:
-        """Play one Event Grid event; repeat it to play a repeated event."""
+        """Simulate an Event Grid event; repeat the call to simulate a repeated event."""
         self._blobs.announce(container, blob, function)
 
     def tick(self, function_name: str, *, past_due: bool = False) -> Any:
         """Run one tick of a timer function and return its result; exceptions propagate."""
         timer = self._timers.get(function_name)
         if timer is None:
-            raise UsageError(f"no timer function '{function_name}'")
+            raise UsageError(f"unknown timer function '{function_name}'")
         return timer.tick(past_due=past_due)
 
     def scan_once(self) -> int:
@@ -146,5 +143,5 @@ class FunctionsHost:
         return self._blobs.scan_once()
 
     def drain(self) -> int:
-        """Scan and deliver until nothing is left; return the number of invocations."""
+        """Scan and deliver until the queue is empty; return the number of invocations."""
         return self._blobs.drain()

@@ -1,4 +1,4 @@
-"""HTTP triggers, and the webhook by which Event Grid reaches blob triggers, on aiohttp."""
+"""HTTP triggers, and the webhook to which Event Grid posts blob events, on aiohttp."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ from typing import Any, Final
 import azure.functions as func
 from aiohttp import web
 from azure.functions.http import HttpRequest
+from azure.storage.blob import BlobClient
 from multidict import CIMultiDict
 
-from local.host.functions import HostedFunction, HttpTrigger
+from local.host.errors import UsageError
 from local.host.invocation import Invoker
+from local.host.messages import function_id
+from local.host.triggers import HostedFunction, HttpTrigger
 
-__all__ = ["HttpServer", "make_application"]
+__all__ = ["HttpServer", "add_blob_webhook", "make_application"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _BODY_LIMIT: Final = 210 * 1024**2  # bytes; the limit of Azure Functions
-_SHUTDOWN_TIMEOUT: Final = 1.0  # seconds for requests that are still running
+_SHUTDOWN_TIMEOUT: Final = 1.0  # seconds for running requests
+_WEBHOOK_PATH: Final = "/runtime/webhooks/blobs"
+_VALIDATION_EVENT: Final = "Microsoft.EventGrid.SubscriptionValidationEvent"
+Announce = Callable[[str, str, str | None], None]
 
 
 class HttpServer:
-    """Serves an application on a loopback port; start and stop run on the host's loop."""
+    """Serves an application on a loopback port; its methods run on the host's event loop."""
 
     def __init__(self, application: web.Application, port: int) -> None:
         self._application = application
@@ -31,7 +37,7 @@ class HttpServer:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> str:
-        """Listen and return the address, with the port that was taken when 0 was asked for."""
+        """Start listening; return the address with the actual port."""
         self._runner = web.AppRunner(
             self._application, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT
         )
@@ -64,7 +70,7 @@ def make_application(
 
 
 def _precedence(route: str) -> list[int]:
-    """Per segment: text before parameter before catch-all, as ASP.NET routing has it."""
+    """Per segment, text precedes a parameter, which precedes a catch-all (ASP.NET routing)."""
     return [
         2 if segment.startswith("{*") else 1 if segment.startswith("{") else 0
         for segment in route.split("/")
@@ -96,14 +102,14 @@ def _handler(function: HostedFunction, invoker: Invoker) -> Handler:
             result = await asyncio.to_thread(invoker.invoke, function, value, reason)
             return _response(result)
         except Exception:
-            # The invoker has logged it; the real host shows no details either.
+            # The invoker has logged it; the real host sends no details either.
             return web.Response(status=500)
 
     return handle
 
 
 def _response(result: Any) -> web.Response:
-    """The HTTP answer for what a function returned (azure.functions, HttpResponseConverter)."""
+    """Convert the result of a function (azure.functions, HttpResponseConverter)."""
     if result is None:
         return web.Response(status=204)
     if isinstance(result, str):
@@ -116,3 +122,34 @@ def _response(result: Any) -> web.Response:
         charset = f"; charset={result.charset}" if text else ""
         headers["Content-Type"] = result.mimetype + charset
     return web.Response(status=result.status_code, headers=headers, body=result.get_body())
+
+
+def add_blob_webhook(application: web.Application, announce: Announce) -> None:
+    """Add the route to which Event Grid posts blob events, as in Core Tools.
+
+    ``POST /runtime/webhooks/blobs?functionName=Host.Functions.NAME`` with events in the Event Grid
+    schema (WebJobs SDK, BlobsExtensionConfigProvider). ``announce`` is called with container, blob
+    and function name.
+    """
+
+    async def handle(request: web.Request) -> web.Response:
+        function = request.query.get("functionName", "").removeprefix(function_id(""))
+        try:
+            events = await request.json()
+            for event in events:
+                if event.get("eventType") == _VALIDATION_EVENT:
+                    return web.json_response(
+                        {"validationResponse": event["data"]["validationCode"]}
+                    )
+                container, blob = _location(event)
+                await asyncio.to_thread(announce, container, blob, function)
+        except (UsageError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return web.Response(status=400, text=f"invalid events: {error!r}")
+        return web.Response(status=202)
+
+    application.router.add_post(_WEBHOOK_PATH, handle)
+
+
+def _location(event: Any) -> tuple[str, str]:
+    with BlobClient.from_blob_url(event["data"]["url"]) as blob:
+        return blob.container_name, blob.blob_name

@@ -1,9 +1,8 @@
-"""Reads the functions of an app and refuses what the real host would refuse.
+"""Indexes the functions of an app and refuses what the real host would refuse.
 
-The Python worker accepts much that the host then rejects with an error that is easy to miss in
-Azure: the function is just not there. Rules are those of azure-functions-host (Utility,
-FunctionMetadata), of the WebJobs storage extension and of the Python worker; all problems are
-reported at once.
+The Python worker accepts functions that the host then rejects with an error that is easy to miss in
+Azure: the function is missing. Rules are those of azure-functions-host (Utility, FunctionMetadata),
+the WebJobs storage extension and the Python worker.
 """
 
 from __future__ import annotations
@@ -17,10 +16,9 @@ from typing import Any, Final, get_type_hints
 import azure.functions as func
 
 from local.host.bindings import BLOB_TRIGGER, read_trigger
-from local.host.config import HostConfig
 from local.host.errors import IndexingError, Problem
-from local.host.functions import HostedFunction
-from local.host.settings import HOST_CONNECTION, connection_is_set
+from local.host.settings import HOST_CONNECTION, HostConfig, connection_is_set
+from local.host.triggers import HostedFunction
 
 __all__ = ["index_app"]
 
@@ -33,13 +31,13 @@ _CONTEXT: Final = "context"
 def index_app(
     app: func.FunctionApp, settings: Mapping[str, str], config: HostConfig
 ) -> dict[str, HostedFunction]:
-    """Return the functions of ``app`` by name, or raise one IndexingError with all problems."""
-    # The library keeps the names it has seen; cleared, one app can be indexed more than once.
+    """Return the functions of ``app`` by name; IndexingError with all problems."""
+    # The library keeps known names; clear them so that an app can be indexed again.
     app.functions_bindings = {}
     try:
         built = app.get_functions()
     except ValueError as error:
-        reason = f"the worker refuses it: {error}"
+        reason = f"the worker refuses the app: {error}"
         raise IndexingError([Problem(None, None, reason, "correct the decorators")]) from error
     problems: list[Problem] = []
     functions: dict[str, HostedFunction] = {}
@@ -57,14 +55,14 @@ def index_app(
 
 
 def _check_storage(settings: Mapping[str, str], config: HostConfig) -> list[Problem]:
-    """What the host itself needs before any blob trigger can run."""
+    """Check what the host requires to run blob triggers."""
     problems = []
     if not config.has_extension_bundle:
         remedy = "add extensionBundle with id and version: storage bindings come from it"
-        problems.append(Problem(None, None, "host.json names no extensionBundle", remedy))
+        problems.append(Problem(None, None, "host.json has no extensionBundle", remedy))
     if not connection_is_set(HOST_CONNECTION, settings):
         reason = f"app setting {HOST_CONNECTION} is missing"
-        remedy = "set it: the host keeps queues and receipts there"
+        remedy = "set it: the host stores queues and receipts there"
         problems.append(Problem(None, None, reason, remedy))
     return problems
 
@@ -72,19 +70,19 @@ def _check_storage(settings: Mapping[str, str], config: HostConfig) -> list[Prob
 def _index_function(
     function: Any, settings: Mapping[str, str], problems: list[Problem]
 ) -> HostedFunction | None:
-    """Check one function; what is found goes to ``problems``."""
+    """Check one function; add its problems to ``problems``."""
     name: str = function.get_function_name()
     call = function.get_user_function()
     bindings = _bindings(function)
     before = len(problems)
     if not _FUNCTION_NAME.fullmatch(name):
         remedy = "use letters, digits, '_' and '-' after a letter, at most 128"
-        problems.append(Problem(name, None, "the name of the function is not valid", remedy))
+        problems.append(Problem(name, None, "the name of the function is invalid", remedy))
     problems += _check_names(name, call, bindings)
     triggers = [binding for binding in bindings if _is_trigger(binding)]
     if len(triggers) != 1:
-        found = ", ".join(f"{trigger['name']} ({trigger['type']})" for trigger in triggers)
-        reason = f"it has {len(triggers)} triggers: {found or 'none'}"
+        names = ", ".join(f"{trigger['name']} ({trigger['type']})" for trigger in triggers)
+        reason = f"it has {len(triggers)} triggers: {names or 'none'}"
         problems.append(Problem(name, None, reason, "give it exactly one trigger"))
     for binding in bindings:
         if not _is_trigger(binding) and binding["type"] != _HTTP_OUTPUT:
@@ -104,19 +102,19 @@ def _index_function(
 
 
 def _check_names(name: str, call: Any, bindings: list[dict[str, Any]]) -> list[Problem]:
-    """Names of bindings must please the host, and be the parameters of the function."""
+    """Names of bindings must be valid, unique and parameters of the function."""
     problems = []
     names = [binding["name"] for binding in bindings]
     for binding in names:
         if not _BINDING_NAME.fullmatch(binding):
             remedy = "use letters and digits only, no underscore, in arg_name"
-            problems.append(Problem(name, binding, "the host refuses this binding name", remedy))
+            problems.append(Problem(name, binding, "the binding name is invalid", remedy))
     for binding in sorted({binding for binding in names if names.count(binding) > 1}):
         problems.append(Problem(name, binding, "the name is used twice", "rename one binding"))
     parameters = inspect.signature(call).parameters
     bound = {binding for binding in names if binding != "$return"}
     for binding in sorted(bound - set(parameters)):
-        remedy = "name the parameter as arg_name says"
+        remedy = "give the parameter the name in arg_name"
         problems.append(Problem(name, binding, "the function has no such parameter", remedy))
     for parameter in sorted(set(parameters) - bound - {_CONTEXT}):
         reason = f"parameter '{parameter}' has no binding"
@@ -139,5 +137,5 @@ def _bindings(function: Any) -> list[dict[str, Any]]:
 
 
 def _is_trigger(binding: Mapping[str, Any]) -> bool:
-    """The host's own rule: the type ends with "trigger", in any case of letters."""
+    """The rule of the host: the type ends with "trigger", case-insensitive."""
     return str(binding["type"]).lower().endswith("trigger")

@@ -1,4 +1,4 @@
-"""Runs the app of the current folder: ``python -m local.host.run``."""
+"""Run the functions app of the current folder until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pathlib import Path
 import azure.functions as func
 
 from local.host.errors import HostError, UsageError
-from local.host.functions import HttpTrigger, TimerTrigger
 from local.host.host import FunctionsHost
 from local.host.settings import load_settings
+from local.host.triggers import HttpTrigger, TimerTrigger
 
 __all__ = ["load_app", "main"]
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # The SDKs log every request at INFO.
     logging.getLogger("azure").setLevel(logging.WARNING)
     try:
-        # As with Core Tools, a variable of the environment wins over the file.
+        # As in Core Tools, environment variables override the file.
         for name, value in load_settings(options.settings).items():
             os.environ.setdefault(name, value)
         app = load_app(Path.cwd())
@@ -55,20 +55,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 def load_app(folder: Path) -> func.FunctionApp:
     """Import ``function_app`` from a folder and return its one FunctionApp, whatever its name."""
     if not (folder / "function_app.py").is_file():
-        raise UsageError(f"{folder}: no function_app.py in this folder")
+        raise UsageError(f"{folder} does not contain function_app.py")
     sys.path.insert(0, str(folder))
     module = importlib.import_module("function_app")
     apps = [value for value in vars(module).values() if isinstance(value, func.FunctionApp)]
     if len(apps) != 1:
-        raise UsageError(f"function_app.py must hold exactly one FunctionApp, it has {len(apps)}")
+        raise UsageError(
+            f"function_app.py must contain exactly one FunctionApp, but has {len(apps)}"
+        )
     return apps[0]
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m local.host.run", description=__doc__)
-    parser.add_argument("--settings", type=Path, default=Path("local.settings.json"))
-    parser.add_argument("--port", type=int, default=7071, help="0 takes any free port")
-    parser.add_argument("--host-id", default="local", help="names the host's queue and receipts")
+    parser = argparse.ArgumentParser(prog="python -m local host", description=__doc__)
+    parser.add_argument(
+        "--settings", type=Path, default=Path("local.settings.json"), help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--port", type=int, default=7071, help="default: %(default)s; 0 for any free port"
+    )
+    parser.add_argument(
+        "--host-id",
+        default="local",
+        help="part of the names of queue and receipts (default: %(default)s)",
+    )
     return parser.parse_args(argv)
 
 

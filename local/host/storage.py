@@ -1,4 +1,4 @@
-"""Storage clients of the host for a named connection."""
+"""Storage clients for named connections."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from local.host.settings import HOST_CONNECTION
 
 __all__ = ["StorageClients"]
 
-# The host's loops come round again by themselves, so a request that fails is not worth a wait.
+# No retries: the loops of the host repeat failed requests.
 _CLIENT_OPTIONS: Final[dict[str, Any]] = {"retry_total": 0, "connection_timeout": 5}
 
 
 class StorageClients:
-    """One blob and one queue client per connection, made when first asked for.
+    """One blob and one queue client per connection, created at the first use.
 
     A connection is a connection string, or for an identity the service's address in
     ``NAME__blobServiceUri``, ``NAME__queueServiceUri``, ``NAME__serviceUri`` (blobs) or the
@@ -48,7 +48,7 @@ class StorageClients:
             return self._blobs[connection]
 
     def queue(self, name: str, connection: str = HOST_CONNECTION) -> QueueClient:
-        """A queue, created when it is missing; texts are Base64 as the extension writes them."""
+        """A queue, created if missing; messages are Base64, as those of the extension."""
         with self._lock:
             if (connection, name) not in self._queues:
                 if connection not in self._queue_services:
@@ -92,7 +92,7 @@ class StorageClients:
         account = self._settings.get(f"{connection}__accountName")
         if not account:
             raise UsageError(
-                f"connection '{connection}' gives no address of its {service} service: "
+                f"connection '{connection}' has no address of the {service} service: "
                 f"set {connection}{suffixes[0]}"
             )
         return f"https://{account}.{service}.core.windows.net"

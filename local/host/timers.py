@@ -1,4 +1,4 @@
-"""Timer triggers: one loop per function, whose ticks never overlap."""
+"""Timer triggers: one loop per function without overlapping ticks."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import Any
 
 from azure.functions import meta
 
-from local.host.functions import HostedFunction, TimerTrigger
 from local.host.invocation import Invoker
-from local.host.schedule import Schedule
+from local.host.triggers import HostedFunction, Schedule, TimerTrigger
 
 __all__ = ["TimerLoop", "timer_request"]
 
@@ -21,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def timer_request(schedule: Schedule, now: datetime, *, past_due: bool) -> Any:
-    """The TimerRequest that the worker makes of the host's TimerInfo."""
+    """Build the TimerRequest as the worker does."""
     info = {
         "Schedule": {"AdjustForDST": True},
         "ScheduleStatus": {
@@ -41,10 +40,10 @@ def _utc_now() -> datetime:
 
 
 class TimerLoop:
-    """Ticks of one function.
+    """Runs the ticks of one function.
 
-    The next occurrence is computed when a tick has ended, so occurrences that pass during a long
-    tick are skipped (WebJobs extensions, TimerListener). A failed tick is logged and lost.
+    The next occurrence is computed at the end of a tick, so occurrences during a long tick are
+    skipped (WebJobs extensions, TimerListener). A failed tick is logged and not repeated.
     """
 
     def __init__(
@@ -60,19 +59,19 @@ class TimerLoop:
         self._now = now
 
     def tick(self, *, past_due: bool = False) -> Any:
-        """Invoke once, now; exceptions of the function propagate."""
+        """Invoke once immediately; exceptions of the function propagate."""
         request = timer_request(self._trigger.schedule, self._now(), past_due=past_due)
         return self._invoker.invoke(self._function, request, "Timer fired")
 
     def run(self, stop: threading.Event) -> None:
-        """Tick by the schedule until the event is set."""
+        """Tick according to the schedule until the event is set."""
         if self._trigger.run_on_startup:
             self._try_tick()
         while not self._wait(stop):
             self._try_tick()
 
     def _wait(self, stop: threading.Event) -> bool:
-        """Wait for the next occurrence; True when the loop is to end."""
+        """Wait for the next occurrence; return True if the loop must end."""
         now = self._now()
         return stop.wait((self._trigger.schedule.next_after(now) - now).total_seconds())
 

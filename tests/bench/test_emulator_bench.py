@@ -17,7 +17,7 @@ def test_a_file_is_imported_twice(storage_connection_string: str, tmp_path: Path
     write(file, MIXED, DEVICES)
     rows = imports(storage_connection_string, file, DEVICES, data)
 
-    assert [row.what for row in rows] == ["create in a file", "overwrite in a file"]
+    assert [row.label for row in rows] == ["create in a file", "overwrite in a file"]
     assert all(row.rate > 0 and row.peak_bytes > 0 for row in rows)
     lines = list(table(rows, sample(OURS, file), data.stat().st_size))
     assert "50 devices" in lines[0]

@@ -1,4 +1,4 @@
-"""A hub and a place in storage for each client."""
+"""A hub and a storage container for each client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 
 from iothub_emulator import HubEmulator
-from tests.emulator.support import Place
+from tests.emulator.support import JobContainer
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +18,6 @@ def hub() -> Iterator[HubEmulator]:
 
 
 @pytest.fixture(scope="module")
-def place(storage_connection_string: str) -> Iterator[Place]:
+def job_container(storage_connection_string: str) -> Iterator[JobContainer]:
     with BlobServiceClient.from_connection_string(storage_connection_string) as service:
-        yield Place(service)
+        yield JobContainer(service)

@@ -1,6 +1,6 @@
-"""What a user of the official Python client does, from a file of his own environment.
+"""Uses the official Python SDK like an application, in its own environment.
 
-Reads where the hub is from stdin, prints what the client made of the hub's answers, as JSON.
+Reads the hub's address from stdin and prints the results as JSON.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def configurations(manager: IoTHubConfigurationManager) -> dict[str, Any]:
 
 
 def jobs(manager: IoTHubJobManager, uris: dict[str, str]) -> dict[str, Any]:
-    """The first job goes on until it is cancelled."""
+    """The first job runs until it is cancelled."""
     export = JobProperties(
         type="export",
         output_blob_container_uri=uris["output"],

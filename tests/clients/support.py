@@ -1,4 +1,4 @@
-"""Runs the clients, each in an environment of its own that the Makefile sets up."""
+"""Runs each client in a separate environment, which the Makefile installs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from iothub_emulator import HubEmulator
-from tests.emulator.support import Place
+from tests.emulator.support import JobContainer
 
 FOLDER = Path(__file__).parent
 DEADLINE = 60.0
@@ -27,12 +27,16 @@ FLEET: list[dict[str, Any]] = [
 
 
 def run_client(
-    command: Sequence[str], hub: HubEmulator, place: Place, host: str, **variables: str
+    command: Sequence[str],
+    hub: HubEmulator,
+    job_container: JobContainer,
+    host: str,
+    **variables: str,
 ) -> Seen:
-    """What a client has seen of a hub whose first job has no end."""
+    """Run a client on a hub whose first job does not end; return the results it prints."""
     hub.faults.add("hangJob")
-    uri = place.uri()
-    told = {
+    uri = job_container.uri()
+    configuration = {
         "connectionString": hub.connection_string().replace(hub.address, host),
         "host": host,
         "token": hub.token(),
@@ -40,7 +44,7 @@ def run_client(
     }
     ended = subprocess.run(
         command,
-        input=json.dumps(told),
+        input=json.dumps(configuration),
         env={**os.environ, **variables},
         capture_output=True,
         text=True,

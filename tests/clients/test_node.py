@@ -8,16 +8,16 @@ import pytest
 
 from iothub_emulator import HubEmulator
 from tests.clients.support import FLEET, FOLDER, PUMP_KEYS, Seen, run_client
-from tests.emulator.support import Place
+from tests.emulator.support import JobContainer
 
 
 @pytest.fixture(scope="module")
-def seen(hub: HubEmulator, place: Place) -> Seen:
-    place.write(*FLEET)
+def seen(hub: HubEmulator, job_container: JobContainer) -> Seen:
+    job_container.write(*FLEET)
     command = ["node", "--require", str(FOLDER / "port.cjs"), str(FOLDER / "node_client.cjs")]
     host, port = hub.address.split(":")
     trust = {"NODE_EXTRA_CA_CERTS": str(hub.ca_file)}
-    return run_client(command, hub, place, host, HUB_PORT=port, **trust)
+    return run_client(command, hub, job_container, host, HUB_PORT=port, **trust)
 
 
 def test_registry(seen: Seen) -> None:
@@ -47,7 +47,7 @@ def test_twins(seen: Seen) -> None:
     assert twins["pages"] == [["pump"], ["valve"]]
 
 
-def test_jobs(seen: Seen, place: Place) -> None:
+def test_jobs(seen: Seen, job_container: JobContainer) -> None:
     jobs = seen["jobs"]
     assert "ErrorCode: JobQuotaExceeded" in jobs["busy"]["message"]
     assert jobs["cancelled"] == "cancelled"
@@ -55,8 +55,8 @@ def test_jobs(seen: Seen, place: Place) -> None:
     assert len(jobs["listed"]) == 3
     assert "Unauthorized to write to output blob container." in jobs["refused"]["message"]
     assert jobs["unknown"]["name"] == "Error"
-    assert [line["errorCode"] for line in place.log()] == [404001]
-    _, *lines = place.text("devices.txt").splitlines()
+    assert [line["errorCode"] for line in job_container.log()] == [404001]
+    _, *lines = job_container.text("devices.txt").splitlines()
     exported = {line["id"]: line for line in map(json.loads, lines)}
     assert exported.keys() == {"meter", "pump", "valve"}
     keys = exported["pump"]["authentication"]["symmetricKey"]

@@ -6,14 +6,14 @@ import pytest
 
 from iothub_emulator import HubEmulator
 from tests.clients.support import FLEET, FOLDER, PUMP_KEYS, Seen, run_client
-from tests.emulator.support import Place
+from tests.emulator.support import JobContainer
 
 
 @pytest.fixture(scope="module")
-def seen(hub: HubEmulator, place: Place) -> Seen:
-    place.write(*FLEET, name="fleet.txt")
+def seen(hub: HubEmulator, job_container: JobContainer) -> Seen:
+    job_container.write(*FLEET, name="fleet.txt")
     command = [str(FOLDER / ".venv/bin/python"), str(FOLDER / "python_client.py")]
-    return run_client(command, hub, place, hub.address, REQUESTS_CA_BUNDLE=str(hub.ca_file))
+    return run_client(command, hub, job_container, hub.address, REQUESTS_CA_BUNDLE=str(hub.ca_file))
 
 
 def test_registry(seen: Seen) -> None:
@@ -64,7 +64,7 @@ def test_configurations(seen: Seen) -> None:
     assert seen["configurations"]["listed"] == ["rates"]
 
 
-def test_jobs(seen: Seen, place: Place) -> None:
+def test_jobs(seen: Seen, job_container: JobContainer) -> None:
     jobs = seen["jobs"]
     assert jobs["busy"] == [403, "JobQuotaExceeded"]
     assert jobs["cancelled"] == "cancelled"
@@ -75,11 +75,11 @@ def test_jobs(seen: Seen, place: Place) -> None:
         assert "failure_reason" not in job
         assert job["end_time_utc"] > job["start_time_utc"]
     assert [jobs["imported"]["job_id"], jobs["exported"]["job_id"]] == jobs["listed"][1:]
-    assert [line["errorCode"] for line in place.log()] == [404001]
-    exported = {line["id"]: line for line in place.lines("all.txt")}
+    assert [line["errorCode"] for line in job_container.log()] == [404001]
+    exported = {line["id"]: line for line in job_container.lines("all.txt")}
     assert exported.keys() == {"meter", "pump", "valve"}
     assert exported["pump"]["authentication"]["symmetricKey"] == PUMP_KEYS
-    [configuration] = place.lines("configurations.txt")
+    [configuration] = job_container.lines("configurations.txt")
     assert configuration["Id"] == "rates"
 
 

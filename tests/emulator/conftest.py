@@ -1,4 +1,4 @@
-"""A hub of its own for each test."""
+"""A hub for each test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from azure.storage.blob import BlobServiceClient
 
 from iothub_emulator import HubEmulator
 from iothub_emulator.registry.registry import Registry
-from tests.emulator.support import HubClient, Line, Place, RunImport, import_line
+from tests.emulator.support import HubClient, JobContainer, Line, RunImport, import_line
 
 
 @pytest.fixture(scope="session")
@@ -22,13 +22,13 @@ def blob_service(storage_connection_string: str) -> Iterator[BlobServiceClient]:
 
 
 @pytest.fixture
-def place(blob_service: BlobServiceClient) -> Place:
-    return Place(blob_service)
+def job_container(blob_service: BlobServiceClient) -> JobContainer:
+    return JobContainer(blob_service)
 
 
 @pytest.fixture
 def start_hub() -> Iterator[Callable[..., HubEmulator]]:
-    """For tests that need a hub with options."""
+    """Start hubs with options."""
     with ExitStack() as hubs:
         yield lambda **options: hubs.enter_context(HubEmulator(**options))
 
@@ -50,7 +50,7 @@ def registry() -> Registry:
 
 @pytest.fixture
 def run_import(registry: Registry) -> RunImport:
-    """Imports lines without a job; returns what a job would write to importErrors.log."""
+    """Import lines without a job; return the lines of importErrors.log."""
 
     def run(*lines: Line | str) -> list[dict[str, Any]]:
         texts = (line if isinstance(line, str) else json.dumps(line) for line in lines)

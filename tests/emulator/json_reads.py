@@ -1,4 +1,4 @@
-"""Every way to read a member of a JSON object, and what a refusal says."""
+"""All ways to read a property of a JSON object, and the message of a refusal."""
 
 from __future__ import annotations
 

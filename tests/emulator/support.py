@@ -1,6 +1,6 @@
-"""A plain client of the emulator and a place in storage, for the tests of this folder.
+"""An HTTP client of the emulator and a storage container, for the tests of this folder.
 
-Tokens and SAS are made here from the published rules, not by the code under test.
+Tokens and SAS are built from the published rules instead of the code under test.
 """
 
 from __future__ import annotations
@@ -98,51 +98,51 @@ class HubClient:
     def wait_for_job(self, job_id: str, *statuses: str) -> dict[str, Any]:
         seen: list[dict[str, Any]] = []
 
-        def is_there() -> bool:
+        def has_status() -> bool:
             seen.append(self.job(job_id))
             return seen[-1]["status"] in statuses
 
-        wait_until(is_there)
+        wait_until(has_status)
         return seen[-1]
 
 
-class Place:
-    """A container with an import file, and the log that a job leaves in it."""
+class JobContainer:
+    """A container with an import file and the log of its import."""
 
     def __init__(self, service: BlobServiceClient) -> None:
         self.service = service
         self._account_key = service.credential.account_key
-        self.container: ContainerClient = service.create_container(f"job-{uuid.uuid4()}")
+        self.client: ContainerClient = service.create_container(f"job-{uuid.uuid4()}")
 
     def write(self, *lines: Line | str, name: str = "devices.txt") -> None:
         texts = (line if isinstance(line, str) else json.dumps(line) for line in lines)
         self.write_bytes("\n".join(texts).encode(), name)
 
     def write_bytes(self, content: bytes, name: str = "devices.txt") -> None:
-        self.container.upload_blob(name, content, overwrite=True)
+        self.client.upload_blob(name, content, overwrite=True)
 
     def uri(self, permission: str = "rwdl", expires_in: float = 3600) -> str:
         sas = generate_container_sas(
-            self.container.account_name,
-            self.container.container_name,
+            self.client.account_name,
+            self.client.container_name,
             account_key=self._account_key,
             permission=ContainerSasPermissions.from_string(permission),
             start=datetime.now(UTC) - timedelta(hours=2),
             expiry=datetime.now(UTC) + timedelta(seconds=expires_in),
         )
-        return f"{self.container.url}?{sas}"
+        return f"{self.client.url}?{sas}"
 
     def request(self, **changes: Any) -> dict[str, Any]:
         uri = self.uri()
-        wanted = {
+        body = {
             "type": "import",
             "inputBlobContainerUri": uri,
             "outputBlobContainerUri": uri,
         }
-        return wanted | changes
+        return body | changes
 
     def text(self, name: str) -> str:
-        return self.container.download_blob(name, encoding="utf-8").readall()
+        return self.client.download_blob(name, encoding="utf-8").readall()
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.text(name).splitlines()]
@@ -151,13 +151,13 @@ class Place:
         return self.lines("importErrors.log")
 
     def names(self) -> set[str]:
-        return {blob.name for blob in self.container.list_blobs()}
+        return {blob.name for blob in self.client.list_blobs()}
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + DEADLINE
     while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
 
 
 def error_code(response: requests.Response) -> tuple[int, str]:
@@ -165,14 +165,14 @@ def error_code(response: requests.Response) -> tuple[int, str]:
 
 
 def stored(registry: Registry, device_id: str, module_id: str | None = None) -> dict[str, Any]:
-    """An identity that has to be there."""
+    """An identity that must exist."""
     identity = registry.get(device_id, module_id)
     assert identity is not None
     return identity
 
 
 def import_line(registry: Registry, text: str) -> str | None:
-    """Carry out a file of one line; what it returns is the log's."""
+    """Import a file of one line; return the line of the log, if any."""
     return next(iter(DeviceImport(registry).apply([text])), None)
 
 

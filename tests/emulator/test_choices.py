@@ -1,4 +1,4 @@
-"""The switches for what nobody has published, each of them turned."""
+"""All settings of the switches for behaviour that is not published."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from iothub_emulator.jobs.importing import DeviceImport
 from iothub_emulator.registry.registry import Registry
 from tests.emulator.support import (
     HubClient,
+    JobContainer,
     Line,
-    Place,
     StartHub,
     codes,
     error_code,
@@ -36,19 +36,21 @@ def run(registry: Registry, choices: Choices, *lines: Line | str) -> list[dict[s
     return [json.loads(error) for error in [*work.apply(texts), *work.finish()]]
 
 
-def run_job(hub: HubEmulator, place: Place, **members: Any) -> dict[str, Any]:
-    created = HubClient(hub.connection_string()).create_job(place.request(**members))
+def run_job(hub: HubEmulator, job_container: JobContainer, **members: Any) -> dict[str, Any]:
+    created = HubClient(hub.connection_string()).create_job(job_container.request(**members))
     assert created.status_code == 200, created.text
     hub.wait_idle()
     return hub.jobs[-1]
 
 
 @pytest.mark.parametrize(("given", "reason"), [("It rained.", "It rained."), ("", None)])
-def test_failure_reason(start_hub: StartHub, place: Place, given: str, reason: str | None) -> None:
+def test_failure_reason(
+    start_hub: StartHub, job_container: JobContainer, given: str, reason: str | None
+) -> None:
     hub = start_hub(choices=Choices(failure_reason=given), job_seconds=0.4)
-    place.write(PUMP)
-    HubClient(hub.connection_string()).create_job(place.request())
-    place.container.delete_container()
+    job_container.write(PUMP)
+    HubClient(hub.connection_string()).create_job(job_container.request())
+    job_container.client.delete_container()
     hub.wait_idle()
 
     assert (hub.jobs[0]["status"], hub.jobs[0]["failureReason"]) == ("failed", reason)
@@ -56,34 +58,38 @@ def test_failure_reason(start_hub: StartHub, place: Place, given: str, reason: s
 
 @pytest.mark.parametrize(("choice", "is_written"), [("none", False), ("write", True)])
 def test_log_of_broken_jobs(
-    start_hub: StartHub, place: Place, choice: Any, is_written: bool
+    start_hub: StartHub, job_container: JobContainer, choice: Any, is_written: bool
 ) -> None:
     hub = start_hub(choices=Choices(log_of_broken_jobs=choice))
-    place.write(PUMP)
+    job_container.write(PUMP)
     hub.faults.add("failJob", reason="no luck")
-    run_job(hub, place)
+    run_job(hub, job_container)
     if is_written:
-        wait_until(lambda: "importErrors.log" in place.names())
-    assert ("importErrors.log" in place.names()) == is_written
+        wait_until(lambda: "importErrors.log" in job_container.names())
+    assert ("importErrors.log" in job_container.names()) == is_written
 
 
 @pytest.mark.parametrize(("choice", "logged"), [("skip", []), ("refuse", [400012])])
-def test_byte_order_mark(start_hub: StartHub, place: Place, choice: Any, logged: list[int]) -> None:
+def test_byte_order_mark(
+    start_hub: StartHub, job_container: JobContainer, choice: Any, logged: list[int]
+) -> None:
     hub = start_hub(choices=Choices(byte_order_mark=choice))
-    place.write_bytes(b"\xef\xbb\xbf" + json.dumps(PUMP).encode())
-    run_job(hub, place)
+    job_container.write_bytes(b"\xef\xbb\xbf" + json.dumps(PUMP).encode())
+    run_job(hub, job_container)
 
-    assert codes(place.log()) == logged
+    assert codes(job_container.log()) == logged
 
 
 @pytest.mark.parametrize(("choice", "logged"), [("skip", []), ("refuse", [400012, 400012])])
-def test_blank_lines(start_hub: StartHub, place: Place, choice: Any, logged: list[int]) -> None:
-    """The end of the last line begins no further one."""
+def test_blank_lines(
+    start_hub: StartHub, job_container: JobContainer, choice: Any, logged: list[int]
+) -> None:
+    """The line feed of the last line does not start another line."""
     hub = start_hub(choices=Choices(blank_lines=choice))
-    place.write_bytes(b"\n  \r\n" + json.dumps(PUMP).encode() + b"\n")
-    run_job(hub, place)
+    job_container.write_bytes(b"\n  \r\n" + json.dumps(PUMP).encode() + b"\n")
+    run_job(hub, job_container)
 
-    assert codes(place.log()) == logged
+    assert codes(job_container.log()) == logged
 
 
 @pytest.mark.parametrize(("choice", "logged"), [("lenient", []), ("strict", [400012])])
@@ -101,13 +107,15 @@ def test_letter_case(registry: Registry, choice: Any, logged: list[int]) -> None
 
 
 @pytest.mark.parametrize(("choice", "logged"), [("replace", 2), ("append", 4)])
-def test_error_log(start_hub: StartHub, place: Place, choice: Any, logged: int) -> None:
+def test_error_log(
+    start_hub: StartHub, job_container: JobContainer, choice: Any, logged: int
+) -> None:
     hub = start_hub(choices=Choices(error_log=choice, error_log_repeats=2))
-    place.write({**PUMP, "importMode": "delete"})
-    run_job(hub, place)
-    run_job(hub, place)
+    job_container.write({**PUMP, "importMode": "delete"})
+    run_job(hub, job_container)
+    run_job(hub, job_container)
 
-    assert codes(place.log()) == [404001] * logged
+    assert codes(job_container.log()) == [404001] * logged
 
 
 def test_etag_mismatch(registry: Registry) -> None:
@@ -185,12 +193,16 @@ OPTIONS = {
     ],
 )
 def test_uri_echo(
-    start_hub: StartHub, place: Place, choice: Any, created: set[str], later: set[str]
+    start_hub: StartHub,
+    job_container: JobContainer,
+    choice: Any,
+    created: set[str],
+    later: set[str],
 ) -> None:
     hub = start_hub(choices=Choices(uri_echo=choice))
     client = HubClient(hub.connection_string())
-    place.write(PUMP)
-    request = place.request(inputBlobName="devices.txt")
+    job_container.write(PUMP)
+    request = job_container.request(inputBlobName="devices.txt")
 
     def echoed(job: dict[str, Any]) -> set[str]:
         assert all(job[name] == request[name] for name in URIS & job.keys() if job[name])
@@ -206,43 +218,51 @@ def test_uri_echo(
     assert echoed(hub.jobs[0]) == URIS | OPTIONS
 
 
-def test_max_import_bytes(start_hub: StartHub, place: Place) -> None:
-    place.write(PUMP)
+def test_max_import_bytes(start_hub: StartHub, job_container: JobContainer) -> None:
+    job_container.write(PUMP)
     size = len(json.dumps(PUMP))
 
-    run_job(start_hub(choices=Choices(max_import_bytes=size)), place)
+    run_job(start_hub(choices=Choices(max_import_bytes=size)), job_container)
     hub = start_hub(choices=Choices(max_import_bytes=size - 1))
-    refused = HubClient(hub.connection_string()).create_job(place.request())
+    refused = HubClient(hub.connection_string()).create_job(job_container.request())
     assert error_code(refused) == (400, "BlobContainerValidationError")
 
 
 @pytest.mark.parametrize(("choice", "log"), [("ignore", "importErrors.log"), ("log", "mine.log")])
-def test_import_output_name(start_hub: StartHub, place: Place, choice: Any, log: str) -> None:
-    place.write(PUMP)
-    run_job(start_hub(choices=Choices(import_output_name=choice)), place, outputBlobName="mine.log")
+def test_import_output_name(
+    start_hub: StartHub, job_container: JobContainer, choice: Any, log: str
+) -> None:
+    job_container.write(PUMP)
+    run_job(
+        start_hub(choices=Choices(import_output_name=choice)),
+        job_container,
+        outputBlobName="mine.log",
+    )
 
-    assert place.names() == {"devices.txt", log}
+    assert job_container.names() == {"devices.txt", log}
 
 
 @pytest.mark.parametrize(
     ("choice", "code"),
     [("slot", (403, "JobQuotaExceeded")), ("storage", (400, "BlobContainerValidationError"))],
 )
-def test_first_check(start_hub: StartHub, place: Place, choice: Any, code: tuple[int, str]) -> None:
+def test_first_check(
+    start_hub: StartHub, job_container: JobContainer, choice: Any, code: tuple[int, str]
+) -> None:
     hub = start_hub(choices=Choices(first_check=choice))
     hub.occupy_slot()
 
     client = HubClient(hub.connection_string())
-    assert error_code(client.create_job(place.request())) == code
+    assert error_code(client.create_job(job_container.request())) == code
 
 
-def test_cancel_answers(start_hub: StartHub, place: Place) -> None:
+def test_cancel_answers(start_hub: StartHub, job_container: JobContainer) -> None:
     choices = Choices(cancel_answer="200", cancel_of_ended_job="404")
     hub = start_hub(choices=choices)
     client = HubClient(hub.connection_string())
     hub.faults.add("hangJob")
-    place.write(PUMP)
-    path = f"/jobs/{client.create_job(place.request()).json()['jobId']}"
+    job_container.write(PUMP)
+    path = f"/jobs/{client.create_job(job_container.request()).json()['jobId']}"
 
     assert client.send("DELETE", path).json()["status"] == "cancelled"
     assert error_code(client.send("DELETE", path)) == (404, "JobNotFound")
@@ -271,7 +291,7 @@ def test_settings_are_read() -> None:
     assert read == Choices(uri_echo="none", error_log_repeats=20, failure_reason="Rain.")
 
 
-def test_the_readme_lists_every_switch_with_its_default() -> None:
+def test_readme_lists_every_switch_with_its_default() -> None:
     readme = (Path(iothub_emulator.__file__).parent.parent / "README.md").read_text("utf-8")
     listed = dict(re.findall(r"^\| `(\w+)` \| [^|]* \| `?([^|`]*)`? \|", readme, re.MULTILINE))
 

@@ -10,7 +10,7 @@ import requests
 
 from iothub_emulator import HubEmulator
 from iothub_emulator.registry.registry import Limits
-from tests.emulator.support import DEADLINE, HubClient, Place, StartHub, error_code, stored
+from tests.emulator.support import DEADLINE, HubClient, JobContainer, StartHub, error_code, stored
 
 PUMP = {"id": "pump", "status": "enabled", "tags": {"a": 1}}
 
@@ -20,11 +20,11 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "hub.db"
 
 
-def test_devices_configurations_and_jobs_are_kept(data: Path, place: Place) -> None:
-    place.write(PUMP)
+def test_devices_configurations_and_jobs_are_kept(data: Path, job_container: JobContainer) -> None:
+    job_container.write(PUMP)
     with HubEmulator(data=data) as hub:
         client = HubClient(hub.connection_string())
-        job = client.create_job(place.request()).json()
+        job = client.create_job(job_container.request()).json()
         hub.wait_idle()
         client.send("PUT", "/configurations/rates", {"content": {"deviceContent": {}, "a": 1}})
         before = stored(hub.registry, "pump")
@@ -41,22 +41,22 @@ def test_devices_configurations_and_jobs_are_kept(data: Path, place: Place) -> N
         assert stored(hub.registry, "valve")["eTag"] != before["eTag"]
 
 
-def test_no_signature_is_kept(data: Path, place: Place) -> None:
-    place.write(PUMP)
+def test_no_signature_is_kept(data: Path, job_container: JobContainer) -> None:
+    job_container.write(PUMP)
     with HubEmulator(data=data) as hub:
-        HubClient(hub.connection_string()).create_job(place.request())
+        HubClient(hub.connection_string()).create_job(job_container.request())
         hub.wait_idle()
 
-    assert place.container.container_name.encode() in data.read_bytes()
+    assert job_container.client.container_name.encode() in data.read_bytes()
     assert b"sig=" not in data.read_bytes()
 
 
-def test_a_job_that_was_cut_off_has_failed(data: Path, place: Place) -> None:
-    """The file is as after a power cut: nobody has closed it."""
-    place.write(PUMP)
+def test_a_job_that_was_cut_off_has_failed(data: Path, job_container: JobContainer) -> None:
+    """The file was not closed, as after a power cut."""
+    job_container.write(PUMP)
     with HubEmulator(data=data) as hub:
         hub.faults.add("hangJob")
-        HubClient(hub.connection_string()).create_job(place.request())
+        HubClient(hub.connection_string()).create_job(job_container.request())
         copy = data.with_name("copy.db")
         copy.write_bytes(data.read_bytes())
         wal = data.with_name("hub.db-wal")
@@ -84,7 +84,7 @@ def test_a_file_of_something_else_is_refused(data: Path) -> None:
         HubEmulator(data=data)
 
 
-def test_a_restart_of_the_same_object_goes_on(data: Path) -> None:
+def test_the_same_object_can_restart(data: Path) -> None:
     hub = HubEmulator(data=data)
     with hub:
         hub.registry.put(PUMP)
@@ -93,10 +93,10 @@ def test_a_restart_of_the_same_object_goes_on(data: Path) -> None:
 
 
 def test_jobs_are_forgotten_after_30_days(
-    hub: HubEmulator, client: HubClient, place: Place
+    hub: HubEmulator, client: HubClient, job_container: JobContainer
 ) -> None:
-    place.write(PUMP)
-    path = f"/jobs/{client.create_job(place.request()).json()['jobId']}"
+    job_container.write(PUMP)
+    path = f"/jobs/{client.create_job(job_container.request()).json()['jobId']}"
     hub.wait_idle()
     month = 30 * 86400
 
@@ -109,11 +109,11 @@ def test_jobs_are_forgotten_after_30_days(
 
 
 def test_a_job_that_runs_is_never_too_old(
-    hub: HubEmulator, client: HubClient, place: Place
+    hub: HubEmulator, client: HubClient, job_container: JobContainer
 ) -> None:
     hub.faults.add("hangJob")
-    place.write(PUMP)
-    path = f"/jobs/{client.create_job(place.request()).json()['jobId']}"
+    job_container.write(PUMP)
+    path = f"/jobs/{client.create_job(job_container.request()).json()['jobId']}"
     advance(hub, 40 * 86400)
 
     assert client.send("GET", path).json()["status"] in ("enqueued", "running")
@@ -124,7 +124,7 @@ def test_a_job_that_runs_is_never_too_old(
 
 
 @pytest.mark.parametrize("seconds", [-1, "x", None, 1e300])
-def test_the_clock_goes_forward_only(hub: HubEmulator, seconds: float | str | None) -> None:
+def test_the_clock_moves_forward_only(hub: HubEmulator, seconds: float | str | None) -> None:
     response = requests.post(
         f"{hub.url}/emulator/clock", json={"seconds": seconds}, timeout=DEADLINE
     )
@@ -139,9 +139,11 @@ def advance(hub: HubEmulator, seconds: int) -> None:
     assert response.json()["now"]
 
 
-def test_a_full_hub_refuses_devices_and_modules(start_hub: StartHub, place: Place) -> None:
+def test_a_full_hub_refuses_devices_and_modules(
+    start_hub: StartHub, job_container: JobContainer
+) -> None:
     hub = start_hub(limits=Limits(identities=2))
-    place.write(
+    job_container.write(
         {"id": "a", "status": "enabled"},
         {"id": "a", "moduleId": "m", "status": "enabled"},
         {"id": "b", "status": "enabled"},
@@ -149,10 +151,10 @@ def test_a_full_hub_refuses_devices_and_modules(start_hub: StartHub, place: Plac
         {"id": "a", "moduleId": "m", "status": "enabled", "importMode": "delete"},
         {"id": "c", "status": "enabled"},
     )
-    HubClient(hub.connection_string()).create_job(place.request())
+    HubClient(hub.connection_string()).create_job(job_container.request())
     hub.wait_idle()
 
-    [refused] = place.log()
+    [refused] = job_container.log()
     assert (refused["deviceId"], refused["errorCode"]) == ("b", 403002)
     assert "Max allowed device count : '2', current device count : '2'" in refused["errorStatus"]
     assert len(hub.registry) == 2

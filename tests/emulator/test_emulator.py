@@ -18,7 +18,7 @@ import pytest
 import iothub_emulator
 from iothub_emulator import HubEmulator
 from iothub_emulator.cli import main
-from tests.emulator.support import HubClient, Place, stored
+from tests.emulator.support import HubClient, JobContainer, stored
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,12 +34,12 @@ def test_connection_string_is_the_same_in_every_run() -> None:
     )
 
 
-def test_stop_ends_threads_and_sockets(place: Place) -> None:
+def test_stop_ends_threads_and_sockets(job_container: JobContainer) -> None:
     threads = set(threading.enumerate())
     with HubEmulator(job_seconds=60) as hub:
         client = HubClient(hub.connection_string())
-        place.write({"id": "pump", "status": "enabled"})
-        client.create_job(place.request())
+        job_container.write({"id": "pump", "status": "enabled"})
+        client.create_job(job_container.request())
         host, port = hub.address.split(":")
 
     assert set(threading.enumerate()) == threads
@@ -110,18 +110,21 @@ def test_refused_tokens_throttling_and_errors_are_dated_too(
 
 
 def test_nothing_secret_is_logged(
-    hub: HubEmulator, client: HubClient, place: Place, caplog: pytest.LogCaptureFixture
+    hub: HubEmulator,
+    client: HubClient,
+    job_container: JobContainer,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="iothub_emulator")
-    place.write({"id": "pump", "status": "enabled"})
-    client.create_job(place.request())
+    job_container.write({"id": "pump", "status": "enabled"})
+    client.create_job(job_container.request())
     hub.wait_idle(timeout=10)
 
     logged = "\n".join(record.getMessage() for record in caplog.records)
     assert "POST /jobs/create -> 200" in logged
     assert "enqueued -> running" in logged
     assert "running -> completed" in logged
-    assert place.container.url in logged
+    assert job_container.client.url in logged
     assert "sig" not in logged
     assert (
         stored(hub.registry, "pump")["authentication"]["symmetricKey"]["primaryKey"] not in logged
@@ -151,7 +154,7 @@ def test_command(number: signal.Signals) -> None:
         (["--ca-file", "/no/such/folder/ca.pem", "--tls"], "/no/such/folder/ca.pem"),
     ],
 )
-def test_command_with_options_that_cannot_be(
+def test_command_with_invalid_options(
     options: list[str], text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -24,7 +24,7 @@ ENTRA = "https://sts.windows.net/"
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[HubEmulator]:
-    """One for all: each test has principals of its own."""
+    """One hub for all tests, which use different principals."""
     with HubEmulator(tls=True) as hub:
         hub.registry.put({"id": "pump"})
         yield hub
@@ -32,7 +32,7 @@ def hub() -> Iterator[HubEmulator]:
 
 @pytest.fixture
 def trusted(hub: HubEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients without an option for it trust the hub's certificate."""
+    """Makes clients without a TLS option trust the hub's certificate."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(hub.ca_file))
 
 
@@ -58,7 +58,7 @@ def ask_for_token(hub: HubEmulator, form: dict[str, str]) -> requests.Response:
 
 
 def unsigned(**claims: Any) -> str:
-    """A token as another issuer would make it; its signature is anybody's."""
+    """A token of another issuer, with any signature."""
     now = int(time.time())
     known = {
         "iss": f"{ENTRA}{TENANT}/",
@@ -246,7 +246,7 @@ def test_client_secret_credential(hub: HubEmulator) -> None:
 def test_credential_that_looks_authorities_up(
     hub: HubEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The tenant "adfs" spares it the look-up, which is on the internet."""
+    """The tenant "adfs" needs no instance discovery on the internet."""
     monkeypatch.setenv("AZURE_AUTHORITY_HOST", hub.url)
     monkeypatch.setenv("AZURE_TENANT_ID", "adfs")
     monkeypatch.setenv("AZURE_CLIENT_ID", "the app of the environment")

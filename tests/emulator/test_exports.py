@@ -11,7 +11,7 @@ from iothub_emulator import HubEmulator
 from iothub_emulator.jobs.runner import KEYLESS_NOTE
 from iothub_emulator.registry.registry import Registry
 from local import samples
-from tests.emulator.support import HubClient, Place, StartHub, error_code, stored
+from tests.emulator.support import HubClient, JobContainer, StartHub, error_code, stored
 
 FLEET: list[dict[str, Any]] = [
     *map(dict, samples.fleet(20)),
@@ -27,8 +27,8 @@ def fleet(hub: HubEmulator) -> HubEmulator:
     return hub
 
 
-def export(hub: HubEmulator, place: Place, **members: Any) -> dict[str, Any]:
-    wanted = {"type": "export", "outputBlobContainerUri": place.uri(), **members}
+def export(hub: HubEmulator, job_container: JobContainer, **members: Any) -> dict[str, Any]:
+    wanted = {"type": "export", "outputBlobContainerUri": job_container.uri(), **members}
     response = HubClient(hub.connection_string()).create_job(wanted)
     assert response.status_code == 200, response.text
     hub.wait_idle()
@@ -36,12 +36,12 @@ def export(hub: HubEmulator, place: Place, **members: Any) -> dict[str, Any]:
 
 
 def test_every_identity_is_a_line_with_its_modules_after_it(
-    fleet: HubEmulator, place: Place
+    fleet: HubEmulator, job_container: JobContainer
 ) -> None:
-    job = export(fleet, place)
+    job = export(fleet, job_container)
 
     assert (job["status"], job["progress"], job["failureReason"]) == ("completed", 100, None)
-    lines = place.lines("devices.txt")
+    lines = job_container.lines("devices.txt")
     assert len(lines) == len(fleet.registry) == len(FLEET) + 2
     names = [(line["id"], line.get("moduleId")) for line in lines]
     assert names == sorted(names, key=lambda name: (name[0], name[1] or ""))
@@ -50,19 +50,19 @@ def test_every_identity_is_a_line_with_its_modules_after_it(
     assert modules == [None, "$edgeAgent", "$edgeHub", "filter"]
     for line in lines:
         assert line == stored(fleet.registry, line["id"], line.get("moduleId"))
-    assert "importErrors.log" not in place.names()
+    assert "importErrors.log" not in job_container.names()
 
 
 def test_a_hub_is_moved_by_an_export_and_an_import(
-    fleet: HubEmulator, start_hub: StartHub, place: Place
+    fleet: HubEmulator, start_hub: StartHub, job_container: JobContainer
 ) -> None:
     """The modules that each hub makes for its edge devices itself are refused."""
-    export(fleet, place)
+    export(fleet, job_container)
     other = start_hub()
-    HubClient(other.connection_string()).create_job(place.request())
+    HubClient(other.connection_string()).create_job(job_container.request())
     other.wait_idle()
 
-    assert [line["errorCode"] for line in place.log()] == [401100, 401100]
+    assert [line["errorCode"] for line in job_container.log()] == [401100, 401100]
     assert len(other.registry) == len(fleet.registry)
     for line in FLEET:
         name = line["id"], line.get("moduleId")
@@ -73,10 +73,10 @@ def test_a_hub_is_moved_by_an_export_and_an_import(
         assert mine == theirs
 
 
-def test_without_keys(fleet: HubEmulator, place: Place) -> None:
-    export(fleet, place, excludeKeysInExport=True)
+def test_without_keys(fleet: HubEmulator, job_container: JobContainer) -> None:
+    export(fleet, job_container, excludeKeysInExport=True)
 
-    first, *rest = place.text("devices.txt").splitlines(keepends=True)
+    first, *rest = job_container.text("devices.txt").splitlines(keepends=True)
     assert first == KEYLESS_NOTE
     keys = [json.loads(line)["authentication"]["symmetricKey"] for line in rest]
     assert {value for each in keys for value in each.values()} == {None}
@@ -86,41 +86,43 @@ def test_without_keys(fleet: HubEmulator, place: Place) -> None:
     )
 
 
-def test_an_import_of_an_export_without_keys_gives_new_ones(hub: HubEmulator, place: Place) -> None:
+def test_an_import_of_an_export_without_keys_gives_new_ones(
+    hub: HubEmulator, job_container: JobContainer
+) -> None:
     hub.registry.put({"id": "pump"})
     old = stored(hub.registry, "pump")["authentication"]
-    export(hub, place, excludeKeysInExport=True)
-    HubClient(hub.connection_string()).create_job(place.request())
+    export(hub, job_container, excludeKeysInExport=True)
+    HubClient(hub.connection_string()).create_job(job_container.request())
     hub.wait_idle()
 
-    assert [line["errorCode"] for line in place.log()] == [400012]
+    assert [line["errorCode"] for line in job_container.log()] == [400012]
     assert stored(hub.registry, "pump")["authentication"] != old
 
 
-def test_an_empty_hub_writes_an_empty_file(hub: HubEmulator, place: Place) -> None:
-    export(hub, place, outputBlobName="all.ndjson")
+def test_an_empty_hub_writes_an_empty_file(hub: HubEmulator, job_container: JobContainer) -> None:
+    export(hub, job_container, outputBlobName="all.ndjson")
 
-    assert place.text("all.ndjson") == ""
+    assert job_container.text("all.ndjson") == ""
 
 
-def test_an_older_export_is_replaced(fleet: HubEmulator, place: Place) -> None:
-    export(fleet, place)
+def test_an_older_export_is_replaced(fleet: HubEmulator, job_container: JobContainer) -> None:
+    export(fleet, job_container)
     for device in {line["id"] for line in FLEET} - {"edge"}:
         HubClient(fleet.connection_string()).send(
             "DELETE", f"/devices/{device}", headers={"If-Match": "*"}
         )
-    export(fleet, place)
+    export(fleet, job_container)
 
-    assert {line["id"] for line in place.lines("devices.txt")} == {"edge"}
+    assert {line["id"] for line in job_container.lines("devices.txt")} == {"edge"}
 
 
-def test_many_identities_are_read_in_parts(hub: HubEmulator, place: Place) -> None:
+def test_many_identities_are_read_in_parts(hub: HubEmulator, job_container: JobContainer) -> None:
     for number in range(1100):
         hub.registry.put({"id": f"pump-{number:04}"})
-    export(hub, place)
+    export(hub, job_container)
 
     expected = [f"pump-{number:04}" for number in range(1100)]
-    assert [line["id"] for line in place.lines("devices.txt")] == expected
+    assert [line["id"] for line in job_container.lines("devices.txt")] == expected
 
 
 @pytest.mark.parametrize(
@@ -128,9 +130,9 @@ def test_many_identities_are_read_in_parts(hub: HubEmulator, place: Place) -> No
     [("r", "Unauthorized to write"), ("rw", "Unauthorized to delete from")],
 )
 def test_storage_is_checked_first(
-    client: HubClient, place: Place, permission: str, text: str
+    client: HubClient, job_container: JobContainer, permission: str, text: str
 ) -> None:
-    wanted = {"type": "export", "outputBlobContainerUri": place.uri(permission)}
+    wanted = {"type": "export", "outputBlobContainerUri": job_container.uri(permission)}
     response = client.create_job(wanted)
 
     assert error_code(response) == (400, "BlobContainerValidationError")
@@ -138,29 +140,31 @@ def test_storage_is_checked_first(
 
 
 def test_exports_and_imports_share_the_slot(
-    hub: HubEmulator, client: HubClient, place: Place
+    hub: HubEmulator, client: HubClient, job_container: JobContainer
 ) -> None:
     hub.faults.add("hangJob")
-    export_job = {"type": "export", "outputBlobContainerUri": place.uri()}
+    export_job = {"type": "export", "outputBlobContainerUri": job_container.uri()}
     running = client.create_job(export_job).json()
-    place.write({"id": "pump", "status": "enabled"})
+    job_container.write({"id": "pump", "status": "enabled"})
 
-    assert error_code(client.create_job(place.request())) == (403, "JobQuotaExceeded")
+    assert error_code(client.create_job(job_container.request())) == (403, "JobQuotaExceeded")
     assert client.send("DELETE", f"/jobs/{running['jobId']}").status_code == 204
-    assert client.create_job(place.request()).status_code == 200
+    assert client.create_job(job_container.request()).status_code == 200
 
 
-def test_configurations_go_along(hub: HubEmulator, start_hub: StartHub, place: Place) -> None:
+def test_configurations_go_along(
+    hub: HubEmulator, start_hub: StartHub, job_container: JobContainer
+) -> None:
     content = {"deviceContent": {"properties.desired.rate": 5}}
     body = {"content": content, "targetCondition": "*", "priority": 3, "labels": {"a": "b"}}
     client = HubClient(hub.connection_string())
     created = client.send("PUT", "/configurations/rates", body).json()
     hub.registry.put({"id": "pump"})
-    export(hub, place, includeConfigurations=True)
-    [exported] = place.lines("configurations.txt")
+    export(hub, job_container, includeConfigurations=True)
+    [exported] = job_container.lines("configurations.txt")
     assert (exported["Id"], exported["Priority"]) == ("rates", 3)
 
-    place.write(
+    job_container.write(
         json.dumps(exported),
         {"id": "none", "importMode": "delete", "content": content},
         {"id": "UPPER", "content": content},
@@ -169,21 +173,23 @@ def test_configurations_go_along(hub: HubEmulator, start_hub: StartHub, place: P
         name="configurations.txt",
     )
     other = start_hub()
-    HubClient(other.connection_string()).create_job(place.request(includeConfigurations=True))
+    HubClient(other.connection_string()).create_job(
+        job_container.request(includeConfigurations=True)
+    )
     other.wait_idle()
     moved = HubClient(other.connection_string()).send("GET", "/configurations/rates").json()
     unlike = {"createdTimeUtc", "lastUpdatedTimeUtc"}
     assert {k: v for k, v in moved.items() if k not in unlike} == {
         k: v for k, v in created.items() if k not in unlike
     }
-    log = place.lines("importConfigErrors.log")
+    log = job_container.lines("importConfigErrors.log")
     assert [line["errorCode"] for line in log] == [404301, 400004, 400003, 400012]
     assert [line.get("configurationId") for line in log] == ["none", "UPPER", "rates", None]
-    assert place.log() == []
+    assert job_container.log() == []
 
 
 def test_half_of_a_surrogate_pair_survives(registry: Registry) -> None:
-    """It comes in as the replacement character, as Json.NET has it."""
+    """It is read as the replacement character, as in Json.NET."""
     registry.put(json.loads('{"id": "pump", "statusReason": "\\ud800", "tags": {"a": "\\udfff"}}'))
 
     assert stored(registry, "pump")["tags"] == {"a": "\N{REPLACEMENT CHARACTER}"}

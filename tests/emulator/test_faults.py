@@ -9,13 +9,13 @@ import pytest
 import requests
 
 from iothub_emulator import HubEmulator
-from tests.emulator.support import HubClient, Place, codes, error_code, wait_until
+from tests.emulator.support import HubClient, JobContainer, codes, error_code, wait_until
 
 
 @pytest.fixture
-def ready(place: Place) -> Place:
-    place.write({"id": "pump", "status": "enabled"})
-    return place
+def ready(job_container: JobContainer) -> JobContainer:
+    job_container.write({"id": "pump", "status": "enabled"})
+    return job_container
 
 
 def control(hub: HubEmulator, method: str, path: str, **options: Any) -> requests.Response:
@@ -83,7 +83,7 @@ def test_error_in_every_shape(hub: HubEmulator, client: HubClient, shape: str) -
             assert body["ExceptionMessage"] == ""
 
 
-def test_refuse(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+def test_refuse(hub: HubEmulator, client: HubClient, ready: JobContainer) -> None:
     hub.faults.add("refuse", operation="createJob")
 
     with pytest.raises(requests.ConnectionError):
@@ -91,7 +91,7 @@ def test_refuse(hub: HubEmulator, client: HubClient, ready: Place) -> None:
     assert len(hub.jobs) == 0
 
 
-def test_drop_reply(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+def test_drop_reply(hub: HubEmulator, client: HubClient, ready: JobContainer) -> None:
     hub.faults.add("dropReply", operation="createJob")
 
     with pytest.raises(requests.ConnectionError):
@@ -110,7 +110,7 @@ def test_delay(hub: HubEmulator, client: HubClient) -> None:
 
 
 def test_delay_past_the_timeout_of_the_client(
-    hub: HubEmulator, client: HubClient, ready: Place
+    hub: HubEmulator, client: HubClient, ready: JobContainer
 ) -> None:
     hub.faults.add("delay", operation="createJob", seconds=3600)
 
@@ -119,7 +119,7 @@ def test_delay_past_the_timeout_of_the_client(
     wait_until(lambda: len(hub.jobs) == 1)
 
 
-def test_fail_job(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+def test_fail_job(hub: HubEmulator, client: HubClient, ready: JobContainer) -> None:
     hub.faults.add("failJob", reason="The moon was in the way.")
     client.create_job(ready.request())
     hub.wait_idle(timeout=10)
@@ -133,7 +133,7 @@ def test_fail_job(hub: HubEmulator, client: HubClient, ready: Place) -> None:
     assert hub.jobs[1]["status"] == "completed"
 
 
-def test_hang_job(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+def test_hang_job(hub: HubEmulator, client: HubClient, ready: JobContainer) -> None:
     hub.faults.add("hangJob")
     job_id = client.create_job(ready.request()).json()["jobId"]
     client.wait_for_job(job_id, "running")
@@ -144,7 +144,7 @@ def test_hang_job(hub: HubEmulator, client: HubClient, ready: Place) -> None:
     hub.wait_idle(timeout=10)
 
 
-def test_forget_job(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+def test_forget_job(hub: HubEmulator, client: HubClient, ready: JobContainer) -> None:
     hub.faults.add("hangJob")
     job_id = client.create_job(ready.request()).json()["jobId"]
     hub.faults.add("forgetJob")
@@ -154,30 +154,32 @@ def test_forget_job(hub: HubEmulator, client: HubClient, ready: Place) -> None:
     assert client.create_job(ready.request()).status_code == 200
 
 
-def test_late_log(hub: HubEmulator, client: HubClient, place: Place) -> None:
-    """It outlives the next job, and that its own is forgotten."""
-    place.write({"id": "pump"}, {"id": "valve", "status": "enabled"})
+def test_late_log(hub: HubEmulator, client: HubClient, job_container: JobContainer) -> None:
+    """The log survives the next job and the deletion of its own job."""
+    job_container.write({"id": "pump"}, {"id": "valve", "status": "enabled"})
     hub.faults.add("lateLog")
-    job_id = client.create_job(place.request()).json()["jobId"]
+    job_id = client.create_job(job_container.request()).json()["jobId"]
     done = client.wait_for_job(job_id, "completed")
     assert done["progress"] == 100
     assert len(hub.registry) == 1
-    assert place.names() == {"devices.txt"}
+    assert job_container.names() == {"devices.txt"}
 
-    other = Place(place.service)
+    other = JobContainer(job_container.service)
     other.write({"id": "pump", "status": "enabled"})
     client.create_job(other.request())
     hub.wait_idle()
     wait_until(lambda: "importErrors.log" in other.names())
     hub.faults.add("forgetJob")
     hub.write_late_logs()
-    assert codes(place.log()) == [400012]
-    place.container.delete_blob("importErrors.log")
+    assert codes(job_container.log()) == [400012]
+    job_container.client.delete_blob("importErrors.log")
     hub.write_late_logs()
-    assert place.names() == {"devices.txt"}, "a log is written once"
+    assert job_container.names() == {"devices.txt"}, "a log is written once"
 
 
-def test_late_logs_by_the_control_api(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+def test_late_logs_by_the_control_api(
+    hub: HubEmulator, client: HubClient, ready: JobContainer
+) -> None:
     hub.faults.add("lateLog")
     client.create_job(ready.request())
     hub.wait_idle()
@@ -186,7 +188,9 @@ def test_late_logs_by_the_control_api(hub: HubEmulator, client: HubClient, ready
     assert ready.log() == []
 
 
-def test_late_log_of_configurations(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+def test_late_log_of_configurations(
+    hub: HubEmulator, client: HubClient, ready: JobContainer
+) -> None:
     ready.write_bytes(b"{", name="configurations.txt")
     before = ready.names()
     hub.faults.add("lateLog")
@@ -199,7 +203,7 @@ def test_late_log_of_configurations(hub: HubEmulator, client: HubClient, ready: 
     assert len(ready.text("importConfigErrors.log").splitlines()) == 1
 
 
-def test_no_log(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+def test_no_log(hub: HubEmulator, client: HubClient, ready: JobContainer) -> None:
     hub.faults.add("noLog")
     job_id = client.create_job(ready.request()).json()["jobId"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import iothub_emulator
-from tests.emulator.support import HubClient, Place, error_code
+from tests.emulator.support import HubClient, JobContainer, error_code
 
 PROJECT = Path(iothub_emulator.__file__).parent.parent
 DEADLINE = 120.0
@@ -31,14 +31,14 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder / "bin" / "iothub-emulator")
 
 
-def test_installed_command(command: str, place: Place) -> None:
+def test_installed_command(command: str, job_container: JobContainer) -> None:
     command_line = [command, "--port", "0", "--job-seconds", "0"]
     with subprocess.Popen(command_line, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
         client = HubClient(process.stdout.readline().rpartition(": ")[2].strip())
-        place.write({"id": "pump", "status": "enabled"})
-        job_id = client.create_job(place.request()).json()["jobId"]
+        job_container.write({"id": "pump", "status": "enabled"})
+        job_id = client.create_job(job_container.request()).json()["jobId"]
         client.wait_for_job(job_id, "completed")
         devices = [device["deviceId"] for device in client.send("GET", "/devices").json()]
         missing = client.send("GET", "/devices/valve")

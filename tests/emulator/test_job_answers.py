@@ -1,4 +1,4 @@
-"""Answers about jobs that lag behind, or that no hub is known to give."""
+"""Delayed and altered answers about jobs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from iothub_emulator import HubEmulator
-from tests.emulator.support import HubClient, Place, error_code
+from tests.emulator.support import HubClient, JobContainer, error_code
 
 LAG = timedelta(seconds=30)
 
@@ -17,12 +17,14 @@ def listed(client: HubClient) -> list[str]:
     return [job["jobId"] for job in client.send("GET", "/jobs").json()]
 
 
-def test_the_list_lags_behind(hub: HubEmulator, client: HubClient, place: Place) -> None:
+def test_the_list_lags_behind(
+    hub: HubEmulator, client: HubClient, job_container: JobContainer
+) -> None:
     old = hub.jobs.add_foreign("completed")
     hub.clock.advance(LAG.total_seconds())
     hub.job_answers.list_lag = LAG
-    place.write({"id": "pump", "status": "enabled"})
-    new = client.create_job(place.request()).json()["jobId"]
+    job_container.write({"id": "pump", "status": "enabled"})
+    new = client.create_job(job_container.request()).json()["jobId"]
 
     assert listed(client) == [old]
     assert client.wait_for_job(new, "completed")
@@ -57,11 +59,11 @@ def test_a_job_of_the_future_is_shown(hub: HubEmulator, client: HubClient) -> No
     ids=["times", "texts"],
 )
 def test_altered_jobs(
-    hub: HubEmulator, client: HubClient, place: Place, changes: dict[str, Any]
+    hub: HubEmulator, client: HubClient, job_container: JobContainer, changes: dict[str, Any]
 ) -> None:
     hub.job_answers.alter = lambda job: job | changes
-    place.write({"id": "pump", "status": "enabled"})
-    created = client.create_job(place.request()).json()
+    job_container.write({"id": "pump", "status": "enabled"})
+    created = client.create_job(job_container.request()).json()
 
     for job in (
         created,

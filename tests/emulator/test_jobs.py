@@ -11,19 +11,29 @@ from azure.storage.blob import BlobServiceClient
 
 from iothub_emulator import HubEmulator
 from iothub_emulator.choices import Choices
-from tests.emulator.support import HubClient, Place, StartHub, codes, error_code, stored, wait_until
+from tests.emulator.support import (
+    HubClient,
+    JobContainer,
+    StartHub,
+    codes,
+    error_code,
+    stored,
+    wait_until,
+)
 
 DEVICE = {"id": "pump", "status": "enabled"}
 
 
 @pytest.fixture
-def ready(place: Place) -> Place:
-    """A place with a file that can be imported."""
-    place.write(DEVICE)
-    return place
+def ready(job_container: JobContainer) -> JobContainer:
+    """A container with a valid import file."""
+    job_container.write(DEVICE)
+    return job_container
 
 
-def test_a_job_from_creation_to_end(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+def test_a_job_from_creation_to_end(
+    hub: HubEmulator, client: HubClient, ready: JobContainer
+) -> None:
     wanted = ready.request(storageAuthenticationType="keyBased")
     created = client.create_job(wanted)
 
@@ -48,11 +58,11 @@ def test_a_job_from_creation_to_end(hub: HubEmulator, client: HubClient, ready: 
     assert ready.log() == []
 
 
-def test_time_is_spread_over_the_states(start_hub: StartHub, place: Place) -> None:
+def test_time_is_spread_over_the_states(start_hub: StartHub, job_container: JobContainer) -> None:
     hub = start_hub(job_seconds=0.6)
     client = HubClient(hub.connection_string())
-    place.write(*({"id": f"pump-{n}", "status": "enabled"} for n in range(20)))
-    job_id = client.create_job(place.request()).json()["jobId"]
+    job_container.write(*({"id": f"pump-{n}", "status": "enabled"} for n in range(20)))
+    job_id = client.create_job(job_container.request()).json()["jobId"]
 
     assert client.job(job_id)["status"] == "enqueued"
     running = client.wait_for_job(job_id, "running")
@@ -63,10 +73,10 @@ def test_time_is_spread_over_the_states(start_hub: StartHub, place: Place) -> No
     assert 0.5 < (end - start).total_seconds() < 5
 
 
-def test_a_rate_bounds_a_job(start_hub: StartHub, place: Place) -> None:
+def test_a_rate_bounds_a_job(start_hub: StartHub, job_container: JobContainer) -> None:
     hub = start_hub(job_rate=200)
-    place.write(*({"id": f"pump-{number}", "status": "enabled"} for number in range(100)))
-    HubClient(hub.connection_string()).create_job(place.request())
+    job_container.write(*({"id": f"pump-{number}", "status": "enabled"} for number in range(100)))
+    HubClient(hub.connection_string()).create_job(job_container.request())
     hub.wait_idle()
 
     times = (hub.jobs[0][f"{end}TimeUtc"] for end in ("start", "end"))
@@ -87,7 +97,7 @@ RECORDED_VERSION = "?api-version=2020-03-13"
     ("type_", "created_only"), [("export", set()), ("import", {"inputBlobContainerUri"})]
 )
 def test_members_are_those_of_a_live_hub(
-    hub: HubEmulator, client: HubClient, ready: Place, type_: str, created_only: set[str]
+    hub: HubEmulator, client: HubClient, ready: JobContainer, type_: str, created_only: set[str]
 ) -> None:
     hub.faults.add("hangJob")
     wanted = {name: value for name, value in ready.request().items() if name in RECORDED}
@@ -108,15 +118,17 @@ def test_members_are_those_of_a_live_hub(
     assert later().keys() == RECORDED | {"endTimeUtc"}
 
 
-def test_other_blob_name(hub: HubEmulator, client: HubClient, place: Place) -> None:
-    place.write(DEVICE, name="other.txt")
+def test_other_blob_name(hub: HubEmulator, client: HubClient, job_container: JobContainer) -> None:
+    job_container.write(DEVICE, name="other.txt")
 
-    assert client.create_job(place.request(inputBlobName="other.txt")).status_code == 200
+    assert client.create_job(job_container.request(inputBlobName="other.txt")).status_code == 200
     hub.wait_idle(timeout=10)
     assert len(hub.registry) == 1
 
 
-def test_log_replaces_an_older_one(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+def test_log_replaces_an_older_one(
+    hub: HubEmulator, client: HubClient, ready: JobContainer
+) -> None:
     ready.write_bytes(b'{"errorCode":1}\n{"errorCode":2}\n', name="importErrors.log")
     ready.write({**DEVICE, "importMode": "delete"})
 
@@ -127,7 +139,9 @@ def test_log_replaces_an_older_one(hub: HubEmulator, client: HubClient, ready: P
     assert hub.jobs[0]["failureReason"] is None
 
 
-def test_all_modes_in_one_file(hub: HubEmulator, client: HubClient, place: Place) -> None:
+def test_all_modes_in_one_file(
+    hub: HubEmulator, client: HubClient, job_container: JobContainer
+) -> None:
     ids = ["update", "updateIfMatchETag", "delete", "deleteIfMatchETag"]
     ids += ["updateTwin", "updateTwinIfMatchETag"]
     for device_id in ids:
@@ -147,28 +161,30 @@ def test_all_modes_in_one_file(hub: HubEmulator, client: HubClient, place: Place
     ]
     module = {"id": "create", "moduleId": "sensor", "status": "enabled"}
     again = {"id": "create", "importMode": "create", "status": "enabled"}
-    place.write(*valid, module, again, {"id": "gone"})
+    job_container.write(*valid, module, again, {"id": "gone"})
 
-    client.create_job(place.request())
+    client.create_job(job_container.request())
     hub.wait_idle(timeout=10)
-    assert codes(place.log()) == [409001, 400012]
+    assert codes(job_container.log()) == [409001, 400012]
     devices = [hub.registry.get(device_id) for device_id in ids if not device_id.startswith("del")]
     assert all(device and device["tags"] == {"seen": True} for device in devices)
     assert len(hub.registry) == len(devices) + 1
 
 
-def test_large_files_are_read_in_pieces(hub: HubEmulator, client: HubClient, place: Place) -> None:
+def test_large_files_are_read_in_pieces(
+    hub: HubEmulator, client: HubClient, job_container: JobContainer
+) -> None:
     filler = "x" * 100_000
-    place.write(*({**DEVICE, "id": f"pump-{n}", "filler": filler} for n in range(90)))
+    job_container.write(*({**DEVICE, "id": f"pump-{n}", "filler": filler} for n in range(90)))
 
-    client.create_job(place.request())
+    client.create_job(job_container.request())
     hub.wait_idle(timeout=10)
-    assert place.log() == []
+    assert job_container.log() == []
     assert len(hub.registry) == 90
 
 
-def refused(client: HubClient, place: Place, **changes: Any) -> str:
-    response = client.create_job(place.request(**changes))
+def refused(client: HubClient, job_container: JobContainer, **changes: Any) -> str:
+    response = client.create_job(job_container.request(**changes))
     assert error_code(response) == (400, "BlobContainerValidationError")
     body = response.json()
     assert body["ExceptionMessage"] == ""
@@ -193,13 +209,18 @@ CANNOT_DELETE = "Unauthorized to delete from output blob container"
     ],
 )
 def test_missing_permission(
-    hub: HubEmulator, client: HubClient, ready: Place, name: str, permission: str, message: str
+    hub: HubEmulator,
+    client: HubClient,
+    ready: JobContainer,
+    name: str,
+    permission: str,
+    message: str,
 ) -> None:
     assert refused(client, ready, **{name: ready.uri(permission)}) == message
     assert len(hub.jobs) == 0
 
 
-def test_least_permissions(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+def test_least_permissions(hub: HubEmulator, client: HubClient, ready: JobContainer) -> None:
     wanted = ready.request(
         inputBlobContainerUri=ready.uri("r"), outputBlobContainerUri=ready.uri("wd")
     )
@@ -213,12 +234,12 @@ def test_least_permissions(hub: HubEmulator, client: HubClient, ready: Place) ->
     ("name", "message"),
     [("inputBlobContainerUri", CANNOT_READ), ("outputBlobContainerUri", CANNOT_WRITE)],
 )
-def test_expired_sas(client: HubClient, ready: Place, name: str, message: str) -> None:
+def test_expired_sas(client: HubClient, ready: JobContainer, name: str, message: str) -> None:
     assert refused(client, ready, **{name: ready.uri(expires_in=-60)}) == message
 
 
 def test_one_expired_sas_for_both_containers_is_reported_for_the_output(
-    client: HubClient, ready: Place
+    client: HubClient, ready: JobContainer
 ) -> None:
     expired = ready.uri(expires_in=-60)
     changes = {"inputBlobContainerUri": expired, "outputBlobContainerUri": expired}
@@ -227,37 +248,39 @@ def test_one_expired_sas_for_both_containers_is_reported_for_the_output(
 
 
 @pytest.mark.parametrize("uri", ["nonsense", "http://127.0.0.1:9/account/container"])
-def test_uri_that_leads_nowhere(client: HubClient, ready: Place, uri: str) -> None:
+def test_unreachable_uri(client: HubClient, ready: JobContainer, uri: str) -> None:
     assert refused(client, ready, inputBlobContainerUri=uri) == CANNOT_READ
     assert refused(client, ready, outputBlobContainerUri=uri) == CANNOT_WRITE
 
 
-def test_missing_blob(client: HubClient, place: Place) -> None:
-    assert refused(client, place) == CANNOT_READ
+def test_missing_blob(client: HubClient, job_container: JobContainer) -> None:
+    assert refused(client, job_container) == CANNOT_READ
 
 
-def test_empty_blob(client: HubClient, place: Place) -> None:
-    place.write_bytes(b"")
+def test_empty_blob(client: HubClient, job_container: JobContainer) -> None:
+    job_container.write_bytes(b"")
 
-    assert refused(client, place) == CANNOT_READ
+    assert refused(client, job_container) == CANNOT_READ
 
 
-def test_missing_container(client: HubClient, ready: Place) -> None:
+def test_missing_container(client: HubClient, ready: JobContainer) -> None:
     wanted = ready.request()
-    ready.container.delete_container()
+    ready.client.delete_container()
 
     assert client.create_job(wanted).status_code == 400
 
 
-def test_probe_leaves_nothing_behind(client: HubClient, place: Place) -> None:
-    refused(client, place)
+def test_probe_leaves_nothing_behind(client: HubClient, job_container: JobContainer) -> None:
+    refused(client, job_container)
 
-    assert place.names() == set()
+    assert job_container.names() == set()
 
 
-def test_identity_based(start_hub: StartHub, ready: Place, storage_connection_string: str) -> None:
+def test_identity_based(
+    start_hub: StartHub, ready: JobContainer, storage_connection_string: str
+) -> None:
     hub = start_hub(identity_connection_string=storage_connection_string)
-    plain = ready.container.url
+    plain = ready.client.url
     wanted = ready.request(
         inputBlobContainerUri=plain,
         outputBlobContainerUri=plain,
@@ -271,16 +294,16 @@ def test_identity_based(start_hub: StartHub, ready: Place, storage_connection_st
     assert ready.log() == []
 
 
-def test_identity_based_needs_an_identity(client: HubClient, ready: Place) -> None:
+def test_identity_based_needs_an_identity(client: HubClient, ready: JobContainer) -> None:
     response = client.create_job(ready.request(storageAuthenticationType="identityBased"))
 
     assert error_code(response) == (400, "ManagedIdentityNotEnabled")
 
 
-def test_storage_lost_while_the_job_runs(start_hub: StartHub, ready: Place) -> None:
+def test_storage_lost_while_the_job_runs(start_hub: StartHub, ready: JobContainer) -> None:
     hub = start_hub(job_seconds=0.4)
     HubClient(hub.connection_string()).create_job(ready.request())
-    ready.container.delete_container()
+    ready.client.delete_container()
     hub.wait_idle(timeout=10)
 
     assert hub.jobs[0]["status"] == "failed"
@@ -302,9 +325,11 @@ def test_bad_bodies(client: HubClient, body: Any, code: str) -> None:
     assert error_code(client.create_job(body)) == (400, code)
 
 
-def test_slot_is_checked_before_storage(hub: HubEmulator, client: HubClient, place: Place) -> None:
+def test_slot_is_checked_before_storage(
+    hub: HubEmulator, client: HubClient, job_container: JobContainer
+) -> None:
     hub.occupy_slot()
-    response = client.create_job(place.request())
+    response = client.create_job(job_container.request())
 
     assert error_code(response) == (403, "JobQuotaExceeded")
     lines = response.json()["Message"].split("\n")
@@ -313,7 +338,9 @@ def test_slot_is_checked_before_storage(hub: HubEmulator, client: HubClient, pla
     assert [line.partition(":")[0] for line in lines[2:]] == ["Timestamp", "Tracking ID"]
 
 
-def test_foreign_job_frees_the_slot(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+def test_foreign_job_frees_the_slot(
+    hub: HubEmulator, client: HubClient, ready: JobContainer
+) -> None:
     hub.occupy_slot()
     hub.occupy_slot()
     [foreign] = client.send("GET", "/jobs").json()
@@ -327,15 +354,15 @@ def test_foreign_job_frees_the_slot(hub: HubEmulator, client: HubClient, ready: 
 
 @pytest.mark.parametrize("status", ["enqueued", "running", "completed", "failed", "cancelled"])
 def test_foreign_import(
-    start_hub: StartHub, ready: Place, status: str, blob_service: BlobServiceClient
+    start_hub: StartHub, ready: JobContainer, status: str, blob_service: BlobServiceClient
 ) -> None:
     hub = start_hub(choices=Choices(uri_echo="full"))
     client = HubClient(hub.connection_string())
-    theirs = Place(blob_service)
+    theirs = JobContainer(blob_service)
     start = hub.clock.now() - timedelta(minutes=10)
     is_over = status not in ("enqueued", "running")
     job_id = hub.jobs.add_foreign(
-        status, start=start, input_uri=theirs.uri(), output_uri=theirs.container.url
+        status, start=start, input_uri=theirs.uri(), output_uri=theirs.client.url
     )
     hub.wait_idle(timeout=1)
     job = client.job(job_id)
@@ -343,8 +370,8 @@ def test_foreign_import(
     assert (job["type"], job["status"]) == ("import", status)
     assert datetime.fromisoformat(job["startTimeUtc"]) == start
     assert ("endTimeUtc" in job) == is_over
-    assert theirs.container.url in job["inputBlobContainerUri"]
-    assert job["outputBlobContainerUri"] == theirs.container.url
+    assert theirs.client.url in job["inputBlobContainerUri"]
+    assert job["outputBlobContainerUri"] == theirs.client.url
     assert client.create_job(ready.request()).status_code == (200 if is_over else 403)
     hub.free_slot()
     assert client.job(job_id)["status"] == (status if is_over else "completed")
@@ -371,7 +398,7 @@ def test_foreign_jobs_side_by_side(hub: HubEmulator, client: HubClient) -> None:
         hub.jobs.add_foreign("paused")
 
 
-def test_slot_of_one(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+def test_slot_of_one(hub: HubEmulator, client: HubClient, ready: JobContainer) -> None:
     hub.faults.add("hangJob")
     first = client.create_job(ready.request()).json()["jobId"]
 
@@ -383,7 +410,7 @@ def test_slot_of_one(hub: HubEmulator, client: HubClient, ready: Place) -> None:
 
 
 def test_of_two_creations_at_once_one_wins(
-    hub: HubEmulator, client: HubClient, ready: Place
+    hub: HubEmulator, client: HubClient, ready: JobContainer
 ) -> None:
     hub.faults.add("hangJob")
     statuses = []
@@ -401,7 +428,7 @@ def test_of_two_creations_at_once_one_wins(
     assert sorted(statuses) == [200, 403, 403, 403]
 
 
-def test_cancel(hub: HubEmulator, client: HubClient, ready: Place) -> None:
+def test_cancel(hub: HubEmulator, client: HubClient, ready: JobContainer) -> None:
     hub.faults.add("hangJob")
     job_id = client.create_job(ready.request()).json()["jobId"]
     client.wait_for_job(job_id, "running")
@@ -414,17 +441,19 @@ def test_cancel(hub: HubEmulator, client: HubClient, ready: Place) -> None:
     assert len(hub.registry) == 0
 
 
-def test_cancelled_job_keeps_what_it_imported(start_hub: StartHub, place: Place) -> None:
+def test_cancelled_job_keeps_what_it_imported(
+    start_hub: StartHub, job_container: JobContainer
+) -> None:
     hub = start_hub(job_seconds=2)
     client = HubClient(hub.connection_string())
-    place.write(*({"id": f"pump-{n}", "status": "enabled"} for n in range(100)))
-    job_id = client.create_job(place.request()).json()["jobId"]
+    job_container.write(*({"id": f"pump-{n}", "status": "enabled"} for n in range(100)))
+    job_id = client.create_job(job_container.request()).json()["jobId"]
     wait_until(lambda: len(hub.registry) > 0)
 
     hub.jobs.cancel(job_id)
     assert client.job(job_id)["status"] == "cancelled"
     assert 0 < len(hub.registry) < 100
-    assert "importErrors.log" not in place.names()
+    assert "importErrors.log" not in job_container.names()
 
 
 def test_unknown_job(client: HubClient) -> None:

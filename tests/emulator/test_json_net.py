@@ -1,4 +1,4 @@
-"""How Json.NET finds members and words errors, as Newtonsoft.Json 13 has it in its sources."""
+"""Lookup of properties and error messages, as in the sources of Newtonsoft.Json 13."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iothub_emulator.json_net import JsonNetError, objects, parse_array, parse_object
-from iothub_emulator.json_net.errors import show_path
+from iothub_emulator.json_net.positions import show_path
 from tests.emulator.json_reads import COLOR, READS, Color, refusal
 
 

@@ -1,4 +1,4 @@
-"""What Json.NET makes of the members of objects, as Newtonsoft.Json 13 has it in its sources."""
+"""Conversion of properties, as in the sources of Newtonsoft.Json 13."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Json.NET takes for JSON, and how it words what it does not."""
+"""Accepted syntax and syntax errors of Json.NET."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def test_not_a_number() -> None:
     assert math.isnan(value_of("NaN"))
 
 
-# Most of these agree with what others measured on a service that runs Json.NET; that one reads
-# loose documents, so its words at the end of a text are other ones.
+# Most of these agree with published measurements of a service that uses Json.NET. It reads untyped
+# documents, so its messages at the end of a text differ.
 @pytest.mark.parametrize(
     ("text", "message"),
     [

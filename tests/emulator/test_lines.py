@@ -10,7 +10,7 @@ import pytest
 
 from iothub_emulator import HubEmulator
 from iothub_emulator.registry.registry import Registry
-from tests.emulator.support import HubClient, Line, Place, RunImport, codes, stored
+from tests.emulator.support import HubClient, JobContainer, Line, RunImport, codes, stored
 
 KEY = base64.b64encode(b"k" * 32).decode()
 SHA1, SHA256 = "A1" * 20, "b2" * 32
@@ -98,17 +98,17 @@ def test_lenient_reading(registry: Registry, run_import: RunImport, raw: str) ->
 
 
 def test_byte_order_mark_blank_lines_and_crlf(
-    hub: HubEmulator, client: HubClient, place: Place
+    hub: HubEmulator, client: HubClient, job_container: JobContainer
 ) -> None:
-    place.write_bytes(
+    job_container.write_bytes(
         b"\xef\xbb\xbf"
         b'{"id":"a","status":"enabled"}\r\n\r\n  \n'
         b'{"id":"b","status":"enabled","tags":{"t":"\xe2\x80\xa8"}}\n'
     )
-    assert client.create_job(place.request()).status_code == 200
+    assert client.create_job(job_container.request()).status_code == 200
     hub.wait_idle(timeout=10)
 
-    assert place.log() == []
+    assert job_container.log() == []
     assert len(hub.registry) == 2
     assert stored(hub.registry, "b")["tags"] == {"t": "\N{LINE SEPARATOR}"}
 

@@ -78,8 +78,8 @@ def test_select_all_answers_twins(client: HubClient) -> None:
     ("text", "rows"),
     [
         (
-            "SELECT deviceId, tags.site AS place FROM devices WHERE deviceId = 'pump-1'",
-            [{"deviceId": "pump-1", "place": "south"}],
+            "SELECT deviceId, tags.site AS area FROM devices WHERE deviceId = 'pump-1'",
+            [{"deviceId": "pump-1", "area": "south"}],
         ),
         ("SELECT COUNT() AS n FROM devices WHERE tags.site = 'north'", [{"n": 3}]),
         ("SELECT COUNT() AS n FROM devices.modules", [{"n": 3}]),
@@ -127,7 +127,7 @@ def test_pages(client: HubClient, text: str, size: int, expected: str) -> None:
     assert " ".join(map(names, pages(client, text, size))) == expected
 
 
-def test_a_page_has_a_hundred_rows_unless_told(hub: HubEmulator, client: HubClient) -> None:
+def test_default_page_has_a_hundred_rows(hub: HubEmulator, client: HubClient) -> None:
     for number in range(96):
         hub.registry.put({"id": f"valve-{number}"})
     first = query(client, IDS)
@@ -148,7 +148,7 @@ def test_pages_go_on_when_the_last_device_of_one_is_gone(
 
 
 def test_a_page_looks_no_further_than_it_has_to(client: HubClient, built: list[str]) -> None:
-    """One document more tells that there is another page."""
+    """One more document means that there is another page."""
     query(client, ALL, size=2)
     assert built == ["pump-0", "pump-1", "pump-2"]
     built.clear()

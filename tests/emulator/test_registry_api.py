@@ -142,7 +142,7 @@ def test_list(hub: HubEmulator, client: HubClient) -> None:
 
 
 def test_list_with_a_slash_at_the_end(hub: HubEmulator, client: HubClient) -> None:
-    """As the official Node.js client asks for it."""
+    """The request of the official Node.js client."""
     hub.registry.put({"id": "pump"})
 
     assert client.send("GET", "/devices/").json() == client.send("GET", "/devices").json() != []

@@ -101,7 +101,7 @@ def test_connection_string(port: int, tls: bool, host_name: str) -> None:
     assert hub.url == f"http{'s' if tls else ''}://{host_name}"
 
 
-def test_temporary_file_goes_with_the_emulator() -> None:
+def test_temporary_file_is_deleted_at_the_stop() -> None:
     hub = HubEmulator(tls=True)
     for _ in range(2):
         with pytest.raises(RuntimeError, match="while the emulator runs"):

@@ -110,8 +110,8 @@ PATCHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a new leaf joins its siblings": ({"a": {"z": 3}}, {"a": {"x": 1, "y": 2, "z": 3}}),
     "an array is replaced whole": ({"list": [3]}, {"list": [3]}),
     "an array may hold objects": ({"list": [{"a": [1]}]}, {"list": [{"a": [1]}]}),
-    "an object takes the place of a number": ({"n": {"x": 1}}, {"n": {"x": 1}}),
-    "a number takes the place of an object": ({"a": 1}, {"a": 1}),
+    "an object replaces a number": ({"n": {"x": 1}}, {"n": {"x": 1}}),
+    "a number replaces an object": ({"a": 1}, {"a": 1}),
 }
 
 
@@ -134,7 +134,7 @@ def test_patch(
 @pytest.mark.parametrize(
     ("old", "new"), [(1, True), (False, 0), (1, 1.0)], ids=["true", "zero", "fraction"]
 )
-def test_values_that_only_python_has_as_equal_are_told_apart(
+def test_values_that_are_equal_only_in_python_are_distinguished(
     client: HubClient, method: str, section: str, old: Any, new: Any
 ) -> None:
     send(client, "PATCH", body_of(section, {"a": old}))
@@ -187,7 +187,7 @@ def test_what_is_removed_or_replaced_loses_its_metadata(
 
 
 def test_a_hub_compares_no_values(client: HubClient) -> None:
-    """As its makers say in azure-iot-sdk-csharp#954; so the same patch is one more change."""
+    """See azure-iot-sdk-csharp#954: repeating a patch is another change."""
     twins = [
         send(client, "PATCH", body_of("desired", patch))
         for patch in ({"a": 1}, {"a": 1}, {"b": None}, {}, {"a": 1})

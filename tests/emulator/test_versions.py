@@ -8,7 +8,7 @@ import pytest
 
 from iothub_emulator import HubEmulator
 from iothub_emulator.choices import Choices
-from tests.emulator.support import HubClient, Place, StartHub, codes, error_code, stored
+from tests.emulator.support import HubClient, JobContainer, StartHub, codes, error_code, stored
 
 REFUSED = (400, "InvalidProtocolVersion")
 PUMP = {"id": "pump", "status": "enabled"}
@@ -97,10 +97,10 @@ BLOB_NAMES = {"inputBlobName", "outputBlobName"}
 CONFIGURATIONS = {"includeConfigurations", "configurationsBlobName"}
 
 
-def test_jobs_show_what_a_version_knows(start_hub: StartHub, place: Place) -> None:
+def test_jobs_show_what_a_version_knows(start_hub: StartHub, job_container: JobContainer) -> None:
     client = HubClient(start_hub(choices=Choices(uri_echo="full")).connection_string())
-    place.write(PUMP)
-    job_id = client.create_job(place.request()).json()["jobId"]
+    job_container.write(PUMP)
+    job_id = client.create_job(job_container.request()).json()["jobId"]
     client.wait_for_job(job_id, "completed")
 
     def shown(text: str) -> set[str]:
@@ -135,14 +135,14 @@ def test_jobs_show_what_a_version_knows(start_hub: StartHub, place: Place) -> No
 )
 def test_a_version_skips_members_that_it_does_not_know(
     client: HubClient,
-    place: Place,
+    job_container: JobContainer,
     members: dict[str, str],
     last_without: str,
     first: str,
     code: tuple[int, str],
 ) -> None:
-    place.write(PUMP)
-    body = place.request(**members)
+    job_container.write(PUMP)
+    body = job_container.request(**members)
 
     assert error_code(client.create_job(body, query=version(first))) == code
     assert client.create_job(body, query=version(last_without)).status_code == 200
@@ -156,17 +156,17 @@ def test_a_version_skips_members_that_it_does_not_know(
     ],
 )
 def test_configurations_are_exported_by_versions_that_know_of_it(
-    hub: HubEmulator, client: HubClient, place: Place, text: str, names: set[str]
+    hub: HubEmulator, client: HubClient, job_container: JobContainer, text: str, names: set[str]
 ) -> None:
     body = {
         "type": "export",
-        "outputBlobContainerUri": place.uri(),
+        "outputBlobContainerUri": job_container.uri(),
         "includeConfigurations": True,
     }
     job = client.create_job(body, query=version(text)).json()
     client.wait_for_job(job["jobId"], "completed")
 
-    assert place.names() == names
+    assert job_container.names() == names
 
 
 # --- The call of 2016: its page has a GET with a body, and a sample that is no JSON.
@@ -181,10 +181,11 @@ HISTORIC = version("2016-02-03")
     ids=["output", "export", "trailing blank"],
 )
 def test_import_of_2016(
-    hub: HubEmulator, client: HubClient, place: Place, method: str, spelling: str
+    hub: HubEmulator, client: HubClient, job_container: JobContainer, method: str, spelling: str
 ) -> None:
-    place.write(PUMP, {**PUMP, "importMode": "create"})
-    sample = f'{{"inputBlobContainerUri": "{place.uri("r")}", "{spelling}": "{place.uri()}",}}'
+    job_container.write(PUMP, {**PUMP, "importMode": "create"})
+    input_uri, output_uri = job_container.uri("r"), job_container.uri()
+    sample = f'{{"inputBlobContainerUri": "{input_uri}", "{spelling}": "{output_uri}",}}'
     created = client.send(method, "/importdevices", sample, query=HISTORIC)
 
     assert created.status_code == 200
@@ -192,16 +193,16 @@ def test_import_of_2016(
     assert job.keys() == ALWAYS
     assert (job["type"], job["status"], job["excludeKeysInExport"]) == ("import", "enqueued", False)
     client.wait_for_job(job["jobId"], "completed")
-    assert codes(place.log()) == [409001]
+    assert codes(job_container.log()) == [409001]
     assert stored(hub.registry, "pump")["status"] == "enabled"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("text", ["2016-11-14", "2018-06-30", "2021-04-12", "2024-03-31"])
 def test_later_versions_have_no_import_of_2016(
-    client: HubClient, place: Place, method: str, text: str
+    client: HubClient, job_container: JobContainer, method: str, text: str
 ) -> None:
-    response = client.send(method, "/importdevices", place.request(), query=version(text))
+    response = client.send(method, "/importdevices", job_container.request(), query=version(text))
     assert error_code(response) == REFUSED
 
 
@@ -230,8 +231,12 @@ def test_the_import_of_2016_needs_the_right_to_write(hub: HubEmulator) -> None:
 
 @pytest.mark.parametrize("spelling", ["exportBlobContainerUri", "outputBlobContainerUri "])
 def test_the_import_of_today_has_one_spelling(
-    client: HubClient, place: Place, spelling: str
+    client: HubClient, job_container: JobContainer, spelling: str
 ) -> None:
-    body = {"type": "import", "inputBlobContainerUri": place.uri(), spelling: place.uri()}
+    body = {
+        "type": "import",
+        "inputBlobContainerUri": job_container.uri(),
+        spelling: job_container.uri(),
+    }
 
     assert error_code(client.create_job(body)) == (400, "ArgumentNull")

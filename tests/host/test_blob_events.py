@@ -85,7 +85,7 @@ class TestAnnounce:
         assert host.drain() == 0
 
     def test_unknown_function(self, host: FunctionsHost) -> None:
-        with pytest.raises(UsageError, match="'other' as blob function"):
+        with pytest.raises(UsageError, match="'other'"):
             host.announce("uploads", "a.txt", "other")
 
 

@@ -107,9 +107,9 @@ def test_address_needs_a_start_and_a_host_starts_once() -> None:
     host = FunctionsHost(http_app(), {}, {"version": "2.0"})
     with pytest.raises(UsageError, match="not started"):
         _ = host.address
-    with host, pytest.raises(UsageError, match="starts once"):
+    with host, pytest.raises(UsageError, match="only once"):
         host.start()
-    with pytest.raises(UsageError, match="starts once"):
+    with pytest.raises(UsageError, match="only once"):
         host.start()
 
 

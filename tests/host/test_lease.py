@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from azure.storage.queue import QueueClient, QueueServiceClient
 
-from local.host.lease import MessageLease
+from local.host.messages import MessageLease
 from tests.host.conftest import eventually
 
 

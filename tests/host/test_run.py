@@ -25,6 +25,9 @@ def hello(req: func.HttpRequest) -> str:
     return os.environ["GREETING"]
 """
 
+#: Seconds; starting a process takes many of them on a busy machine.
+DEADLINE = 60.0
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -53,24 +56,24 @@ def test_runs_until_ctrl_c(folder: Path) -> None:
         assert process.stdout is not None
         address = process.stdout.readline().split()[-1].rstrip(":")
         assert process.stdout.readline() == "  hello: [ANY] hello\n"
-        with urllib.request.urlopen(f"{address}/api/hello", timeout=10) as response:
+        with urllib.request.urlopen(f"{address}/api/hello", timeout=DEADLINE) as response:
             assert response.read() == b"from the file"
         process.send_signal(signal.SIGINT)
-        _, log = process.communicate(timeout=10)
+        _, log = process.communicate(timeout=DEADLINE)
     assert process.returncode == 0
     assert "Executing 'Functions.hello'" in log
     assert "Executed 'Functions.hello' (Succeeded" in log
 
 
-def test_error_is_said_without_a_traceback(folder: Path) -> None:
+def test_error_is_printed_without_a_traceback(folder: Path) -> None:
     (folder / "host.json").unlink()
     with start(folder) as process:
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=DEADLINE)
     assert process.returncode == 1
     assert "host.json: cannot be read" in errors
     assert "Traceback" not in errors
 
 
 def test_folder_without_an_app(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no function_app\.py"):
+    with pytest.raises(UsageError, match=r"function_app\.py"):
         load_app(tmp_path)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from local.host import SettingsError, load_settings
-from local.host.config import HostConfig
+from local.host.settings import HostConfig
 
 
 def test_values_are_read(tmp_path: Path) -> None:
@@ -20,7 +20,7 @@ def test_values_are_read(tmp_path: Path) -> None:
     [
         ("{} // no", "not valid JSON"),
         ("[]", "not a JSON object"),
-        ("{}", 'no object "Values"'),
+        ("{}", '"Values"'),
         ('{"IsEncrypted": true, "Values": {}}', "encrypted"),
         ('{"Values": {"B": 1, "A": {}}}', "put quotes around: A, B"),
     ],

@@ -6,7 +6,7 @@ this package follows the sources of Newtonsoft.Json 13 (github.com/JamesNK/Newto
 - ``reader`` and ``scanner``: accepted syntax and syntax errors (JsonTextReader.cs);
 - ``node``: conversion of values to types (JsonSerializerInternalReader.cs, the ReadAs... methods);
 - ``objects``: access to properties by name, with a fast path for plain JSON;
-- ``errors``: paths and positions (JsonPosition.cs).
+- ``positions``: errors with paths and positions (JsonPosition.cs).
 
 Three differences remain. Json.NET converts while it reads and reports the first error in the text;
 this package reports syntax errors first, then others in the order in which properties are read.
@@ -17,7 +17,7 @@ and merges objects and lists.
 
 from __future__ import annotations
 
-from iothub_emulator.json_net.errors import JsonNetError
 from iothub_emulator.json_net.objects import JsonObject, parse_array, parse_object
+from iothub_emulator.json_net.positions import JsonNetError
 
 __all__ = ["JsonNetError", "JsonObject", "parse_array", "parse_object"]

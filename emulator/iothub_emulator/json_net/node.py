@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, NoReturn, TypeVar
 
-from iothub_emulator.json_net.errors import JsonNetError, Path, show_character
+from iothub_emulator.json_net.positions import JsonNetError, Path, show_character
 
 E = TypeVar("E", bound=StrEnum)
 

@@ -15,8 +15,8 @@ from typing import Any, NoReturn, TypeGuard, TypeVar
 
 import orjson
 
-from iothub_emulator.json_net.errors import JsonNetError, Path
 from iothub_emulator.json_net.node import J_OBJECT, Kind, Node, by_name, fold
+from iothub_emulator.json_net.positions import JsonNetError, Path
 from iothub_emulator.json_net.reader import MAX_DEPTH, Reader
 
 E = TypeVar("E", bound=StrEnum)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, NoReturn
 
-from iothub_emulator.json_net.errors import Path, show_character
 from iothub_emulator.json_net.node import Kind, Node
+from iothub_emulator.json_net.positions import Path, show_character
 from iothub_emulator.json_net.scanner import Scanner, is_standard, parse_number
 
 #: Levels of nesting (MaxDepth, since version 13).

@@ -7,7 +7,7 @@ import unicodedata
 from abc import ABC, abstractmethod
 from typing import NoReturn
 
-from iothub_emulator.json_net.errors import JsonNetError, Path, show_character
+from iothub_emulator.json_net.positions import JsonNetError, Path, show_character
 
 _BLANKS = re.compile("[\0\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*")
 _STANDARD_BLANKS = re.compile("[\t\n\r ]*")
