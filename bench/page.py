@@ -16,8 +16,8 @@ from bench.fill import add_import, fill_history
 from bench.stage import Cost, HubProcess, Scene
 from local.host import FunctionsHost
 from shared.imports.model.record import ImportState
-from shared.web.app import respond
-from shared.web.messages import Request
+from shared.web.dispatch import respond
+from shared.web.http_types import Request
 from shared.web.routes import ROUTES
 
 __all__ = ["VIEWS", "View", "table", "views"]

@@ -61,11 +61,11 @@ def test_api_and_pages(client: Client, two_hubs: TwoHubs, waiting: str) -> None:
 def test_health(app: App, client: Client, two_hubs: TwoHubs, waiting: str) -> None:
     answer = client.get("health")
     assert answer.status_code == 503
-    [wrong] = [one for one in answer.json()["findings"] if not one["isWell"]]
+    [wrong] = [one for one in answer.json()["checks"] if not one["isHealthy"]]
     check_reason(wrong["detail"], two_hubs.west)
     assert "1 import waits" in wrong["detail"]
     client.post(f"imports/{waiting}/cancel")
-    assert client.json("health")["isWell"] is True
+    assert client.json("health")["isHealthy"] is True
 
 
 def test_commands(two_hubs: TwoHubs, waiting: str, shell: Shell) -> None:

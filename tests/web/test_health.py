@@ -12,8 +12,8 @@ def wrong(client: Client) -> dict[str, str]:
     answer = client.get("health")
     assert answer.headers["Content-Type"] == "application/json"
     health: Any = answer.json()
-    found = {one["name"]: one["detail"] for one in health["findings"] if not one["isWell"]}
-    assert health["isWell"] is not bool(found)
+    found = {one["name"]: one["detail"] for one in health["checks"] if not one["isHealthy"]}
+    assert health["isHealthy"] is not bool(found)
     assert answer.status_code == (503 if found else 200)
     return found
 
@@ -33,14 +33,14 @@ def test_settings_are_missing_or_wrong(app: App, client: Client) -> None:
     app.configure(without=["IOTHUB", "UPLOAD_CONTAINER"], MAX_ATTEMPTS="often")
     answer = client.get("health")
     assert answer.status_code == 503
-    findings = answer.json()["findings"]
-    assert {finding["name"] for finding in findings} == {"settings"}
-    assert [finding["detail"].split()[0] for finding in findings] == [
+    checks = answer.json()["checks"]
+    assert {finding["name"] for finding in checks} == {"settings"}
+    assert [finding["detail"].split()[0] for finding in checks] == [
         "IOTHUB",
         "UPLOAD_CONTAINER",
         "MAX_ATTEMPTS",
     ]
-    assert "Expected: the hub's host name" in findings[0]["detail"]
+    assert "Expected: the hub's host name" in checks[0]["detail"]
 
 
 def test_a_connection_string_that_only_looks_right(app: App, client: Client) -> None:
@@ -63,9 +63,9 @@ def test_other_endpoints_tell_of_wrong_settings_too(app: App, client: Client) ->
 
 
 def timers(client: Client) -> tuple[bool, str]:
-    findings: Any = client.get("health").json()["findings"]
-    [found] = [one for one in findings if one["name"] == "timers"]
-    return found["isWell"], found["detail"]
+    checks: Any = client.get("health").json()["checks"]
+    [found] = [one for one in checks if one["name"] == "timers"]
+    return found["isHealthy"], found["detail"]
 
 
 def dashboard(client: Client) -> str:

@@ -58,7 +58,7 @@ def test_the_document_says_what_null_means(client: Client) -> None:
             described = schemas[model]["properties"][name]
             assert {"type": "null"} in described["anyOf"]
             assert "not known" in described["description"]
-    assert "not known" in schemas["DayView"]["properties"]["unknown"]["description"]
+    assert "unknown" in schemas["DayCounts"]["properties"]["unknown"]["description"]
 
 
 def test_the_event(telling: App, receiver: Receiver) -> None:
@@ -78,7 +78,7 @@ def test_the_pages(app: App, client: Client, unknown: ImportRecord) -> None:
     today = re.findall(r'<tr><th scope="row">.*?</tr>', overview)[0]
     assert re.findall(r"<td[^>]*>(.*?)</td>", today) == ["1", "0", "0", "0", "1"]
     page = text_of(client.get(f"dashboard/imports/{unknown.id}").text)
-    assert "3 not known whether imported" in page
+    assert "3 unknown whether imported" in page
     assert "0 imported" not in page
     assert "Imported unknown Failed unknown" in page
 

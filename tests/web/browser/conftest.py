@@ -55,8 +55,8 @@ def page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Page]:
     """A page at the app's address; it may break no policy and fetch nothing from elsewhere."""
-    monkeypatch.setattr(dashboard, "QUIET", 1)
-    monkeypatch.setattr(dashboard, "BUSY", 1)
+    monkeypatch.setattr(dashboard, "IDLE_REFRESH", 1)
+    monkeypatch.setattr(dashboard, "BUSY_REFRESH", 1)
     options = getattr(request, "param", {})
     address = client.base.removesuffix("/api")
     with browser.new_context(base_url=address, **options) as context:
