@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,9 +14,10 @@ from azure.data.tables import TableServiceClient
 from bench.stage import Scene
 from shared.hub.jobs import ImportJobRequest
 from shared.imports.app import utc_now
-from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.model.record import HubJob, ImportRecord, StagedFile, upload_id
+from shared.imports.model.states import ImportState
 from shared.imports.store.import_container import container_name
-from shared.imports.store.rows import to_entity
+from shared.imports.store.rows import to_row
 
 __all__ = [
     "LINE",
@@ -60,7 +62,7 @@ def add_import(scene: Scene, hub: str, number: int, **members: Any) -> ImportRec
     now = utc_now()
     uploaded_at = now - timedelta(hours=1) + timedelta(seconds=number)
     record = _record(scene, hub, f"{number:07}.ndjson", uploaded_at)
-    record = record.model_copy(update={"last_start_at": now, **members})
+    record = replace(record, **{"last_start_at": now, **members})
     return scene.importer.services.store.create(record)[0]
 
 
@@ -68,15 +70,15 @@ def add_staged_import(scene: Scene, hub: str, number: int) -> ImportRecord:
     """Write an import that waits in the queue, with its staged file: it can be started."""
     line = LINE % number + b"\n"
     uploaded_at = utc_now() - timedelta(hours=1) + timedelta(seconds=number)
-    container = _record(scene, hub, f"{number:07}.ndjson", uploaded_at).container
-    staged = scene.blobs.create_container(container).upload_blob("devices.txt", line)
+    staged = _record(scene, hub, f"{number:07}.ndjson", uploaded_at).staged
+    blob = scene.blobs.create_container(staged.container).upload_blob("devices.txt", line)
+    etag = blob.get_blob_properties().etag
     return add_import(
         scene,
         hub,
         number,
         state=ImportState.QUEUED,
-        staged_etag=staged.get_blob_properties().etag,
-        staged_bytes=len(line),
+        staged=replace(staged, etag=etag, size=len(line)),
     )
 
 
@@ -100,39 +102,37 @@ def _history(scene: Scene, hub: str, count: int) -> Iterator[dict[str, Any]]:
     for number in range(count):
         at = newest - timedelta(seconds=number)
         record = _record(scene, hub, f"{number:07}.ndjson", at)
-        yield to_entity(
-            record.model_copy(
-                update={
-                    "state": ImportState.COMPLETED,
-                    "finished_at": at,
-                    "history": tuple((state, at) for state in _WAY),
-                    "imported": 1,
-                    "failed": 0,
-                    "report": f"{record.container}/report.json",
-                    "job_id": record.id,
-                    "job_status": "completed",
-                    "progress": 100,
-                    "marker": record.marker_key(),
-                    "stamp": record.id,
-                }
+        yield to_row(
+            replace(
+                record,
+                state=ImportState.COMPLETED,
+                finished_at=at,
+                history=tuple((state, at) for state in _WAY),
+                imported=1,
+                failed=0,
+                report=f"{record.staged.container}/report.json",
+                job=HubJob(id=record.id, status="completed", progress=100),
+                queue_key=record.new_queue_key,
+                write_id=record.id,
             )
         )
 
 
 def _record(scene: Scene, hub: str, file: str, uploaded_at: datetime) -> ImportRecord:
-    record = ImportRecord.of_upload(
-        hub,
-        scene.settings.imports_table,
-        scene.container,
-        file,
-        f"{hub}/{file}",
-        uploaded_at,
+    etag = f"{hub}/{file}"
+    import_id = upload_id(scene.settings.imports_table, scene.container, file, etag)
+    return ImportRecord(
+        hub=hub,
+        id=import_id,
+        file=file,
+        upload_etag=etag,
+        uploaded_at=uploaded_at,
         created_at=uploaded_at,
         updated_at=uploaded_at,
         size=len(LINE),
         lines=1,
         invalid_lines=0,
         devices=1,
-        attempts=1,
+        validation_attempts=1,
+        staged=StagedFile(container=container_name(import_id)),
     )
-    return record.model_copy(update={"container": container_name(record.id)})

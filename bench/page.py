@@ -15,7 +15,7 @@ import function_app
 from bench.fill import add_import, fill_history
 from bench.stage import Cost, HubProcess, Scene
 from local.host import FunctionsHost
-from shared.imports.model.record import ImportState
+from shared.imports.model.states import ImportState
 from shared.web.dispatch import respond
 from shared.web.http_types import Request
 from shared.web.routes import ROUTES

@@ -17,7 +17,7 @@ from bench.events import Delivery, deliver
 from bench.fill import LINE, job_request, start_job
 from bench.stage import Cost, HubProcess, Scene
 from shared.hub.jobs import JobProperties
-from shared.imports.model.record import ImportState
+from shared.imports.model.states import ImportState
 
 __all__ = ["Pace", "ceiling", "throughput"]
 
@@ -90,18 +90,18 @@ def throughput(storage: str, hub: HubProcess, count: int) -> Pace:
 
         def run() -> Delivery:
             delivering = events.submit(deliver, scene.environment, names)
-            while not delivering.done() or store.queue(scene.hub):
+            while not delivering.done() or scene.importer.services.queue_rows.oldest(scene.hub):
                 scene.importer.on_tick()
                 time.sleep(_POLL)
             return delivering.result()
 
         delivery, cost = scene.measured(run)
         requests = [*delivery.requests, *scene.traffic.requests]
-        records = list(store.imports(scene.hub))
+        records = list(store.all(scene.hub))
     ended = [record.finished_at for record in records if record.state is ImportState.COMPLETED]
     assert len(ended) == count, "not all imports were completed"
     return _pace(
-        [(record.start_time_utc, record.end_time_utc) for record in records],
+        [(record.job.start_time_utc, record.job.end_time_utc) for record in records],
         replace(
             cost,
             requests=len(requests),

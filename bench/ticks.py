@@ -16,7 +16,7 @@ from bench.fill import (
     start_job,
 )
 from bench.stage import Cost, HubProcess, Scene
-from shared.imports.model.record import ImportState
+from shared.imports.model.states import ImportState
 
 __all__ = [
     "BEHIND_BUSY",

@@ -19,7 +19,8 @@ from cli.follow import MAX_MARKERS, MAX_SHOWN, Sight, Standing
 from cli.output import Output, clean
 from cli.views import View, awaited, end_lines
 from cli.words import condition, number, shortened
-from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 from shared.spans import span
 
 __all__ = ["Board"]
@@ -107,8 +108,8 @@ def _bar(record: ImportRecord) -> RenderableType:
         return ""
     return ProgressBar(
         100,
-        record.progress or 0,
-        pulse=not record.progress,
+        record.job.progress or 0,
+        pulse=not record.job.progress,
         complete_style="cyan",
         finished_style="cyan",
         pulse_style="cyan",

@@ -11,8 +11,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 
 from cli.exits import Exit
 from shared.connections import STORAGE_CONNECTION
-from shared.errors import ImporterError, PermanentError, TemporaryError
-from shared.imports.operate.reader import FilterError
+from shared.errors import FilterError, ImporterError, PermanentError, TemporaryError
 
 __all__ = ["UnreachableError", "UsageError", "explain"]
 

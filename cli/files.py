@@ -13,7 +13,7 @@ from cli.output import Output
 from cli.progress import bar
 from shared.imports.operate.api_models import FileName
 from shared.imports.operate.reader import Reader
-from shared.imports.store.import_container import StoredFile
+from shared.storage.blobs import StoredFile
 
 __all__ = ["download", "read_report"]
 

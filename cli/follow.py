@@ -10,9 +10,11 @@ from typing import Protocol
 
 from azure.core.exceptions import ResourceNotFoundError
 
+from shared.errors import ImportNotFoundError
 from shared.imports.app import Importer
-from shared.imports.model.record import NO_HUB, ImportRecord, ImportState
-from shared.imports.operate.reader import ImportFilter, ImportNotFoundError
+from shared.imports.model.record import NO_HUB, ImportRecord
+from shared.imports.model.states import ImportState
+from shared.imports.operate.reader import ImportFilter
 from shared.imports.store.rows import NewerRowError, UnreadableRowError
 
 __all__ = ["Named", "Opened", "Sight", "Source", "Standing"]
@@ -79,7 +81,7 @@ class Named:
             if now is None:
                 sight.awaited.append(record.file)
                 continue
-            sight.add(now, now.place)
+            sight.add(now, now.queue_position)
         ended = {record.id for record in sight.ended}
         self._left = [record for record in self._left if record.id not in ended]
         return sight
@@ -146,7 +148,10 @@ class _Queue:
 
     def look(self) -> Sight:
         sight = Sight()
-        keys = [marker.record_key for marker in self._store.queue(self._hub, MAX_MARKERS)]
+        keys = [
+            marker.record_key
+            for marker in self._importer.services.queue_rows.oldest(self._hub, MAX_MARKERS)
+        ]
         now: dict[str, ImportRecord | None] = {key: self._known.get(key) for key in keys}
         for place, key in enumerate(keys[:MAX_SHOWN], 1):
             record = now[key]

@@ -18,7 +18,8 @@ from cli.output import Output, clean
 from cli.times import moment
 from cli.words import condition, number_known, shortened, took
 from shared.imports.app import Importer
-from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 from shared.imports.operate.api_models import ImportSummary
 from shared.imports.operate.reader import ImportFilter, Page, Reader
 

@@ -162,7 +162,7 @@ def _id(text: str) -> str:
 
 
 def _state(text: str) -> str:
-    from shared.imports.model.record import ImportState
+    from shared.imports.model.states import ImportState
 
     states = [state.value for state in ImportState]
     if text not in states:

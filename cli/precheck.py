@@ -13,7 +13,7 @@ from cli.output import PROGRAM, Output, clean
 from cli.problems import validation_problems
 from cli.progress import bar
 from shared.device_files.report import Report
-from shared.imports.workflow.checking import validation_of
+from shared.imports.workflow.intake import configured_validation
 from shared.settings import Settings
 from shared.texts import well_formed
 
@@ -30,7 +30,7 @@ def is_importable(
     Raises:
         OSError: it cannot be read.
     """
-    validation = validation_of(settings, name, confirmed_deletes)
+    validation = configured_validation(settings, name, confirmed_deletes)
     with (
         path.open("rb") as stream,
         bar(output, f"checking {path.name}", path.stat().st_size) as advance,

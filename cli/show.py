@@ -17,9 +17,9 @@ from cli.output import PROGRAM, Output, clean
 from cli.problems import hub_failures, validation_problems
 from cli.times import moment
 from cli.words import state_text
+from shared.errors import NotPossibleError
 from shared.imports.app import Importer
-from shared.imports.model.record import ImportState
-from shared.imports.operate.actions import NotPossibleError
+from shared.imports.model.states import ImportState
 from shared.imports.operate.api_models import ImportDetail
 from shared.imports.operate.reader import Reader
 from shared.spans import span
@@ -81,13 +81,16 @@ def _named_facts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, str
         yield "devices", f"{detail.imported:,} imported, {detail.failed or 0:,} failed"
     elif detail.devices is not None:
         yield "devices", f"{detail.devices:,} for the hub"
-    yield "place", f"{detail.place} in the hub's queue" if detail.place else ""
+    yield "place", f"{detail.queue_position} in the hub's queue" if detail.queue_position else ""
     progress = f", {detail.progress} %" if detail.progress is not None else ""
     yield "job", f"{detail.job_id} ({detail.job_status}{progress})" if detail.job_id else ""
     if detail.start_time_utc and detail.end_time_utc:
         yield "job took", span(detail.end_time_utc - detail.start_time_utc)
     yield "hub says", detail.job_failure_reason
-    yield "attempts", f"{detail.attempts} to read the file" if detail.attempts > 1 else ""
+    yield (
+        "attempts",
+        f"{detail.validation_attempts} to read the file" if detail.validation_attempts > 1 else "",
+    )
     yield "retry of", detail.retry_of
     yield "retried as", detail.retried_as
     yield "cancel", "was asked for" if detail.cancel_requested else ""

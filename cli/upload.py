@@ -19,11 +19,11 @@ from cli.precheck import is_importable
 from cli.progress import bar
 from cli.transfer import send
 from cli.watch import follow_named
+from shared.errors import ImportNotFoundError, NotPossibleError
 from shared.imports.app import Importer
-from shared.imports.model.record import ImportRecord, ImportState
-from shared.imports.operate.actions import NotPossibleError
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 from shared.imports.operate.api_models import ImportSummary
-from shared.imports.operate.reader import ImportNotFoundError
 from shared.imports.services import Services
 from shared.imports.workflow.registration import Upload, record_of
 

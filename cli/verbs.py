@@ -11,11 +11,11 @@ from cli.exits import Exit
 from cli.output import PROGRAM, Output, clean
 from cli.watch import follow_named
 from cli.words import condition
+from shared.errors import ImportNotFoundError, NotPossibleError
 from shared.imports.app import Importer
-from shared.imports.model.record import ImportRecord, ImportState
-from shared.imports.operate.actions import NotPossibleError
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 from shared.imports.operate.api_models import ImportSummary
-from shared.imports.operate.reader import ImportNotFoundError
 from shared.imports.store.import_store import ConflictError
 
 __all__ = ["cancel", "retry"]

@@ -74,11 +74,11 @@ class _Changes(View):
     def _show(self, record: ImportRecord) -> None:
         told = (
             record.state,
-            record.progress,
-            record.place,
+            record.job.progress,
+            record.queue_position,
             record.failure_reason,
-            record.job_status,
-            record.stop,
+            record.job.status,
+            record.cancel_reason,
         )
         if self._shown.get(record.id) != told:
             self._shown[record.id] = told

@@ -14,9 +14,10 @@ from cli.exits import Exit
 from cli.follow import Named, Opened, Source
 from cli.output import Output
 from cli.views import JsonLines, Quiet, TextLines, View
+from shared.errors import FilterError
 from shared.imports.app import Importer
-from shared.imports.model.record import ImportRecord, ImportState
-from shared.imports.operate.reader import FilterError
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 
 __all__ = ["follow_named", "run"]
 

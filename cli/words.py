@@ -7,7 +7,8 @@ from datetime import datetime
 from rich.text import Text
 
 from cli.output import clean
-from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 from shared.spans import span
 
 __all__ = [
@@ -41,9 +42,9 @@ def state_text(state: ImportState) -> Text:
 def condition(record: ImportRecord, place: int | None = None) -> Text:
     """The state, and how far it is in it: percent of the job, or the place in the queue."""
     text = state_text(record.state)
-    place = place or record.place
-    if record.state is ImportState.RUNNING and record.progress is not None:
-        text.append(f" {record.progress} %")
+    place = place or record.queue_position
+    if record.state is ImportState.RUNNING and record.job.progress is not None:
+        text.append(f" {record.job.progress} %")
     elif record.state is ImportState.QUEUED and place:
         text.append(f" #{place}")
     return text

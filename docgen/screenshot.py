@@ -15,9 +15,9 @@ from playwright.sync_api import Page, sync_playwright
 from local import samples
 from local.stack import Ports, Stack
 from shared.imports.app import importer, utc_now
-from shared.imports.model.record import ImportState
+from shared.imports.model.states import ImportState
 from shared.imports.operate.reader import ImportFilter
-from shared.imports.store.days import DailyCounts
+from shared.imports.store.daily_counts import DailyCounts
 
 _PICTURE = Path(__file__).parents[1] / "docs/dashboard.png"
 #: Seconds until the imports must be in the states that the picture shows.
@@ -33,7 +33,7 @@ def prepare(stack: Stack) -> None:
     _upload(stack, "fleet.ndjson", samples.ndjson(samples.fleet(1000)))
     _upload(stack, "valves-broken.ndjson", samples.broken_lines())
     _upload(stack, "site-east.csv", samples.csv(samples.site("east", 25)))
-    _upload(stack, "replacements.ndjson", samples.ndjson(samples.replacements(40, existing=3)))
+    _upload(stack, "spare-parts.ndjson", samples.ndjson(samples.replacements(40, existing=3)))
     _wait(4, lambda state: state.is_final)
     _add_history()
     stack.hub.faults.add("hangJob")

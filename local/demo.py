@@ -162,18 +162,18 @@ def _run(stack: Stack, console: Console) -> list[ImportRecord]:
 
 def _records() -> list[ImportRecord]:
     services = importer().services
-    return [record for hub in services.hubs for record in services.store.imports(hub)]
+    return [record for hub in services.hubs for record in services.store.all(hub)]
 
 
 def _progress(record: ImportRecord) -> str:
     match record.state:
         case "running":
-            percent = f", {record.progress} %" if record.progress is not None else ""
-            return f"running: the hub's job is {record.job_status}{percent}"
+            percent = f", {record.job.progress} %" if record.job.progress is not None else ""
+            return f"running: the hub's job is {record.job.status}{percent}"
         case "queued" if record.failure_reason:
             return f"queued: {escape(record.failure_reason)}"
         case "queued":
-            place = f" at place {record.place}" if record.place else ""
+            place = f" at place {record.queue_position}" if record.queue_position else ""
             return f"queued: {record.devices:,} devices, waits for its turn{place}"
     return f"[bold]{record.state}[/bold]" if record.state.is_final else record.state.value
 
@@ -197,7 +197,7 @@ def _show(stack: Stack, records: list[ImportRecord], console: Console) -> list[s
             "" if record.devices is None else f"{record.devices:,}",
             "" if record.failed is None else f"{record.failed:,}",
             escape(record.failure_reason),
-            record.job_id,
+            record.job.id,
             f"{(record.finished_at - record.created_at).total_seconds():.1f} s"
             if record.finished_at
             else "",
@@ -211,7 +211,7 @@ def _show(stack: Stack, records: list[ImportRecord], console: Console) -> list[s
             wrong.append(f"{upload.name} has no import")
             continue
         expected = (upload.state, upload.job_status, upload.devices, upload.failed)
-        found = (ended.state.value, ended.job_status, ended.devices, ended.failed)
+        found = (ended.state.value, ended.job.status, ended.devices, ended.failed)
         if found != expected:
             wrong.append(f"{upload.name} should be {expected} but is {found}")
         if not ended.failure_reason.startswith(upload.reason):

@@ -24,9 +24,7 @@
         └── NotPossibleError        its state does not allow what the operator asks for
 
 The hub's errors live in `shared.hub.errors`, DelegationKeyRefusedError in `shared.storage.client`,
-ConflictError in `shared.imports.store.import_store`, FilterError and ImportNotFoundError in
-`shared.imports.operate.reader`, NotPossibleError in `shared.imports.operate.actions`, and those of
-events in `shared.webhook`.
+ConflictError in `shared.imports.store.import_store`, and those of events in `shared.webhook`.
 """
 
 from __future__ import annotations
@@ -34,7 +32,10 @@ from __future__ import annotations
 from shared.redaction import redact
 
 __all__ = [
+    "FilterError",
+    "ImportNotFoundError",
     "ImporterError",
+    "NotPossibleError",
     "PermanentError",
     "RefusedForNowError",
     "SettingsError",
@@ -69,6 +70,22 @@ class RefusedForNowError(ImporterError):
 
 class PermanentError(ImporterError):
     """Trying again is useless."""
+
+
+class NotPossibleError(PermanentError):
+    """The state of the import does not allow what an operator requests."""
+
+
+class ImportNotFoundError(PermanentError):
+    """There is no import with this id."""
+
+
+class FilterError(PermanentError):
+    """A filter of a list names something that does not exist."""
+
+    def __init__(self, parameter: str, message: str) -> None:
+        super().__init__(message)
+        self.parameter = parameter
 
 
 def first_line(error: BaseException) -> str:

@@ -26,7 +26,7 @@ from shared.hub.jobs import ImportJobRequest
 from shared.imports.app import Importer, utc_now
 from shared.imports.model.record import ImportRecord
 from shared.imports.workflow import intake
-from shared.imports.workflow.checking import validation_of
+from shared.imports.workflow.intake import configured_validation
 from shared.settings import load_settings
 
 ROOT = Path(__file__).parent.parent
@@ -118,7 +118,7 @@ class App:
         """Deliver an upload, and give the hub these lines in the place of its own, unvalidated."""
 
         def blind(*arguments: Any) -> Validation:
-            validation = validation_of(*arguments)
+            validation = configured_validation(*arguments)
             run = validation.run
 
             def replaced(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -131,7 +131,7 @@ class App:
             return validation
 
         with self._monkeypatch.context() as patch:
-            patch.setattr(intake, "validation_of", blind)
+            patch.setattr(intake, "configured_validation", blind)
             self.deliver(name)
 
     def deliver(self, name: str) -> None:
@@ -188,14 +188,14 @@ class App:
         """The imports of a hub, newest first."""
         hubs = self.importer.services.hubs
         hub = hub or (self.hub.address if self.hub.address in hubs else next(iter(hubs)))
-        return list(self.importer.services.store.imports(hub))
+        return list(self.importer.services.store.all(hub))
 
     def record(self, name: str) -> ImportRecord:
         [record] = [record for record in self.records() if record.file == name]
         return record
 
     def container_of(self, record: ImportRecord) -> ContainerClient:
-        return self.blobs.get_container_client(record.container)
+        return self.blobs.get_container_client(record.staged.container)
 
     def report(self, record: ImportRecord) -> dict[str, Any]:
         container, _, name = record.report.partition("/")

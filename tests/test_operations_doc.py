@@ -20,46 +20,37 @@ from shared.hub.errors import (
     JobSlotBusyError,
     error_from_response,
 )
-from shared.imports.model import reasons
-from shared.imports.model.record import ImportRecord, ImportState, Stop
-from shared.imports.workflow.job_outcome import Outcome
+from shared.imports.model.record import CancelReason, HubJob
+from shared.imports.model.states import ImportState
+from shared.imports.workflow import job_reasons, upload_reasons
+from shared.imports.workflow.job_outcome import JobOutcome
+from shared.imports.workflow.reason_text import unreadable, unwritten
 from shared.storage.client import DelegationKeyRefusedError
+from tests.records import import_record
 
 TEXT = (ROOT / "docs/operations.md").read_text()
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def record(**members: object) -> ImportRecord:
-    made = ImportRecord.of_upload(
-        "hub",
-        "Imports",
-        "uploads",
-        "a.ndjson",
-        "1",
-        NOW,
-        created_at=NOW,
-        updated_at=NOW,
-        devices=5,
-        lines=5,
-    )
-    return made.model_copy(update=members)
+RECORD = import_record("hub", "a.ndjson", "1", NOW, devices=5, lines=5, validation_attempts=5)
+JOB = HubJob(id="1")
 
 
 def rejected(*lines: bytes) -> str:
     validation = Validation(Limits(max_devices=2))
     for _ in validation.run(iter([b"\n".join(lines)])):
         pass
-    return reasons.file_rejected(validation.report)
+    return upload_reasons.file_rejected(validation.report)
 
 
-def failed(*, is_there: bool) -> str:
-    outcome = Outcome(failed=2)
+def failed(*, is_in_registry: bool) -> str:
+    outcome = JobOutcome(failed=2)
     outcome.codes["DeviceNotFound"] = 2
-    if is_there:
+    if is_in_registry:
         outcome.failed = 0
-        outcome.looked_up["pump-1"] = True
-    return reasons.not_all_imported(record(), outcome)
+        outcome.in_registry["pump-1"] = True
+    return job_reasons.not_all_imported(RECORD, outcome)
 
 
 def refused(name: str) -> ImporterError:
@@ -67,70 +58,77 @@ def refused(name: str) -> ImporterError:
 
 
 GOOD = b'{"id": "pump-%d", "status": "enabled"}'
-#: By the function of `reasons`: what it may say.
+_REASONS = (*CancelReason, None)
+#: Examples of every failure reason, by the function that writes it.
 SAMPLES: Mapping[str, Sequence[str]] = {
-    "answer_lost": [reasons.answer_lost(timedelta(minutes=10))],
-    "cancelled": [reasons.cancelled(record(stop=stop)) for stop in Stop],
-    "cancelled_in_queue": [reasons.cancelled_in_queue()],
-    "cancelled_too_late": [reasons.cancelled_too_late()],
-    "cancelled_without_hub": [reasons.cancelled_without_hub("fleet")],
-    "cancelled_without_trace": [reasons.cancelled_without_trace()],
-    "cannot_follow": [
-        reasons.cannot_follow(HubUnauthorizedError()),
-        reasons.cannot_follow(TemporaryError("x")),
+    "file_rejected": [
+        rejected(b"{}"),
+        rejected(*(GOOD % number for number in range(3))),
     ],
-    "counts_unknown": [reasons.counts_unknown()],
-    "file_rejected": [rejected(b"{}"), rejected(*(GOOD % number for number in range(3)))],
-    "followed_blindly": [
-        reasons.followed_blindly(reasons.unknown_status("paused")),
-        reasons.followed_blindly("The hub's answer is not about the job (HTTP 400)."),
-    ],
-    "hub_not_configured": [reasons.hub_not_configured("fleet")],
-    "hub_refused": [
-        reasons.hub_refused(HubUnauthorizedError()),
-        reasons.hub_refused(DelegationKeyRefusedError()),
-    ],
-    "job_failed": [reasons.job_failed(record(), expired) for expired in (True, False)],
-    "job_forgotten": [reasons.job_forgotten(record(), DAY)],
-    "job_lost": [reasons.job_lost(DAY)],
-    "job_may_be_ours": [reasons.job_may_be_ours()],
-    "job_may_have_been_ours": [reasons.job_may_have_been_ours()],
-    "log_awaited": [reasons.log_awaited(reasons.log_missing(), DAY)],
-    "log_does_not_fit": [reasons.log_does_not_fit(3, 1, 0), reasons.log_does_not_fit(3, 5, 1)],
-    "log_missing": [reasons.log_missing()],
-    "not_all_imported": [failed(is_there=False), failed(is_there=True)],
-    "odd_answer": [reasons.odd_answer(HubAnswerError("The hub's answer is not about the job."))],
-    "older_than_records": [reasons.older_than_records(30)],
-    "outcome_unknown": [reasons.outcome_unknown()],
-    "record_deleted": [reasons.record_deleted()],
-    "staged_file_edited": [reasons.staged_file_edited()],
-    "stopping": [
-        reasons.stopping(Stop.OPERATOR, DAY),
-        reasons.stopping(Stop.DEADLINE, DAY),
-    ],
-    "storage_refused": [reasons.storage_refused(OSError("x"))],
-    "superseded": [reasons.superseded("a.ndjson")],
-    "dots_in_name": [reasons.dots_in_name("../a.ndjson")],
-    "unexpected": [reasons.unexpected(OSError("x"))],
-    "unexpected_end": [reasons.unexpected_end(5, OSError("x"))],
-    "unknown_folder": [reasons.unknown_folder("a.ndjson", ["east", "west"])],
-    "unknown_status": [reasons.unknown_status("paused")],
-    "unreadable": [reasons.unreadable("the report of the validation", OSError("x"))],
-    "unsettled": [reasons.unsettled("a.ndjson", DAY)],
-    "unwritten": [reasons.unwritten("the report", OSError("x"))],
-    "validation_died": [reasons.validation_died(record(attempts=5))],
-    "validation_failed": [reasons.validation_failed(2, OSError("x"))],
-    "validation_gave_up": [reasons.validation_gave_up(5, OSError("x"))],
+    "unknown_folder": [upload_reasons.unknown_folder("a.ndjson", ["east", "west"])],
+    "dot_folder": [upload_reasons.dot_folder("../a.ndjson")],
+    "superseded": [upload_reasons.superseded("a.ndjson")],
+    "unsettled": [upload_reasons.unsettled("a.ndjson", DAY)],
+    "older_than_records": [upload_reasons.older_than_records(30)],
+    "storage_unavailable": [upload_reasons.storage_unavailable(OSError("x"))],
+    "validation_failed": [upload_reasons.validation_failed(2, OSError("x"))],
+    "validation_terminated": [upload_reasons.validation_terminated(RECORD)],
+    "validation_gave_up": [upload_reasons.validation_gave_up(5, OSError("x"))],
+    "record_deleted": [upload_reasons.record_deleted()],
+    "unexpected_error": [upload_reasons.unexpected_error(OSError("x"))],
+    "unexpected_end": [upload_reasons.unexpected_end(5, OSError("x"))],
+    "hub_not_configured": [upload_reasons.hub_not_configured("fleet")],
+    "cancelled_before_job": [upload_reasons.cancelled_before_job()],
     "waiting": [
-        reasons.waiting(JobSlotBusyError()),
-        reasons.waiting(HubThrottledError()),
-        reasons.waiting(refused("IotHubUnauthorized")),
-        reasons.waiting(refused("IotHubNotFound")),
-        reasons.waiting(TemporaryError("x")),
+        job_reasons.waiting(JobSlotBusyError()),
+        job_reasons.waiting(HubThrottledError()),
+        job_reasons.waiting(refused("IotHubUnauthorized")),
+        job_reasons.waiting(refused("IotHubNotFound")),
+        job_reasons.waiting(TemporaryError("x")),
     ],
+    "job_rejected": [
+        job_reasons.job_rejected(HubUnauthorizedError()),
+        job_reasons.job_rejected(DelegationKeyRefusedError()),
+    ],
+    "job_may_be_ours": [job_reasons.job_may_be_ours()],
+    "job_may_have_been_ours": [job_reasons.job_may_have_been_ours()],
+    "start_unanswered": [job_reasons.start_unanswered(timedelta(minutes=10))],
+    "start_unresolved": [job_reasons.start_unresolved()],
+    "hub_unreadable": [
+        job_reasons.hub_unreadable(HubUnauthorizedError()),
+        job_reasons.hub_unreadable(TemporaryError("x")),
+    ],
+    "status_unreadable": [
+        job_reasons.status_unreadable(job_reasons.unknown_status("paused")),
+        job_reasons.status_unreadable("The hub's answer is not about the job (HTTP 400)."),
+    ],
+    "unknown_status": [job_reasons.unknown_status("paused")],
+    "unexpected_answer": [
+        job_reasons.unexpected_answer(HubAnswerError("The hub's answer is not about the job."))
+    ],
+    "job_not_found": [job_reasons.job_not_found(DAY)],
+    "cancelling": [job_reasons.cancelling(reason, DAY) for reason in _REASONS],
+    "log_awaited": [job_reasons.log_awaited(job_reasons.log_missing(), DAY)],
+    "not_all_imported": [failed(is_in_registry=False), failed(is_in_registry=True)],
+    "job_failed": [job_reasons.job_failed(JOB, expired) for expired in (True, False)],
+    "job_cancelled": [job_reasons.job_cancelled(reason, JOB) for reason in _REASONS],
+    "job_forgotten": [job_reasons.job_forgotten(DAY)],
+    "log_missing": [job_reasons.log_missing()],
+    "log_does_not_fit": [
+        job_reasons.log_does_not_fit(3, 1, 0),
+        job_reasons.log_does_not_fit(3, 5, 1),
+    ],
+    "staged_file_edited": [job_reasons.staged_file_edited()],
+    "counts_unknown": [job_reasons.counts_unknown()],
+    "cancelled_without_job": [job_reasons.cancelled_without_job()],
+    "cancelled_without_hub": [job_reasons.cancelled_without_hub("fleet")],
+    "cancelled_too_late": [job_reasons.cancelled_too_late()],
+    "unreadable": [unreadable("the report of the validation", OSError("x"))],
+    "unwritten": [unwritten("the report", OSError("x"))],
+    "an error outside of lines": ["The file contains 1 error: x."],
 }
-#: What is told elsewhere than in a record, and what puts reasons together.
-NOT_IN_RECORDS = {"hub_trouble", "joined"}
+#: Shown by health, and a part of other reasons.
+NOT_IN_RECORDS = {"hub_trouble", "lines_that_break_rules"}
 
 
 def told(section: str) -> list[str]:
@@ -149,7 +147,8 @@ def patterns() -> dict[str, re.Pattern[str]]:
 
 
 def test_every_reason_is_told_with_its_remedy() -> None:
-    assert set(SAMPLES) | NOT_IN_RECORDS == set(reasons.__all__)
+    functions = {*upload_reasons.__all__, *job_reasons.__all__} - NOT_IN_RECORDS
+    assert functions <= set(SAMPLES)
     heads = patterns()
     matched = set()
     for samples in SAMPLES.values():

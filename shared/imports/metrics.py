@@ -55,9 +55,9 @@ _EVENTS = Instrument(
 def count_end(record: ImportRecord) -> None:
     """An import has become final."""
     hub = {HUB: record.hub}
-    end = record.finished_at or record.updated_at
-    _IMPORTS.record(1, {**hub, STATE: record.state.value})
-    _IMPORT_DURATION.record(_seconds(record.uploaded_at, end), {**hub, STATE: record.state.value})
+    state = {**hub, STATE: record.state.value}
+    _IMPORTS.record(1, state)
+    _IMPORT_DURATION.record(_seconds(record.uploaded_at, record.ended_at), state)
     results = {
         "imported": record.imported,
         "failed": record.failed,
@@ -67,11 +67,12 @@ def count_end(record: ImportRecord) -> None:
     for result, count in results.items():
         if count:
             _DEVICES.record(count, {**hub, RESULT: result})
-    if record.job_status and record.last_start_at:
-        start, stop = record.last_start_at, end
-        if record.start_time_utc and record.end_time_utc:
-            start, stop = record.start_time_utc, record.end_time_utc
-        _JOB_DURATION.record(_seconds(start, stop), {**hub, JOB_STATUS: record.job_status})
+    job = record.job
+    if job.status and record.last_start_at:
+        start, stop = record.last_start_at, record.ended_at
+        if job.start_time_utc and job.end_time_utc:
+            start, stop = job.start_time_utc, job.end_time_utc
+        _JOB_DURATION.record(_seconds(start, stop), {**hub, JOB_STATUS: job.status})
 
 
 def count_event(hub: str, outcome: str) -> None:

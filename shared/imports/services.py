@@ -1,44 +1,70 @@
-"""What every step of the workflow works with."""
+"""What every step of the workflow works with: clients, stores and settings."""
 
 from __future__ import annotations
 
 import contextlib
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
 
 from shared.hub.client import HubClient
-from shared.imports.model.record import ImportRecord
+from shared.imports.model.record import BackOff, ImportRecord
 from shared.imports.store.claims import Claim, Claims
+from shared.imports.store.cursors import Cursors
+from shared.imports.store.daily_counts import DailyCountsStore
 from shared.imports.store.import_container import ImportContainer, container_name
 from shared.imports.store.import_store import ImportStore
+from shared.imports.store.known_hubs import KnownHubs
+from shared.imports.store.outbox import Outbox
+from shared.imports.store.queries import Queries
+from shared.imports.store.queue_rows import QueueRows
 from shared.imports.store.rows import UnreadableRowError
+from shared.imports.store.table import ImportsTable
+from shared.imports.store.uploaded_file import UploadedFile
 from shared.settings import Settings
 from shared.storage.client import Storage
 
 __all__ = ["Services"]
 
 
-@dataclass(frozen=True)
 class Services:
-    """Clients and settings, made once in a process."""
+    """Created once in a process; safe to use from several threads."""
 
-    settings: Settings
-    storage: Storage
-    store: ImportStore
-    claims: Claims
-    hubs: Mapping[str, HubClient]
-    clock: Callable[[], datetime]
+    def __init__(
+        self,
+        settings: Settings,
+        storage: Storage,
+        hubs: Mapping[str, HubClient],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.settings = settings
+        self.storage = storage
+        #: By name.
+        self.hubs = hubs
+        self.clock = clock
+        table = ImportsTable(storage.table(settings.imports_table))
+        self.outbox = Outbox(table, is_used=settings.events_url is not None)
+        self.store = ImportStore(table, self.outbox, clock)
+        self.queue_rows = QueueRows(table, self.outbox)
+        self.claims = Claims(table)
+        self.known_hubs = KnownHubs(table)
+        self.queries = Queries(table)
+        self.cursors = Cursors(table)
+        self.daily_counts = DailyCountsStore(table)
 
     def container(self, name: str) -> ImportContainer:
         return ImportContainer(self.storage.container(name))
 
     def container_of(self, record: ImportRecord) -> ImportContainer:
-        return self.container(record.container)
+        return self.container(record.staged.container)
+
+    def uploaded_file(self, record: ImportRecord) -> UploadedFile:
+        container = self.storage.container(self.settings.upload_container)
+        blob = container.get_blob_client(record.file)
+        return UploadedFile(blob, record.upload_etag, record.size)
 
     def owner_of(self, record: ImportRecord) -> dict[str, str]:
         """Metadata of a container that lead to its record: several apps may share an account."""
@@ -46,9 +72,9 @@ class Services:
         return {"table": table, "hub": record.hub, "record": record.row_key}
 
     def owner_by_container(self, import_id: str) -> Claim | None:
-        """What the metadata of an import's container tell of its record: one list request.
+        """What the metadata of an import's container say of its record: one list request.
 
-        They prove that the import was there when its claim or its record was deleted.
+        They prove that the import existed when its claim or its record was deleted.
         """
         for container in self.storage.containers(container_name(import_id)):
             owner = container.metadata or {}
@@ -72,20 +98,21 @@ class Services:
                     return self.store.get(claim.hub, claim.record_key)
         return None
 
-    def known_hubs(self) -> frozenset[str]:
+    def all_hubs(self) -> frozenset[str]:
         """The configured hubs, and all that an upload was ever claimed for, as of a minute ago."""
-        return self.claims.hubs() | self.hubs.keys()
+        return self.known_hubs.all() | self.hubs.keys()
 
     def storage_time(self) -> datetime:
         """The time by the clock that uploads have their times from: one request."""
         return self.storage.time_of(self.settings.upload_container) or self.clock()
 
-    def back_off(self, record: ImportRecord) -> dict[str, Any]:
-        """Columns that leave the hub alone for a while: twice as long each time, with jitter."""
-        return {"tries": record.tries + 1, "next_try_at": self.next_try_at(record.tries)}
+    def backing_off(self, back_off: BackOff) -> BackOff:
+        """The back-off after one more failed call: twice as long each time, with jitter."""
+        retries = back_off.hub_retries
+        return replace(back_off, hub_retries=retries + 1, next_try_at=self.next_try_at(retries))
 
-    def next_try_at(self, tries: int) -> datetime:
-        """When something is tried again that failed so often before."""
+    def next_try_at(self, failures: int) -> datetime:
+        """When to try something again that failed so often before."""
         longest = self.settings.max_backoff_seconds
-        seconds = min(longest, self.settings.backoff_seconds * 2 ** min(tries, 20))
+        seconds = min(longest, self.settings.backoff_seconds * 2 ** min(failures, 20))
         return self.clock() + timedelta(seconds=seconds * random.uniform(0.5, 1))  # nosec B311

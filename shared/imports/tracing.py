@@ -14,7 +14,7 @@ from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from shared import logs
 from shared.imports import metrics
-from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.model.record import ImportRecord
 from shared.telemetry import facade
 from shared.telemetry.facade import Attributes
 from shared.texts import clean
@@ -26,9 +26,6 @@ log = logs.logger(__name__)
 T = TypeVar("T")
 P = ParamSpec("P")
 R = TypeVar("R")
-
-#: Final states in which people have to do something.
-_TROUBLE = frozenset({ImportState.FAILED, ImportState.REJECTED})
 
 #: Longest text of an attribute, in characters.
 MAX_TEXT = 2000
@@ -91,26 +88,25 @@ def became(record: ImportRecord) -> None:
 def ended(record: ImportRecord) -> None:
     """The import has become final, and this process has written so."""
     metrics.count_end(record)
-    state, is_trouble = record.state.value, record.state in _TROUBLE
+    state, is_trouble = record.state.value, record.state.is_alarming
     with about(record):
         log.log(
             logging.WARNING if is_trouble else logging.INFO,
             *(("%s. %s", state, record.failure_reason) if record.failure_reason else (state,)),
             extra={"import_state": state},
         )
-    end = record.finished_at or record.updated_at
     facade.emit_root(
         record.id,
         "import",
         record.uploaded_at,
-        end,
+        record.ended_at,
         {**_attributes(record), **_outcome(record)},
         record.failure_reason if is_trouble else "",
     )
 
 
 def _subject(record: ImportRecord) -> logs.Subject:
-    return logs.Subject(record.id, record.hub, record.job_id)
+    return logs.Subject(record.id, record.hub, record.job.id)
 
 
 def _attributes(record: ImportRecord) -> Attributes:
@@ -120,7 +116,7 @@ def _attributes(record: ImportRecord) -> Attributes:
         metrics.HUB: record.hub,
         "deviceimporter.file.name": record.file,
         "deviceimporter.file.size": record.size,
-        **({"deviceimporter.job.id": record.job_id} if record.job_id else {}),
+        **({"deviceimporter.job.id": record.job.id} if record.job.id else {}),
         **({"deviceimporter.import.retry_of": record.retry_of} if record.retry_of else {}),
         **(
             {"deviceimporter.import.reason": record.failure_reason} if record.failure_reason else {}
@@ -132,11 +128,11 @@ def _outcome(record: ImportRecord) -> Attributes:
     """What is known at the end; what is not is left out."""
     known = {
         "deviceimporter.file.format": record.validation.get("format"),
-        metrics.JOB_STATUS: record.job_status or None,
+        metrics.JOB_STATUS: record.job.status or None,
         "deviceimporter.devices.given": record.devices,
         "deviceimporter.devices.imported": record.imported,
         "deviceimporter.devices.failed": record.failed,
         "deviceimporter.lines.invalid": record.invalid_lines,
-        "deviceimporter.import.attempts": record.attempts or None,
+        "deviceimporter.import.attempts": record.validation_attempts or None,
     }
     return {name: value for name, value in known.items() if value is not None}

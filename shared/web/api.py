@@ -14,7 +14,7 @@ from shared.imports.app import Importer
 from shared.imports.model.record import ImportRecord
 from shared.imports.operate.api_models import ImportSummary
 from shared.imports.upkeep.health import Finding
-from shared.imports.workflow.checking import validation_of
+from shared.imports.workflow.intake import configured_validation
 from shared.web.downloads import download
 from shared.web.http_types import Request, Response
 from shared.web.parameters import (
@@ -96,7 +96,7 @@ def list_days(app: App, request: Request, query: DaysQuery) -> Response:
 
 def check_file(app: App, request: Request, query: CheckQuery) -> Response:
     settings = app().services.settings
-    validation = validation_of(settings, query.name, query.confirm_deletes)
+    validation = configured_validation(settings, query.name, query.confirm_deletes)
     for _ in validation.run(_chunks(request.body)):
         pass
     return _json(FileCheck.of(validation.report, settings.validation_policy, query.name))

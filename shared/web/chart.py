@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.imports.store.days import DailyCounts
+from shared.imports.store.daily_counts import DailyCounts
 
 __all__ = ["Chart", "chart_of"]
 

@@ -12,23 +12,17 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from shared.device_files.rules import Severity
 from shared.imports.app import Importer
-from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 from shared.imports.operate.api_models import ImportDetail, ImportSummary
-from shared.imports.operate.reader import MAX_COUNTED, HubQueue, ImportFilter
-from shared.imports.store.days import DailyCounts
+from shared.imports.operate.reader import MAX_COUNTED, HubQueueView, ImportFilter
+from shared.imports.store.daily_counts import DailyCounts
 from shared.spans import span
 from shared.web.api import App, examine
 from shared.web.chart import chart_of
 from shared.web.http_types import ProblemError, Request, Response
 from shared.web.parameters import ActionPath, DashboardQuery, ImportPath, NoParameters
-from shared.web.rendering import (
-    NEEDS_ATTENTION,
-    Links,
-    format_count,
-    format_time,
-    label,
-    render,
-)
+from shared.web.rendering import Links, format_count, format_time, render
 from shared.web.response_models import QueueSummary
 
 __all__ = ["act_on_import", "error_page", "show_dashboard", "show_health", "show_import"]
@@ -40,13 +34,13 @@ PAGE_SIZE, DAYS, MAX_ROWS = 50, 30, 20
 BUSY_REFRESH, IDLE_REFRESH = 3, 30
 
 _STATE_GROUPS = {
-    "attention": NEEDS_ATTENTION,
+    "attention": frozenset(state for state in ImportState if state.needs_attention),
     "open": frozenset(state for state in ImportState if not state.is_final),
 }
 _STATE_LABELS = {
     "attention": "needs attention",
     "open": "not finished",
-    **{state.value: label(state) for state in ImportState},
+    **{state.value: state.label for state in ImportState},
 }
 _PERIODS = {
     "1h": ("in the last hour", timedelta(hours=1)),
@@ -148,10 +142,10 @@ def _filter(query: DashboardQuery, now: datetime) -> ImportFilter:
     )
 
 
-def _summary(queues: Sequence[HubQueue], today: DailyCounts) -> str:
+def _summary(queues: Sequence[HubQueueView], today: DailyCounts) -> str:
     running = sum(1 for queue in queues if queue.head and queue.head.state is ImportState.RUNNING)
     waiting = sum(queue.length for queue in queues) - running
-    attention = sum(today.imports[state] for state in NEEDS_ATTENTION)
+    attention = sum(count for state, count in today.imports.items() if state.needs_attention)
     return (
         f"{running:,} running, {waiting:,} waiting. {today.imports.total():,} finished today, "
         f"{attention:,} {'needs' if attention == 1 else 'need'} attention."
@@ -230,7 +224,7 @@ def _facts(detail: ImportDetail) -> Mapping[str, str]:
         "Imported": "unknown" if has_unknown_counts else format_count(detail.imported),
         "Failed": "unknown" if has_unknown_counts else format_count(detail.failed),
         "Duration": span(detail.finished_at - detail.uploaded_at) if detail.finished_at else "",
-        "Validation attempts": format_count(detail.attempts),
+        "Validation attempts": format_count(detail.validation_attempts),
         "Job id": detail.job_id,
         "Job status": detail.job_status,
         "Job started": format_time(detail.start_time_utc) if detail.start_time_utc else "",

@@ -5,9 +5,13 @@ from __future__ import annotations
 from azure.core.exceptions import AzureError
 
 from shared import logs
-from shared.errors import SettingsError, TemporaryError
-from shared.imports.operate.actions import NotPossibleError
-from shared.imports.operate.reader import FilterError, ImportNotFoundError
+from shared.errors import (
+    FilterError,
+    ImportNotFoundError,
+    NotPossibleError,
+    SettingsError,
+    TemporaryError,
+)
 from shared.imports.store.rows import NewerRowError, UnreadableRowError
 from shared.web import api, dashboard, parameters
 from shared.web.api import App

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 
 from shared.imports.operate.api_models import FileName
-from shared.imports.store.import_container import StoredFile
+from shared.storage.blobs import StoredFile
 from shared.web.http_types import ProblemError, Request, Response
 
 __all__ = ["MAX_BODY", "MAX_PART", "MEDIA_TYPES", "download"]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from shared.imports.model.record import ImportState
+from shared.imports.model.states import ImportState
 from shared.imports.operate.api_models import Action, FileName
 from shared.imports.operate.reader import ImportFilter
 from shared.web.http_types import ProblemError, Request, invalid_request

@@ -13,33 +13,12 @@ from urllib.parse import urlencode, urlsplit
 import jinja2
 from markupsafe import Markup
 
-from shared.imports.model.record import ImportState
 from shared.spans import span
 from shared.web.http_types import Request, Response
 
-__all__ = ["NEEDS_ATTENTION", "Links", "format_count", "format_time", "label", "render"]
+__all__ = ["Links", "format_count", "format_time", "render"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
-
-#: The tone of each state, which is its class in style.css.
-_TONES = {
-    ImportState.VALIDATING: "busy",
-    ImportState.STARTING: "busy",
-    ImportState.RUNNING: "busy",
-    ImportState.COMPLETED: "good",
-    ImportState.COMPLETED_WITH_ERRORS: "warning",
-    ImportState.FAILED: "bad",
-    ImportState.REJECTED: "bad",
-}
-NEEDS_ATTENTION = frozenset(state for state, tone in _TONES.items() if tone in ("warning", "bad"))
-
-
-def tone(state: ImportState) -> str:
-    return _TONES.get(state, "neutral")
-
-
-def label(state: ImportState) -> str:
-    return "completed with errors" if state is ImportState.COMPLETED_WITH_ERRORS else state.value
 
 
 class Links:
@@ -115,10 +94,8 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "duration": span,
-        "label": label,
         "number": format_count,
         "utc": format_time,
-        "tone": tone,
     }
     return environment
 

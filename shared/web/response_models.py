@@ -9,9 +9,9 @@ from pydantic import ConfigDict, Field
 
 from shared.device_files.report import Policy, Report
 from shared.device_files.rules import Severity
-from shared.imports.model.record import ImportState
+from shared.imports.model.states import ImportState
 from shared.imports.operate.api_models import ImportDetail, ImportSummary, View
-from shared.imports.operate.reader import MAX_COUNTED, HubQueue
+from shared.imports.operate.reader import MAX_COUNTED, HubQueueView
 from shared.imports.upkeep.health import Finding
 
 __all__ = [
@@ -45,7 +45,7 @@ class QueueSummary(View):
     head: ImportSummary | None = Field(description="The import that is running or is next.")
 
     @classmethod
-    def of(cls, queue: HubQueue) -> Self:
+    def of(cls, queue: HubQueueView) -> Self:
         head = ImportSummary.of(queue.head) if queue.head else None
         return cls(hub=queue.hub, length=queue.length, head=head)
 

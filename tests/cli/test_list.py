@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cli.words import state_text
-from shared.imports.model.record import ImportState
+from shared.imports.model.states import ImportState
 from tests.app import App, device
 from tests.cli.conftest import Shell, configure_two_hubs
 

@@ -124,5 +124,5 @@ def test_an_end_at_the_shell_leaves_its_event_to_the_app(
     reference = {"EVENTS_URL": "@Microsoft.KeyVault(SecretUri=https://v)"}
     write(tmp_path / "local.settings.json", reference)
     assert shell("cancel", record.id).status == 0
-    [unsent] = app.importer.services.store.unsent(record.hub)
+    [unsent] = app.importer.services.outbox.pending(record.hub)
     assert unsent.record_key == record.row_key

@@ -29,7 +29,7 @@ def test_a_partial_success(partial: ImportRecord, shell: Shell) -> None:
     assert done.out.startswith(f"{partial.id}  completedWithErrors\n")
     for text in (
         "  devices   1 imported, 1 failed\n",
-        f"  job       {partial.job_id} (completed",
+        f"  job       {partial.job.id} (completed",
         f"  reason    {partial.failure_reason}\n",
         "\nStates\n",
         "  validating  ",

@@ -9,8 +9,7 @@ import pytest
 
 from cli.errors import UnreachableError
 from cli.follow import Named, Opened
-from shared.imports.store.import_store import ImportStore
-from shared.imports.store.markers import Marker
+from shared.imports.store.queue_rows import QueueRow, QueueRows
 from tests.app import App
 from tests.cli.conftest import Shell
 from tests.cli.test_verbs import meanwhile, queued
@@ -205,16 +204,16 @@ def test_an_end_between_two_reads_of_one_look(
     app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queued(app, "a.ndjson")
-    read_queue = ImportStore.queue
+    read_queue = QueueRows.oldest
 
-    def ends_meanwhile(self: ImportStore, *arguments: Any) -> list[Marker]:
+    def ends_meanwhile(self: QueueRows, *arguments: Any) -> list[QueueRow]:
         markers = read_queue(self, *arguments)
-        monkeypatch.setattr(ImportStore, "queue", read_queue)
+        monkeypatch.setattr(QueueRows, "oldest", read_queue)
         app.hub.free_slot()
         app.finish()
         return markers
 
-    monkeypatch.setattr(ImportStore, "queue", ends_meanwhile)
+    monkeypatch.setattr(QueueRows, "oldest", ends_meanwhile)
     done = shell("watch", "--until-idle", *QUICK)
     assert done.status == 0
     assert "1 imported" in done.out

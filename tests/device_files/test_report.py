@@ -7,7 +7,7 @@ import pytest
 
 from shared.device_files.report import Policy, Report
 from shared.device_files.rules import Rule
-from shared.imports.model.reasons import file_rejected
+from shared.imports.workflow.upload_reasons import file_rejected
 from tests.device_files.support import device, ndjson, validate_file
 
 

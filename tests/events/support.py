@@ -6,7 +6,7 @@ import json
 import re
 from datetime import timedelta
 
-from shared.imports.store.markers import Marker
+from shared.imports.store.outbox import PendingEvent
 from shared.imports.workflow.event_publisher import EventPublisher
 from tests.app import App, device
 
@@ -30,8 +30,8 @@ def hub_of(app: App) -> str:
     return next(iter(app.importer.services.hubs))
 
 
-def unsent(app: App, hub: str = "") -> list[Marker]:
-    return app.importer.services.store.unsent(hub or hub_of(app))
+def unsent(app: App, hub: str = "") -> list[PendingEvent]:
+    return app.importer.services.outbox.pending(hub or hub_of(app))
 
 
 def reject(app: App, name: str = NAME) -> None:

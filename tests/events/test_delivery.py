@@ -13,8 +13,7 @@ import pytest
 
 from shared import bounded
 from shared.imports import app as importer
-from shared.imports.store.import_store import MAX_MARKERS
-from shared.imports.store.markers import Marker
+from shared.imports.store.outbox import MAX_EVENTS, PendingEvent
 from shared.imports.workflow.event_publisher import LONGEST_WAIT
 from tests.app import App
 from tests.events.receiver import Post, Receiver
@@ -45,7 +44,7 @@ def test_the_receiver_is_down_and_comes_up(
     tick(telling)
     # The first was tried, the others wait behind it.
     *others, first = unsent(telling)
-    assert (first.tries, [marker.tries for marker in others]) == (1, [0, 0])
+    assert (first.attempts, [marker.attempts for marker in others]) == (1, [0, 0])
     assert_waits(telling, first, 10)
     [warning] = [
         line for line in caplog.records if line.name == "shared.imports.workflow.event_publisher"
@@ -66,7 +65,7 @@ def test_the_receiver_is_down_and_comes_up(
     assert unsent(telling) == []
 
 
-def assert_waits(app: App, marker: Marker, longest: float) -> None:
+def assert_waits(app: App, marker: PendingEvent, longest: float) -> None:
     assert marker.next_try_at is not None
     wait = (marker.next_try_at - app.clock()).total_seconds()
     assert longest / 2 - 5 < wait <= longest
@@ -79,7 +78,7 @@ def test_it_waits_longer_each_time(telling: App, receiver: Receiver) -> None:
         tick(telling)
         tick(telling)
         [marker] = unsent(telling)
-        assert marker.tries == len(receiver.posts) == tries
+        assert marker.attempts == len(receiver.posts) == tries
         assert_waits(telling, marker, longest)
         later(telling, LONGEST_WAIT + timedelta(seconds=1))
     assert len({event["id"] for event in receiver.events}) == 1
@@ -139,7 +138,7 @@ def test_events_at_which_the_receiver_fails_do_not_block_others(
     reject(telling, "good.ndjson")
     tick(telling)
     assert len(receiver.posts) == 4
-    assert [marker.tries for marker in unsent(telling)] == [1, 1, 1]
+    assert [marker.attempts for marker in unsent(telling)] == [1, 1, 1]
 
 
 def test_an_event_that_is_refused_does_not_block_others(telling: App, receiver: Receiver) -> None:
@@ -152,7 +151,7 @@ def test_an_event_that_is_refused_does_not_block_others(telling: App, receiver: 
     tick(telling)
     assert [event["data"]["file"][0] for event in receiver.events] == ["0", "1", "2"]
     [marker] = unsent(telling)
-    assert marker.tries == 1
+    assert marker.attempts == 1
     receiver.judge = lambda _: 200
     later(telling, timedelta(seconds=11))
     tick(telling)
@@ -162,7 +161,7 @@ def test_an_event_that_is_refused_does_not_block_others(telling: App, receiver: 
 
 def test_many_that_are_refused_do_not_block_others(telling: App, receiver: Receiver) -> None:
     receiver.judge = lambda post: 202 if post.event["data"]["file"] == "last.ndjson" else 422
-    for number in range(MAX_MARKERS + 1):
+    for number in range(MAX_EVENTS + 1):
         reject(telling, f"{number}.ndjson")
     tick(telling)
     reject(telling, "last.ndjson")
@@ -249,7 +248,7 @@ def test_a_receiver_that_hangs_holds_nothing_up(telling: App, receiver: Receiver
     assert telling.record(NAME).state == "completed"
     # It was offered again and again, and still waits for its first answer.
     assert len(receiver.posts) == 1
-    assert [marker.tries for marker in unsent(telling)] == [0, 0]
+    assert [marker.attempts for marker in unsent(telling)] == [0, 0]
     receiver.may_answer.set()
     publisher(telling).wait()
     tick(telling)
@@ -287,7 +286,7 @@ def test_the_app_ends_although_the_receiver_hangs(
     publisher(telling).close()
     assert time.monotonic() - begun < 3
     assert len(receiver.posts) == 1
-    publisher(telling).look(hub_of(telling))
+    publisher(telling).send(hub_of(telling))
 
 
 def test_the_app_ends_although_a_post_does_not(

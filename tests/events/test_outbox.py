@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from azure.data.tables import TableClient
 
-from shared.imports.store.import_store import MAX_MARKERS
+from shared.imports.store.outbox import MAX_EVENTS
 from shared.imports.workflow import event_publisher as events
 from tests.app import App
 from tests.events.receiver import Post, Receiver
@@ -65,7 +65,7 @@ def test_an_event_whose_row_was_edited_is_sent(
     receiver.judge = lambda _: 422
     tick(telling)
     assert sorted(files(receiver)) == ["0.ndjson", "1.ndjson"]
-    assert [marker.tries >= 1 for marker in unsent(telling)] == [True, True]
+    assert [marker.attempts >= 1 for marker in unsent(telling)] == [True, True]
     receiver.judge = lambda _: 204
     later(telling, timedelta(minutes=11))
     tick(telling)
@@ -91,7 +91,7 @@ def test_an_event_whose_row_names_no_record(
 @pytest.mark.parametrize("row_key", ["queue.", "row", "sen", "send"])
 def test_rows_of_other_people(telling: App, receiver: Receiver, row_key: str) -> None:
     reject(telling)
-    for number in range(MAX_MARKERS):
+    for number in range(MAX_EVENTS):
         row = {"PartitionKey": hub_of(telling), "RowKey": f"{row_key}{number}"}
         table(telling).upsert_entity(row)
     tick(telling)
@@ -101,7 +101,7 @@ def test_rows_of_other_people(telling: App, receiver: Receiver, row_key: str) ->
 def test_events_whose_records_are_unreadable(
     telling: App, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for number in range(MAX_MARKERS + 1):
+    for number in range(MAX_EVENTS + 1):
         reject(telling, f"{number}.ndjson")
     for record in telling.records():
         key = {"PartitionKey": record.hub, "RowKey": record.row_key}
@@ -111,17 +111,17 @@ def test_events_whose_records_are_unreadable(
     for _ in range(2):
         tick(telling)
     assert files(receiver) == ["good.ndjson"]
-    assert [marker.tries for marker in unsent(telling)] == [1] * MAX_MARKERS
+    assert [marker.attempts for marker in unsent(telling)] == [1] * MAX_EVENTS
 
     later(telling, timedelta(hours=23))
     tick(telling)
-    assert {marker.tries for marker in unsent(telling)} == {2}
+    assert {marker.attempts for marker in unsent(telling)} == {2}
     later(telling, timedelta(hours=2))
     caplog.clear()
     tick(telling)
     assert unsent(telling) == []
     given_up = [line for line in caplog.messages if line.startswith("gave up the event")]
-    assert len(given_up) == MAX_MARKERS + 1
+    assert len(given_up) == MAX_EVENTS + 1
     assert len(receiver.posts) == 1
 
 
@@ -135,13 +135,13 @@ def test_an_exception_is_of_one_event(
             raise ZeroDivisionError
         return event_of(record)
 
-    for number in range(MAX_MARKERS + 1):
+    for number in range(MAX_EVENTS + 1):
         reject(telling, f"{number}.ndjson")
     reject(telling, "last.ndjson")
     monkeypatch.setattr(events, "event_of", fail)
     tick(telling)
     assert files(receiver) == ["last.ndjson"]
-    assert len(unsent(telling)) == MAX_MARKERS
+    assert len(unsent(telling)) == MAX_EVENTS
     later(telling, timedelta(hours=25))
     tick(telling)
     assert unsent(telling) == []
@@ -150,7 +150,7 @@ def test_an_exception_is_of_one_event(
 def test_a_row_that_cannot_be_removed(
     telling: App, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for number in range(MAX_MARKERS + 1):
+    for number in range(MAX_EVENTS + 1):
         reject(telling, f"{number}.ndjson")
     stuck = telling.record("3.ndjson").id
 
@@ -160,7 +160,7 @@ def test_a_row_that_cannot_be_removed(
 
     telling.before_request = fail
     tick(telling)
-    assert files(receiver) == [f"{number}.ndjson" for number in range(MAX_MARKERS + 1)]
+    assert files(receiver) == [f"{number}.ndjson" for number in range(MAX_EVENTS + 1)]
     assert [marker.import_id for marker in unsent(telling)] == [stuck]
     assert "can be neither removed nor moved" in caplog.text
     telling.before_request = lambda _: None
@@ -205,12 +205,12 @@ def test_a_slow_hub_gives_its_thread_to_others(
     for number in range(4):
         reject(telling, f"north/{number}.ndjson")
     sender = publisher(telling)
-    sender.look("north")
+    sender.send("north")
     assert receiver.got_one.wait(10)
     reject(telling, "east/last.ndjson")
-    sender.look("east")
+    sender.send("east")
     sender.wait()
     assert files(receiver) == ["north/0.ndjson", "north/1.ndjson", "east/last.ndjson"]
-    sender.look("north")
+    sender.send("north")
     sender.wait()
     assert unsent(telling, "north") == []

@@ -12,7 +12,7 @@ from typing import Any
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.data.tables import TableEntity, UpdateMode
 
-from shared.imports.model.record import ImportState
+from shared.imports.model.states import ImportState
 from tests.faults.scenarios import A, B
 from tests.faults.world import World
 

@@ -10,8 +10,8 @@ from datetime import timedelta
 
 from iothub_emulator.choices import UriEcho
 from iothub_emulator.registry.identity import Key
+from shared.errors import NotPossibleError
 from shared.imports.app import Importer
-from shared.imports.operate.actions import NotPossibleError
 from tests.faults.world import World, device
 
 
@@ -202,7 +202,7 @@ def _cancel(world: World) -> Callable[[Importer], None]:
 
     def cancel(importer: Importer) -> None:
         for hub in _hubs(importer):
-            for record in importer.services.store.imports(hub):
+            for record in importer.services.store.all(hub):
                 if record.id in ids and not record.state.is_final:
                     importer.actions.cancel(record)
 
@@ -210,7 +210,7 @@ def _cancel(world: World) -> Callable[[Importer], None]:
 
 
 def _hubs(importer: Importer) -> frozenset[str]:
-    return importer.services.claims.hubs() | importer.services.hubs.keys()
+    return importer.services.known_hubs.all() | importer.services.hubs.keys()
 
 
 def _retry(world: World) -> Callable[[Importer], None]:
@@ -218,7 +218,7 @@ def _retry(world: World) -> Callable[[Importer], None]:
 
     def retry(importer: Importer) -> None:
         for hub in _hubs(importer):
-            for record in importer.services.store.imports(hub):
+            for record in importer.services.store.all(hub):
                 if record.id in ids:
                     importer.actions.retry(record)
 

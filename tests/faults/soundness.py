@@ -15,10 +15,10 @@ from azure.core.exceptions import AzureError, ResourceNotFoundError
 from iothub_emulator import HubEmulator
 from shared.connections import HubConnection
 from shared.errors import ImporterError
-from shared.imports.model.record import ImportRecord, import_id_of
-from shared.imports.operate.actions import retry_id
-from shared.imports.store.days import DailyCounts
-from shared.imports.store.rows import plain
+from shared.imports.model.keys import import_id_of
+from shared.imports.model.record import ImportRecord
+from shared.imports.operate.retry import retry_id
+from shared.imports.store.daily_counts import DailyCounts
 from tests.faults.world import KEYS, World
 
 __all__ = ["Listener", "Witness", "check", "ends_are_counted", "name_of"]
@@ -156,7 +156,7 @@ def _claims_lead_to_records(
 
 
 def _queues_are_empty(records: Iterable[ImportRecord], rows: Iterable[Mapping[str, Any]]) -> None:
-    open_keys = {record.marker for record in records if not record.state.is_final}
+    open_keys = {record.queue_key for record in records if not record.state.is_final}
     left = [row["RowKey"] for row in rows if row["RowKey"].startswith("queue-")]
     assert set(left) <= open_keys
 
@@ -170,7 +170,7 @@ def _order_is_kept(world: World, records: Sequence[ImportRecord]) -> None:
             if is_its and job["status"] == "completed":
                 applied[name_of(hub)].append(record)
     for ones in applied.values():
-        keys = [record.marker for record in ones]
+        keys = [record.queue_key for record in ones]
         assert keys == sorted(keys), [record.file for record in ones]
 
 
@@ -191,7 +191,7 @@ def ends_are_counted(
     for row in rows:
         if row["RowKey"].startswith("day-"):
             assert not (is_swept and row["RowKey"].count("-") > 1), f"not counted: {row['RowKey']}"
-            one = DailyCounts.of_row(plain(row))
+            one = DailyCounts.of_row(row)
             key = (row["PartitionKey"], one.date)
             found[key] = found.get(key, DailyCounts(one.date)) + one
     # Days outlive records.

@@ -6,7 +6,6 @@ import contextlib
 import json
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
@@ -15,7 +14,8 @@ from azure.storage.blob import BlobServiceClient
 
 from iothub_emulator import HubEmulator
 from iothub_emulator.choices import Choices
-from shared.imports.model.record import ImportRecord, import_id_of
+from shared.imports.model.keys import import_id_of
+from shared.imports.model.record import ImportRecord, upload_id
 from shared.imports.store.rows import NewerRowError, UnreadableRowError, to_record
 
 
@@ -67,13 +67,7 @@ class View:
 
     def id_of(self, file: str, etag: str) -> str:
         """The id of an upload's import, whatever its hub."""
-        moment = datetime.now().astimezone()
-        record = ImportRecord.of_upload(
-            *("", self.table.table_name, self.container.container_name, file, etag, moment),
-            created_at=moment,
-            updated_at=moment,
-        )
-        return record.id
+        return upload_id(self.table.table_name, self.container.container_name, file, etag)
 
     def versions(self) -> list[tuple[str, str]]:
         """Name and ETag of each blob in the upload container."""

@@ -18,7 +18,7 @@ from shared.hub.errorlog import MAX_LINE, FailedLine, read_error_log
 from shared.hub.errors import error_from_response
 from shared.hub.jobs import JobProperties, JobStatus
 from shared.hub.refusals import code_name
-from shared.imports.store.columns import storable
+from shared.imports.store.rows import table_values
 from shared.texts import clean, well_formed
 
 HALF = "\ud83d"
@@ -326,7 +326,7 @@ def test_the_longest_line_of_a_log(length: int) -> None:
 
 
 def test_columns_can_be_written() -> None:
-    columns = storable(
+    columns = table_values(
         {"file": HALF, "failureReason": "sig=abc " + "x" * 100_000, "devices": 1, "a": None}
     )
     assert columns == {

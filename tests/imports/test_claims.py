@@ -170,7 +170,7 @@ def test_an_open_import_whose_record_is_deleted_ends(app: App, how: str, state: 
     app.deliver("next.ndjson")
     delete_record(app, record)
     if state == "running":
-        app.hub.jobs.cancel(record.job_id)
+        app.hub.jobs.cancel(record.job.id)
     else:
         app.hub.faults.clear()
         app.hub.free_slot()
@@ -197,7 +197,7 @@ def test_an_open_import_whose_container_is_deleted_ends(app: App, state: str) ->
     assert record.state == state
     delete_container(app, record)
     if state == "running":
-        app.hub.jobs.cancel(record.job_id)
+        app.hub.jobs.cancel(record.job.id)
     else:
         app.hub.faults.clear()
         app.hub.free_slot()
@@ -241,9 +241,9 @@ def test_two_deployments_on_one_upload_container_share_nothing(
     other_hub.wait_idle()
     app.tick()
     other.on_tick()
-    [mine], [theirs] = app.records(), list(other.services.store.imports(other_hub.address))
+    [mine], [theirs] = app.records(), list(other.services.store.all(other_hub.address))
     other.close()
     assert (mine.state, mine.imported, mine.failed) == ("completedWithErrors", 1, 1)
     assert (theirs.state, theirs.imported, theirs.failed) == ("completed", 2, 0)
     assert mine.id != theirs.id
-    assert mine.container != theirs.container
+    assert mine.staged.container != theirs.staged.container

@@ -10,10 +10,10 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from shared.imports.store import import_container as container_module
 from shared.imports.store.import_container import (
-    BlockWriter,
     ImportContainer,
     StagedFileChangedError,
 )
+from shared.storage.blobs import BlockWriter
 
 NAME = "devices-1.txt"
 CONTENT = b"".join(b'{"id":"pump-%d"}\n' % number for number in range(100))

@@ -70,7 +70,7 @@ def test_an_import_whose_row_cannot_be_read_fails_in_the_end(
     assert "3 unexpected errors" in ended.failure_reason
     assert app.record("next.ndjson").state == "completed"
     assert app.hub.registry.get(NAME) is None
-    assert app.importer.services.store.queue(record.hub) == []
+    assert app.importer.services.queue_rows.oldest(record.hub) == []
 
 
 @pytest.mark.parametrize(("state", "count"), [("queued", 0), ("running", None), ("validating", 0)])
@@ -107,7 +107,11 @@ def test_a_row_that_is_corrected_in_time_goes_on(app: App) -> None:
     edit(app, record, state="queued")
     app.finish()
     ended = app.record(NAME)
-    assert (ended.state, ended.errors, ended.failure_reason) == ("completed", 0, "")
+    assert (ended.state, ended.back_off.unexpected_errors, ended.failure_reason) == (
+        "completed",
+        0,
+        "",
+    )
     assert app.record("next.ndjson").state == "completed"
 
 
@@ -168,14 +172,14 @@ def test_the_list_of_hubs_comes_back(app: App, value: object) -> None:
     row = {"PartitionKey": "(app)", "RowKey": "hubs", "names": value}
     app.table.upsert_entity(row, mode=UpdateMode.REPLACE)
     app.configure()
-    assert app.importer.services.claims.hubs() <= {app.hub.address}
+    assert app.importer.services.known_hubs.all() <= {app.hub.address}
     app.upload("later.ndjson", device("pump-3"))
     app.deliver("later.ndjson")
     app.hub.free_slot()
     app.finish()
     assert len(app.records()) == 3
     app.configure()
-    assert app.importer.services.claims.hubs() == {app.hub.address}
+    assert app.importer.services.known_hubs.all() == {app.hub.address}
 
 
 def test_notes_of_the_sweep_that_people_edited_are_as_none(app: App) -> None:

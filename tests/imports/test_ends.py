@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
 
@@ -22,11 +24,11 @@ def test_a_good_file_is_imported(app: App) -> None:
     assert (record.lines, record.invalid_lines) == (2, 0)
     assert (record.devices, record.imported, record.failed) == (2, 2, 0)
     [job] = app.hub.jobs
-    assert (record.job_id, record.job_status) == (job["jobId"], "completed")
-    assert record.job_failure_reason == ""
-    assert record.progress == 100
-    assert record.start_time_utc is not None
-    assert record.end_time_utc is not None
+    assert (record.job.id, record.job.status) == (job["jobId"], "completed")
+    assert record.job.failure_reason == ""
+    assert record.job.progress == 100
+    assert record.job.start_time_utc is not None
+    assert record.job.end_time_utc is not None
     assert [state for state, _ in record.history] == [
         "validating",
         "queued",
@@ -35,13 +37,13 @@ def test_a_good_file_is_imported(app: App) -> None:
         "completed",
     ]
     assert record.finished_at == record.history[-1][1]
-    assert (record.owner, record.lease_until) == ("", None)
+    assert (record.lease.owner, record.lease.until) == ("", None)
     stored = app.hub.registry.get("pump-1")
     assert stored is not None
     assert stored["authentication"]["symmetricKey"] == KEYS
     report = app.report(record)
     assert report["state"] == "completed"
-    assert report["job"]["jobId"] == record.job_id
+    assert report["job"]["jobId"] == record.job.id
     assert report["devices"] == {
         "lines": 2,
         "invalidLines": 0,
@@ -102,7 +104,7 @@ def test_failed_devices_are_named_with_their_lines(app: App) -> None:
 
     record = app.record("partly.ndjson")
     assert record.state == "completedWithErrors"
-    assert record.job_status == "completed"
+    assert record.job.status == "completed"
     assert (record.devices, record.imported, record.failed) == (4, 1, 3)
     for told in (
         "3 of 4 devices failed: 2 x 409001 DeviceAlreadyExists (",
@@ -162,8 +164,8 @@ def test_a_job_that_the_hub_fails(app: App) -> None:
     app.finish()
 
     record = app.record("pumps.ndjson")
-    assert (record.state, record.job_status) == ("failed", "failed")
-    assert record.job_failure_reason == "Storage was lost."
+    assert (record.state, record.job.status) == ("failed", "failed")
+    assert record.job.failure_reason == "Storage was lost."
     assert (record.imported, record.failed) == (None, None)
     for told in ("Storage was lost.", "not known", "retry the import"):
         assert told in record.failure_reason
@@ -193,11 +195,11 @@ def test_a_job_that_somebody_cancels(app: App) -> None:
     app.tick()
     record = app.record("pumps.ndjson")
     assert record.state == "running"
-    app.hub.jobs.cancel(record.job_id)
+    app.hub.jobs.cancel(record.job.id)
     app.finish()
 
     record = app.record("pumps.ndjson")
-    assert (record.state, record.job_status) == ("cancelled", "cancelled")
+    assert (record.state, record.job.status) == ("cancelled", "cancelled")
     assert record.failure_reason.startswith("The job was cancelled at the hub.")
 
 
@@ -259,7 +261,7 @@ def test_the_progress_of_a_job_is_recorded(app: App) -> None:
     app.deliver("pumps.ndjson")
     seen = set()
     while not (record := app.record("pumps.ndjson")).state.is_final:
-        seen.add((record.state.value, record.job_status))
+        seen.add((record.state.value, record.job.status))
         app.tick()
     assert ("running", "running") in seen
 
@@ -273,4 +275,4 @@ def test_a_final_record_stays(app: App) -> None:
     app.tick()
     assert app.record("pumps.ndjson") == before
     with pytest.raises(ValueError, match="is final"):
-        app.importer.services.store.update(before, progress=1)
+        app.importer.services.store.update(replace(before, lines=1))

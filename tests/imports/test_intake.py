@@ -103,12 +103,12 @@ def test_storage_trouble_is_tried_again_at_once(app: App) -> None:
     with pytest.raises(RuntimeError):
         app.deliver("pumps.ndjson")
     record = app.record("pumps.ndjson")
-    assert (record.state, record.owner, record.lease_until) == ("validating", "", None)
+    assert (record.state, record.lease.owner, record.lease.until) == ("validating", "", None)
     app.before_request = lambda _: None
     app.deliver("pumps.ndjson")
     app.finish()
     record = app.record("pumps.ndjson")
-    assert (record.state, record.attempts) == ("completed", 2)
+    assert (record.state, record.validation_attempts) == ("completed", 2)
 
 
 def test_the_last_attempt_ends_the_import(app: App) -> None:
@@ -182,7 +182,7 @@ def test_a_lease_is_renewed_however_long_a_step_takes(
     other.close()
     app.finish()
     record = app.record("pumps.ndjson")
-    assert (record.state, record.attempts) == ("completed", 1)
+    assert (record.state, record.validation_attempts) == ("completed", 1)
     assert len(app.hub.jobs) == 1
 
 
@@ -232,7 +232,7 @@ def test_the_last_try_of_the_host_leaves_a_final_record(app: App) -> None:
     with app.scanning_host() as host:
         assert host.drain() == 5
     record = app.record("pumps.ndjson")
-    assert (record.state, record.attempts) == ("failed", 5)
+    assert (record.state, record.validation_attempts) == ("failed", 5)
     assert "the disk is on fire" in record.failure_reason
 
 

@@ -54,7 +54,7 @@ def finish_after_grace(app: App) -> None:
     """What was lost is waited for, and nothing more is asked of the hub meanwhile."""
     calls = app.hub.requests["createJob"]
     record = ticks(app)
-    assert (record.state, record.staged_generation) == ("starting", 1)
+    assert (record.state, record.staged.generation) == ("starting", 1)
     assert app.hub.requests["createJob"] == calls
     app.pass_minutes(GRACE)
     app.finish()
@@ -75,7 +75,7 @@ def test_a_job_whose_answer_was_lost_is_found(app: App) -> None:
     record = app.record(NAME)
     assert (record.state, record.imported) == ("completed", 1)
     assert len(app.hub.jobs) == 2
-    assert record.job_id == app.hub.jobs[-1]["jobId"]
+    assert record.job.id == app.hub.jobs[-1]["jobId"]
 
 
 @any_hub
@@ -94,7 +94,7 @@ def test_a_lost_call_is_waited_for_until_its_job_would_have_appeared(app: App) -
     app.tick()
     app.pass_minutes(9)
     record = ticks(app)
-    assert (record.state, record.staged_generation) == ("starting", 1)
+    assert (record.state, record.staged.generation) == ("starting", 1)
     assert app.hub.requests["createJob"] == 1
     app.pass_minutes(2)
     app.finish()
@@ -108,7 +108,7 @@ def test_a_job_that_ran_unseen_is_known_by_its_log(app: App) -> None:
     assert len(app.hub.jobs) == 1
     app.hub.faults.add("forgetJob")
     record = ticks(app, 2)
-    assert (record.state, record.imported, record.job_id) == ("completed", 1, "")
+    assert (record.state, record.imported, record.job.id) == ("completed", 1, "")
     assert len(app.hub.jobs) == 0
 
 
@@ -169,7 +169,7 @@ def test_a_job_that_names_another_container_is_never_ours(app: App, status: str)
     record = app.record(NAME)
     assert (record.state, record.imported) == ("completed", 1)
     assert len(app.hub.jobs) == 2
-    assert record.job_id == app.hub.jobs[-1]["jobId"]
+    assert record.job.id == app.hub.jobs[-1]["jobId"]
 
 
 @no_echo
@@ -241,7 +241,7 @@ def test_a_job_of_somebody_else_that_completes_may_have_been_ours(app: App) -> N
     app.pass_minutes(GRACE)
     record = ticks(app)
     assert_not_known(record)
-    assert record.job_id == ""
+    assert record.job.id == ""
     assert app.hub.registry.get("pump-1") is None
     assert len(app.hub.jobs) == 1
 
@@ -296,7 +296,7 @@ def begin_with_an_error(app: App) -> None:
     start(app)
     app.alter_response = lambda _: None
     record = app.record(NAME)
-    assert (record.state, record.staged_generation) == ("starting", 1)
+    assert (record.state, record.staged.generation) == ("starting", 1)
 
 
 @no_echo
@@ -350,7 +350,7 @@ def test_a_list_of_jobs_that_lags_starts_no_second_job(app: App) -> None:
         time.sleep(0.02)
     for _ in range(2):
         app.tick()
-    assert app.record(NAME).staged_generation == 1
+    assert app.record(NAME).staged.generation == 1
     record = ticks(app, 4)
     assert (record.state, record.imported) == ("completed", 15)
     assert app.hub.requests["createJob"] == 1
@@ -368,7 +368,11 @@ def test_a_job_that_the_hub_does_not_find_yet_is_waited_for(app: App) -> None:
     app.pass_minutes(2)
     app.tick()
     record = app.record(NAME)
-    assert (record.state, record.failure_reason, record.unresolved_since) == ("running", "", None)
+    assert (record.state, record.failure_reason, record.back_off.unresolved_since) == (
+        "running",
+        "",
+        None,
+    )
 
 
 def test_an_import_behind_one_whose_answer_was_lost_waits(app: App) -> None:

@@ -76,7 +76,7 @@ def test_a_log_that_comes_late(app: App) -> None:
     app.tick()
     record = app.record(NAME)
     assert (record.state, record.imported, record.failed) == ("completedWithErrors", 1, 1)
-    assert record.unresolved_since is None
+    assert record.back_off.unresolved_since is None
 
 
 def test_a_log_that_comes_after_the_end_changes_nothing(app: App) -> None:

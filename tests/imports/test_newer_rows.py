@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from azure.data.tables import UpdateMode
 
-from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 from shared.imports.workflow.registration import Upload, record_of
 from tests.app import App, device
 
@@ -53,7 +54,7 @@ def test_the_queue_waits_behind_a_newer_row_for_some_minutes(app: App) -> None:
     app.sweep()
     assert app.record("next.ndjson").state == "completed"
     assert row_of(app, record) == before
-    [place] = app.importer.services.store.queue(record.hub)
+    [place] = app.importer.services.queue_rows.oldest(record.hub)
     assert place.record_key == record.row_key
 
 

@@ -170,7 +170,7 @@ def test_an_answer_about_something_else_does_not_end_an_import(
     alter(monkeypatch, change)
     app.tick()
     record = app.record("a.ndjson")
-    assert (record.state, record.job_status) == ("running", "enqueued")
+    assert (record.state, record.job.status) == ("running", "enqueued")
     assert "The hub's answer is not about the job" in record.failure_reason
     assert "not ours" not in record.failure_reason
     app.hub.write_late_logs()
@@ -229,7 +229,7 @@ def test_a_reason_with_half_of_a_character(app: App) -> None:
     upload(app)
     assert finish(app) == "failed"
     record = app.record("a.ndjson")
-    assert record.job_failure_reason == "broke at \ufffd"
+    assert record.job.failure_reason == "broke at \ufffd"
     assert app.report(record)["job"]["failureReason"] == "broke at \ufffd"
 
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from iothub_emulator import HubEmulator
+from shared.errors import NotPossibleError
 from shared.imports.model.record import ImportRecord
-from shared.imports.operate.actions import NotPossibleError
 from tests.app import NO_ECHO, App, break_down, device
 
 NAME = "pumps.ndjson"
@@ -60,7 +60,7 @@ def test_cancel_in_the_queue(app: App) -> None:
     start(app, "first.ndjson")
     record = cancel(app, start(app))
     assert_nothing_was_applied(record)
-    assert record.place is None
+    assert record.queue_position is None
     app.hub.free_slot()
     app.finish()
     assert app.record("first.ndjson").state == "completed"
@@ -103,8 +103,8 @@ def test_cancel_in_the_queue_after_an_answer_was_lost(app: App) -> None:
     app.pass_minutes(11)
     app.tick()
     record = app.record(NAME)
-    assert (record.state, record.staged_generation) == ("queued", 1)
-    assert (cancel(app, record).state, cancel(app, record).stop) == ("queued", "operator")
+    assert (record.state, record.staged.generation) == ("queued", 1)
+    assert (cancel(app, record).state, cancel(app, record).cancel_reason) == ("queued", "operator")
     app.hub.free_slot()
     app.finish()
     assert_counts_are_unknown(app.record(NAME))
@@ -120,13 +120,13 @@ def test_cancel_of_a_queued_import_whose_lost_call_did_arrive(app: App) -> None:
     app.pass_minutes(11)
     app.tick()
     record = app.record(NAME)
-    assert (record.state, record.staged_generation) == ("queued", 1)
+    assert (record.state, record.staged.generation) == ("queued", 1)
     assert cancel(app, record).state == "queued"
     app.hub.job_answers.list_lag = timedelta()
     for _ in range(4):
         app.tick()
     record = app.record(NAME)
-    assert record.job_status == "cancelled"
+    assert record.job.status == "cancelled"
     assert_counts_are_unknown(record)
     assert len(app.hub.jobs) == 1
 
@@ -142,7 +142,7 @@ def test_cancel_of_a_start_whose_answer_was_lost(app: App) -> None:
     app.tick()
     app.finish()
     record = app.record(NAME)
-    assert record.job_status == "cancelled"
+    assert record.job.status == "cancelled"
     assert_counts_are_unknown(record)
 
 
@@ -160,7 +160,7 @@ def test_cancel_at_the_moment_of_the_start(app: App) -> None:
         app.tick()
     app.finish()
     record = app.record(NAME)
-    assert (record.state, record.job_status) == ("cancelled", "cancelled")
+    assert (record.state, record.job.status) == ("cancelled", "cancelled")
     assert len(app.hub.jobs) == 1
 
 
@@ -195,7 +195,7 @@ def test_cancel_of_a_running_import_waits_for_the_hub(app: App) -> None:
     assert "An operator cancelled the import" in record.failure_reason
     app.tick()
     record = app.record(NAME)
-    assert record.job_status == "cancelled"
+    assert record.job.status == "cancelled"
     assert_counts_are_unknown(record)
     assert app.hub.requests["cancelJob"] == 1
 

@@ -18,8 +18,9 @@ from azure.storage.blob._shared.authentication import SharedKeyCredentialPolicy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.imports.model.record import ImportRecord, record_key_of, written_at
+from shared.imports.model.keys import record_key_of, written_at
 from tests.app import App, device
+from tests.records import import_record
 
 TICK_ZERO = datetime(1, 1, 1, tzinfo=UTC)
 NAMES = ("1.ndjson", "2.ndjson", "3.ndjson")
@@ -88,7 +89,7 @@ class AzureBlobs:
 
 def order_of_jobs(app: App) -> list[str]:
     jobs = [job["inputBlobContainerUri"] for job in app.hub.jobs if job["type"] == "import"]
-    files = {record.container: record.file for record in app.records()}
+    files = {record.staged.container: record.file for record in app.records()}
     return [files[uri.partition("?")[0].rpartition("/")[2]] for uri in jobs]
 
 
@@ -168,12 +169,9 @@ def test_places_in_the_queue_are_in_the_order_of_writing(
         seen.reverse()
     places = []
     for moment, created_at in zip((first, second), seen, strict=True):
-        record = ImportRecord.of_upload(
-            *("hub", "Imports", "uploads", "a", etag_of(moment), second_of(moment)),
-            created_at=created_at,
-            updated_at=created_at,
-        )
-        assert record_key_of(record.marker_key()) == record.row_key
-        places.append(record.marker_key())
+        second = second_of(moment)
+        record = import_record("hub", "a", etag_of(moment), second, created_at=created_at)
+        assert record_key_of(record.new_queue_key) == record.row_key
+        places.append(record.new_queue_key)
     if first != second:
         assert places == sorted(places)

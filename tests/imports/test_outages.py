@@ -70,13 +70,21 @@ def test_an_outage_while_a_file_is_staged_counts_no_attempt(app: App, error: Exc
         else:
             app.tick()
         record = app.record(NAME)
-        assert (record.state, record.attempts, record.tries) == ("validating", 0, tries)
-        assert (record.owner, record.lease_until) == ("", None)
+        assert (record.state, record.validation_attempts, record.back_off.hub_retries) == (
+            "validating",
+            0,
+            tries,
+        )
+        assert (record.lease.owner, record.lease.until) == ("", None)
         assert "no attempt is counted" in record.failure_reason
     app.before_request = lambda _: None
     app.finish()
     record = app.record(NAME)
-    assert (record.state, record.attempts, record.tries) == ("completed", 1, 0)
+    assert (record.state, record.validation_attempts, record.back_off.hub_retries) == (
+        "completed",
+        1,
+        0,
+    )
 
 
 @pytest.mark.usefixtures("no_waiting")
@@ -87,8 +95,10 @@ def test_an_outage_backs_off(app: App) -> None:
     with pytest.raises(HttpResponseError):
         app.deliver(NAME)
     record = app.record(NAME)
-    assert record.next_try_at is not None
-    assert timedelta(seconds=20) < record.next_try_at - app.clock() <= timedelta(seconds=60)
+    assert record.back_off.next_try_at is not None
+    assert (
+        timedelta(seconds=20) < record.back_off.next_try_at - app.clock() <= timedelta(seconds=60)
+    )
     app.before_request = lambda _: None
     # The host delivers the event again: the import waits all the same.
     app.deliver(NAME)
@@ -108,10 +118,10 @@ def test_any_other_error_counts(app: App, status: int) -> None:
     app.before_request = failing(answer(status), at="/devices.txt")
     with pytest.raises(HttpResponseError):
         app.deliver(NAME)
-    assert app.record(NAME).attempts == 1
+    assert app.record(NAME).validation_attempts == 1
     app.sweep()
     record = app.record(NAME)
-    assert (record.state, record.attempts) == ("failed", 2)
+    assert (record.state, record.validation_attempts) == ("failed", 2)
     assert "Injected by the test" in record.failure_reason
 
 
@@ -159,7 +169,7 @@ def test_an_unexpected_error_ends_its_import_and_no_other(
     for errors in (1, 2):
         app.tick()
         record = app.record(NAME)
-        assert (record.state, record.errors) == ("queued", errors)
+        assert (record.state, record.back_off.unexpected_errors) == ("queued", errors)
         assert "ZeroDivisionError: nobody thought of that" in record.failure_reason
     for _ in range(2):
         app.tick()
@@ -170,7 +180,7 @@ def test_an_unexpected_error_ends_its_import_and_no_other(
     assert "ZeroDivisionError: nobody thought of that" in record.failure_reason
     app.finish()
     assert app.record("next.ndjson").state == "completed"
-    assert app.importer.services.store.queue(record.hub) == []
+    assert app.importer.services.queue_rows.oldest(record.hub) == []
 
 
 def test_errors_that_pass_are_forgotten(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,10 +190,14 @@ def test_errors_that_pass_are_forgotten(app: App, monkeypatch: pytest.MonkeyPatc
         break_starts(patch, NAME)
         for _ in range(2):
             app.tick()
-    assert app.record(NAME).errors == 2
+    assert app.record(NAME).back_off.unexpected_errors == 2
     app.finish()
     record = app.record(NAME)
-    assert (record.state, record.errors, record.failure_reason) == ("completed", 0, "")
+    assert (record.state, record.back_off.unexpected_errors, record.failure_reason) == (
+        "completed",
+        0,
+        "",
+    )
 
 
 def test_an_unexpected_error_backs_off(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,9 +208,11 @@ def test_an_unexpected_error_backs_off(app: App, monkeypatch: pytest.MonkeyPatch
     for _ in range(3):
         app.tick()
     record = app.record(NAME)
-    assert record.errors == 1
-    assert record.next_try_at is not None
-    assert timedelta(seconds=20) < record.next_try_at - app.clock() <= timedelta(seconds=60)
+    assert record.back_off.unexpected_errors == 1
+    assert record.back_off.next_try_at is not None
+    assert (
+        timedelta(seconds=20) < record.back_off.next_try_at - app.clock() <= timedelta(seconds=60)
+    )
 
 
 def test_a_retry_of_what_an_error_ended(app: App, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from iothub_emulator import HubEmulator
-from shared.imports import app as importer
+from shared.imports import tick
 from shared.imports.model.record import ImportRecord
 from tests.app import App, device
 
@@ -27,8 +27,8 @@ def start(app: App, name: str = NAME) -> ImportRecord:
 
 def wait_of(app: App, record: ImportRecord) -> float:
     """Seconds from the last write of the record to when the hub is asked again."""
-    assert record.next_try_at is not None
-    return (record.next_try_at - record.updated_at).total_seconds()
+    assert record.back_off.next_try_at is not None
+    return (record.back_off.next_try_at - record.updated_at).total_seconds()
 
 
 def turn_to(app: App, moment: datetime, offset: timedelta) -> None:
@@ -41,22 +41,26 @@ def test_a_busy_hub_is_left_alone_for_longer_each_time(app: App) -> None:
     app.hub.occupy_slot()
     record = start(app)
     for tries, longest in enumerate((10, 20, 40, 40, 40), 1):
-        assert (record.state, record.tries) == ("queued", tries)
+        assert (record.state, record.back_off.hub_retries) == ("queued", tries)
         assert longest / 2 - 1 <= wait_of(app, record) <= longest
         assert app.hub.requests["createJob"] == tries
-        assert record.next_try_at is not None
-        turn_to(app, record.next_try_at, timedelta(seconds=-1))
+        assert record.back_off.next_try_at is not None
+        turn_to(app, record.back_off.next_try_at, timedelta(seconds=-1))
         app.tick()
         assert app.record(NAME) == record
         assert app.hub.requests["createJob"] == tries
-        turn_to(app, record.next_try_at, timedelta(seconds=1))
+        turn_to(app, record.back_off.next_try_at, timedelta(seconds=1))
         app.tick()
         record = app.record(NAME)
     app.hub.free_slot()
     turn_to(app, app.clock(), timedelta(seconds=41))
     app.tick()
     record = app.record(NAME)
-    assert (record.state, record.tries, record.next_try_at) == ("running", 0, None)
+    assert (record.state, record.back_off.hub_retries, record.back_off.next_try_at) == (
+        "running",
+        0,
+        None,
+    )
 
 
 def test_a_hub_that_only_fails_is_left_alone_too(app: App) -> None:
@@ -64,18 +68,26 @@ def test_a_hub_that_only_fails_is_left_alone_too(app: App) -> None:
     app.configure(BACKOFF_SECONDS="60")
     app.hub.faults.add("error", operation="createJob", status=503, times=2)
     record = start(app)
-    assert (record.state, record.tries, record.staged_generation) == ("starting", 1, 1)
+    assert (record.state, record.back_off.hub_retries, record.staged.generation) == (
+        "starting",
+        1,
+        1,
+    )
     # It was an answer: unlike a lost one it is not waited for.
-    assert record.next_try_at is None
+    assert record.back_off.next_try_at is None
     app.tick()
     record = app.record(NAME)
-    assert (record.state, record.tries, record.staged_generation) == ("starting", 2, 2)
+    assert (record.state, record.back_off.hub_retries, record.staged.generation) == (
+        "starting",
+        2,
+        2,
+    )
     assert 59 <= wait_of(app, record) <= 120
     app.tick()
     assert app.record(NAME) == record
     assert app.hub.requests["createJob"] == 2
-    assert record.next_try_at is not None
-    turn_to(app, record.next_try_at, timedelta(seconds=1))
+    assert record.back_off.next_try_at is not None
+    turn_to(app, record.back_off.next_try_at, timedelta(seconds=1))
     app.finish()
     assert app.record(NAME).state == "completed"
     assert len(app.hub.jobs) == 1
@@ -88,7 +100,7 @@ def test_waits_differ(app: App) -> None:
     app.hub.occupy_slot()
     record = start(app)
     now = app.clock()
-    waits = [services.back_off(record)["next_try_at"] - now for _ in range(50)]
+    waits = [services.next_try_at(record.back_off.hub_retries) - now for _ in range(50)]
     assert timedelta(seconds=300) <= min(waits) < timedelta(seconds=400)
     assert timedelta(seconds=500) < max(waits) <= timedelta(seconds=601)
 
@@ -124,14 +136,18 @@ def test_a_running_job_is_left_alone_while_the_hub_is_in_trouble(app: App, fault
     for tries in (1, 2):
         app.tick()
         record = app.record(NAME)
-        assert (record.state, record.tries) == ("running", tries)
+        assert (record.state, record.back_off.hub_retries) == ("running", tries)
         assert 29 <= wait_of(app, record) <= 60
         app.tick()
         assert app.hub.requests["getJob"] == tries
         app.clock.ahead_minutes(2 * tries)
     app.tick()
     record = app.record(NAME)
-    assert (record.state, record.tries, record.failure_reason) == ("completed", 0, "")
+    assert (record.state, record.back_off.hub_retries, record.failure_reason) == (
+        "completed",
+        0,
+        "",
+    )
 
 
 def test_a_refusal_is_asked_again_until_the_deadline(app: App) -> None:
@@ -139,7 +155,7 @@ def test_a_refusal_is_asked_again_until_the_deadline(app: App) -> None:
     fault: dict[str, Any] = {"status": 401, "code": "IotHubUnauthorizedAccess", "times": 999}
     app.hub.faults.add("error", operation="createJob", **fault)
     record = start(app)
-    first = record.refused_since
+    first = record.back_off.refused_since
     assert first is not None
     for half_minutes in range(1, 70):
         app.clock.ahead_minutes(half_minutes / 2)
@@ -147,7 +163,7 @@ def test_a_refusal_is_asked_again_until_the_deadline(app: App) -> None:
         record = app.record(NAME)
         if record.state.is_final:
             break
-        assert (record.state, record.refused_since) == ("queued", first)
+        assert (record.state, record.back_off.refused_since) == ("queued", first)
         assert record.failure_reason.startswith("Waiting for the cause to be removed")
     assert record.state == "failed"
     assert "IoT Hub Data Contributor" in record.failure_reason
@@ -172,7 +188,7 @@ def test_a_job_that_never_ends_is_cancelled(app: App) -> None:
     assert app.hub.jobs[0]["status"] == "cancelled"
     app.tick()
     record = app.record(NAME)
-    assert (record.state, record.job_status) == ("failed", "cancelled")
+    assert (record.state, record.job.status) == ("failed", "cancelled")
     assert (record.imported, record.failed) == (None, None)
     assert "JOB_DEADLINE_HOURS" in record.failure_reason
 
@@ -213,8 +229,8 @@ def test_a_status_that_nobody_knows_is_waited_for(app: App) -> None:
     app.hub.job_answers.alter = lambda job: job
     app.tick()
     record = app.record(NAME)
-    assert (record.state, record.job_status) == ("running", "running")
-    assert (record.failure_reason, record.unresolved_since) == ("", None)
+    assert (record.state, record.job.status) == ("running", "running")
+    assert (record.failure_reason, record.back_off.unresolved_since) == ("", None)
 
 
 def test_a_log_ends_an_import_whose_job_has_a_status_that_nobody_knows(app: App) -> None:
@@ -267,13 +283,13 @@ def held(app: App, job_id: str) -> Iterator[None]:
 def test_a_hub_that_answers_late_does_not_delay_another(
     app: App, other_hub: HubEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importer, "PATIENCE", 0.2)
+    monkeypatch.setattr(tick, "HUB_TIMEOUT", 0.2)
     app.route(late=app.hub, prompt=other_hub)
     for name in ("late/1.ndjson", "prompt/1.ndjson", "prompt/2.ndjson"):
         app.upload(name, device("pump-1"))
         app.deliver(name)
     [record] = app.records(app.hub.address)
-    with held(app, record.job_id):
+    with held(app, record.job.id):
         tick_until_final(app, other_hub)
         assert app.records(app.hub.address) == [record]
     tick_until_final(app, app.hub)
@@ -283,14 +299,14 @@ def test_a_hub_that_answers_late_does_not_delay_another(
 def test_later_ticks_leave_out_a_hub_that_has_not_answered_yet(
     app: App, other_hub: HubEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importer, "PATIENCE", 1)
+    monkeypatch.setattr(tick, "HUB_TIMEOUT", 1)
     app.route(late=app.hub, prompt=other_hub)
     app.configure(TICK_SECONDS="3", JOB_POLL_SECONDS="0.05")
     other_hub.occupy_slot()
     for name in ("late/0.ndjson", *(f"prompt/{number}.ndjson" for number in range(4))):
         app.upload(name, device("pump-1"))
         app.deliver(name)
-    with held(app, app.records(app.hub.address)[0].job_id):
+    with held(app, app.records(app.hub.address)[0].job.id):
         app.tick()
         other_hub.free_slot()
         app.tick()

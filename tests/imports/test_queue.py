@@ -20,13 +20,15 @@ def test_uploads_are_applied_in_order_one_job_at_a_time(app: App) -> None:
         app.upload(f"{9 - number}.ndjson", device("pump-1", tags={"n": number}))
         app.deliver(f"{9 - number}.ndjson")
     assert [record.state.value for record in app.records()].count("queued") == 3
-    app.hub.jobs.cancel(app.record("9.ndjson").job_id)
+    app.hub.jobs.cancel(app.record("9.ndjson").job.id)
     app.finish()
     stored = app.hub.registry.get("pump-1")
     assert stored is not None
     assert stored["tags"] == {"n": 3}
     starts = sorted(
-        (record.start_time_utc, record.file) for record in app.records() if record.start_time_utc
+        (record.job.start_time_utc, record.file)
+        for record in app.records()
+        if record.job.start_time_utc
     )
     assert [file for _, file in starts] == [f"{9 - number}.ndjson" for number in range(4)]
 
@@ -155,7 +157,7 @@ def test_a_hub_in_trouble_is_told_in_the_record(app: App) -> None:
     assert "HTTP 500 ServerError" in record.failure_reason
     app.tick()
     record = app.record("pumps.ndjson")
-    assert (record.state, record.failure_reason, record.tries) == ("running", "", 0)
+    assert (record.state, record.failure_reason, record.back_off.hub_retries) == ("running", "", 0)
 
 
 def test_a_role_that_is_taken_away_is_named(app: App) -> None:
@@ -195,7 +197,7 @@ def test_the_hub_gets_a_sas_for_one_container(app: App) -> None:
     app.finish()
     [job] = app.hub.jobs
     uri, _, sas = job["inputBlobContainerUri"].partition("?")
-    assert uri.endswith("/" + app.record("pumps.ndjson").container)
+    assert uri.endswith("/" + app.record("pumps.ndjson").staged.container)
     assert "sr=c" in sas.split("&")
     assert "sp=rwdl" in sas.split("&")
 

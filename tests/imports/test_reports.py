@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from azure.core.exceptions import HttpResponseError
 
+from shared.errors import NotPossibleError
 from shared.imports.app import Importer
-from shared.imports.operate.actions import NotPossibleError
 from shared.settings import load_settings
 from tests.app import App, ObservedTransport, device
 

@@ -45,10 +45,10 @@ def test_the_container_of_a_final_import_is_kept_for_some_days(app: App) -> None
     record = complete(app)
     app.clock.ahead_hours(29 * DAY)
     app.sweep()
-    assert is_there(app, record.container)
+    assert is_there(app, record.staged.container)
     app.clock.ahead_hours(31 * DAY)
     app.sweep()
-    assert not is_there(app, record.container)
+    assert not is_there(app, record.staged.container)
     assert app.record("pumps.ndjson") == record
 
 
@@ -57,7 +57,7 @@ def test_containers_may_be_kept_for_ever(app: App) -> None:
     record = complete(app)
     app.clock.ahead_hours(4000 * DAY)
     app.sweep()
-    assert is_there(app, record.container)
+    assert is_there(app, record.staged.container)
 
 
 @pytest.mark.parametrize("state", ["queued", "running"])
@@ -71,7 +71,7 @@ def test_the_container_of_an_open_import_stays(app: App, state: str) -> None:
     assert record.state == state
     app.clock.ahead_hours(31 * DAY)
     app.sweep()
-    assert is_there(app, record.container)
+    assert is_there(app, record.staged.container)
 
 
 def test_the_time_kept_counts_from_the_end_of_an_import(app: App) -> None:
@@ -83,10 +83,10 @@ def test_the_time_kept_counts_from_the_end_of_an_import(app: App) -> None:
     app.finish()
     record = app.record("pumps.ndjson")
     app.sweep()
-    assert is_there(app, record.container)
+    assert is_there(app, record.staged.container)
     app.clock.ahead_hours(62 * DAY)
     app.sweep()
-    assert not is_there(app, record.container)
+    assert not is_there(app, record.staged.container)
 
 
 def test_containers_of_others_stay(app: App) -> None:
@@ -107,13 +107,13 @@ def test_containers_of_others_stay(app: App) -> None:
 def test_a_container_without_a_record_goes_when_it_is_old(app: App) -> None:
     record = complete(app)
     app.blobs.get_blob_client(app.container, "pumps.ndjson").delete_blob()
-    app.importer.services.store._table.delete_entity(record.hub, record.row_key)
+    app.table.delete_entity(record.hub, record.row_key)
     app.clock.ahead_hours(29 * DAY)
     app.sweep()
-    assert is_there(app, record.container)
+    assert is_there(app, record.staged.container)
     app.clock.ahead_hours(31 * DAY)
     app.sweep()
-    assert not is_there(app, record.container)
+    assert not is_there(app, record.staged.container)
 
 
 def test_containers_of_attempts_that_failed_go_too(app: App) -> None:
@@ -126,7 +126,7 @@ def test_containers_of_attempts_that_failed_go_too(app: App) -> None:
     app.finish()
     record = app.record("pumps.ndjson")
     containers = [f"import-{record.id}", f"import-{record.id}-2"]
-    assert record.container == containers[1]
+    assert record.staged.container == containers[1]
     assert all(is_there(app, container) for container in containers)
     app.clock.ahead_hours(31 * DAY)
     app.sweep()

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from shared.errors import NotPossibleError
 from shared.imports.model.record import ImportRecord
-from shared.imports.operate.actions import NotPossibleError
 from tests.app import App, break_down, device
 
 NAME = "pumps.ndjson"
@@ -53,7 +53,7 @@ def test_a_failed_import_is_tried_again(app: App) -> None:
     assert new.id != failed.id
     app.finish()
     new = now(app, new)
-    assert (new.state, new.devices, new.imported, new.attempts) == ("completed", 2, 2, 0)
+    assert (new.state, new.devices, new.imported, new.validation_attempts) == ("completed", 2, 2, 0)
     assert staged(app, new) == staged(app, failed)
     assert now(app, failed) == failed
     assert len(app.hub.registry) == 2
@@ -99,8 +99,8 @@ def test_a_retry_waits_its_turn(app: App) -> None:
     app.hub.faults.add("hangJob")
     start(app, "next.ndjson")
     new = retry(app, failed)
-    assert (new.state, new.place) == ("queued", 2)
-    app.hub.jobs.cancel(app.record("next.ndjson").job_id)
+    assert (new.state, new.queue_position) == ("queued", 2)
+    app.hub.jobs.cancel(app.record("next.ndjson").job.id)
     app.finish()
     assert now(app, new).state == "completed"
 

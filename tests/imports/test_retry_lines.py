@@ -80,7 +80,7 @@ def test_exactly_the_refused_lines_are_kept(app: App) -> None:
     record = run(app, *lines)
     assert record.state == "completedWithErrors"
     assert (record.devices, record.imported, record.failed) == (9, 3, 6)
-    assert re.fullmatch(rf"{record.container}/retry-[0-9a-f]{{12}}\.ndjson", record.retry)
+    assert re.fullmatch(rf"{record.staged.container}/retry-[0-9a-f]{{12}}\.ndjson", record.retry)
     assert retry_lines(app, record) == refused
     assert app.report(record)["failures"]["retry"] == record.retry
     assert [line for line, _, _ in listed(app, record)] == [2, 4, 5, 7, 8, 9]

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from shared.errors import NotPossibleError
 from shared.imports.model.record import ImportRecord
-from shared.imports.operate.actions import NotPossibleError, can_be_retried
 from tests.app import App, break_down, device
 
 NAME = "pumps.ndjson"
@@ -36,13 +36,13 @@ def now(app: App, record: ImportRecord) -> ImportRecord:
 
 def test_the_upload_is_validated_again(app: App) -> None:
     failed = fail_unstaged(app)
-    assert can_be_retried(failed)
+    assert failed.can_be_retried
     new = retry(app, failed)
     assert (new.state, new.retry_of, new.file) == ("validating", failed.id, NAME)
     assert new.id != failed.id
     app.finish()
     new = now(app, new)
-    assert (new.state, new.lines, new.imported, new.attempts) == ("completed", 1, 1, 1)
+    assert (new.state, new.lines, new.imported, new.validation_attempts) == ("completed", 1, 1, 1)
     assert now(app, failed) == failed
     assert [state for state, _ in new.history] == [
         "validating",
@@ -116,5 +116,7 @@ def test_its_place_is_by_the_clock_of_storage(app: App, hours: int) -> None:
     app.clock.ahead_hours(0)
     app.hub.free_slot()
     app.finish()
-    starts = sorted((one.start_time_utc, one.id) for one in app.records() if one.start_time_utc)
+    starts = sorted(
+        (one.job.start_time_utc, one.id) for one in app.records() if one.job.start_time_utc
+    )
     assert [import_id for _, import_id in starts] == [app.record("before.ndjson").id, new.id]

@@ -39,7 +39,7 @@ def _known(name: str, value: Any, hub: str, import_id: str) -> Any:
         return json.loads(value)
     if not isinstance(value, str):
         return value
-    if name in ("jobId", "stamp", "uploadEtag", "stagedEtag", "failureReason"):
+    if name in ("jobId", "writeId", "uploadEtag", "stagedEtag", "failureReason"):
         return f"<{name}>"
     value = re.sub(r"-(\d{10}|\d{13}|\d{16})(?=-)", "-<time>", value)
     value = re.sub(r"/(report|retry)-[0-9a-f]{12}\.", r"/\1-<hex>.", value)
@@ -63,15 +63,15 @@ UPLOAD = {
     "hasLineMap": False,
     "hub": "<hub>",
     "id": "<id>",
-    "errors": 0,
+    "unexpectedErrors": 0,
     "schema": 1,
-    "stamp": "<stamp>",
-    "tries": 0,
+    "writeId": "<writeId>",
+    "hubRetries": 0,
     "updatedAt": "<time>",
     "uploadEtag": "<uploadEtag>",
     "uploadedAt": "<time>",
 }
-OPENED = {**UPLOAD, "attempts": 1, "marker": "queue-<time>-<time>-<id>"}
+OPENED = {**UPLOAD, "validationAttempts": 1, "queueKey": "queue-<time>-<time>-<id>"}
 COUNTS = {
     "authenticationTypes": {"certificateAuthority": 1},
     "codes": {},
@@ -205,7 +205,7 @@ def test_rejected_for_its_folder(app: App) -> None:
     assert row(app) == {
         **UPLOAD,
         **NOTHING,
-        "attempts": 0,
+        "validationAttempts": 0,
         "failureReason": "<failureReason>",
         "history": ["rejected"],
         "size": 89,
@@ -357,7 +357,7 @@ def test_cancelled_by_an_operator_while_it_ran(app: App) -> None:
 def test_cancelled_at_the_hub(app: App) -> None:
     app.hub.faults.add("hangJob")
     start(app)
-    app.hub.jobs.cancel(app.record(NAME).job_id)
+    app.hub.jobs.cancel(app.record(NAME).job.id)
     app.finish()
     assert row(app) == {
         **RAN,
@@ -377,10 +377,10 @@ def test_a_retry(app: App) -> None:
     failed = app.record(NAME)
     app.importer.actions.retry(failed)
     app.finish()
-    app.importer.services.store._table.delete_entity(failed.hub, failed.row_key)
+    app.table.delete_entity(failed.hub, failed.row_key)
     expected = {
         **RAN,
-        "attempts": 0,
+        "validationAttempts": 0,
         "failed": 0,
         "history": ["queued", "starting", "running", "completed"],
         "imported": 1,

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from azure.data.tables import TableClient
 
 from shared.errors import TemporaryError
-from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 from shared.imports.workflow import upload_scan as uploads
 from shared.imports.workflow.registration import Upload, register
 from tests.app import App, break_down, device
 
 
 def table(app: App) -> TableClient:
-    return app.importer.services.store._table
+    return app.table
 
 
 def die(request: str) -> None:
@@ -38,7 +40,7 @@ def start_and_die(app: App, name: str) -> None:
 
 
 def places(app: App) -> list[tuple[str, int | None]]:
-    return sorted((record.file, record.place) for record in app.records())
+    return sorted((record.file, record.queue_position) for record in app.records())
 
 
 def test_a_validation_whose_process_died_is_taken_over(app: App) -> None:
@@ -49,8 +51,8 @@ def test_a_validation_whose_process_died_is_taken_over(app: App) -> None:
     app.sweep()
     app.finish()
     record = app.record("pumps.ndjson")
-    assert (record.state, record.attempts, record.imported) == ("completed", 2, 1)
-    assert record.container == f"import-{record.id}-2"
+    assert (record.state, record.validation_attempts, record.imported) == ("completed", 2, 1)
+    assert record.staged.container == f"import-{record.id}-2"
 
 
 def test_a_sweep_whose_process_dies_is_taken_over(app: App) -> None:
@@ -63,7 +65,7 @@ def test_a_sweep_whose_process_dies_is_taken_over(app: App) -> None:
     app.sweep()
     app.finish()
     record = app.record("pumps.ndjson")
-    assert (record.state, record.attempts) == ("completed", 2)
+    assert (record.state, record.validation_attempts) == ("completed", 2)
 
 
 def test_a_file_that_kills_each_process_fails_in_the_end(app: App) -> None:
@@ -91,13 +93,13 @@ def test_an_error_is_told_until_the_next_attempt_works(app: App) -> None:
     app.before_request = break_down
     app.sweep()
     record = app.record("pumps.ndjson")
-    assert (record.state, record.attempts, record.owner) == ("validating", 1, "")
+    assert (record.state, record.validation_attempts, record.lease.owner) == ("validating", 1, "")
     assert "RuntimeError: the disk is on fire" in record.failure_reason
     app.before_request = lambda _: None
     app.sweep()
     app.finish()
     record = app.record("pumps.ndjson")
-    assert (record.state, record.attempts, record.failure_reason) == ("completed", 2, "")
+    assert (record.state, record.validation_attempts, record.failure_reason) == ("completed", 2, "")
 
 
 def test_an_error_before_a_death_is_told_with_it(app: App) -> None:
@@ -151,7 +153,7 @@ def test_a_marker_of_a_final_import_goes(app: App) -> None:
     start(app, "1.ndjson")
     app.finish()
     final = app.record("1.ndjson")
-    app.importer.services.store.restore_marker(final)
+    app.importer.services.queue_rows.restore(final)
     app.upload("2.ndjson", device("pump-2"))
     app.sweep()
     app.finish()
@@ -174,7 +176,7 @@ def test_an_import_that_lost_its_marker_gets_it_back(app: App, state: str) -> No
         app.hub.free_slot()
     record = app.record("pumps.ndjson")
     assert record.state == state
-    table(app).delete_entity(record.hub, record.marker)
+    table(app).delete_entity(record.hub, record.queue_key)
     app.tick()
     assert app.record("pumps.ndjson") == record
     app.sweep()
@@ -215,9 +217,9 @@ def test_a_record_that_changes_while_places_are_counted_wins(app: App) -> None:
     app.sweep()
     assert len(batches) == 2
     assert app.record("2.ndjson").state == "cancelled"
-    assert app.record("3.ndjson").place == 3
+    assert app.record("3.ndjson").queue_position == 3
     app.sweep()
-    assert app.record("3.ndjson").place == 1
+    assert app.record("3.ndjson").queue_position == 1
 
 
 def test_one_task_in_trouble_does_not_hinder_the_others(app: App) -> None:
@@ -232,7 +234,7 @@ def test_one_task_in_trouble_does_not_hinder_the_others(app: App) -> None:
     with pytest.raises(TemporaryError, match=r"^could not be swept: uploads; see the log$"):
         app.sweep()
     app.before_request = lambda _: None
-    assert app.record("pumps.ndjson").attempts == 2
+    assert app.record("pumps.ndjson").validation_attempts == 2
     app.sweep()
     app.finish()
     assert app.record("pumps.ndjson").state == "completed"
@@ -274,8 +276,8 @@ def test_a_sweep_costs_the_same_whatever_the_history(
     for blob in app.blobs.get_container_client(app.container).list_blobs():
         record, is_new = register(app.importer.services, Upload.of(blob))
         if is_new:
-            rejected = (record, ImportState.REJECTED)
-            app.importer.services.store.transition(*rejected, imported=0, failed=0)
+            rejected = ImportState.REJECTED
+            app.importer.services.store.end(replace(record, imported=0, failed=0), rejected)
     assert len(app.records()) == 50
     # It adds the ends to the counts of their day.
     app.sweep()

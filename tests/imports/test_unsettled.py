@@ -40,7 +40,7 @@ def test_an_empty_blob_is_read_after_a_minute(app: App, how: str) -> None:
         app.tick()
         app.sweep()
     record = app.record(NAME)
-    assert (record.state, record.attempts) == ("validating", 0)
+    assert (record.state, record.validation_attempts) == ("validating", 0)
     assert "Waiting" in record.failure_reason
     app.clock.ahead_minutes(2)
     app.tick()

@@ -45,7 +45,7 @@ def looks(app: App, requests: list[str]) -> int:
 
 
 def in_order_of_start(app: App) -> list[str]:
-    starts = [(one.start_time_utc, one.file) for one in app.records() if one.start_time_utc]
+    starts = [(one.job.start_time_utc, one.file) for one in app.records() if one.job.start_time_utc]
     return [file for _, file in sorted(starts)]
 
 
@@ -71,7 +71,7 @@ def test_an_older_upload_is_applied_first_though_its_event_is_late(app: App) -> 
     app.deliver("new.ndjson")
     assert app.record("old.ndjson").state == "validating"
     assert app.record("new.ndjson").state == "queued"
-    assert app.record("new.ndjson").place == 2
+    assert app.record("new.ndjson").queue_position == 2
     assert len(app.hub.jobs) == 0
     app.deliver("old.ndjson")
     app.finish()
@@ -175,7 +175,7 @@ def test_uploads_before_a_finished_round_are_not_looked_at_again(app: App) -> No
     app.configure()
     app.upload("3.ndjson", device("pump-3"))
     for record in app.records():
-        app.importer.services.store._table.delete_entity(record.hub, record.row_key)
+        app.table.delete_entity(record.hub, record.row_key)
     with app.counting() as requests:
         app.sweep()
     assert app.records() == []
@@ -202,7 +202,7 @@ def test_a_look_goes_on_where_the_last_one_stopped(app: App) -> None:
     for number in range(5):
         app.upload(f"{number}.ndjson", device("pump-1", tags={"n": number}))
     found = []
-    service = app.importer._sweeper._uploads
+    service = app.importer._sweeper._upload_scan
     for _ in range(3):
         service.sweep()
         found.append(sorted(record.file for record in app.records()))
@@ -219,7 +219,7 @@ def test_another_process_goes_on_where_the_last_one_stopped(app: App) -> None:
         app.upload(f"{number}.ndjson", device("pump-1", tags={"n": number}))
     for _ in range(3):
         app.configure()
-        app.importer._sweeper._uploads.sweep()
+        app.importer._sweeper._upload_scan.sweep()
     assert len(app.records()) == 5
 
 

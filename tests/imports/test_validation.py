@@ -35,9 +35,9 @@ def test_a_rejected_file_has_both_reports(app: App) -> None:
     app.deliver("fleet.ndjson")
     record = app.record("fleet.ndjson")
     assert record.state == "rejected"
-    assert re.fullmatch(rf"{record.container}/report-[0-9a-f]{{12}}\.json", record.report)
+    assert re.fullmatch(rf"{record.staged.container}/report-[0-9a-f]{{12}}\.json", record.report)
     assert (record.imported, record.failed) == (0, 0)
-    assert record.problems == f"{record.container}/problems.csv"
+    assert record.problems == f"{record.staged.container}/problems.csv"
     assert [(row["line"], row["field"], row["code"]) for row in rows(app, "fleet.ndjson")] == [
         ("2", "id", "id-characters"),
         ("2", "status", "status-invalid"),

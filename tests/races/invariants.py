@@ -14,9 +14,11 @@ from azure.data.tables import TableClient
 from azure.storage.blob import BlobServiceClient
 
 from iothub_emulator import HubEmulator
-from shared.imports.model.record import TRANSITIONS, ImportRecord, ImportState, record_key_of
-from shared.imports.store.days import DailyCounts
-from shared.imports.store.rows import plain, to_record
+from shared.imports.model.keys import record_key_of
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
+from shared.imports.store.daily_counts import DailyCounts
+from shared.imports.store.rows import to_record
 
 __all__ = [
     "FOREIGN",
@@ -69,7 +71,7 @@ def ends_are_counted_once(
     found: dict[date, DailyCounts] = {}
     for row in rows:
         if row["RowKey"].startswith("day-"):
-            one = DailyCounts.of_row(plain(row))
+            one = DailyCounts.of_row(row)
             found[one.date] = found.get(one.date, DailyCounts(one.date)) + one
     assert found == wanted
     made = {
@@ -84,7 +86,7 @@ def markers_stand_for_open_imports(
     records: Iterable[ImportRecord], markers: dict[str, str]
 ) -> None:
     """Each open import has its marker, and there is no other."""
-    wanted = {record.marker: record.row_key for record in records if not record.state.is_final}
+    wanted = {record.queue_key: record.row_key for record in records if not record.state.is_final}
     assert wanted == markers
 
 
@@ -100,7 +102,7 @@ def histories_follow_the_transitions(records: Iterable[ImportRecord]) -> None:
         first = {ImportState.VALIDATING, ImportState.QUEUED} if record.retry_of else _FIRST
         assert states[0] in first, record.file
         assert states[-1] is record.state, record.file
-        assert all(after in TRANSITIONS[before] for before, after in pairwise(states)), states
+        assert all(before.may_become(after) for before, after in pairwise(states)), states
         times = [time for _, time in record.history]
         assert times == sorted(times), times
 
@@ -137,10 +139,10 @@ def jobs_ran_once(records: Iterable[ImportRecord], jobs: list[dict[str, Any]]) -
     record, and jobs may use no other.
     """
     records = list(records)
-    containers = {record.container for record in records}
+    containers = {record.staged.container for record in records}
     assert {container_of_job(job) for job in jobs} <= containers
     completed = Counter(container_of_job(job) for job in jobs if job["status"] == "completed")
     assert all(count == 1 for count in completed.values()), completed
     for record in records:
         if record.state in (ImportState.COMPLETED, ImportState.COMPLETED_WITH_ERRORS):
-            assert completed[record.container] == 1, record
+            assert completed[record.staged.container] == 1, record

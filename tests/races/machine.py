@@ -28,7 +28,8 @@ from iothub_emulator.clock import Clock
 from iothub_emulator.jobs.request import JobRequest
 from shared.errors import ImporterError
 from shared.hub.jobs import ImportJobRequest
-from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 from tests.app import NO_ECHO, App
 from tests.races.invariants import (
     FOREIGN,
@@ -298,12 +299,12 @@ class ImporterMachine(RuleBasedStateMachine):
         assert markers == {}
         uploads = [record for record in records.values() if not record.retry_of]
         assert len({(record.file, record.upload_etag) for record in uploads}) == len(uploads)
-        by_container = {record.container: record for record in records.values()}
+        by_container = {record.staged.container: record for record in records.values()}
         jobs = [job for job in import_jobs(self.hub) if job["status"] == "completed"]
         applied = [by_container[container_of_job(job)] for job in jobs]
         assert all(record.state is ImportState.COMPLETED for record in applied), applied
         # Retries enter the queue by the app's clock, which the test turns: see `_watch` for them.
-        markers_of_uploads = [record.marker for record in applied if not record.retry_of]
+        markers_of_uploads = [record.queue_key for record in applied if not record.retry_of]
         assert markers_of_uploads == sorted(markers_of_uploads)
         wanted = {}
         for job in jobs:
@@ -359,7 +360,7 @@ class ImporterMachine(RuleBasedStateMachine):
 
         On a hub that names no containers, that is one whose answer was lost.
         """
-        known = {record.job_id for record in records}
+        known = {record.job.id for record in records}
         for job in import_jobs(self.hub):
             if job["status"] in ACTIVE and job["jobId"] not in known:
                 self.hub.jobs.cancel(job["jobId"])
@@ -369,4 +370,4 @@ class ImporterMachine(RuleBasedStateMachine):
 
     def _sorted(self) -> list[ImportRecord]:
         records, _ = read_table(self.table)
-        return sorted(records.values(), key=lambda record: record.marker)
+        return sorted(records.values(), key=lambda record: record.queue_key)

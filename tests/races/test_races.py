@@ -32,7 +32,8 @@ from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from iothub_emulator import HubEmulator
-from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.model.record import ImportRecord, upload_id
+from shared.imports.model.states import ImportState
 from tests.races.crew import Crew
 from tests.races.faulty import Tally
 from tests.races.invariants import (
@@ -185,17 +186,8 @@ def write(
     ).encode()
     answer = container.get_blob_client(name).upload_blob(content, overwrite=True)
     etag, uploaded_at = answer["etag"].strip('"'), answer["last_modified"]
-    record = ImportRecord.of_upload(
-        "hub",
-        table,
-        container.container_name,
-        name,
-        etag,
-        uploaded_at,
-        created_at=uploaded_at,
-        updated_at=uploaded_at,
-    )
-    return Upload(number, name, devices, content, etag, uploaded_at, record.id)
+    import_id = upload_id(table, container.container_name, name, etag)
+    return Upload(number, name, devices, content, etag, uploaded_at, import_id)
 
 
 def versions(container: ContainerClient) -> set[tuple[str, str]]:
@@ -232,9 +224,9 @@ def jobs_began_in_order(
     """Returns the uploads that were applied, in the order of the queue."""
     by_id = {upload.id: upload for upload in uploads}
     completed = [record for record in records.values() if record.state is ImportState.COMPLETED]
-    completed.sort(key=lambda record: record.marker)
+    completed.sort(key=lambda record: record.queue_key)
     jobs = [container_of_job(job) for job in import_jobs(hub)]
-    assert jobs == [record.container for record in completed]
+    assert jobs == [record.staged.container for record in completed]
     applied = [by_id[record.id] for record in completed]
     times = [upload.uploaded_at for upload in applied]
     assert times == sorted(times)

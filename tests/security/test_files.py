@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext
 
 import pytest
 
+from shared.imports.store.rows import to_row
 from tests.app import App, device
 
 MIB = 1024 * 1024
@@ -132,18 +133,18 @@ def test_it_is_rejected_and_the_next_goes_in(app: App, what: str) -> None:
         app.deliver(name)
 
     record = app.record(name)
-    assert (record.state, record.attempts) == ("rejected", 1)
+    assert (record.state, record.validation_attempts) == ("rejected", 1)
     assert 0 < len(record.failure_reason) <= 2_000
-    columns = json.dumps(record.to_entity(), default=str)
+    columns = json.dumps(to_row(record), default=str)
     assert len(columns) < 8_000
     problems = app.report(record)["validation"]["problems"]
     assert rule in {problem["code"] for problem in problems}
     assert len(problems) <= 3 * MAX_PROBLEMS
     assert len(app.problems_csv(record)) < MIB
-    report = record.report.removeprefix(f"{record.container}/")
+    report = record.report.removeprefix(f"{record.staged.container}/")
     assert re.fullmatch(r"report-[0-9a-f]{12}\.json", report)
     assert {blob.name for blob in app.container_of(record).list_blobs()} == {report, "problems.csv"}
 
     app.upload("good.ndjson", device("pump-1"))
     app.deliver("good.ndjson")
-    assert app.record("good.ndjson").job_id
+    assert app.record("good.ndjson").job.id

@@ -45,7 +45,7 @@ def test_there_are_no_other_endpoints() -> None:
 def state_of(app: App) -> Mapping[str, object]:
     """What is in the storage account and at the hub, by version."""
     services = app.importer.services
-    containers = [app.container, *(record.container for record in app.records())]
+    containers = [app.container, *(record.staged.container for record in app.records())]
     return {
         "uploads and files": {
             (name, blob.name, blob.etag)
@@ -108,7 +108,7 @@ def test_what_changes_touches_imports_that_there_are(app: App, client: Client) -
     assert {request.split(account)[1].split("/")[0].split("(")[0] for request in written} <= {
         "$batch",
         app.settings["IMPORTS_TABLE"],
-        *(record.container for record in app.records()),
+        *(record.staged.container for record in app.records()),
     }
 
 

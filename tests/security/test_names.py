@@ -21,7 +21,8 @@ from azure.storage.blob import generate_container_sas
 from local.azurite import ACCOUNT_KEY
 from shared import logs
 from shared.connections import HubConnection, parse_hubs
-from shared.imports.model.record import NO_HUB, ImportRecord, ImportState
+from shared.imports.model.record import NO_HUB, ImportRecord
+from shared.imports.model.states import ImportState
 from tests.app import App, device
 from tests.cli.conftest import Shell
 from tests.events.receiver import Post, Receiver
@@ -74,7 +75,7 @@ def check_account(account: Account, records: list[ImportRecord]) -> None:
     keys = [row[name] for row in rows for name in ("PartitionKey", "RowKey")]
     assert [key for key in keys if not ROW_KEY.fullmatch(key)] == []
     containers = [name for name in account.containers() if name.startswith("import-")]
-    assert sorted(containers) == sorted(record.container for record in records)
+    assert sorted(containers) == sorted(record.staged.container for record in records)
     assert all(re.fullmatch(r"import-[0-9a-f]{24}", name) for name in containers)
 
 

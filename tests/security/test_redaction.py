@@ -24,10 +24,10 @@ from shared.errors import TemporaryError
 from shared.hub.errorlog import read_error_log
 from shared.hub.errors import error_from_response
 from shared.hub.jobs import JobProperties
-from shared.imports.model import reasons
-from shared.imports.model.record import ImportRecord
-from shared.imports.store.columns import storable
-from shared.imports.workflow.report import build_report
+from shared.imports.model.record import HubJob, ImportRecord
+from shared.imports.store.rows import to_row
+from shared.imports.workflow import job_reasons as reasons
+from shared.imports.workflow.completion import build_report
 from shared.invocation import invocation
 from shared.redaction import redact, redact_error, redact_id
 from shared.texts import clean
@@ -271,7 +271,7 @@ def refusals(text: str) -> Iterator[str]:
         for status in (400, 401, 403, 429, 500):
             error = error_from_response(status, {"iothub-errorcode": text}, body)
             yield f"{error} {error.details}"  # type: ignore[attr-defined]
-    yield reasons.hub_refused(error)
+    yield reasons.job_rejected(error)
 
 
 def jobs(text: str) -> Iterator[str]:
@@ -288,13 +288,12 @@ def jobs(text: str) -> Iterator[str]:
         uploaded_at=now,
         created_at=now,
         updated_at=now,
-        job_id="1",
-        job_failure_reason=text,
+        job=HubJob(id="1", failure_reason=text),
         failure_reason=text,
     )
-    yield json.dumps(storable(record.to_entity()), default=str)
+    yield json.dumps(to_row(record), default=str)
     yield json.dumps(build_report(record))
-    yield reasons.job_failed(record, False)
+    yield reasons.job_failed(record.job, False)
 
 
 def error_log(text: str) -> Iterator[str]:

@@ -38,7 +38,7 @@ def complete(app: App, name: str) -> tuple[ImportRecord, str]:
     [uri] = {
         uri
         for job in app.hub.jobs
-        if job["jobId"] == started.job_id
+        if job["jobId"] == started.job.id
         for uri in (job["inputBlobContainerUri"], job["outputBlobContainerUri"])
     }
     return started, uri
@@ -50,7 +50,7 @@ def granted(uri: str) -> dict[str, str]:
 
 def test_it_names_one_container_four_rights_and_an_end(signing: App) -> None:
     record, uri = complete(signing, "pumps.ndjson")
-    assert urlsplit(uri).path == f"/devstoreaccount1/{record.container}"
+    assert urlsplit(uri).path == f"/devstoreaccount1/{record.staged.container}"
     sas = granted(uri)
     assert (sas["sr"], sas["sp"]) == ("c", "rwdl")
     assert not sas.keys() & {"ss", "srt", "si", "sip"}
@@ -65,7 +65,7 @@ def test_it_names_one_container_four_rights_and_an_end(signing: App) -> None:
 
 def test_each_import_has_its_own(signing: App) -> None:
     (one, first), (other, second) = (complete(signing, name) for name in ("a.ndjson", "b.ndjson"))
-    assert one.container != other.container
+    assert one.staged.container != other.staged.container
     assert granted(first)["sig"] != granted(second)["sig"]
 
 
@@ -81,12 +81,12 @@ def test_it_opens_nothing_else(signing: App) -> None:
     sas = AzureSasCredential(urlsplit(uri).query)
     account = signing.blobs.url
     with BlobServiceClient(account, credential=sas) as blobs:
-        mine = blobs.get_container_client(record.container)
+        mine = blobs.get_container_client(record.staged.container)
         assert "devices.txt" in {blob.name for blob in mine.list_blobs()}
         assert refused(mine.delete_container)
         assert refused(lambda: mine.set_container_metadata({"table": "other"}))
         assert refused(mine.get_container_access_policy)
-        for name in (other.container, signing.container):
+        for name in (other.staged.container, signing.container):
             closed = blobs.get_container_client(name)
             assert refused(lambda closed=closed: list(closed.list_blobs()))  # type: ignore[misc]
             for blob in ("devices.txt", "a.ndjson"):
@@ -117,10 +117,13 @@ def test_it_ends(signing: App) -> None:
     lifetime = services.settings.sas_lifetime
 
     def names(now: datetime) -> list[str]:
-        uri = services.storage.container_uri_with_sas(record.container, lifetime, now)
+        uri = services.storage.container_uri_with_sas(record.staged.container, lifetime, now)
         sas = AzureSasCredential(urlsplit(uri).query)
         with BlobServiceClient(signing.blobs.url, credential=sas) as blobs:
-            return [blob.name for blob in blobs.get_container_client(record.container).list_blobs()]
+            return [
+                blob.name
+                for blob in blobs.get_container_client(record.staged.container).list_blobs()
+            ]
 
     now = services.clock()
     assert names(now - lifetime + timedelta(minutes=5))
@@ -137,4 +140,4 @@ def test_there_is_none_where_the_hub_has_an_identity(
     app.configure(JOB_STORAGE_AUTHENTICATION="identityBased")
     record, uri = complete(app, "pumps.ndjson")
     assert app.record("pumps.ndjson").state == "completed"
-    assert uri.endswith(f"/{record.container}")
+    assert uri.endswith(f"/{record.staged.container}")

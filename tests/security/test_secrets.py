@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from shared.imports.model.record import ImportState
+from shared.imports.model.states import ImportState
 from shared.web.routes import ROUTES
 from tests.app import App, device
 from tests.events.receiver import Receiver

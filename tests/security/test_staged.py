@@ -32,8 +32,8 @@ def test_a_staged_file_that_was_changed_is_not_imported(
     app.hub.free_slot()
     app.finish()
     record = app.record(NAME)
-    assert (record.state, record.imported, record.job_id) == ("failed", 0, "")
-    assert f"{record.container}/devices.txt" in record.failure_reason
+    assert (record.state, record.imported, record.job.id) == ("failed", 0, "")
+    assert f"{record.staged.container}/devices.txt" in record.failure_reason
     for device_id in ("pump-1", "pump-2"):
         assert app.hub.registry.get(device_id) is None
     # The upload is what it was.

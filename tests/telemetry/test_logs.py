@@ -53,8 +53,8 @@ def test_each_line_of_an_import_says_of_which(app: App, caplog: pytest.LogCaptur
         assert not line.pathname.endswith("logs.py")
     text = [line.getMessage() for line in lines]
     running = next(line for line in text if line.startswith("running"))
-    assert running.endswith(f" job={record.job_id}]")
-    assert text[-1] == f"completed [import={record.id} hub={record.hub} job={record.job_id}]"
+    assert running.endswith(f" job={record.job.id}]")
+    assert text[-1] == f"completed [import={record.id} hub={record.hub} job={record.job.id}]"
     assert lines[-1].job_id == record.job_id  # type: ignore[attr-defined]
     assert lines[-1].import_state == "completed"  # type: ignore[attr-defined]
 

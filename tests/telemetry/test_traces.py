@@ -49,7 +49,7 @@ def test_an_import_is_one_trace_from_its_upload_to_its_end(app: App, seen: Seen)
         "file.name": "pumps.ndjson",
         "file.size": record.size,
         "file.format": "ndjson",
-        "job.id": record.job_id,
+        "job.id": record.job.id,
         "job.status": "completed",
         "devices.given": 2,
         "devices.imported": 2,

@@ -141,7 +141,7 @@ def test_a_large_file_is_sent_compressed_or_in_parts(
 
 
 def name_of_report(record: ImportRecord) -> str:
-    return record.report.removeprefix(f"{record.container}/")
+    return record.report.removeprefix(f"{record.staged.container}/")
 
 
 def test_a_file_of_many_chunks(app: App, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,13 +185,16 @@ def test_files_that_are_not_there(app: App, client: Client) -> None:
     reject(app)
     good, broken = app.record("good.ndjson"), app.record("broken.ndjson")
     problem = client.problem(409, f"imports/{good.id}/files/retry.ndjson")
-    assert problem["detail"] == f"Import {good.id} is completed and has no retry.ndjson."
+    assert problem["type"] == "urn:device-importer:not-possible"
+    assert good.id in problem["detail"]
+    assert "retry.ndjson" in problem["detail"]
     assert client.get(f"imports/{broken.id}/files/problems.csv").status_code == 200
     for name in ("devices.txt", "lines.bin", "importErrors.log", "..%2freport.json"):
         client.problem(404, f"imports/{good.id}/files/{name}")
     app.container_of(broken).delete_container()
     problem = client.problem(409, f"imports/{broken.id}/files/problems.csv")
-    assert "its container was deleted (IMPORT_RETENTION_DAYS)" in problem["detail"]
+    assert problem["type"] == "urn:device-importer:not-possible"
+    assert "IMPORT_RETENTION_DAYS" in problem["detail"]
 
 
 def test_an_empty_file(app: App, client: Client) -> None:

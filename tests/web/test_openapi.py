@@ -14,7 +14,7 @@ from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinish
 from schemathesis.engine.recorder import ScenarioRecorder
 
 from docgen import openapi
-from shared.imports.model.record import ImportState
+from shared.imports.model.states import ImportState
 from shared.web import api, dashboard
 from shared.web.routes import ROUTES
 from tests.app import App, device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import pytest
 from azure.core.exceptions import ServiceRequestError
@@ -100,7 +101,7 @@ def test_an_import_that_others_change_again_and_again(app: App, client: Client) 
         if request.endswith("/$batch") and not is_ours:
             is_ours = True
             current = store.get(record.hub, record.row_key)
-            store.update(current, place=7)
+            store.update(replace(current, queue_position=7))
             is_ours = False
 
     app.before_request = change_it

@@ -63,7 +63,7 @@ def test_the_document_says_what_null_means(client: Client) -> None:
 
 def test_the_event(telling: App, receiver: Receiver) -> None:
     record = cancel_at_the_hub(telling)
-    publisher(telling).look(record.hub)
+    publisher(telling).send(record.hub)
     publisher(telling).wait()
     [event] = receiver.events
     assert event["type"] == "DeviceImporter.Import.Cancelled"

@@ -1,0 +1,1 @@
+"""What operators see of imports and do with them."""

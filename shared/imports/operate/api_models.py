@@ -1,15 +1,16 @@
-"""An import as people and programs are shown it: the record without what is only the workflow's."""
+"""An import as the API and events contain it: the record without the columns of the workflow."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from shared.imports.model.record import ImportRecord, ImportState, Stop
-from shared.imports.operate.actions import can_be_cancelled, can_be_retried
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 
 __all__ = [
     "Action",
@@ -41,7 +42,7 @@ class ImportSummary(View):
     file: str = Field(description="Name of the uploaded blob, folders included.")
     size: int = Field(description="Bytes of the uploaded blob.")
     state: ImportState
-    is_final: bool = Field(description="Whether the state will never change again.")
+    is_final: bool = Field(description="Whether the state is final.")
     failure_reason: str = Field(
         description="Why the import ended as it did or what it waits for, and what to do."
     )
@@ -57,18 +58,22 @@ class ImportSummary(View):
     failed: int | None = Field(
         description="Of these, how many the hub rejected; null in a final state: not known."
     )
-    place: int | None = Field(description="Place in the hub's queue when it was last counted.")
-    progress: int | None = Field(description="Percent of the job, as the hub tells it.")
+    queue_position: int | None = Field(
+        description="Position in the hub's queue when it was last counted, from 1."
+    )
+    progress: int | None = Field(description="Percent of the job, as the hub reports it.")
     job_id: str
-    job_status: str = Field(description="The hub's own word.")
-    retry_of: str = Field(description="Id of the import whose lines this one tries again.")
-    cancel_requested: bool = Field(description="Whether it ends once the hub has ended its job.")
-    actions: list[Action] = Field(description="What an operator may do with it now.")
-    files: list[FileName] = Field(description="What was written about it and can be downloaded.")
+    job_status: str = Field(description="The job's status, as the hub reports it.")
+    retry_of: str = Field(description="Id of the import that this one retries.")
+    cancel_requested: bool = Field(
+        description="Whether it was cancelled and waits for its job to end."
+    )
+    actions: list[Action] = Field(description="Actions that are possible now.")
+    files: list[FileName] = Field(description="Files that can be downloaded.")
 
     @property
     def has_unknown_counts(self) -> bool:
-        """Whether the import has ended and nobody knows how many devices the hub took."""
+        """Whether the import ended and it is not known how many devices were imported."""
         return self.is_final and self.imported is None
 
     @classmethod
@@ -84,16 +89,16 @@ class HistoryEntry(View):
 
 
 class ImportDetail(ImportSummary):
-    """One import with all that is known of it."""
+    """One import with all details."""
 
-    created_at: datetime = Field(description="When the importer first saw the upload.")
+    created_at: datetime = Field(description="When the upload was first seen.")
     history: list[HistoryEntry] = Field(description="The states, oldest first.")
-    attempts: int = Field(description="Times that somebody set out to validate the file.")
+    validation_attempts: int = Field(description="Attempts to validate the file.")
     validation: dict[str, Any] = Field(description="Counts of the validation, as in the report.")
-    job_failure_reason: str = Field(description="The hub's own words.")
+    job_failure_reason: str = Field(description="The job's failure reason, as the hub reports it.")
     start_time_utc: datetime | None = Field(description="Start of the job, by the hub's clock.")
     end_time_utc: datetime | None = Field(description="End of the job, by the hub's clock.")
-    retried_as: str = Field("", description="Id of the import that tries this one's lines again.")
+    retried_as: str = Field("", description="Id of the import that retries this one.")
 
     @classmethod
     def of(cls, record: ImportRecord, retried_as: str = "") -> Self:
@@ -101,17 +106,17 @@ class ImportDetail(ImportSummary):
             **_members(record),
             created_at=record.created_at,
             history=[HistoryEntry(state=state, entered_at=time) for state, time in record.history],
-            attempts=record.attempts,
+            validation_attempts=record.validation_attempts,
             validation=record.validation,
-            job_failure_reason=record.job_failure_reason,
-            start_time_utc=record.start_time_utc,
-            end_time_utc=record.end_time_utc,
+            job_failure_reason=record.job.failure_reason,
+            start_time_utc=record.job.start_time_utc,
+            end_time_utc=record.job.end_time_utc,
             retried_as=retried_as,
         )
 
 
 def files_of(record: ImportRecord) -> dict[FileName, str]:
-    """Paths of what can be downloaded about an import; "" for what was not written."""
+    """Paths of the files of an import; "" for a file that was not written."""
     return {
         "report.json": record.report,
         "problems.csv": record.problems,
@@ -120,15 +125,19 @@ def files_of(record: ImportRecord) -> dict[FileName, str]:
 
 
 def _members(record: ImportRecord) -> dict[str, Any]:
-    same = ImportSummary.model_fields.keys() & ImportRecord.model_fields.keys()
+    names = {field.name for field in fields(ImportRecord)}
+    same = ImportSummary.model_fields.keys() & names
     actions: dict[Action, bool] = {
-        "cancel": can_be_cancelled(record),
-        "retry": can_be_retried(record),
+        "cancel": record.can_be_cancelled,
+        "retry": record.can_be_retried,
     }
     return {
         **{name: getattr(record, name) for name in same},
         "is_final": record.state.is_final,
-        "cancel_requested": record.stop is Stop.OPERATOR and not record.state.is_final,
+        "progress": record.job.progress,
+        "job_id": record.job.id,
+        "job_status": record.job.status,
+        "cancel_requested": record.is_being_cancelled,
         "actions": [name for name, is_possible in actions.items() if is_possible],
         "files": [name for name, path in files_of(record).items() if path],
     }

@@ -1,4 +1,4 @@
-"""What operators ask: which imports there are, how one stands, what waits, what days brought."""
+"""What operators read: lists of imports, one import, the queues, the counts of days."""
 
 from __future__ import annotations
 
@@ -7,58 +7,37 @@ import heapq
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TypeVar
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from shared.errors import PermanentError
-from shared.imports.model import reasons
-from shared.imports.model.record import NO_HUB, ImportRecord, ImportState
-from shared.imports.operate.actions import NotPossibleError, can_be_retried, retry_id
+from shared.errors import FilterError, ImportNotFoundError, NotPossibleError
+from shared.imports.model.record import NO_HUB, ImportRecord
+from shared.imports.model.states import ImportState
 from shared.imports.operate.api_models import FileName, ImportDetail, files_of
+from shared.imports.operate.retry import retry_id
 from shared.imports.services import Services
-from shared.imports.store.daily_counts import Statistics
-from shared.imports.store.days import DailyCounts
-from shared.imports.store.import_container import StoredFile
-from shared.imports.store.markers import Marker
-from shared.imports.store.queries import Queries
+from shared.imports.store.daily_counts import DailyCounts
+from shared.imports.store.queue_rows import QueueRow
 from shared.imports.store.rows import NewerRowError, UnreadableRowError
+from shared.imports.workflow import upload_reasons as reasons
 from shared.invocation import in_this_invocation
+from shared.storage.blobs import StoredFile
 
-__all__ = [
-    "MAX_COUNTED",
-    "FilterError",
-    "HubQueue",
-    "ImportFilter",
-    "ImportNotFoundError",
-    "Page",
-    "Reader",
-]
+__all__ = ["MAX_COUNTED", "HubQueueView", "ImportFilter", "Page", "Reader"]
 
-#: The longest queue that is counted: what one request tells.
+#: The longest queue that is counted: the rows of one request.
 MAX_COUNTED = 1000
 
-#: Hubs that are asked for at the same time.
+#: Hubs that are read at the same time.
 MAX_THREADS = 16
 
 _IMPORT_ID = re.compile(r"[0-9a-f]{24}")
 
 T = TypeVar("T")
-
-
-class ImportNotFoundError(PermanentError):
-    """There is no import with this id."""
-
-
-class FilterError(PermanentError):
-    """A list of imports was asked for by something that there is not."""
-
-    def __init__(self, parameter: str, message: str) -> None:
-        super().__init__(message)
-        self.parameter = parameter
 
 
 @dataclass(frozen=True)
@@ -74,7 +53,7 @@ class ImportFilter:
 
 @dataclass(frozen=True)
 class Page:
-    """Some imports, the newest upload first."""
+    """A page of a list of imports, the newest upload first."""
 
     imports: Sequence[ImportRecord]
     #: Where the next page begins, whatever is uploaded meanwhile; "" after the last.
@@ -82,24 +61,22 @@ class Page:
 
 
 @dataclass(frozen=True)
-class HubQueue:
-    """What waits for a hub."""
+class HubQueueView:
+    """The queue of a hub."""
 
     hub: str
     #: Imports that are not final, `MAX_COUNTED` at most.
     length: int
-    #: The oldest of them, which is the one that has the hub or waits for it.
+    #: The oldest of them, which uses the hub's job slot or waits for it.
     head: ImportRecord | None
 
 
 class Reader:
-    """Reads for people. Each costs a few requests a hub, whatever the history."""
+    """Each method costs a few requests per hub, whatever the history."""
 
-    def __init__(self, services: Services, queries: Queries, statistics: Statistics) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
-        self._statistics = statistics
         self._store = services.store
-        self._queries = queries
         self._pool = ThreadPoolExecutor(min(MAX_THREADS, len(services.hubs) + 1), "reader")
 
     def close(self) -> None:
@@ -111,13 +88,13 @@ class Reader:
         With states in the filter the time grows with the history that has to be looked through.
 
         Raises:
-            FilterError: there is no such hub, or the continuation is none of ours.
+            FilterError: there is no such hub, or the continuation is invalid.
         """
         after = _position(continuation) if continuation else ""
         hubs = self._wanted_hubs(wanted.hubs)
 
         def newest(hub: str) -> Sequence[ImportRecord]:
-            rows = self._queries.newest(
+            rows = self._services.queries.newest(
                 hub,
                 after=after,
                 states=wanted.states,
@@ -127,8 +104,8 @@ class Reader:
             )
             return list(rows)
 
-        found = heapq.merge(*self._each(newest, hubs), key=lambda record: record.row_key)
-        imports = list(islice(found, limit + 1))
+        merged = heapq.merge(*self._each(newest, hubs), key=lambda record: record.row_key)
+        imports = list(islice(merged, limit + 1))
         is_cut = len(imports) > limit
         return Page(
             [self.shown(record) for record in imports[:limit]],
@@ -148,20 +125,20 @@ class Reader:
 
     def hubs(self) -> Sequence[str]:
         """The hubs that are configured, and those that uploads were claimed for, by name."""
-        return sorted(self._services.known_hubs() - {NO_HUB})
+        return sorted(self._services.all_hubs() - {NO_HUB})
 
     def _find(self, import_id: str) -> ImportRecord | None:
         return self._services.find_record(import_id) if _IMPORT_ID.fullmatch(import_id) else None
 
     def shown(self, record: ImportRecord) -> ImportRecord:
-        """The record with what it waits for if its hub is not configured any more."""
+        """The record, with the reason if it waits for a hub that is not configured."""
         if record.state.is_final or record.hub in self._services.hubs:
             return record
         reason = reasons.hub_not_configured(record.hub)
-        return record.model_copy(update={"failure_reason": reason})
+        return replace(record, failure_reason=reason)
 
     def detail(self, import_id: str) -> ImportDetail:
-        """Everything that is known of an import.
+        """An import with all details.
 
         Raises:
             ImportNotFoundError: there is none.
@@ -169,18 +146,18 @@ class Reader:
         return self.describe(self.get(import_id))
 
     def describe(self, record: ImportRecord) -> ImportDetail:
-        """Everything that is known of the import of a record."""
-        again = None
-        if can_be_retried(record):
-            again = self._find(retry_id(record.id))
-        return ImportDetail.of(record, again.id if again else "")
+        """The details of the import of a record."""
+        retry = None
+        if record.can_be_retried:
+            retry = self._find(retry_id(record.id))
+        return ImportDetail.of(record, retry.id if retry else "")
 
     def file(self, import_id: str, name: FileName) -> tuple[ImportRecord, StoredFile]:
-        """An import and what was written about it.
+        """An import and one of its files.
 
         Raises:
             ImportNotFoundError: there is no such import.
-            NotPossibleError: it has no such file, or no longer.
+            NotPossibleError: it has no such file, or it was deleted.
         """
         record = self.get(import_id)
         path = files_of(record)[name]
@@ -190,36 +167,38 @@ class Reader:
             return record, self._services.container_of(record).file_at(path)
         except ResourceNotFoundError as error:
             raise NotPossibleError(
-                f"{name} of import {record.id} is not there any more: its container was deleted "
+                f"{name} of import {record.id} was deleted with its container "
                 "(IMPORT_RETENTION_DAYS)."
             ) from error
 
-    def queues(self) -> Sequence[HubQueue]:
-        """The queue of each hub, by name; of one that is not configured if something waits."""
+    def queues(self) -> Sequence[HubQueueView]:
+        """The queue of each hub, by name; of a hub that is not configured if imports wait."""
         configured = self._services.hubs
         queues = self._each(self._queue, self.hubs())
         return [queue for queue in queues if queue.hub in configured or queue.length]
 
     def days(self, count: int) -> Sequence[DailyCounts]:
-        """What ended on each of the last days (UTC) at all hubs, the oldest first."""
+        """The counts of the last days (UTC) at all hubs, the oldest first."""
         today = self._services.clock().astimezone(UTC).date()
         first = today - timedelta(days=count - 1)
         days = {day: DailyCounts(day) for day in (first + timedelta(days=n) for n in range(count))}
         hubs = self._wanted_hubs()
-        for parts in self._each(lambda hub: list(self._statistics.days(hub, first)), hubs):
-            for one in parts:
-                if one.date in days:
-                    days[one.date] += one
+        for counts in self._each(
+            lambda hub: list(self._services.daily_counts.since(hub, first)), hubs
+        ):
+            for part in counts:
+                if part.date in days:
+                    days[part.date] += part
         return list(days.values())
 
-    def _queue(self, hub: str) -> HubQueue:
-        markers = self._store.queue(hub, MAX_COUNTED)
-        return HubQueue(hub, len(markers), self._head(hub, markers))
+    def _queue(self, hub: str) -> HubQueueView:
+        rows = self._services.queue_rows.oldest(hub, MAX_COUNTED)
+        return HubQueueView(hub, len(rows), self._head(hub, rows))
 
-    def _head(self, hub: str, markers: Sequence[Marker]) -> ImportRecord | None:
-        for marker in islice(markers, 3):
+    def _head(self, hub: str, rows: Sequence[QueueRow]) -> ImportRecord | None:
+        for row in islice(rows, 3):
             try:
-                record = self._store.get(hub, marker.record_key)
+                record = self._store.get(hub, row.record_key)
             except (ResourceNotFoundError, UnreadableRowError, NewerRowError):
                 continue
             if not record.state.is_final:
@@ -227,12 +206,10 @@ class Reader:
         return None
 
     def _wanted_hubs(self, wanted: Iterable[str] = ()) -> Sequence[str]:
-        """The hubs asked for, or all, with the place of uploads that lead to none."""
+        """The requested hubs, or all, including the partition of uploads that lead to none."""
         known = (*self.hubs(), NO_HUB)
         if unknown := sorted(set(wanted) - set(known)):
-            raise FilterError(
-                "hub", f"There is no hub {unknown[0]!r}; there are: {', '.join(known)}."
-            )
+            raise FilterError("hub", f"There is no hub {unknown[0]!r}. Hubs: {', '.join(known)}.")
         return sorted(wanted) or known
 
     def _each(self, call: Callable[[str], T], hubs: Sequence[str]) -> Iterator[T]:
@@ -254,4 +231,4 @@ def _position(continuation: str) -> str:
             return row_key
     except ValueError:
         pass
-    raise FilterError("continuation", "The continuation is not one that a list ended with.")
+    raise FilterError("continuation", "The continuation is invalid. Use that of the page before.")

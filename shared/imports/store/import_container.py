@@ -3,54 +3,48 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
-from azure.storage.blob import BlobBlock, BlobClient, ContainerClient
+from azure.storage.blob import ContainerClient
 
 from shared.device_files.linemap import LineMap
 from shared.errors import PermanentError, TemporaryError
 from shared.hub.errorlog import LOG_NAME
-from shared.imports.model.record import ImportRecord
-from shared.storage.client import CHUNK_BYTES, whole
+from shared.imports.model.record import ImportRecord, StagedFile
+from shared.storage.blobs import BlockWriter, StoredFile, digest_of
 
 __all__ = [
     "PREFIX",
-    "BlockWriter",
     "ForeignContainerError",
     "ImportContainer",
     "LinesLostError",
     "StagedFileChangedError",
-    "StoredFile",
     "container_name",
     "staged_name",
 ]
 
 #: Names of the containers of imports begin so.
 PREFIX = "import-"
-#: What the hub is given, in its own format and under its default name.
-STAGED_NAME = "devices.txt"
 PROBLEMS_NAME = "problems.csv"
 LINES_NAME = "lines.bin"
 
 
 class ForeignContainerError(TemporaryError):
-    """The container of an import belongs to somebody else."""
+    """The container of an import belongs to another import or deployment."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"The container {name} is not this import's, as its metadata say. Delete the container "
-            "if nobody needs it."
+            f"The metadata of container {name} name another import. Delete the container if nobody "
+            "needs it."
         )
 
 
 class LinesLostError(TemporaryError):
-    """Not every line that was staged is there."""
+    """Not every line that was staged is in the staged file."""
 
     def __init__(self, expected: int, found: int) -> None:
         super().__init__(f"{found:,} of {expected:,} lines are in the staged file.")
@@ -64,107 +58,14 @@ def container_name(import_id: str, attempt: int = 1) -> str:
     return f"{PREFIX}{import_id}" if attempt == 1 else f"{PREFIX}{import_id}-{attempt}"
 
 
-def staged_name(staged_generation: int) -> str:
-    """What the staged file is called after so many changes of its name."""
-    return f"devices-{staged_generation}.txt" if staged_generation else STAGED_NAME
+def staged_name(generation: int) -> str:
+    """The staged file's name after so many renames, at first the hub's default name."""
+    return f"devices-{generation}.txt" if generation else "devices.txt"
 
 
-def _number_of(name: str) -> int:
-    """How often the staged file of this name had got another one."""
+def _generation_of(name: str) -> int:
     number = name.removeprefix("devices-").removesuffix(".txt")
     return int(number) if number.isdecimal() else 0
-
-
-class BlockWriter:
-    """Writes a blob of any length block by block; nothing of it can be read before `commit`.
-
-    A blob of less than a block takes one request.
-    """
-
-    def __init__(self, blob: BlobClient) -> None:
-        self._blob = blob
-        self.name = str(blob.blob_name)
-        self._buffer = bytearray()
-        self._blocks: list[BlobBlock] = []
-        #: Lines and bytes that were written.
-        self.lines = 0
-        self.size = 0
-        self._hash = hashlib.blake2b()
-
-    def write(self, data: bytes) -> None:
-        self.lines += data.count(b"\n")
-        self.size += len(data)
-        self._hash.update(data)
-        self._buffer += data
-        if len(self._buffer) >= CHUNK_BYTES:
-            self._flush()
-
-    @property
-    def digest(self) -> bytes:
-        """Of what was written."""
-        return self._hash.digest()
-
-    def commit(self, overwrite: bool = True) -> str:
-        """Make the blob; returns its ETag.
-
-        Raises:
-            ResourceExistsError: there is one, which is not to be overwritten.
-        """
-        if not self._blocks:
-            return str(self._blob.upload_blob(bytes(self._buffer), overwrite=overwrite)["etag"])
-        if self._buffer:
-            self._flush()
-        condition: dict[str, Any] = {}
-        if not overwrite:
-            condition = {"match_condition": MatchConditions.IfMissing}
-        return str(self._blob.commit_block_list(self._blocks, **condition)["etag"])
-
-    def _flush(self) -> None:
-        # Another process may write the same blob: its blocks must not take the place of these.
-        block = BlobBlock(uuid.uuid4().hex)
-        self._blob.stage_block(block.id, bytes(self._buffer))
-        self._blocks.append(block)
-        self._buffer.clear()
-
-
-class StoredFile:
-    """A file of an import, read piece by piece."""
-
-    def __init__(self, blob: BlobClient) -> None:
-        """Look at the file.
-
-        Raises:
-            ResourceNotFoundError: it is not there.
-        """
-        properties = blob.get_blob_properties()
-        self._blob = blob
-        self._version: dict[str, Any] = {
-            "etag": properties.etag,
-            "match_condition": MatchConditions.IfNotModified,
-        }
-        #: Bytes.
-        self.size: int = properties.size
-        self.etag: str = properties.etag
-
-    def read(self, start: int, length: int) -> bytes:
-        """Some bytes of it.
-
-        Raises:
-            ResourceModifiedError: it was written anew meanwhile.
-        """
-        if not length:
-            return b""
-        stream = self._blob.download_blob(start, length, decompress=False, **self._version)
-        data: bytes = stream.readall()
-        return data
-
-    def chunks(self) -> Iterator[bytes]:
-        """All of it.
-
-        Raises:
-            IncompleteReadError: not all of it could be read.
-        """
-        return whole(self._blob.download_blob, self.size, **self._version)
 
 
 class ImportContainer:
@@ -173,36 +74,42 @@ class ImportContainer:
     def __init__(self, client: ContainerClient) -> None:
         self._client = client
 
-    def create(self, owner: dict[str, str]) -> dict[str, str]:
-        """Make the container; returns the owner that it has, which may have been there before."""
+    def create(self, owner: dict[str, str]) -> None:
+        """Create the container, with metadata that lead to its record.
+
+        Raises:
+            ForeignContainerError: there is one of another import or deployment.
+        """
         try:
             self._client.create_container(metadata=owner)
         except ResourceExistsError:
-            return dict(self._client.get_container_properties().metadata)
-        return owner
+            if self._client.get_container_properties().metadata != owner:
+                raise ForeignContainerError(str(self._client.container_name)) from None
 
-    def staging(self) -> BlockWriter:
-        return BlockWriter(self._client.get_blob_client(STAGED_NAME))
+    def stage(self) -> BlockWriter:
+        """A writer of the staged file."""
+        return self._writer(staged_name(0))
 
-    def check_staged(self, record: ImportRecord) -> None:
-        """Make sure that the hub will read what was validated.
+    def check_staged(self, staged: StagedFile) -> None:
+        """Check that the hub will read what was validated.
 
         Raises:
             StagedFileChangedError: the staged file was deleted or changed.
         """
+        name = staged_name(staged.generation)
         with contextlib.suppress(ResourceNotFoundError):
-            file = self.file(staged_name(record.staged_generation))
-            if (file.etag, file.size) == (record.staged_etag, record.staged_bytes):
+            file = self.file(name)
+            if (file.etag, file.size) == (staged.etag, staged.size):
                 return
         raise StagedFileChangedError(
-            f"The staged file {self._path(staged_name(record.staged_generation))} was deleted or "
-            "changed after it was validated. Upload the device file again."
+            f"The staged file {self._path(name)} was deleted or changed after it was validated. "
+            "Upload the device file again."
         )
 
-    def was_staged_file_edited(self, record: ImportRecord) -> bool:
-        """Whether the staged file is another one than was validated; if it is gone, it is not."""
+    def was_staged_file_edited(self, staged: StagedFile) -> bool:
+        """Whether the staged file is another one than was validated; not if it was deleted."""
         try:
-            return self.file(staged_name(record.staged_generation)).etag != record.staged_etag
+            return self.file(staged_name(staged.generation)).etag != staged.etag
         except ResourceNotFoundError:
             return False
 
@@ -210,34 +117,33 @@ class ImportContainer:
         """The lines that the hub was given.
 
         Raises:
+            ResourceNotFoundError: the staged file was deleted.
             StagedFileChangedError: the file is not the one that was staged.
-            LinesLostError: there are more or fewer than were staged.
+            LinesLostError: there are more or fewer lines than were staged.
         """
-        file = self.file(staged_name(record.staged_generation))
-        if file.etag != record.staged_etag:
+        file = self.file(staged_name(record.staged.generation))
+        if file.etag != record.staged.etag:
             raise StagedFileChangedError
         count = 0
-        for line in self._lines(file):
+        for line in file.lines():
             count += 1
             yield line
         if count != record.devices:
             raise LinesLostError(record.devices or 0, count)
 
-    def copy_staged(self, record: ImportRecord) -> str:
+    def copy_staged(self, staged: StagedFile) -> str:
         """Write the staged file under its next name too, unless it is there.
 
         Returns:
             The copy's ETag; "" if the staged file was deleted or changed since it was written.
         """
-        name = staged_name(record.staged_generation + 1)
-        target = self._client.get_blob_client(name)
         try:
-            source = self.file(staged_name(record.staged_generation))
+            source = self.file(staged_name(staged.generation))
         except ResourceNotFoundError:
             return ""
-        if source.etag != record.staged_etag:
+        if source.etag != staged.etag:
             return ""
-        writer = BlockWriter(target)
+        writer = self._writer(staged_name(staged.generation + 1))
         for chunk in source.chunks():
             writer.write(chunk)
         return self.commit_once(writer)
@@ -246,39 +152,42 @@ class ImportContainer:
         """Commit a file that another process may have written too; returns its ETag.
 
         Raises:
-            StagedFileChangedError: what is there is something else.
+            StagedFileChangedError: the file is there with other content.
         """
         try:
             return writer.commit(overwrite=False)
         except ResourceExistsError:
-            there = self.file(writer.name)
-            if _digest(there.chunks()) != writer.digest:
+            existing = self.file(writer.name)
+            if digest_of(existing.chunks()) != writer.digest:
                 raise StagedFileChangedError(
                     f"{self._path(writer.name)} is not what was staged."
                 ) from None
-            return there.etag
+            return existing.etag
 
-    def delete_staged_before(self, staged_generation: int) -> None:
-        """Take away the names that the staged file had before."""
-        # By listing, as people may have edited the number. What another process wrote since stays.
+    def delete_staged_before(self, generation: int) -> None:
+        """Delete the earlier names of the staged file."""
+        # By listing, as the number may have been edited. What another process wrote later stays.
         for blob in self._client.list_blobs(name_starts_with="devices"):
-            if _number_of(blob.name) < staged_generation:
+            if _generation_of(blob.name) < generation:
                 with contextlib.suppress(ResourceNotFoundError):
                     self._client.delete_blob(blob.name)
 
-    def retry_lines(self, record: ImportRecord) -> Iterator[bytes]:
-        """The staged lines that the hub refused."""
-        return self._lines(self.file_at(record.retry))
+    def rejected_lines(self, record: ImportRecord) -> Iterator[bytes]:
+        """The staged lines that the hub rejected."""
+        return self.file_at(record.retry).lines()
 
-    def retrying(self) -> tuple[BlockWriter, str]:
-        """A writer for the lines that the hub refused, and the path of the file."""
+    def write_rejected_lines(self) -> tuple[BlockWriter, str]:
+        """A writer for the lines that the hub rejected, and the path of the file."""
         name = _unique("retry", "ndjson")
-        return BlockWriter(self._client.get_blob_client(name)), self._path(name)
+        return self._writer(name), self._path(name)
 
     def write_line_map(self, lines: LineMap) -> None:
         self._client.upload_blob(LINES_NAME, lines.to_bytes(), overwrite=True)
 
-    def line_map(self) -> LineMap:
+    def line_map(self, staged: StagedFile) -> LineMap:
+        """Maps staged lines to those of the upload."""
+        if not staged.has_line_map:
+            return LineMap()
         return LineMap.from_bytes(b"".join(self.file(LINES_NAME).chunks()))
 
     def has_error_log(self) -> bool:
@@ -293,9 +202,9 @@ class ImportContainer:
             return None
 
     def write_report(self, report: dict[str, Any]) -> str:
-        """Write the report under a new name; returns its path, container included.
+        """Write report.json under a new name; returns its path, container included.
 
-        A record chooses its report by that: what another process writes does not change it.
+        The record names the report that counts: another process that writes one changes nothing.
         """
         name = _unique("report", "json")
         data = json.dumps(report, ensure_ascii=False, indent=2).encode()
@@ -306,13 +215,21 @@ class ImportContainer:
         """The report at a path that a record names.
 
         Raises:
-            ResourceNotFoundError: it is not there.
+            ResourceNotFoundError: it was deleted.
             ValueError: it is not a JSON object.
         """
         report = json.loads(b"".join(self.file_at(path).chunks()))
         if not isinstance(report, dict):
             raise ValueError("The report is not a JSON object.")
         return report
+
+    def write_problems(self, rows: Iterable[str]) -> str:
+        """Write problems.csv; returns its path, container included."""
+        writer = self._writer(PROBLEMS_NAME)
+        for row in rows:
+            writer.write(row.encode())
+        writer.commit()
+        return self._path(PROBLEMS_NAME)
 
     def file(self, name: str) -> StoredFile:
         """One of its files.
@@ -330,31 +247,11 @@ class ImportContainer:
         """
         return self.file(path.rpartition("/")[2])
 
-    def write_problems(self, rows: Iterable[str]) -> str:
-        """Write problems.csv; returns its path, container included."""
-        writer = BlockWriter(self._client.get_blob_client(PROBLEMS_NAME))
-        for row in rows:
-            writer.write(row.encode())
-        writer.commit()
-        return self._path(PROBLEMS_NAME)
+    def _writer(self, name: str) -> BlockWriter:
+        return BlockWriter(self._client.get_blob_client(name))
 
     def _path(self, name: str) -> str:
         return f"{self._client.container_name}/{name}"
-
-    def _lines(self, file: StoredFile) -> Iterator[bytes]:
-        tail = b""
-        for chunk in file.chunks():
-            *lines, tail = (tail + chunk).split(b"\n")
-            yield from lines
-        if tail:
-            yield tail
-
-
-def _digest(chunks: Iterable[bytes]) -> bytes:
-    content = hashlib.blake2b()
-    for chunk in chunks:
-        content.update(chunk)
-    return content.digest()
 
 
 def _unique(name: str, suffix: str) -> str:

@@ -1,72 +1,47 @@
-"""The table as sweeper and catalog see it: many imports at once, and how far rounds have come."""
+"""Queries over many imports, whose cost does not grow with the history unless they say so."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from azure.core import MatchConditions
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
-from azure.data.tables import TableClient, TableEntity, TableTransactionError, UpdateMode
+from azure.data.tables import TableEntity, UpdateMode
 
-from shared.imports.model.record import (
-    SCHEMA,
-    ImportRecord,
-    ImportState,
-    first_record_key,
-    record_key,
-)
-from shared.imports.store.claims import APP
+from shared.imports.model.keys import first_record_key, record_prefix
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 from shared.imports.store.rows import (
     NewerRowError,
     UnreadableRowError,
-    cause_of,
     is_newer,
-    plain,
-    salvage,
+    readable_record,
     to_record,
 )
+from shared.imports.store.table import MAX_OPERATIONS, ImportsTable, guarded
 from shared.logs import logger
 
-__all__ = ["BEGINNING", "Cursor", "Known", "Queries"]
+__all__ = ["KnownImport", "Queries"]
 
 log = logger(__name__)
 
-#: Before every upload.
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-
-#: Partition of the sweeper's own rows. Not a possible name of a hub.
-SWEEP = "(sweep)"
-
-#: The most operations of a transaction (learn: "Performing entity group transactions").
-MAX_OPERATIONS = 100
-
-#: Columns that tell whether an import is final, and complete.
+#: Columns that say whether an import is final, and complete.
 _COUNTS = ("state", "lines", "invalidLines", "devices", "imported", "failed")
 
-_OPEN = " or ".join(f"state eq '{state.value}'" for state in ImportState if not state.is_final)
+
+def _in_states(states: Iterable[ImportState]) -> str:
+    return " or ".join(f"state eq '{state}'" for state in states)
+
+
+_OPEN = _in_states(state for state in ImportState if not state.is_final)
+_OPEN_RECORDS = f"RowKey ge 'import-' and RowKey lt 'import.' and ({_OPEN})"
 
 
 @dataclass(frozen=True)
-class Cursor:
-    """How far the rounds of one task have come. What it says stays true, so it may be stale."""
-
-    task: str
-    #: Where the round that is under way goes on, in the service's words; "" is the beginning.
-    position: str = ""
-    #: When the round that is under way began.
-    began_at: datetime = BEGINNING
-    #: When the last round began that has come to its end.
-    done_until: datetime = BEGINNING
-
-
-@dataclass(frozen=True)
-class Known:
+class KnownImport:
     """What is known of an import; False where its row cannot be read."""
 
     is_final: bool = False
@@ -74,72 +49,19 @@ class Known:
 
 
 class Queries:
-    """Reads of many rows, in requests that do not grow with the history unless it says so."""
+    """Reads, changes and deletes many records at once."""
 
-    def __init__(self, table: TableClient) -> None:
+    def __init__(self, table: ImportsTable) -> None:
         self._table = table
 
-    def load(self, task: str) -> Cursor:
-        """How far a task has come. A column that people edited is as if the task had not begun."""
-        try:
-            row = self._table.get_entity(SWEEP, task)
-        except ResourceNotFoundError:
-            return Cursor(task)
-        position, *times = (row.get(name) for name in ("position", "beganAt", "doneUntil"))
-        began_at, done_until = (
-            time if isinstance(time, datetime) and time.tzinfo else BEGINNING for time in times
-        )
-        return Cursor(task, position if isinstance(position, str) else "", began_at, done_until)
+    def rows(self, hub: str, keys: Collection[str]) -> Iterator[TableEntity]:
+        """The rows of the records with these row keys, which may be unreadable."""
+        rows = self._table.range(hub, min(keys), f"{max(keys)}!")
+        return (row for row in rows if row["RowKey"] in keys)
 
-    def save(self, cursor: Cursor) -> None:
-        row = {
-            "PartitionKey": SWEEP,
-            "RowKey": cursor.task,
-            "position": cursor.position,
-            "beganAt": cursor.began_at,
-            "doneUntil": cursor.done_until,
-            "schema": SCHEMA,
-        }
-        self._upsert(row)
-
-    def note_run(self, timer: str, at: datetime) -> None:
-        """Note when a timer last ran."""
-        self._upsert({"PartitionKey": APP, "RowKey": timer, "ranAt": at, "schema": SCHEMA})
-
-    def last_runs(self) -> dict[str, datetime]:
-        """When each timer last ran, to the minute; one that never ran is not in it."""
-        rows = self._table.query_entities("PartitionKey eq @app", parameters={"app": APP})
-        times = {row["RowKey"]: row.get("ranAt") for row in _existing(rows)}
-        return {
-            timer: time.astimezone(UTC)
-            for timer, time in times.items()
-            if isinstance(time, datetime) and time.tzinfo
-        }
-
-    def _upsert(self, row: dict[str, Any]) -> None:
-        try:
-            self._table.upsert_entity(row, mode=UpdateMode.REPLACE)
-        except ResourceNotFoundError:
-            with contextlib.suppress(ResourceExistsError):
-                self._table.create_table()
-            self._table.upsert_entity(row, mode=UpdateMode.REPLACE)
-
-    def records(self, hub: str, oldest: str, newest: str) -> Iterator[ImportRecord]:
-        """The imports between two RowKeys that can be read, both included, the newest first."""
-        rows = self._table.query_entities(
-            "PartitionKey eq @hub and RowKey ge @newest and RowKey le @oldest",
-            parameters={"hub": hub, "newest": newest, "oldest": oldest},
-        )
-        return _readable(rows)
-
-    def rows_of_open(self, hub: str, keys: Sequence[str]) -> Iterator[TableEntity]:
-        """The rows of the records with these RowKeys, which may be unreadable."""
-        rows = self._table.query_entities(
-            "PartitionKey eq @hub and RowKey ge @newest and RowKey le @oldest",
-            parameters={"hub": hub, "newest": min(keys), "oldest": max(keys)},
-        )
-        wanted = frozenset(keys)
-        return (row for row in _existing(rows) if row["RowKey"] in wanted)
+    def records(self, hub: str, keys: Collection[str]) -> dict[str, ImportRecord]:
+        """By row key: the records with these row keys that can be read."""
+        return {record.row_key: record for record in _readable(self.rows(hub, keys))}
 
     def newest(
         self,
@@ -151,143 +73,121 @@ class Queries:
         uploaded_before: datetime | None,
         limit: int,
     ) -> Iterator[ImportRecord]:
-        """The newest imports of a hub behind a RowKey, in some states and times.
+        """The newest imports of a hub after a row key, in some states and times.
 
-        Looks through the history until there are so many; without states these are the first.
+        With states it reads the history until it has found so many.
         """
-        conditions = ["PartitionKey eq @hub", "RowKey ge @newest", "RowKey lt @oldest"]
-        # Storage tells upload times in whole seconds.
+        # Storage reports upload times in whole seconds.
         newest = first_record_key(uploaded_before) + "." if uploaded_before else "import-"
         oldest = first_record_key(uploaded_after) + "." if uploaded_after else "import."
+        condition = "PartitionKey eq @hub and RowKey ge @newest and RowKey lt @oldest"
         if after >= newest:
-            newest = after
-            conditions[1] = "RowKey gt @newest"
+            newest = f"{after}!"
         if states:
-            conditions.append("(" + " or ".join(f"state eq '{one.value}'" for one in states) + ")")
-        rows = self._table.query_entities(
-            " and ".join(conditions),
-            parameters={"hub": hub, "newest": newest, "oldest": oldest},
-            results_per_page=min(limit, 1000),
+            condition += f" and ({_in_states(states)})"
+        rows = self._table.query(
+            condition, {"hub": hub, "newest": newest, "oldest": oldest}, page=limit
         )
-        return islice(map(_shown, _existing(rows)), limit)
+        return islice(map(_listed, rows), limit)
 
-    def known(self, hub: str, oldest: datetime, newest: datetime) -> dict[str, Known]:
-        """By RowKey: each import of what was uploaded between two moments."""
-        rows = self._table.query_entities(
-            "PartitionKey eq @hub and RowKey ge @newest and RowKey lt @after",
-            parameters={
-                "hub": hub,
-                "newest": record_key(newest),
-                "after": f"{record_key(oldest)}.",
-            },
-            select=["PartitionKey", "RowKey", "schema", *_COUNTS],
+    def known(self, hub: str, oldest: datetime, newest: datetime) -> dict[str, KnownImport]:
+        """By row key: the imports of all uploads between two times, both included."""
+        rows = self._table.range(
+            hub, record_prefix(newest), f"{record_prefix(oldest)}.", columns=_COUNTS
         )
-        found = {}
-        for row in _existing(rows):
-            record = salvage(plain(row))
-            is_certain = not is_newer(row)
-            found[row["RowKey"]] = Known(
-                is_certain and record.state.is_final, is_certain and record.is_fully_imported
-            )
-        return found
+        return {row["RowKey"]: _known(row) for row in rows}
 
     def open_records(self, position: str) -> tuple[list[ImportRecord], str]:
-        """One page of the open imports of all hubs, found by looking through the whole table.
+        """One page of the open imports of all hubs, found by reading the whole table.
 
         Returns:
             The imports, and where the next page begins; "" after the last.
         """
-        pages = self._table.query_entities(
-            f"RowKey ge 'import-' and RowKey lt 'import.' and ({_OPEN})"
-        ).by_page(_token(position))
-        rows = list(next(pages, ()))
-        token = pages.continuation_token  # type: ignore[attr-defined]
+        rows, token = self._table.page(_OPEN_RECORDS, _token(position))
         return list(_readable(rows)), json.dumps(token) if token else ""
 
-    def set_places(self, hub: str, places: Sequence[tuple[ImportRecord, int]]) -> None:
-        """Write places in the queue.
+    def jobs_started_since(self, hub: str, time: datetime) -> set[str]:
+        """Ids of the jobs of imports that were started since then.
+
+        Reads the hub's whole history: for rare occasions only.
+        """
+        rows = self._table.query(
+            "PartitionKey eq @hub and RowKey ge 'import-' and RowKey lt 'import.' "
+            "and lastStartAt ge @time",
+            {"hub": hub, "time": time},
+            columns=["jobId"],
+        )
+        return {row["jobId"] for row in rows if row.get("jobId")}
+
+    def set_queue_positions(self, hub: str, positions: Sequence[tuple[ImportRecord, int]]) -> None:
+        """Write queue positions.
 
         Raises:
-            ResourceModifiedError, ResourceNotFoundError: somebody changed one of the records
-            meanwhile, or an answer was lost; not all places were written.
+            ResourceModifiedError, ResourceNotFoundError: one of the records changed, or an answer
+                was lost; not all positions were written.
         """
-        operations: list[Any] = [
+        self._transact(
             (
                 "update",
-                {"PartitionKey": hub, "RowKey": record.row_key, "place": place},
-                {
-                    "mode": UpdateMode.MERGE,
-                    "etag": record.etag,
-                    "match_condition": MatchConditions.IfNotModified,
-                },
+                {"PartitionKey": hub, "RowKey": record.row_key, "queuePosition": position},
+                guarded(record.etag, UpdateMode.MERGE),
             )
-            for record, place in places
-        ]
-        self._submit(operations)
-
-    def outlived(self, hub: str, before: datetime, limit: int) -> list[str]:
-        """RowKeys of the records of imports that were final by then."""
-        rows = self._table.query_entities(
-            "PartitionKey eq @hub and RowKey ge @newest and RowKey lt 'import.' "
-            "and finishedAt lt @before",
-            parameters={"hub": hub, "newest": record_key(before), "before": before},
-            select=["PartitionKey", "RowKey", "schema"],
+            for record, position in positions
         )
-        return [row["RowKey"] for row in _existing(islice(rows, limit)) if not is_newer(row)]
 
-    def prune(self, hub: str, row_keys: Iterable[str]) -> None:
+    def ended_before(self, hub: str, time: datetime, limit: int) -> list[str]:
+        """Row keys of records that were final by then."""
+        rows = self._table.query(
+            "PartitionKey eq @hub and RowKey ge @newest and RowKey lt 'import.' "
+            "and finishedAt lt @time",
+            {"hub": hub, "newest": record_prefix(time), "time": time},
+            columns=(),
+        )
+        return [row["RowKey"] for row in islice(rows, limit) if not is_newer(row)]
+
+    def delete(self, hub: str, row_keys: Iterable[str]) -> None:
         """Delete records.
 
         Raises:
             ResourceNotFoundError: another process was first, or an answer was lost.
         """
-        keys = [{"PartitionKey": hub, "RowKey": row_key} for row_key in row_keys]
-        self._submit([("delete", key) for key in keys])
+        self._transact(("delete", {"PartitionKey": hub, "RowKey": key}) for key in row_keys)
 
-    def _submit(self, operations: Sequence[Any]) -> None:
+    def _transact(self, operations: Iterable[tuple[Any, ...]]) -> None:
+        operations = list(operations)
         for start in range(0, len(operations), MAX_OPERATIONS):
-            try:
-                self._table.submit_transaction(
-                    operations[start : start + MAX_OPERATIONS],
-                    retry_on_methods=frozenset({"POST"}),
-                )
-            except TableTransactionError as error:
-                raise cause_of(error) from error
+            self._table.transact(operations[start : start + MAX_OPERATIONS])
 
 
-def _existing(rows: Iterable[Any]) -> Iterator[Any]:
-    """The rows; none if there is no table yet."""
-    try:
-        yield from rows
-    except ResourceNotFoundError:
-        return
+def _known(row: TableEntity) -> KnownImport:
+    if is_newer(row):
+        return KnownImport()
+    record = readable_record(row)
+    return KnownImport(record.state.is_final, record.is_fully_imported)
 
 
-def _readable(rows: Iterable[Any]) -> Iterator[ImportRecord]:
-    """The records of the rows; those that cannot be read are left out, health names them."""
-    for row in _existing(rows):
+def _readable(rows: Iterable[TableEntity]) -> Iterator[ImportRecord]:
+    """The records of the rows that can be read; health names the others."""
+    for row in rows:
         try:
             yield to_record(row)
         except (UnreadableRowError, NewerRowError) as error:
             log.warning("%s", error)
 
 
-def _shown(row: TableEntity) -> ImportRecord:
-    """The record of a row; of one that cannot be read, what is left of it, with the reason."""
+def _listed(row: TableEntity) -> ImportRecord:
+    """The record of a row; what can be read of it, with the reason, if it was edited."""
     try:
         return to_record(row)
-    except UnreadableRowError as error:
-        reason, state = str(error), ImportState.FAILED
-    except NewerRowError as error:
-        reason, state = str(error), ImportState.FAILED
-    record = salvage({**plain(row), "etag": ""})
-    if row.get("state") == record.state:
-        state = record.state
-    return record.model_copy(update={"failure_reason": reason, "state": state})
+    except (UnreadableRowError, NewerRowError) as error:
+        reason = str(error)
+    record = readable_record(row)
+    state = record.state if row.get("state") == record.state else ImportState.FAILED
+    return replace(record, failure_reason=reason, state=state)
 
 
-def _token(position: str) -> Any:
-    """Where a query goes on; at its beginning if people edited that."""
+def _token(position: str) -> dict[str, Any] | None:
+    """Where a query continues; at its beginning if that was edited."""
     try:
         token = json.loads(position) if position else None
     except (ValueError, RecursionError):

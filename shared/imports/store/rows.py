@@ -1,48 +1,53 @@
-"""Rows of the table as the SDK has them, and as records."""
+"""Rows of the table as records, and back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, fields, is_dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, get_type_hints
 
-from azure.core.exceptions import (
-    HttpResponseError,
-    ResourceExistsError,
-    ResourceModifiedError,
-    ResourceNotFoundError,
-)
-from azure.data.tables import EdmType, EntityProperty, TableEntity, TableTransactionError
-from pydantic import ValidationError
+from azure.data.tables import EdmType, EntityProperty, TableEntity
+from pydantic import TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
 
 from shared.errors import PermanentError, TemporaryError
-from shared.imports.model.record import (
-    SCHEMA,
-    ImportRecord,
-    import_id_of,
-    uploaded_at_of,
-)
-from shared.imports.store.columns import storable
+from shared.imports.model.keys import import_id_of, uploaded_at_of
+from shared.imports.model.record import ImportRecord
+from shared.redaction import redact
+from shared.texts import well_formed
 
 __all__ = [
+    "SCHEMA",
     "NewerRowError",
     "UnreadableRowError",
-    "cause_of",
     "is_newer",
-    "plain",
-    "salvage",
-    "to_entity",
+    "python_values",
+    "readable_record",
+    "table_values",
     "to_record",
-    "typed",
+    "to_row",
 ]
+
+#: Number of the present form of all rows. A row with a higher number was written by a newer version
+#: of the app and is left alone.
+SCHEMA = 1
+
+#: A string has 32,768 UTF-16 code units at most (learn: "Understanding the Table service data
+#: model"), of which a character takes two at most.
+MAX_MESSAGE = 16_000
+
+#: Columns whose text comes from hubs and libraries.
+_MESSAGES = frozenset({"failureReason", "jobFailureReason"})
+#: Columns that contain JSON.
+_JSON = frozenset({"history", "validation"})
 
 
 class UnreadableRowError(PermanentError):
-    """A row of the table was edited so that it cannot be read any more."""
+    """A row of the table was edited so that it cannot be read."""
 
     def __init__(self, row: Mapping[str, Any], why: str) -> None:
-        #: The row with Python's values, its ETag as `etag`.
-        self.row = dict(row)
         super().__init__(f"Row {row['RowKey']} cannot be read: {why}.")
 
 
@@ -54,76 +59,70 @@ class NewerRowError(TemporaryError):
         self.written_at: datetime | None = row.metadata.get("timestamp")
         super().__init__(
             f"Row {row['RowKey']} was written by a newer version of the app (schema "
-            f"{row['schema']}, this version knows {SCHEMA}). Deploy that version, or wait until "
+            f"{row['schema']}; this version supports {SCHEMA}). Deploy that version, or wait until "
             "its deployment is complete."
         )
 
 
-def to_entity(record: ImportRecord) -> dict[str, Any]:
-    """The row of a record.
+def to_row(record: ImportRecord) -> dict[str, Any]:
+    """The row of a record; empty columns are left out."""
+    columns = {column.name: column.get(record) for column in _COLUMNS}
+    columns["history"] = json.dumps([(state, at.isoformat()) for state, at in record.history])
+    columns["validation"] = json.dumps(record.validation)
+    return table_values(
+        {
+            "PartitionKey": record.hub,
+            "RowKey": record.row_key,
+            "schema": SCHEMA,
+            **{name: value for name, value in columns.items() if value not in ("", "{}", None)},
+        }
+    )
 
-    Raises:
-        ValueError: one of its times has no zone.
-    """
-    return typed(storable(record.to_entity()))
 
-
-def to_record(entity: Any) -> ImportRecord:
+def to_record(row: TableEntity) -> ImportRecord:
     """The record of a row.
 
     Raises:
         NewerRowError: a newer version of the app wrote it.
-        UnreadableRowError: people edited it; says which columns cannot be read.
+        UnreadableRowError: it was edited; names the columns that cannot be read.
     """
-    row = {**plain(entity), "etag": str(entity.metadata["etag"])}
     if is_newer(row):
-        raise NewerRowError(entity)
+        raise NewerRowError(row)
+    columns = {**python_values(row), "etag": str(row.metadata["etag"])}
     try:
-        record = ImportRecord.model_validate(row)
-    except (ValidationError, ValueError, RecursionError) as error:
-        raise UnreadableRowError(row, _what_is_wrong(error)) from None
+        record = _record(columns)
+    except ValidationError as error:
+        unreadable = ", ".join(_unreadable_columns(error))
+        raise UnreadableRowError(row, f"invalid column {unreadable}") from None
     if (record.hub, record.row_key) != (row["PartitionKey"], row["RowKey"]):
         raise UnreadableRowError(row, "hub, id or uploadedAt does not fit its keys")
     return _in_true_state(record)
 
 
-def salvage(row: Mapping[str, Any]) -> ImportRecord:
-    """What can still be read of a record's row; other columns have their defaults.
+def readable_record(row: Mapping[str, Any], etag: str = "") -> ImportRecord:
+    """What can be read of a record's row; other columns have their defaults.
 
     Raises:
         ValueError: its keys are not those of a record.
     """
     uploaded_at = uploaded_at_of(row["RowKey"])
-    certain = {
-        "hub": row["PartitionKey"],
-        "id": import_id_of(row["RowKey"]),
-        "uploadedAt": uploaded_at,
-    }
-    required = {
+    columns = {
         "file": "(unknown)",
         "createdAt": uploaded_at,
         "updatedAt": uploaded_at,
+        **python_values(row),
+        "hub": row["PartitionKey"],
+        "id": import_id_of(row["RowKey"]),
+        "uploadedAt": uploaded_at,
+        "etag": etag,
     }
-    columns = {**required, **row, **certain}
     try:
-        return _in_true_state(ImportRecord.model_validate(columns))
+        return _in_true_state(_record(columns))
     except ValidationError as error:
-        unreadable = {str(problem["loc"][0]) for problem in error.errors(include_context=False)}
-    except (ValueError, RecursionError):
-        unreadable = {"history", "validation"}
+        unreadable = _unreadable_columns(error)
+    required = {"file": "(unknown)", "createdAt": uploaded_at, "updatedAt": uploaded_at}
     readable = {name: value for name, value in columns.items() if name not in unreadable}
-    return _in_true_state(ImportRecord.model_validate({**required, **readable, **certain}))
-
-
-def _in_true_state(record: ImportRecord) -> ImportRecord:
-    """The record in the state of its history, which the app writes with each change of state.
-
-    A state that people typed or removed must not bring an import back to where it has a job a
-    second time.
-    """
-    if not record.history or record.history[-1][0] is record.state:
-        return record
-    return record.model_copy(update={"state": record.history[-1][0]})
+    return _in_true_state(_record({**required, **readable}))
 
 
 def is_newer(row: Mapping[str, Any]) -> bool:
@@ -132,43 +131,88 @@ def is_newer(row: Mapping[str, Any]) -> bool:
     return isinstance(schema, int) and schema > SCHEMA
 
 
-def typed(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Columns as the SDK wants them: it takes an integer for 32 bits unless told otherwise.
-
-    Raises:
-        ValueError: a time has no zone.
-    """
-    for name, value in columns.items():
-        if isinstance(value, datetime) and value.tzinfo is None:
-            raise ValueError(f"{name} has no time zone")
-    return {
-        name: EntityProperty(value, EdmType.INT64)
-        if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 31
-        else value
-        for name, value in columns.items()
-    }
+def table_values(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as the table stores them: text in UTF-8, messages redacted, integers of 64 bits."""
+    return {name: _table_value(name, value) for name, value in columns.items()}
 
 
-def plain(entity: Mapping[str, Any]) -> dict[str, Any]:
+def python_values(row: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of a row with Python's values."""
     return {
         name: value.value if isinstance(value, EntityProperty) else value
-        for name, value in entity.items()
+        for name, value in row.items()
     }
 
 
-def cause_of(error: TableTransactionError) -> HttpResponseError:
-    """What the operation that failed would have raised by itself."""
-    kind = {404: ResourceNotFoundError, 409: ResourceExistsError, 412: ResourceModifiedError}.get(
-        error.status_code or 0
-    )
-    return kind(message=error.message, response=error.response) if kind else error
+def _table_value(name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        text = well_formed(str(value))
+        return redact(text)[:MAX_MESSAGE] if name in _MESSAGES else text
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 31:
+        # The SDK takes an integer for 32 bits.
+        return EntityProperty(value, EdmType.INT64)
+    return value
 
 
-def _what_is_wrong(error: Exception) -> str:
+class _Column:
+    """A column and the field of a record, or of one of its groups, that it contains."""
+
+    def __init__(self, group: str, field: Field[Any]) -> None:
+        self.group, self.field = group, field.name
+        self.name: str = field.metadata.get("column", to_camel(field.name))
+
+    def get(self, record: ImportRecord) -> Any:
+        return getattr(getattr(record, self.group) if self.group else record, self.field)
+
+
+def _columns() -> Iterator[_Column]:
+    hints = get_type_hints(ImportRecord)
+    for field in fields(ImportRecord):
+        if is_dataclass(hints[field.name]):
+            yield from (_Column(field.name, part) for part in fields(hints[field.name]))
+        elif field.name != "etag":
+            yield _Column("", field)
+
+
+_COLUMNS = tuple(_columns())
+_GROUPS = {column.group for column in _COLUMNS if column.group}
+_ADAPTER = TypeAdapter(ImportRecord)
+
+
+def _record(columns: Mapping[str, Any]) -> ImportRecord:
+    values: dict[str, Any] = {group: {} for group in _GROUPS}
+    values["etag"] = columns["etag"]
+    for column in _COLUMNS:
+        if column.name in columns:
+            value = columns[column.name]
+            if column.name in _JSON and isinstance(value, str):
+                value = _json(value)
+            (values[column.group] if column.group else values)[column.field] = value
+    return _ADAPTER.validate_python(values)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        # Neither column may be a number, so the validation names the column.
+        return 0
+
+
+def _unreadable_columns(error: ValidationError) -> list[str]:
     """The columns that cannot be read, without their values."""
-    if not isinstance(error, ValidationError):
-        return "history or validation is not JSON"
     problems = error.errors(include_input=False, include_context=False, include_url=False)
-    columns = dict.fromkeys(str(problem["loc"][0]) for problem in problems if problem["loc"])
-    return f"column{'' if len(columns) == 1 else 's'} {', '.join(columns)}"
+    fields_of = {(column.group, column.field): column.name for column in _COLUMNS}
+    places = (problem["loc"] for problem in problems)
+    keys = (place[:2] if place[0] in _GROUPS else ("", place[0]) for place in places)
+    return list(dict.fromkeys(fields_of[str(group), str(field)] for group, field in keys))
+
+
+def _in_true_state(record: ImportRecord) -> ImportRecord:
+    """The record in the state of its history, which the app writes with each change of state.
+
+    A state that was typed by hand must not bring an import back to where it gets a second job.
+    """
+    if not record.history or record.history[-1][0] is record.state:
+        return record
+    return replace(record, state=record.history[-1][0])

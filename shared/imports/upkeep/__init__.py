@@ -1,0 +1,1 @@
+"""What no event and no job brings about: forgotten uploads, retention, health."""

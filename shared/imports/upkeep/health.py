@@ -1,4 +1,4 @@
-"""Whether the importer can do its work: each thing that it needs, by name, and what is wrong."""
+"""Health: everything that the app needs, by name, whether it works, and what to fix."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ from shared import logs
 from shared.errors import ImporterError, first_line
 from shared.hub.client import HubClient
 from shared.hub.errors import HubRequestError, HubThrottledError, HubUnauthorizedError
-from shared.imports.model import reasons
 from shared.imports.model.record import NO_HUB
 from shared.imports.services import Services
 from shared.imports.store.import_container import PREFIX
-from shared.imports.store.queries import Queries
 from shared.imports.store.rows import NewerRowError, UnreadableRowError, to_record
+from shared.imports.workflow import job_reasons as reasons
 from shared.invocation import in_this_invocation
 from shared.redaction import redact
 from shared.storage.client import DelegationKeyRefusedError
@@ -36,40 +35,39 @@ __all__ = ["SWEEP", "TICK", "Finding", "Health", "TimerRun"]
 
 log = logs.logger(__name__)
 
-#: Seconds that an examination takes at most.
-PATIENCE = 15
+#: Seconds that all checks together take at most.
+TIMEOUT = 15
 
 #: The timers by the names of their functions.
 TICK = "advance_hubs"
 SWEEP = "sweep"
 
-#: How much later than by its schedule a timer may run before that is a problem: an instance has to
-#: start first, and the time is noted to the minute.
+#: How late a timer may be: an instance may have to start first, and runs are noted to the minute.
 TIMER_LATE = timedelta(minutes=5)
 
-#: Open imports of each hub whose rows are looked at.
+#: Open imports of each hub whose rows are read.
 MAX_ROWS = 100
 
 MAX_THREADS = 16
 
-#: Who asks wants an answer soon, so a request that fails is repeated once, not for half a minute.
-HASTE: dict[str, Any] = {"retry_total": 1}
+#: A caller wants an answer soon, so a request that fails is repeated once, not for half a minute.
+QUICK: dict[str, Any] = {"retry_total": 1}
 
 #: Roles on the storage account.
 BLOB_ROLE = "Storage Blob Data Contributor"
 TABLE_ROLE = "Storage Table Data Contributor"
 
-REACH_STORAGE = "Check ImporterStorage, and that the storage account can be reached."
-REACH_HUB = "Check IOTHUB, and that the hub can be reached."
+REACH_STORAGE = "Check ImporterStorage, and that the storage account is reachable."
+REACH_HUB = "Check IOTHUB, and that the hub is reachable."
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is known of one thing that the importer needs."""
+    """The result of one check."""
 
     name: str
     is_well: bool
-    #: What is wrong and what to mend, or what was found.
+    #: What is wrong and what to do; or what was found.
     detail: str = ""
 
 
@@ -98,39 +96,38 @@ class TimerRun:
 
 @dataclass(frozen=True)
 class _Check:
-    """One thing that is tried."""
+    """One thing to check."""
 
     name: str
     #: Returns what was found.
     run: Callable[[], str]
-    #: What an identity needs for it on the storage account; "" if it is a hub that is asked.
+    #: The role that it needs on the storage account; "" for a hub.
     role: str = ""
 
     @property
     def reach(self) -> str:
-        """What to mend if there is no answer."""
+        """What to do if there is no answer."""
         return REACH_STORAGE if self.role else REACH_HUB
 
 
 class _WrongError(Exception):
-    """Something was found to be wrong; the message says what."""
+    """A check failed; the message says why and what to do."""
 
 
 class Health:
-    """Examines what the importer needs. Asks only for what is harmless."""
+    """Checks what the app needs by requests that change nothing."""
 
-    def __init__(self, services: Services, queries: Queries) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
         self._settings = services.settings
-        self._queries = queries
 
     def examine(self) -> list[Finding]:
-        """Try everything side by side."""
+        """Run all checks side by side."""
         checks = list(self._checks())
         pool = ThreadPoolExecutor(min(MAX_THREADS, len(checks)), "health")
         begun = [(check, pool.submit(in_this_invocation(check.run))) for check in checks]
-        wait([future for _, future in begun], PATIENCE)
-        # Who got no answer may wait for it by itself.
+        wait([future for _, future in begun], TIMEOUT)
+        # A check without an answer may end by itself.
         pool.shutdown(wait=False, cancel_futures=True)
         return [self._finding(check, future) for check, future in begun]
 
@@ -148,16 +145,16 @@ class Health:
 
     def _table(self) -> str:
         table = self._services.storage.table(self._settings.imports_table)
-        # The first import makes it.
+        # The first import creates it.
         with contextlib.suppress(ResourceNotFoundError):
-            some = table.query_entities("PartitionKey eq '(health)'", results_per_page=1, **HASTE)
-            list(islice(some, 1))
+            rows = table.query_entities("PartitionKey eq '(health)'", results_per_page=1, **QUICK)
+            list(islice(rows, 1))
         return ""
 
     def _upload_container(self) -> str:
         name = self._settings.upload_container
         try:
-            self._services.storage.container(name).get_container_properties(**HASTE)
+            self._services.storage.container(name).get_container_properties(**QUICK)
         except ResourceNotFoundError as error:
             raise _WrongError(
                 f"There is no container {name!r}: create it, or correct UPLOAD_CONTAINER."
@@ -170,8 +167,8 @@ class Health:
         return ""
 
     def _reach_blobs(self) -> None:
-        """Fails sooner than what comes next if the account cannot be used."""
-        self._services.storage.container(self._settings.upload_container).exists(**HASTE)
+        """Fail sooner than the next request if the account is unavailable."""
+        self._services.storage.container(self._settings.upload_container).exists(**QUICK)
 
     def _sas(self) -> str:
         if self._settings.storage.connection_string is None:
@@ -182,8 +179,8 @@ class Health:
         return ""
 
     def timers(self) -> list[TimerRun]:
-        """When tick and sweep last ran: one request."""
-        last_runs = self._queries.last_runs()
+        """When tick and sweep last ran; one request."""
+        last_runs = self._services.cursors.last_runs()
         now = self._services.clock()
         runs = []
         for name, setting, schedule in (
@@ -197,7 +194,7 @@ class Health:
         return runs
 
     def _timers(self) -> str:
-        # Fails sooner than what comes next if the table cannot be used.
+        # This fails sooner than the next request if the table is unavailable.
         self._table()
         runs = self.timers()
         if late := [run for run in runs if run.is_late]:
@@ -205,18 +202,19 @@ class Health:
         return " ".join(map(str, runs))
 
     def _rows(self) -> str:
-        """Rows that wait for people or for a newer version of the app."""
+        """Rows that wait for an operator or for a newer version of the app."""
         self._table()
         problems = []
-        hubs = self._services.known_hubs()
+        hubs = self._services.all_hubs()
         for hub in sorted(hubs - {NO_HUB}):
-            keys = [one.record_key for one in self._services.store.queue(hub, MAX_ROWS)]
+            queue = self._services.queue_rows.oldest(hub, MAX_ROWS)
+            keys = frozenset(row.record_key for row in queue)
             if keys and hub not in self._services.hubs:
                 problems.append(
                     f"The hub {hub} is not configured, and {_imports_wait(len(keys))} for it. Add "
                     "the hub to IOTHUB again, or cancel them."
                 )
-            for row in self._queries.rows_of_open(hub, keys) if keys else ():
+            for row in self._services.queries.rows(hub, keys) if keys else ():
                 try:
                     to_record(row)
                 except (UnreadableRowError, NewerRowError) as error:
@@ -227,7 +225,7 @@ class Health:
 
     def _finding(self, check: _Check, future: Future[str]) -> Finding:
         if not future.done() or future.cancelled():
-            detail = f"No answer within {PATIENCE} seconds. {check.reach}"
+            detail = f"No answer within {TIMEOUT} seconds. {check.reach}"
             return Finding(check.name, False, detail)
         try:
             return Finding(check.name, True, future.result())
@@ -245,28 +243,28 @@ class Health:
         except AzureError as error:
             detail = self._storage_trouble(error, check)
         except Exception as error:
-            log.exception("health of %s", check.name)
-            said = type(error).__name__
-            detail = f"Unexpected: {said}; the log of this call has more. {check.reach}"
+            log.exception("the check of %s failed", check.name)
+            name = type(error).__name__
+            detail = f"Unexpected {name}; the log of this request has the details. {check.reach}"
         return Finding(check.name, False, redact(detail))
 
     def _storage_trouble(self, error: AzureError, check: _Check) -> str:
-        """Why the storage account could not be used, and what to mend."""
-        said = first_line(error).rstrip(".")
+        """Why the storage account is unavailable, and what to do."""
+        message = first_line(error).rstrip(".")
         is_refused = isinstance(error, HttpResponseError) and error.status_code in (401, 403)
         is_refused = is_refused or isinstance(error, ClientAuthenticationError)
         if not is_refused:
-            return f"{said}. {check.reach}"
+            return f"{message}. {check.reach}"
         if self._settings.storage.connection_string is not None:
             return (
-                f"{said}. Check the AccountKey in ImporterStorage, and that the storage account "
-                "allows keys; its firewall has to admit the app."
+                f"{message}. Check the AccountKey in ImporterStorage, and that the storage account "
+                "allows keys. Allow the app in its firewall."
             )
         if not isinstance(error, HttpResponseError) or error.status_code is None:
-            return f"{said}. Check the app's managed identity, and ImporterStorage__clientId."
+            return f"{message}. Check the app's managed identity, and ImporterStorage__clientId."
         return (
-            f"{said}. Grant the app's identity the role {check.role} on the storage account; its "
-            "firewall has to admit the app."
+            f"{message}. Grant the app's identity the role {check.role} on the storage account. "
+            "Allow the app in its firewall."
         )
 
 

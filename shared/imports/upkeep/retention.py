@@ -1,4 +1,4 @@
-"""What may be deleted once an import is final: its container, its upload, its record."""
+"""Deletes the container, the upload and the record of an import that ended long ago."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from azure.storage.blob import BlobClient, ContainerProperties
 
 from shared import logs
 from shared.errors import first_line
-from shared.imports.model.record import import_id_of
+from shared.imports.model.keys import import_id_of
 from shared.imports.services import Services
 from shared.imports.store.claims import Claim
 from shared.imports.store.import_container import PREFIX
-from shared.imports.store.queries import Known, Queries
+from shared.imports.store.queries import KnownImport
 from shared.imports.store.rows import NewerRowError, UnreadableRowError
-from shared.imports.workflow.registration import Upload, leads_elsewhere, record_of
+from shared.imports.workflow.registration import Upload, has_dot_folder, record_of
 from shared.storage.client import IncompleteReadError, is_outage, whole
 
 __all__ = ["Retention"]
@@ -36,30 +36,30 @@ log = logs.logger(__name__)
 #: Pages of 5,000 blobs or containers that one run reads of each.
 MAX_PAGES = 4
 
-#: How often it is tried to put an upload away.
-MAX_TRIES = 5
+#: How often the app tries to delete or move an upload.
+MAX_REMOVALS = 5
 
 #: Records that one run deletes of each hub.
-MAX_PRUNED = 1000
+MAX_RECORDS = 1000
 
 
 class Retention:
-    """Deletes what has served its time. Nothing that belongs to an open import is touched."""
+    """Deletes what was kept long enough, never anything of an open import."""
 
-    def __init__(self, services: Services, queries: Queries) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
         self._settings = services.settings
-        self._queries = queries
+        self._claims = services.claims
 
     def tasks(self) -> dict[str, Callable[[], None]]:
-        """What the settings ask for, by name."""
+        """The tasks that the settings ask for, by name."""
         tasks: dict[str, Callable[[], None]] = {}
         if self._settings.import_retention_days:
             tasks["containers"] = self.delete_containers
         if self._settings.upload_retention != "keep":
-            tasks["final uploads"] = self.put_away_uploads
+            tasks["final uploads"] = self.remove_uploads
         if self._settings.record_retention_days:
-            tasks["records"] = self.prune_records
+            tasks["records"] = self.delete_records
         return tasks
 
     def delete_containers(self) -> None:
@@ -72,11 +72,11 @@ class Retention:
                     log.info("container %s was kept long enough and is deleted", container.name)
                     self._delete_container(container.name)
 
-    def put_away_uploads(self) -> None:
+    def remove_uploads(self) -> None:
         """Move the uploads whose imports are final, or delete those that were imported in full.
 
-        Only what is proven to be in the hub is deleted: the others may be the only copy of what
-        somebody has to correct.
+        Only uploads that are proven to be imported are deleted: the others may be the only copy of
+        what has to be corrected.
         """
         container = self._services.storage.container(self._settings.upload_container)
         moves = self._settings.upload_retention == "move"
@@ -85,39 +85,39 @@ class Retention:
                 self._services.storage.container(
                     self._settings.upload_archive_container
                 ).create_container()
-        hubs = self._services.known_hubs()
+        hubs = self._services.all_hubs()
         for page in self._pages(f"final {container.container_name}", container.list_blobs()):
             uploads = [
                 (upload, record_of(self._services, upload)) for upload in map(Upload.of, page)
             ]
             times = [upload.uploaded_at for upload, _ in uploads]
-            known: dict[str, Known] = {}
+            known: dict[str, KnownImport] = {}
             for hub in hubs if times else ():
-                # Whatever hub they lead to now, they belong to that of their claims.
-                known |= self._queries.known(hub, min(times), max(times))
+                # Wherever their folders lead now, they belong to the hubs of their claims.
+                known |= self._services.queries.known(hub, min(times), max(times))
             for upload, record in uploads:
-                one = known.get(record.row_key, Known())
-                is_served = one.is_final if moves else one.is_fully_imported
-                if is_served and not leads_elsewhere(upload.file):
+                is_known = known.get(record.row_key, KnownImport())
+                may_be_removed = is_known.is_final if moves else is_known.is_fully_imported
+                if may_be_removed and not has_dot_folder(upload.file):
                     with logs.about(logs.Subject(record.id)):
-                        self._put_away(upload, record.id)
+                        self._remove(upload, record.id)
 
-    def prune_records(self) -> None:
+    def delete_records(self) -> None:
         """Delete records of imports that became final before the time kept."""
         before = self._before(self._settings.record_retention_days)
-        for hub in self._services.known_hubs():
-            if pruned := self._queries.outlived(hub, before, MAX_PRUNED):
-                # In this order: a claim without a record would stay for ever.
-                self._services.claims.delete(map(import_id_of, pruned))
-                self._queries.prune(hub, pruned)
+        for hub in self._services.all_hubs():
+            if ended := self._services.queries.ended_before(hub, before, MAX_RECORDS):
+                # In this order: a claim without a record would never be deleted.
+                self._claims.delete(map(import_id_of, ended))
+                self._services.queries.delete(hub, ended)
                 with logs.about(logs.Subject(hub=hub)):
-                    log.info("%d records were kept long enough and are deleted", len(pruned))
+                    log.info("%d records were kept long enough and are deleted", len(ended))
 
     def _before(self, days: int) -> datetime:
         return self._services.clock() - timedelta(days=days)
 
     def _is_over(self, container: ContainerProperties, before: datetime) -> bool:
-        """Whether the import of a container is final since long, or its record is gone."""
+        """Whether the import of a container ended before that, or its record was deleted."""
         try:
             return self._is_final_since(container, before)
         except (UnreadableRowError, NewerRowError, HttpResponseError) as error:
@@ -131,11 +131,11 @@ class Retention:
         if owner.get("table", self._settings.imports_table) != self._settings.imports_table:
             return False
         hub, key = owner.get("hub"), owner.get("record")
-        claim = self._services.claims.find(container.name.split("-")[1])
+        claim = self._claims.find(container.name.split("-")[1])
         if claim is not None:
             hub, key = claim.hub, claim.record_key
         elif not (hub and key):
-            # People removed the metadata. Without a claim it may be another deployment's.
+            # The metadata were removed. Without a claim it may be another deployment's.
             return False
         try:
             record = self._services.store.get(hub, key)
@@ -144,14 +144,14 @@ class Retention:
         return record.finished_at is not None and record.finished_at < before
 
     def _delete_container(self, name: str) -> None:
-        """Delete the container of an import, whose claim proves from then on that it was there."""
+        """Delete the container of an import, whose claim proves from then on that it existed."""
         try:
-            self._services.claims.note_end(name.split("-")[1])
+            self._claims.note_end(name.split("-")[1])
             self._services.storage.container(name).delete_container()
         except HttpResponseError:
             log.exception("container %s stays", name)
 
-    def _put_away(self, upload: Upload, import_id: str) -> None:
+    def _remove(self, upload: Upload, import_id: str) -> None:
         """Delete the upload, or move it to `<import id>/<its name>` in the archive container."""
         container = self._services.storage.container(self._settings.upload_container)
         blob = container.get_blob_client(upload.file)
@@ -160,11 +160,11 @@ class Retention:
             "match_condition": MatchConditions.IfNotModified,
         }
         try:
-            claim = self._services.claims.find(import_id)
+            claim = self._claims.find(import_id)
         except (UnreadableRowError, NewerRowError) as error:
             log.warning("upload %r stays: %s", upload.file, error)
             return
-        if claim is not None and claim.stuck >= MAX_TRIES:
+        if claim is not None and claim.failed_removals >= MAX_REMOVALS:
             return
         try:
             if self._settings.upload_retention == "move":
@@ -172,28 +172,28 @@ class Retention:
             blob.delete_blob(**version)
         except (ResourceModifiedError, ResourceNotFoundError) as error:
             if getattr(error, "error_code", "") == "LeaseIdMissing":
-                self._note_stuck(upload, claim, error)
+                self._note_failed_removal(upload, claim, error)
             else:
-                log.info("upload %r changed meanwhile and stays", upload.file)
+                log.info("upload %r was overwritten or deleted and is left alone", upload.file)
         except (HttpResponseError, IncompleteReadError) as error:
-            # It must not hold up the others; the next round comes to it again.
+            # It must not hold up the others; the next round tries again.
             if is_outage(error) or claim is None:
                 log.exception("upload %r stays", upload.file)
             else:
-                self._note_stuck(upload, claim, error)
+                self._note_failed_removal(upload, claim, error)
 
-    def _note_stuck(self, upload: Upload, claim: Claim | None, error: Exception) -> None:
-        """Give an upload up after some tries: a snapshot, a lease or a legal hold keeps it."""
+    def _note_failed_removal(self, upload: Upload, claim: Claim | None, error: Exception) -> None:
+        """Stop after some attempts: a snapshot, a lease or a legal hold keeps the upload."""
         if claim is None:
             return
-        self._services.claims.note_stuck(claim)
-        if claim.stuck + 1 < MAX_TRIES:
+        claim = self._claims.note_failed_removal(claim)
+        if claim.failed_removals < MAX_REMOVALS:
             log.warning("upload %r stays for now: %s", upload.file, first_line(error))
             return
         log.error(
-            "upload %r is not tried again: it could not be put away %d times (%s). Remove its "
+            "upload %r could not be deleted or moved %d times and is left alone (%s). Remove its "
             "snapshots, lease or legal hold, then delete it yourself",
-            *(upload.file, MAX_TRIES, first_line(error)),
+            *(upload.file, MAX_REMOVALS, first_line(error)),
         )
 
     def _archive(
@@ -213,18 +213,18 @@ class Retention:
         )
 
     def _pages(self, task: str, items: ItemPaged[Any]) -> Iterator[list[Any]]:
-        """Some pages of a listing, from where the last run ended; at its end from the beginning."""
-        cursor = self._queries.load(task)
+        """Some pages of a listing, from where the last run ended, or from the first."""
+        cursor = self._services.cursors.load(task)
         pages = items.by_page(cursor.position or None)
         position = ""
         try:
             for _, page in zip(range(MAX_PAGES), pages, strict=False):
-                found = list(page)
+                items_of_page = list(page)
                 position = pages.continuation_token or ""  # type: ignore[attr-defined]
-                yield found
+                yield items_of_page
         except HttpResponseError as error:
             if not cursor.position or is_outage(error):
                 raise
-            log.warning("%s begins anew: %s", task, first_line(error))
+            log.warning("%s starts from the beginning: %s", task, first_line(error))
         if (cursor.position, position) != ("", ""):
-            self._queries.save(replace(cursor, position=position))
+            self._services.cursors.save(replace(cursor, position=position))

@@ -1,14 +1,14 @@
-"""What no event and no job brings about: forgotten uploads, work that died, places in the queue.
+"""The slow timer: forgotten uploads, validations that died, queue positions, counts, retention.
 
-All of it is safe to repeat and to leave off at any point. One run reads a bounded number of rows
-and blobs of each kind, and the next one goes on where it stopped.
+All of it is safe to repeat and to stop at any point. One run reads a bounded number of rows and
+blobs of each kind, and the next one continues where it stopped.
 """
 
 from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC
@@ -18,16 +18,15 @@ from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from shared import logs
 from shared.errors import TemporaryError
 from shared.imports import metrics
-from shared.imports.model.record import NO_HUB, ImportRecord, ImportState
+from shared.imports.model.record import NO_HUB, ImportRecord
+from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.store.claims import Claim
-from shared.imports.store.daily_counts import Statistics
 from shared.imports.store.import_store import ConflictError
-from shared.imports.store.queries import Queries
 from shared.imports.tracing import about, concerning
 from shared.imports.upkeep.retention import Retention
+from shared.imports.workflow.hub_queue import HubQueue
 from shared.imports.workflow.intake import Intake
-from shared.imports.workflow.job_starter import JobStarter
 from shared.imports.workflow.upload_scan import UploadScan
 from shared.invocation import in_this_invocation
 from shared.telemetry import facade
@@ -36,7 +35,7 @@ __all__ = ["Sweeper"]
 
 log = logs.logger(__name__)
 
-#: Imports at the head of a queue that one run looks at.
+#: Imports at the head of a queue that one run reads.
 MAX_QUEUE = 5000
 
 #: Transactions that one run makes for the daily counts of each hub.
@@ -46,30 +45,22 @@ MAX_COUNTING = 50
 #: `functionTimeout` of host.json ends the run.
 VALIDATION_TIME = 600
 
-#: Hubs that a run looks after at the same time. A validation takes a CPU and 100 MB.
+#: Hubs whose queues a run processes at the same time. A validation takes a CPU and 100 MB.
 PARALLEL_HUBS = 2
 
 
 class Sweeper:
-    """What a tick of the slow timer does."""
+    """One run of the slow timer."""
 
     def __init__(
-        self,
-        services: Services,
-        queries: Queries,
-        statistics: Statistics,
-        uploads: UploadScan,
-        intake: Intake,
-        queue: JobStarter,
+        self, services: Services, upload_scan: UploadScan, intake: Intake, hub_queue: HubQueue
     ) -> None:
-        self._statistics = statistics
         self._services = services
         self._store = services.store
-        self._queries = queries
-        self._uploads = uploads
+        self._upload_scan = upload_scan
         self._intake = intake
-        self._queue = queue
-        self._retention = Retention(services, queries)
+        self._hub_queue = hub_queue
+        self._retention = Retention(services)
 
     def sweep(self) -> None:
         """Do a part of each task.
@@ -78,100 +69,88 @@ class Sweeper:
             TemporaryError: at least one of them failed; the others were done.
         """
         with facade.quiet():
-            self._sweep()
-
-    def _sweep(self) -> None:
-        deadline = time.monotonic() + VALIDATION_TIME
-        queues = {
-            f"queue of {hub}": functools.partial(self._look_after, hub, deadline)
-            for hub in self._services.hubs
-        }
-        failed = _failed(
-            {
-                "uploads": self._uploads.sweep,
-                "markers": self._restore_markers,
-                "daily counts": self._count_ends,
+            deadline = time.monotonic() + VALIDATION_TIME
+            failed = _failed(
+                {
+                    "uploads": self._upload_scan.sweep,
+                    "queue rows": self._restore_queue_rows,
+                    "daily counts": self._count_ends,
+                }
+            )
+            queues = {
+                f"queue of {hub}": functools.partial(self._sweep_queue, hub, deadline)
+                for hub in self._services.hubs
             }
-        )
-        with ThreadPoolExecutor(PARALLEL_HUBS) as pool:
-            each = in_this_invocation(lambda queue: _failed(dict([queue])))
-            for some in pool.map(each, queues.items()):
-                failed += some
-        failed += _failed(self._retention.tasks())
+            with ThreadPoolExecutor(PARALLEL_HUBS) as pool:
+                sweep_one = in_this_invocation(lambda queue: _failed(dict([queue])))
+                for names in pool.map(sweep_one, queues.items()):
+                    failed += names
+            failed += _failed(self._retention.tasks())
         if failed:
             raise TemporaryError(f"could not be swept: {', '.join(failed)}; see the log")
 
-    def _look_after(self, hub: str, deadline: float) -> None:
-        """Count the places of a queue, and validate what nobody is validating."""
+    def _sweep_queue(self, hub: str, deadline: float) -> None:
+        """Count queue positions, and validate what no process validates."""
         with logs.about(logs.Subject(hub=hub)):
-            self._count_and_validate(hub, deadline)
-
-    def _count_and_validate(self, hub: str, deadline: float) -> None:
-        keys = [marker.record_key for marker in self._store.queue(hub, MAX_QUEUE)]
-        metrics.queue_length(hub, len(keys))
-        if not keys:
-            return
-        records = {
-            record.row_key: record
-            for record in self._queries.records(hub, oldest=max(keys), newest=min(keys))
-        }
-        queue = [records[key] for key in keys if key in records]
-        places = [
-            (record, place)
-            for place, record in enumerate(queue, 1)
-            if record.state is ImportState.QUEUED and record.place != place
-        ]
-        for record in queue:
-            is_waiting = record.waits(self._services.clock())
-            if (
-                record.state is ImportState.VALIDATING
-                and not is_waiting
-                and time.monotonic() < deadline
-            ):
-                self._validate(record)
-        try:
-            self._queries.set_places(hub, places)
-        except (ResourceModifiedError, ResourceNotFoundError):
-            log.info("the queue moves; places are counted at the next sweep")
-
-    def _count_ends(self) -> None:
-        """Bring the counts of each day up to date."""
-        today = self._services.clock().astimezone(UTC).date()
-        for hub in self._services.known_hubs() | {NO_HUB}:
-            self._statistics.count_ends(hub, today, MAX_COUNTING)
+            keys = [row.record_key for row in self._services.queue_rows.oldest(hub, MAX_QUEUE)]
+            metrics.queue_length(hub, len(keys))
+            if not keys:
+                return
+            records = self._services.queries.records(hub, frozenset(keys))
+            queue = [records[key] for key in keys if key in records]
+            for record in queue:
+                is_validating = record.state is ImportState.VALIDATING
+                is_due = not record.is_backing_off(self._services.clock())
+                if is_validating and is_due and time.monotonic() < deadline:
+                    self._validate(record)
+            positions = [
+                (record, position)
+                for position, record in enumerate(queue, 1)
+                if record.state is ImportState.QUEUED and record.queue_position != position
+            ]
+            try:
+                self._services.queries.set_queue_positions(hub, positions)
+            except (ResourceModifiedError, ResourceNotFoundError):
+                log.info("the queue changed; positions are counted at the next sweep")
 
     @concerning
     def _validate(self, record: ImportRecord) -> None:
         try:
             record = self._intake.resume(record)
             if record.state is ImportState.QUEUED:
-                self._queue.enter(record)
+                self._hub_queue.enter(record)
         except ConflictError as conflict:
             log.info("%s", conflict)
         except Exception:
-            # It was noted in the record, and must not hold up the uploads behind it.
-            log.exception("not validated")
+            # The record contains the error; it must not hold up the uploads behind it.
+            log.exception("the validation failed")
 
-    def _restore_markers(self) -> None:
-        """Put back markers and claims of open imports that people took away."""
-        cursor = self._queries.load("markers")
-        page, position = self._queries.open_records(cursor.position)
+    def _count_ends(self) -> None:
+        """Bring the counts of each day up to date."""
+        today = self._services.clock().astimezone(UTC).date()
+        for hub in self._services.all_hubs() | {NO_HUB}:
+            self._services.daily_counts.count_ends(hub, today, MAX_COUNTING)
+
+    def _restore_queue_rows(self) -> None:
+        """Write deleted queue rows and claims of open imports again."""
+        cursor = self._services.cursors.load("queue rows")
+        page, position = self._services.queries.open_records(cursor.position)
         for hub in {record.hub for record in page}:
-            self._services.claims.remember_hub(hub)
-            found = {marker.record_key for marker in self._store.queue(hub, MAX_QUEUE)}
-            missing = [one for one in page if one.hub == hub and one.row_key not in found]
-            for record in missing[: MAX_QUEUE - len(found)]:
+            self._services.known_hubs.add(hub)
+            rows = self._services.queue_rows.oldest(hub, MAX_QUEUE)
+            queued = {row.record_key for row in rows}
+            missing = [one for one in page if one.hub == hub and one.row_key not in queued]
+            for record in missing[: MAX_QUEUE - len(queued)]:
                 if not self._store.get(hub, record.row_key).state.is_final:
                     with about(record):
-                        log.error("the import has no marker; it gets one")
-                    self._store.restore_marker(record)
-                    claim = Claim(record.id, record.hub, record.row_key, record.file)
-                    self._services.claims.make(claim)
+                        log.error("the queue row of the import was deleted; it is written again")
+                    self._services.queue_rows.restore(record)
+                    self._services.claims.make(Claim.of(record))
         if (cursor.position, position) != ("", ""):
-            self._queries.save(replace(cursor, position=position))
+            self._services.cursors.save(replace(cursor, position=position))
 
 
-def _failed(tasks: dict[str, Callable[[], None]]) -> list[str]:
+def _failed(tasks: Mapping[str, Callable[[], None]]) -> list[str]:
     """Do all tasks; returns the names of those that failed."""
     failed = []
     for name, task in tasks.items():

@@ -1,4 +1,4 @@
-"""The one way to end an import: its report as far as that can be written, then its last row.
+"""The one way to end an import: its report as far as that can be written, then its final record.
 
 Report, log and staged file are best effort: what cannot be read or written is named in the reason.
 The final record needs the table alone.
@@ -7,85 +7,159 @@ The final record needs the table alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from azure.core.exceptions import AzureError
 
 from shared.errors import ImporterError
-from shared.imports.model import reasons
-from shared.imports.model.record import ImportRecord, ImportState
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 from shared.imports.services import Services
-from shared.imports.workflow.job_outcome import Outcome
-from shared.imports.workflow.report import build_report
+from shared.imports.tracing import ended
+from shared.imports.workflow.job_outcome import JobOutcome
+from shared.imports.workflow.reason_text import joined, unreadable, unwritten
 from shared.logs import logger
+from shared.redaction import redact
 from shared.storage.client import is_outage
 
-__all__ = ["finish"]
+__all__ = ["build_report", "create_ended", "end_import", "end_unreadable"]
 
 log = logger(__name__)
 
+Problems = Sequence[dict[str, Any]]
 
-def finish(
+
+def end_import(
     services: Services,
     record: ImportRecord,
     state: ImportState,
-    outcome: Outcome | None = None,
-    **changes: Any,
+    outcome: JobOutcome | None = None,
+    problems: Problems | None = None,
 ) -> ImportRecord:
     """End an import.
 
-    The report gets a name of its own, which the final record chooses: of two processes that end an
-    import at the same time, the loser's report is never looked at.
+    The report gets a new name, which the final record contains: of two processes that end an import
+    at the same time, the report of the one that loses is never read.
 
     Args:
-        outcome: what the hub's log tells, if there was a job.
-        changes: columns of the final record.
+        record: with the reason and the counts of the final record.
+        outcome: what the hub's log says, if there was a job.
+        problems: what the validation found; None: as in the report that the record names.
 
     Raises:
         ConflictError: another process changed the import first.
-        AzureError: storage is out of reach.
+        AzureError: storage is unavailable.
     """
-    final = record.model_copy(update={**changes, "state": state})
     troubles = list(outcome.troubles) if outcome else []
-    path = ""
-    if record.container:
-        path = _write_report(services, final, outcome, troubles)
+    report = ""
+    if record.staged.container:
+        final = replace(record, state=state)
+        report = _write_report(services, final, outcome, problems, troubles)
     else:
         services.claims.note_end(record.id)
-    if troubles:
-        changes["failure_reason"] = reasons.joined(final.failure_reason, *troubles)
-    return services.store.transition(record, state, report=path, **changes)
+    reason = joined(record.failure_reason, *troubles)
+    final = services.store.end(replace(record, report=report, failure_reason=reason), state)
+    ended(final)
+    return final
+
+
+def create_ended(services: Services, record: ImportRecord) -> tuple[ImportRecord, bool]:
+    """Write the only record of an import that is final from the first; returns as `create`."""
+    created, is_new = services.store.create(record)
+    if is_new:
+        ended(created)
+    return created, is_new
+
+
+def end_unreadable(services: Services, hub: str, row_key: str, reason: str) -> None:
+    """End an open import as failed by what can be read of its row: needs the table alone.
+
+    Raises:
+        NewerRowError: a newer version of the app wrote the row.
+        ConflictError: another process changed it.
+    """
+    record = services.store.readable(hub, row_key)
+    if record is None or record.state.is_final:
+        return
+    # Without its history the state may have been typed by hand.
+    had_no_job = record.history and record.state.had_no_job and not record.staged.generation
+    count = 0 if had_no_job else None
+    # A report that was written before contains another state.
+    record = replace(record, failure_reason=reason, report="", imported=count, failed=count)
+    ended(services.store.end(record, ImportState.FAILED))
+
+
+def build_report(
+    record: ImportRecord, problems: Problems = (), failures: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """report.json of an import that was validated, and again of one that has ended.
+
+    Args:
+        record: the import as its row will contain it.
+        problems: the first problems that the validation found.
+        failures: what the hub's log says, if there was a job.
+    """
+    job = record.job
+    return {
+        "import": record.id,
+        "hub": record.hub,
+        "file": record.file,
+        "etag": record.upload_etag,
+        "uploadedAt": record.uploaded_at.isoformat(),
+        "state": record.state,
+        "failureReason": redact(record.failure_reason),
+        "devices": {
+            "lines": record.lines,
+            "invalidLines": record.invalid_lines,
+            "givenToHub": record.devices,
+            "imported": record.imported,
+            "failed": record.failed,
+        },
+        "validation": {**record.validation, "problems": list(problems)},
+        "job": {
+            "jobId": job.id,
+            "status": job.status,
+            "startTimeUtc": job.start_time_utc and job.start_time_utc.isoformat(),
+            "endTimeUtc": job.end_time_utc and job.end_time_utc.isoformat(),
+            "failureReason": redact(job.failure_reason),
+        }
+        if job.id
+        else None,
+        "failures": failures,
+    }
 
 
 def _write_report(
-    services: Services, final: ImportRecord, outcome: Outcome | None, troubles: list[str]
+    services: Services,
+    final: ImportRecord,
+    outcome: JobOutcome | None,
+    problems: Problems | None,
+    troubles: list[str],
 ) -> str:
     """Write the report; returns its path, or "" and notes why."""
     container = services.container_of(final)
-    problems: Sequence[dict[str, Any]] = ()
-    if final.problems and final.report:
+    if problems is None and final.problems and final.report:
         try:
             problems = _problems_of(container.read_report(final.report))
         except (AzureError, ImporterError, ValueError, RecursionError) as error:
             if is_outage(error):
                 raise
             log.warning("the report of the validation cannot be read", exc_info=True)
-            troubles.append(reasons.unreadable("the report of the validation", error))
-    if troubles:
-        reason = reasons.joined(final.failure_reason, *troubles)
-        final = final.model_copy(update={"failure_reason": reason})
+            troubles.append(unreadable("the report of the validation", error))
+    final = replace(final, failure_reason=joined(final.failure_reason, *troubles))
     failures = outcome.to_json() if outcome else None
     try:
-        return container.write_report(build_report(final, problems=problems, failures=failures))
+        return container.write_report(build_report(final, problems or (), failures))
     except (AzureError, ValueError) as error:
         if is_outage(error):
             raise
         log.warning("the report cannot be written", exc_info=True)
-        troubles.append(reasons.unwritten("the report", error))
+        troubles.append(unwritten("the report", error))
         return ""
 
 
-def _problems_of(report: dict[str, Any]) -> list[dict[str, Any]]:
+def _problems_of(report: dict[str, Any]) -> Problems:
     validation = report.get("validation")
     problems = validation.get("problems") if isinstance(validation, dict) else None
     if not isinstance(problems, list):

@@ -1,12 +1,11 @@
-"""The event of each import's end, and who sends it: at least once, until accepted or too old.
+"""The event of each import's end is sent at least once, until it is accepted or expires.
 
-With the final record a row is written that stands for its event (`Ledger`, `send-`): the outbox.
-Ticks offer what is due, and threads of our own post it, so that no receiver holds up an import. A
-row is removed when its event was accepted; a process that dies before that repeats the event, under
-the same id.
+The outbox contains what is to be sent. Ticks offer what is due, and threads of this module post it,
+so that no receiver holds up an import. A row is removed when its event was accepted; a process that
+ends before that sends the event again, under the same id.
 
-Each event has a back-off of its own, and each hub a thread and a pause of its own. Whatever happens
-to an event, its row is removed or moved behind those that are due, and it expires.
+Each event has its own back-off, each hub its own thread and pause. Whatever happens to an event,
+its row is removed or moved behind those that are due, and it expires.
 """
 
 from __future__ import annotations
@@ -28,8 +27,7 @@ from shared.imports import metrics
 from shared.imports.model.record import ImportRecord
 from shared.imports.operate.api_models import ImportSummary
 from shared.imports.services import Services
-from shared.imports.store.import_store import MAX_MARKERS
-from shared.imports.store.markers import Marker
+from shared.imports.store.outbox import MAX_EVENTS, PendingEvent
 from shared.imports.tracing import about
 from shared.invocation import in_this_invocation
 from shared.telemetry import facade
@@ -48,7 +46,7 @@ log = logs.logger(__name__)
 #: one post at most for each that is ahead of them.
 THREADS = 16
 
-#: How long an event waits after it was sent in vain: twice as long each time.
+#: The back-off of an event: twice as long each time.
 FIRST_WAIT = timedelta(seconds=10)
 LONGEST_WAIT = timedelta(minutes=10)
 
@@ -57,14 +55,14 @@ BATCH_SECONDS = 60
 
 
 class Delivery(Enum):
-    """What became of an event when its turn came."""
+    """The result of an attempt to send an event."""
 
     ACCEPTED = auto()
     UNAVAILABLE = auto()  # sent again later; the hub's other events wait for the next tick
-    REFUSED = auto()  # sent again later: people may correct the receiver
+    REFUSED = auto()  # sent again later: the receiver may be corrected
     FAILED = auto()  # sent again later: the reason may be this event
     EXPIRED = auto()  # not accepted before the deadline
-    PRUNED = auto()  # its record is gone
+    PRUNED = auto()  # its record was deleted
 
     @property
     def is_done(self) -> bool:
@@ -75,7 +73,6 @@ class Delivery(Enum):
 def event_of(record: ImportRecord) -> dict[str, Any]:
     """A CloudEvent 1.0 of the end of an import; always the same for the same record."""
     state = record.state.value
-    ended_at = record.finished_at or record.updated_at
     return {
         "specversion": "1.0",
         # Receivers know repeats by it.
@@ -83,7 +80,7 @@ def event_of(record: ImportRecord) -> dict[str, Any]:
         "type": f"DeviceImporter.Import.{state[0].upper()}{state[1:]}",
         "source": f"/hubs/{quote(record.hub, safe='')}",
         "subject": f"imports/{record.id}",
-        "time": ended_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "time": record.ended_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "datacontenttype": "application/json",
         "data": ImportSummary.of(record).model_dump(mode="json"),
     }
@@ -94,26 +91,27 @@ class EventPublisher:
 
     def __init__(self, services: Services, webhook: Webhook) -> None:
         self._store = services.store
+        self._outbox = services.outbox
         self._deadline = services.settings.events_deadline
         self._clock = services.clock
         self._webhook = webhook
         self._pool = ThreadPoolExecutor(THREADS, "events")
         self._lock = threading.Lock()
-        #: By hub: the sending that was begun last.
+        #: By hub: the batch that was begun last.
         self._batches: dict[str, Future[None]] = {}
-        #: By hub: until when the receiver asks for no request.
+        #: By hub: until when the receiver asked for no request.
         self._pauses: dict[str, datetime] = {}
         self._closing = threading.Event()
 
-    def offer(self, hub: str, unsent: Iterable[Marker]) -> None:
-        """Have the events of a hub sent, if any of these is due; returns at once."""
-        if any(self._is_due(hub, marker) for marker in unsent):
-            self.look(hub)
+    def offer(self, hub: str, events: Iterable[PendingEvent]) -> None:
+        """Send the events of a hub in the background, if any of these is due; returns at once."""
+        if any(self._is_due(hub, event) for event in events):
+            self.send(hub)
 
-    def look(self, hub: str) -> None:
-        """Have those events of a hub sent that are due, unless that is under way; returns at once.
+    def send(self, hub: str) -> None:
+        """Send the due events of a hub in the background, unless that is under way.
 
-        Reads the hub's outbox again: what was offered may have been sent meanwhile.
+        Reads the hub's outbox again: what was offered may have been sent since.
         """
         with self._lock:
             batch = self._batches.get(hub)
@@ -123,7 +121,7 @@ class EventPublisher:
             self._batches[hub] = self._pool.submit(send, hub)
 
     def wait(self) -> None:
-        """Wait until nothing is under way."""
+        """Wait until no batch is under way."""
         with self._lock:
             batches = list(self._batches.values())
         wait(batches)
@@ -144,60 +142,60 @@ class EventPublisher:
 
     def _send_due(self, hub: str) -> None:
         end = time.monotonic() + BATCH_SECONDS
-        #: Markers whose rows could be neither removed nor moved.
+        #: Row keys that could be neither removed nor moved.
         stuck: set[str] = set()
         with logs.about(logs.Subject(hub=hub)), facade.quiet():
             try:
-                while self._send_some(hub, end, stuck):
+                while self._send_batch(hub, end, stuck):
                     pass
             except Exception:
                 log.exception("events wait for a later tick")
 
-    def _send_some(self, hub: str, end: float, stuck: set[str]) -> bool:
+    def _send_batch(self, hub: str, end: float, stuck: set[str]) -> bool:
         """Send what is due at the head of the outbox; returns whether there may be more of it."""
-        markers = self._store.unsent(hub)
+        events = self._outbox.pending(hub)
         moved = False
-        for marker in markers:
+        for event in events:
             if self._closing.is_set() or time.monotonic() >= end:
                 return False
-            if marker.row_key in stuck or not self._is_due(hub, marker):
+            if event.row_key in stuck or not self._is_due(hub, event):
                 continue
-            with logs.about(logs.Subject(marker.import_id, hub)):
-                # Each try passes here with its result, once.
-                delivery = self._try(hub, marker)
+            with logs.about(logs.Subject(event.import_id, hub)):
+                # Each attempt passes here once, with its result.
+                delivery = self._attempt(hub, event)
                 metrics.count_event(hub, delivery.name.lower())
                 try:
-                    self._settle(hub, marker, delivery)
+                    self._settle(hub, event, delivery)
                     moved = True
                 except Exception:
-                    log.exception("the row %s can be neither removed nor moved", marker.row_key)
-                    stuck.add(marker.row_key)
+                    log.exception("the row %s can be neither removed nor moved", event.row_key)
+                    stuck.add(event.row_key)
             if delivery is Delivery.UNAVAILABLE:
                 return False
-        return moved and len(markers) == MAX_MARKERS
+        return moved and len(events) == MAX_EVENTS
 
-    def _try(self, hub: str, marker: Marker) -> Delivery:
+    def _attempt(self, hub: str, event: PendingEvent) -> Delivery:
         """Post the event of a marker, unless it is too late or its row names no record."""
-        if marker.since and self._clock() - marker.since > self._deadline:
+        if event.ended_at and self._clock() - event.ended_at > self._deadline:
             log.error(
-                "gave up the event of the record %s: it was not accepted within %g h "
-                "(EVENTS_DEADLINE_HOURS). Check that %s (EVENTS_URL) can be reached and accepts "
-                "the app's events (EVENTS_KEY); earlier warnings have its answers",
-                *(marker.record_key, self._deadline.total_seconds() / 3600, self._webhook.host),
+                "the event of the record %s expired: it was not accepted within %g h "
+                "(EVENTS_DEADLINE_HOURS). Check that %s (EVENTS_URL) is reachable and accepts "
+                "the app's events (EVENTS_KEY); earlier warnings contain its answers",
+                *(event.record_key, self._deadline.total_seconds() / 3600, self._webhook.host),
             )
             return Delivery.EXPIRED
-        if not marker.record_key:
-            log.error("removing the row %s: it names no record", marker.row_key)
+        if not event.record_key:
+            log.error("removing the row %s: it names no record", event.row_key)
             return Delivery.PRUNED
         try:
-            record = self._store.get(hub, marker.record_key)
+            record = self._store.get(hub, event.record_key)
             with about(record):
                 return self._post(hub, record)
         except ResourceNotFoundError:
-            log.warning("the record %s is gone, so its event is not sent", marker.record_key)
+            log.warning("the record %s was deleted, so its event is not sent", event.record_key)
             return Delivery.PRUNED
         except Exception:
-            log.exception("the event of the record %s is sent again later", marker.record_key)
+            log.exception("the event of the record %s is sent again later", event.record_key)
             return Delivery.FAILED
 
     def _post(self, hub: str, record: ImportRecord) -> Delivery:
@@ -215,27 +213,27 @@ class EventPublisher:
         log.info("the event of the end was accepted")
         return Delivery.ACCEPTED
 
-    def _settle(self, hub: str, marker: Marker, delivery: Delivery) -> None:
+    def _settle(self, hub: str, event: PendingEvent, delivery: Delivery) -> None:
         """Remove the row of an event, or move it to the time of its next try."""
         if delivery.is_done:
-            self._store.remove_marker(hub, marker)
+            self._outbox.remove(hub, event)
             return
-        until = self._clock() + _back_off(marker.tries)
+        until = self._clock() + _back_off(event.attempts)
         if delivery is Delivery.UNAVAILABLE:
             until = max(until, self._pauses.get(hub, until))
-        self._store.put_off(hub, marker, until)
+        self._outbox.postpone(hub, event, until, self._clock())
 
-    def _is_due(self, hub: str, marker: Marker) -> bool:
-        return self._has_come(self._pauses.get(hub)) and self._has_come(marker.next_try_at)
+    def _is_due(self, hub: str, event: PendingEvent) -> bool:
+        return self._has_come(self._pauses.get(hub)) and self._has_come(event.next_try_at)
 
     def _has_come(self, moment: datetime | None) -> bool:
-        """Whether it is that time. If it is far ahead, the clock was wrong when it was set."""
+        """Whether it is that time. A time far ahead was set by a wrong clock."""
         if moment is None:
             return True
         left = moment - self._clock()
         return left <= timedelta() or left > 2 * LONGEST_WAIT
 
 
-def _back_off(tries: int) -> timedelta:
+def _back_off(attempts: int) -> timedelta:
     jitter = random.uniform(0.5, 1)  # nosec B311
-    return min(LONGEST_WAIT, FIRST_WAIT * (1 << min(tries, 20))) * jitter
+    return min(LONGEST_WAIT, FIRST_WAIT * (1 << min(attempts, 20))) * jitter

@@ -2,79 +2,80 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from azure.core import MatchConditions
-from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
-from azure.storage.blob import BlobClient, BlobProperties
+from azure.core.exceptions import ResourceNotFoundError
+from azure.storage.blob import BlobProperties
 
-from shared.device_files.report import Policy, Report
-from shared.imports.model import reasons
-from shared.imports.model.record import ImportRecord, ImportState
+from shared.device_files.csvtable import CsvDefaults
+from shared.device_files.report import Policy
+from shared.device_files.source import Limits
+from shared.device_files.validation import Validation
+from shared.imports.model.record import NO_BACK_OFF, NO_LEASE, ImportRecord, Lease, StagedFile
+from shared.imports.model.states import ImportState
 from shared.imports.services import Services
-from shared.imports.store.import_container import (
-    ForeignContainerError,
-    ImportContainer,
-    LinesLostError,
-    container_name,
-)
-from shared.imports.store.import_store import NOBODY, NOTHING_TO_WAIT_FOR, ConflictError
+from shared.imports.store.import_container import LinesLostError, container_name
+from shared.imports.store.import_store import ConflictError
 from shared.imports.store.rows import NewerRowError, UnreadableRowError
+from shared.imports.store.uploaded_file import SupersededError, UploadedFile
 from shared.imports.tracing import concerning, step
-from shared.imports.workflow.checking import validation_of
-from shared.imports.workflow.completion import finish
-from shared.imports.workflow.registration import Upload, is_folder, leads_elsewhere, register
-from shared.imports.workflow.report import build_report
-from shared.invocation import in_this_invocation
+from shared.imports.workflow import upload_reasons as reasons
+from shared.imports.workflow.completion import build_report, end_import
+from shared.imports.workflow.registration import Upload, has_dot_folder, is_folder, register
+from shared.imports.workflow.validation_lease import ValidationLease
 from shared.logs import logger
-from shared.storage.client import is_outage, whole
+from shared.settings import Settings
+from shared.storage.client import is_outage
 
-__all__ = ["Intake"]
+__all__ = ["Intake", "configured_validation"]
 
 log = logger(__name__)
 
+Problems = Sequence[dict[str, Any]]
+
 
 class Intake:
-    """Takes uploads in. Safe to call any number of times for one upload."""
+    """Registers, validates and stages uploads. Safe to call any number of times for one upload."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._settings = services.settings
         self._store = services.store
 
-    def take(self, file: str) -> ImportRecord | None:
-        """Validate and stage what the blob holds now.
+    def process_upload(self, file: str) -> ImportRecord | None:
+        """Validate and stage the present version of a blob.
 
         Returns:
-            The import as this call leaves it; None if there is nothing to import: the blob is gone,
-            it marks a folder, or its name leads elsewhere (the sweep, which asks for no single
-            blob, rejects it). An import that another process works on, that waits, or that is past
-            validation, is returned as it is.
+            The import after this call; None if there is nothing to import: the blob was deleted, it
+            marks a folder, or its name contains a dot folder (the sweep, which requests no single
+            blob, rejects it). An import that another process works on, that is backing off or that
+            is past validation is returned as it is.
 
         Raises:
-            Exception: storage trouble before or during the validation. The import keeps its place,
-            and the sweep goes on with it.
+            Exception: storage trouble before or during the validation. The import keeps its place
+                in the queue, and the sweep continues with it.
         """
-        if leads_elsewhere(file):
-            log.warning("%r leads elsewhere and is not looked at", file)
+        if has_dot_folder(file):
+            log.warning("%r contains a dot folder and is left to the sweep", file)
             return None
         try:
-            properties = self._blob(file).get_blob_properties()
+            container = self._services.storage.container(self._settings.upload_container)
+            properties = container.get_blob_client(file).get_blob_properties()
         except ResourceNotFoundError:
-            log.info("%r is gone; nothing to do", file)
+            log.info("%r was deleted; nothing to do", file)
             return None
         if is_folder(properties):
             log.info("%r marks a folder; nothing to do", file)
             return None
         try:
-            record, is_new = register(self._services, Upload.of(properties), self._lease(1))
+            record, is_new = register(self._services, Upload.of(properties), self._new_lease())
         except (UnreadableRowError, NewerRowError) as error:
             log.error("%r is not imported now: %s", file, error)
             return None
-        if is_new and record.owner:
+        if is_new and record.lease.owner:
             return self._work(record, properties)
         return self.resume(record, properties)
 
@@ -82,257 +83,214 @@ class Intake:
     def resume(
         self, record: ImportRecord, properties: BlobProperties | None = None
     ) -> ImportRecord:
-        """Validate an upload that has its record already, unless somebody is at work on it.
+        """Validate an upload that has its record, unless another process works on it.
 
         Args:
             properties: those of its blob, if they are known.
 
         Raises:
-            Exception: as `take`.
+            Exception: as `process_upload`.
         """
         now = self._services.clock()
         if record.state is not ImportState.VALIDATING or record.hub not in self._services.hubs:
             return record
-        if record.waits(now):
+        if record.is_backing_off(now):
             return record
         if record.is_leased(now):
             log.info("another process validates %r", record.file)
             return record
         try:
-            if record.attempts >= self._settings.max_attempts:
-                return self._fail(record, reasons.validation_died(record))
+            if record.validation_attempts >= self._settings.max_attempts:
+                return self._fail(record, reasons.validation_terminated(record))
             record = self._store.update(
-                record, next_try_at=None, **self._lease(record.attempts + 1)
+                replace(
+                    record,
+                    lease=self._new_lease(),
+                    back_off=replace(record.back_off, next_try_at=None),
+                    validation_attempts=record.validation_attempts + 1,
+                )
             )
-        except ConflictError:
-            log.info("another process has it")
-            return self._store.get(record.hub, record.row_key)
+        except ConflictError as conflict:
+            return self._as_changed(record, conflict)
         return self._work(record, properties)
-
-    def _blob(self, file: str) -> BlobClient:
-        container = self._services.storage.container(self._settings.upload_container)
-        return container.get_blob_client(file)
 
     @step("validate")
     def _work(self, record: ImportRecord, properties: BlobProperties | None) -> ImportRecord:
         log.info("validating %r (%d bytes)", record.file, record.size)
-        lease = _Lease(self._services, record)
+        lease = ValidationLease(self._services, record)
         try:
             return self._validate(lease, record, properties)
-        except ConflictError:
-            log.info("another process has it")
-            return self._store.get(record.hub, record.row_key)
+        except ConflictError as conflict:
+            return self._as_changed(record, conflict)
         except Exception as error:
-            self._give_back(lease, error)
+            self._release_lease(lease, error)
             raise
         finally:
             lease.stop()
 
-    def _lease(self, attempts: int) -> dict[str, Any]:
-        return {
-            "owner": uuid.uuid4().hex,
-            "lease_until": self._services.clock() + self._settings.lease,
-            "attempts": attempts,
-        }
-
-    def _fail(self, record: ImportRecord, reason: str) -> ImportRecord:
-        """End the import; a retry validates the same upload again."""
-        return finish(
-            self._services, record, ImportState.FAILED, failure_reason=reason, imported=0, failed=0
-        )
-
     def _validate(
-        self, lease: _Lease, record: ImportRecord, properties: BlobProperties | None
+        self, lease: ValidationLease, record: ImportRecord, properties: BlobProperties | None
     ) -> ImportRecord:
-        blob = self._blob(record.file)
+        file = self._services.uploaded_file(record)
         try:
-            if properties is None:
-                properties = _properties(blob, record)
-            changes = self._stage(lease, record, blob, _confirmed_deletes(properties))
-        except _SupersededError:
-            return finish(
-                self._services,
-                lease.release(),
-                ImportState.SUPERSEDED,
-                failure_reason=reasons.superseded(record.file),
-                imported=0,
-                failed=0,
-            )
-        return self._store.transition(lease.release(), **changes)
+            deletes = _confirmed_deletes(properties or file.properties())
+            result = self._stage(lease, record, file, deletes)
+        except SupersededError:
+            reason = reasons.superseded(record.file)
+            record = replace(lease.release(), failure_reason=reason, imported=0, failed=0)
+            return end_import(self._services, record, ImportState.SUPERSEDED)
+        record = result.apply_to(lease.release())
+        if result.is_accepted:
+            return self._store.transition(record, ImportState.QUEUED)
+        return end_import(
+            self._services, record, ImportState.REJECTED, problems=result.problems_json(record)
+        )
 
     def _stage(
-        self, lease: _Lease, record: ImportRecord, blob: BlobClient, confirmed_deletes: int
-    ) -> dict[str, Any]:
-        """Read the upload once, as it was when its record was made, and stage its good lines.
-
-        Returns:
-            The columns that tell of it.
-        """
-        # Each attempt has its container: one that was given up and still runs disturbs nothing.
-        name = container_name(record.id, record.attempts)
+        self,
+        lease: ValidationLease,
+        record: ImportRecord,
+        file: UploadedFile,
+        confirmed_deletes: int,
+    ) -> _Result:
+        """Read the upload once, in the version of its record, and stage its good lines."""
+        # Each attempt has its container: one that lost its lease and still runs changes nothing.
+        name = container_name(record.id, record.validation_attempts)
         container = self._services.container(name)
-        owner = self._services.owner_of(record)
-        if container.create(owner) != owner:
-            raise ForeignContainerError(name)
-        staging = container.staging()
+        container.create(self._services.owner_of(record))
         policy = self._settings.validation_policy
-        validation = validation_of(self._settings, record.file, confirmed_deletes)
+        validation = configured_validation(self._settings, record.file, confirmed_deletes)
         report = validation.report
-        for batch in validation.run(_chunks(blob, record)):
+        writer = container.stage()
+        for batch in validation.run(file.chunks()):
             lease.check()
             if policy is Policy.PARTIAL or not report.errors:
-                staging.write(batch)
-        is_accepted = report.may_be_imported(policy)
-        changes: dict[str, Any] = {
-            "state": ImportState.QUEUED if is_accepted else ImportState.REJECTED,
-            "failure_reason": "" if is_accepted else reasons.file_rejected(report),
-            "container": name,
-            # Of a file that could not be read to its end, nobody knows how many it has.
-            "lines": report.lines if validation.is_complete else None,
-            "invalid_lines": report.lines - report.valid if validation.is_complete else None,
-            "validation": report.counts_json(),
-            **NOBODY,
-            **NOTHING_TO_WAIT_FOR,
-        }
-        if is_accepted:
-            if staging.lines != report.valid:
-                raise LinesLostError(report.valid, staging.lines)
-            changes |= {
-                "devices": report.valid,
-                "has_line_map": not validation.lines.is_identity,
-                "staged_etag": staging.commit(),
-                "staged_bytes": staging.size,
-            }
-            if changes["has_line_map"]:
+                writer.write(batch)
+        result = _Result(validation, report.may_be_imported(policy), StagedFile(container=name))
+        if result.is_accepted:
+            if writer.lines != report.valid:
+                raise LinesLostError(report.valid, writer.lines)
+            has_line_map = not validation.lines.is_identity
+            result.staged = StagedFile(
+                container=name, etag=writer.commit(), size=writer.size, has_line_map=has_line_map
+            )
+            if has_line_map:
                 container.write_line_map(validation.lines)
-        else:
-            changes |= {"imported": 0, "failed": 0}
         if report.problems:
-            changes |= _write_problems(container, report, record.model_copy(update=changes))
+            result.problems = container.write_problems(report.problems_csv())
+        if report.problems and result.is_accepted:
+            queued = replace(result.apply_to(record), state=ImportState.QUEUED)
+            result.report = container.write_report(
+                build_report(queued, result.problems_json(record))
+            )
         log.info(
             "%s; good lines: %d, errors: %d, warnings: %d",
-            *(changes["state"], report.valid, report.errors, report.warnings),
+            "accepted" if result.is_accepted else "rejected",
+            *(report.valid, report.errors, report.warnings),
         )
-        return changes
+        return result
 
-    def _give_back(self, lease: _Lease, error: Exception) -> None:
-        """Leave the import to a later try, or end it if this was the last one.
+    def _release_lease(self, lease: ValidationLease, error: Exception) -> None:
+        """Leave the import to a later attempt, or end it if this was the last one.
 
-        A try that storage did not allow does not count: while it refuses, nothing can be said about
+        An attempt that failed because storage was unavailable does not count: it says nothing about
         the file.
         """
         try:
             record = lease.release()
+            attempts = record.validation_attempts
             if is_outage(error):
-                changes = self._services.back_off(record)
-                changes["attempts"] = record.attempts - 1
-                reason = reasons.storage_refused(error)
-            elif record.attempts >= self._settings.max_attempts:
-                self._fail(record, reasons.validation_gave_up(record.attempts, error))
+                attempts -= 1
+                back_off = self._services.backing_off(record.back_off)
+                reason = reasons.storage_unavailable(error)
+            elif attempts >= self._settings.max_attempts:
+                self._fail(record, reasons.validation_gave_up(attempts, error))
                 return
             else:
-                changes = {"next_try_at": self._services.next_try_at(record.attempts - 1)}
-                reason = reasons.validation_failed(record.attempts, error)
-            self._store.update(record, failure_reason=reason, **NOBODY, **changes)
+                next_try_at = self._services.next_try_at(attempts - 1)
+                back_off = replace(record.back_off, next_try_at=next_try_at)
+                reason = reasons.validation_failed(attempts, error)
+            self._store.update(
+                replace(
+                    record,
+                    failure_reason=reason,
+                    validation_attempts=attempts,
+                    back_off=back_off,
+                    lease=NO_LEASE,
+                )
+            )
         except Exception:
-            # The lease runs out by itself; the first error is the one to be told.
-            log.warning("could not be given back", exc_info=True)
+            # The lease ends by itself; the caller raises the first error.
+            log.warning("the lease cannot be released", exc_info=True)
+
+    def _fail(self, record: ImportRecord, reason: str) -> ImportRecord:
+        """End the import; a retry validates the same upload again."""
+        failed = replace(record, failure_reason=reason, imported=0, failed=0)
+        return end_import(self._services, failed, ImportState.FAILED)
+
+    def _as_changed(self, record: ImportRecord, conflict: ConflictError) -> ImportRecord:
+        log.info("another process has the import")
+        return conflict.record or self._store.get(record.hub, record.row_key)
+
+    def _new_lease(self) -> Lease:
+        until = self._services.clock() + self._settings.lease
+        return Lease(owner=uuid.uuid4().hex, until=until)
 
 
-def _write_problems(
-    container: ImportContainer, report: Report, record: ImportRecord
-) -> dict[str, str]:
-    """Write what the validation found beside the staged file; returns the columns that tell so."""
-    problems = report.problems_json(record.file)
-    return {
-        "problems": container.write_problems(report.problems_csv()),
-        "report": container.write_report(build_report(record, problems=problems)),
-    }
+@dataclass
+class _Result:
+    """What a validation found, and what was written of it."""
+
+    validation: Validation
+    is_accepted: bool
+    staged: StagedFile
+    #: Paths; "" if they were not written.
+    problems: str = ""
+    report: str = ""
+
+    def apply_to(self, record: ImportRecord) -> ImportRecord:
+        report = self.validation.report
+        # How many lines a file has is not known if it was not read to its end.
+        is_complete = self.validation.is_complete
+        count = None if self.is_accepted else 0
+        return replace(
+            record,
+            failure_reason="" if self.is_accepted else reasons.file_rejected(report),
+            lines=report.lines if is_complete else None,
+            invalid_lines=report.lines - report.valid if is_complete else None,
+            devices=report.valid if self.is_accepted else None,
+            imported=count,
+            failed=count,
+            validation=report.counts_json(),
+            staged=self.staged,
+            problems=self.problems,
+            report=self.report,
+            back_off=NO_BACK_OFF,
+            lease=NO_LEASE,
+        )
+
+    def problems_json(self, record: ImportRecord) -> Problems:
+        return self.validation.report.problems_json(record.file)
+
+
+def configured_validation(settings: Settings, name: str, confirmed_deletes: int) -> Validation:
+    """The validation of the file with this name, which may delete so many devices."""
+    limits = Limits(
+        max_devices=settings.max_devices,
+        max_line_bytes=settings.max_line_bytes,
+        max_file_bytes=settings.max_file_bytes,
+        max_expansion=settings.max_expansion,
+        max_problems=settings.max_reported_problems,
+        max_deletes=settings.max_deletes,
+        max_delete_share=settings.max_delete_share,
+    )
+    defaults = CsvDefaults(settings.csv_default_status, settings.csv_default_import_mode)
+    return Validation(limits, name=name, defaults=defaults, confirmed_deletes=confirmed_deletes)
 
 
 def _confirmed_deletes(properties: BlobProperties) -> int:
-    """How many devices the file may delete, as the blob's metadata says; 0 if it does not."""
+    """How many devices the file may delete by the blob's metadata; 0 if they do not say."""
     for name, value in (properties.metadata or {}).items():
         if name.lower() == "confirmdeletes" and value.isdecimal():
             return int(value)
     return 0
-
-
-class _SupersededError(Exception):
-    """The blob holds another version, or is gone."""
-
-
-class _Lease:
-    """Keeps the record ours while its file is validated, however long a step of that takes.
-
-    A thread renews the lease each time that a third of it is over.
-    """
-
-    def __init__(self, services: Services, record: ImportRecord) -> None:
-        self._services = services
-        self._lease = services.settings.lease
-        self._record = record
-        self._lost: ConflictError | None = None
-        self._ended = threading.Event()
-        renew = in_this_invocation(self._renew)
-        self._thread = threading.Thread(target=renew, name="lease", daemon=True)
-        self._thread.start()
-
-    def check(self) -> None:
-        """Make sure that nobody else took the import over.
-
-        Raises:
-            ConflictError: another process did.
-        """
-        if self._lost is not None:
-            raise self._lost
-
-    def release(self) -> ImportRecord:
-        """End the renewals; returns the record as it was written last.
-
-        Raises:
-            ConflictError: another process took the import over.
-        """
-        self.stop()
-        self.check()
-        return self._record
-
-    def stop(self) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _renew(self) -> None:
-        while not self._ended.wait(self._lease.total_seconds() / 3):
-            try:
-                until = self._services.clock() + self._lease
-                self._record = self._services.store.update(self._record, lease_until=until)
-            except ConflictError as conflict:
-                self._lost = conflict
-                return
-            except Exception:
-                log.warning("the lease cannot be renewed now", exc_info=True)
-
-
-def _chunks(blob: BlobClient, record: ImportRecord) -> Iterator[bytes]:
-    """The blob's content as it is stored, in the version of the record.
-
-    Raises:
-        IncompleteReadError: it is not as long as the blob.
-    """
-    try:
-        yield from whole(blob.download_blob, record.size, **_version(record))
-    except (ResourceModifiedError, ResourceNotFoundError) as error:
-        raise _SupersededError from error
-
-
-def _properties(blob: BlobClient, record: ImportRecord) -> BlobProperties:
-    try:
-        return blob.get_blob_properties(**_version(record))
-    except (ResourceModifiedError, ResourceNotFoundError) as error:
-        raise _SupersededError from error
-
-
-def _version(record: ImportRecord) -> dict[str, Any]:
-    """Conditions of a read: the blob as it was when its record was made."""
-    etag = f'"{record.upload_etag}"'
-    return {"etag": etag, "match_condition": MatchConditions.IfNotModified}

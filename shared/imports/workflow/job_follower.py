@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
 
 from shared import logs
 from shared.errors import ImporterError
 from shared.hub.client import HubClient
 from shared.hub.errors import HubAnswerError, HubError, JobNotFoundError
 from shared.hub.jobs import JobProperties, JobStatus
-from shared.imports.model import reasons
-from shared.imports.model.record import ImportRecord, ImportState, Stop
+from shared.imports.model.record import NO_BACK_OFF, CancelReason, ImportRecord
+from shared.imports.model.states import ImportState
 from shared.imports.services import Services
-from shared.imports.store.import_store import NOTHING_TO_WAIT_FOR
 from shared.imports.tracing import step
-from shared.imports.workflow.completion import finish
-from shared.imports.workflow.job_outcome import Outcome, UnreadableLogError, read_outcome
-from shared.imports.workflow.job_starter import LOG_GRACE, job_columns
-from shared.imports.workflow.registration import leads_elsewhere
+from shared.imports.workflow import job_reasons as reasons
+from shared.imports.workflow.completion import end_import
+from shared.imports.workflow.job_outcome import JobOutcome, UnreadableLogError, read_outcome
+from shared.imports.workflow.job_starter import LOG_GRACE, reported_job
+from shared.imports.workflow.reason_text import joined
+from shared.imports.workflow.registration import has_dot_folder
 
 __all__ = ["JobFollower"]
 
@@ -39,22 +40,22 @@ class JobFollower:
         self._store = services.store
 
     def follow(self, record: ImportRecord) -> ImportRecord:
-        """Ask for the job of a running import once, unless the hub is left alone.
+        """Ask for the job of a running import once, unless it backs off.
 
         Raises:
             ConflictError: another process was first.
         """
         now = self._services.clock()
-        if record.waits(now):
+        if record.is_backing_off(now):
             return record
+        cancel_reason = self._cancel_reason(record, now)
         hub = self._services.hubs[record.hub]
-        stop = self._stop(record, now)
         try:
-            job = hub.get_job(record.job_id) if record.job_id else None
+            job = hub.get_job(record.job.id) if record.job.id else None
         except JobNotFoundError:
             job = None
         except HubAnswerError as error:
-            return self._follow_blindly(record, stop, reasons.odd_answer(error))
+            return self._follow_log(record, cancel_reason, reasons.unexpected_answer(error))
         except HubError as error:
             return self._wait_for_hub(record, error)
         if job is None:
@@ -62,77 +63,87 @@ class JobFollower:
         if job.status.is_final:
             return self._end(record, job)
         if job.status is JobStatus.UNKNOWN:
-            return self._follow_blindly(record, stop, reasons.unknown_status(job.status_text))
-        if stop is not Stop.NO:
+            return self._follow_log(record, cancel_reason, reasons.unknown_status(job.status_text))
+        if cancel_reason is not None:
             try:
                 # Only now: hubs answer 500 to the cancelling of a job that has ended.
                 self._cancel_job(record)
             except HubError as error:
                 return self._wait_for_hub(record, error)
-        changes = {
-            **job_columns(job),
-            "stop": stop,
-            "failure_reason": reasons.stopping(stop, self._settings.job_deadline),
-            **NOTHING_TO_WAIT_FOR,
-        }
-        if all(getattr(record, name) == value for name, value in changes.items()):
+        changed = replace(
+            record,
+            job=reported_job(record.job.id, job),
+            cancel_reason=cancel_reason,
+            failure_reason=reasons.cancelling(cancel_reason, self._settings.job_deadline),
+            queue_position=None,
+            back_off=NO_BACK_OFF,
+        )
+        if changed == record:
             return record
         log.info("job %s, %s %%", job.status_text, job.progress)
-        return self._note(record, **changes)
+        return self._update(changed)
 
-    def _follow_blindly(self, record: ImportRecord, stop: Stop, why: str) -> ImportRecord:
-        """The hub answers, but not how the job goes: its log shows that it has ended.
+    def _cancel_reason(self, record: ImportRecord, now: datetime) -> CancelReason | None:
+        is_late = now >= record.started_at + self._settings.job_deadline
+        if record.cancel_reason is None and is_late:
+            log.warning("the job takes longer than JOB_DEADLINE_HOURS")
+            return CancelReason.DEADLINE
+        return record.cancel_reason
+
+    def _follow_log(
+        self, record: ImportRecord, cancel_reason: CancelReason | None, cause: str
+    ) -> ImportRecord:
+        """The hub answers without the status of the job: its log proves that it has ended.
 
         Without a log the import ends once it was to be cancelled, by an operator or for
-        JOB_DEADLINE_HOURS, and nothing was heard for REFUSAL_DEADLINE_MINUTES.
+        JOB_DEADLINE_HOURS, and REFUSAL_DEADLINE_MINUTES have passed.
         """
-        log.warning("%s", why)
+        log.warning("%s", cause)
         with contextlib.suppress(UnreadableLogError):
             outcome = self._outcome(record)
             if outcome is not None:
                 return self._complete(record, outcome)
-        if stop is not Stop.NO:
+        if cancel_reason is not None:
             with contextlib.suppress(HubError):
                 self._cancel_job(record)
-        now = self._services.clock()
-        since = min(record.unresolved_since or now, now)
-        if stop is not Stop.NO and now - since >= self._settings.refusal_deadline:
-            status = JobStatus.CANCELLED if stop is Stop.OPERATOR else JobStatus.UNKNOWN
-            return self._end_unknown(record.model_copy(update={"stop": stop}), status, why)
-        return self._note(
-            record,
-            stop=stop,
-            unresolved_since=since,
-            failure_reason=reasons.followed_blindly(why),
-            **self._services.back_off(record),
-        )
+        since, waited = self._unresolved(record)
+        record = replace(record, cancel_reason=cancel_reason)
+        if cancel_reason is not None and waited >= self._settings.refusal_deadline:
+            is_operator = cancel_reason is CancelReason.OPERATOR
+            status = JobStatus.CANCELLED if is_operator else JobStatus.UNKNOWN
+            return self._end_unknown(record, status, cause)
+        return self._update(self._waiting(record, reasons.status_unreadable(cause), since))
 
     def _wait_for_hub(self, record: ImportRecord, error: HubError) -> ImportRecord:
-        """The hub is out of reach, busy, or allows nothing: that says nothing about the job."""
+        """The hub is unreachable, busy or refuses: that says nothing about the job."""
         log.warning("%s", error)
-        reason = reasons.cannot_follow(error)
-        return self._note(record, failure_reason=reason, **self._services.back_off(record))
+        since = record.back_off.unresolved_since
+        return self._update(self._waiting(record, reasons.hub_unreadable(error), since))
+
+    def _waiting(self, record: ImportRecord, reason: str, since: datetime | None) -> ImportRecord:
+        """The record with a back-off, and since when it is not known how the job ended."""
+        back_off = replace(record.back_off, unresolved_since=since)
+        return replace(record, failure_reason=reason, back_off=self._services.backing_off(back_off))
+
+    def _unresolved(self, record: ImportRecord) -> tuple[datetime, timedelta]:
+        """Since when, and how long, it is not known how the job ended."""
+        now = self._services.clock()
+        since = min(record.back_off.unresolved_since or now, now)
+        return since, now - since
 
     @step("follow")
-    def _note(self, record: ImportRecord, /, **changes: Any) -> ImportRecord:
-        return self._store.update(record, **changes)
+    def _update(self, record: ImportRecord) -> ImportRecord:
+        return self._store.update(record)
 
     @step("cancel")
     def _cancel_job(self, record: ImportRecord) -> ImportRecord:
-        self._services.hubs[record.hub].cancel_job(record.job_id)
+        self._services.hubs[record.hub].cancel_job(record.job.id)
         return record
-
-    def _stop(self, record: ImportRecord, now: datetime) -> Stop:
-        started = record.last_start_at or record.updated_at
-        if record.stop is Stop.NO and now >= started + self._settings.job_deadline:
-            log.warning("the job takes too long")
-            return Stop.DEADLINE
-        return record.stop
 
     @step("end")
     def _end(self, record: ImportRecord, job: JobProperties) -> ImportRecord:
         """Turn a job that has ended into the final record of its import."""
-        record = record.model_copy(update=job_columns(job))
+        record = replace(record, job=reported_job(record.job.id, job))
         try:
             outcome = self._outcome(record)
         except UnreadableLogError as error:
@@ -143,60 +154,22 @@ class JobFollower:
             return self._wait_for_log(record, job.status, reasons.log_missing())
         return self._complete(record, outcome)
 
-    def _end_unknown(
-        self, record: ImportRecord, status: JobStatus, why: str, outcome: Outcome | None = None
-    ) -> ImportRecord:
-        """End an import of which it is not known how many devices its job imported."""
-        match status:
-            case JobStatus.COMPLETED:
-                state, reason = ImportState.COMPLETED_WITH_ERRORS, reasons.counts_unknown()
-            case JobStatus.CANCELLED:
-                state, reason = ImportState.CANCELLED, reasons.cancelled(record)
-                if record.stop is Stop.DEADLINE:
-                    state = ImportState.FAILED
-            case JobStatus.UNKNOWN:
-                state, reason = ImportState.FAILED, reasons.cancelled(record)
-            case _:
-                started = record.last_start_at or record.updated_at
-                ended = record.end_time_utc or self._services.clock()
-                sas_expired = (
-                    self._settings.job_storage_authentication == "keyBased"
-                    and ended >= started + self._settings.sas_lifetime
-                )
-                state, reason = ImportState.FAILED, reasons.job_failed(record, sas_expired)
-        reason = reasons.joined(why, reason)
-        retry = outcome.retry if outcome else ""
-        return finish(
-            self._services,
-            record,
-            state,
-            outcome,
-            failure_reason=reason,
-            stop=record.stop,
-            retry=retry,
-        )
+    def _wait_for_log(self, record: ImportRecord, status: JobStatus, cause: str) -> ImportRecord:
+        """A live hub always writes a log, empty if nothing failed; it may appear a little late.
 
-    def _wait_for_log(self, record: ImportRecord, status: JobStatus, why: str) -> ImportRecord:
-        """A live hub always writes a log, empty if nothing failed; it may come a little late.
-
-        One that cannot be read at this moment may be about to be replaced.
+        A log that cannot be read at this moment may be about to be replaced.
         """
-        now = self._services.clock()
-        since = min(record.unresolved_since or now, now)
-        if now - since >= LOG_GRACE:
-            return self._end_unknown(record, status, why)
-        return self._store.update(
-            record,
-            unresolved_since=since,
-            failure_reason=reasons.log_awaited(why, LOG_GRACE),
-            **self._services.back_off(record),
-        )
+        since, waited = self._unresolved(record)
+        if waited >= LOG_GRACE:
+            return self._end_unknown(record, status, cause)
+        reason = reasons.log_awaited(cause, LOG_GRACE)
+        return self._store.update(self._waiting(record, reason, since))
 
     @step("end")
     def _end_forgotten(self, record: ImportRecord) -> ImportRecord:
-        """The hub keeps jobs for 30 days only, but their logs are ours.
+        """The hub keeps jobs for 30 days only, but their logs are in the import's container.
 
-        A job that is not known although it is young may still be at work: its log is waited for.
+        A young job that is not known may still be at work: its log is waited for.
         """
         try:
             outcome = self._outcome(record)
@@ -204,50 +177,70 @@ class JobFollower:
             return self._wait_for_log(record, JobStatus.COMPLETED, str(error))
         if outcome is not None:
             return self._complete(record, outcome)
-        now = self._services.clock()
-        started = record.last_start_at or record.updated_at
-        since = min(record.unresolved_since or now, now)
-        patience = min(self._settings.refusal_deadline, started + JOB_HISTORY - now)
-        if now - since >= patience:
-            reason = reasons.job_forgotten(record, now - started)
-            return finish(self._services, record, ImportState.FAILED, None, failure_reason=reason)
-        return self._store.update(
-            record,
-            unresolved_since=since,
-            failure_reason=reasons.job_lost(self._settings.refusal_deadline),
-            **self._services.back_off(record),
-        )
+        since, waited = self._unresolved(record)
+        age = self._services.clock() - record.started_at
+        if waited >= min(self._settings.refusal_deadline, JOB_HISTORY - age):
+            failed = replace(record, failure_reason=reasons.job_forgotten(age))
+            return end_import(self._services, failed, ImportState.FAILED)
+        reason = reasons.job_not_found(self._settings.refusal_deadline)
+        return self._store.update(self._waiting(record, reason, since))
 
-    def _complete(self, record: ImportRecord, outcome: Outcome) -> ImportRecord:
+    def _complete(self, record: ImportRecord, outcome: JobOutcome) -> ImportRecord:
+        """End an import whose job completed, by the log that it wrote."""
         devices = record.devices or 0
-        if outcome.failed > devices or outcome.strange:
-            # The log may be about something else, or does not name what failed.
-            why = reasons.log_does_not_fit(outcome.failed, devices, outcome.strange)
-            why = reasons.joined(why, outcome.example)
-            return self._end_unknown(record, JobStatus.COMPLETED, why, outcome)
-        if self._services.container_of(record).was_staged_file_edited(record):
-            why = reasons.staged_file_edited()
-            return self._end_unknown(record, JobStatus.COMPLETED, why, outcome)
+        if outcome.failed > devices or outcome.unidentified:
+            # The log may belong to something else, or does not name what failed.
+            cause = reasons.log_does_not_fit(outcome.failed, devices, outcome.unidentified)
+            cause = joined(cause, outcome.example)
+            return self._end_unknown(record, JobStatus.COMPLETED, cause, outcome)
+        if self._services.container_of(record).was_staged_file_edited(record.staged):
+            cause = reasons.staged_file_edited()
+            return self._end_unknown(record, JobStatus.COMPLETED, cause, outcome)
         state, reason = ImportState.COMPLETED, ""
         if outcome.failed or record.invalid_lines:
             state = ImportState.COMPLETED_WITH_ERRORS
-            self._look_up(self._services.hubs[record.hub], outcome)
+            self._look_up_missing(self._services.hubs[record.hub], outcome)
             reason = reasons.not_all_imported(record, outcome)
-        elif record.stop is Stop.OPERATOR:
+        elif record.cancel_reason is CancelReason.OPERATOR:
             reason = reasons.cancelled_too_late()
-        return finish(
-            self._services,
+        ended = replace(
             record,
-            state,
-            outcome,
             failure_reason=reason,
             failed=outcome.failed,
             imported=devices - outcome.failed,
             retry=outcome.retry,
         )
+        return end_import(self._services, ended, state, outcome)
 
-    def _outcome(self, record: ImportRecord) -> Outcome | None:
-        since = record.unresolved_since
+    def _end_unknown(
+        self, record: ImportRecord, status: JobStatus, cause: str, outcome: JobOutcome | None = None
+    ) -> ImportRecord:
+        """End an import whose number of imported devices is not known."""
+        state = ImportState.FAILED
+        match status:
+            case JobStatus.COMPLETED:
+                state, reason = ImportState.COMPLETED_WITH_ERRORS, reasons.counts_unknown()
+            case JobStatus.CANCELLED | JobStatus.UNKNOWN:
+                reason = reasons.job_cancelled(record.cancel_reason, record.job)
+                is_late = record.cancel_reason is CancelReason.DEADLINE
+                if status is JobStatus.CANCELLED and not is_late:
+                    state = ImportState.CANCELLED
+            case _:
+                reason = reasons.job_failed(record.job, self._had_sas_expired(record))
+        ended = replace(
+            record,
+            failure_reason=joined(cause, reason),
+            retry=outcome.retry if outcome else "",
+        )
+        return end_import(self._services, ended, state, outcome)
+
+    def _had_sas_expired(self, record: ImportRecord) -> bool:
+        ended_at = record.job.end_time_utc or self._services.clock()
+        is_past = ended_at >= record.started_at + self._settings.sas_lifetime
+        return self._settings.job_storage_authentication == "keyBased" and is_past
+
+    def _outcome(self, record: ImportRecord) -> JobOutcome | None:
+        since = record.back_off.unresolved_since
         is_last_try = since is not None and self._services.clock() - since >= LOG_GRACE
         return read_outcome(
             record,
@@ -256,15 +249,18 @@ class JobFollower:
             is_last_try=is_last_try,
         )
 
-    def _look_up(self, hub: HubClient, outcome: Outcome) -> None:
-        """Logs were seen to call devices missing that were there: ask the registry for some."""
-        for failed in islice(outcome.doubtful, self._settings.verify_failed_devices):
+    def _look_up_missing(self, hub: HubClient, outcome: JobOutcome) -> None:
+        """Ask the registry for some devices that the log reports as missing.
+
+        Logs of live hubs were seen to report devices as missing that existed.
+        """
+        for failed in islice(outcome.reported_missing, self._settings.verify_failed_devices):
             name = f"{failed.device_id}/{failed.module_id}".rstrip("/")
-            if leads_elsewhere(name):
+            if has_dot_folder(name):
                 continue
             try:
-                is_there = hub.has_identity(failed.device_id, failed.module_id)
+                exists = hub.has_identity(failed.device_id, failed.module_id)
             except ImporterError as error:
-                log.warning("the registry cannot be asked for refused devices: %s", error)
+                log.warning("rejected devices cannot be looked up in the registry: %s", error)
                 return
-            outcome.looked_up[name] = is_there
+            outcome.in_registry[name] = exists

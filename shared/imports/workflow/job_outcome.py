@@ -1,4 +1,4 @@
-"""What a job did to the devices of an import, from the log that the hub left in its container."""
+"""The outcome of a job for the devices of an import, from the log that the hub wrote."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 from azure.core.exceptions import AzureError
 
-from shared.device_files.linemap import LineMap
 from shared.errors import ImporterError, PermanentError, first_line
 from shared.hub.errorlog import LOG_NAME, FailedLine, Key, read_error_log
 from shared.hub.refusals import REFUSALS, code_label, remedy_of
@@ -20,60 +19,60 @@ from shared.logs import logger
 from shared.redaction import redact_id
 from shared.storage.client import IncompleteReadError, is_outage
 
-__all__ = ["Failure", "Outcome", "UnreadableLogError", "read_outcome"]
+__all__ = ["Failure", "JobOutcome", "UnreadableLogError", "read_outcome"]
 
 log = logger(__name__)
 
 
 class UnreadableLogError(PermanentError):
-    """The hub's log is there and cannot be read."""
+    """The hub's log exists and cannot be read."""
 
 
-#: Codes by which the hub calls a device or module missing.
+#: Codes by which the hub reports a device or module as missing.
 _MISSING = frozenset({"DeviceNotFound", "ModuleNotFound"})
 
-#: Codes that are counted one by one; hubs have fewer, but a log may hold anything.
+#: Codes that are counted one by one; hubs have fewer, but a log may contain anything.
 MAX_CODES = 200
 OTHER_CODES = "other codes"
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A line that the hub refused, as far as it is known."""
+    """A line that the hub rejected, as far as it is known."""
 
     failed: FailedLine
-    #: Of the upload; None if no line of it fits.
+    #: Line of the upload; None if it was not found.
     line: int | None = None
     import_mode: str = ""
 
 
 @dataclass
-class Outcome:
+class JobOutcome:
     """Failures of one import: all counted, the first ones kept with their lines."""
 
     failed: int = 0
     codes: Counter[str] = field(default_factory=Counter)
     #: In the order of the uploaded file; those that match no line of it come last.
     failures: list[Failure] = field(default_factory=list)
-    #: Path of the refused lines; "" if none was found in the staged file.
+    #: Path of the rejected lines; "" if none was found in the staged file.
     retry: str = ""
     #: What could not be read or written, for the reason.
     troubles: list[str] = field(default_factory=list)
     #: Entries of the log that name no line of the file: then the counts are not known.
-    strange: int = 0
-    #: Devices and modules that the log calls missing, looked up in the registry: is it there?
-    looked_up: dict[str, bool] = field(default_factory=dict)
+    unidentified: int = 0
+    #: Devices and modules that the log reports as missing: whether the registry has them.
+    in_registry: dict[str, bool] = field(default_factory=dict)
 
     @property
-    def doubtful(self) -> Iterator[FailedLine]:
-        """Refused as missing, though their lines are not to delete them."""
+    def reported_missing(self) -> Iterator[FailedLine]:
+        """Rejected as missing, though their lines do not delete them."""
         for failure in self.failures:
             is_deletion = failure.import_mode.lower().startswith("delete")
             if failure.failed.code in _MISSING and failure.line and not is_deletion:
                 yield failure.failed
 
     def to_json(self) -> dict[str, Any]:
-        in_registry = {redact_id(name): is_there for name, is_there in self.looked_up.items()}
+        in_registry = {redact_id(name): exists for name, exists in self.in_registry.items()}
         return {
             "codes": [
                 {
@@ -104,7 +103,7 @@ class Outcome:
 
     @property
     def example(self) -> str:
-        """The first failure in words."""
+        """The first failure as a sentence."""
         if not self.failures:
             return ""
         line, failed = self.failures[0].line, self.failures[0].failed
@@ -120,20 +119,20 @@ class Outcome:
 
 def read_outcome(
     record: ImportRecord, container: ImportContainer, max_failures: int, *, is_last_try: bool
-) -> Outcome | None:
-    """Read the hub's log, find its devices' lines and write these down for a retry.
+) -> JobOutcome | None:
+    """Read the hub's log, find the lines of its devices and write them down for a retry.
 
     Args:
-        is_last_try: do with what can be read, as it is not tried again.
+        is_last_try: use what can be read, as it is not read again.
 
     Returns:
         None if the hub has written no log.
 
     Raises:
         UnreadableLogError: there is a log, and it or the staged file cannot be read now.
-        AzureError: storage is out of reach.
+        AzureError: storage is unavailable.
     """
-    outcome = Outcome()
+    outcome = JobOutcome()
     refused: set[int] = set()
     #: By the hash of its key, as the key may hold a whole line.
     pending: dict[int, FailedLine] = {}
@@ -143,7 +142,7 @@ def read_outcome(
             return None
         for failed in read_error_log(chunks, refused):
             outcome.failed += 1
-            outcome.strange += not failed.is_identified
+            outcome.unidentified += not failed.is_identified
             is_listed = failed.code in outcome.codes or len(outcome.codes) < MAX_CODES
             outcome.codes[failed.code if is_listed else OTHER_CODES] += 1
             if len(pending) < max_failures:
@@ -162,7 +161,7 @@ def read_outcome(
             if isinstance(error, IncompleteReadError) and not is_last_try:
                 why = first_line(error).rstrip(".")
                 raise UnreadableLogError(f"The staged file cannot be read ({why}).") from error
-            log.warning("the lines of refused devices cannot be found", exc_info=True)
+            log.warning("the lines of rejected devices cannot be found", exc_info=True)
             outcome.retry = ""
             outcome.troubles.append(
                 "The lines of the failed devices are not known: the staged file cannot be read "
@@ -175,32 +174,31 @@ def read_outcome(
 def _find_lines(
     record: ImportRecord,
     container: ImportContainer,
-    outcome: Outcome,
+    outcome: JobOutcome,
     refused: set[int],
     pending: dict[int, FailedLine],
 ) -> None:
-    """Note the line of each refused device, and write these lines down for a retry."""
-    retry, path = container.retrying()
-    lines = container.line_map() if record.has_line_map else LineMap()
+    """Note the line of each rejected device, and write these lines down for a retry."""
+    writer, path = container.write_rejected_lines()
+    lines = container.line_map(record.staged)
     found: set[int] = set()
-    for number, line, key, mode in _refused_lines(lambda: container.staged_lines(record), refused):
-        retry.write(line + b"\n")
+    for number, line, key, mode in _rejected_lines(lambda: container.staged_lines(record), refused):
+        writer.write(line + b"\n")
         found.add(hash(key))
         if failed_line := pending.pop(hash(key), None):
             outcome.failures.append(Failure(failed_line, lines.upload_line(number), mode))
-    outcome.strange = len(refused - found)
+    outcome.unidentified = len(refused - found)
     if found:
-        retry.commit()
+        writer.commit()
         outcome.retry = path
 
 
-def _refused_lines(
+def _rejected_lines(
     staged: Callable[[], Iterable[bytes]], refused: set[int]
 ) -> Iterator[tuple[int, bytes, Key, str]]:
-    """The staged lines that were refused, with their numbers, keys and import modes.
+    """The staged lines that were rejected, with their numbers, keys and import modes.
 
-    A log may name the device alone where it means a module. If the device has a line of its own,
-    that one is meant.
+    A log may name the device alone for a line of a module; not if the device has a line of its own.
     """
     left = len(refused)
     with_lines: set[int] | None = None
@@ -225,7 +223,7 @@ def _refused_lines(
 
 
 def _with_lines(staged: Iterable[bytes], refused: set[int]) -> set[int]:
-    """Those refused keys that have a line of their own."""
+    """The rejected keys that have a line of their own."""
     devices = (json.loads(line) for line in staged)
     keys = (hash((device["id"], device.get("moduleId") or "")) for device in devices)
     return {key for key in keys if key in refused}

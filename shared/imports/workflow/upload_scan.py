@@ -1,8 +1,20 @@
-"""The upload container: finds what no event announced, and keeps the order of uploads.
+"""Scans of the upload container: they find what no event announced, and keep the order of uploads.
 
-Events come late, twice, out of order or never. Before an upload's job is started, every older
-upload has to have its record; so unless the container was looked through since, it is. What was
-uploaded after a look began is younger than what the look was for.
+Events come late, twice, out of order or never. Before an import starts, every older upload must
+have its record. So a start asks for a scan (`HubQueue._register_older`), unless a scan since its
+upload has covered it: what was uploaded after a scan began is younger than what the scan was for.
+
+How far the scans have come is a `Cursor`, kept in the table for other processes. An example with a
+container of 120,000 blobs, of which a scan reads 50,000 (names are listed in alphabetical order):
+
+    scan at     reads                position after     began_at   done_until
+    10:00:00    a... to h...         "page after h"     10:00:00   09:30:00
+    10:05:00    i... to p...         "page after p"     10:00:00   09:30:00
+    10:10:00    q... to the end      ""                 10:00:00   09:59:55
+
+Only at the end of the round are all uploads registered, until shortly before it began. An import
+that was uploaded at 09:59:00 starts after the third scan, one of 10:01:00 after another round. In
+a container of less than 50,000 blobs each scan is a whole round.
 """
 
 from __future__ import annotations
@@ -18,9 +30,10 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import BlobProperties
 
 from shared.errors import first_line
+from shared.imports.model.keys import EPOCH
 from shared.imports.model.record import ImportRecord
 from shared.imports.services import Services
-from shared.imports.store.queries import BEGINNING, Cursor, Queries
+from shared.imports.store.cursors import Cursor
 from shared.imports.tracing import about
 from shared.imports.workflow.registration import Upload, is_folder, record_of, register
 from shared.logs import logger
@@ -30,32 +43,32 @@ __all__ = ["UploadScan"]
 
 log = logger(__name__)
 
-#: Pages of 5,000 blobs that one look reads; the next one goes on behind them.
+#: Pages of 5,000 blobs that one scan reads.
 MAX_PAGES = 10
 
-#: How far the app's clock may be from that of storage.
+#: How much the clocks of the app and of storage may differ.
 CLOCK_MARGIN = timedelta(minutes=15)
 
-#: Storage tells times in whole seconds and has more than one clock.
+#: Storage reports times in whole seconds and has more than one clock.
 MARGIN = timedelta(seconds=5)
 
 #: How long younger uploads of its hub wait for one that cannot be registered: the cause may soon be
-#: gone, such as a row of a newer version during a deployment.
+#: over, such as a row of a newer version during a deployment.
 MAX_WAIT = timedelta(minutes=10)
 
 
 class UploadScan:
-    """Looks through the upload container. Safe to use from several threads."""
+    """Registers the uploads in the container. Safe to use from several threads."""
 
-    def __init__(self, services: Services, queries: Queries) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
-        self._queries = queries
+        self._cursors = services.cursors
         self._task = f"uploads of {services.settings.upload_container}"
         self._lock = threading.Lock()
         self._cursor: Cursor | None = None
         #: All uploads until then have their records.
-        self.registered_until = BEGINNING
-        #: Of those that could not be registered in this round.
+        self.registered_until = EPOCH
+        #: The oldest upload that could not be registered in this round.
         self._oldest_failed: datetime | None = None
         #: Uploads that cannot be registered, by hub and id, and since when.
         self._failing: dict[tuple[str, str], tuple[Upload, datetime]] = {}
@@ -65,46 +78,49 @@ class UploadScan:
 
         Returns:
             Whether all have one now; if not, the container holds so many blobs that it takes
-            several looks, or one of them cannot be registered and is waited for.
+            several scans, or one of them cannot be registered and is waited for.
         """
         with self._lock:
             if record.uploaded_at <= self.registered_until:
                 return True
-            is_whole = self._look(record) or record.uploaded_at <= self.registered_until
+            is_whole = self._scan(record) or record.uploaded_at <= self.registered_until
             return is_whole and not self._is_waited_for(record)
 
+    def sweep(self) -> None:
+        """Give records to uploads that no event announced, and note how far all have one."""
+        with self._lock:
+            self._cursor = self._load()
+            self._scan()
+            self._cursors.save(self._cursor)
+
     def _is_waited_for(self, record: ImportRecord) -> bool:
-        """Whether an older upload of the hub has failed to get its record, but not for long."""
+        """Whether an older upload of the hub cannot be registered, but not for long yet."""
         since = self._services.clock() - MAX_WAIT
         return any(
             hub == record.hub and upload.uploaded_at <= record.uploaded_at and failed_at > since
             for (hub, _), (upload, failed_at) in self._failing.items()
         )
 
-    def sweep(self) -> None:
-        """Give records to uploads that no event announced, and note how far all have one."""
-        with self._lock:
-            self._cursor = self._load()
-            self._look()
-            self._queries.save(self._cursor)
-
     def _load(self) -> Cursor:
-        """How far the rounds have come. A time that is still to come was not set by the app."""
-        cursor = self._queries.load(self._task)
+        cursor = self._cursors.load(self._task)
         if max(cursor.began_at, cursor.done_until) > self._services.clock() + CLOCK_MARGIN:
-            log.error("row %r was edited; the uploads are looked through again", self._task)
+            log.error("row %r was edited; all uploads are scanned again", self._task)
             return Cursor(self._task)
         return cursor
 
-    def _look(self, asker: ImportRecord | None = None) -> bool:
-        """Read on where the last look ended; whether this one read the container as a whole."""
+    def _scan(self, requested_for: ImportRecord | None = None) -> bool:
+        """Continue where the last scan ended; returns whether this one read all of the container.
+
+        Args:
+            requested_for: the import whose start needs the scan; it has its record.
+        """
         cursor = self._cursor or self._load()
-        if cursor.position and asker:
+        if cursor.position and requested_for:
             # Another process may have read on.
             cursor = self._load()
-        begun_before = bool(cursor.position)
+        is_continued = bool(cursor.position)
         self.registered_until = max(self.registered_until, cursor.done_until)
-        known = {asker.row_key} if asker else set()
+        known = {requested_for.row_key} if requested_for else set()
         for began_at, blobs, position in self._pages(cursor.position):
             if not cursor.position:
                 cursor = replace(cursor, began_at=began_at)
@@ -113,20 +129,21 @@ class UploadScan:
         if not cursor.position:
             done_until = cursor.began_at - MARGIN
             if self._oldest_failed is not None:
-                # The next round comes to it again.
+                # The next round registers it.
                 done_until = min(done_until, self._oldest_failed - MARGIN)
             self._oldest_failed = None
             cursor = replace(cursor, done_until=max(cursor.done_until, done_until))
             self.registered_until = max(self.registered_until, cursor.done_until)
-        if asker and (cursor.position or begun_before):
-            self._queries.save(cursor)
+        is_part = bool(cursor.position) or is_continued
+        if requested_for and is_part:
+            self._cursors.save(cursor)
         self._cursor = cursor
-        return not (cursor.position or begun_before)
+        return not is_part
 
     def _pages(self, position: str) -> Iterator[tuple[datetime, list[BlobProperties], str]]:
         """Pages of the listing, each with the service's time and where the next one begins."""
-        # The SDK forgets the hook when it repeats a request: nobody knows the time then.
-        times = [BEGINNING]
+        # The SDK forgets the hook when it repeats a request; then an earlier time is used.
+        times = [EPOCH]
 
         def note_time(response: Any) -> None:
             if response.http_response.status_code == 200:
@@ -145,8 +162,8 @@ class UploadScan:
             except HttpResponseError as error:
                 if not position or is_outage(error):
                     raise
-                # People edited it, or it is too old for the service.
-                log.warning("the listing begins anew: %s", first_line(error))
+                # It was edited, or is too old for the service.
+                log.warning("the listing starts from the beginning: %s", first_line(error))
                 position = ""
                 continue
             position = pages.continuation_token or ""  # type: ignore[attr-defined]
@@ -166,20 +183,20 @@ class UploadScan:
                     by_hub.setdefault(record.hub, []).append((upload, record))
         for hub, candidates in by_hub.items():
             times = [upload.uploaded_at for upload, _ in candidates]
-            found = self._queries.known(hub, min(times), max(times))
+            registered = self._services.queries.known(hub, min(times), max(times))
             for upload, record in candidates:
-                if record.row_key not in found:
+                if record.row_key not in registered:
                     with about(record):
-                        self._register_one(upload, record)
+                        self._register_upload(upload, record)
 
-    def _register_one(self, upload: Upload, expected: ImportRecord) -> None:
+    def _register_upload(self, upload: Upload, expected: ImportRecord) -> None:
         key = expected.hub, expected.id
         try:
             record, is_new = register(self._services, upload)
         except Exception as error:
             if is_outage(error):
                 raise
-            # It must not hold up the others; the next sweep comes to it again.
+            # It must not hold up the others; the next sweep tries again.
             log.exception("%r cannot be registered", upload.file)
             self._oldest_failed = min(self._oldest_failed or upload.uploaded_at, upload.uploaded_at)
             self._failing.setdefault(key, (upload, self._services.clock()))

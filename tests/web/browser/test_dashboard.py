@@ -66,7 +66,7 @@ def test_an_import_from_upload_to_cancelling_it(app: App, page: Page) -> None:
     expect(page.locator("#history li")).to_have_count(4)
     page.once("dialog", lambda dialog: dialog.dismiss())
     page.get_by_role("button", name="Cancel import").click()
-    assert not app.record("first.ndjson").stop
+    assert not app.record("first.ndjson").cancel_reason
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Cancel import").click()
     expect(page.get_by_role("status")).to_have_text("running, cancellation requested")

@@ -10,18 +10,18 @@ import pytest
 from azure.core.exceptions import HttpResponseError, ServiceResponseError
 from azure.data.tables import UpdateMode
 
-from shared.imports.model.record import ImportRecord, ImportState
-from shared.imports.store.daily_counts import Statistics
-from shared.imports.store.days import DailyCounts
+from shared.imports.model.states import ImportState
+from shared.imports.store.daily_counts import DailyCounts, DailyCountsStore
 from tests.app import App, device
+from tests.records import import_record
 
 HUB = "hub"
 FAILED = ImportState.FAILED
 
 
 @pytest.fixture
-def statistics(app: App) -> Statistics:
-    return Statistics(app.table)
+def statistics(app: App) -> DailyCountsStore:
+    return app.importer.services.daily_counts
 
 
 def end(app: App, count: int, hub: str = HUB, **members: Any) -> None:
@@ -29,19 +29,17 @@ def end(app: App, count: int, hub: str = HUB, **members: Any) -> None:
     store = app.importer.services.store
     now = app.clock()
     for number in range(count):
-        record = ImportRecord.of_upload(
-            *(hub, "Imports", "uploads", f"{number}-{now.timestamp()}", "0x1", now),
-            created_at=now,
-            updated_at=now,
+        record = import_record(
+            *(hub, f"{number}-{now.timestamp()}", "0x1", now),
             state=FAILED,
             **{"imported": 2, "failed": 1, "invalid_lines": 3, **members},
         )
         store.create(record)
 
 
-def total(statistics: Statistics, day: date) -> DailyCounts:
+def total(statistics: DailyCountsStore, day: date) -> DailyCounts:
     return sum(
-        (one for one in statistics.days(HUB, day) if one.date == day), start=DailyCounts(day)
+        (one for one in statistics.since(HUB, day) if one.date == day), start=DailyCounts(day)
     )
 
 
@@ -58,7 +56,7 @@ def edit(app: App, key: str, mode: UpdateMode = UpdateMode.MERGE, **columns: Any
     app.table.update_entity({"PartitionKey": HUB, "RowKey": key, **columns}, mode=mode)
 
 
-def test_ends_count_before_the_sweep_and_after(app: App, statistics: Statistics) -> None:
+def test_ends_count_before_the_sweep_and_after(app: App, statistics: DailyCountsStore) -> None:
     today = app.clock().date()
     end(app, 5)
     assert len(rows(app)) == 5
@@ -71,7 +69,7 @@ def test_ends_count_before_the_sweep_and_after(app: App, statistics: Statistics)
     assert total(statistics, today) == wanted(today, 7)
 
 
-def test_more_ends_than_a_transaction_holds(app: App, statistics: Statistics) -> None:
+def test_more_ends_than_a_transaction_holds(app: App, statistics: DailyCountsStore) -> None:
     today = app.clock().date()
     end(app, 120)
     statistics.count_ends(HUB, today, 1)
@@ -82,7 +80,7 @@ def test_more_ends_than_a_transaction_holds(app: App, statistics: Statistics) ->
     assert total(statistics, today) == wanted(today, 120)
 
 
-def test_several_days(app: App, statistics: Statistics) -> None:
+def test_several_days(app: App, statistics: DailyCountsStore) -> None:
     today = app.clock().date()
     for days in (0, 1, 3):
         app.clock.ahead_hours(24 * days)
@@ -95,7 +93,7 @@ def test_several_days(app: App, statistics: Statistics) -> None:
         assert total(statistics, day) == wanted(day, count)
 
 
-def test_of_two_sweeps_one_counts(app: App, statistics: Statistics) -> None:
+def test_of_two_sweeps_one_counts(app: App, statistics: DailyCountsStore) -> None:
     today = app.clock().date()
     end(app, 3)
 
@@ -111,7 +109,7 @@ def test_of_two_sweeps_one_counts(app: App, statistics: Statistics) -> None:
     assert total(statistics, today) == wanted(today, 3)
 
 
-def test_a_count_whose_answer_is_lost_counts_once(app: App, statistics: Statistics) -> None:
+def test_a_count_whose_answer_is_lost_counts_once(app: App, statistics: DailyCountsStore) -> None:
     today = app.clock().date()
     end(app, 3)
 
@@ -131,7 +129,7 @@ def test_a_count_whose_answer_is_lost_counts_once(app: App, statistics: Statisti
     "columns", [{"devicesImported": "many"}, {"failed": -1}, {"importsUnknown": 1.5}], ids=str
 )
 def test_a_day_that_people_edited_is_counted_from_its_records(
-    app: App, statistics: Statistics, columns: dict[str, Any]
+    app: App, statistics: DailyCountsStore, columns: dict[str, Any]
 ) -> None:
     today = app.clock().date()
     end(app, 3)
@@ -144,7 +142,7 @@ def test_a_day_that_people_edited_is_counted_from_its_records(
 
 
 def test_a_day_without_a_column_is_counted_from_its_records(
-    app: App, statistics: Statistics
+    app: App, statistics: DailyCountsStore
 ) -> None:
     today = app.clock().date()
     end(app, 3)
@@ -155,7 +153,7 @@ def test_a_day_without_a_column_is_counted_from_its_records(
 
 
 def test_an_end_that_people_edited_is_counted_from_its_record(
-    app: App, statistics: Statistics
+    app: App, statistics: DailyCountsStore
 ) -> None:
     today = app.clock().date()
     end(app, 3)
@@ -166,7 +164,7 @@ def test_an_end_that_people_edited_is_counted_from_its_record(
 
 
 def test_a_day_that_people_deleted_does_not_come_back_by_halves(
-    app: App, statistics: Statistics
+    app: App, statistics: DailyCountsStore
 ) -> None:
     today = app.clock().date()
     end(app, 3)
@@ -178,7 +176,9 @@ def test_a_day_that_people_deleted_does_not_come_back_by_halves(
 
 
 @pytest.mark.parametrize("key", ["day-", "day-x", "day-20269999", "day-2026-x"])
-def test_rows_that_are_no_days_are_ignored(app: App, statistics: Statistics, key: str) -> None:
+def test_rows_that_are_no_days_are_ignored(
+    app: App, statistics: DailyCountsStore, key: str
+) -> None:
     today = app.clock().date()
     end(app, 1)
     app.table.upsert_entity({"PartitionKey": HUB, "RowKey": key})
@@ -187,7 +187,7 @@ def test_rows_that_are_no_days_are_ignored(app: App, statistics: Statistics, key
     assert key in rows(app)
 
 
-def test_rows_of_a_newer_version_stay(app: App, statistics: Statistics) -> None:
+def test_rows_of_a_newer_version_stay(app: App, statistics: DailyCountsStore) -> None:
     """With them the other rows of their day, which that version counts; readers add them up."""
     today = app.clock().date()
     end(app, 2)
@@ -204,7 +204,7 @@ def test_rows_of_a_newer_version_stay(app: App, statistics: Statistics) -> None:
 
 @pytest.mark.parametrize("edited", ["the day", "an end"])
 def test_a_day_of_a_newer_version_is_not_counted_again(
-    app: App, statistics: Statistics, edited: str
+    app: App, statistics: DailyCountsStore, edited: str
 ) -> None:
     today = app.clock().date()
     day = f"day-{today:%Y%m%d}"
@@ -218,7 +218,7 @@ def test_a_day_of_a_newer_version_is_not_counted_again(
     assert list(app.table.query_entities("RowKey ge 'day-' and RowKey lt 'day.'")) == before
 
 
-def test_unknown_counts_are_counted(app: App, statistics: Statistics) -> None:
+def test_unknown_counts_are_counted(app: App, statistics: DailyCountsStore) -> None:
     today = app.clock().date()
     end(app, 2, imported=None, failed=None)
     statistics.count_ends(HUB, today, 50)

@@ -10,11 +10,14 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from shared.imports.model.record import NO_HUB, ImportRecord, ImportState
-from shared.imports.operate.reader import FilterError, ImportFilter, ImportNotFoundError, Reader
+from shared.errors import FilterError, ImportNotFoundError
+from shared.imports.model.record import NO_HUB, ImportRecord
+from shared.imports.model.states import ImportState
+from shared.imports.operate.reader import ImportFilter, Reader
 from shared.imports.store.claims import Claim
-from shared.imports.store.days import DailyCounts
+from shared.imports.store.daily_counts import DailyCounts
 from tests.app import App
+from tests.records import import_record
 
 HUBS = ("east", "west", NO_HUB)
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -36,10 +39,8 @@ def add(
 ) -> ImportRecord:
     """A row as an import leaves it."""
     file = f"{random.random()}.ndjson"
-    record = ImportRecord.of_upload(
-        *(hub, "Imports", "uploads", file, "etag", uploaded_at),
-        created_at=uploaded_at,
-        updated_at=uploaded_at,
+    record = import_record(
+        *(hub, file, "etag", uploaded_at),
         state=state,
         imported=2,
         failed=1,
@@ -248,11 +249,11 @@ def test_queues_skip_markers_whose_import_is_final_or_gone(app: App, reader: Rea
     assert queue() == (3, first.id)
     table.delete_entity("east", first.row_key)
     assert queue() == (3, second.id)
-    marker = table.get_entity("east", second.marker)
-    app.importer.services.store.transition(second, ImportState.CANCELLED)
+    marker = table.get_entity("east", second.queue_key)
+    app.importer.services.store.end(second, ImportState.CANCELLED)
     table.upsert_entity(marker)
     assert queue() == (3, third.id)
-    app.importer.services.store.transition(third, ImportState.CANCELLED)
+    app.importer.services.store.end(third, ImportState.CANCELLED)
     assert queue() == (2, "")
 
 

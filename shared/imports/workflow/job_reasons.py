@@ -1,0 +1,304 @@
+"""Why an import waits for its hub or its job, and how its job ended."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from shared.errors import ImporterError, first_line
+from shared.hub.codes import BY_STATUS
+from shared.hub.errorlog import LOG_NAME
+from shared.hub.errors import (
+    HubAnswerError,
+    HubError,
+    HubRequestError,
+    HubThrottledError,
+    HubUnauthorizedError,
+    JobSlotBusyError,
+    StorageRefusedError,
+)
+from shared.hub.refusals import code_label, refusal_in, remedy_of
+from shared.imports.model.record import CancelReason, HubJob, ImportRecord
+from shared.imports.workflow.job_outcome import JobOutcome
+from shared.imports.workflow.reason_text import bounded, error_text, hours_and_minutes
+from shared.imports.workflow.upload_reasons import lines_that_break_rules
+from shared.storage.client import DelegationKeyRefusedError
+
+__all__ = [
+    "cancelled_too_late",
+    "cancelled_without_hub",
+    "cancelled_without_job",
+    "cancelling",
+    "counts_unknown",
+    "hub_trouble",
+    "hub_unreadable",
+    "job_cancelled",
+    "job_failed",
+    "job_forgotten",
+    "job_may_be_ours",
+    "job_may_have_been_ours",
+    "job_not_found",
+    "job_rejected",
+    "log_awaited",
+    "log_does_not_fit",
+    "log_missing",
+    "not_all_imported",
+    "staged_file_edited",
+    "start_unanswered",
+    "start_unresolved",
+    "status_unreadable",
+    "unexpected_answer",
+    "unknown_status",
+    "waiting",
+]
+
+#: Codes that a reason counts one by one.
+MAX_CODES = 5
+
+_COMPARE = (
+    "Compare some of the devices with the hub, then retry the import or upload the file again."
+)
+_UNKNOWN = f"It is not known how many devices were imported. {_COMPARE}"
+
+
+# While the import waits for its job
+
+
+def waiting(error: ImporterError) -> str:
+    """Why an import stays in the queue although its turn has come."""
+    match error:
+        case JobSlotBusyError():
+            return "Waiting: another import or export job occupies the hub's only job slot."
+        case HubThrottledError():
+            return "Waiting: the hub throttles job requests."
+        case HubUnauthorizedError() | StorageRefusedError() if not _may_be_new_role(error):
+            begin = "Waiting up to REFUSAL_DEADLINE_MINUTES for the cause to be fixed."
+        case HubUnauthorizedError() | StorageRefusedError() | DelegationKeyRefusedError():
+            begin = "Waiting: a new role assignment can take several minutes to take effect."
+        case _:
+            return bounded(f"Waiting to retry: {first_line(error)}")
+    return bounded(f"{begin} {_rejection(error)}")
+
+
+def job_rejected(error: ImporterError) -> str:
+    """Why the hub started no job, and what to do."""
+    if isinstance(error, DelegationKeyRefusedError):
+        return bounded(_rejection(error))
+    return bounded(f"{_rejection(error)} Then retry the import.")
+
+
+def job_may_be_ours() -> str:
+    return (
+        "Waiting: the hub's answer to the request for the job was lost, and a job is active that "
+        "may be this import's."
+    )
+
+
+def job_may_have_been_ours() -> str:
+    return (
+        "Waiting: the hub's answer to the request for the job was lost, and a job has ended that "
+        "may have been this import's; its log may still appear."
+    )
+
+
+def start_unanswered(grace: timedelta) -> str:
+    return (
+        "Waiting: the hub's answer to the request for the job was lost, and no job is found. The "
+        f"hub is asked again if none appears within {hours_and_minutes(grace)}."
+    )
+
+
+def start_unresolved() -> str:
+    return (
+        "It is not known whether the devices were applied: the hub's answer to the request for the "
+        "job was lost, and a job that may have been this import's has ended without a log. "
+        f"{_COMPARE}"
+    )
+
+
+# While the job runs
+
+
+def hub_unreadable(error: ImporterError) -> str:
+    """Why nothing is known of a running job at present, and what to do."""
+    if isinstance(error, HubUnauthorizedError):
+        cause = f" ({first_line(error)}). {_explanation(error)}"
+    else:
+        cause = f": {first_line(error)}"
+    return bounded(f"The job is running, but its status cannot be read{cause}")
+
+
+def status_unreadable(cause: str) -> str:
+    """What a running import shows while the hub's answers do not say how its job is doing."""
+    return bounded(
+        f"{cause} Waiting for the job's log. The job is cancelled after JOB_DEADLINE_HOURS."
+    )
+
+
+def unknown_status(status: str) -> str:
+    return f"The hub reports an unknown job status ({status!r})."
+
+
+def unexpected_answer(error: HubAnswerError) -> str:
+    """Why an answer says nothing of a running job, and what to do if the hub gives a code."""
+    refusal = refusal_in(error.details.name) if error.details else None
+    return bounded(f"{error} {refusal}" if refusal else str(error))
+
+
+def job_not_found(deadline: timedelta) -> str:
+    return (
+        "The hub does not know the job, and it has written no log yet. Waiting up to "
+        f"{hours_and_minutes(deadline)} for it."
+    )
+
+
+def cancelling(reason: CancelReason | None, deadline: timedelta) -> str:
+    match reason:
+        case CancelReason.OPERATOR:
+            cause = "An operator cancelled the import"
+        case CancelReason.DEADLINE:
+            hours = int(deadline.total_seconds() // 3600)
+            cause = f"The job ran for more than {hours} h (JOB_DEADLINE_HOURS) and was cancelled"
+        case None:
+            return ""
+    return f"{cause}; waiting for the hub to end its job."
+
+
+def log_awaited(cause: str, grace: timedelta) -> str:
+    """What a running import shows whose job has ended without a log that can be read yet."""
+    return bounded(f"{cause} Waiting up to {hours_and_minutes(grace)} for it.")
+
+
+# How the job ended
+
+
+def not_all_imported(record: ImportRecord, outcome: JobOutcome) -> str:
+    """Why an import whose job completed is not complete."""
+    parts = []
+    if outcome.failed:
+        codes = outcome.codes.most_common()
+        counts = "; ".join(
+            f"{count:,} x {code_label(code)}"
+            + (f" ({remedy})" if (remedy := remedy_of(code)) else "")
+            for code, count in codes[:MAX_CODES]
+        )
+        more = f" and {len(codes) - MAX_CODES} more codes" if len(codes) > MAX_CODES else ""
+        parts.append(
+            f"{outcome.failed:,} of {record.devices or 0:,} devices failed: {counts}{more}. "
+            f"{outcome.example} The report lists them with their lines"
+            + ("; retry.ndjson contains these lines." if outcome.retry else ".")
+        )
+    if existing := sum(outcome.in_registry.values()):
+        parts.append(
+            f"The hub's log may be wrong: of {len(outcome.in_registry)} devices that it reports as "
+            f"missing, {existing} are in the registry. Compare them before you import them again."
+        )
+    if record.invalid_lines:
+        broken = lines_that_break_rules(record.invalid_lines, record.lines or 0)
+        were, them = ("was", "it") if record.invalid_lines == 1 else ("were", "them")
+        parts.append(f"{broken} and {were} left out; problems.csv lists {them}.")
+    return bounded(" ".join(parts))
+
+
+def job_failed(job: HubJob, sas_expired: bool) -> str:
+    if job.failure_reason:
+        cause = f"The hub failed the job: {job.failure_reason.rstrip('.')}."
+        if refusal := refusal_in(job.failure_reason):
+            cause = f"{cause} {refusal}"
+    elif sas_expired:
+        cause = (
+            "The hub failed the job without a reason, but its SAS had expired by then. "
+            "Raise SAS_LIFETIME_HOURS."
+        )
+    else:
+        cause = "The hub failed the job without a reason. Check that it can reach the storage."
+    return bounded(f"{cause} {_UNKNOWN}")
+
+
+def job_cancelled(reason: CancelReason | None, job: HubJob) -> str:
+    match reason:
+        case CancelReason.OPERATOR:
+            cause = "An operator cancelled the import, and so its job."
+        case CancelReason.DEADLINE:
+            cause = (
+                "The job took longer than JOB_DEADLINE_HOURS and was cancelled. If it needs more "
+                "time, raise it and SAS_LIFETIME_HOURS, or split the file."
+            )
+        case None:
+            cause = "The job was cancelled at the hub."
+    message = f" The hub reports: {job.failure_reason}" if job.failure_reason else ""
+    return bounded(f"{cause}{message} {_UNKNOWN}")
+
+
+def job_forgotten(age: timedelta) -> str:
+    return bounded(
+        f"The hub does not know the job any more, {hours_and_minutes(age)} after it was started, "
+        f"and the job wrote no log. {_UNKNOWN}"
+    )
+
+
+def log_missing() -> str:
+    return f"The hub's log is missing: the hub completed the job without writing {LOG_NAME}."
+
+
+def log_does_not_fit(failed: int, devices: int, unidentified: int) -> str:
+    """Why the counts of a log cannot be trusted."""
+    text = f"The hub's log lists {failed:,} failures for {devices:,} devices"
+    if unidentified:
+        return f"{text}, and {unidentified:,} of them name no line of the file."
+    return f"{text}."
+
+
+def staged_file_edited() -> str:
+    return "The staged file was edited after the job was started."
+
+
+def counts_unknown() -> str:
+    return (
+        "It is not known which devices were applied. Compare some of them with the hub before you "
+        "import the file again."
+    )
+
+
+def cancelled_without_job() -> str:
+    return (
+        "An operator cancelled the import. The hub's answer to the request for the job was lost, "
+        "and no job of the import was found at the hub."
+    )
+
+
+def cancelled_without_hub(hub: str) -> str:
+    return bounded(
+        f"An operator cancelled the import. Its hub {hub} is not configured in IOTHUB, so it is "
+        "not known how its job ended."
+    )
+
+
+def cancelled_too_late() -> str:
+    return "An operator cancelled the import, but its job had already completed."
+
+
+# Of a hub in general
+
+
+def hub_trouble(error: ImporterError) -> str:
+    """Why the hub's jobs cannot be listed, and what to do."""
+    if isinstance(error, HubUnauthorizedError | HubRequestError):
+        return bounded(f"{error_text(error)}. {_explanation(error)}")
+    return bounded(first_line(error))
+
+
+def _rejection(error: ImporterError) -> str:
+    message = first_line(error)
+    if isinstance(error, DelegationKeyRefusedError):
+        return message
+    return f"The hub rejected the job ({message}). {_explanation(error)}"
+
+
+def _explanation(error: BaseException) -> str:
+    """What the hub means by a refusal and what to do, as sentences."""
+    refusal = error.refusal if isinstance(error, HubError) else None
+    return str(refusal or BY_STATUS[400])
+
+
+def _may_be_new_role(error: HubError) -> bool:
+    return error.refusal is not None and error.refusal.awaits_role

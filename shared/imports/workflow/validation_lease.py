@@ -1,0 +1,65 @@
+"""Keeps an import's lease while its file is validated, however long that takes."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+from shared.imports.model.record import ImportRecord, Lease
+from shared.imports.services import Services
+from shared.imports.store.import_store import ConflictError
+from shared.invocation import in_this_invocation
+from shared.logs import logger
+
+__all__ = ["ValidationLease"]
+
+log = logger(__name__)
+
+
+class ValidationLease:
+    """A thread renews the lease each time that a third of it is over."""
+
+    def __init__(self, services: Services, record: ImportRecord) -> None:
+        self._services = services
+        self._duration = services.settings.lease
+        self._record = record
+        self._conflict: ConflictError | None = None
+        self._ended = threading.Event()
+        renew = in_this_invocation(self._renew)
+        self._thread = threading.Thread(target=renew, name="lease", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Make sure that no other process took the import over.
+
+        Raises:
+            ConflictError: another process did.
+        """
+        if self._conflict is not None:
+            raise self._conflict
+
+    def release(self) -> ImportRecord:
+        """End the renewals; returns the record as it was written last.
+
+        Raises:
+            ConflictError: another process took the import over.
+        """
+        self.stop()
+        self.check()
+        return self._record
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _renew(self) -> None:
+        while not self._ended.wait(self._duration.total_seconds() / 3):
+            until = self._services.clock() + self._duration
+            lease = Lease(owner=self._record.lease.owner, until=until)
+            try:
+                self._record = self._services.store.update(replace(self._record, lease=lease))
+            except ConflictError as conflict:
+                self._conflict = conflict
+                return
+            except Exception:
+                log.warning("the lease cannot be renewed now", exc_info=True)

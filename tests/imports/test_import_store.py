@@ -1,0 +1,168 @@
+"""The table under lost answers and other processes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from azure.core.exceptions import ServiceResponseError
+
+from shared.imports.model.record import ImportRecord, Lease
+from shared.imports.model.states import ImportState
+from shared.imports.services import Services
+from shared.imports.store.daily_counts import DailyCounts
+from shared.imports.store.import_store import ConflictError, ImportStore
+from shared.imports.store.queue_rows import QueueRows
+from tests.app import App
+from tests.records import import_record
+
+UPLOADED = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(app: App) -> ImportStore:
+    return app.importer.services.store
+
+
+@pytest.fixture
+def queue_rows(app: App) -> QueueRows:
+    return app.importer.services.queue_rows
+
+
+def record(file: str = "pumps.ndjson", **members: Any) -> ImportRecord:
+    return import_record("hub", file, "0x1", UPLOADED, **members)
+
+
+def lose_one_answer(app: App) -> None:
+    """The next write is carried out, but nobody hears of it."""
+
+    def lose(request: str) -> None:
+        if request.split()[0] in ("POST", "PUT"):
+            app.after_request = lambda _: None
+            raise ServiceResponseError("the connection was lost")
+
+    app.after_request = lose
+
+
+def test_the_first_to_create_wins(store: ImportStore) -> None:
+    first, made = store.create(record(lease=Lease(owner="one")))
+    second, made_again = store.create(record(lease=Lease(owner="two")))
+    assert (made, made_again) == (True, False)
+    assert second.lease.owner == "one"
+    assert second.etag == first.etag
+
+
+def test_a_create_whose_answer_was_lost_was_still_ours(
+    app: App, store: ImportStore, queue_rows: QueueRows
+) -> None:
+    store.create(record("other"))
+    lose_one_answer(app)
+    _, made = store.create(record())
+    assert made
+    assert len(queue_rows.oldest("hub")) == 2
+
+
+def test_a_change_whose_answer_was_lost_was_still_ours(
+    app: App, store: ImportStore, queue_rows: QueueRows
+) -> None:
+    created, _ = store.create(record())
+    lose_one_answer(app)
+    queued = store.transition(replace(created, devices=5), ImportState.QUEUED)
+    lose_one_answer(app)
+    failed = store.end(queued, ImportState.FAILED)
+    assert store.get("hub", created.row_key) == failed
+    assert queue_rows.oldest("hub") == []
+
+
+def test_of_two_changes_one_wins(store: ImportStore) -> None:
+    created, _ = store.create(record())
+    changed = store.update(replace(created, lease=Lease(owner="one")))
+    with pytest.raises(ConflictError) as conflict:
+        store.update(replace(created, lease=Lease(owner="two")))
+    assert conflict.value.record == changed
+    with pytest.raises(ConflictError):
+        store.end(created, ImportState.FAILED)
+    assert store.get("hub", created.row_key).lease.owner == "one"
+
+
+def test_there_are_only_the_known_ways(store: ImportStore) -> None:
+    created, _ = store.create(record())
+    with pytest.raises(ValueError, match="cannot go from validating to running"):
+        store.transition(created, ImportState.RUNNING)
+
+
+def test_the_queue_holds_the_open_imports(store: ImportStore, queue_rows: QueueRows) -> None:
+    assert queue_rows.oldest("hub") == []
+    made = [
+        store.create(record(f"{minute}", uploaded_at=UPLOADED + timedelta(minutes=minute)))[0]
+        for minute in (2, 1, 3)
+    ]
+    left = [made[1], made[0], made[2]]
+    while left:
+        assert [row.record_key for row in queue_rows.oldest("hub")] == [one.row_key for one in left]
+        assert [queue_rows.position(one) for one in left] == list(range(1, len(left) + 1))
+        store.end(left.pop(0), ImportState.SUPERSEDED)
+    assert queue_rows.oldest("hub") == []
+    assert queue_rows.oldest("another hub") == []
+    assert [one.file for one in store.all("hub")] == ["3", "2", "1"]
+
+
+def test_the_history_is_bounded(store: ImportStore) -> None:
+    changed, _ = store.create(record())
+    changed = store.transition(changed, ImportState.QUEUED)
+    for _ in range(30):
+        changed = store.transition(changed, ImportState.STARTING)
+        changed = store.transition(changed, ImportState.QUEUED)
+    stored = store.get("hub", changed.row_key)
+    assert len(stored.history) == 50
+    assert stored.history[0][0] is ImportState.VALIDATING
+    assert stored.history[-1][0] is ImportState.QUEUED
+
+
+def test_large_numbers_and_odd_texts_come_back(store: ImportStore) -> None:
+    created, _ = store.create(record("é/#?\\\n.ndjson", size=5_000_000_000))
+    assert store.get("hub", created.row_key) == created
+
+
+def test_ends_are_counted_once(app: App, store: ImportStore) -> None:
+    """Also if answers are lost, and whether the sweep has added them to their day or not."""
+    statistics = app.importer.services.daily_counts
+    today = app.clock().date()
+    for number in range(6):
+        created, _ = store.create(record(f"{number}"))
+        queued = store.transition(replace(created, invalid_lines=1), ImportState.QUEUED)
+        if number > 2:
+            lose_one_answer(app)
+        imported, failed = (None, None) if number == 5 else (2, 3_000_000_000)
+        store.end(replace(queued, imported=imported, failed=failed), ImportState.FAILED)
+        if number == 3:
+            statistics.count_ends("hub", today, 10)
+    wanted = DailyCounts(today, Counter({ImportState.FAILED: 6}), 10, 15_000_000_000, 6, 1)
+    assert sum(statistics.since("hub", today), DailyCounts(today)) == wanted
+    statistics.count_ends("hub", today, 10)
+    assert list(statistics.since("hub", today)) == [wanted]
+
+
+def test_an_end_leaves_an_event_if_a_receiver_is_configured(app: App) -> None:
+    app.configure(EVENTS_URL="https://events.example/receive")
+    services: Services = app.importer.services
+    store, outbox = services.store, services.outbox
+    ended = store.create(record("1"))[0]
+    store.end(ended, ImportState.SUPERSEDED)
+    still_open = store.create(record("2"))[0]
+    queue, events = services.queue_rows.open_work("hub")
+    assert [row.record_key for row in queue] == [still_open.row_key]
+    assert [event.record_key for event in events] == [ended.row_key]
+    outbox.postpone("hub", events[0], UPLOADED, app.clock())
+    [event] = outbox.pending("hub")
+    assert (event.attempts, event.next_try_at) == (1, UPLOADED)
+    for number in range(3, 12):
+        store.create(record(f"{number}"))
+    queue, events = services.queue_rows.open_work("hub")
+    assert len(queue) == 10
+    assert events == [event]
+    outbox.remove("hub", event)
+    assert services.queue_rows.open_work("hub")[1] == []
