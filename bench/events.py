@@ -35,7 +35,7 @@ def deliver(environment: Mapping[str, str], names: Sequence[str]) -> Delivery:
     os.environ.update(environment)
     traffic = Traffic()
     importer = Importer(load_settings(), utc_now, traffic.transport)
-    container = importer.services.settings.upload_container
+    container = importer.services.settings.uploads.container
     begun_at, cpu = utc_now(), time.process_time()
     with ThreadPoolExecutor(_THREADS, "event") as pool:
         for _ in pool.map(lambda name: importer.on_upload(container, name), names):

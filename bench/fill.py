@@ -46,10 +46,10 @@ _WAY = (
 
 def fill_history(scene: Scene, count: int) -> None:
     """Write so many imports that ended, a second apart, up to a day ago."""
-    storage = scene.settings.storage.connection_string
+    storage = scene.settings.storage.connection.connection_string
     assert storage
     with TableServiceClient.from_connection_string(storage.get_secret_value()) as tables:
-        table = tables.create_table_if_not_exists(scene.settings.imports_table)
+        table = tables.create_table_if_not_exists(scene.settings.storage.imports_table)
         rows = _history(scene, scene.hub, count)
         batches = iter(lambda: [("upsert", row) for row in itertools.islice(rows, _BATCH)], [])
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -120,7 +120,7 @@ def _history(scene: Scene, hub: str, count: int) -> Iterator[dict[str, Any]]:
 
 def _record(scene: Scene, hub: str, file: str, uploaded_at: datetime) -> ImportRecord:
     etag = f"{hub}/{file}"
-    import_id = upload_id(scene.settings.imports_table, scene.container, file, etag)
+    import_id = upload_id(scene.settings.storage.imports_table, scene.container, file, etag)
     return ImportRecord(
         hub=hub,
         id=import_id,

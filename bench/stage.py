@@ -13,7 +13,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from unittest import mock
@@ -199,7 +199,9 @@ class Scene:
         if aliases:
             connection = vars(HubConnection.parse(hub))
             routes = HubRoutes({name: _Alias(**connection, alias=name) for name in aliases})
-            self.settings = self.settings.model_copy(update={"hub_routes": routes})
+            self.settings = replace(
+                self.settings, hub=self.settings.hub.model_copy(update={"routes": routes})
+            )
         self._resources = contextlib.ExitStack()
         #: Not counted.
         self.blobs = self._resources.enter_context(

@@ -52,7 +52,7 @@ def take(page: Page, address: str, picture: Path) -> None:
 
 def _add_history() -> None:
     services = importer().services
-    table = services.storage.table(services.settings.imports_table)
+    table = services.storage.table(services.settings.storage.imports_table)
     [hub] = services.hubs
     chance = random.Random(3)
     for age in range(1, 30):

@@ -17,12 +17,27 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-__all__ = ["STORAGE_CONNECTION", "HubConnection", "HubRoutes", "StorageConnection", "parse_hubs"]
+__all__ = [
+    "HUB_CONNECT_TIMEOUT",
+    "HUB_DEADLINE",
+    "HUB_READ_TIMEOUT",
+    "STORAGE_CONNECTION",
+    "HubConnection",
+    "HubRoutes",
+    "StorageConnection",
+    "parse_hubs",
+]
+
+#: Timeouts of a call to a hub, in seconds. Before it confirms a job, the hub checks the storage.
+HUB_CONNECT_TIMEOUT = 10
+HUB_READ_TIMEOUT = 60
+#: For the whole call, however slowly the answer arrives.
+HUB_DEADLINE = HUB_CONNECT_TIMEOUT + HUB_READ_TIMEOUT + 10
 
 #: The name of the storage connection: uploads, import containers and the table.
 STORAGE_CONNECTION = "ImporterStorage"
 
-#: The account of Azurite and of the older storage emulator; its key is public.
+#: The account of Azurite and of the older storage emulator. Its key is public.
 _DEVELOPMENT_STORAGE = (
     "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"
     "AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
@@ -34,13 +49,9 @@ _DEVELOPMENT_STORAGE = (
 #: With a port for an emulator.
 _HOST_NAME = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?")
 
-#: Host names of IoT Hub, in the public cloud and in the sovereign ones: `fleet.azure-devices.net`,
+#: Host names of IoT Hub, in all clouds: `fleet.azure-devices.net`,
 #: `fleet.service.azure-devices.net`, and for devices only `fleet.device.azure-devices.net`.
 _AZURE_HUB = re.compile(r"([a-z0-9-]+)(?:\.([a-z0-9-]+))?\.azure-devices\.[a-z.]+(?::[0-9]+)?")
-
-
-#: What may stand between a hub's name and the domain.
-_LABELS = ("service", "device")
 
 
 class StorageConnection(BaseModel):
@@ -52,19 +63,19 @@ class StorageConnection(BaseModel):
     blob_service_uri: str | None = Field(
         None,
         alias="blobServiceUri",
-        description="the account's blob endpoint, such as https://fleet.blob.core.windows.net",
+        description="Blob endpoint, such as https://fleet.blob.core.windows.net.",
     )
     queue_service_uri: str | None = Field(
-        None, alias="queueServiceUri", description="its queue endpoint: the host's poison queue"
+        None, alias="queueServiceUri", description="Queue endpoint, for the host's poison queue."
     )
     table_service_uri: str | None = Field(
-        None, alias="tableServiceUri", description="its table endpoint"
+        None, alias="tableServiceUri", description="Table endpoint."
     )
     credential: str | None = Field(
-        None, description="managedidentity, for a user-assigned identity"
+        None, description="`managedidentity`, for a user-assigned identity."
     )
     client_id: str | None = Field(
-        None, alias="clientId", description="the client id of the user-assigned identity"
+        None, alias="clientId", description="Client id of the user-assigned identity."
     )
 
     @model_validator(mode="before")
@@ -79,41 +90,20 @@ class StorageConnection(BaseModel):
     @model_validator(mode="after")
     def _complete(self) -> StorageConnection:
         if self.connection_string is not None:
-            text = self.connection_string.get_secret_value()
-            parts = [part.partition("=") for part in text.strip().rstrip(";").split(";")]
-            named = {name for name, _, value in parts if value}
-            if len(named) < len(parts) or not {"AccountName", "AccountKey"} <= named:
-                raise ValueError("is not a connection string with AccountName and AccountKey")
-            values = {name: value for name, _, value in parts}
-            try:
-                base64.b64decode(values["AccountKey"], validate=True)
-            except ValueError:
-                raise ValueError("has an AccountKey that is not base64") from None
-            for name in named:
-                primary = name.replace("Secondary", "")
-                if name.endswith("SecondaryEndpoint") and primary not in named:
-                    raise ValueError(f"has a {name} without a {primary}")
+            _check_storage_string(self.connection_string.get_secret_value())
             return self
-        problems = []
         # The app itself needs no queue; the host's poison queue for blob events does.
-        absent = [
-            f"{STORAGE_CONNECTION}__{name}"
-            for name, uri in (
-                ("blobServiceUri", self.blob_service_uri),
-                ("queueServiceUri", self.queue_service_uri),
-                ("tableServiceUri", self.table_service_uri),
-            )
-            if not uri
-        ]
-        if absent:
-            problems.append(f"lacks {', '.join(absent)}")
+        uris = {
+            f"{STORAGE_CONNECTION}__blobServiceUri": self.blob_service_uri,
+            f"{STORAGE_CONNECTION}__queueServiceUri": self.queue_service_uri,
+            f"{STORAGE_CONNECTION}__tableServiceUri": self.table_service_uri,
+        }
+        problems = []
+        if missing := [name for name, uri in uris.items() if not uri]:
+            problems.append(f"lacks {', '.join(missing)}")
         problems += [
-            f"has {STORAGE_CONNECTION}__{name} that is not an https address without a query"
-            for name, uri in (
-                ("blobServiceUri", self.blob_service_uri),
-                ("queueServiceUri", self.queue_service_uri),
-                ("tableServiceUri", self.table_service_uri),
-            )
+            f"has {name} that is not an https URL without a query"
+            for name, uri in uris.items()
             if uri and not _is_endpoint(uri)
         ]
         if self.credential not in (None, "managedidentity"):
@@ -121,6 +111,27 @@ class StorageConnection(BaseModel):
         if problems:
             raise ValueError(" and ".join(problems))
         return self
+
+
+def _check_storage_string(text: str) -> None:
+    parts = [part.partition("=") for part in text.strip().rstrip(";").split(";")]
+    values = {name: value for name, _, value in parts if value}
+    if len(values) < len(parts) or not {"AccountName", "AccountKey"} <= values.keys():
+        raise ValueError("is not a connection string with AccountName and AccountKey")
+    if not _is_base64(values["AccountKey"]):
+        raise ValueError("has an AccountKey that is not base64")
+    for name in values:
+        primary = name.replace("Secondary", "")
+        if name.endswith("SecondaryEndpoint") and primary not in values:
+            raise ValueError(f"has a {name} without a {primary}")
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_endpoint(uri: str) -> bool:
@@ -133,7 +144,7 @@ def _is_endpoint(uri: str) -> bool:
 
 @dataclass(frozen=True)
 class HubConnection:
-    """Where a hub is and how to authenticate: a shared access policy's key, or Entra ID."""
+    """A hub's address and authentication: the key of a shared access policy, or Entra ID."""
 
     host_name: str
     #: None means Entra ID.
@@ -144,9 +155,9 @@ class HubConnection:
 
     @property
     def name(self) -> str:
-        """Identifies the hub, whichever of its host names is configured: its partition key.
+        """The hub's id, whichever of its host names is configured, and its partition key.
 
-        The first label of a host name of IoT Hub; host and port of any other.
+        The first label of an IoT Hub host name; host and port of any other.
         """
         match = _AZURE_HUB.fullmatch(self.host_name)
         return match[1] if match else self.host_name
@@ -160,7 +171,7 @@ class HubConnection:
         """Read a host name, or `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`.
 
         Raises:
-            ValueError: it is neither; the message holds no part of the text.
+            ValueError: it is neither. The message contains no part of the text.
         """
         text = text.strip().rstrip(";")
         if "=" not in text:
@@ -169,24 +180,18 @@ class HubConnection:
             return cls(_service_host(text))
         if text.startswith("@Microsoft.KeyVault"):
             raise ValueError(
-                "is a Key Vault reference that was not resolved; grant the app's identity the role "
-                "Key Vault Secrets User"
+                "is an unresolved Key Vault reference; grant the app's identity the role Key Vault "
+                "Secrets User"
             )
         pairs = [part.strip().partition("=")[::2] for part in text.split(";")]
         parts = dict(pairs)
         if len(parts) < len(pairs):
             raise ValueError("is a connection string that has a part twice")
-        absent = [
-            key
-            for key in ("HostName", "SharedAccessKeyName", "SharedAccessKey")
-            if not parts.get(key)
-        ]
-        if absent:
-            raise ValueError(f"is a connection string without {', '.join(absent)}")
-        try:
-            base64.b64decode(parts["SharedAccessKey"], validate=True)
-        except ValueError:
-            raise ValueError("is a connection string whose SharedAccessKey is not base64") from None
+        names = ("HostName", "SharedAccessKeyName", "SharedAccessKey")
+        if missing := [name for name in names if not parts.get(name)]:
+            raise ValueError(f"is a connection string without {', '.join(missing)}")
+        if not _is_base64(parts["SharedAccessKey"]):
+            raise ValueError("is a connection string whose SharedAccessKey is not base64")
         if not _HOST_NAME.fullmatch(parts["HostName"]):
             raise ValueError("is a connection string whose HostName is not a host name")
         return cls(
@@ -198,10 +203,10 @@ class HubConnection:
 
 
 def _service_host(host_name: str) -> str:
-    """The host name in lower case.
+    """Return the host name in lower case.
 
     Raises:
-        ValueError: it cannot be that of a hub's service API.
+        ValueError: it is not the host name of a hub's service API.
     """
     host_name = host_name.lower().rstrip(".")
     if "." not in host_name and ":" not in host_name:
@@ -214,28 +219,25 @@ def _service_host(host_name: str) -> str:
             "fleet.azure-devices.net"
         )
     match = _AZURE_HUB.fullmatch(host_name)
-    if ".azure-devices." in host_name and (not match or match[2] not in (None, *_LABELS)):
+    label = match[2] if match else ""
+    if ".azure-devices." in host_name and label not in (None, "service", "device"):
         raise ValueError(
-            "has a host name that is not that of an IoT hub; use its service host name, such as "
+            "has a host name that is not of an IoT hub; use its service host name, such as "
             "fleet.azure-devices.net"
         )
-    if match and match[2] == "device":
+    if label == "device":
         raise ValueError(
-            "has a host name that is for devices only (.device.); use the IoT hub's service host "
-            "name, such as fleet.azure-devices.net"
+            "has a host name for devices only (.device.); use the hub's service host name, such as "
+            "fleet.azure-devices.net"
         )
     return host_name
 
 
 @dataclass(frozen=True)
 class HubRoutes:
-    """Which hub an upload is for.
+    """The hub of each upload: a single hub, or the hub of the first folder of the blob's name."""
 
-    A single hub takes every upload. Of several, and of a JSON object with one member, the first
-    folder of the blob's name picks the hub.
-    """
-
-    #: By folder; the key is "" if a single hub takes everything.
+    #: By folder; the key is "" for a single hub.
     by_folder: Mapping[str, HubConnection]
 
     @property
@@ -244,30 +246,31 @@ class HubRoutes:
 
     @property
     def folders(self) -> list[str]:
-        """The folders that lead to a hub; none if a single hub takes everything."""
+        """The folders with a hub; empty for a single hub."""
         return sorted(filter(None, self.by_folder))
 
     def hub_of(self, file: str) -> str | None:
-        """Name of the hub that an upload is for; None if its folder leads to none."""
+        """Name of the hub of an upload; None if its folder has no hub."""
         folder, slash, _ = file.partition("/")
         hub = self.by_folder.get("") or (self.by_folder.get(folder) if slash else None)
         return hub.name if hub else None
 
     @property
     def is_single(self) -> bool:
-        """Whether one hub takes everything."""
+        """Whether a single hub receives all uploads."""
         return "" in self.by_folder
 
     def folder_of(self, hub: str) -> str:
-        """The folder that leads to a hub; "" if a single hub takes everything."""
-        return next(folder for folder, one in self.by_folder.items() if one.name == hub)
+        """The folder of a hub; "" for a single hub."""
+        return next(folder for folder, other in self.by_folder.items() if other.name == hub)
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        twice = next(name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1)
-        raise ValueError(f"has the folder {twice!r} twice; keep one of them")
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"has the folder {repeated!r} twice; keep one of them")
     return members
 
 
@@ -275,21 +278,21 @@ def parse_hubs(value: Any) -> Any:
     """Read one hub, or a JSON object of several by folder.
 
     Raises:
-        ValueError: says what is wrong, without keys.
+        ValueError: the problem, without keys.
     """
     if not isinstance(value, str):
         return value
     if not value.lstrip().startswith("{"):
         return HubRoutes({"": HubConnection.parse(value)})
     try:
-        several = json.loads(value, object_pairs_hook=_members)
+        members = json.loads(value, object_pairs_hook=_members)
     except (json.JSONDecodeError, RecursionError):
         raise ValueError("begins like a JSON object but is not one") from None
-    if not several or not all(isinstance(text, str) for text in several.values()):
+    if not members or not all(isinstance(text, str) for text in members.values()):
         raise ValueError("is a JSON object whose values are not all strings, or that is empty")
     hubs: dict[str, HubConnection] = {}
     folders: dict[str, str] = {}
-    for folder, text in several.items():
+    for folder, text in members.items():
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", folder):
             raise ValueError(
                 f"has a folder {folder!r}: use letters, digits, '.', '_' and '-' only, at most 63"

@@ -1,30 +1,31 @@
-"""The errors of the importer. Whether trying again can help is a type, never a flag.
+"""The exceptions of the importer. Their type decides about retries.
 
     ImporterError
-    ├── SettingsError               the environment is wrong; names every setting at once
+    ├── SettingsError               settings are invalid; lists every problem
     ├── TemporaryError              the same call may succeed later
     │   ├── ConflictError           another process changed the record first
-    │   ├── HubThrottledError       429: the hub asks to slow down
-    │   ├── HubUnavailableError     5xx, failing over, connection not made
-    │   ├── HubAnswerError          the hub answers, but not what it was asked for
-    │   ├── OutcomeUnknownError     sent, but no answer: the hub may have done it
+    │   ├── HubThrottledError       429: too many calls
+    │   ├── HubUnavailableError     5xx, failover, no connection
+    │   ├── HubAnswerError          the hub's answer does not match the request
+    │   ├── OutcomeUnknownError     sent, but no answer: the hub may have performed it
     │   ├── WebhookUnavailableError 408, 429, 5xx of the receiver of events, or no answer
-    │   └── WebhookFailedError      500 of the receiver, or the event itself cannot be sent
-    ├── RefusedForNowError          the hub's state or a role forbids it; people may mend it
+    │   └── WebhookFailedError      500 of the receiver, or this event cannot be sent
+    ├── RefusedForNowError          may succeed after another job ends, or after operators act
     │   ├── JobSlotBusyError        another import or export job holds the hub's only slot
-    │   ├── StorageRefusedError     the hub cannot use the containers it was given
-    │   ├── HubUnauthorizedError    a role, a policy or a key is wrong
+    │   ├── StorageRefusedError     the hub cannot access the containers of the job
+    │   ├── HubUnauthorizedError    a role, policy or key is missing or wrong
     │   ├── DelegationKeyRefusedError   the app may not sign a SAS for the hub
-    │   └── WebhookRefusedError     the receiver of events refuses one
-    └── PermanentError              trying again is useless
-        ├── HubRequestError         the hub refuses the request as such
-        ├── JobNotFoundError        the hub does not know the job (any more)
-        ├── FilterError             a list is asked for by something that there is not
-        ├── ImportNotFoundError     an operator names an import that is not there
-        └── NotPossibleError        its state does not allow what the operator asks for
+    │   └── WebhookRefusedError     the receiver rejects events
+    └── PermanentError              a retry cannot succeed
+        ├── HubRequestError         the hub rejects the request
+        ├── JobNotFoundError        the hub does not find the job
+        ├── FilterError             a list has an invalid filter
+        ├── ImportNotFoundError     no import has this id
+        └── NotPossibleError        the import's state does not allow the action
 
-The hub's errors live in `shared.hub.errors`, DelegationKeyRefusedError in `shared.storage.client`,
-ConflictError in `shared.imports.store.import_store`, and those of events in `shared.webhook`.
+Those of a hub are in `shared.hub.exceptions`, of events in `shared.webhook`,
+DelegationKeyRefusedError in `shared.storage.client`, ConflictError in
+`shared.imports.store.import_store`.
 """
 
 from __future__ import annotations
@@ -45,19 +46,19 @@ __all__ = [
 
 
 class ImporterError(Exception):
-    """Something went wrong in the importer."""
+    """The importer failed. The message is redacted; its default is the docstring."""
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(redact(message or (type(self).__doc__ or "").strip().splitlines()[0]))
 
 
 class SettingsError(ImporterError):
-    """The settings of the function app are incomplete or wrong."""
+    """The settings of the function app are invalid."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = [redact(problem) for problem in problems]
         lines = "".join(f"\n  {problem}" for problem in self.problems)
-        super().__init__(f"The settings of the function app are not right:{lines}")
+        super().__init__(f"The settings are invalid:{lines}")
 
 
 class TemporaryError(ImporterError):
@@ -65,11 +66,11 @@ class TemporaryError(ImporterError):
 
 
 class RefusedForNowError(ImporterError):
-    """Refused until the hub is free or somebody grants a right."""
+    """Rejected until the hub is free or operators act."""
 
 
 class PermanentError(ImporterError):
-    """Trying again is useless."""
+    """A retry cannot succeed."""
 
 
 class NotPossibleError(PermanentError):
@@ -89,5 +90,5 @@ class FilterError(PermanentError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message; the name of its type if it has none."""
+    """Return the first line of an error's message, or the name of its type."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,7 +1,7 @@
-"""Whose log lines these are: the invocation of a function, carried into the threads it starts.
+"""Carry the invocation of a function into the threads that it starts.
 
-The Functions worker drops what a thread logs that it does not know, unless the thread says which
-invocation it works for (learn: "Azure Functions Python developer guide", log from created threads).
+The Functions worker drops log lines of such threads unless they set the invocation id (learn:
+"Azure Functions Python developer guide", log from created threads).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 class Invocation(Protocol):
-    """The part of the worker's `Context` that matters here."""
+    """The part of the worker's `Context` that is used here."""
 
     @property
     def invocation_id(self) -> str: ...
@@ -34,9 +34,9 @@ _invocation: ContextVar[Invocation | None] = ContextVar("invocation", default=No
 
 @contextmanager
 def invocation(context: Invocation) -> Iterator[None]:
-    """What is done within the block is done for this invocation.
+    """Run the block as part of this invocation.
 
-    The platform logs an exception that leaves the block, so it is redacted.
+    An exception that leaves the block is redacted, because the platform logs it.
     """
     token = _invocation.set(context)
     try:
@@ -50,20 +50,20 @@ def invocation(context: Invocation) -> Iterator[None]:
 
 
 def in_this_invocation(function: Callable[P, R]) -> Callable[P, R]:
-    """The function as another thread has to call it: with this thread's context variables.
+    """Wrap a function to run in another thread with this invocation and its context variables.
 
-    What it returns may be called any number of times, also at the same time.
+    The result can be called any number of times, also concurrently.
     """
     captured = copy_context()
 
-    def adopted(*args: P.args, **kwargs: P.kwargs) -> R:
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
         context = _invocation.get()
         if context is not None:
             context.thread_local_storage.invocation_id = context.invocation_id
         return function(*args, **kwargs)
 
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        # No two threads can be in one context at the same time.
-        return captured.copy().run(adopted, *args, **kwargs)
+        # Two threads cannot be in one context at the same time.
+        return captured.copy().run(call, *args, **kwargs)
 
     return run

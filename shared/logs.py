@@ -1,7 +1,7 @@
-"""Log lines that say what they are about: import, hub and job, as attributes and in the text.
+"""Loggers that add import, hub and job to each line, as attributes and in the text.
 
-A line stays one line whatever is put into it: names of files and texts of hubs come from others.
-Keys and signatures are redacted, also in exceptions, and also in what libraries log.
+A line stays one line whatever its values contain: file names and messages of hubs are input.
+Keys and signatures are redacted, also in exceptions and in the lines of libraries.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from shared.redaction import redact, redact_error
 
-__all__ = ["LIBRARIES", "Subject", "about", "logger", "redact_libraries", "turn_to"]
+__all__ = [
+    "LIBRARIES",
+    "LogContext",
+    "log_context",
+    "logger",
+    "redact_libraries",
+    "update_log_context",
+]
 
 #: Top loggers of the libraries that see addresses, tokens and answers.
 LIBRARIES = ("azure", "msal", "msal_extensions", "opentelemetry", "requests", "urllib3")
@@ -28,8 +35,8 @@ else:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """What is worked on; "" is not known. The names are those of the attributes of a line."""
+class LogContext:
+    """Import, hub and job of a line; "" for none. The field names are the line's attributes."""
 
     import_id: str = ""
     hub: str = ""
@@ -37,30 +44,30 @@ class Subject:
 
     def __str__(self) -> str:
         parts = {"import": self.import_id, "hub": self.hub, "job": self.job_id}
-        told = " ".join(f"{name}={value}" for name, value in parts.items() if value)
-        return f" [{told}]" if told else ""
+        text = " ".join(f"{name}={value}" for name, value in parts.items() if value)
+        return f" [{text}]" if text else ""
 
 
-_subject: ContextVar[Subject] = ContextVar("subject", default=Subject())  # noqa: B039
+_context: ContextVar[LogContext] = ContextVar("log_context", default=LogContext())  # noqa: B039
 
 
 @contextmanager
-def about(subject: Subject) -> Iterator[None]:
-    """Lines that are logged within the block are about this."""
-    token = _subject.set(subject)
+def log_context(context: LogContext) -> Iterator[None]:
+    """Add this context to the lines that are logged within the block."""
+    token = _context.set(context)
     try:
         yield
     finally:
-        _subject.reset(token)
+        _context.reset(token)
 
 
-def turn_to(subject: Subject) -> None:
-    """From here to the end of the block of `about`, lines are about this."""
-    _subject.set(subject)
+def update_log_context(context: LogContext) -> None:
+    """Replace the context until the end of the current block of `log_context`."""
+    _context.set(context)
 
 
 class _OneLine:
-    """A value within a line. What cannot be printed is escaped as `repr` escapes it."""
+    """A value within a line, redacted, with unprintable characters escaped as by `repr`."""
 
     __slots__ = ("_value",)
 
@@ -77,7 +84,7 @@ class _OneLine:
 def _escaped(text: str) -> str:
     if text.isprintable():
         return text
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _redacted(exc_info: Any) -> BaseException | None:
@@ -89,36 +96,35 @@ def _redacted(exc_info: Any) -> BaseException | None:
 
 
 class _Logger(_Adapter):
-    """Adds the subject. The message stays a constant, so that lines can be counted by it."""
+    """Adds the context. The message stays a constant, so that lines can be counted by it."""
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
         if self.logger.isEnabledFor(level):
-            subject = _subject.get()
-            told = _OneLine(subject)
+            context = _context.get()
+            suffix = _OneLine(context)
             if args:
-                # %d takes numbers only.
-                values = (one if isinstance(one, int | float) else _OneLine(one) for one in args)
-                text, args = f"{msg}%s", (*values, told)
+                # %d accepts numbers only.
+                values = (arg if isinstance(arg, int | float) else _OneLine(arg) for arg in args)
+                text, args = f"{msg}%s", (*values, suffix)
             else:
-                # Without arguments the message is taken as it is, percent signs and all.
-                text, args = "%s%s", (redact(str(msg)), told)
+                # Without arguments, percent signs in the message are literal.
+                text, args = "%s%s", (redact(str(msg)), suffix)
             if exc_info := kwargs.get("exc_info"):
                 kwargs["exc_info"] = _redacted(exc_info)
-            kwargs["extra"] = {**asdict(subject), **(kwargs.get("extra") or {})}
+            kwargs["extra"] = {**asdict(context), **(kwargs.get("extra") or {})}
             kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
             self.logger.log(level, text, *args, **kwargs)
 
 
 def logger(name: str) -> _Adapter:
-    """The logger of a module."""
+    """Return the logger of a module."""
     return _Logger(logging.getLogger(name), {})
 
 
 def redact_libraries() -> None:
-    """Redact each record that `LIBRARIES` log from here on, exceptions included.
+    """Redact each record that `LIBRARIES` log from now on, including exceptions.
 
-    The records are redacted when they are made, so it does not matter which handlers there are or
-    come later. Calling this again changes nothing.
+    The records are redacted on creation, whatever handlers exist. Idempotent.
     """
     global _make_record
     if _make_record is None:
@@ -126,7 +132,7 @@ def redact_libraries() -> None:
         logging.setLogRecordFactory(_redacted_record)
 
 
-#: Makes the records that `_redacted_record` redacts.
+#: Creates the records that `_redacted_record` redacts.
 _make_record: Callable[..., logging.LogRecord] | None = None
 
 
@@ -137,7 +143,7 @@ def _redacted_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
         try:
             _redact_record(record)
         except Exception:
-            # A library must not fail for its log line, nor may the line pass as it is.
+            # The library must not fail because of its log line, which may contain a secret.
             record.msg, record.args, record.exc_info = "a line that cannot be redacted", (), None
     return record
 

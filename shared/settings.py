@@ -1,38 +1,47 @@
-"""The app's settings: read once, checked together, every problem reported by setting name."""
+"""The app's settings: read once from the environment, in one group per topic.
+
+Each setting is declared in one place, with its default, unit, allowed values and reason.
+`make docs` writes docs/settings.md from these declarations.
+"""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     SecretStr,
-    StringConstraints,
     ValidationError,
     ValidationInfo,
+    field_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.connections import (
+    HUB_DEADLINE,
     STORAGE_CONNECTION,
-    HubConnection,
     HubRoutes,
     StorageConnection,
     parse_hubs,
 )
-from shared.device_files.members import ImportMode
-from shared.device_files.report import Policy
-from shared.device_files.source import Limits
+from shared.device_files.limits import Limits
+from shared.device_files.lines.values import ImportMode
+from shared.device_files.validation_report import Policy
 from shared.errors import SettingsError
 from shared.schedules import NEVER, Schedule
-from shared.timeouts import HUB_DEADLINE
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
 
 __all__ = [
     "DEFAULT_POLL_SCHEDULE",
@@ -44,15 +53,15 @@ __all__ = [
     "TelemetryMode",
     "TriggerSource",
     "UploadRetention",
+    "allowed_values",
     "load_settings",
+    "setting_groups",
 ]
 
 #: Every 30 seconds.
 DEFAULT_POLL_SCHEDULE = "*/30 * * * * *"
 #: Every 5 minutes.
 DEFAULT_SWEEP_SCHEDULE = "0 */5 * * * *"
-
-_LIMITS = Limits()
 
 #: Overrides telemetryMode of host.json (learn: "host.json reference", overriding values).
 TELEMETRY_MODE = "AzureFunctionsJobHost__telemetryMode"
@@ -62,43 +71,57 @@ TelemetryMode = Literal["ApplicationInsights", "OpenTelemetry"]
 TriggerSource = Literal["EventGrid", "LogsAndContainerScan"]
 UploadRetention = Literal["keep", "delete", "move"]
 
-#: Days that a record is kept at least, if not for ever: events are repeated for days, and an
-#: upload whose record is gone would be taken for a new one.
+#: Minimum days that a record is kept: events are repeated for days, and an upload whose record is
+#: deleted would be imported as a new one.
 MIN_RECORD_RETENTION = 30
 
 #: A lease must outlast a call to a hub. Otherwise a second process takes over the import during it.
 MIN_LEASE_SECONDS = HUB_DEADLINE + 10
 
-#: The type of an error about two settings. Its message contains problem and remedy.
+_LIMITS = Limits()
+
+#: The type of an error that concerns two settings. Its message contains problem and remedy.
 _CONTRADICTION = "contradiction"
 
 
-def _container(value: str) -> str:
+def _setting(
+    name: str, default: Any, values: str | None, description: str, **constraints: Any
+) -> Any:
+    """Declare a setting.
+
+    Args:
+        name: of the environment variable.
+        default: `...` if the setting is required.
+        values: what is allowed; None for the members of a Literal.
+    """
+    return Field(
+        default,
+        validation_alias=name,
+        description=description,
+        json_schema_extra={"values": values},
+        **constraints,
+    )
+
+
+def _number(name: str, default: Any, values: str, description: str) -> Any:
+    """Declare a number with bounds: `1 to 60 seconds`."""
+    low, _, high, *_ = values.split()
+    return _setting(name, default, values, description, ge=float(low), le=float(high))
+
+
+def _contradiction(message: str) -> PydanticCustomError:
+    return PydanticCustomError(_CONTRADICTION, "{message}", {"message": message})
+
+
+def _check_container(value: str) -> str:
     if not (3 <= len(value) <= 63 and re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", value)):
-        raise ValueError("is not a container name (3 to 63 lower-case letters, digits, hyphens)")
+        raise ValueError("is not a valid container name")
     if value.startswith("import-"):
-        raise ValueError("begins with import-, as the containers of imports do")
+        raise ValueError("starts with import-, which is reserved for import containers")
     return value
 
 
-def _record_retention(value: int) -> int:
-    if 0 < value < MIN_RECORD_RETENTION:
-        raise ValueError(f"is less than {MIN_RECORD_RETENTION}")
-    return value
-
-
-def _events_url(value: SecretStr) -> SecretStr:
-    try:
-        url = urlsplit(value.get_secret_value())
-    except ValueError:
-        raise ValueError("is not an https address") from None
-    is_local = url.scheme == "http" and url.hostname in ("127.0.0.1", "localhost")
-    if not url.hostname or not (url.scheme == "https" or is_local):
-        raise ValueError("is not an https address")
-    return value
-
-
-def _schedule(value: Any) -> Any:
+def _parse_schedule(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     schedule = Schedule.parse(value)
@@ -107,407 +130,547 @@ def _schedule(value: Any) -> Any:
     return schedule
 
 
-# Contradictions between two settings. `info.data` contains the valid settings that are declared
-# before the one that is validated.
+_CONTAINER = "3 to 63 lower-case letters, digits and hyphens, not starting with import-"
+_NCRONTAB = (
+    "an NCRONTAB expression in UTC: second, minute, hour, day, month, day of the week. Time spans "
+    "such as 00:00:30 are not supported"
+)
 
 
-def _contradiction(message: str) -> PydanticCustomError:
-    return PydanticCustomError(_CONTRADICTION, "{message}", {"message": message})
+class _Group(BaseModel):
+    """Settings of one topic. The docstring is the topic's heading in docs/settings.md."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", validate_default=True)
 
 
-def _within_poll_schedule(tick_seconds: float, info: ValidationInfo) -> float:
-    schedule = info.data.get("poll_schedule")
-    if schedule and tick_seconds >= (interval := schedule.shortest_interval.total_seconds()):
-        raise _contradiction(
-            "TICK_SECONDS is not less than the shortest interval between two runs of "
-            f"POLL_SCHEDULE ({interval:.0f} s). Lower TICK_SECONDS, or choose a POLL_SCHEDULE "
-            "with longer intervals."
-        )
-    return tick_seconds
+# In a validator, `info.data` contains the valid settings that are declared before it.
 
 
-def _identity_is_used(identity: str | None, info: ValidationInfo) -> str | None:
-    if identity and info.data.get("job_storage_authentication") == "keyBased":
-        raise _contradiction(
-            "JOB_STORAGE_IDENTITY is set, but JOB_STORAGE_AUTHENTICATION is keyBased, which uses "
-            "no identity. Set JOB_STORAGE_AUTHENTICATION to identityBased, or remove "
-            "JOB_STORAGE_IDENTITY."
-        )
-    return identity
+class StorageSettings(_Group):
+    """Storage"""
 
-
-def _not_less_than_backoff(maximum: float, info: ValidationInfo) -> float:
-    if maximum < info.data.get("backoff_seconds", 0):
-        raise _contradiction(
-            "BACKOFF_SECONDS is greater than MAX_BACKOFF_SECONDS. Lower BACKOFF_SECONDS, or raise "
-            "MAX_BACKOFF_SECONDS."
-        )
-    return maximum
-
-
-def _within_sas_lifetime(deadline: int, info: ValidationInfo) -> int:
-    lifetime = info.data.get("sas_lifetime_hours", deadline)
-    if info.data.get("job_storage_authentication") == "keyBased" and deadline > lifetime:
-        raise _contradiction(
-            "JOB_DEADLINE_HOURS is greater than SAS_LIFETIME_HOURS, so the SAS of a job can expire "
-            "while the job is running. Lower JOB_DEADLINE_HOURS, raise SAS_LIFETIME_HOURS, or set "
-            "JOB_STORAGE_AUTHENTICATION to identityBased."
-        )
-    return deadline
-
-
-def _not_the_upload_container(archive: str, info: ValidationInfo) -> str:
-    moves = info.data.get("upload_retention") == "move"
-    if moves and archive == info.data.get("upload_container"):
-        raise _contradiction(
-            "UPLOAD_ARCHIVE_CONTAINER and UPLOAD_CONTAINER are the same container, so each upload "
-            "that is moved would be imported again. Set UPLOAD_ARCHIVE_CONTAINER to another "
-            "container."
-        )
-    return archive
-
-
-def _has_receiver(key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-    # An invalid EVENTS_URL is not in the data, and has an error of its own.
-    if key and info.data.get("events_url", key) is None:
-        raise _contradiction(
-            "EVENTS_KEY is set, but EVENTS_URL is not, so no event is sent. Set EVENTS_URL, or "
-            "remove EVENTS_KEY."
-        )
-    return key
-
-
-class Settings(BaseSettings):
-    """Everything the app takes from its environment. Each description says what to put there."""
-
-    model_config = SettingsConfigDict(
-        case_sensitive=True,
-        env_nested_delimiter="__",
-        enable_decoding=False,
-        extra="ignore",
-        frozen=True,
-        env_ignore_empty=True,
+    connection: StorageConnection = _setting(
+        STORAGE_CONNECTION,
+        ...,
+        "a connection string",
+        "Storage account of uploads, import containers and the table. For access with Entra ID, "
+        "leave it out and set ImporterStorage__blobServiceUri, ImporterStorage__queueServiceUri "
+        "and ImporterStorage__tableServiceUri, and for a user-assigned identity also "
+        "ImporterStorage__credential and ImporterStorage__clientId.",
+    )
+    imports_table: str = _setting(
+        "IMPORTS_TABLE",
+        "DeviceImports",
+        "3 to 63 letters and digits, starting with a letter",
+        "Table of imports.",
+        pattern=r"^[A-Za-z][A-Za-z0-9]{2,62}$",
     )
 
-    storage: StorageConnection = Field(
-        validation_alias=STORAGE_CONNECTION,
-        description="the connection string of the storage account for uploads, import containers "
-        "and the table; or leave it out and set ImporterStorage__blobServiceUri, "
-        "ImporterStorage__queueServiceUri and ImporterStorage__tableServiceUri, and for a "
-        "user-assigned identity ImporterStorage__credential=managedidentity and "
-        "ImporterStorage__clientId",
+
+class HubSettings(_Group):
+    """Hubs"""
+
+    routes: Annotated[HubRoutes, BeforeValidator(parse_hubs)] = _setting(
+        "IOTHUB",
+        ...,
+        "a host name such as fleet.azure-devices.net, a connection string, or for several "
+        "hubs a JSON object of folder name to either",
+        "IoT hub that devices are imported into. A host name uses Entra ID. With a JSON object, "
+        "the first folder of a blob's name selects the hub, and uploads in other folders are "
+        "rejected.",
     )
-    hub_routes: Annotated[HubRoutes, BeforeValidator(parse_hubs)] = Field(
-        validation_alias="IOTHUB",
-        description="the hub's host name (fleet.azure-devices.net, with Entra ID) or its "
-        "connection string; for several hubs a JSON object of folder name to either: the first "
-        "folder of a blob's name then picks the hub, and other folders are rejected",
-    )
-    hub_client_id: str | None = Field(
+    client_id: str | None = _setting(
+        "IOTHUB_CLIENT_ID",
         None,
-        validation_alias="IOTHUB_CLIENT_ID",
-        description="the client id of the user-assigned identity that calls the hub; "
-        "absent: the system-assigned one",
+        "a client id",
+        "User-assigned identity that calls the hub. Default: the system-assigned identity.",
     )
-    hub_api_version: Annotated[
-        str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}(-preview)?$")
-    ] = Field(
+    api_version: str = _setting(
+        "IOTHUB_API_VERSION",
         "2021-04-12",
-        validation_alias="IOTHUB_API_VERSION",
-        description="the IoT Hub service API version, such as 2021-04-12",
+        "a version such as 2021-04-12",
+        "Version of the IoT Hub service API.",
+        pattern=r"^\d{4}-\d{2}-\d{2}(-preview)?$",
     )
-    upload_container: Annotated[str, AfterValidator(_container)] = Field(
-        validation_alias="UPLOAD_CONTAINER",
-        description="the name of the blob container that device files are uploaded to",
+
+
+class UploadSettings(_Group):
+    """Uploads"""
+
+    container: str = _setting(
+        "UPLOAD_CONTAINER", ..., _CONTAINER, "Blob container that device files are uploaded to."
     )
-    upload_trigger_source: TriggerSource = Field(
+    trigger_source: TriggerSource = _setting(
+        "UPLOAD_TRIGGER_SOURCE",
         "EventGrid",
-        validation_alias="UPLOAD_TRIGGER_SOURCE",
-        description="EventGrid (in Azure) or LogsAndContainerScan (local stack)",
-    )
-    poll_schedule: Annotated[Schedule, BeforeValidator(_schedule)] = Field(
-        Schedule.parse(DEFAULT_POLL_SCHEDULE),
-        validation_alias="POLL_SCHEDULE",
-        description="when to start jobs and read their status, in UTC, as an NCRONTAB expression "
-        "(second, minute, hour, day, month, day of the week): */30 * * * * * is every 30 seconds. "
-        "Time spans such as 00:00:30 are not supported",
-    )
-    sweep_schedule: Annotated[Schedule, BeforeValidator(_schedule)] = Field(
-        Schedule.parse(DEFAULT_SWEEP_SCHEDULE),
-        validation_alias="SWEEP_SCHEDULE",
-        description="when to look for uploads without an event, for interrupted work and for data "
-        "to delete, in UTC, as an NCRONTAB expression: 0 */5 * * * * is every 5 minutes. Time "
-        "spans are not supported",
-    )
-    tick_seconds: Annotated[float, Field(ge=0, le=240), AfterValidator(_within_poll_schedule)] = (
-        Field(
-            20,
-            validation_alias="TICK_SECONDS",
-            description="how long one run of POLL_SCHEDULE may keep polling young jobs while other "
-            "imports wait, so that many small files finish quickly, in seconds, 0 to 240; must be "
-            "less than the shortest interval of POLL_SCHEDULE",
-        )
-    )
-    job_poll_seconds: Annotated[float, Field(ge=0.01, le=60)] = Field(
-        1,
-        validation_alias="JOB_POLL_SECONDS",
-        description="how often a young job is asked for while others wait, in seconds, 0.01 to "
-        "60: hubs allow 100 job calls a minute and unit",
-    )
-    imports_table: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9]{2,62}$")] = (
-        Field(
-            "DeviceImports",
-            validation_alias="IMPORTS_TABLE",
-            description="the name of the table of imports",
-        )
-    )
-    job_storage_authentication: Literal["keyBased", "identityBased"] = Field(
-        "keyBased",
-        validation_alias="JOB_STORAGE_AUTHENTICATION",
-        description="keyBased (the hub gets a SAS for one container) or identityBased (the hub "
-        "uses its own managed identity, which needs Storage Blob Data Contributor; nothing "
-        "expires)",
-    )
-    job_storage_identity: Annotated[str | None, AfterValidator(_identity_is_used)] = Field(
         None,
-        validation_alias="JOB_STORAGE_IDENTITY",
-        description="the ARM resource id of the hub's user-assigned identity, with "
-        "JOB_STORAGE_AUTHENTICATION=identityBased only; default: the system-assigned identity",
+        "How the host detects an upload: EventGrid in Azure, LogsAndContainerScan on the local "
+        "stack.",
     )
-    sas_lifetime_hours: Annotated[int, Field(ge=1, le=167)] = Field(
-        24,
-        validation_alias="SAS_LIFETIME_HOURS",
-        description="how long the SAS of a job is valid, from the start of the job, in hours, 1 "
-        "to 167, because a user delegation key is valid for at most 7 days; must not be less than "
-        "JOB_DEADLINE_HOURS with JOB_STORAGE_AUTHENTICATION=keyBased",
-    )
-    validation_policy: Policy = Field(
-        Policy.REJECT,
-        validation_alias="VALIDATION_POLICY",
-        description="reject (one error rejects the file) or partial (the good lines are imported, "
-        "the others reported)",
-    )
-    max_devices: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
-        _LIMITS.max_devices,
-        validation_alias="MAX_DEVICES",
-        description="the most devices and modules of a file, 1 to 10000000",
-    )
-    max_file_bytes: Annotated[int, Field(ge=1024, le=64 * 1024**3)] = Field(
-        _LIMITS.max_file_bytes,
-        validation_alias="MAX_FILE_BYTES",
-        description="the largest device file, uncompressed, in bytes, 1024 to 68719476736",
-    )
-    max_expansion: Annotated[int, Field(ge=2, le=1032)] = Field(
-        _LIMITS.max_expansion,
-        validation_alias="MAX_EXPANSION",
-        description="how many times its size a gzip file may expand to, 2 to 1032",
-    )
-    max_deletes: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
-        _LIMITS.max_deletes,
-        validation_alias="MAX_DELETES",
-        description="how many devices and modules a file may delete unless the blob's metadata "
-        "confirmDeletes allows more, 0 to 10000000",
-    )
-    max_delete_share: Annotated[float, Field(ge=0, le=1)] = Field(
-        _LIMITS.max_delete_share,
-        validation_alias="MAX_DELETE_SHARE",
-        description="the share of a file's lines that may delete unless confirmDeletes allows "
-        "more, 0 to 1; 1 is no bound",
-    )
-    csv_default_status: Literal["", "enabled", "disabled"] = Field(
-        "",
-        validation_alias="CSV_DEFAULT_STATUS",
-        description="the status of CSV rows that tell none: enabled or disabled; empty: none, so "
-        "that each row has to",
-    )
-    csv_default_import_mode: Literal[""] | ImportMode = Field(
-        "",
-        validation_alias="CSV_DEFAULT_IMPORT_MODE",
-        description="the importMode of CSV rows that tell none, such as create; empty: "
-        "createOrUpdate, as the hub has it",
-    )
-    max_line_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = Field(
-        _LIMITS.max_line_bytes,
-        validation_alias="MAX_LINE_BYTES",
-        description="the longest line of a device file, in bytes, 1024 to 16777216",
-    )
-    max_reported_problems: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        _LIMITS.max_problems,
-        validation_alias="MAX_REPORTED_PROBLEMS",
-        description="how many problems of each severity and failed devices a report lists, "
-        "1 to 100000; all are counted",
-    )
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
-        5,
-        validation_alias="MAX_ATTEMPTS",
-        description="how many times an upload is read, and how many unexpected errors in a row may "
-        "stop an import, before it ends as failed, 1 to 100; outages of storage and hub do not "
-        "count",
-    )
-    lease_seconds: Annotated[int, Field(ge=MIN_LEASE_SECONDS, le=3600)] = Field(
-        300,
-        validation_alias="LEASE_SECONDS",
-        description="how long an import stays with a process that stopped responding, in seconds, "
-        f"{MIN_LEASE_SECONDS} to 3600: longer than the timeout of a call to a hub, "
-        f"{HUB_DEADLINE} seconds",
-    )
-    refusal_deadline_minutes: Annotated[int, Field(ge=0, le=10_080)] = Field(
-        30,
-        validation_alias="REFUSAL_DEADLINE_MINUTES",
-        description="how long a start is tried again that the hub refuses for a missing role or "
-        "for its storage access, and a job waited for that the hub does not know, in minutes, 0 to "
-        "10080: new role assignments need some",
-    )
-    backoff_seconds: Annotated[float, Field(ge=0, le=600)] = Field(
-        10,
-        validation_alias="BACKOFF_SECONDS",
-        description="the first back-off for a hub that is busy, throttles or cannot be reached, "
-        "in seconds, 0 to 600; doubled after each attempt; must not be greater than "
-        "MAX_BACKOFF_SECONDS",
-    )
-    max_backoff_seconds: Annotated[
-        float, Field(ge=0, le=3600), AfterValidator(_not_less_than_backoff)
-    ] = Field(
-        120,
-        validation_alias="MAX_BACKOFF_SECONDS",
-        description="the longest back-off, in seconds, 0 to 3600",
-    )
-    job_deadline_hours: Annotated[
-        int, Field(ge=1, le=720), AfterValidator(_within_sas_lifetime)
-    ] = Field(
-        24,
-        validation_alias="JOB_DEADLINE_HOURS",
-        description="how long a job may take before it is cancelled and its import fails, in "
-        "hours, 1 to 720; must not be greater than SAS_LIFETIME_HOURS with "
-        "JOB_STORAGE_AUTHENTICATION=keyBased",
-    )
-    verify_failed_devices: Annotated[int, Field(ge=0, le=100)] = Field(
-        5,
-        validation_alias="VERIFY_FAILED_DEVICES",
-        description="how many devices that the hub's log calls missing are looked up in the "
-        "registry, as such logs were seen to be wrong, 0 to 100; 0 is off",
-    )
-    import_retention_days: Annotated[int, Field(ge=0, le=3650)] = Field(
-        30,
-        validation_alias="IMPORT_RETENTION_DAYS",
-        description="how long the container of a final import is kept, in days, 0 to 3650; it "
-        "holds device keys. 0 keeps it for ever",
-    )
-    record_retention_days: Annotated[
-        int, Field(ge=0, le=36_500), AfterValidator(_record_retention)
-    ] = Field(
-        0,
-        validation_alias="RECORD_RETENTION_DAYS",
-        description="how long the record of a final import is kept, in days, 30 to 36500; 0 keeps "
-        "it for ever",
-    )
-    upload_retention: UploadRetention = Field(
+    retention: UploadRetention = _setting(
+        "UPLOAD_RETENTION",
         "keep",
-        validation_alias="UPLOAD_RETENTION",
-        description="what becomes of an upload whose import is final: keep, delete (if the hub "
-        "imported every line of it; the others are kept), or move (to UPLOAD_ARCHIVE_CONTAINER)",
+        None,
+        "What happens to an upload after its import is final: keep it, delete it (only if the hub "
+        "imported every line), or move it to UPLOAD_ARCHIVE_CONTAINER.",
     )
-    upload_archive_container: Annotated[
-        str, AfterValidator(_container), AfterValidator(_not_the_upload_container)
-    ] = Field(
+    archive_container: str = _setting(
+        "UPLOAD_ARCHIVE_CONTAINER",
         "processed-uploads",
-        validation_alias="UPLOAD_ARCHIVE_CONTAINER",
-        description="the name of the container that uploads are moved to, as <import id>/<name of "
-        "the upload>, with UPLOAD_RETENTION=move; must not be UPLOAD_CONTAINER",
+        _CONTAINER,
+        "Container that uploads are moved to with UPLOAD_RETENTION=move, as <import id>/<blob "
+        "name>. Must not be UPLOAD_CONTAINER.",
     )
-    http_endpoints: HttpEndpoints = Field(
-        "all",
-        validation_alias="HTTP_ENDPOINTS",
-        description="what the app serves over HTTP: all (API and dashboard), api, or none",
+
+    @field_validator("container", "archive_container")
+    @classmethod
+    def _container_name(cls, value: str) -> str:
+        return _check_container(value)
+
+    @field_validator("archive_container")
+    @classmethod
+    def _not_the_upload_container(cls, archive: str, info: ValidationInfo) -> str:
+        if info.data.get("retention") == "move" and archive == info.data.get("container"):
+            raise _contradiction(
+                "UPLOAD_ARCHIVE_CONTAINER and UPLOAD_CONTAINER are the same container, so each "
+                "upload that is moved would be imported again. Set UPLOAD_ARCHIVE_CONTAINER to "
+                "another container."
+            )
+        return archive
+
+
+class ValidationSettings(_Group):
+    """Validation"""
+
+    policy: Policy = _setting(
+        "VALIDATION_POLICY",
+        Policy.REJECT,
+        ", ".join(Policy),
+        "What an invalid line causes: reject rejects the whole file, partial imports the valid "
+        "lines and reports the others.",
     )
-    events_url: Annotated[SecretStr, AfterValidator(_events_url)] | None = Field(
+    max_devices: int = _number(
+        "MAX_DEVICES",
+        _LIMITS.max_devices,
+        "1 to 10000000",
+        "Maximum number of devices and modules per file.",
+    )
+    max_file_bytes: int = _number(
+        "MAX_FILE_BYTES",
+        _LIMITS.max_file_bytes,
+        "1024 to 68719476736 bytes",
+        "Maximum uncompressed size of a device file.",
+    )
+    max_line_bytes: int = _number(
+        "MAX_LINE_BYTES",
+        _LIMITS.max_line_bytes,
+        "1024 to 16777216 bytes",
+        "Maximum length of a line.",
+    )
+    max_expansion: int = _number(
+        "MAX_EXPANSION",
+        _LIMITS.max_expansion,
+        "2 to 1032",
+        "Maximum ratio of uncompressed to compressed size of a gzip file.",
+    )
+    max_deletes: int = _number(
+        "MAX_DELETES",
+        _LIMITS.max_deletes,
+        "0 to 10000000",
+        "Maximum number of devices and modules that a file may delete, unless the blob's metadata "
+        "confirmDeletes allows more.",
+    )
+    max_delete_share: float = _number(
+        "MAX_DELETE_SHARE",
+        _LIMITS.max_delete_share,
+        "0 to 1",
+        "Maximum share of a file's lines that may delete, unless confirmDeletes allows more. 1 "
+        "means no limit.",
+    )
+    max_reported_problems: int = _number(
+        "MAX_REPORTED_PROBLEMS",
+        _LIMITS.max_problems,
+        "1 to 100000",
+        "Maximum number of problems of each severity, and of failed devices, that a report lists. "
+        "All are counted.",
+    )
+    csv_default_status: Literal["", "enabled", "disabled"] = _setting(
+        "CSV_DEFAULT_STATUS",
+        "",
+        "enabled, disabled",
+        "Status of CSV rows without one. Default: status is required on every row.",
+    )
+    csv_default_import_mode: Literal[""] | ImportMode = _setting(
+        "CSV_DEFAULT_IMPORT_MODE",
+        "",
+        "an importMode such as create",
+        "importMode of CSV rows without one. Default: createOrUpdate, the default of IoT Hub.",
+    )
+
+
+class ScheduleSettings(_Group):
+    """Schedules"""
+
+    poll: Annotated[Schedule, BeforeValidator(_parse_schedule)] = _setting(
+        "POLL_SCHEDULE",
+        Schedule.parse(DEFAULT_POLL_SCHEDULE),
+        _NCRONTAB,
+        f"When to start jobs and read their status. {DEFAULT_POLL_SCHEDULE} is every 30 seconds.",
+    )
+    sweep: Annotated[Schedule, BeforeValidator(_parse_schedule)] = _setting(
+        "SWEEP_SCHEDULE",
+        Schedule.parse(DEFAULT_SWEEP_SCHEDULE),
+        _NCRONTAB,
+        "When to scan for uploads without an event, interrupted imports and expired data. "
+        f"{DEFAULT_SWEEP_SCHEDULE} is every 5 minutes.",
+    )
+    tick_seconds: float = _number(
+        "TICK_SECONDS",
+        20,
+        "0 to 240 seconds",
+        "How long one run of POLL_SCHEDULE may keep polling new jobs while other imports wait, so "
+        "that many small files finish quickly. Must be less than the shortest interval of "
+        "POLL_SCHEDULE.",
+    )
+    job_poll_seconds: float = _number(
+        "JOB_POLL_SECONDS",
+        1,
+        "0.01 to 60 seconds",
+        "Interval between two polls of a new job while other imports wait. A hub allows 100 job "
+        "calls per minute and unit.",
+    )
+
+    @field_validator("tick_seconds")
+    @classmethod
+    def _within_poll_schedule(cls, tick_seconds: float, info: ValidationInfo) -> float:
+        schedule = info.data.get("poll")
+        if schedule and tick_seconds >= (interval := schedule.shortest_interval.total_seconds()):
+            raise _contradiction(
+                "TICK_SECONDS is not less than the shortest interval between two runs of "
+                f"POLL_SCHEDULE ({interval:.0f} s). Lower TICK_SECONDS, or choose a POLL_SCHEDULE "
+                "with longer intervals."
+            )
+        return tick_seconds
+
+
+class JobSettings(_Group):
+    """Jobs of the hub"""
+
+    storage_authentication: Literal["keyBased", "identityBased"] = _setting(
+        "JOB_STORAGE_AUTHENTICATION",
+        "keyBased",
         None,
-        validation_alias="EVENTS_URL",
-        description="the https address of a webhook, or of an Event Grid topic, that an event is "
-        "posted to whenever an import ends; absent: none is",
+        "How the hub accesses an import container: with a SAS for this container, or with its own "
+        "managed identity, which needs the role Storage Blob Data Contributor and does not expire.",
     )
-    events_key: Annotated[SecretStr | None, AfterValidator(_has_receiver)] = Field(
+    storage_identity: str | None = _setting(
+        "JOB_STORAGE_IDENTITY",
         None,
-        validation_alias="EVENTS_KEY",
-        description="the secret that signs events to the webhook in EVENTS_URL, or the access key "
-        "of the Event Grid topic; default: events are not signed, or a topic is accessed with "
-        "Entra ID. In Azure, use a Key Vault reference",
+        "an ARM resource id",
+        "User-assigned identity of the hub, with JOB_STORAGE_AUTHENTICATION=identityBased only. "
+        "Default: the hub's system-assigned identity.",
     )
-    events_deadline_hours: Annotated[int, Field(ge=1, le=168)] = Field(
+    sas_lifetime_hours: int = _number(
+        "SAS_LIFETIME_HOURS",
         24,
-        validation_alias="EVENTS_DEADLINE_HOURS",
-        description="how long an event that is not accepted is sent again, in hours, 1 to 168",
+        "1 to 167 hours",
+        "Validity of a job's SAS, from the start of the job. Limited because a user delegation key "
+        "is valid for at most 7 days. With JOB_STORAGE_AUTHENTICATION=keyBased, must not be less "
+        "than JOB_DEADLINE_HOURS.",
     )
-    telemetry_mode: TelemetryMode = Field(
-        "ApplicationInsights",
-        validation_alias=TELEMETRY_MODE,
-        description="OpenTelemetry, for host and app; absent: ApplicationInsights, as host.json "
-        "has it, and then the app sends no spans and metrics of its own",
+    deadline_hours: int = _number(
+        "JOB_DEADLINE_HOURS",
+        24,
+        "1 to 720 hours",
+        "How long a job may take before it is cancelled and its import fails.",
     )
-    website_instance_id: str | None = Field(
-        None,
-        validation_alias="WEBSITE_INSTANCE_ID",
-        description="set by Azure: its presence means managed identity only",
+    verify_failed_devices: int = _number(
+        "VERIFY_FAILED_DEVICES",
+        5,
+        "0 to 100",
+        "Number of devices reported as missing in the job's log that are checked in the registry, "
+        "because such logs can be wrong. 0 disables the check.",
     )
 
-    @property
-    def hubs(self) -> Mapping[str, HubConnection]:
-        """The configured hubs by name."""
-        return self.hub_routes.by_name
+    @field_validator("storage_identity")
+    @classmethod
+    def _identity_is_used(cls, identity: str | None, info: ValidationInfo) -> str | None:
+        if identity and info.data.get("storage_authentication") == "keyBased":
+            raise _contradiction(
+                "JOB_STORAGE_IDENTITY is set, but JOB_STORAGE_AUTHENTICATION is keyBased, which "
+                "uses no identity. Set JOB_STORAGE_AUTHENTICATION to identityBased, or remove "
+                "JOB_STORAGE_IDENTITY."
+            )
+        return identity
 
-    @property
-    def events_deadline(self) -> timedelta:
-        return timedelta(hours=self.events_deadline_hours)
-
-    @property
-    def lease(self) -> timedelta:
-        return timedelta(seconds=self.lease_seconds)
+    @field_validator("deadline_hours")
+    @classmethod
+    def _within_sas_lifetime(cls, deadline: int, info: ValidationInfo) -> int:
+        lifetime = info.data.get("sas_lifetime_hours", deadline)
+        if info.data.get("storage_authentication") == "keyBased" and deadline > lifetime:
+            raise _contradiction(
+                "JOB_DEADLINE_HOURS is greater than SAS_LIFETIME_HOURS, so the SAS of a job can "
+                "expire while the job is running. Lower JOB_DEADLINE_HOURS, raise "
+                "SAS_LIFETIME_HOURS, or set JOB_STORAGE_AUTHENTICATION to identityBased."
+            )
+        return deadline
 
     @property
     def sas_lifetime(self) -> timedelta:
         return timedelta(hours=self.sas_lifetime_hours)
 
     @property
-    def job_deadline(self) -> timedelta:
-        return timedelta(hours=self.job_deadline_hours)
+    def deadline(self) -> timedelta:
+        return timedelta(hours=self.deadline_hours)
+
+
+class RetrySettings(_Group):
+    """Retries and timeouts"""
+
+    max_attempts: int = _number(
+        "MAX_ATTEMPTS",
+        5,
+        "1 to 100",
+        "Number of attempts to validate an upload, and number of consecutive unexpected errors, "
+        "after which an import fails. Outages of storage and hub do not count.",
+    )
+    lease_seconds: int = _number(
+        "LEASE_SECONDS",
+        300,
+        f"{MIN_LEASE_SECONDS} to 3600 seconds",
+        "How long an import stays leased to a process that stopped responding. Must be longer than "
+        f"the deadline of a call to a hub ({HUB_DEADLINE} seconds).",
+    )
+    backoff_seconds: float = _number(
+        "BACKOFF_SECONDS",
+        10,
+        "0 to 600 seconds",
+        "First back-off when a hub is busy, throttles or is unreachable. Doubles with each "
+        "attempt. Must not be greater than MAX_BACKOFF_SECONDS.",
+    )
+    max_backoff_seconds: float = _number(
+        "MAX_BACKOFF_SECONDS", 120, "0 to 3600 seconds", "Maximum back-off."
+    )
+    refusal_deadline_minutes: int = _number(
+        "REFUSAL_DEADLINE_MINUTES",
+        30,
+        "0 to 10080 minutes",
+        "How long to retry a job that the hub refuses because of a missing role or of its storage "
+        "access, and to wait for a job that the hub does not find. A new role assignment can take "
+        "several minutes to take effect.",
+    )
+
+    @field_validator("max_backoff_seconds")
+    @classmethod
+    def _not_less_than_backoff(cls, maximum: float, info: ValidationInfo) -> float:
+        if maximum < info.data.get("backoff_seconds", 0):
+            raise _contradiction(
+                "BACKOFF_SECONDS is greater than MAX_BACKOFF_SECONDS. Lower BACKOFF_SECONDS, or "
+                "raise MAX_BACKOFF_SECONDS."
+            )
+        return maximum
+
+    @property
+    def lease(self) -> timedelta:
+        return timedelta(seconds=self.lease_seconds)
 
     @property
     def refusal_deadline(self) -> timedelta:
         return timedelta(minutes=self.refusal_deadline_minutes)
 
 
-def load_settings() -> Settings:
-    """Return the settings from the environment.
+class RetentionSettings(_Group):
+    """Retention"""
+
+    import_days: int = _number(
+        "IMPORT_RETENTION_DAYS",
+        30,
+        "0 to 3650 days",
+        "How long the container of a final import is kept. It contains device keys. 0 keeps it "
+        "forever.",
+    )
+    record_days: int = _setting(
+        "RECORD_RETENTION_DAYS",
+        0,
+        f"{MIN_RECORD_RETENTION} to 36500 days, or 0",
+        "How long the record of a final import is kept. Events are repeated for days, and an "
+        "upload without a record would be imported again. 0 keeps it forever.",
+        ge=0,
+        le=36_500,
+    )
+
+    @field_validator("record_days")
+    @classmethod
+    def _outlasts_events(cls, value: int) -> int:
+        if 0 < value < MIN_RECORD_RETENTION:
+            raise ValueError(f"is less than {MIN_RECORD_RETENTION}")
+        return value
+
+
+class WebSettings(_Group):
+    """HTTP"""
+
+    endpoints: HttpEndpoints = _setting(
+        "HTTP_ENDPOINTS",
+        "all",
+        None,
+        "What the app serves over HTTP: API and dashboard, the API only, or nothing.",
+    )
+
+
+class EventSettings(_Group):
+    """Events"""
+
+    url: SecretStr | None = _setting(
+        "EVENTS_URL",
+        None,
+        "an https URL",
+        "Webhook or Event Grid topic that receives an event for each import that ends. Default: "
+        "no events.",
+    )
+    key: SecretStr | None = _setting(
+        "EVENTS_KEY",
+        None,
+        "a secret",
+        "Secret that signs the events for a webhook, or access key of the Event Grid topic. In "
+        "Azure, use a Key Vault reference. Default: events for a webhook are not signed, and a "
+        "topic is accessed with Entra ID.",
+    )
+    deadline_hours: int = _number(
+        "EVENTS_DEADLINE_HOURS",
+        24,
+        "1 to 168 hours",
+        "How long to retry an event that is not accepted.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_https(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        try:
+            url = urlsplit(value.get_secret_value())
+        except ValueError:
+            raise ValueError("is not an https URL") from None
+        is_local = url.scheme == "http" and url.hostname in ("127.0.0.1", "localhost")
+        if not url.hostname or not (url.scheme == "https" or is_local):
+            raise ValueError("is not an https URL")
+        return value
+
+    @field_validator("key")
+    @classmethod
+    def _has_receiver(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        # An invalid EVENTS_URL is not in the data, and has an error of its own.
+        if key and info.data.get("url", key) is None:
+            raise _contradiction(
+                "EVENTS_KEY is set, but EVENTS_URL is not, so no event is sent. Set EVENTS_URL, or "
+                "remove EVENTS_KEY."
+            )
+        return key
+
+    @property
+    def deadline(self) -> timedelta:
+        return timedelta(hours=self.deadline_hours)
+
+
+class TelemetrySettings(_Group):
+    """Telemetry"""
+
+    mode: TelemetryMode = _setting(
+        TELEMETRY_MODE,
+        "ApplicationInsights",
+        None,
+        "Telemetry of host and app. With ApplicationInsights, as in host.json, the app exports no "
+        "spans and metrics of its own.",
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of the app."""
+
+    storage: StorageSettings
+    hub: HubSettings
+    uploads: UploadSettings
+    validation: ValidationSettings
+    schedules: ScheduleSettings
+    jobs: JobSettings
+    retries: RetrySettings
+    retention: RetentionSettings
+    web: WebSettings
+    events: EventSettings
+    telemetry: TelemetrySettings
+    is_in_azure: bool
+
+    def credential(self, client_id: str | None) -> TokenCredential:
+        """Create a credential of this managed identity, or of the system-assigned one.
+
+        Outside Azure, it is the developer's own. Microsoft advises against DefaultAzureCredential
+        in production (learn: "Credential chains in the Azure Identity library for Python").
+        """
+        # Only identity-based settings need this import.
+        from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
+
+        if client_id or self.is_in_azure:
+            return ManagedIdentityCredential(client_id=client_id)
+        return DefaultAzureCredential()
+
+
+def setting_groups() -> dict[str, type[BaseModel]]:
+    """The groups by attribute name."""
+    types = get_type_hints(Settings).items()
+    return {name: group for name, group in types if issubclass(group, _Group)}
+
+
+def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings from the environment. Empty values count as missing.
 
     Raises:
         SettingsError: with every problem, by setting name, and the remedy; without any value.
     """
-    try:
-        return Settings()
-    except ValidationError as error:
-        problems = error.errors(include_input=False, include_url=False)
-        raise SettingsError([_message(problem) for problem in problems]) from None
+    values: dict[str, Any] = {name: value for name, value in environment.items() if value}
+    prefix = f"{STORAGE_CONNECTION}__"
+    if members := {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}:
+        values.setdefault(STORAGE_CONNECTION, members)
+    groups: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, group in setting_groups().items():
+        try:
+            groups[name] = group.model_validate(values)
+        except ValidationError as error:
+            problems += _messages(group, error)
+    if problems:
+        raise SettingsError(problems)
+    # Set by Azure.
+    return Settings(**groups, is_in_azure="WEBSITE_INSTANCE_ID" in values)
 
 
-def _message(problem: Any) -> str:
-    if problem["type"] == _CONTRADICTION:
-        return str(problem["msg"])
-    name, *_ = problem["loc"]
-    fields = Settings.model_fields.values()
-    expected = next(field.description for field in fields if field.validation_alias == name)
-    return f"{_setting(problem['loc'])} {_said(problem)}. Expected: {expected}."
+def allowed_values(field: FieldInfo) -> str:
+    """What a setting may contain."""
+    extra = field.json_schema_extra
+    values = extra.get("values") if isinstance(extra, dict) else None
+    if values is None and get_origin(field.annotation) is Literal:
+        values = ", ".join(get_args(field.annotation))
+    return str(values)
 
 
-def _setting(loc: tuple[int | str, ...]) -> str:
-    return "__".join(str(part) for part in loc)
+def _messages(group: type[BaseModel], error: ValidationError) -> Iterator[str]:
+    for problem in error.errors(include_input=False, include_url=False):
+        if problem["type"] == _CONTRADICTION:
+            yield problem["msg"]
+            continue
+        fields = group.model_fields.values()
+        field = next(field for field in fields if field.validation_alias == problem["loc"][0])
+        name = "__".join(map(str, problem["loc"]))
+        yield f"{name} {_problem(problem)}. Expected: {allowed_values(field)}. {field.description}"
 
 
-def _said(problem: Any) -> str:
+def _problem(problem: Any) -> str:
     match problem["type"]:
         case "missing":
-            return "is missing"
+            return "is required"
         case "value_error":
             return str(problem["ctx"]["error"])
         case "string_pattern_mismatch":
-            return "is not of the right form"
-    return f"is not right: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+            return "is invalid"
+    return f"is invalid: {problem['msg'][0].lower()}{problem['msg'][1:]}"

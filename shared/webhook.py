@@ -1,12 +1,12 @@
-"""Posts CloudEvents 1.0 to a webhook or an Event Grid topic; the answer becomes a type of error.
+"""Post CloudEvents 1.0 to a webhook or an Event Grid topic.
 
-An event travels in structured mode (CloudEvents: "HTTP protocol binding"). A plain webhook can tell
-by the headers of Standard Webhooks (standardwebhooks.com) that it is ours and whole; a topic takes
-its access key or an Entra ID token (learn: "Publish events to Event Grid custom topics").
+Events are sent in structured mode (CloudEvents: "HTTP protocol binding"). A webhook can verify them
+by the headers of Standard Webhooks (standardwebhooks.com); a topic uses its access key or an Entra
+ID token (learn: "Publish events to Event Grid custom topics").
 
-There is no retry policy: the caller keeps what was not accepted. A webhook's address is a secret
-like its key, so an error names its host and nothing that the receiver or a library said of it. A
-receiver may answer anything, at any speed: `shared.bounded` limits what is read and waited for.
+There is no retry policy: the caller keeps events that are not accepted. A webhook's URL is a secret
+like its key, so an error contains its host, and no text of the receiver or of a library. A receiver
+may answer anything at any speed: `shared.transport` limits size and time.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest, HttpResponse
 from pydantic import SecretStr
 
-from shared.bounded import bound
 from shared.errors import RefusedForNowError, SettingsError, TemporaryError
+from shared.transport import read_only_heads
 
 __all__ = [
     "Webhook",
@@ -49,10 +49,10 @@ __all__ = [
     "signing_key",
 ]
 
-#: Seconds of `Retry-After` that are honored.
-LONGEST_RETRY_AFTER = 600.0
+#: Maximum of `Retry-After`, in seconds.
+MAX_RETRY_AFTER = 600.0
 
-#: Hosts of Event Grid topics end so, in the public cloud and in the sovereign ones.
+#: Domains of Event Grid topics, in all clouds.
 TOPICS = (".eventgrid.azure.net", ".eventgrid.azure.us", ".eventgrid.azure.cn")
 
 #: Entra ID scope of every topic (learn: "Authenticate publishing clients using Entra ID").
@@ -64,10 +64,10 @@ _PREFIX = "whsec_"
 
 
 class WebhookUnavailableError(TemporaryError):
-    """The receiver of events cannot be reached or is not able to answer."""
+    """The receiver of events is unreachable or unable to answer."""
 
     def __init__(self, message: str | None = None, retry_after: float | None = None) -> None:
-        #: Seconds after which the receiver wants the next request, if its answer has them.
+        #: Seconds until the next request, by the receiver's answer; None if it has none.
         self.retry_after = retry_after
         super().__init__(message)
 
@@ -77,14 +77,14 @@ class WebhookFailedError(TemporaryError):
 
 
 class WebhookRefusedError(RefusedForNowError):
-    """The receiver refuses the event until people correct its address, key or role."""
+    """The receiver rejects events until operators correct its URL, key or role."""
 
 
 class Webhook:
     """One receiver of events. Safe to use from several threads.
 
     Raises:
-        SettingsError: the key begins as a Standard Webhooks secret does and is none.
+        SettingsError: the key starts with `whsec_` and is not a Standard Webhooks secret.
     """
 
     def __init__(
@@ -99,12 +99,12 @@ class Webhook:
         self._clock = clock
         self.host = (urlsplit(self._url).hostname or "").rstrip(".")
         self._is_topic = self.host.endswith(TOPICS)
-        # A line break at its end comes of copying.
+        # A copied secret may end with a line break.
         secret = key.get_secret_value().strip() if key else ""
         self._has_key = bool(secret)
-        #: By what events are signed; None if they are not.
+        #: None if events are not signed.
         self._signing_key: bytes | None = None
-        # Without the SDKs' policies for logs and traces: they tell all but the address's query.
+        # Without the SDKs' policies for logs and traces, which contain the URL's path.
         policies: list[Any] = [RequestIdPolicy(), UserAgentPolicy("iot-hub-device-importer")]
         if secret and not self._is_topic:
             self._signing_key = signing_key(secret)
@@ -113,20 +113,20 @@ class Webhook:
             policies.append(AzureKeyCredentialPolicy(topic_key, "aeg-sas-key"))
         elif self._is_topic:
             policies.append(BearerTokenCredentialPolicy(credential(), SCOPE))
-        bound(transport)
+        read_only_heads(transport)
         self._client: PipelineClient[Any, Any] = PipelineClient(
             self._url, policies=policies, transport=transport
         )
 
     def post(self, event: Mapping[str, Any]) -> None:
-        """Post one event, a CloudEvent in the JSON format; return if it was accepted.
+        """Post one event, a CloudEvent in the JSON format. Returns if it was accepted.
 
-        Ends within `shared.bounded.DEADLINE`, plus the time for a name resolution and a token.
+        Takes at most `WEBHOOK_DEADLINE`, plus the time of name resolution and of a token.
 
         Raises:
-            WebhookUnavailableError: it may be accepted later; it may even have been accepted now.
-            WebhookFailedError: the same, but the reason may be this event.
-            WebhookRefusedError: it is refused until people correct something; says what.
+            WebhookUnavailableError: retry later; it may have been accepted.
+            WebhookFailedError: the same, but the cause may be this event.
+            WebhookRefusedError: operators have to act; the message contains the remedy.
         """
         body = json.dumps(event).encode()
         headers = {"Content-Type": "application/cloudevents+json; charset=utf-8"}
@@ -154,21 +154,21 @@ class Webhook:
         self._client.close()
 
     def _send(self, request: HttpRequest) -> HttpResponse:
-        # Without their causes, as a traceback would tell the address with all that is in it.
+        # Without causes: a traceback would contain the URL.
         try:
             response: HttpResponse = self._client.send_request(request)
             return response
         except ClientAuthenticationError:
             raise WebhookRefusedError(
-                f"No Entra ID token for {self.host}. Check the app's managed identity, or put an "
-                "access key of the topic into EVENTS_KEY."
+                f"No Entra ID token for {self.host}. Check the app's managed identity, or set "
+                "EVENTS_KEY to an access key of the topic."
             ) from None
         except ServiceRequestError as error:
-            said = _system_error(error)
-            raise WebhookUnavailableError(f"No connection to {self.host}{said}.") from None
+            problem = f"No connection to {self.host}{_system_error(error)}."
+            raise WebhookUnavailableError(problem) from None
         except AzureError as error:
-            said = _system_error(error)
-            raise WebhookUnavailableError(f"No answer from {self.host}{said}.") from None
+            problem = f"No answer from {self.host}{_system_error(error)}."
+            raise WebhookUnavailableError(problem) from None
         except Exception as error:
             problem = f"The event cannot be posted to {self.host} ({type(error).__name__})."
             raise WebhookFailedError(problem) from None
@@ -177,37 +177,37 @@ class Webhook:
         match status:
             case 401 | 403 if self._is_topic and self._has_key:
                 return (
-                    "Put an access key of the topic into EVENTS_KEY; or remove EVENTS_KEY and "
-                    f"grant the app's identity the role {ROLE} on the topic. Check that its "
-                    "firewall admits the app."
+                    "Set EVENTS_KEY to an access key of the topic; or remove EVENTS_KEY and grant "
+                    f"the app's identity the role {ROLE} on the topic. Check that the topic's "
+                    "firewall allows the app."
                 )
             case 401 | 403 if self._is_topic:
                 return (
-                    f"Grant the app's identity the role {ROLE} on the topic (that takes minutes to "
-                    "apply), or put an access key into EVENTS_KEY. Check that its firewall admits "
-                    "the app."
+                    f"Grant the app's identity the role {ROLE} on the topic (this can take several "
+                    "minutes to take effect), or set EVENTS_KEY to an access key. Check that the "
+                    "topic's firewall allows the app."
                 )
             case 401 | 403 if self._has_key:
-                return "Check that EVENTS_KEY is the secret by which the receiver verifies events."
+                return "Set EVENTS_KEY to the secret with which the receiver verifies events."
             case 401 | 403:
-                return "Put the receiver's secret into EVENTS_KEY, or correct EVENTS_URL."
+                return "Set EVENTS_KEY to the receiver's secret, or correct EVENTS_URL."
             case 404 | 410:
-                return "Correct EVENTS_URL: there is nothing at its address."
+                return "Correct EVENTS_URL: nothing exists at this URL."
             case _ if 300 <= status < 400:
-                return "Redirects are not followed: put the final address into EVENTS_URL."
+                return "Set EVENTS_URL to the final URL: redirects are not followed."
             case 400 if self._is_topic:
-                return "Check that the topic's input schema is Cloud Event Schema v1.0."
-        return "Check that the receiver takes CloudEvents 1.0 by POST in structured mode."
+                return "Set the topic's input schema to Cloud Event Schema v1.0."
+        return "Check that the receiver accepts CloudEvents 1.0 by POST in structured mode."
 
 
 def retry_after(value: str, now: datetime) -> float | None:
-    """Seconds of a header `Retry-After`, at most `LONGEST_RETRY_AFTER`; None if it is invalid.
+    """Parse a header `Retry-After`: seconds, at most `MAX_RETRY_AFTER`; None if invalid.
 
-    It has whole seconds or a date (RFC 9110: "Retry-After", "Date/Time Formats").
+    It contains whole seconds or a date (RFC 9110: "Retry-After", "Date/Time Formats").
     """
     value = value.strip(" \t")
     if value.isascii() and value.isdecimal():
-        # Any number of digits is a float, if need be infinity.
+        # Any number of digits is a valid float, possibly infinity.
         seconds = float(value)
     else:
         try:
@@ -217,38 +217,38 @@ def retry_after(value: str, now: datetime) -> float | None:
             seconds = (moment - now).total_seconds()
         except (ValueError, TypeError, LookupError, ArithmeticError):
             return None
-    return min(LONGEST_RETRY_AFTER, max(0.0, seconds))
+    return min(MAX_RETRY_AFTER, max(0.0, seconds))
 
 
 def signing_key(secret: str) -> bytes:
-    """The key that a secret stands for: base64 behind `whsec_`, else the text itself.
+    """Return the key of a secret: decoded base64 after `whsec_`, else the text itself.
 
     Raises:
-        SettingsError: what is behind `whsec_` is not base64.
+        SettingsError: the text after `whsec_` is not base64.
     """
     if not secret.startswith(_PREFIX):
         return secret.encode()
     try:
         return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
     except binascii.Error:
-        problem = "EVENTS_KEY begins with whsec_ and is not base64 behind that. Copy it anew."
+        problem = "EVENTS_KEY starts with whsec_ and is not base64 after it. Copy it again."
         raise SettingsError([problem]) from None
 
 
 def signature(key: bytes, event_id: str, sent_at: int, body: bytes) -> str:
-    """The header webhook-signature of an event posted at that time, in seconds since 1970."""
+    """Return the header webhook-signature of an event sent at this time, in seconds since 1970."""
     mac = hmac.digest(key, f"{event_id}.{sent_at}.".encode() + body, hashlib.sha256)
     return f"v1,{base64.b64encode(mac).decode()}"
 
 
 def _system_error(error: AzureError) -> str:
-    """What the operating system or TLS said, in brackets: it knows no address but the host."""
+    """Return the operating system's or TLS's message in brackets: it contains no URL."""
     cause: BaseException | None = error.inner_exception
-    said = ""
+    message = ""
     while cause is not None:
         if isinstance(cause, OSError) and isinstance(cause.strerror, str):
-            said = cause.strerror
+            message = cause.strerror
         elif isinstance(cause, TimeoutError):
-            said = "timed out"
+            message = "timed out"
         cause = cause.__cause__ or cause.__context__
-    return f" ({said})" if said else ""
+    return f" ({message})" if message else ""

@@ -15,7 +15,7 @@ from azure.core.pipeline.transport import RequestsTransport
 from shared.connections import HubConnection
 from shared.hub import client as client_module
 from shared.hub.client import HubClient
-from shared.hub.errors import HubUnavailableError, OutcomeUnknownError
+from shared.hub.exceptions import HubUnavailableError, OutcomeUnknownError
 from shared.hub.jobs import ImportJobRequest
 
 DEADLINE = 0.3

@@ -25,7 +25,7 @@ from iothub_emulator import HubEmulator
 from local.azurite import Azurite, Tls
 from shared.connections import StorageConnection
 from shared.errors import TemporaryError
-from shared.imports import app as importer
+from shared.settings import Settings
 from shared.storage.client import DelegationKeyRefusedError, Storage
 from tests.app import App, ObservedTransport, device
 
@@ -84,7 +84,7 @@ def identity(tls: Tls, monkeypatch: pytest.MonkeyPatch) -> Identity:
     """The app's identity; every client of the test trusts the certificate."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls.authority))
     identity = Identity()
-    monkeypatch.setattr(importer, "entra_credential", lambda *_: identity)
+    monkeypatch.setattr(Settings, "credential", lambda *_: identity)
     return identity
 
 

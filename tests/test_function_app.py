@@ -149,6 +149,6 @@ def test_the_sample_settings_satisfy_the_app(monkeypatch: pytest.MonkeyPatch) ->
     for name, value in load_settings(SAMPLE_SETTINGS).items():
         monkeypatch.setenv(name, value)
     settings = shared.settings.load_settings()
-    assert settings.upload_trigger_source == "LogsAndContainerScan"
-    [hub] = settings.hubs.values()
+    assert settings.uploads.trigger_source == "LogsAndContainerScan"
+    [hub] = settings.hub.routes.by_name.values()
     assert hub.endpoint == "http://127.0.0.1:8081"

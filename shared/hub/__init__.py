@@ -1,1 +1,1 @@
-"""The hub's data plane: import jobs over HTTP, and the log that they leave."""
+"""The hub's data plane: import jobs over HTTP, error codes, and the log of failed lines."""

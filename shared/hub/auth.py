@@ -1,4 +1,4 @@
-"""How the app proves to a hub who it is: a shared access policy's key, or an Entra ID token."""
+"""Authentication to a hub: by the key of a shared access policy, or by an Entra ID token."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ __all__ = ["SharedAccessKeyPolicy", "authentication_policy"]
 #: Entra ID scope of every hub's data plane (learn: "Control access to IoT Hub using Entra ID").
 SCOPE = "https://iothubs.azure.net/.default"
 
-#: Seconds that a token is valid, and how long before its end a new one is made: hubs allow for
-#: five minutes of clock skew.
+#: Validity of a token, and the time before its expiry at which a new one is created, in seconds.
+#: Hubs allow five minutes of clock skew.
 TOKEN_LIFETIME = 3600
 TOKEN_MARGIN = 300
 
@@ -59,7 +59,7 @@ class SharedAccessKeyPolicy(SansIOHTTPPolicy[Any, Any]):
 def authentication_policy(
     hub: HubConnection, credential: Callable[[], TokenCredential]
 ) -> SharedAccessKeyPolicy | BearerTokenCredentialPolicy[Any, Any]:
-    """The pipeline policy for this hub; the credential is made only if Entra ID is used."""
+    """Return the pipeline policy for this hub. Only Entra ID uses the credential."""
     if hub.policy is not None and hub.key is not None:
         return SharedAccessKeyPolicy(hub.host_name, hub.policy, hub.key.get_secret_value())
     return BearerTokenCredentialPolicy(credential(), SCOPE)

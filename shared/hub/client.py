@@ -1,7 +1,7 @@
-"""Import jobs of one hub, and a look into its registry, over its service REST API.
+"""Client of one hub's service REST API: import jobs, and checks of its registry.
 
-There is no retry policy: the workflow repeats every call at the next tick, and only it knows when
-a repeated create is safe.
+It has no retry policy: the workflow repeats each call at the next tick, and only the workflow knows
+when repeating a create is safe.
 """
 
 from __future__ import annotations
@@ -31,11 +31,9 @@ from azure.core.pipeline.transport import HttpTransport, RequestsTransport
 from azure.core.rest import HttpRequest
 from urllib3.exceptions import HTTPError
 
-from shared.connections import HubConnection
-from shared.deadline import deadline, interruptible
-from shared.hub.answers import parse_json
+from shared.connections import HUB_CONNECT_TIMEOUT, HUB_DEADLINE, HUB_READ_TIMEOUT, HubConnection
 from shared.hub.auth import authentication_policy
-from shared.hub.errors import (
+from shared.hub.exceptions import (
     HubAnswerError,
     HubRequestError,
     HubThrottledError,
@@ -47,47 +45,48 @@ from shared.hub.errors import (
     error_from_response,
 )
 from shared.hub.jobs import ImportJobRequest, JobProperties
-from shared.telemetry.facade import Instrument, Kind
-from shared.timeouts import HUB_CONNECT_TIMEOUT, HUB_DEADLINE, HUB_READ_TIMEOUT
+from shared.hub.parsing import parse_json
+from shared.telemetry import Instrument, InstrumentKind
+from shared.transport import call_deadline, enable_deadlines
 
 __all__ = ["HubClient", "JobList"]
 
-#: The largest answer that is read, in bytes, unpacked: the job list of a month takes a few million.
+#: Maximum size of an answer, in bytes, uncompressed. The job list of a month has a few million.
 MAX_ANSWER = 32 * 1024 * 1024
 
-_NOT_ABOUT_THE_JOB = "The hub's answer is not about the job"
+_OTHER_ANSWER = "The hub's answer is not about the job"
 
-#: What is counted of the hub's answers.
-_REFUSALS: dict[type[Exception], Instrument] = {
+#: Counters of error responses.
+_COUNTERS: dict[type[Exception], Instrument] = {
     HubThrottledError: Instrument(
-        Kind.COUNTER,
+        InstrumentKind.COUNTER,
         "deviceimporter.hub.throttled",
         "{request}",
-        "Requests that the hub refused by 429.",
+        "Requests that the hub rejected with 429.",
     ),
     JobSlotBusyError: Instrument(
-        Kind.COUNTER,
+        InstrumentKind.COUNTER,
         "deviceimporter.hub.busy",
         "{request}",
-        "Jobs that the hub refused as another one had its only slot.",
+        "Jobs that the hub rejected because its only job slot was busy.",
     ),
 }
 
 
 @dataclass(frozen=True)
 class JobList:
-    """The jobs of a hub."""
+    """The jobs of a hub at a time."""
 
     jobs: list[JobProperties]
-    #: When the hub said so, by its own clock; None if it did not tell.
+    #: By the hub's clock; None if its answer has no date.
     at: datetime | None
 
 
 class HubClient:
-    """Create, get, list and cancel import jobs; look devices up.
+    """Create, get, list and cancel import jobs; check whether devices exist.
 
-    Every call raises the errors of `shared.hub.errors`. `OutcomeUnknownError` comes of creating
-    and cancelling alone; reading has no outcome to lose.
+    Each call raises the exceptions of `shared.hub.exceptions`; only creating and cancelling raise
+    `OutcomeUnknownError`.
     """
 
     def __init__(
@@ -106,7 +105,7 @@ class HubClient:
             HttpLoggingPolicy(),
         ]
         if isinstance(transport, RequestsTransport):
-            interruptible(transport)
+            enable_deadlines(transport)
         self._name = hub.name
         self._is_signed = hub.key is not None
         self._endpoint = hub.endpoint
@@ -115,13 +114,13 @@ class HubClient:
         )
 
     def create_import_job(self, request: ImportJobRequest) -> JobProperties:
-        """Start an import; the hub checks that it can use the containers before it answers.
+        """Start an import job. The hub checks its access to the containers before it answers.
 
         Raises:
             JobSlotBusyError, StorageRefusedError, HubUnauthorizedError, HubThrottledError,
-            HubRequestError: no job was made.
-            HubUnavailableError: no connection was made, so no job either.
-            OutcomeUnknownError: there may be a job now.
+            HubRequestError: no job was created.
+            HubUnavailableError: no connection, and no job.
+            OutcomeUnknownError: a job may have been created.
         """
         job = JobProperties.model_validate(self._send("POST", "/jobs/create", request.to_json()))
         if not job.job_id:
@@ -129,10 +128,10 @@ class HubClient:
         return job
 
     def get_job(self, job_id: str) -> JobProperties:
-        """The job as it is now.
+        """Read the job.
 
         Raises:
-            JobNotFoundError: the hub does not know it, or no longer.
+            JobNotFoundError: the hub does not find the job.
             HubAnswerError: the answer is not about the job.
         """
         try:
@@ -140,17 +139,17 @@ class HubClient:
         except HubRequestError as error:
             if error.details and error.details.status == 404:
                 raise JobNotFoundError(str(error), error.details) from error
-            text = f"{_NOT_ABOUT_THE_JOB} ({str(error).rstrip('.')})."
-            raise HubAnswerError(text, error.details) from error
+            message = f"{_OTHER_ANSWER} ({str(error).rstrip('.')})."
+            raise HubAnswerError(message, error.details) from error
         if not isinstance(answer, dict):
-            raise HubAnswerError(f"{_NOT_ABOUT_THE_JOB}: it is not a JSON object.")
+            raise HubAnswerError(f"{_OTHER_ANSWER}: it is not a JSON object.")
         job = JobProperties.model_validate(answer)
         if job.job_id not in ("", job_id):
-            raise HubAnswerError(f"{_NOT_ABOUT_THE_JOB}: it names another job.")
+            raise HubAnswerError(f"{_OTHER_ANSWER}: it names another job.")
         return job
 
     def list_jobs(self) -> JobList:
-        """All import and export jobs of the last 30 days, whoever started them."""
+        """List all import and export jobs of the last 30 days, including those of other apps."""
         answer, headers = self._exchange("GET", "/jobs")
         if not isinstance(answer, list):
             raise HubUnavailableError("The hub's answer about its jobs is not a JSON array.")
@@ -158,11 +157,11 @@ class HubClient:
         return JobList(jobs, _date(headers))
 
     def cancel_job(self, job_id: str) -> None:
-        """Ask the hub to cancel a job. Only for one that is not final: hubs answer 500 then."""
+        """Request the cancellation of a job. For a final job, hubs answer 500."""
         self._send("DELETE", f"/jobs/{quote(job_id, safe='')}")
 
     def has_identity(self, device_id: str, module_id: str = "") -> bool:
-        """Whether the registry holds this device or module."""
+        """Whether the registry contains this device or module."""
         path = f"/devices/{quote(device_id, safe='')}"
         if module_id:
             path += f"/modules/{quote(module_id, safe='')}"
@@ -183,12 +182,12 @@ class HubClient:
     def _exchange(
         self, method: str, path: str, body: dict[str, Any] | None = None
     ) -> tuple[Any, Mapping[str, str]]:
-        """The JSON and the headers of the answer."""
+        """Return the JSON and the headers of the answer."""
         request = HttpRequest(
             method, self._endpoint + path, params={"api-version": self._api_version}, json=body
         )
-        changes_something = method != "GET"
-        unanswered = OutcomeUnknownError if changes_something else HubUnavailableError
+        has_effect = method != "GET"
+        unanswered = OutcomeUnknownError if has_effect else HubUnavailableError
         try:
             status, headers, content = self._call(request)
             if 300 <= status < 400:
@@ -204,21 +203,21 @@ class HubClient:
         except AzureError as error:
             raise unanswered(f"No answer from the hub: {error.message}") from error
         failure = error_from_response(status, headers, content, is_signed=self._is_signed)
-        if (refusals := _REFUSALS.get(type(failure))) is not None:
-            refusals.record(1, {"deviceimporter.hub": self._name})
-        if changes_something and isinstance(failure, HubUnavailableError):
+        if (counter := _COUNTERS.get(type(failure))) is not None:
+            counter.record(1, {"deviceimporter.hub": self._name})
+        if has_effect and isinstance(failure, HubUnavailableError):
             raise OutcomeUnknownError(str(failure), failure.details)
         raise failure
 
     def _call(self, request: HttpRequest) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers and body of the answer.
+        """Return status, headers and body of the answer.
 
         Raises:
-            AzureError: there is none in time, or it is too large.
+            AzureError: no answer in time, or the answer is too large.
         """
         body = bytearray()
         with (
-            deadline(HUB_DEADLINE) as call,
+            call_deadline(HUB_DEADLINE) as call,
             self._client.send_request(
                 request,
                 stream=True,
@@ -234,7 +233,7 @@ class HubClient:
             except (OSError, HTTPError) as error:
                 raise ServiceResponseError(f"the answer ended early: {error}") from error
             if call.is_over:
-                # Headers that end early look complete to http.client.
+                # http.client accepts truncated headers.
                 raise ServiceResponseError(f"it was not complete after {HUB_DEADLINE} s")
             return response.status_code, response.headers, bytes(body)
 

@@ -1,8 +1,7 @@
-"""Import jobs as the hub describes them (service REST API, JobProperties; version 2021-04-12).
+"""Import jobs of a hub (service REST API, JobProperties; version 2021-04-12).
 
-All elements of the operation's first publication, "Import or update device identities"
-(2016-02-03), are here under their names of today: `exportBlobContainerUri` became
-`outputBlobContainerUri`.
+The first publication of the operation (2016-02-03) named `outputBlobContainerUri`
+`exportBlobContainerUri`.
 """
 
 from __future__ import annotations
@@ -12,33 +11,27 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from shared.hub.answers import text_of, time_of
+from shared.hub.parsing import text_of, time_of
 
 __all__ = ["ImportJobRequest", "JobProperties", "JobStatus"]
 
 
-#: Longest id of a job, in characters. Those of hubs have 36.
+#: Maximum length of a job id, in characters. Hubs use 36.
 MAX_ID = 256
 
 
 class JobStatus(StrEnum):
-    """A job's status; only these five are known of import and export jobs."""
+    """A job's status. Import and export jobs are known to have these five."""
 
     ENQUEUED = "enqueued"
     RUNNING = "running"
-    COMPLETED = "completed"  # also when every single line failed
+    COMPLETED = "completed"  # also if every line failed
     FAILED = "failed"
     CANCELLED = "cancelled"
-    #: What a later version of the hub may say; `JobProperties.status_text` keeps its word.
+    #: Any other; `JobProperties.status_text` has the hub's value.
     UNKNOWN = "unknown"
 
     @property
@@ -48,16 +41,16 @@ class JobStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportJobRequest:
-    """What the hub is asked to do. The URIs hold a SAS and so never show in a repr."""
+    """A job to create. The URIs contain a SAS and are not part of the repr."""
 
-    #: URI of the container that holds the device file; with a SAS unless identity-based.
+    #: URI of the container of the device file, with a SAS unless identity-based.
     input_blob_container_uri: str = field(repr=False)
     #: URI of the container that receives importErrors.log.
     output_blob_container_uri: str = field(repr=False)
     input_blob_name: str = "devices.txt"
     #: keyBased or identityBased.
     storage_authentication_type: str = "keyBased"
-    #: ARM resource id of the hub's user-assigned identity; None is its system-assigned one.
+    #: ARM resource id of the hub's user-assigned identity; None for the system-assigned one.
     user_assigned_identity: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -74,7 +67,7 @@ class ImportJobRequest:
 
 
 def _lenient_id(value: object) -> str:
-    # Of an id that cannot be kept as it is, nothing can be kept. Dots would lead to another path.
+    # A changed id would be another job's, and dots would change the path of a request.
     is_id = isinstance(value, str) and value == text_of(value, MAX_ID) and value.strip(".")
     return str(value) if is_id else ""
 
@@ -87,7 +80,7 @@ def _lenient_percent(value: object) -> int | None:
 
 
 def _lenient_flag(value: object) -> bool:
-    # The operation's first publication prints it in quotes.
+    # The first publication of the operation has it in quotes.
     return value is True or (isinstance(value, str) and value.lower() == "true")
 
 
@@ -99,7 +92,7 @@ Flag = Annotated[bool, BeforeValidator(_lenient_flag)]
 
 
 class JobProperties(BaseModel):
-    """A job in a hub's answer. Unknown members are ignored, odd values become "not told"."""
+    """A job in a hub's answer. Unknown properties are ignored, invalid values become empty."""
 
     model_config = ConfigDict(
         frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True
@@ -107,19 +100,19 @@ class JobProperties(BaseModel):
 
     job_id: Id = ""
     type: Text = ""
-    #: The hub's own word, known or not.
+    #: The hub's value, known or not.
     status_text: Text = Field("", alias="status")
     start_time_utc: Time = None
     end_time_utc: Time = None
-    #: Percent; hubs do not always set it.
+    #: Percent; not always set by hubs.
     progress: Percent = None
-    #: Echoed by some versions only; signatures are replaced on reading.
+    #: Only in answers of some versions; signatures are redacted.
     input_blob_container_uri: Text = ""
     input_blob_name: Text = ""
     output_blob_container_uri: Text = ""
     #: Export jobs only.
     exclude_keys_in_export: Flag = False
-    #: Null on completed jobs, even if lines failed.
+    #: Null for completed jobs, even if lines failed.
     failure_reason: Text = ""
 
     @model_validator(mode="before")

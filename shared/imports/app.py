@@ -10,7 +10,6 @@ from typing import Any
 
 from azure.core.pipeline.transport import HttpTransport
 
-from shared.credentials import entra_credential
 from shared.errors import first_line
 from shared.hub.client import HubClient
 from shared.imports.model.record import NO_HUB
@@ -20,7 +19,7 @@ from shared.imports.operate.reader import Reader
 from shared.imports.services import Services
 from shared.imports.store.import_store import ConflictError
 from shared.imports.tick import Tick
-from shared.imports.tracing import about
+from shared.imports.tracing import log_context
 from shared.imports.upkeep.health import SWEEP, TICK, Health
 from shared.imports.upkeep.sweeper import Sweeper
 from shared.imports.workflow.event_publisher import EventPublisher
@@ -30,7 +29,6 @@ from shared.imports.workflow.upload_scan import UploadScan
 from shared.logs import logger
 from shared.settings import Settings, load_settings
 from shared.storage.client import Storage
-from shared.telemetry import facade
 from shared.transport import pooled_transport
 from shared.webhook import Webhook
 
@@ -61,14 +59,14 @@ class Importer:
         transport: Transport = pooled_transport,
     ) -> None:
         storage = Storage(
-            settings.storage,
-            lambda: entra_credential(settings, settings.storage.client_id),
+            settings.storage.connection,
+            lambda: settings.credential(settings.storage.connection.client_id),
             transport,
         )
-        hub_credential = functools.cache(lambda: entra_credential(settings, settings.hub_client_id))
+        hub_credential = functools.cache(lambda: settings.credential(settings.hub.client_id))
         hubs = {
-            name: HubClient(hub, hub_credential, settings.hub_api_version, transport())
-            for name, hub in settings.hubs.items()
+            name: HubClient(hub, hub_credential, settings.hub.api_version, transport())
+            for name, hub in settings.hub.routes.by_name.items()
         }
         self.services = Services(settings, storage, hubs, clock)
         self.publisher = _publisher(self.services, transport)
@@ -85,7 +83,7 @@ class Importer:
 
     def on_upload(self, container: str, name: str) -> None:
         """Process the event of a blob, which may be repeated, and of any container."""
-        if container != self.services.settings.upload_container:
+        if container != self.services.settings.uploads.container:
             log.warning("an event of container %r is not of the upload container", container)
             return
         record = self._intake.process_upload(name)
@@ -96,7 +94,7 @@ class Importer:
             try:
                 self._hub_queue.enter(record)
             except ConflictError as conflict:
-                with about(record):
+                with log_context(record):
                     log.info("%s", conflict)
 
     def on_tick(self) -> None:
@@ -147,14 +145,14 @@ class Importer:
 def _publisher(services: Services, transport: Transport) -> EventPublisher | None:
     """The sender of events; None unless the settings name a receiver."""
     settings = services.settings
-    if settings.events_url is None:
+    if settings.events.url is None:
         return None
     # A topic is called with the identity that the app has for its hubs, else that for its storage.
-    client_id = settings.hub_client_id or settings.storage.client_id
+    client_id = settings.hub.client_id or settings.storage.connection.client_id
     webhook = Webhook(
-        settings.events_url,
-        settings.events_key,
-        lambda: entra_credential(settings, client_id),
+        settings.events.url,
+        settings.events.key,
+        lambda: settings.credential(client_id),
         transport(),
     )
     return EventPublisher(services, webhook)
@@ -174,7 +172,9 @@ def importer() -> Importer:
     with _lock:
         if _importer is None:
             settings = load_settings()
-            if settings.telemetry_mode == "OpenTelemetry":
-                facade.configure(lambda client_id: entra_credential(settings, client_id))
+            if settings.telemetry.mode == "OpenTelemetry":
+                from shared.telemetry import azure_monitor
+
+                azure_monitor.configure(lambda client_id: settings.credential(client_id))
             _importer = Importer(settings)
         return _importer

@@ -1,11 +1,11 @@
-"""What is measured of imports and hubs: names after OpenTelemetry's conventions, units in UCUM."""
+"""Metrics of imports and hubs, with names by OpenTelemetry's conventions and units in UCUM."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from shared.imports.model.record import ImportRecord
-from shared.telemetry.facade import Instrument, Kind
+from shared.telemetry import Instrument, InstrumentKind
 
 __all__ = ["HUB", "JOB_STATUS", "STATE", "count_end", "count_event", "queue_age", "queue_length"]
 
@@ -19,41 +19,50 @@ OUTCOME = "deviceimporter.event.outcome"
 _BUCKETS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400, 28_800, 57_600, 86_400)
 
 _IMPORTS = Instrument(
-    Kind.COUNTER, "deviceimporter.imports", "{import}", "Imports that became final."
+    InstrumentKind.COUNTER, "deviceimporter.imports", "{import}", "Imports that became final."
 )
 _DEVICES = Instrument(
-    Kind.COUNTER,
+    InstrumentKind.COUNTER,
     "deviceimporter.devices",
     "{device}",
-    "Devices and modules that the hub took or refused, and lines that broke rules.",
+    "Devices and modules that the hub imported or rejected, and invalid lines.",
 )
 _IMPORT_DURATION = Instrument(
-    Kind.HISTOGRAM,
+    InstrumentKind.HISTOGRAM,
     "deviceimporter.import.duration",
     "s",
-    "From the upload to the final record.",
+    "Time from upload to final record.",
     _BUCKETS,
 )
 _JOB_DURATION = Instrument(
-    Kind.HISTOGRAM,
+    InstrumentKind.HISTOGRAM,
     "deviceimporter.job.duration",
     "s",
-    "Of the hub's job, by the hub's clock if it tells both times.",
+    "Duration of the hub's job, by the hub's clock if the job has both times.",
     _BUCKETS,
 )
 _QUEUE_LENGTH = Instrument(
-    Kind.GAUGE, "deviceimporter.queue.length", "{import}", "Imports of the hub that are not final."
+    InstrumentKind.GAUGE,
+    "deviceimporter.queue.length",
+    "{import}",
+    "Imports of the hub that are not final.",
 )
 _QUEUE_AGE = Instrument(
-    Kind.GAUGE, "deviceimporter.queue.age", "s", "Since the upload of the oldest of them."
+    InstrumentKind.GAUGE,
+    "deviceimporter.queue.age",
+    "s",
+    "Time since the upload of the oldest of them.",
 )
 _EVENTS = Instrument(
-    Kind.COUNTER, "deviceimporter.events", "{event}", "Tries to send the event of an end."
+    InstrumentKind.COUNTER,
+    "deviceimporter.events",
+    "{event}",
+    "Attempts to send the event of an end.",
 )
 
 
 def count_end(record: ImportRecord) -> None:
-    """An import has become final."""
+    """Count an import that has become final, its devices and durations."""
     hub = {HUB: record.hub}
     state = {**hub, STATE: record.state.value}
     _IMPORTS.record(1, state)
@@ -69,27 +78,27 @@ def count_end(record: ImportRecord) -> None:
             _DEVICES.record(count, {**hub, RESULT: result})
     job = record.job
     if job.status and record.last_start_at:
-        start, stop = record.last_start_at, record.ended_at
+        started, ended = record.last_start_at, record.ended_at
         if job.start_time_utc and job.end_time_utc:
-            start, stop = job.start_time_utc, job.end_time_utc
-        _JOB_DURATION.record(_seconds(start, stop), {**hub, JOB_STATUS: job.status})
+            started, ended = job.start_time_utc, job.end_time_utc
+        _JOB_DURATION.record(_seconds(started, ended), {**hub, JOB_STATUS: job.status})
 
 
 def count_event(hub: str, outcome: str) -> None:
-    """The event of an import's end was sent, or not."""
+    """Count an attempt to send an event."""
     _EVENTS.record(1, {HUB: hub, OUTCOME: outcome})
 
 
 def queue_length(hub: str, length: int) -> None:
-    """How many imports a hub's queue holds."""
+    """Set the number of imports in a hub's queue."""
     _QUEUE_LENGTH.record(length, {HUB: hub})
 
 
 def queue_age(hub: str, head: datetime | None, now: datetime) -> None:
-    """When the first of a hub's queue was uploaded; None if it is empty."""
+    """Set the age of a hub's oldest waiting upload, uploaded at `head`; None for no upload."""
     _QUEUE_AGE.record(_seconds(head, now) if head else 0, {HUB: hub})
 
 
 def _seconds(start: datetime, end: datetime) -> float:
-    # Two clocks may differ.
+    # The times may come from two clocks.
     return max(0.0, (end - start).total_seconds())

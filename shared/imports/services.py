@@ -45,8 +45,8 @@ class Services:
         #: By name.
         self.hubs = hubs
         self.clock = clock
-        table = ImportsTable(storage.table(settings.imports_table))
-        self.outbox = Outbox(table, is_used=settings.events_url is not None)
+        table = ImportsTable(storage.table(settings.storage.imports_table))
+        self.outbox = Outbox(table, is_used=settings.events.url is not None)
         self.store = ImportStore(table, self.outbox, clock)
         self.queue_rows = QueueRows(table, self.outbox)
         self.claims = Claims(table)
@@ -62,13 +62,13 @@ class Services:
         return self.container(record.staged.container)
 
     def uploaded_file(self, record: ImportRecord) -> UploadedFile:
-        container = self.storage.container(self.settings.upload_container)
+        container = self.storage.container(self.settings.uploads.container)
         blob = container.get_blob_client(record.file)
         return UploadedFile(blob, record.upload_etag, record.size)
 
     def owner_of(self, record: ImportRecord) -> dict[str, str]:
         """Metadata of a container that lead to its record: several apps may share an account."""
-        table = self.settings.imports_table
+        table = self.settings.storage.imports_table
         return {"table": table, "hub": record.hub, "record": record.row_key}
 
     def owner_by_container(self, import_id: str) -> Claim | None:
@@ -78,7 +78,7 @@ class Services:
         """
         for container in self.storage.containers(container_name(import_id)):
             owner = container.metadata or {}
-            if owner.get("table") == self.settings.imports_table and "record" in owner:
+            if owner.get("table") == self.settings.storage.imports_table and "record" in owner:
                 return Claim(import_id, owner.get("hub", ""), owner["record"])
         return None
 
@@ -104,7 +104,7 @@ class Services:
 
     def storage_time(self) -> datetime:
         """The time by the clock that uploads have their times from: one request."""
-        return self.storage.time_of(self.settings.upload_container) or self.clock()
+        return self.storage.time_of(self.settings.uploads.container) or self.clock()
 
     def backing_off(self, back_off: BackOff) -> BackOff:
         """The back-off after one more failed call: twice as long each time, with jitter."""
@@ -113,6 +113,6 @@ class Services:
 
     def next_try_at(self, failures: int) -> datetime:
         """When to try something again that failed so often before."""
-        longest = self.settings.max_backoff_seconds
-        seconds = min(longest, self.settings.backoff_seconds * 2 ** min(failures, 20))
+        longest = self.settings.retries.max_backoff_seconds
+        seconds = min(longest, self.settings.retries.backoff_seconds * 2 ** min(failures, 20))
         return self.clock() + timedelta(seconds=seconds * random.uniform(0.5, 1))  # nosec B311

@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
-from shared import logs
+from shared import logs, telemetry
 from shared.errors import TemporaryError
 from shared.imports.services import Services
 from shared.imports.workflow.hub_queue import HubQueue
 from shared.invocation import in_this_invocation
-from shared.telemetry import facade
 from shared.transport import MAX_CONNECTIONS
 
 __all__ = ["Tick"]
@@ -44,11 +43,11 @@ class Tick:
         Raises:
             TemporaryError: at least one hub failed; the others were advanced.
         """
-        end = time.monotonic() + self._settings.tick_seconds
+        end = time.monotonic() + self._settings.schedules.tick_seconds
         failed: set[str] = set()
         hubs = self._advance(self._hubs, self._hub_queue.advance, failed)
-        while hubs and time.monotonic() + self._settings.job_poll_seconds <= end:
-            time.sleep(self._settings.job_poll_seconds)
+        while hubs and time.monotonic() + self._settings.schedules.job_poll_seconds <= end:
+            time.sleep(self._settings.schedules.job_poll_seconds)
             hubs = self._advance(hubs, self._hub_queue.follow_up, failed)
         if failed:
             raise TemporaryError(f"could not be advanced: {', '.join(sorted(failed))}; see the log")
@@ -64,7 +63,7 @@ class Tick:
         wait(started.values(), HUB_TIMEOUT)
         soon = set()
         for hub, future in list(self._running.items()):
-            with logs.about(logs.Subject(hub=hub)):
+            with logs.log_context(logs.LogContext(hub=hub)):
                 if not future.done():
                     log.warning("the hub takes long; the others continue without it")
                     continue
@@ -82,7 +81,7 @@ def _logged(step: Step) -> Step:
     """A step whose log lines name the hub. Mostly it does nothing, so it makes no trace."""
 
     def run(hub: str) -> bool:
-        with logs.about(logs.Subject(hub=hub)), facade.quiet():
+        with logs.log_context(logs.LogContext(hub=hub)), telemetry.suppress_sdk_spans():
             return step(hub)
 
     return run

@@ -1,7 +1,6 @@
-"""The trace of an import: a span for each step of its way, and one from its upload to its end.
+"""Log context and trace of an import: a span per step, and a root span from upload to end.
 
-All of them are one trace, in whatever process and hour they happen: its id follows from the
-import's. A step that does nothing makes no span.
+The trace id is derived from the import id, so all processes add to the same trace.
 """
 
 from __future__ import annotations
@@ -12,14 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
-from shared import logs
+from shared import logs, telemetry
 from shared.imports import metrics
 from shared.imports.model.record import ImportRecord
-from shared.telemetry import facade
-from shared.telemetry.facade import Attributes
-from shared.texts import clean
+from shared.telemetry import Attributes
+from shared.text import clean
 
-__all__ = ["about", "became", "concerning", "ended", "step"]
+__all__ = ["log_context", "report_end", "traced", "update_log_context", "with_log_context"]
 
 log = logs.logger(__name__)
 
@@ -27,36 +25,41 @@ T = TypeVar("T")
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Longest text of an attribute, in characters.
+#: Maximum length of an error message, in characters.
 MAX_TEXT = 2000
 
 
 @contextmanager
-def about(record: ImportRecord) -> Iterator[None]:
-    """Log lines of the block are about the import."""
-    with logs.about(_subject(record)), facade.quiet(record.id):
+def log_context(record: ImportRecord) -> Iterator[None]:
+    """Add import, hub and job to the log lines of the block."""
+    with logs.log_context(_context(record)), telemetry.suppress_sdk_spans(record.id):
         yield
 
 
-def concerning(
+def update_log_context(record: ImportRecord) -> None:
+    """Replace the context of the current block, such as by the job that was started."""
+    logs.update_log_context(_context(record))
+
+
+def with_log_context(
     function: Callable[Concatenate[T, ImportRecord, P], R],
 ) -> Callable[Concatenate[T, ImportRecord, P], R]:
-    """Log lines of the method are about the import that it is given."""
+    """Decorate a method to run in the log context of its record."""
 
     @functools.wraps(function)
     def run(self: T, record: ImportRecord, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with about(record):
+        with log_context(record):
             return function(self, record, *args, **kwargs)
 
     return run
 
 
-#: A method that takes an import further, and returns it as it is then.
+#: A method that advances an import and returns its new record.
 Step: TypeAlias = Callable[Concatenate[T, ImportRecord, P], ImportRecord]
 
 
-def step(name: str) -> Callable[[Step[T, P]], Step[T, P]]:
-    """What the method does is a span of its import's trace."""
+def traced(name: str) -> Callable[[Step[T, P]], Step[T, P]]:
+    """Decorate a method to run in a span of its record's trace, and in its log context."""
 
     def decorate(function: Step[T, P]) -> Step[T, P]:
         @functools.wraps(function)
@@ -64,8 +67,8 @@ def step(name: str) -> Callable[[Step[T, P]], Step[T, P]]:
             self: T, record: ImportRecord, /, *args: P.args, **kwargs: P.kwargs
         ) -> ImportRecord:
             with (
-                logs.about(_subject(record)),
-                facade.span(record.id, name, _attributes(record)) as span,
+                logs.log_context(_context(record)),
+                telemetry.span(record.id, name, _attributes(record)) as span,
             ):
                 try:
                     result = function(self, record, *args, **kwargs)
@@ -80,33 +83,28 @@ def step(name: str) -> Callable[[Step[T, P]], Step[T, P]]:
     return decorate
 
 
-def became(record: ImportRecord) -> None:
-    """The import at work has become this: the lines that follow name its job."""
-    logs.turn_to(_subject(record))
-
-
-def ended(record: ImportRecord) -> None:
-    """The import has become final, and this process has written so."""
+def report_end(record: ImportRecord) -> None:
+    """Log, count and trace the end of an import whose final record this process has written."""
     metrics.count_end(record)
-    state, is_trouble = record.state.value, record.state.is_alarming
-    with about(record):
+    state, is_alarming = record.state.value, record.state.is_alarming
+    with log_context(record):
         log.log(
-            logging.WARNING if is_trouble else logging.INFO,
+            logging.WARNING if is_alarming else logging.INFO,
             *(("%s. %s", state, record.failure_reason) if record.failure_reason else (state,)),
             extra={"import_state": state},
         )
-    facade.emit_root(
+    telemetry.emit_root_span(
         record.id,
         "import",
         record.uploaded_at,
         record.ended_at,
         {**_attributes(record), **_outcome(record)},
-        record.failure_reason if is_trouble else "",
+        record.failure_reason if is_alarming else "",
     )
 
 
-def _subject(record: ImportRecord) -> logs.Subject:
-    return logs.Subject(record.id, record.hub, record.job.id)
+def _context(record: ImportRecord) -> logs.LogContext:
+    return logs.LogContext(record.id, record.hub, record.job.id)
 
 
 def _attributes(record: ImportRecord) -> Attributes:
@@ -125,7 +123,7 @@ def _attributes(record: ImportRecord) -> Attributes:
 
 
 def _outcome(record: ImportRecord) -> Attributes:
-    """What is known at the end; what is not is left out."""
+    """The known results; unknown ones are omitted."""
     known = {
         "deviceimporter.file.format": record.validation.get("format"),
         metrics.JOB_STATUS: record.job.status or None,

@@ -1,4 +1,4 @@
-"""The storage account: blob and table clients, and the SAS that lets a hub use one container."""
+"""Blob and table clients of the storage account, and SAS for a hub."""
 
 from __future__ import annotations
 
@@ -43,22 +43,21 @@ __all__ = [
     "whole",
 ]
 
-#: Size of one read or write. With 8 MiB a million devices were taken in a tenth faster, in 26 MiB
-#: more memory.
+#: Bytes per read or write. 8 MiB is 10% faster for a million devices, with 26 MiB more memory.
 CHUNK_BYTES = 4 * 1024 * 1024
 
-#: A user delegation key is used for so long after it was fetched; together with the longest SAS
-#: (167 h) and the clock skew it stays below the key's longest life, 7 days.
+#: How long a user delegation key is reused. With the longest SAS (167 h) and the clock skew, it is
+#: below the maximum validity of a key, 7 days.
 KEY_REUSE = timedelta(minutes=30)
-#: Storage may be behind this machine's clock (learn: "Best practices when using SAS").
+#: The clock of storage may be behind (learn: "Best practices when using SAS").
 CLOCK_SKEW = timedelta(minutes=15)
 
-#: How often the time is asked for: the SDK forgets the hook when it repeats a request.
-_QUESTIONS = 3
+#: Attempts to read the time: the SDK drops the response hook when it retries a request.
+_TIME_ATTEMPTS = 3
 
 
 class IncompleteReadError(TemporaryError):
-    """A blob was not read to its end."""
+    """A blob was not read completely."""
 
 
 class DelegationKeyRefusedError(RefusedForNowError):
@@ -66,7 +65,7 @@ class DelegationKeyRefusedError(RefusedForNowError):
 
 
 class Storage:
-    """Clients that live as long as the process; all are safe to use from several threads."""
+    """Clients for the lifetime of the process. Safe to use from several threads."""
 
     def __init__(
         self,
@@ -80,14 +79,13 @@ class Storage:
         )
         tuning: dict[str, Any] = {
             "retry_policy": retry,
-            # The services do not redirect; who does would be given tokens and content.
+            # The services do not redirect; another server would receive tokens and content.
             "permit_redirects": False,
             "transport": transport(),
             "max_single_get_size": CHUNK_BYTES,
             "max_chunk_get_size": CHUNK_BYTES,
         }
-        # Five retries take half a minute at the longest; the default ten take longer than the
-        # platform lets a function run.
+        # Five retries take at most 30 seconds; the default of ten exceeds the function timeout.
         table_tuning: dict[str, Any] = {
             "transport": transport(),
             "retry_total": 5,
@@ -112,21 +110,21 @@ class Storage:
         return self._blobs.get_container_client(name)
 
     def containers(self, prefix: str) -> ItemPaged[ContainerProperties]:
-        """The containers whose names begin so, with their metadata."""
+        """List containers by prefix, with their metadata."""
         return self._blobs.list_containers(name_starts_with=prefix, include_metadata=True)
 
     def table(self, name: str) -> TableClient:
         return self._tables.get_table_client(name)
 
     def time_of(self, container: str) -> datetime | None:
-        """When the service answers a question about the container, in whole seconds."""
+        """Return the time of the storage service, in whole seconds; None if unknown."""
         dates: list[str] = []
 
         def note_date(response: Any) -> None:
             if date := response.http_response.headers.get("Date"):
                 dates.append(date)
 
-        for _ in range(_QUESTIONS):
+        for _ in range(_TIME_ATTEMPTS):
             with contextlib.suppress(ResourceNotFoundError):
                 self.container(container).get_container_properties(raw_response_hook=note_date)
             if dates:
@@ -134,38 +132,32 @@ class Storage:
         return None
 
     def container_uri(self, name: str) -> str:
-        """The container's address, without any right to it."""
+        """Return the container's URL without a SAS."""
         return self.container(name).url
 
     def container_uri_with_sas(self, name: str, lifetime: timedelta, now: datetime) -> str:
-        """The container's address with a SAS for an import job: a secret.
+        """Return the container's URL with a SAS for an import job: a secret.
 
-        The hub reads the device file and replaces its log, for which it proved to need delete
-        (learn: "Import and export IoT Hub device identities in bulk").
+        The hub reads the device file and replaces its log, which requires delete (learn: "Import
+        and export IoT Hub device identities in bulk").
         """
         container = self.container(name)
         expiry = now + lifetime
         permission = ContainerSasPermissions(read=True, write=True, delete=True, list=True)
-        account = str(container.account_name)
         # The SAS has no start time, so that a hub whose clock is behind accepts it.
         if self._delegated:
-            sas = generate_container_sas(
-                account,
-                name,
-                user_delegation_key=self._user_delegation_key(expiry, now),
-                permission=permission,
-                expiry=expiry,
-                protocol="https",
-            )
+            key: dict[str, Any] = {"user_delegation_key": self._user_delegation_key(expiry, now)}
         else:
-            sas = generate_container_sas(
-                account,
-                name,
-                account_key=container.credential.account_key,
-                permission=permission,
-                expiry=expiry,
-                protocol="https" if container.url.startswith("https:") else None,
-            )
+            key = {"account_key": container.credential.account_key}
+        sas = generate_container_sas(
+            str(container.account_name),
+            name,
+            permission=permission,
+            expiry=expiry,
+            # Azurite uses http.
+            protocol="https" if self._delegated or container.url.startswith("https:") else None,
+            **key,
+        )
         return f"{container.url}?{sas}"
 
     def close(self) -> None:
@@ -190,17 +182,17 @@ class Storage:
 def whole(
     download: Callable[..., StorageStreamDownloader[bytes]], size: int, **conditions: Any
 ) -> Iterator[bytes]:
-    """All bytes of a blob, as they are stored.
+    """Yield all bytes of a blob as stored.
 
-    Without `decompress=False` the SDK unpacks a blob with `Content-Encoding: gzip` range by range,
-    and what does not fit into the first range is lost.
+    Without `decompress=False`, the SDK decompresses a blob with `Content-Encoding: gzip` range by
+    range and loses everything after the first range.
 
     Args:
         download: `download_blob` of its client.
-        size: its length in bytes.
+        size: the blob's size in bytes.
 
     Raises:
-        IncompleteReadError: there are more or fewer bytes.
+        IncompleteReadError: the number of bytes differs.
     """
     count = 0
     if size:
@@ -212,10 +204,7 @@ def whole(
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether storage could not be used at all: out of reach, busy, or access refused.
-
-    That tells nothing of the blob or row that was asked for.
-    """
+    """Whether storage is unreachable, busy or denies access, so the blob or row is not known."""
     if isinstance(error, HttpResponseError) and error.status_code:
         return error.status_code in (401, 403, 408, 429) or error.status_code >= 500
     return isinstance(error, ServiceRequestError | ServiceResponseError | ClientAuthenticationError)

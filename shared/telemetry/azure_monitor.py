@@ -1,10 +1,10 @@
-"""Azure Monitor as the place that OpenTelemetry sends to. Importing this takes 0.2 s.
+"""Sends spans, metrics and, if set so, log lines to Azure Monitor.
 
 Two settings of the Functions worker decide who sends log lines (azure_functions_worker,
 dispatcher.py): with PYTHON_ENABLE_OPENTELEMETRY=true the host leaves them to the app; with
 PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY=true the worker configures Azure Monitor itself, before
-the app is loaded. With neither the host passes on the text of each line, and a second sender would
-only double it.
+it loads the app. With neither, the host forwards the text of each line, and sending it again would
+duplicate it.
 """
 
 from __future__ import annotations
@@ -12,31 +12,33 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from azure.core.credentials import TokenCredential
-from azure.monitor.opentelemetry import configure_azure_monitor
-from opentelemetry import metrics, trace
-from opentelemetry.sdk.trace import TracerProvider
 
+from shared import telemetry
 from shared.errors import SettingsError
-from shared.telemetry.backend import Backend
+from shared.logs import logger
 
-__all__ = ["connect"]
+__all__ = ["configure"]
 
-#: The logger whose lines are sent.
+log = logger(__name__)
+
+#: The logger whose lines are sent. Not the root logger, which includes the SDKs.
 LOGGER = "shared"
 
 CONNECTION_STRING = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 AUTHENTICATION = "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"
 APP_SENDS_LOGS = "PYTHON_ENABLE_OPENTELEMETRY"
-#: OpenTelemetry's own switches, which the distribution heeds; what operators set there stays.
+#: OpenTelemetry's own settings, which the distribution applies. The app does not override them.
 LOGS_EXPORTER = "OTEL_LOGS_EXPORTER"
+TRACES_EXPORTER = "OTEL_TRACES_EXPORTER"
 TRACES_SAMPLER = "OTEL_TRACES_SAMPLER"
 
-#: All that the distribution would instrument but the Azure SDK, which tells of its own requests.
-_NOT_USED = (
+#: Instrumentations of the distribution except that of the Azure SDK, which has spans of its own.
+_UNUSED_INSTRUMENTATIONS = (
     "django",
     "fastapi",
     "flask",
@@ -48,50 +50,88 @@ _NOT_USED = (
     "urllib3",
 )
 
+Credentials = Callable[[str | None], TokenCredential]
 
-def connect(credential: Callable[[str | None], TokenCredential]) -> Backend:
-    """Telemetry through the process's providers, which are made unless the worker made them.
+_lock = threading.Lock()
+_is_configured = False
+
+
+def configure(credential: Credentials) -> None:
+    """Send telemetry to Azure Monitor, once per process. Never raises: imports go first.
+
+    Args:
+        credential: creates a credential for a client id, if Application Insights uses Entra ID.
+    """
+    global _is_configured
+    with _lock:
+        if _is_configured:
+            return
+        _is_configured = True
+        try:
+            telemetry.set_backend(connect(credential))
+        except Exception as error:
+            log.warning("the app sends no spans and metrics: %s", error)
+
+
+def connect(credential: Credentials) -> telemetry.Backend:
+    """Create the backend, and the process's providers unless the worker has created them.
 
     Raises:
-        SettingsError: a setting of Application Insights is missing or wrong.
+        SettingsError: a setting of Application Insights is missing or invalid.
     """
+    # Importing these takes 0.3 s.
+    from azure.monitor.opentelemetry.exporter import AzureMonitorTraceExporter
+    from opentelemetry import metrics, trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    from shared.telemetry.otel import OpenTelemetryBackend
+
+    options = _options(credential)
     if not isinstance(trace.get_tracer_provider(), TracerProvider):
-        _configure(credential)
-    return Backend(trace.get_tracer_provider(), metrics.get_meter_provider())
+        _configure_distribution(options)
+    provider = trace.get_tracer_provider()
+    resource = sampler = processor = None
+    if isinstance(provider, TracerProvider):
+        resource = provider.resource
+        # A provider of the worker limits spans per second by default.
+        sampler = provider.sampler if os.environ.get(TRACES_SAMPLER) else None
+    if os.environ.get(TRACES_EXPORTER, "").strip().lower() != "none":
+        processor = BatchSpanProcessor(AzureMonitorTraceExporter(**options))
+    return OpenTelemetryBackend(processor, metrics.get_meter_provider(), resource, sampler)
 
 
-def _configure(credential: Callable[[str | None], TokenCredential]) -> None:
-    if not os.environ.get(CONNECTION_STRING):
-        raise SettingsError(
-            [
-                f"{CONNECTION_STRING} is missing. Expected: the connection string of the "
-                "Application Insights resource."
-            ]
-        )
-    options: dict[str, Any] = {}
-    said = _authentication()
-    if said.get("authorization") == "AAD":
-        options["credential"] = credential(said.get("clientid"))
+def _configure_distribution(options: dict[str, Any]) -> None:
+    from azure.monitor.opentelemetry import configure_azure_monitor
+
     if os.environ.get(APP_SENDS_LOGS, "").lower() not in ("true", "1"):
         os.environ.setdefault(LOGS_EXPORTER, "none")
-    # All of an import, nothing of what is quiet. By default the distribution keeps five spans a
-    # second, and steps have more in a burst.
+    # The distribution keeps five spans per second by default, and an import has bursts of more.
     os.environ.setdefault(TRACES_SAMPLER, "parentbased_always_on")
     configure_azure_monitor(
-        # Not the root: the SDKs' chatter stays at home.
         logger_name=LOGGER,
-        instrumentation_options={name: {"enabled": False} for name in _NOT_USED},
-        # The host has both.
+        instrumentation_options={name: {"enabled": False} for name in _UNUSED_INSTRUMENTATIONS},
+        # The host sends both.
         enable_live_metrics=False,
         enable_performance_counters=False,
         **options,
     )
-    # At the end of the process, logging flushes handlers, this one by a thread, which Python 3.12
-    # refuses then. Its provider flushes by itself.
+    # At exit, `logging` flushes its handlers; this one would start a thread, which Python 3.12
+    # refuses then. The handler's provider flushes itself.
     atexit.register(logging.getLogger(LOGGER).handlers.clear)
 
 
-def _authentication() -> dict[str, str]:
-    """`Authorization=AAD`, or `Authorization=AAD;ClientId=…` for a user-assigned identity."""
+def _options(credential: Credentials) -> dict[str, Any]:
+    """Return the credential if AUTHENTICATION is `Authorization=AAD[;ClientId=…]`."""
+    if not os.environ.get(CONNECTION_STRING):
+        raise SettingsError(
+            [
+                f"{CONNECTION_STRING} is required. Expected: the connection string of the "
+                "Application Insights resource."
+            ]
+        )
     pairs = (part.partition("=") for part in os.environ.get(AUTHENTICATION, "").split(";"))
-    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+    values = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    if values.get("authorization") != "AAD":
+        return {}
+    return {"credential": credential(values.get("clientid"))}

@@ -99,7 +99,7 @@ def check_file(app: App, request: Request, query: CheckQuery) -> Response:
     validation = configured_validation(settings, query.name, query.confirm_deletes)
     for _ in validation.run(_chunks(request.body)):
         pass
-    return _json(FileCheck.of(validation.report, settings.validation_policy, query.name))
+    return _json(FileCheck.of(validation.report, settings.validation.policy, query.name))
 
 
 def get_health(app: App, request: Request, _: NoParameters) -> Response:

@@ -17,7 +17,7 @@ from shared.imports.model.states import ImportState
 from shared.imports.operate.api_models import ImportDetail, ImportSummary
 from shared.imports.operate.reader import MAX_COUNTED, HubQueueView, ImportFilter
 from shared.imports.store.daily_counts import DailyCounts
-from shared.spans import span
+from shared.text import format_duration
 from shared.web.api import App, examine
 from shared.web.chart import chart_of
 from shared.web.http_types import ProblemError, Request, Response
@@ -84,7 +84,7 @@ def show_dashboard(app: App, request: Request, query: DashboardQuery) -> Respons
         imports=[ImportSummary.of(record) for record in page.imports],
         is_first_page=not query.continuation,
         older=older,
-        upload_container=importer.services.settings.upload_container,
+        upload_container=importer.services.settings.uploads.container,
     )
 
 
@@ -223,7 +223,9 @@ def _facts(detail: ImportDetail) -> Mapping[str, str]:
         "Sent to the hub": format_count(detail.devices),
         "Imported": "unknown" if has_unknown_counts else format_count(detail.imported),
         "Failed": "unknown" if has_unknown_counts else format_count(detail.failed),
-        "Duration": span(detail.finished_at - detail.uploaded_at) if detail.finished_at else "",
+        "Duration": format_duration(detail.finished_at - detail.uploaded_at)
+        if detail.finished_at
+        else "",
         "Validation attempts": format_count(detail.validation_attempts),
         "Job id": detail.job_id,
         "Job status": detail.job_status,

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 import jinja2
 from markupsafe import Markup
 
-from shared.spans import span
+from shared.text import format_duration
 from shared.web.http_types import Request, Response
 
 __all__ = ["Links", "format_count", "format_time", "render"]
@@ -93,7 +93,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "duration": span,
+        "duration": format_duration,
         "number": format_count,
         "utc": format_time,
     }

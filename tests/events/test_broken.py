@@ -20,10 +20,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from shared import bounded
+from shared import transport
 from shared.errors import ImporterError
 from shared.webhook import (
-    LONGEST_RETRY_AFTER,
+    MAX_RETRY_AFTER,
     Webhook,
     WebhookFailedError,
     WebhookRefusedError,
@@ -74,7 +74,7 @@ def exchange(answer: Answer, **options: Any) -> tuple[ImporterError | None, Brok
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A short deadline, which the block has to meet."""
-    monkeypatch.setattr(bounded, "DEADLINE", 0.4)
+    monkeypatch.setattr(transport, "WEBHOOK_DEADLINE", 0.4)
     begun = time.monotonic()
     yield
     assert time.monotonic() - begun < TOLERANCE
@@ -248,7 +248,7 @@ def test_a_receiver_that_does_not_read(short: None) -> None:
 def test_many_addresses_at_which_nobody_answers(
     short: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounded, "CONNECT_TIMEOUT", 0.1)
+    monkeypatch.setattr(transport, "WEBHOOK_CONNECT_TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
         address = server.getsockname()
         # Linux drops further ones.
@@ -282,7 +282,7 @@ def test_the_second_address_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("5", 5),
         ("007", 7),
-        ("9" * 5000, LONGEST_RETRY_AFTER),
+        ("9" * 5000, MAX_RETRY_AFTER),
         ("²", None),
         ("٣", None),
         ("-1", None),
@@ -292,7 +292,7 @@ def test_the_second_address_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
         ("Mon, 01 Jan 10000 00:00:00 GMT", None),
         ("Mon, 01 Jan 0001 00:00:00 +2359", 0),
-        ("Fri, 31 Dec 9999 23:59:59 -2359", LONGEST_RETRY_AFTER),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", MAX_RETRY_AFTER),
         ("Thu, 01 Jan 2026 00:00:00 +9999999999", None),
         ("Thursday, 01-Jan-26 00:01:30 GMT", 90),
         ("Thu Jan  1 00:01:30 2026", 90),
@@ -314,12 +314,12 @@ ODD_DATES = st.tuples(
 def test_any_retry_after_is_bounded(value: str) -> None:
     for now in (NOW, datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)):
         seconds = retry_after(value, now)
-        assert seconds is None or 0 <= seconds <= LONGEST_RETRY_AFTER
+        assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER
 
 
 @given(st.integers(min_value=0), st.text(" \t", max_size=3))
 def test_seconds_are_honored(seconds: int, space: str) -> None:
-    expected = min(seconds, LONGEST_RETRY_AFTER)
+    expected = min(seconds, MAX_RETRY_AFTER)
     assert retry_after(f"{space}{seconds}{space}", NOW) == expected
 
 
@@ -327,4 +327,4 @@ def test_seconds_are_honored(seconds: int, space: str) -> None:
 def test_dates_are_honored(left: timedelta) -> None:
     left = timedelta(seconds=left // timedelta(seconds=1))
     value = format_datetime(NOW + left, usegmt=True)
-    assert retry_after(value, NOW) == min(max(0, left.total_seconds()), LONGEST_RETRY_AFTER)
+    assert retry_after(value, NOW) == min(max(0, left.total_seconds()), MAX_RETRY_AFTER)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from shared import bounded
-from shared.imports import app as importer
+from shared import transport
 from shared.imports.store.outbox import MAX_EVENTS, PendingEvent
 from shared.imports.workflow.event_publisher import LONGEST_WAIT
+from shared.settings import Settings
 from tests.app import App
 from tests.events.receiver import Post, Receiver
 from tests.events.support import (
@@ -206,7 +206,7 @@ def test_a_record_that_was_pruned_has_no_event(telling: App, receiver: Receiver)
     reject(telling)
     record = telling.record(NAME)
     services = telling.importer.services
-    services.storage.table(services.settings.imports_table).delete_entity(
+    services.storage.table(services.settings.storage.imports_table).delete_entity(
         record.hub, record.row_key
     )
     tick(telling)
@@ -276,7 +276,7 @@ def test_the_app_ends_while_the_receiver_hangs(telling: App, receiver: Receiver)
 def test_the_app_ends_although_the_receiver_hangs(
     telling: App, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounded, "DEADLINE", 0.5)
+    monkeypatch.setattr(transport, "WEBHOOK_DEADLINE", 0.5)
     for number in range(3):
         reject(telling, f"{number}.ndjson")
     receiver.may_answer.clear()
@@ -292,7 +292,7 @@ def test_the_app_ends_although_the_receiver_hangs(
 def test_the_app_ends_although_a_post_does_not(
     telling: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(bounded, "DEADLINE", 0.1)
+    monkeypatch.setattr(transport, "WEBHOOK_DEADLINE", 0.1)
     is_asked, may_know = threading.Event(), threading.Event()
     look_up = socket.getaddrinfo
 
@@ -336,7 +336,7 @@ def test_a_topic_without_a_key_is_met_with_the_apps_identity(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str | None] = []
-    monkeypatch.setattr(importer, "entra_credential", lambda _, client_id: asked.append(client_id))
+    monkeypatch.setattr(Settings, "credential", lambda _, client_id: asked.append(client_id))
     topic = "https://fleet.westeurope-1.eventgrid.azure.net/api/events"
     app.configure(EVENTS_URL=topic, IOTHUB_CLIENT_ID="hub-identity")
     publisher(app)

@@ -22,7 +22,7 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.core.pipeline.transport import RequestsTransport
 from pydantic import SecretStr
 
-from shared import bounded
+from shared import transport
 from shared.errors import ImporterError, SettingsError
 from shared.webhook import (
     Webhook,
@@ -251,8 +251,8 @@ def test_an_event_that_cannot_be_sent(receiver: Receiver, make: Make) -> None:
 @pytest.mark.parametrize(
     ("status", "mend"),
     [
-        (301, "final address into EVENTS_URL"),
-        (307, "final address into EVENTS_URL"),
+        (301, "Set EVENTS_URL to the final URL"),
+        (307, "Set EVENTS_URL to the final URL"),
         (400, "CloudEvents 1.0"),
         (401, "EVENTS_KEY"),
         (403, "EVENTS_KEY"),
@@ -332,7 +332,7 @@ def test_a_receiver_that_hangs_up(receiver: Receiver, make: Make) -> None:
 def test_a_receiver_that_never_answers(
     receiver: Receiver, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounded, "DEADLINE", 0.1)
+    monkeypatch.setattr(transport, "WEBHOOK_DEADLINE", 0.1)
     receiver.may_answer.clear()
     begun = time.monotonic()
     error = failure(make(KEY))

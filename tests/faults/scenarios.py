@@ -179,7 +179,7 @@ def _outlived(world: World) -> None:
 
 
 def _take_upload(importer: Importer) -> None:
-    importer.on_upload(importer.services.settings.upload_container, A)
+    importer.on_upload(importer.services.settings.uploads.container, A)
 
 
 def _until_it_holds(world: World, verb: Callable[[Importer], object]) -> None:

@@ -18,7 +18,7 @@ from iothub_emulator import HubEmulator
 from iothub_emulator.choices import Choices, UriEcho
 from shared.errors import ImporterError
 from shared.imports.app import Importer
-from shared.settings import Settings
+from shared.settings import Settings, load_settings
 from tests.app import Clock
 from tests.faults.injection import Injector, Killed, Strike, Transport
 from tests.faults.view import Account, View
@@ -111,7 +111,7 @@ class World(View):
             "MAX_ATTEMPTS": "4",
             **self.manners.settings,
         }
-        return Settings(**values)  # type: ignore[arg-type]
+        return load_settings(values)
 
     def open_west(self) -> HubEmulator:
         """The second hub, which starts when it is first asked for."""
@@ -123,7 +123,8 @@ class World(View):
     def deploy(self, settings: Settings) -> None:
         """The next invocation finds a process with other settings."""
         self.settings = settings
-        self.notes.append(f"deployed {settings.hub_routes.folders or list(settings.hubs)}")
+        routes = settings.hub.routes
+        self.notes.append(f"deployed {routes.folders or list(routes.by_name)}")
 
     def ids_of(self, name: str) -> list[str]:
         """The ids of the imports of all uploads of this name, also where people edit their rows."""

@@ -13,13 +13,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.errors import ImporterError
-from shared.hub.answers import MAX_TEXT, code_of, parse_json, text_of, time_of
-from shared.hub.errorlog import MAX_LINE, FailedLine, read_error_log
-from shared.hub.errors import error_from_response
+from shared.hub.error_log import MAX_LINE, FailedLine, read_error_log
+from shared.hub.exceptions import error_from_response
+from shared.hub.explain import code_name
 from shared.hub.jobs import JobProperties, JobStatus
-from shared.hub.refusals import code_name
+from shared.hub.parsing import MAX_TEXT, code_of, parse_json, text_of, time_of
 from shared.imports.store.rows import table_values
-from shared.texts import clean, well_formed
+from shared.text import clean, well_formed
 
 HALF = "\ud83d"
 #: Numbers that Python or JSON makes trouble of.

@@ -21,7 +21,7 @@ from local.azurite import ACCOUNT_KEY, ACCOUNT_NAME
 from shared.connections import HubConnection
 from shared.hub import client as client_module
 from shared.hub.client import HubClient
-from shared.hub.errors import (
+from shared.hub.exceptions import (
     HubAnswerError,
     HubRequestError,
     HubUnauthorizedError,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.hub.errorlog import FailedLine, read_error_log
-from shared.hub.refusals import code_label
+from shared.hub.error_log import FailedLine, read_error_log
+from shared.hub.explain import code_label
 
 KEY = "bWFkZS11cC1rZXktZm9yLXRlc3RzLW9ubHk="
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import PermanentError, RefusedForNowError, TemporaryError
-from shared.hub.errors import (
+from shared.hub.exceptions import (
     HubRequestError,
     HubThrottledError,
     HubUnauthorizedError,

@@ -6,14 +6,19 @@ import json
 
 import pytest
 
-from shared.hub.codes import BY_STATUS, CODES, LOCAL_AUTHENTICATION, NO_TOKEN, Refusal
-from shared.hub.errors import HubError, HubUnauthorizedError, error_from_response
-from shared.hub.refusals import (
-    REFUSALS,
+from shared.hub.error_codes import (
+    BY_STATUS,
+    EXPLANATIONS,
+    LOCAL_AUTHENTICATION,
+    NO_TOKEN,
+    Explanation,
+)
+from shared.hub.exceptions import HubError, HubUnauthorizedError, error_from_response
+from shared.hub.explain import (
     code_label,
     code_name,
-    find_refusal,
-    refusal_in,
+    explain,
+    explain_text,
     remedy_of,
 )
 
@@ -84,14 +89,14 @@ DOCUMENTED = {
 UNNUMBERED = {"InvalidBlobState", "AzureStorageTimeout", "ImportExportJobQuotaExceeded"}
 
 KEY = "bWFkZS11cC1rZXktZm9yLXRlc3RzLW9ubHk="
-ENTRIES = (*CODES, *BY_STATUS.values(), LOCAL_AUTHENTICATION, NO_TOKEN)
+ENTRIES = (*EXPLANATIONS.values(), *BY_STATUS.values(), LOCAL_AUTHENTICATION, NO_TOKEN)
 
 
 @pytest.mark.parametrize(("number", "name"), DOCUMENTED.items())
 def test_each_documented_code_has_an_entry(number: int, name: str) -> None:
     assert code_name(number) == code_name(str(number)) == code_name(name) == name
     assert code_label(name) == f"{number} {name}"
-    refusal = find_refusal(name)
+    refusal = explain(name)
     assert refusal is not None
     assert (refusal.number, refusal.name) == (number, name)
     assert refusal.reason
@@ -99,13 +104,13 @@ def test_each_documented_code_has_an_entry(number: int, name: str) -> None:
 
 
 def test_there_is_one_entry_of_each_code_and_no_other() -> None:
-    assert len(CODES) == len(REFUSALS)
-    assert REFUSALS.keys() == {*DOCUMENTED.values(), *UNNUMBERED}
+    assert len(EXPLANATIONS.values()) == len(EXPLANATIONS)
+    assert EXPLANATIONS.keys() == {*DOCUMENTED.values(), *UNNUMBERED}
     assert all(code_label(name) == name for name in UNNUMBERED)
 
 
 @pytest.mark.parametrize("refusal", ENTRIES, ids=lambda refusal: refusal.label or "no code")
-def test_an_entry_is_two_sentences(refusal: Refusal) -> None:
+def test_an_entry_is_two_sentences(refusal: Explanation) -> None:
     for clause in (refusal.reason, refusal.remedy):
         assert clause[0].islower() or clause[0] == "$"
         assert clause[-1] not in ".;: "
@@ -127,15 +132,15 @@ def test_an_entry_is_two_sentences(refusal: Refusal) -> None:
 )
 def test_an_unknown_code_is_judged_by_its_status(status: int, reason: str) -> None:
     for name in ("", "SomethingNew", f"{status}999"):
-        refusal = find_refusal(name, status)
+        refusal = explain(name, status)
         assert refusal is not None
         assert refusal.reason == reason
-    assert find_refusal(f"{status}999") == find_refusal("", status)
+    assert explain(f"{status}999") == explain("", status)
 
 
 @pytest.mark.parametrize("name", ["", "SomethingNew", "7", "999999", "000000", "\u0664" * 6])
 def test_nothing_is_known_of_other_texts(name: str) -> None:
-    assert find_refusal(name) is None
+    assert explain(name) is None
     assert remedy_of(name) == ""
 
 
@@ -144,7 +149,7 @@ def test_an_unknown_code_is_shown_by_number_with_the_message_and_without_keys() 
     error = error_from_response(400, {}, body)
     assert str(error) == "HTTP 400 400999: New rule; primaryKey=REDACTED"
     assert isinstance(error, HubError)
-    assert error.refusal == BY_STATUS[400]
+    assert error.explanation == BY_STATUS[400]
     assert code_label(code_name(400999)) == "400999"
 
 
@@ -160,7 +165,7 @@ def test_an_unknown_code_is_shown_by_number_with_the_message_and_without_keys() 
     ],
 )
 def test_a_code_in_a_failure_reason(text: str, name: str) -> None:
-    refusal = refusal_in(text)
+    refusal = explain_text(text)
     assert refusal is not None
     assert refusal.name.startswith(name)
 
@@ -169,7 +174,7 @@ def test_a_code_in_a_failure_reason(text: str, name: str) -> None:
     "text", ["", "400004 devices were read", "error code 400999", "MyServerErrors", "Odd: 403001"]
 )
 def test_no_code_in_a_failure_reason(text: str) -> None:
-    assert refusal_in(text) is None
+    assert explain_text(text) is None
 
 
 @pytest.mark.parametrize("name", ["IotHubUnauthorized", "IotHubUnauthorizedAccess", "", "New"])
@@ -177,11 +182,11 @@ def test_a_401_to_a_connection_string_may_come_of_disabled_local_authentication(
     headers = {"iothub-errorcode": name}
     signed = error_from_response(401, headers, "", is_signed=True)
     assert isinstance(signed, HubUnauthorizedError)
-    assert signed.refusal == LOCAL_AUTHENTICATION
+    assert signed.explanation == LOCAL_AUTHENTICATION
     by_entra_id = error_from_response(401, headers, "")
     assert isinstance(by_entra_id, HubUnauthorizedError)
-    assert by_entra_id.refusal is not None
-    assert by_entra_id.refusal.awaits_role
+    assert by_entra_id.explanation is not None
+    assert by_entra_id.explanation.awaits_role
 
 
 @pytest.mark.parametrize("is_signed", [True, False])
@@ -189,9 +194,9 @@ def test_a_code_that_says_more_than_401_is_believed(is_signed: bool) -> None:
     headers = {"iothub-errorcode": "IotHubNotFound"}
     error = error_from_response(401, headers, "", is_signed=is_signed)
     assert isinstance(error, HubError)
-    assert error.refusal == REFUSALS["IotHubNotFound"]
+    assert error.explanation == EXPLANATIONS["IotHubNotFound"]
 
 
 def test_a_missing_token_is_not_a_missing_role() -> None:
-    assert HubUnauthorizedError("No Entra ID token for the hub: x").refusal == NO_TOKEN
+    assert HubUnauthorizedError("No Entra ID token for the hub: x").explanation == NO_TOKEN
     assert not NO_TOKEN.awaits_role

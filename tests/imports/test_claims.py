@@ -179,7 +179,7 @@ def test_an_open_import_whose_record_is_deleted_ends(app: App, how: str, state: 
     ended = app.record(NAME)
     assert (ended.id, ended.state) == (record.id, "failed")
     assert (ended.imported, ended.failed) == (None, None)
-    assert "record was deleted" in ended.failure_reason
+    assert "The record of the import was deleted" in ended.failure_reason
     assert app.record("next.ndjson").state == "completed"
     assert app.hub.registry.get("pump-1") is None
 
@@ -227,8 +227,8 @@ def test_two_deployments_on_one_upload_container_share_nothing(
     app: App, other_hub: HubEmulator
 ) -> None:
     """Each has a table of its own: one may be a test, the other production."""
-    settings = load_settings().model_copy(update={"imports_table": f"Other{app.container[-12:]}"})
-    app.configure(IOTHUB=other_hub.connection_string(), IMPORTS_TABLE=settings.imports_table)
+    table = f"Other{app.container[-12:]}"
+    app.configure(IOTHUB=other_hub.connection_string(), IMPORTS_TABLE=table)
     other = Importer(
         load_settings(), app.clock, lambda: ObservedTransport(lambda _: None, lambda _: None)
     )

@@ -14,9 +14,9 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 
 from iothub_emulator import HubEmulator
-from shared.imports import app as importer
 from shared.imports.upkeep import health
 from shared.imports.upkeep.health import Finding
+from shared.settings import Settings
 from tests.app import App, device
 
 
@@ -100,7 +100,7 @@ def test_a_hub_that_is_down(app: App) -> None:
     [(name, detail)] = wrong(app).items()
     assert name.startswith("hub ")
     assert detail.startswith("No connection to the hub: ")
-    assert detail.endswith(". Check IOTHUB, and that the hub can be reached.")
+    assert detail.endswith(". Check IOTHUB, and that the hub is reachable.")
 
 
 def test_a_hub_that_throttles(app: App) -> None:
@@ -116,8 +116,8 @@ def test_what_nobody_thought_of(app: App, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(next(iter(app.importer.services.hubs.values())), "list_jobs", fail)
     [(_, detail)] = wrong(app).items()
     assert detail == (
-        "Unexpected: ValueError; the log of this call has more. "
-        "Check IOTHUB, and that the hub can be reached."
+        "Unexpected ValueError; the log of this request has the details. "
+        "Check IOTHUB, and that the hub is reachable."
     )
 
 
@@ -158,7 +158,7 @@ def by_entra_id(app: App, monkeypatch: pytest.MonkeyPatch) -> App:
         def get_token(self, *_: str, **__: Any) -> AccessToken:
             return AccessToken("token", int(time.time()) + 3600)
 
-    monkeypatch.setattr(importer, "entra_credential", lambda *_: Identity())
+    monkeypatch.setattr(Settings, "credential", lambda *_: Identity())
     services = ("blob", "queue", "table")
     uris = {f"ImporterStorage__{name}ServiceUri": f"https://{name}.invalid" for name in services}
     app.configure(without=["ImporterStorage"], **uris)
@@ -178,7 +178,7 @@ def test_an_identity_without_roles(
     by_entra_id.before_request = refuse
     monkeypatch.setattr("time.sleep", lambda _: None)
     roles = [
-        re.findall("the role (.+) on the storage account; its firewall", detail)
+        re.findall("the role (.+) on the storage account", detail)
         for detail in wrong(by_entra_id).values()
     ]
     blobs, tables = ["Storage Blob Data Contributor"], ["Storage Table Data Contributor"]
@@ -190,7 +190,7 @@ def test_an_identity_that_gets_no_token(by_entra_id: App, monkeypatch: pytest.Mo
         def get_token(self, *_: str, **__: Any) -> AccessToken:
             raise ClientAuthenticationError("no managed identity endpoint found")
 
-    monkeypatch.setattr(importer, "entra_credential", lambda *_: Nobody())
+    monkeypatch.setattr(Settings, "credential", lambda *_: Nobody())
     monkeypatch.setattr("time.sleep", lambda _: None)
     by_entra_id.configure()
     found = wrong(by_entra_id)
@@ -212,14 +212,12 @@ def test_a_storage_account_that_cannot_be_reached(app: App, nowhere: str) -> Non
     found = wrong(app)
     assert len(found) == 5
     for detail in found.values():
-        assert detail.endswith(
-            "Check ImporterStorage, and that the storage account can be reached."
-        )
+        assert detail.endswith("Check ImporterStorage, and that the storage account is reachable.")
         assert "No answer within" not in detail
 
 
 def test_who_gives_no_answer(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "PATIENCE", 0.5)
+    monkeypatch.setattr(health, "TIMEOUT", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         connection = app.settings["IOTHUB"].replace(
             app.hub.address, f"127.0.0.1:{silent.getsockname()[1]}"
@@ -229,7 +227,7 @@ def test_who_gives_no_answer(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     # On a busy machine others may be late too.
     [hub] = app.importer.services.hubs
     assert found[f"hub {hub}"] == (
-        "No answer within 0.5 seconds. Check IOTHUB, and that the hub can be reached."
+        "No answer within 0.5 seconds. Check IOTHUB, and that the hub is reachable."
     )
 
 

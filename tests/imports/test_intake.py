@@ -12,7 +12,7 @@ from iothub_emulator import HubEmulator
 from local.host import FunctionsHost
 from shared.errors import SettingsError
 from shared.imports.app import Importer
-from shared.settings import Settings, load_settings
+from shared.settings import RetrySettings, load_settings
 from tests.app import App, ObservedTransport, break_down, device
 
 
@@ -121,7 +121,7 @@ def test_the_last_attempt_ends_the_import(app: App) -> None:
             app.deliver("pumps.ndjson")
     record = app.record("pumps.ndjson")
     assert (record.state, record.imported, record.failed) == ("failed", 0, 0)
-    assert "2 attempts" in record.failure_reason
+    assert "failed 2 times" in record.failure_reason
     assert "RuntimeError: the disk is on fire" in record.failure_reason
 
 
@@ -165,7 +165,7 @@ def test_a_lease_is_renewed_however_long_a_step_takes(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A small file may take long: an archive that unpacks to much, or a slow storage account."""
-    monkeypatch.setattr(Settings, "lease", property(lambda _: timedelta(seconds=0.6)))
+    monkeypatch.setattr(RetrySettings, "lease", property(lambda _: timedelta(seconds=0.6)))
     app.upload("pumps.ndjson", device("pump-1"))
     nothing = lambda _: None  # noqa: E731
     other = Importer(load_settings(), app.clock, lambda: ObservedTransport(nothing, nothing))

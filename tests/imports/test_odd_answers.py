@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.hub import answers, client
+from shared.hub import client, parsing
 from shared.imports.model.record import ImportRecord
 from tests.app import NO_ECHO, App, device
 
@@ -17,7 +17,7 @@ HALF = "\ud83d"
 
 def alter(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> None:
     """Change each answer of the hub that is about a job or several."""
-    parse = answers.parse_json
+    parse = parsing.parse_json
 
     def altered(data: bytes) -> Any:
         answer = parse(data)
@@ -108,7 +108,7 @@ def test_an_answer_that_names_no_job(
 def test_a_list_of_jobs_with_broken_members(
     app: App, monkeypatch: pytest.MonkeyPatch, member: object
 ) -> None:
-    parse = answers.parse_json
+    parse = parsing.parse_json
 
     def altered(data: bytes) -> Any:
         answer = parse(data)
@@ -190,7 +190,7 @@ def test_an_import_of_which_the_hub_says_nothing_can_be_cancelled(
     app.tick()
     assert app.record("a.ndjson").state == "running"
     assert app.hub.jobs[0]["status"] == "cancelled"
-    app.clock.ahead += app.importer.services.settings.refusal_deadline
+    app.clock.ahead += app.importer.services.settings.retries.refusal_deadline
     app.tick()
     record = app.record("a.ndjson")
     assert (record.state, record.imported, record.failed) == ("cancelled", None, None)
@@ -221,7 +221,7 @@ def test_odd_words_of_a_refusal(app: App, shape: str, text: str) -> None:
     )
     upload(app)
     assert finish(app) == "failed"
-    assert app.record("a.ndjson").failure_reason.startswith("The hub refused the job (HTTP 400")
+    assert app.record("a.ndjson").failure_reason.startswith("The hub rejected the job (HTTP 400")
 
 
 def test_a_reason_with_half_of_a_character(app: App) -> None:

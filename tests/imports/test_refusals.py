@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.hub.codes import BY_STATUS, Refusal
-from shared.hub.refusals import REFUSALS, code_name, remedy_of
+from shared.hub.error_codes import BY_STATUS, EXPLANATIONS, Explanation
+from shared.hub.explain import code_name, remedy_of
 from tests.app import App, device
 
 SHAPES = ("E1", "E2", "E3", "E4")
@@ -48,8 +48,8 @@ def test_a_refusal_that_people_can_resolve(
     start(app)
     assert app.record("pumps.ndjson").state == "queued"
     assert reason_of(app).startswith(
-        "Waiting for the cause to be removed, up to REFUSAL_DEADLINE_MINUTES. "
-        f"The hub refused the job (HTTP {status} {code}: No.). "
+        "Waiting up to REFUSAL_DEADLINE_MINUTES for the cause to be fixed. "
+        f"The hub rejected the job (HTTP {status} {code}: No.). "
     )
     assert remedy in reason_of(app)
     app.finish()
@@ -62,7 +62,7 @@ def test_a_refusal_that_nobody_resolves(app: App, status: int, code: str, remedy
     refuse(app, status, code)
     start(app)
     assert app.record("pumps.ndjson").state == "failed"
-    assert reason_of(app).startswith(f"The hub refused the job (HTTP {status} {code}: ")
+    assert reason_of(app).startswith(f"The hub rejected the job (HTTP {status} {code}: ")
     assert remedy in reason_of(app)
     assert reason_of(app).endswith(". Then retry the import.")
 
@@ -73,19 +73,19 @@ def test_an_api_version_that_the_hub_does_not_support(app: App) -> None:
     record = app.record("pumps.ndjson")
     assert record.state == "failed"
     assert record.failure_reason == (
-        "The hub refused the job (HTTP 400 InvalidProtocolVersion: The api-version '2099-01-01' is "
-        f"not supported.). {REFUSALS['InvalidProtocolVersion']} Then retry the import."
+        "The hub rejected the job (HTTP 400 InvalidProtocolVersion: The api-version '2099-01-01' "
+        f"is not supported.). {EXPLANATIONS['InvalidProtocolVersion']} Then retry the import."
     )
     assert "IOTHUB_API_VERSION" in record.failure_reason
     [finding] = [one for one in app.importer.health.examine() if not one.is_well]
-    assert finding.detail.endswith(f"supported. {REFUSALS['InvalidProtocolVersion']}")
+    assert finding.detail.endswith(f"supported. {EXPLANATIONS['InvalidProtocolVersion']}")
 
 
 def test_an_unknown_refusal(app: App) -> None:
     refuse(app, 400, "400999", message="A new rule.", shape="E2")
     start(app)
     assert reason_of(app) == (
-        "The hub refused the job (HTTP 400 400999: A new rule.). The hub rejects the request. "
+        "The hub rejected the job (HTTP 400 400999: A new rule.). The hub rejects the request. "
         "Correct the value that the hub's message names. Then retry the import."
     )
 
@@ -106,7 +106,7 @@ def test_a_code_in_the_log(app: App, code: object, told: str) -> None:
     container = app.container_of(app.record("pumps.ndjson"))
     container.upload_blob("importErrors.log", json.dumps(entry).encode())
     app.finish()
-    told = told.format(REFUSALS["OperationNotAvailableInCurrentTier"].remedy)
+    told = told.format(EXPLANATIONS["OperationNotAvailableInCurrentTier"].remedy)
     assert reason_of(app).startswith(f"1 of 1 devices failed: 1 x {told}")
     [listed] = app.report(app.record("pumps.ndjson"))["failures"]["codes"]
     assert listed.get("remedy", "") == remedy_of(str(code_name(code)))
@@ -115,11 +115,11 @@ def test_a_code_in_the_log(app: App, code: object, told: str) -> None:
 @pytest.mark.parametrize(
     ("said", "refusal"),
     [
-        ("ErrorCode:ManagedIdentityNotEnabled;x", REFUSALS["ManagedIdentityNotEnabled"]),
-        ("(error code 400008)", REFUSALS["BlobContainerValidationError"]),
+        ("ErrorCode:ManagedIdentityNotEnabled;x", EXPLANATIONS["ManagedIdentityNotEnabled"]),
+        ("(error code 400008)", EXPLANATIONS["BlobContainerValidationError"]),
     ],
 )
-def test_a_job_that_fails_with_a_code(app: App, said: str, refusal: Refusal) -> None:
+def test_a_job_that_fails_with_a_code(app: App, said: str, refusal: Explanation) -> None:
     app.hub.faults.add("failJob", reason=said)
     start(app)
     app.finish()
@@ -131,9 +131,9 @@ def test_a_running_job_whose_status_is_refused(app: App) -> None:
     start(app)
     app.hub.faults.add("error", operation="getJob", status=403, code="IotHubSuspended")
     app.tick()
-    assert reason_of(app).startswith("The job runs, but the hub does not tell how it goes (HTTP")
-    assert reason_of(app).endswith(f" {REFUSALS['IotHubSuspended']}")
+    assert reason_of(app).startswith("The job is running, but its status cannot be read (HTTP")
+    assert reason_of(app).endswith(f" {EXPLANATIONS['IotHubSuspended']}")
     app.configure(IOTHUB_API_VERSION="2099-01-01")
     app.tick()
     assert reason_of(app).startswith("The hub's answer is not about the job (HTTP 400 Invalid")
-    assert str(REFUSALS["InvalidProtocolVersion"]) in reason_of(app)
+    assert str(EXPLANATIONS["InvalidProtocolVersion"]) in reason_of(app)

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -77,7 +78,9 @@ class Worker:
             self._transports.append(FaultyTransport(share, dice, tally))
             return self._transports[-1]
 
-        settings = load_settings().model_copy(update={"lease_seconds": LEASE_SECONDS})
+        settings = load_settings()
+        retries = settings.retries.model_copy(update={"lease_seconds": LEASE_SECONDS})
+        settings = replace(settings, retries=retries)
         self._importer = Importer(settings, utc_now, transport)
 
     def run(self, timers: set[str]) -> None:

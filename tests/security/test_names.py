@@ -373,7 +373,7 @@ def test_names_of_hubs_in_connection_strings(name: str) -> None:
 def test_a_line_stays_one_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "shared.test")
     log = logs.logger("shared.test")
-    with logs.about(logs.Subject("0815", "hub\n", "job\x1b")):
+    with logs.log_context(logs.LogContext("0815", "hub\n", "job\x1b")):
         log.info("50 %\n of it")
         log.info("%s, %r, %d, %5.1f, %s", "a\nb\\", "a\nb\\", 7, 0.25, ValueError("c\r\u2028d\x85"))
     first, second = (line.getMessage() for line in caplog.records)

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from shared import logs
 from shared.errors import TemporaryError
-from shared.hub.errorlog import read_error_log
-from shared.hub.errors import error_from_response
+from shared.hub.error_log import read_error_log
+from shared.hub.exceptions import error_from_response
 from shared.hub.jobs import JobProperties
 from shared.imports.model.record import HubJob, ImportRecord
 from shared.imports.store.rows import to_row
@@ -30,7 +30,7 @@ from shared.imports.workflow import job_reasons as reasons
 from shared.imports.workflow.completion import build_report
 from shared.invocation import invocation
 from shared.redaction import redact, redact_error, redact_id
-from shared.texts import clean
+from shared.text import clean
 from tests.security.support import Said
 
 

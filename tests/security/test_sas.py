@@ -114,7 +114,7 @@ def test_it_opens_no_other_service(app: App) -> None:
 def test_it_ends(signing: App) -> None:
     record, _ = complete(signing, "a.ndjson")
     services = signing.importer.services
-    lifetime = services.settings.sas_lifetime
+    lifetime = services.settings.jobs.sas_lifetime
 
     def names(now: datetime) -> list[str]:
         uri = services.storage.container_uri_with_sas(record.staged.container, lifetime, now)

@@ -262,7 +262,7 @@ def test_settings_that_are_wrong_tell_no_secret(
     for path in ("health", "imports", "dashboard", "dashboard/health"):
         answer = client.get(path)
         assert answer.status_code == 503
-        assert "EVENTS_URL is not an https address" in answer.text
+        assert "EVENTS_URL is not an https URL" in answer.text
     told = "\n".join(
         (*said.lines, *capfd.readouterr(), *(f"{one.headers}{one.text}" for one in client.answers))
     )

@@ -1,4 +1,4 @@
-"""Telemetry with providers that keep what they are told."""
+"""Telemetry with an exporter in memory."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.telemetry import facade
-from shared.telemetry.backend import Backend
+from shared import telemetry
 from tests.telemetry.support import Seen
 
 
 @pytest.fixture
 def seen() -> Iterator[Seen]:
     seen = Seen()
-    facade.use(Backend(seen.tracers, seen.meters))
+    telemetry.set_backend(seen.backend())
     yield seen
-    facade.use(None)
+    telemetry.set_backend(None)

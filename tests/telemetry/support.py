@@ -1,4 +1,4 @@
-"""What the tests of telemetry look at."""
+"""Helpers of the tests of telemetry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from shared.imports.model.record import ImportRecord
-from shared.telemetry.backend import trace_ids
+from shared.telemetry.otel import OpenTelemetryBackend, trace_ids
 from tests.app import device
 
 KEY = base64.b64encode(b"made-up telemetry key 01").decode()
@@ -20,14 +20,19 @@ SAS = "https://a.blob.core.windows.net/c?sv=1&sig=c2lnbmF0dXJl"
 
 
 class Seen:
-    """What a process has told."""
+    """The spans and metrics of a process."""
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
+        self.processor = SimpleSpanProcessor(self._exporter)
         self._reader = InMemoryMetricReader()
+        #: As the global provider, which the Azure SDK uses.
         self.tracers = TracerProvider(shutdown_on_exit=False)
-        self.tracers.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.tracers.add_span_processor(self.processor)
         self.meters = MeterProvider([self._reader], shutdown_on_exit=False)
+
+    def backend(self) -> OpenTelemetryBackend:
+        return OpenTelemetryBackend(self.processor, self.meters)
 
     def spans(self, record: ImportRecord | None = None) -> list[ReadableSpan]:
         """Spans in the order of their ends; of one import's trace, or all."""

@@ -8,16 +8,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import azure.monitor.opentelemetry.exporter
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import (
     format_trace_id,
 )
 
 from shared.telemetry import azure_monitor
-from shared.telemetry.backend import trace_ids
+from shared.telemetry.otel import trace_ids
 from tests.app import ROOT
-from tests.telemetry.support import Seen
 
 #: All that a process of the app would have, without a file of settings.
 SETTINGS = {
@@ -63,16 +68,16 @@ import logging, threading
 logging.basicConfig(level=logging.WARNING)
 import function_app
 from shared.imports import app as module
-from shared.telemetry import azure_monitor
+from azure.monitor import opentelemetry as distribution
 calls = []
-real = azure_monitor.configure_azure_monitor
-azure_monitor.configure_azure_monitor = lambda **options: (calls.append(options), real(**options))
+real = distribution.configure_azure_monitor
+distribution.configure_azure_monitor = lambda **options: (calls.append(options), real(**options))
 first = function_app.importer()
 module._importer = None
 function_app.importer()
 from opentelemetry import trace
-from shared.telemetry import facade
-with facade.span("an import", "start", {}):
+from shared import telemetry
+with telemetry.span("an import", "start", {}):
     print(format(trace.get_current_span().get_span_context().trace_id, "032x"))
 exported = [type(handler).__name__ for handler in logging.getLogger("shared").handlers]
 print(len(calls), sorted(calls[0]), exported)
@@ -88,7 +93,7 @@ CONNECTION = (
 def test_azure_monitor_is_configured_once(
     tmp_path: Path, app_sends_logs: str, handlers: int
 ) -> None:
-    """Nothing can be reached: the process ends all the same, at once and without a traceback."""
+    """Nothing is reachable: the process ends all the same, at once and without a traceback."""
     done = run(
         CONFIGURED,
         APPLICATIONINSIGHTS_CONNECTION_STRING=CONNECTION,
@@ -109,9 +114,11 @@ import function_app
 hub = next(iter(function_app.importer().services.hubs.values()))
 from opentelemetry import trace
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from shared.telemetry import facade
+from shared import telemetry
 exporter = InMemorySpanExporter()
+# The provider of the Azure SDK; that of the steps sends to Azure Monitor.
 trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(exporter))
 def ask():
     for _ in range(20):
@@ -119,13 +126,13 @@ def ask():
             hub.get_job("some")
         except Exception:
             pass
-with facade.quiet():
+with telemetry.suppress_sdk_spans():
     ask()
     print([span.name for span in exporter.get_finished_spans()])
-    with facade.span("an import", "follow", {}):
+    with telemetry.span("an import", "follow", {}):
         ask()
 found = exporter.get_finished_spans()
-print([span.name for span in found] == ["GET"] * 20 + ["follow"])
+print([span.name for span in found] == ["GET"] * 20)
 print({format(span.context.trace_id, "032x") for span in found})
 """
 
@@ -147,14 +154,29 @@ class Configured:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.options: list[dict[str, Any]] = []
+        self.spans = InMemorySpanExporter()
         self.clients: list[str | None] = []
+        self.exporters: list[dict[str, Any]] = []
         monkeypatch.setattr(
-            azure_monitor, "configure_azure_monitor", lambda **given: self.options.append(given)
+            azure.monitor.opentelemetry,
+            "configure_azure_monitor",
+            lambda **given: self.options.append(given),
+        )
+        monkeypatch.setattr(
+            azure.monitor.opentelemetry.exporter, "AzureMonitorTraceExporter", self._exporter
+        )
+        # It exports at once, and without a thread.
+        monkeypatch.setattr(
+            "opentelemetry.sdk.trace.export.BatchSpanProcessor", SimpleSpanProcessor
         )
         monkeypatch.setenv("APPLICATIONINSIGHTS_CONNECTION_STRING", CONNECTION)
         # What is set is undone after the test, and not set by the app.
         monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
         monkeypatch.setenv("OTEL_LOGS_EXPORTER", "none")
+
+    def _exporter(self, **given: Any) -> InMemorySpanExporter:
+        self.exporters.append(given)
+        return self.spans
 
     def credential(self, client_id: str | None) -> Any:
         self.clients.append(client_id)
@@ -176,19 +198,35 @@ def test_application_insights_may_want_entra_id(
     monkeypatch.setenv("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", said)
     azure_monitor.connect(configured.credential)
     assert configured.clients == clients
-    assert [options.get("credential") for options in configured.options] == [
-        configured if clients else None
-    ]
+    for options in (configured.options, configured.exporters):
+        assert [given.get("credential") for given in options] == [configured if clients else None]
 
 
-def test_what_the_worker_configured_is_used(monkeypatch: pytest.MonkeyPatch, seen: Seen) -> None:
+@pytest.mark.parametrize(("sampler", "names"), [("", ["start"]), ("always_off", [])])
+def test_what_the_worker_configured_is_used(
+    monkeypatch: pytest.MonkeyPatch, sampler: str, names: list[str]
+) -> None:
+    """The worker's sampler limits spans unless operators chose it; its resource is the app's."""
     configured = Configured(monkeypatch)
-    monkeypatch.setattr(trace, "get_tracer_provider", lambda: seen.tracers)
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    resource = Resource({"service.name": "worker"})
+    worker = TracerProvider(ALWAYS_OFF, resource, shutdown_on_exit=False)
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: worker)
     backend = azure_monitor.connect(configured.credential)
     with backend.span("an import", "start", {}):
         pass
-    assert [span.name for span in seen.spans()] == ["start"]
+    spans = configured.spans.get_finished_spans()
+    assert [span.name for span in spans] == names
+    assert {span.resource for span in spans} <= {resource}
     assert configured.options == []
+
+
+def test_operators_may_turn_spans_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    configured = Configured(monkeypatch)
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    with azure_monitor.connect(configured.credential).span("an import", "start", {}):
+        pass
+    assert configured.exporters == []
 
 
 def test_a_missing_connection_string_stops_no_import() -> None:

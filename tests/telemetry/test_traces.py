@@ -13,8 +13,8 @@ from opentelemetry.trace import (
     TraceFlags,
 )
 
-from shared.telemetry import facade
-from shared.telemetry.backend import trace_ids
+from shared import telemetry
+from shared.telemetry.otel import trace_ids
 from tests.app import App
 from tests.telemetry.support import SAS, Seen, attributes, keyed
 
@@ -118,9 +118,9 @@ def test_a_step_links_to_the_invocation(app: App, seen: Seen) -> None:
 def test_the_azure_sdk_is_quiet_between_steps(seen: Seen) -> None:
     """Below a local span that is not recorded, samplers drop all."""
     tracer = seen.tracers.get_tracer("azure")
-    with facade.quiet():
+    with telemetry.suppress_sdk_spans():
         tracer.start_span("idle").end()
-        with facade.span("some import", "start", {}):
+        with telemetry.span("some import", "start", {}):
             tracer.start_span("request").end()
         tracer.start_span("idle").end()
     assert [span.name for span in seen.spans()] == ["request", "start"]

@@ -10,7 +10,7 @@ from shared.imports.model.states import ImportState
 from shared.imports.operate.retry import Retry
 from shared.imports.services import Services
 from shared.imports.store.import_store import ConflictError
-from shared.imports.tracing import step
+from shared.imports.tracing import traced
 from shared.imports.workflow import job_reasons, upload_reasons
 from shared.imports.workflow.completion import end_import
 from shared.logs import logger
@@ -75,7 +75,7 @@ class Actions:
         except ConflictError as conflict:
             return conflict.record or self._store.get(new.hub, new.row_key)
 
-    @step("cancel")
+    @traced("cancel")
     def _cancel(self, record: ImportRecord) -> ImportRecord:
         if record.state.is_final:
             raise NotPossibleError(f"Import {record.id} is {record.state}, which is final.")

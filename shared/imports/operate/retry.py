@@ -10,7 +10,7 @@ from itertools import chain
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from shared.device_files.linemap import LineMap
+from shared.device_files.line_map import LineMap
 from shared.errors import NotPossibleError
 from shared.imports.model.keys import uploaded_at_of
 from shared.imports.model.record import ImportRecord, StagedFile
@@ -24,7 +24,7 @@ from shared.imports.store.import_container import (
     container_name,
 )
 from shared.imports.store.uploaded_file import SupersededError
-from shared.imports.tracing import step
+from shared.imports.tracing import traced
 from shared.imports.workflow.registration import record_deletion
 from shared.logs import logger
 
@@ -142,7 +142,7 @@ class Retry:
             self._services.claims.restore(Claim.of(record))
             return record
 
-    @step("retry")
+    @traced("retry")
     def _queue_lines(
         self, record: ImportRecord, line_map: LineMap, lines: Iterable[bytes]
     ) -> ImportRecord:

@@ -16,7 +16,7 @@ from shared.errors import PermanentError, TemporaryError
 from shared.imports.model.keys import import_id_of, uploaded_at_of
 from shared.imports.model.record import ImportRecord
 from shared.redaction import redact
-from shared.texts import well_formed
+from shared.text import well_formed
 
 __all__ = [
     "SCHEMA",

@@ -21,7 +21,7 @@ from azure.core.exceptions import (
 from shared import logs
 from shared.errors import ImporterError, first_line
 from shared.hub.client import HubClient
-from shared.hub.errors import HubRequestError, HubThrottledError, HubUnauthorizedError
+from shared.hub.exceptions import HubRequestError, HubThrottledError, HubUnauthorizedError
 from shared.imports.model.record import NO_HUB
 from shared.imports.services import Services
 from shared.imports.store.import_container import PREFIX
@@ -132,11 +132,11 @@ class Health:
         return [self._finding(check, future) for check, future in begun]
 
     def _checks(self) -> Iterator[_Check]:
-        yield _Check(f"table {self._settings.imports_table}", self._table, TABLE_ROLE)
-        name = self._settings.upload_container
+        yield _Check(f"table {self._settings.storage.imports_table}", self._table, TABLE_ROLE)
+        name = self._settings.uploads.container
         yield _Check(f"container {name}", self._upload_container, BLOB_ROLE)
         yield _Check("containers of imports", self._import_containers, BLOB_ROLE)
-        if self._settings.job_storage_authentication == "keyBased":
+        if self._settings.jobs.storage_authentication == "keyBased":
             yield _Check("SAS for the hub", self._sas, BLOB_ROLE)
         yield _Check("timers", self._timers, TABLE_ROLE)
         yield _Check("rows of open imports", self._rows, TABLE_ROLE)
@@ -144,7 +144,7 @@ class Health:
             yield _Check(f"hub {name}", functools.partial(_list_jobs, hub))
 
     def _table(self) -> str:
-        table = self._services.storage.table(self._settings.imports_table)
+        table = self._services.storage.table(self._settings.storage.imports_table)
         # The first import creates it.
         with contextlib.suppress(ResourceNotFoundError):
             rows = table.query_entities("PartitionKey eq '(health)'", results_per_page=1, **QUICK)
@@ -152,7 +152,7 @@ class Health:
         return ""
 
     def _upload_container(self) -> str:
-        name = self._settings.upload_container
+        name = self._settings.uploads.container
         try:
             self._services.storage.container(name).get_container_properties(**QUICK)
         except ResourceNotFoundError as error:
@@ -168,13 +168,13 @@ class Health:
 
     def _reach_blobs(self) -> None:
         """Fail sooner than the next request if the account is unavailable."""
-        self._services.storage.container(self._settings.upload_container).exists(**QUICK)
+        self._services.storage.container(self._settings.uploads.container).exists(**QUICK)
 
     def _sas(self) -> str:
-        if self._settings.storage.connection_string is None:
+        if self._settings.storage.connection.connection_string is None:
             self._reach_blobs()
         self._services.storage.container_uri_with_sas(
-            "health", self._settings.sas_lifetime, self._services.clock()
+            "health", self._settings.jobs.sas_lifetime, self._services.clock()
         )
         return ""
 
@@ -184,8 +184,8 @@ class Health:
         now = self._services.clock()
         runs = []
         for name, setting, schedule in (
-            (TICK, "POLL_SCHEDULE", self._settings.poll_schedule),
-            (SWEEP, "SWEEP_SCHEDULE", self._settings.sweep_schedule),
+            (TICK, "POLL_SCHEDULE", self._settings.schedules.poll),
+            (SWEEP, "SWEEP_SCHEDULE", self._settings.schedules.sweep),
         ):
             last = last_runs.get(name)
             # The run after the next: one may have been noted a little before it was due.
@@ -255,7 +255,7 @@ class Health:
         is_refused = is_refused or isinstance(error, ClientAuthenticationError)
         if not is_refused:
             return f"{message}. {check.reach}"
-        if self._settings.storage.connection_string is not None:
+        if self._settings.storage.connection.connection_string is not None:
             return (
                 f"{message}. Check the AccountKey in ImporterStorage, and that the storage account "
                 "allows keys. Allow the app in its firewall."

@@ -54,17 +54,17 @@ class Retention:
     def tasks(self) -> dict[str, Callable[[], None]]:
         """The tasks that the settings ask for, by name."""
         tasks: dict[str, Callable[[], None]] = {}
-        if self._settings.import_retention_days:
+        if self._settings.retention.import_days:
             tasks["containers"] = self.delete_containers
-        if self._settings.upload_retention != "keep":
+        if self._settings.uploads.retention != "keep":
             tasks["final uploads"] = self.remove_uploads
-        if self._settings.record_retention_days:
+        if self._settings.retention.record_days:
             tasks["records"] = self.delete_records
         return tasks
 
     def delete_containers(self) -> None:
         """Delete containers of imports that became final before the time kept: they hold keys."""
-        before = self._before(self._settings.import_retention_days)
+        before = self._before(self._settings.retention.import_days)
         containers = self._services.storage.containers(PREFIX)
         for page in self._pages("containers", containers):
             for container in page:
@@ -78,12 +78,12 @@ class Retention:
         Only uploads that are proven to be imported are deleted: the others may be the only copy of
         what has to be corrected.
         """
-        container = self._services.storage.container(self._settings.upload_container)
-        moves = self._settings.upload_retention == "move"
+        container = self._services.storage.container(self._settings.uploads.container)
+        moves = self._settings.uploads.retention == "move"
         if moves:
             with contextlib.suppress(ResourceExistsError):
                 self._services.storage.container(
-                    self._settings.upload_archive_container
+                    self._settings.uploads.archive_container
                 ).create_container()
         hubs = self._services.all_hubs()
         for page in self._pages(f"final {container.container_name}", container.list_blobs()):
@@ -99,18 +99,18 @@ class Retention:
                 is_known = known.get(record.row_key, KnownImport())
                 may_be_removed = is_known.is_final if moves else is_known.is_fully_imported
                 if may_be_removed and not has_dot_folder(upload.file):
-                    with logs.about(logs.Subject(record.id)):
+                    with logs.log_context(logs.LogContext(record.id)):
                         self._remove(upload, record.id)
 
     def delete_records(self) -> None:
         """Delete records of imports that became final before the time kept."""
-        before = self._before(self._settings.record_retention_days)
+        before = self._before(self._settings.retention.record_days)
         for hub in self._services.all_hubs():
             if ended := self._services.queries.ended_before(hub, before, MAX_RECORDS):
                 # In this order: a claim without a record would never be deleted.
                 self._claims.delete(map(import_id_of, ended))
                 self._services.queries.delete(hub, ended)
-                with logs.about(logs.Subject(hub=hub)):
+                with logs.log_context(logs.LogContext(hub=hub)):
                     log.info("%d records were kept long enough and are deleted", len(ended))
 
     def _before(self, days: int) -> datetime:
@@ -128,7 +128,8 @@ class Retention:
 
     def _is_final_since(self, container: ContainerProperties, before: datetime) -> bool:
         owner = container.metadata or {}
-        if owner.get("table", self._settings.imports_table) != self._settings.imports_table:
+        table = self._settings.storage.imports_table
+        if owner.get("table", table) != table:
             return False
         hub, key = owner.get("hub"), owner.get("record")
         claim = self._claims.find(container.name.split("-")[1])
@@ -153,7 +154,7 @@ class Retention:
 
     def _remove(self, upload: Upload, import_id: str) -> None:
         """Delete the upload, or move it to `<import id>/<its name>` in the archive container."""
-        container = self._services.storage.container(self._settings.upload_container)
+        container = self._services.storage.container(self._settings.uploads.container)
         blob = container.get_blob_client(upload.file)
         version: dict[str, Any] = {
             "etag": f'"{upload.etag}"',
@@ -167,7 +168,7 @@ class Retention:
         if claim is not None and claim.failed_removals >= MAX_REMOVALS:
             return
         try:
-            if self._settings.upload_retention == "move":
+            if self._settings.uploads.retention == "move":
                 self._archive(blob, upload, import_id, version)
             blob.delete_blob(**version)
         except (ResourceModifiedError, ResourceNotFoundError) as error:
@@ -200,7 +201,7 @@ class Retention:
         self, blob: BlobClient, upload: Upload, import_id: str, version: dict[str, Any]
     ) -> None:
         """Copy the upload as it is stored, with its properties and metadata."""
-        archive = self._services.storage.container(self._settings.upload_archive_container)
+        archive = self._services.storage.container(self._settings.uploads.archive_container)
         properties = blob.get_blob_properties(**version)
         archive.upload_blob(
             # A blob's name has 1,024 characters at most.

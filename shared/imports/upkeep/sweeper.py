@@ -15,7 +15,7 @@ from datetime import UTC
 
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 
-from shared import logs
+from shared import logs, telemetry
 from shared.errors import TemporaryError
 from shared.imports import metrics
 from shared.imports.model.record import NO_HUB, ImportRecord
@@ -23,13 +23,12 @@ from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.store.claims import Claim
 from shared.imports.store.import_store import ConflictError
-from shared.imports.tracing import about, concerning
+from shared.imports.tracing import log_context, with_log_context
 from shared.imports.upkeep.retention import Retention
 from shared.imports.workflow.hub_queue import HubQueue
 from shared.imports.workflow.intake import Intake
 from shared.imports.workflow.upload_scan import UploadScan
 from shared.invocation import in_this_invocation
-from shared.telemetry import facade
 
 __all__ = ["Sweeper"]
 
@@ -68,7 +67,7 @@ class Sweeper:
         Raises:
             TemporaryError: at least one of them failed; the others were done.
         """
-        with facade.quiet():
+        with telemetry.suppress_sdk_spans():
             deadline = time.monotonic() + VALIDATION_TIME
             failed = _failed(
                 {
@@ -91,7 +90,7 @@ class Sweeper:
 
     def _sweep_queue(self, hub: str, deadline: float) -> None:
         """Count queue positions, and validate what no process validates."""
-        with logs.about(logs.Subject(hub=hub)):
+        with logs.log_context(logs.LogContext(hub=hub)):
             keys = [row.record_key for row in self._services.queue_rows.oldest(hub, MAX_QUEUE)]
             metrics.queue_length(hub, len(keys))
             if not keys:
@@ -113,7 +112,7 @@ class Sweeper:
             except (ResourceModifiedError, ResourceNotFoundError):
                 log.info("the queue changed; positions are counted at the next sweep")
 
-    @concerning
+    @with_log_context
     def _validate(self, record: ImportRecord) -> None:
         try:
             record = self._intake.resume(record)
@@ -142,7 +141,7 @@ class Sweeper:
             missing = [one for one in page if one.hub == hub and one.row_key not in queued]
             for record in missing[: MAX_QUEUE - len(queued)]:
                 if not self._store.get(hub, record.row_key).state.is_final:
-                    with about(record):
+                    with log_context(record):
                         log.error("the queue row of the import was deleted; it is written again")
                     self._services.queue_rows.restore(record)
                     self._services.claims.make(Claim.of(record))

@@ -16,7 +16,7 @@ from shared.errors import ImporterError
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
-from shared.imports.tracing import ended
+from shared.imports.tracing import report_end
 from shared.imports.workflow.job_outcome import JobOutcome
 from shared.imports.workflow.reason_text import joined, unreadable, unwritten
 from shared.logs import logger
@@ -60,7 +60,7 @@ def end_import(
         services.claims.note_end(record.id)
     reason = joined(record.failure_reason, *troubles)
     final = services.store.end(replace(record, report=report, failure_reason=reason), state)
-    ended(final)
+    report_end(final)
     return final
 
 
@@ -68,7 +68,7 @@ def create_ended(services: Services, record: ImportRecord) -> tuple[ImportRecord
     """Write the only record of an import that is final from the first; returns as `create`."""
     created, is_new = services.store.create(record)
     if is_new:
-        ended(created)
+        report_end(created)
     return created, is_new
 
 
@@ -87,7 +87,7 @@ def end_unreadable(services: Services, hub: str, row_key: str, reason: str) -> N
     count = 0 if had_no_job else None
     # A report that was written before contains another state.
     record = replace(record, failure_reason=reason, report="", imported=count, failed=count)
-    ended(services.store.end(record, ImportState.FAILED))
+    report_end(services.store.end(record, ImportState.FAILED))
 
 
 def build_report(

@@ -22,15 +22,14 @@ from urllib.parse import quote
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from shared import bounded, logs
+from shared import logs, telemetry, transport
 from shared.imports import metrics
 from shared.imports.model.record import ImportRecord
 from shared.imports.operate.api_models import ImportSummary
 from shared.imports.services import Services
 from shared.imports.store.outbox import MAX_EVENTS, PendingEvent
-from shared.imports.tracing import about
+from shared.imports.tracing import log_context
 from shared.invocation import in_this_invocation
-from shared.telemetry import facade
 from shared.webhook import (
     Webhook,
     WebhookFailedError,
@@ -92,7 +91,7 @@ class EventPublisher:
     def __init__(self, services: Services, webhook: Webhook) -> None:
         self._store = services.store
         self._outbox = services.outbox
-        self._deadline = services.settings.events_deadline
+        self._deadline = services.settings.events.deadline
         self._clock = services.clock
         self._webhook = webhook
         self._pool = ThreadPoolExecutor(THREADS, "events")
@@ -135,7 +134,7 @@ class EventPublisher:
             self._closing.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         batches = [batch for batch in self._batches.values() if not batch.cancelled()]
-        _, late = wait(batches, bounded.DEADLINE)
+        _, late = wait(batches, transport.WEBHOOK_DEADLINE)
         if late:
             log.warning("%d events are still being posted and may be sent again", len(late))
         self._webhook.close()
@@ -144,7 +143,7 @@ class EventPublisher:
         end = time.monotonic() + BATCH_SECONDS
         #: Row keys that could be neither removed nor moved.
         stuck: set[str] = set()
-        with logs.about(logs.Subject(hub=hub)), facade.quiet():
+        with logs.log_context(logs.LogContext(hub=hub)), telemetry.suppress_sdk_spans():
             try:
                 while self._send_batch(hub, end, stuck):
                     pass
@@ -160,7 +159,7 @@ class EventPublisher:
                 return False
             if event.row_key in stuck or not self._is_due(hub, event):
                 continue
-            with logs.about(logs.Subject(event.import_id, hub)):
+            with logs.log_context(logs.LogContext(event.import_id, hub)):
                 # Each attempt passes here once, with its result.
                 delivery = self._attempt(hub, event)
                 metrics.count_event(hub, delivery.name.lower())
@@ -189,7 +188,7 @@ class EventPublisher:
             return Delivery.PRUNED
         try:
             record = self._store.get(hub, event.record_key)
-            with about(record):
+            with log_context(record):
                 return self._post(hub, record)
         except ResourceNotFoundError:
             log.warning("the record %s was deleted, so its event is not sent", event.record_key)

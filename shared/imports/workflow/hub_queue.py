@@ -22,7 +22,7 @@ from shared.imports.services import Services
 from shared.imports.store.import_store import ConflictError
 from shared.imports.store.queue_rows import MAX_ROWS, QueueRow
 from shared.imports.store.rows import NewerRowError
-from shared.imports.tracing import about, concerning
+from shared.imports.tracing import log_context, with_log_context
 from shared.imports.workflow import upload_reasons as reasons
 from shared.imports.workflow.completion import end_unreadable
 from shared.imports.workflow.event_publisher import EventPublisher
@@ -210,7 +210,7 @@ class HubQueue:
             again.record = record
         return again
 
-    @concerning
+    @with_log_context
     def _step(self, record: ImportRecord) -> ImportRecord:
         match record.state:
             case ImportState.STARTING:
@@ -239,14 +239,14 @@ class HubQueue:
         The record may be what cannot be read, so this needs nothing but its row.
         """
         key = row.record_key
-        with logs.about(logs.Subject(import_id_of(key), hub)):
+        with logs.log_context(logs.LogContext(import_id_of(key), hub)):
             log.error("unexpected: %s", first_line(error), exc_info=error)
             reason = reasons.unexpected_error(error)
             try:
                 errors = self._store.note_unexpected_error(
                     hub, key, reason, self._services.next_try_at
                 )
-                if errors is not None and errors < self._settings.max_attempts:
+                if errors is not None and errors < self._settings.retries.max_attempts:
                     return False
                 if errors is not None:
                     end_unreadable(self._services, hub, key, reasons.unexpected_end(errors, error))
@@ -266,7 +266,7 @@ class HubQueue:
         else:
             if not record.state.is_final:
                 return record
-            with about(record):
+            with log_context(record):
                 log.info("the import is final; its queue row is deleted")
         self._rows.remove(hub, row)
         return None

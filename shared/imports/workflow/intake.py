@@ -10,10 +10,9 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import BlobProperties
 
-from shared.device_files.csvtable import CsvDefaults
-from shared.device_files.report import Policy
-from shared.device_files.source import Limits
+from shared.device_files.limits import CsvDefaults, Limits
 from shared.device_files.validation import Validation
+from shared.device_files.validation_report import Policy
 from shared.imports.model.record import NO_BACK_OFF, NO_LEASE, ImportRecord, Lease, StagedFile
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
@@ -21,7 +20,7 @@ from shared.imports.store.import_container import LinesLostError, container_name
 from shared.imports.store.import_store import ConflictError
 from shared.imports.store.rows import NewerRowError, UnreadableRowError
 from shared.imports.store.uploaded_file import SupersededError, UploadedFile
-from shared.imports.tracing import concerning, step
+from shared.imports.tracing import traced, with_log_context
 from shared.imports.workflow import upload_reasons as reasons
 from shared.imports.workflow.completion import build_report, end_import
 from shared.imports.workflow.registration import Upload, has_dot_folder, is_folder, register
@@ -62,7 +61,7 @@ class Intake:
             log.warning("%r contains a dot folder and is left to the sweep", file)
             return None
         try:
-            container = self._services.storage.container(self._settings.upload_container)
+            container = self._services.storage.container(self._settings.uploads.container)
             properties = container.get_blob_client(file).get_blob_properties()
         except ResourceNotFoundError:
             log.info("%r was deleted; nothing to do", file)
@@ -79,7 +78,7 @@ class Intake:
             return self._work(record, properties)
         return self.resume(record, properties)
 
-    @concerning
+    @with_log_context
     def resume(
         self, record: ImportRecord, properties: BlobProperties | None = None
     ) -> ImportRecord:
@@ -100,7 +99,7 @@ class Intake:
             log.info("another process validates %r", record.file)
             return record
         try:
-            if record.validation_attempts >= self._settings.max_attempts:
+            if record.validation_attempts >= self._settings.retries.max_attempts:
                 return self._fail(record, reasons.validation_terminated(record))
             record = self._store.update(
                 replace(
@@ -114,7 +113,7 @@ class Intake:
             return self._as_changed(record, conflict)
         return self._work(record, properties)
 
-    @step("validate")
+    @traced("validate")
     def _work(self, record: ImportRecord, properties: BlobProperties | None) -> ImportRecord:
         log.info("validating %r (%d bytes)", record.file, record.size)
         lease = ValidationLease(self._services, record)
@@ -158,7 +157,7 @@ class Intake:
         name = container_name(record.id, record.validation_attempts)
         container = self._services.container(name)
         container.create(self._services.owner_of(record))
-        policy = self._settings.validation_policy
+        policy = self._settings.validation.policy
         validation = configured_validation(self._settings, record.file, confirmed_deletes)
         report = validation.report
         writer = container.stage()
@@ -203,7 +202,7 @@ class Intake:
                 attempts -= 1
                 back_off = self._services.backing_off(record.back_off)
                 reason = reasons.storage_unavailable(error)
-            elif attempts >= self._settings.max_attempts:
+            elif attempts >= self._settings.retries.max_attempts:
                 self._fail(record, reasons.validation_gave_up(attempts, error))
                 return
             else:
@@ -233,7 +232,7 @@ class Intake:
         return conflict.record or self._store.get(record.hub, record.row_key)
 
     def _new_lease(self) -> Lease:
-        until = self._services.clock() + self._settings.lease
+        until = self._services.clock() + self._settings.retries.lease
         return Lease(owner=uuid.uuid4().hex, until=until)
 
 
@@ -276,15 +275,17 @@ class _Result:
 def configured_validation(settings: Settings, name: str, confirmed_deletes: int) -> Validation:
     """The validation of the file with this name, which may delete so many devices."""
     limits = Limits(
-        max_devices=settings.max_devices,
-        max_line_bytes=settings.max_line_bytes,
-        max_file_bytes=settings.max_file_bytes,
-        max_expansion=settings.max_expansion,
-        max_problems=settings.max_reported_problems,
-        max_deletes=settings.max_deletes,
-        max_delete_share=settings.max_delete_share,
+        max_devices=settings.validation.max_devices,
+        max_line_bytes=settings.validation.max_line_bytes,
+        max_file_bytes=settings.validation.max_file_bytes,
+        max_expansion=settings.validation.max_expansion,
+        max_problems=settings.validation.max_reported_problems,
+        max_deletes=settings.validation.max_deletes,
+        max_delete_share=settings.validation.max_delete_share,
     )
-    defaults = CsvDefaults(settings.csv_default_status, settings.csv_default_import_mode)
+    defaults = CsvDefaults(
+        settings.validation.csv_default_status, settings.validation.csv_default_import_mode
+    )
     return Validation(limits, name=name, defaults=defaults, confirmed_deletes=confirmed_deletes)
 
 

@@ -10,12 +10,12 @@ from itertools import islice
 from shared import logs
 from shared.errors import ImporterError
 from shared.hub.client import HubClient
-from shared.hub.errors import HubAnswerError, HubError, JobNotFoundError
+from shared.hub.exceptions import HubAnswerError, HubError, JobNotFoundError
 from shared.hub.jobs import JobProperties, JobStatus
 from shared.imports.model.record import NO_BACK_OFF, CancelReason, ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
-from shared.imports.tracing import step
+from shared.imports.tracing import traced
 from shared.imports.workflow import job_reasons as reasons
 from shared.imports.workflow.completion import end_import
 from shared.imports.workflow.job_outcome import JobOutcome, UnreadableLogError, read_outcome
@@ -74,7 +74,7 @@ class JobFollower:
             record,
             job=reported_job(record.job.id, job),
             cancel_reason=cancel_reason,
-            failure_reason=reasons.cancelling(cancel_reason, self._settings.job_deadline),
+            failure_reason=reasons.cancelling(cancel_reason, self._settings.jobs.deadline),
             queue_position=None,
             back_off=NO_BACK_OFF,
         )
@@ -84,7 +84,7 @@ class JobFollower:
         return self._update(changed)
 
     def _cancel_reason(self, record: ImportRecord, now: datetime) -> CancelReason | None:
-        is_late = now >= record.started_at + self._settings.job_deadline
+        is_late = now >= record.started_at + self._settings.jobs.deadline
         if record.cancel_reason is None and is_late:
             log.warning("the job takes longer than JOB_DEADLINE_HOURS")
             return CancelReason.DEADLINE
@@ -108,7 +108,7 @@ class JobFollower:
                 self._cancel_job(record)
         since, waited = self._unresolved(record)
         record = replace(record, cancel_reason=cancel_reason)
-        if cancel_reason is not None and waited >= self._settings.refusal_deadline:
+        if cancel_reason is not None and waited >= self._settings.retries.refusal_deadline:
             is_operator = cancel_reason is CancelReason.OPERATOR
             status = JobStatus.CANCELLED if is_operator else JobStatus.UNKNOWN
             return self._end_unknown(record, status, cause)
@@ -131,16 +131,16 @@ class JobFollower:
         since = min(record.back_off.unresolved_since or now, now)
         return since, now - since
 
-    @step("follow")
+    @traced("follow")
     def _update(self, record: ImportRecord) -> ImportRecord:
         return self._store.update(record)
 
-    @step("cancel")
+    @traced("cancel")
     def _cancel_job(self, record: ImportRecord) -> ImportRecord:
         self._services.hubs[record.hub].cancel_job(record.job.id)
         return record
 
-    @step("end")
+    @traced("end")
     def _end(self, record: ImportRecord, job: JobProperties) -> ImportRecord:
         """Turn a job that has ended into the final record of its import."""
         record = replace(record, job=reported_job(record.job.id, job))
@@ -165,7 +165,7 @@ class JobFollower:
         reason = reasons.log_awaited(cause, LOG_GRACE)
         return self._store.update(self._waiting(record, reason, since))
 
-    @step("end")
+    @traced("end")
     def _end_forgotten(self, record: ImportRecord) -> ImportRecord:
         """The hub keeps jobs for 30 days only, but their logs are in the import's container.
 
@@ -179,10 +179,10 @@ class JobFollower:
             return self._complete(record, outcome)
         since, waited = self._unresolved(record)
         age = self._services.clock() - record.started_at
-        if waited >= min(self._settings.refusal_deadline, JOB_HISTORY - age):
+        if waited >= min(self._settings.retries.refusal_deadline, JOB_HISTORY - age):
             failed = replace(record, failure_reason=reasons.job_forgotten(age))
             return end_import(self._services, failed, ImportState.FAILED)
-        reason = reasons.job_not_found(self._settings.refusal_deadline)
+        reason = reasons.job_not_found(self._settings.retries.refusal_deadline)
         return self._store.update(self._waiting(record, reason, since))
 
     def _complete(self, record: ImportRecord, outcome: JobOutcome) -> ImportRecord:
@@ -236,8 +236,8 @@ class JobFollower:
 
     def _had_sas_expired(self, record: ImportRecord) -> bool:
         ended_at = record.job.end_time_utc or self._services.clock()
-        is_past = ended_at >= record.started_at + self._settings.sas_lifetime
-        return self._settings.job_storage_authentication == "keyBased" and is_past
+        is_past = ended_at >= record.started_at + self._settings.jobs.sas_lifetime
+        return self._settings.jobs.storage_authentication == "keyBased" and is_past
 
     def _outcome(self, record: ImportRecord) -> JobOutcome | None:
         since = record.back_off.unresolved_since
@@ -245,7 +245,7 @@ class JobFollower:
         return read_outcome(
             record,
             self._services.container_of(record),
-            self._settings.max_reported_problems,
+            self._settings.validation.max_reported_problems,
             is_last_try=is_last_try,
         )
 
@@ -254,7 +254,7 @@ class JobFollower:
 
         Logs of live hubs were seen to report devices as missing that existed.
         """
-        for failed in islice(outcome.reported_missing, self._settings.verify_failed_devices):
+        for failed in islice(outcome.reported_missing, self._settings.jobs.verify_failed_devices):
             name = f"{failed.device_id}/{failed.module_id}".rstrip("/")
             if has_dot_folder(name):
                 continue

@@ -11,8 +11,9 @@ from typing import Any
 from azure.core.exceptions import AzureError
 
 from shared.errors import ImporterError, PermanentError, first_line
-from shared.hub.errorlog import LOG_NAME, FailedLine, Key, read_error_log
-from shared.hub.refusals import REFUSALS, code_label, remedy_of
+from shared.hub.error_codes import EXPLANATIONS
+from shared.hub.error_log import LOG_NAME, FailedLine, Key, read_error_log
+from shared.hub.explain import code_label, remedy_of
 from shared.imports.model.record import ImportRecord
 from shared.imports.store.import_container import ImportContainer
 from shared.logs import logger
@@ -112,7 +113,7 @@ class JobOutcome:
         if failed.device_id:
             place = f"{what}{failed.shown_id!r} on {place}"
         # Of a known code, the message only repeats the id.
-        is_clear = failed.device_id and failed.code in REFUSALS
+        is_clear = failed.device_id and failed.code in EXPLANATIONS
         message = "" if is_clear or not failed.text else f": {failed.text.rstrip('.')}"
         return f"The first is {place}{message}."
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from shared.errors import ImporterError, first_line
-from shared.hub.codes import BY_STATUS
-from shared.hub.errorlog import LOG_NAME
-from shared.hub.errors import (
+from shared.hub.error_codes import BY_STATUS
+from shared.hub.error_log import LOG_NAME
+from shared.hub.exceptions import (
     HubAnswerError,
     HubError,
     HubRequestError,
@@ -16,7 +16,7 @@ from shared.hub.errors import (
     JobSlotBusyError,
     StorageRefusedError,
 )
-from shared.hub.refusals import code_label, refusal_in, remedy_of
+from shared.hub.explain import code_label, explain_text, remedy_of
 from shared.imports.model.record import CancelReason, HubJob, ImportRecord
 from shared.imports.workflow.job_outcome import JobOutcome
 from shared.imports.workflow.reason_text import bounded, error_text, hours_and_minutes
@@ -140,7 +140,7 @@ def unknown_status(status: str) -> str:
 
 def unexpected_answer(error: HubAnswerError) -> str:
     """Why an answer says nothing of a running job, and what to do if the hub gives a code."""
-    refusal = refusal_in(error.details.name) if error.details else None
+    refusal = explain_text(error.details.name) if error.details else None
     return bounded(f"{error} {refusal}" if refusal else str(error))
 
 
@@ -202,7 +202,7 @@ def not_all_imported(record: ImportRecord, outcome: JobOutcome) -> str:
 def job_failed(job: HubJob, sas_expired: bool) -> str:
     if job.failure_reason:
         cause = f"The hub failed the job: {job.failure_reason.rstrip('.')}."
-        if refusal := refusal_in(job.failure_reason):
+        if refusal := explain_text(job.failure_reason):
             cause = f"{cause} {refusal}"
     elif sas_expired:
         cause = (
@@ -296,9 +296,9 @@ def _rejection(error: ImporterError) -> str:
 
 def _explanation(error: BaseException) -> str:
     """What the hub means by a refusal and what to do, as sentences."""
-    refusal = error.refusal if isinstance(error, HubError) else None
+    refusal = error.explanation if isinstance(error, HubError) else None
     return str(refusal or BY_STATUS[400])
 
 
 def _may_be_new_role(error: HubError) -> bool:
-    return error.refusal is not None and error.refusal.awaits_role
+    return error.explanation is not None and error.explanation.awaits_role

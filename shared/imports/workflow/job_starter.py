@@ -17,13 +17,13 @@ from shared.errors import (
     TemporaryError,
     first_line,
 )
-from shared.hub.errors import HubError, JobSlotBusyError, OutcomeUnknownError
+from shared.hub.exceptions import HubError, JobSlotBusyError, OutcomeUnknownError
 from shared.hub.jobs import ImportJobRequest, JobProperties
 from shared.imports.model.record import NO_BACK_OFF, NO_LEASE, HubJob, ImportRecord, Lease
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.store.import_container import StagedFileChangedError, staged_name
-from shared.imports.tracing import became, step
+from shared.imports.tracing import traced, update_log_context
 from shared.imports.workflow import job_reasons as reasons
 from shared.imports.workflow.completion import end_import
 from shared.imports.workflow.job_traces import CLOCK_SKEW, find_traces
@@ -61,7 +61,7 @@ class JobStarter:
         """
         return record if record.is_backing_off(self._services.clock()) else self._start(record)
 
-    @step("start")
+    @traced("start")
     def _start(self, record: ImportRecord) -> ImportRecord:
         record = replace(record, queue_position=None)
         try:
@@ -105,7 +105,7 @@ class JobStarter:
             return record
         return self._resume(record)
 
-    @step("resume")
+    @traced("resume")
     def _resume(self, record: ImportRecord) -> ImportRecord:
         record = self._store.update(replace(record, lease=self._new_lease()))
         try:
@@ -192,18 +192,18 @@ class JobStarter:
 
     def _request(self, record: ImportRecord) -> ImportJobRequest:
         storage, container = self._services.storage, record.staged.container
-        if self._settings.job_storage_authentication == "identityBased":
+        if self._settings.jobs.storage_authentication == "identityBased":
             uri = storage.container_uri(container)
         else:
             uri = storage.container_uri_with_sas(
-                container, self._settings.sas_lifetime, self._services.clock()
+                container, self._settings.jobs.sas_lifetime, self._services.clock()
             )
         return ImportJobRequest(
             input_blob_container_uri=uri,
             output_blob_container_uri=uri,
             input_blob_name=staged_name(record.staged.generation),
-            storage_authentication_type=self._settings.job_storage_authentication,
-            user_assigned_identity=self._settings.job_storage_identity,
+            storage_authentication_type=self._settings.jobs.storage_authentication,
+            user_assigned_identity=self._settings.jobs.storage_identity,
         )
 
     def _running(self, record: ImportRecord, job: JobProperties) -> ImportRecord:
@@ -215,7 +215,7 @@ class JobStarter:
             lease=NO_LEASE,
         )
         record = self._store.transition(running, ImportState.RUNNING)
-        became(record)
+        update_log_context(record)
         log.info("running")
         return record
 
@@ -225,7 +225,7 @@ class JobStarter:
         if isinstance(error, RefusedForNowError) and not isinstance(error, JobSlotBusyError):
             now = self._services.clock()
             refused_since = min(record.back_off.refused_since or now, now)
-            if now - refused_since >= self._settings.refusal_deadline:
+            if now - refused_since >= self._settings.retries.refusal_deadline:
                 return self._fail(record, reasons.job_rejected(error))
         log.info("waiting: %s", first_line(error))
         back_off = replace(record.back_off, refused_since=refused_since)
@@ -258,7 +258,7 @@ class JobStarter:
         return end_import(self._services, ended, state)
 
     def _new_lease(self) -> Lease:
-        until = self._services.clock() + self._settings.lease
+        until = self._services.clock() + self._settings.retries.lease
         return Lease(owner=uuid.uuid4().hex, until=until)
 
 

@@ -87,7 +87,7 @@ def _ended_since_request(
     if not candidates:
         return []
     # An import that was to be started before that may have got its job a little later.
-    earliest = record.started_at - CLOCK_MARGIN - services.settings.lease
+    earliest = record.started_at - CLOCK_MARGIN - services.settings.retries.lease
     owned = services.queries.jobs_started_since(record.hub, earliest)
     return [job for job in candidates if job.job_id not in owned]
 

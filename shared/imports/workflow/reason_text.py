@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from shared.errors import first_line
-from shared.texts import clean
+from shared.text import clean
 
 __all__ = ["bounded", "error_text", "hours_and_minutes", "joined", "unreadable", "unwritten"]
 

@@ -77,8 +77,10 @@ def record_of(services: Services, upload: Upload) -> ImportRecord:
     now = services.clock()
     settings = services.settings
     return ImportRecord(
-        hub=settings.hub_routes.hub_of(upload.file) or NO_HUB,
-        id=upload_id(settings.imports_table, settings.upload_container, upload.file, upload.etag),
+        hub=settings.hub.routes.hub_of(upload.file) or NO_HUB,
+        id=upload_id(
+            settings.storage.imports_table, settings.uploads.container, upload.file, upload.etag
+        ),
         file=upload.file,
         upload_etag=upload.etag,
         uploaded_at=upload.uploaded_at,
@@ -107,7 +109,7 @@ def register(
     folder, slash, _ = upload.file.partition("/")
     # Where the record may be: the settings may have changed since the upload was first seen.
     hubs = services.known_hubs.add(
-        routed.hub, folder if slash else "", for_all=services.settings.hub_routes.is_single
+        routed.hub, folder if slash else "", for_all=services.settings.hub.routes.is_single
     )
     claim: Claim | None = None
     is_new = False
@@ -193,11 +195,11 @@ def _first_record(
 ) -> ImportRecord:
     """The record as it is written first."""
     rejection = ""
-    retention = services.settings.record_retention_days
+    retention = services.settings.retention.record_days
     if has_dot_folder(upload.file):
         rejection = reasons.dot_folder(upload.file)
     elif record.hub == NO_HUB:
-        rejection = reasons.unknown_folder(upload.file, services.settings.hub_routes.folders)
+        rejection = reasons.unknown_folder(upload.file, services.settings.hub.routes.folders)
     elif retention and upload.uploaded_at < record.created_at - timedelta(days=retention):
         # It may have been imported by a record that was deleted since.
         rejection = reasons.older_than_records(retention)

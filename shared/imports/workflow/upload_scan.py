@@ -34,7 +34,7 @@ from shared.imports.model.keys import EPOCH
 from shared.imports.model.record import ImportRecord
 from shared.imports.services import Services
 from shared.imports.store.cursors import Cursor
-from shared.imports.tracing import about
+from shared.imports.tracing import log_context
 from shared.imports.workflow.registration import Upload, is_folder, record_of, register
 from shared.logs import logger
 from shared.storage.client import is_outage
@@ -63,7 +63,7 @@ class UploadScan:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._cursors = services.cursors
-        self._task = f"uploads of {services.settings.upload_container}"
+        self._task = f"uploads of {services.settings.uploads.container}"
         self._lock = threading.Lock()
         self._cursor: Cursor | None = None
         #: All uploads until then have their records.
@@ -149,7 +149,7 @@ class UploadScan:
             if response.http_response.status_code == 200:
                 times.append(parsedate_to_datetime(response.http_response.headers["Date"]))
 
-        container = self._services.storage.container(self._services.settings.upload_container)
+        container = self._services.storage.container(self._services.settings.uploads.container)
         for _ in range(MAX_PAGES):
             pages = container.list_blobs(include=["metadata"], raw_response_hook=note_time).by_page(
                 position or None
@@ -186,7 +186,7 @@ class UploadScan:
             registered = self._services.queries.known(hub, min(times), max(times))
             for upload, record in candidates:
                 if record.row_key not in registered:
-                    with about(record):
+                    with log_context(record):
                         self._register_upload(upload, record)
 
     def _register_upload(self, upload: Upload, expected: ImportRecord) -> None:

@@ -21,7 +21,7 @@ class ValidationLease:
 
     def __init__(self, services: Services, record: ImportRecord) -> None:
         self._services = services
-        self._duration = services.settings.lease
+        self._duration = services.settings.retries.lease
         self._record = record
         self._conflict: ConflictError | None = None
         self._ended = threading.Event()

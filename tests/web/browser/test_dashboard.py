@@ -117,7 +117,7 @@ def test_a_rejected_file_shows_its_problems_errors_first(app: App, page: Page) -
     app.deliver("broken.ndjson")
     page.goto(page_of(app.record("broken.ndjson")))
     problems = page.get_by_role("table", name="Validation problems").locator("tbody tr")
-    expect(problems.first).to_contain_text("id holds a character that is not allowed")
+    expect(problems.first).to_contain_text("id-characters error")
     expect(problems.last).to_contain_text("warning")
     expect(page.locator(".codes")).to_contain_text("1 x status-invalid (error)")
     expect(page.get_by_role("button")).to_have_count(0)
