@@ -174,11 +174,15 @@ def _parts(detail: ImportDetail) -> Sequence[Mapping[str, Any]]:
     rest = max(0, detail.lines - sum(count for _, count in counts.values()))
     if detail.has_unknown_counts:
         counts["unknown"] = ("unknown whether imported", rest)
+    elif detail.is_final:
+        counts["rest"] = ("not imported", rest)
     else:
-        counts["rest"] = ("not imported" if detail.is_final else "not imported yet", rest)
+        is_sent = detail.state in (ImportState.STARTING, ImportState.RUNNING)
+        counts["rest"] = ("in progress" if is_sent else "not imported yet", rest)
     parts, x = [], 0.0
     for kind, (text, count) in counts.items():
-        if count or (kind == "imported" and not detail.has_unknown_counts):
+        # How many were imported is not known before the job ends.
+        if count or (kind == "imported" and detail.imported is not None):
             # A few failures among a million lines have to be visible.
             width = max(4.0, 1000 * count / detail.lines) if count else 0.0
             parts.append({"kind": kind, "label": text, "count": count, "x": x, "width": width})

@@ -56,7 +56,7 @@ def _problem_of(error: Exception, route: Route) -> ProblemError:
             return ProblemError(
                 503,
                 "settings",
-                "The app settings are invalid. Correct the settings that are listed here.",
+                "The app settings are invalid. Correct the listed settings.",
                 settings=error.problems,
             )
         case TemporaryError() | AzureError():

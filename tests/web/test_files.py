@@ -1,4 +1,4 @@
-"""What was written about an import, downloaded whole, compressed and in parts."""
+"""Files about an import are downloaded whole, compressed and in ranges."""
 
 from __future__ import annotations
 
@@ -171,12 +171,12 @@ def test_a_file_that_changes_while_it_is_read(app: App, client: Client, report: 
         assert problem["type"] == "urn:device-importer:changed"
         container.upload_blob(name, b'{"longer": true}', overwrite=True)
 
-    def gone(request: str) -> None:
+    def delete(request: str) -> None:
         if request == f"GET /devstoreaccount1/{record.report}":
             app.before_request = lambda _: None
             container.delete_blob(name)
 
-    app.before_request = gone
+    app.before_request = delete
     client.problem(409, report)
 
 

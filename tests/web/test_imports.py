@@ -1,4 +1,4 @@
-"""One import over HTTP: how it stands, and the operators' verbs."""
+"""One import over HTTP: its details, cancel and retry."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ checks.response_schema_conformance.enabled = false
 
 @pytest.fixture
 def prepared(app: App, two_hubs: TwoHubs, client: Client) -> Any:
-    """The document as it is served, narrowed to what there is: imports in many states."""
+    """The served document, with parameters restricted to existing imports in many states."""
     two_hubs.complete_east("east/good.ndjson")
     partly(app, "west/partly.ndjson")
     reject(app, "east/broken.ndjson")
@@ -66,7 +66,7 @@ def prepared(app: App, two_hubs: TwoHubs, client: Client) -> Any:
 
 
 def narrow(document: Any, name: str, schema: Any) -> None:
-    """Let a parameter have only some of the values that are well-formed."""
+    """Restrict a parameter to some of its valid values."""
     for path in document["paths"].values():
         for operation in path.values():
             for parameter in operation["parameters"]:
@@ -107,8 +107,8 @@ def test_the_document_says_what_parameters_may_be(client: Client) -> None:
 
     def schema(path: str, name: str) -> Any:
         [operation] = served["paths"][path].values()
-        [found] = [one for one in operation["parameters"] if one["name"] == name]
-        return found["schema"]
+        [parameter] = [x for x in operation["parameters"] if x["name"] == name]
+        return parameter["schema"]
 
     assert schema("/imports", "limit").items() >= {"minimum": 1, "maximum": 1000}.items()
     assert schema("/imports", "uploadedAfter") == {"type": "string", "format": "date-time"}
@@ -138,7 +138,7 @@ def test_the_api_keeps_to_its_document(client: Client, prepared: Any) -> None:
                     if interaction.response:
                         answered.add((operation.label, interaction.response.status_code))
     assert not failures, "\n\n".join(failures)
-    # The search went deep enough to mean something.
+    # The search was deep enough.
     assert answered >= {
         ("GET /imports", 200),
         ("GET /imports", 400),

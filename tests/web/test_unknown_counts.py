@@ -1,4 +1,4 @@
-"""What nobody knows is shown as unknown wherever counts are told, and never as 0."""
+"""Unknown counts are shown as unknown everywhere, and never as 0."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def test_the_commands(app: App, shell: Shell, unknown: ImportRecord) -> None:
     watched = shell("watch", unknown.id)
     assert watched.status == 1
     assert "unknown" in watched.out
-    [told] = shell.json("watch", unknown.id)
-    assert counts_of(told) == [None, None]
+    [import_] = shell.json("watch", unknown.id)
+    assert counts_of(import_) == [None, None]
     [page] = shell.json("list", "--state", "cancelled")
     assert counts_of(page["imports"][0]) == [None, None]
 

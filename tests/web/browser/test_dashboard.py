@@ -1,4 +1,4 @@
-"""The dashboard as an operator sees it, in Chromium."""
+"""The dashboard in Chromium."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.web.support import cancel_at_the_hub
 DASHBOARD = "/api/dashboard"
 DARK_PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
 NARROW = {"viewport": {"width": 1060, "height": 800}, "color_scheme": "light"}
-#: Elements that stand out of what holds them.
+#: Elements that are wider than their parent.
 TOO_WIDE = """() => {
   const right = (one) => one.getBoundingClientRect().right;
   return [...document.querySelectorAll("body, section > *, section > div > *")]
@@ -45,7 +45,7 @@ def partly_refused(app: App) -> ImportRecord:
 
 
 def test_an_import_from_upload_to_cancelling_it(app: App, page: Page) -> None:
-    """The page shows each change by itself, while the operator looks at it."""
+    """An open page shows each change without a reload."""
     page.goto(DASHBOARD)
     expect(page.locator("#imports")).to_contain_text("No imports yet")
     expect(page.get_by_role("status")).to_contain_text("0 running, 0 waiting")
@@ -64,6 +64,8 @@ def test_an_import_from_upload_to_cancelling_it(app: App, page: Page) -> None:
     page.locator("#imports").get_by_role("link", name="first.ndjson").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("first.ndjson")
     expect(page.locator("#history li")).to_have_count(4)
+    # How many were imported is not known yet.
+    expect(page.locator(".bar")).to_have_attribute("aria-label", "40 in progress")
     page.once("dialog", lambda dialog: dialog.dismiss())
     page.get_by_role("button", name="Cancel import").click()
     assert not app.record("first.ndjson").cancel_reason
@@ -174,7 +176,7 @@ def test_the_policy_runs_no_script_that_is_not_the_page_s_own(app: App, page: Pa
 
 
 def test_the_key_goes_along(app: App, page: Page) -> None:
-    """The host asks for its key at each call, and nobody else may learn of it."""
+    """Every link keeps the key in the address, which the host requires."""
     record = partly_refused(app)
     page.goto(f"{DASHBOARD}?code=made-up%2Bkey")
     page.locator(f"#import-{record.id}").click()
@@ -201,7 +203,7 @@ def test_it_works_without_scripts(app: App, page: Page) -> None:
 
 @pytest.mark.parametrize("page", [NARROW, DARK_PHONE], indirect=True, ids=["narrow", "phone"])
 def test_it_can_be_read_by_everybody(app: App, page: Page) -> None:
-    """Contrast, names and structure, and nothing that has to be scrolled aside."""
+    """Contrast, names and structure are accessible, and nothing scrolls sideways."""
     refused = partly_refused(app)
     stopped = cancel_at_the_hub(app)
     app.upload("broken.ndjson", {"id": "pump 1", "status": "on"})
@@ -236,7 +238,7 @@ def test_the_keyboard_reaches_everything(app: App, page: Page) -> None:
         page.keyboard.press("Tab")
         if page.locator(f"#import-{record.id}").evaluate("one => one === document.activeElement"):
             break
-    # The page renews itself meanwhile, and the focus stays.
+    # The focus survives a refresh.
     page.evaluate("document.getElementById('updated').textContent = 'old'")
     expect(page.locator("#updated")).not_to_have_text("old")
     app.upload("later.ndjson", {"id": "pump 1"})
