@@ -53,38 +53,26 @@ def render(
     # These two are ours, and the policy below contains their hashes.
     style = Markup(_text("style.css"))
     script = Markup(_text("live.js"))
-    body = (
-        _environment()
-        .get_template(template)
-        .render(
-            link=links.link,
-            root=links.root,
-            code=links.code,
-            style=style,
-            script=script,
-            refresh=refresh,
-            now=now or datetime.now(UTC),
-            **values,
-        )
+    body = _template(template).render(
+        link=links.link,
+        root=links.root,
+        code=links.code,
+        style=style,
+        script=script,
+        refresh=refresh,
+        now=now or datetime.now(UTC),
+        **values,
     )
-    policy = "; ".join(
-        (
-            "default-src 'none'",
-            f"style-src {_hash(style)}",
-            f"script-src {_hash(script)}",
-            "img-src data:",
-            "connect-src 'self'",
-            "form-action 'self'",
-            "base-uri 'none'",
-            "frame-ancestors 'none'",
-        )
+    policy = (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     headers = {"Content-Security-Policy": policy}
     return Response(status, body.encode(), "text/html; charset=utf-8", headers)
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -92,12 +80,9 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "duration": format_duration,
-        "number": format_count,
-        "utc": format_time,
-    }
-    return environment
+    filters = {"duration": format_duration, "number": format_count, "utc": format_time}
+    environment.filters |= filters
+    return environment.get_template(name)
 
 
 @functools.cache
