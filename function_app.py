@@ -69,8 +69,8 @@ def _serve(route: Route) -> None:
 
     def handle(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
         # Only those who call pay for the import.
-        from shared.web.app import respond
-        from shared.web.messages import Request
+        from shared.web.dispatch import respond
+        from shared.web.http_types import Request
 
         headers = {name.lower(): value for name, value in req.headers.items()}
         request = Request(

@@ -17,7 +17,7 @@ _PROJECT = Path(__file__).parents[1]
 _STARTS = {
     "hello world": "import bench.hello",
     "function_app": "import function_app",
-    "function_app and its first page": "import function_app, shared.web.app, jinja2",
+    "function_app and its first page": "import function_app, shared.web.dispatch, jinja2",
 }
 _HELLO, _OURS, _PAGE = _STARTS
 _CODE = """

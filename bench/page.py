@@ -16,8 +16,8 @@ from bench.fill import add_import, fill_history
 from bench.stage import Cost, HubProcess, Scene
 from local.host import FunctionsHost
 from shared.imports.model.states import ImportState
-from shared.web.app import respond
-from shared.web.messages import Request
+from shared.web.dispatch import respond
+from shared.web.http_types import Request
 from shared.web.routes import ROUTES
 
 __all__ = ["VIEWS", "View", "table", "views"]
@@ -56,15 +56,15 @@ def views(storage: str, counts: Sequence[int], times: int = VIEWS) -> list[View]
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        found = []
+        results = []
         for count in counts:
             with Scene(storage, hub.connection_string) as scene:
                 fill_history(scene, count)
                 for number in range(_WAITING):
                     add_import(scene, scene.hub, number, state=ImportState.QUEUED)
-                found.append(_view(scene, count, browser, times))
+                results.append(_view(scene, count, browser, times))
         browser.close()
-    return found
+    return results
 
 
 def _view(scene: Scene, count: int, browser: Browser, times: int) -> View:
@@ -103,11 +103,11 @@ def _first_paint(scene: Scene, browser: Browser, times: int) -> float:
     return statistics.median(seconds)
 
 
-def table(found: Sequence[View]) -> Iterator[str]:
+def table(results: Sequence[View]) -> Iterator[str]:
     yield f"Dashboard, median of {VIEWS} views"
     yield ""
     yield f"{'imports':>9}{'requests':>10}{'KiB':>7}{'made in s':>11}{'first paint s':>15}"
-    for view in found:
+    for view in results:
         yield (
             f"{view.count:9,}{view.cost.requests:10}{view.size / 1024:7.0f}"
             f"{view.cost.seconds:11.3f}{view.first_paint:15.3f}"

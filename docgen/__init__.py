@@ -1,1 +1,1 @@
-"""Writes the documents that follow from the code: `make docs`."""
+"""Generates the files that follow from the code: `make docs`."""

@@ -1,7 +1,8 @@
-"""Write every generated document."""
+"""Write every generated file."""
 
 from __future__ import annotations
 
-from docgen import settings
+from docgen import openapi, settings
 
 settings.PAGE.write_text(settings.page())
+openapi.PATH.write_text(openapi.text())

@@ -1,43 +1,42 @@
-"""The endpoints of the API, by the names of their routes."""
+"""Handlers of the API, by the names of their routes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 from pydantic import BaseModel
 
+from shared import logs
 from shared.errors import SettingsError
 from shared.imports.app import Importer
 from shared.imports.model.record import ImportRecord
 from shared.imports.operate.api_models import ImportSummary
 from shared.imports.upkeep.health import Finding
 from shared.imports.workflow.intake import configured_validation
-from shared.web import openapi
 from shared.web.downloads import download
-from shared.web.messages import Request, Response, json_response
+from shared.web.http_types import Request, Response
 from shared.web.parameters import (
     CheckQuery,
     DaysQuery,
     FilePath,
     ImportPath,
     ListQuery,
-    NoQuery,
-    read,
-    read_path,
+    NoParameters,
 )
-from shared.web.views import (
+from shared.web.response_models import (
+    DayCounts,
     DayList,
-    DayView,
     FileCheck,
     HealthReport,
     ImportList,
     QueueList,
-    QueueView,
+    QueueSummary,
 )
 
 __all__ = [
+    "App",
     "cancel_import",
     "check_file",
     "examine",
@@ -51,95 +50,92 @@ __all__ = [
     "retry_import",
 ]
 
-#: Makes the importer, or says what is wrong with the settings.
+log = logs.logger(__name__)
+
+#: Returns the importer, or raises SettingsError.
 App: TypeAlias = Callable[[], Importer]
 
-#: Bytes that the validation is given at once.
+#: Bytes that are validated at a time.
 _CHUNK = 1024 * 1024
 
 
-def list_imports(request: Request, app: App) -> Response:
-    query = read(ListQuery, request.query)
+def list_imports(app: App, request: Request, query: ListQuery) -> Response:
     page = app().reader.page(query.filter(), query.limit, query.continuation)
     imports = [ImportSummary.of(record) for record in page.imports]
-    return _answer(ImportList(imports=imports, continuation=page.continuation))
+    return _json(ImportList(imports=imports, continuation=page.continuation))
 
 
-def get_import(request: Request, app: App) -> Response:
-    read(NoQuery, request.query)
-    return _answer(app().reader.detail(read_path(ImportPath, request).id))
+def get_import(app: App, request: Request, path: ImportPath) -> Response:
+    return _json(app().reader.detail(path.id))
 
 
-def get_file(request: Request, app: App) -> Response:
-    read(NoQuery, request.query)
-    wanted = read_path(FilePath, request)
-    record, file = app().reader.file(wanted.id, wanted.name)
-    return download(request, file, wanted.name, _saved_as(record, wanted.name))
+def get_file(app: App, request: Request, path: FilePath) -> Response:
+    record, file = app().reader.file(path.id, path.name)
+    return download(request, file, path.name, _download_name(record, path.name))
 
 
-def cancel_import(request: Request, app: App) -> Response:
-    read(NoQuery, request.query)
-    record = app().actions.cancel(app().reader.get(read_path(ImportPath, request).id))
-    return _answer(ImportSummary.of(record), 200 if record.state.is_final else 202)
+def cancel_import(app: App, request: Request, path: ImportPath) -> Response:
+    record = app().actions.cancel(app().reader.get(path.id))
+    return _json(ImportSummary.of(record), 200 if record.state.is_final else 202)
 
 
-def retry_import(request: Request, app: App) -> Response:
-    read(NoQuery, request.query)
-    record = app().actions.retry(app().reader.get(read_path(ImportPath, request).id))
+def retry_import(app: App, request: Request, path: ImportPath) -> Response:
+    record = app().actions.retry(app().reader.get(path.id))
     location = f"{request.url.partition('?')[0].rpartition('/imports/')[0]}/imports/{record.id}"
-    return _answer(ImportSummary.of(record), 201, {"Location": location})
+    return _json(ImportSummary.of(record), 201, {"Location": location})
 
 
-def list_queues(request: Request, app: App) -> Response:
-    read(NoQuery, request.query)
-    return _answer(QueueList(queues=[QueueView.of(queue) for queue in app().reader.queues()]))
+def list_queues(app: App, request: Request, _: NoParameters) -> Response:
+    return _json(QueueList(queues=[QueueSummary.of(queue) for queue in app().reader.queues()]))
 
 
-def list_days(request: Request, app: App) -> Response:
-    days = app().reader.days(read(DaysQuery, request.query).days)
-    return _answer(DayList(days=[DayView.of(day) for day in days]))
+def list_days(app: App, request: Request, query: DaysQuery) -> Response:
+    days = app().reader.days(query.days)
+    return _json(DayList(days=[DayCounts.model_validate(day) for day in days]))
 
 
-def check_file(request: Request, app: App) -> Response:
-    query = read(CheckQuery, request.query)
+def check_file(app: App, request: Request, query: CheckQuery) -> Response:
     settings = app().services.settings
     validation = configured_validation(settings, query.name, query.confirm_deletes)
     for _ in validation.run(_chunks(request.body)):
         pass
-    return _answer(FileCheck.of(validation.report, settings.validation.policy, query.name))
+    return _json(FileCheck.of(validation.report, settings.validation.policy, query.name))
 
 
-def get_health(request: Request, app: App) -> Response:
-    read(NoQuery, request.query)
+def get_health(app: App, request: Request, _: NoParameters) -> Response:
     health = examine(app)
-    return _answer(health, 200 if health.is_well else 503)
+    return _json(health, 200 if health.is_healthy else 503)
 
 
 def examine(app: App) -> HealthReport:
-    """Whether the importer can do its work; of wrong settings that is all that is known."""
+    """Run the health checks and log what is wrong; invalid settings are the only check then."""
     try:
-        return HealthReport.of(app().health.examine())
+        findings = app().health.examine()
     except SettingsError as error:
-        return HealthReport.of([Finding("settings", False, text) for text in error.problems])
+        findings = [Finding("settings", False, problem) for problem in error.problems]
+    health = HealthReport.of(findings)
+    if not health.is_healthy:
+        failed = [f"{x.name}: {x.detail}" for x in health.checks if not x.is_healthy]
+        log.error("health checks failed: %s", "; ".join(failed))
+    return health
 
 
-def get_openapi(request: Request, app: App) -> Response:
-    read(NoQuery, request.query)
-    base = request.url.partition("?")[0].rpartition("/")[0]
-    return json_response(openapi.document(base))
+def get_openapi(app: App, request: Request, _: NoParameters) -> Response:
+    """Return the document that `make docs` generates (docgen/openapi.py)."""
+    return Response(200, Path(__file__).with_name("openapi.json").read_bytes(), "application/json")
 
 
-def _answer(
-    value: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None
+def _json(
+    model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    body = value.model_dump_json(by_alias=True).encode()
+    body = model.model_dump_json(by_alias=True).encode()
     return Response(status, body, "application/json", headers or {})
 
 
-def _saved_as(record: ImportRecord, name: str) -> str:
-    """A file's name on the disk of whoever downloads it: that of the upload, and what it is."""
+def _download_name(record: ImportRecord, name: str) -> str:
+    """Return the name to save a file as: that of the upload, the start of the id, the file."""
     stem = PurePosixPath(record.file).name.partition(".")[0]
-    safe = "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in stem)
+    safe = "".join(c if c.isascii() and c.isalnum() else "-" for c in stem)
     return f"{safe[:60] or 'import'}-{record.id[:8]}-{name}"
 
 

@@ -1,7 +1,7 @@
-"""Files of imports as answers: whole, compressed, or in parts.
+"""Downloads of files about imports: whole, compressed, or a range.
 
-The Functions worker hands an answer to the host in one message, so what is sent whole is in memory
-whole. A large file is read in chunks and compressed on the way, or asked for in parts.
+The Functions worker passes a response to the host in one message, so the whole response is held in
+memory. A large file is therefore compressed while it is read, or downloaded in ranges.
 """
 
 from __future__ import annotations
@@ -14,32 +14,33 @@ from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 
 from shared.imports.operate.api_models import FileName
 from shared.storage.blobs import StoredFile
-from shared.web.messages import ProblemError, Request, Response
+from shared.web.http_types import ProblemError, Request, Response
 
-__all__ = ["MAX_BODY", "MAX_PART", "download"]
+__all__ = ["MAX_BODY", "MAX_PART", "MEDIA_TYPES", "download"]
 
-#: Bytes of the longest file that is sent whole and uncompressed.
+#: Bytes of the largest file that is sent whole and uncompressed.
 MAX_BODY = 32 * 1024 * 1024
-#: Bytes of the longest part; who asks for more gets so many (RFC 9110, 14.2: as the server likes).
+#: Bytes of the largest range. A longer one is shortened, as RFC 9110, 14.2 allows.
 MAX_PART = 8 * 1024 * 1024
 
-_TYPES: dict[FileName, str] = {
+MEDIA_TYPES: dict[FileName, str] = {
     "report.json": "application/json",
     "problems.csv": "text/csv; charset=utf-8",
     "retry.ndjson": "application/x-ndjson",
 }
-#: One part; of several, and of other units, the whole file is sent (RFC 9110, 14.2).
+#: A single range. For several ranges, or other units, the whole file is sent (RFC 9110, 14.2).
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
 _QUALITY_0 = re.compile(r"q=0(\.0{0,3})?")
-#: gzip, with the fastest compression: the files are large and are sent once.
+#: gzip with the fastest compression: files are large and sent once.
 _GZIP, _LEVEL = 31, 1
 
 
 def download(request: Request, file: StoredFile, name: FileName, saved_as: str) -> Response:
-    """The file, or the part of it that the request asks for.
+    """Return the file, or the requested range of it.
 
     Raises:
-        ProblemError: there is no such part, or the file is too large to be sent in one piece.
+        ProblemError: 406 if the file is too large to be sent whole and uncompressed, 409 if it was
+            overwritten or deleted meanwhile, 416 if it has no such range.
     """
     headers = {
         "Accept-Ranges": "bytes",
@@ -47,31 +48,32 @@ def download(request: Request, file: StoredFile, name: FileName, saved_as: str) 
         "ETag": file.etag,
         "Vary": "Accept-Encoding",
     }
+    media_type = MEDIA_TYPES[name]
     try:
-        if wanted := _wanted(request, file):
+        if wanted := _requested_range(request, file):
             start, end = wanted
             headers["Content-Range"] = f"bytes {start}-{end}/{file.size}"
-            return Response(206, file.read(start, end - start + 1), _TYPES[name], headers)
-        if _takes_gzip(request):
+            return Response(206, file.read(start, end - start + 1), media_type, headers)
+        if _accepts_gzip(request):
             headers["Content-Encoding"] = "gzip"
-            # Other bytes, so another tag: nobody may put them together with parts of the file.
+            # Different bytes need a different ETag: clients must not combine them with ranges.
             headers["ETag"] = f'{file.etag[:-1]}-gzip"'
-            return Response(200, _compressed(file.chunks()), _TYPES[name], headers)
+            return Response(200, _compressed(file.chunks()), media_type, headers)
         if file.size > MAX_BODY:
             raise ProblemError(
                 406,
                 "too-large",
-                f"The file has {file.size} bytes and is sent compressed (Accept-Encoding: gzip) "
-                "or in parts (Range: bytes=0-).",
+                f"The file has {file.size} bytes. Request it compressed (Accept-Encoding: gzip) or "
+                "in ranges (Range: bytes=0-).",
             )
-        return Response(200, b"".join(file.chunks()), _TYPES[name], headers)
+        return Response(200, b"".join(file.chunks()), media_type, headers)
     except (ResourceModifiedError, ResourceNotFoundError) as error:
-        detail = "The file was written anew or deleted meanwhile; ask again."
+        detail = "The file was overwritten or deleted during the download. Retry."
         raise ProblemError(409, "changed", detail) from error
 
 
-def _wanted(request: Request, file: StoredFile) -> tuple[int, int] | None:
-    """First and last byte of the part that is asked for; None if it is the whole file."""
+def _requested_range(request: Request, file: StoredFile) -> tuple[int, int] | None:
+    """Return the first and last byte of the requested range; None for the whole file."""
     match = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
     if match is None or request.headers.get("if-range") not in (None, file.etag):
         return None
@@ -86,13 +88,13 @@ def _wanted(request: Request, file: StoredFile) -> tuple[int, int] | None:
         raise ProblemError(
             416,
             "no-such-range",
-            f"The file has {file.size} bytes.",
+            f"The range starts after the end of the file, which has {file.size} bytes.",
             headers={"Content-Range": f"bytes */{file.size}"},
         )
     return start, min(end, start + MAX_PART - 1)
 
 
-def _takes_gzip(request: Request) -> bool:
+def _accepts_gzip(request: Request) -> bool:
     for accepted in request.headers.get("accept-encoding", "").lower().split(","):
         coding, _, quality = accepted.replace(" ", "").partition(";")
         if coding == "gzip":
@@ -101,5 +103,5 @@ def _takes_gzip(request: Request) -> bool:
 
 
 def _compressed(chunks: Iterable[bytes]) -> bytes:
-    press = zlib.compressobj(_LEVEL, wbits=_GZIP)
-    return b"".join([*map(press.compress, chunks), press.flush()])
+    compressor = zlib.compressobj(_LEVEL, wbits=_GZIP)
+    return b"".join([*map(compressor.compress, chunks), compressor.flush()])

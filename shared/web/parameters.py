@@ -1,33 +1,33 @@
-"""Parameters of requests, strictly: whoever misspells one is told so."""
+"""Parameters of requests. Validation is strict: an unknown parameter is an error."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from shared.imports.model.states import ImportState
-from shared.imports.operate.api_models import FileName
+from shared.imports.operate.api_models import Action, FileName
 from shared.imports.operate.reader import ImportFilter
-from shared.web.messages import ProblemError, Request
+from shared.web.http_types import ProblemError, Request, invalid_request
 
 __all__ = [
+    "ActionPath",
     "CheckQuery",
+    "DashboardQuery",
     "DaysQuery",
     "FilePath",
     "ImportPath",
     "ListQuery",
-    "NoQuery",
+    "NoParameters",
     "read",
-    "read_path",
 ]
 
-#: The host takes its keys from these (learn: "Work with access keys in Azure Functions").
-_OF_THE_HOST = frozenset({"code", "clientId"})
+#: The host reads its keys from these (learn: "Work with access keys in Azure Functions").
+_HOST_PARAMETERS = frozenset({"code", "clientId"})
 
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
@@ -46,51 +46,51 @@ def _time(value: Any) -> Any:
         if _TIME.fullmatch(value):
             return datetime.fromisoformat(value.upper())
     except ValueError:
-        # Such as the 30th of February.
+        # For example 30 February.
         pass
-    raise ValueError("is not a time such as 2026-11-23T09:30:00Z")
+    raise ValueError("must be a time such as 2026-11-23T09:30:00Z")
 
 
 def _digits(value: Any) -> Any:
     if isinstance(value, str) and not re.fullmatch(r"[0-9]{1,9}", value):
-        raise ValueError("is not a whole number")
+        raise ValueError("must be an integer")
     return value
 
 
 T = TypeVar("T", bound=BaseModel)
 
 Time = Annotated[datetime, BeforeValidator(_time)]
-#: As the settings allow them; the parentheses are those of NO_HUB.
+#: As in the settings; the parentheses are those of NO_HUB.
 HubName = Annotated[str, Field(pattern=r"^([A-Za-z0-9._:-]+|\(none\))$", max_length=255)]
 
 
-class NoQuery(BaseModel):
-    """A call without parameters."""
+class NoParameters(BaseModel):
+    """An endpoint without parameters."""
 
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=False)
 
 
-class ListQuery(NoQuery):
-    """Which imports to list."""
+class ListQuery(NoParameters):
+    """Selects imports."""
 
     hub: Annotated[list[HubName], BeforeValidator(_comma_separated)] = Field(
         default=[],
         min_length=1,
-        description="Names of hubs, or (none) for uploads whose folder names no hub; "
-        "left out: all.",
+        description="Names of hubs; (none) for uploads whose folder is no route to a hub. "
+        "Default: all.",
     )
     state: Annotated[list[ImportState], BeforeValidator(_comma_separated)] = Field(
-        default=[], min_length=1, description="States to list; left out: all."
+        default=[], min_length=1, description="States. Default: all."
     )
-    uploaded_after: Time | None = Field(None, description="Uploaded at that time or later.")
-    uploaded_before: Time | None = Field(None, description="Uploaded before that time.")
+    uploaded_after: Time | None = Field(None, description="Uploaded at or after this time.")
+    uploaded_before: Time | None = Field(None, description="Uploaded before this time.")
     limit: Annotated[int, Field(ge=1, le=1000), BeforeValidator(_digits)] = Field(
-        50, description="How many imports to list at most."
+        50, description="Maximum number of imports to return."
     )
     continuation: str = Field(
         "",
         pattern=r"^([A-Za-z0-9_-]{56})?$",
-        description="From the answer before: where the next page begins.",
+        description="Value of `continuation` in the previous answer: returns the next page.",
     )
 
     def filter(self) -> ImportFilter:
@@ -99,81 +99,84 @@ class ListQuery(NoQuery):
         )
 
 
-class DaysQuery(NoQuery):
-    """Which days to count."""
+class DaysQuery(NoParameters):
+    """Selects days."""
 
     days: Annotated[int, Field(ge=1, le=366), BeforeValidator(_digits)] = Field(
-        30, description="How many days to list, today (UTC) included."
+        30, description="Number of days to return, including today (UTC)."
     )
 
 
-class CheckQuery(NoQuery):
-    """How a posted file is to be taken."""
+class CheckQuery(NoParameters):
+    """Describes the posted file."""
 
     name: str = Field(
-        # Escaped, it has to fit into the first line of a request, which hosts bound at 8 KiB.
+        # Percent-encoded, it must fit into the request line, which hosts limit to 8 KiB.
         "",
         max_length=512,
-        description="Name that the file would be uploaded under, or the end of it.",
+        description="Blob name that the file would be uploaded as; the extension is sufficient.",
     )
     confirm_deletes: Annotated[int, Field(ge=0, le=10_000_000), BeforeValidator(_digits)] = Field(
-        0, description="How many devices it may delete, as the blob's metadata confirmDeletes."
+        0, description="Number of deletes to allow, like the blob metadata confirmDeletes."
     )
 
 
-class ImportPath(BaseModel):
-    """The import of a route."""
+class ImportPath(NoParameters):
+    """Identifies an import."""
 
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{24}$")] = Field(description="Id of the import.")
 
 
 class FilePath(ImportPath):
-    """A file of an import."""
+    """Identifies a file about an import."""
 
-    name: FileName = Field(description="What was written about the import.")
+    name: FileName = Field(description="Name of the file.")
 
 
-def read(model: type[T], values: Mapping[str, str]) -> T:
-    """The parameters of a request.
+class ActionPath(ImportPath):
+    """Identifies an action on an import."""
+
+    action: Action
+
+
+class DashboardQuery(NoParameters):
+    """Filters of the dashboard; its form sends an empty string for a filter that is not set."""
+
+    hub: str = ""
+    state: Literal["", "open", "attention"] | ImportState = ""
+    since: Literal["", "1h", "1d", "7d", "30d"] = ""
+    continuation: str = ""
+
+
+def read(model: type[T], request: Request) -> T:
+    """Return the validated parameters of a request, from its path and query.
 
     Raises:
-        ProblemError: 400, with each parameter that is wrong.
+        ProblemError: 404 if a part of the path is invalid; 400 with a message for each invalid
+            parameter of the query.
     """
-    given = {name: value for name, value in values.items() if name not in _OF_THE_HOST}
+    query = {name: value for name, value in request.query.items() if name not in _HOST_PARAMETERS}
+    messages = dict.fromkeys(query.keys() & request.path.keys(), "unknown parameter")
     try:
-        return model.model_validate(given)
+        values = model.model_validate({**query, **request.path})
     except ValidationError as error:
-        errors = [
-            {"parameter": str(one["loc"][0]), "message": _said(one)}
-            for one in error.errors(include_input=False, include_url=False)
-        ]
-    first = errors[0]
-    raise ProblemError(
-        400,
-        "invalid-request",
-        f"The parameter {first['parameter']!r} {first['message']}.",
-        errors=errors,
-    )
+        messages |= {
+            str(problem["loc"][0]): _message(problem)
+            for problem in error.errors(include_input=False, include_url=False)
+        }
+        for name, value in request.path.items():
+            if name in messages and name not in query:
+                detail = f"Not found: {name} {value!r} {messages[name]}."
+                raise ProblemError(404, "not-found", detail) from None
+    if messages:
+        raise invalid_request(messages)
+    return values
 
 
-def _said(error: Any) -> str:
-    match error["type"]:
+def _message(problem: Any) -> str:
+    match problem["type"]:
         case "extra_forbidden":
-            return "does not exist"
+            return "unknown parameter"
         case "value_error":
-            return str(error["ctx"]["error"])
-    return f"is wrong: {error['msg'][0].lower()}{error['msg'][1:]}"
-
-
-def read_path(model: type[T], request: Request) -> T:
-    """The parameters of a request's route.
-
-    Raises:
-        ProblemError: 404: such a thing cannot be there.
-    """
-    try:
-        return model.model_validate(dict(request.path))
-    except ValidationError as error:
-        wrong = error.errors(include_url=False)[0]
-        name, value = wrong["loc"][0], wrong["input"]
-    raise ProblemError(404, "not-found", f"There is nothing with the {name} {value!r}.")
+            return str(problem["ctx"]["error"])
+    return re.sub("^(Input|List|String) should", "must", problem["msg"])

@@ -1,20 +1,37 @@
-"""The endpoints by name: what the triggers need of them, and nothing that takes time to import."""
+"""The table of HTTP endpoints.
+
+Each route becomes a function of the app (function_app.py), is answered by the handler of the same
+name in `api` or, for a page, in `dashboard`, and is described in openapi.json (docgen/openapi.py).
+Models are given by name, because the app is indexed without importing them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-__all__ = ["ROUTES", "Route", "routes"]
+__all__ = ["FILE", "OBJECT", "ROUTES", "Route", "routes"]
+
+#: In place of a model: a file of an import, and any JSON object.
+FILE, OBJECT = "file", "object"
 
 
 @dataclass(frozen=True)
 class Route:
-    """One endpoint, served by the function of `shared.web.api` or `.dashboard` with its name."""
+    """One endpoint."""
 
     name: str
     method: str
-    #: Behind the route prefix of host.json.
+    #: Below the route prefix of host.json.
     path: str
+    #: For the document, like `answers` and `problems`; pages are not in it.
+    summary: str = ""
+    #: The class in `parameters` that validates path and query.
+    parameters: str = "NoParameters"
+    #: Meaning of each answer by status, and its model in `response_models`.
+    answers: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    #: Meaning of each problem by status, besides those common to all endpoints of its kind.
+    problems: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def is_page(self) -> bool:
@@ -22,25 +39,109 @@ class Route:
 
 
 ROUTES = (
-    Route("list_imports", "GET", "imports"),
-    Route("get_import", "GET", "imports/{id}"),
-    Route("get_file", "GET", "imports/{id}/files/{name}"),
-    Route("cancel_import", "POST", "imports/{id}/cancel"),
-    Route("retry_import", "POST", "imports/{id}/retry"),
-    Route("list_queues", "GET", "queues"),
-    Route("list_days", "GET", "days"),
-    Route("check_file", "POST", "check"),
-    Route("get_health", "GET", "health"),
-    Route("get_openapi", "GET", "openapi.json"),
-    Route("show_dashboard", "GET", "dashboard"),
+    Route(
+        "list_imports",
+        "GET",
+        "imports",
+        "List imports, newest upload first",
+        parameters="ListQuery",
+        answers={200: ("A page of imports.", "ImportList")},
+    ),
+    Route(
+        "get_import",
+        "GET",
+        "imports/{id}",
+        "Get one import with its history",
+        parameters="ImportPath",
+        answers={200: ("The import.", "ImportDetail")},
+        problems={409: "The record of the import cannot be read."},
+    ),
+    Route(
+        "get_file",
+        "GET",
+        "imports/{id}/files/{name}",
+        "Download a file about an import",
+        parameters="FilePath",
+        answers={200: ("The file.", FILE), 206: ("The requested range.", FILE)},
+        problems={
+            406: "The file is too large to be sent uncompressed in one piece.",
+            409: "The import has no such file, or the file was deleted or overwritten.",
+            416: "The range starts after the end of the file.",
+        },
+    ),
+    Route(
+        "cancel_import",
+        "POST",
+        "imports/{id}/cancel",
+        "Cancel an import",
+        parameters="ImportPath",
+        answers={
+            200: ("The import is cancelled.", "ImportSummary"),
+            202: ("The import ends as soon as the hub has ended its job.", "ImportSummary"),
+        },
+        problems={409: "The import is final."},
+    ),
+    Route(
+        "retry_import",
+        "POST",
+        "imports/{id}/retry",
+        "Retry the failed lines of an import as a new import",
+        parameters="ImportPath",
+        answers={201: ("The new import; repeated calls return the same one.", "ImportSummary")},
+        problems={409: "The state of the import does not allow a retry, or no lines are left."},
+    ),
+    Route(
+        "list_queues",
+        "GET",
+        "queues",
+        "List the queue of each hub",
+        answers={200: ("The queues.", "QueueList")},
+    ),
+    Route(
+        "list_days",
+        "GET",
+        "days",
+        "Count finished imports and devices per day",
+        parameters="DaysQuery",
+        answers={200: ("The days.", "DayList")},
+    ),
+    Route(
+        "check_file",
+        "POST",
+        "check",
+        "Validate a device file without importing it",
+        parameters="CheckQuery",
+        answers={200: ("The result of the validation.", "FileCheck")},
+    ),
+    Route(
+        "get_health",
+        "GET",
+        "health",
+        "Check everything that the importer depends on",
+        answers={
+            200: ("All checks passed.", "HealthReport"),
+            503: ("At least one check failed.", "HealthReport"),
+        },
+    ),
+    Route(
+        "get_openapi",
+        "GET",
+        "openapi.json",
+        "Get this document",
+        answers={200: ("The document.", OBJECT)},
+    ),
+    Route("show_dashboard", "GET", "dashboard", parameters="DashboardQuery"),
     Route("show_health", "GET", "dashboard/health"),
-    Route("show_import", "GET", "dashboard/imports/{id}"),
-    Route("act_on_import", "POST", "dashboard/imports/{id}/{action}"),
+    Route("show_import", "GET", "dashboard/imports/{id}", parameters="ImportPath"),
+    Route("act_on_import", "POST", "dashboard/imports/{id}/{action}", parameters="ActionPath"),
 )
 
 
 def routes(endpoints: str | None) -> tuple[Route, ...]:
-    """Those that a site wants, by its setting HTTP_ENDPOINTS; of a wrong one calls will tell."""
+    """Return the routes enabled by the setting HTTP_ENDPOINTS.
+
+    An invalid value enables all of them; calls then report the invalid setting.
+    """
     if endpoints == "none":
         return ()
     return tuple(route for route in ROUTES if endpoints != "api" or not route.is_page)

@@ -95,7 +95,7 @@ BUILT = (
     ".python_packages/lib/site-packages/somebody/tests/local.py",
 )
 #: Importing them takes time that only those who need them shall spend.
-IMPORTED_LATER = {"jinja2", "opentelemetry", "rich", "cli", "shared.web.app"}
+IMPORTED_LATER = {"jinja2", "opentelemetry", "rich", "cli", "shared.web.dispatch"}
 
 
 @pytest.mark.parametrize("published", [published_by_func, published_by_git_rules])

@@ -1,4 +1,4 @@
-"""Pages as a browser takes them apart."""
+"""Pages as a browser parses them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ __all__ = ["Page"]
 
 
 class Page(HTMLParser):
-    """The parts of a page that matter here."""
+    """The elements, attributes and texts of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.elements: list[str] = []
         self.attributes: list[tuple[str, str | None]] = []
-        #: All that stands in elements of a kind, by kind.
+        #: The text in elements of a kind, by kind.
         self.texts: dict[str, str] = {}
         self._open = ""
         self.feed(text)
         self.close()
-        # No element and no attribute is there that the templates do not have.
+        # A page has no elements or attributes that its template does not have.
         assert self.elements.count("script") == self.elements.count("style") == 1
         assert not {name for name, _ in self.attributes if name.startswith("on")}
         assert not {name for name, _ in self.attributes} & {"style", "src", "srcdoc"}

@@ -1,4 +1,4 @@
-"""A file that is made to do harm ends rejected, in little memory, and the app goes on."""
+"""Malicious files are rejected within bounded memory, and the next import works."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from shared.imports.store.rows import to_row
 from tests.app import App, device
 
 MIB = 1024 * 1024
-#: Longer than a line may be, and than what is read at once.
+#: Bytes: longer than the longest line, and than a chunk.
 LONG = 6 * MIB
-#: Bytes that Python may hold more than before: files come in chunks of 4 MiB.
+#: Bytes that Python may allocate in addition: files are read in chunks of 4 MiB.
 MAX_PEAK = 64 * MIB
-#: Tracing takes time: it is left out where a file is small, and where lines are read one by one.
+#: Tracing is slow: it is skipped for small files and for many lines.
 SMALL = MIB // 2
 MANY_LINES = "100,000 broken lines"
 MAX_PROBLEMS = 50
@@ -35,7 +35,7 @@ def numbered(line: bytes, count: int) -> bytes:
     return b"\n".join(line % number for number in range(count))
 
 
-#: What each file is, under which name it comes, and the rule that it breaks first.
+#: The content and name of each file, and a rule that it breaks.
 FILES: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "gzip bomb": (bomb, "a.gz", "file-expansion"),
     "gzip bomb that is cut off": (lambda: bomb()[:-9], "a.gz", "file-expansion"),

@@ -1,4 +1,4 @@
-"""What a key of the function app is good for, and so what a stolen one is."""
+"""What a key of the function app allows, and so what a stolen key allows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.web.support import Client, complete, partly, problem_of, reject
 
 READS, CHANGES = "reads", "changes"
 
-#: Everything that there is, and what it does.
+#: All endpoints, and whether they change anything.
 ENDPOINTS = {
     "GET imports": READS,
     "GET imports/{id}": READS,
@@ -25,7 +25,7 @@ ENDPOINTS = {
     "POST imports/{id}/retry": CHANGES,
     "GET queues": READS,
     "GET days": READS,
-    # Of what is posted nothing is kept.
+    # The posted file is not stored.
     "POST check": READS,
     "GET health": READS,
     "GET openapi.json": READS,
@@ -43,7 +43,7 @@ def test_there_are_no_other_endpoints() -> None:
 
 
 def state_of(app: App) -> Mapping[str, object]:
-    """What is in the storage account and at the hub, by version."""
+    """The versions of everything in the storage account and at the hub."""
     services = app.importer.services
     containers = [app.container, *(record.staged.container for record in app.records())]
     return {
@@ -61,7 +61,7 @@ def state_of(app: App) -> Mapping[str, object]:
 
 
 def some_imports(app: App) -> Mapping[str, object]:
-    """One that was partly refused, one rejected, one that waits; returns what there is."""
+    """Create imports that are partly failed, rejected and queued; return the state."""
     partly(app)
     reject(app)
     app.hub.occupy_slot()
@@ -97,9 +97,9 @@ def test_what_changes_touches_imports_that_there_are(app: App, client: Client) -
     old, new = before["uploads and files"], after["uploads and files"]
     assert isinstance(old, set)
     assert isinstance(new, set)
-    # Reports are written anew; nothing else is, and nothing is deleted.
-    gone = {name for _, name, _ in old - new}
-    assert gone <= {"report.json"}
+    # Reports are rewritten; nothing else is changed or deleted.
+    deleted = {name for _, name, _ in old - new}
+    assert deleted <= {"report.json"}
     assert {container for container, _, _ in new - old if container == app.container} == set()
     assert after["jobs"] == before["jobs"]
     account = "/devstoreaccount1/"
@@ -128,12 +128,12 @@ def test_no_setting_is_shown(app: App, client: Client) -> None:
         method, _, path = endpoint.partition(" ")
         address = path.format(id=record.id, name="report.json", action="retry")
         getattr(client, method.lower())(address)
-    told = "".join(f"{answer.text}{answer.headers}" for answer in client.answers)
+    text = "".join(f"{answer.text}{answer.headers}" for answer in client.answers)
     values = {**app.settings, **given}
-    shown = {name for name, value in values.items() if len(value) > 5 and value in told}
-    # Pages and health name both, so that people can mend what is wrong with them.
+    shown = {name for name, value in values.items() if len(value) > 5 and value in text}
+    # Pages and health name both, so that operators can fix them.
     assert shown == {"UPLOAD_CONTAINER", "IMPORTS_TABLE"}
-    assert "hooks.example" not in told
+    assert "hooks.example" not in text
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,8 @@ def test_a_posted_bomb_is_not_unpacked(
     app: App, client: Client, settings: dict[str, str], rule: str
 ) -> None:
     app.configure(**settings)
-    found = client.post("check", gzip.compress(b" \t  \n" * 2_000_000)).json()
-    assert (found["importable"], rule in found["codes"]) == (False, True)
+    result = client.post("check", gzip.compress(b" \t  \n" * 2_000_000)).json()
+    assert (result["importable"], rule in result["codes"]) == (False, True)
 
 
 def test_what_is_posted_is_not_kept_and_not_logged(

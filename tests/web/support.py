@@ -28,7 +28,7 @@ __all__ = [
 
 
 class Client:
-    """Calls the endpoints over HTTP, and keeps all that was answered."""
+    """Calls the endpoints over HTTP and keeps all answers."""
 
     def __init__(self, address: str) -> None:
         self.base = f"{address}/api"
@@ -61,14 +61,14 @@ class Client:
         return self._call("POST", path, headers, query, body)
 
     def json(self, path: str, /, **query: Any) -> Any:
-        """What a call is answered that has to succeed."""
+        """The answer of a call that must succeed."""
         answer = self.get(path, **query)
         assert answer.status_code == 200, answer.text
         assert answer.headers["Content-Type"] == "application/json"
         return answer.json()
 
     def problem(self, status: int, path: str, /, method: str = "get", **arguments: Any) -> Any:
-        """The problem document of a call that has to fail with that status."""
+        """The problem document of a call that must fail with this status."""
         answer = getattr(self, method)(path, **arguments)
         return problem_of(answer, status)
 
@@ -76,7 +76,7 @@ class Client:
         return [one["id"] for one in self.json("imports", **query)["imports"]]
 
     def follow(self, url: str) -> Any:
-        """What is at an address that an answer gave."""
+        """The answer at an address from another answer."""
         assert url.startswith(f"{self.base}/")
         return self.json(urlsplit(url).path.removeprefix("/api/"))
 
@@ -116,7 +116,7 @@ def problem_of(answer: requests.Response, status: int) -> Any:
 
 @dataclass(frozen=True)
 class TwoHubs:
-    """The app with two hubs, by the folders that lead to them. West is the app's own."""
+    """The app with two hubs, named after the folders routed to them. West is the app's own."""
 
     app: App
     east_hub: HubEmulator
@@ -142,7 +142,7 @@ class TwoHubs:
 
 
 def text_of(html: str) -> str:
-    """What people read of a page, or of a part of it."""
+    """The text of a page, or of a part of it."""
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
 
 
@@ -168,7 +168,7 @@ def reject(app: App, name: str = "broken.ndjson") -> None:
 
 
 def cancel_at_the_hub(app: App, name: str = "stopped.ndjson") -> ImportRecord:
-    """An import of three devices whose job was cancelled: nobody knows how far it came."""
+    """An import of three devices whose job was cancelled, with unknown counts."""
     app.hub.faults.add("hangJob")
     app.upload(name, *(device(f"pump-{number}") for number in range(3)))
     app.deliver(name)

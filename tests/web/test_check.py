@@ -1,4 +1,4 @@
-"""A posted file is validated as an upload would be, and nothing of it is imported."""
+"""A posted file is validated like an upload, and nothing is imported."""
 
 from __future__ import annotations
 
@@ -75,14 +75,16 @@ def test_it_finds_what_the_command_finds(
         problems, summary = checked(file, *shares, *options)
         answer = client.post("check", content, name=name, **query)
         assert answer.status_code == 200, what
-        found = answer.json()
-        told = found.pop("problems")
+        result = answer.json()
+        problems_of_api = result.pop("problems")
         assert {one["file"] for one in problems} <= {str(file)}
-        assert told == [{**one, "file": name} for one in problems], what
-        assert all([*ours] == [*theirs] for ours, theirs in zip(told, problems, strict=True))
+        assert problems_of_api == [{**one, "file": name} for one in problems], what
+        assert all(
+            [*ours] == [*theirs] for ours, theirs in zip(problems_of_api, problems, strict=True)
+        )
         del summary["summary"], summary["file"]
-        assert found == summary, what
-        verdicts[what] = found["importable"]
+        assert result == summary, what
+        verdicts[what] = result["importable"]
     assert verdicts == {
         **dict.fromkeys(FILES, False),
         "good": True,
@@ -96,12 +98,12 @@ def test_an_import_s_report_has_the_same_members(app: App, client: Client, tmp_p
     app.upload(name, BROKEN)
     app.deliver(name)
     report = client.json(f"imports/{app.record(name).id}/files/report.json")
-    found = client.post("check", BROKEN, name=name).json()
+    result = client.post("check", BROKEN, name=name).json()
     file = tmp_path / "pumps.ndjson"
     file.write_bytes(BROKEN)
     problems, _ = checked(file)
     expected = [{**one, "file": name} for one in problems]
-    assert report["validation"]["problems"] == found["problems"] == expected
+    assert report["validation"]["problems"] == result["problems"] == expected
     assert {one["file"] for one in client.post("check", BROKEN).json()["problems"]} == {""}
 
 
@@ -116,20 +118,20 @@ def test_nothing_is_imported(app: App, client: Client) -> None:
 def test_the_settings_apply(app: App, client: Client) -> None:
     app.configure(MAX_DEVICES="1", MAX_REPORTED_PROBLEMS="1", CSV_DEFAULT_STATUS="enabled")
     assert client.post("check", GOOD).json()["codes"].keys() >= {"file-too-many-devices"}
-    found = client.post("check", b"id\npump 1\n", name="pumps.csv").json()
-    assert "status-missing" not in found["codes"]
+    result = client.post("check", b"id\npump 1\n", name="pumps.csv").json()
+    assert "status-missing" not in result["codes"]
     app.configure(MAX_DEVICES="100")
-    found = client.post("check", BROKEN).json()
-    assert found["truncated"] is True
-    assert len([one for one in found["problems"] if one["severity"] == "error"]) == 1
+    result = client.post("check", BROKEN).json()
+    assert result["truncated"] is True
+    assert len([one for one in result["problems"] if one["severity"] == "error"]) == 1
 
 
 def test_a_large_file(client: Client) -> None:
     lines = [device(f"pump-{number}", tags={"pad": "x" * 200}) for number in range(20_000)]
     content = ndjson(*lines)
     assert len(content) > 4 * 1024 * 1024
-    found = client.post("check", content).json()
-    assert (found["lines"], found["valid"], found["importable"]) == (20_000, 20_000, True)
+    result = client.post("check", content).json()
+    assert (result["lines"], result["valid"], result["importable"]) == (20_000, 20_000, True)
 
 
 def test_wrong_parameters(client: Client) -> None:

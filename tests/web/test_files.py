@@ -1,4 +1,4 @@
-"""What was written about an import, downloaded whole, compressed and in parts."""
+"""Files about an import are downloaded whole, compressed and in ranges."""
 
 from __future__ import annotations
 
@@ -171,12 +171,12 @@ def test_a_file_that_changes_while_it_is_read(app: App, client: Client, report: 
         assert problem["type"] == "urn:device-importer:changed"
         container.upload_blob(name, b'{"longer": true}', overwrite=True)
 
-    def gone(request: str) -> None:
+    def delete(request: str) -> None:
         if request == f"GET /devstoreaccount1/{record.report}":
             app.before_request = lambda _: None
             container.delete_blob(name)
 
-    app.before_request = gone
+    app.before_request = delete
     client.problem(409, report)
 
 
@@ -185,13 +185,16 @@ def test_files_that_are_not_there(app: App, client: Client) -> None:
     reject(app)
     good, broken = app.record("good.ndjson"), app.record("broken.ndjson")
     problem = client.problem(409, f"imports/{good.id}/files/retry.ndjson")
-    assert problem["detail"] == f"Import {good.id} is completed and has no retry.ndjson."
+    assert problem["type"] == "urn:device-importer:not-possible"
+    assert good.id in problem["detail"]
+    assert "retry.ndjson" in problem["detail"]
     assert client.get(f"imports/{broken.id}/files/problems.csv").status_code == 200
     for name in ("devices.txt", "lines.bin", "importErrors.log", "..%2freport.json"):
         client.problem(404, f"imports/{good.id}/files/{name}")
     app.container_of(broken).delete_container()
     problem = client.problem(409, f"imports/{broken.id}/files/problems.csv")
-    assert "its container was deleted (IMPORT_RETENTION_DAYS)" in problem["detail"]
+    assert problem["type"] == "urn:device-importer:not-possible"
+    assert "IMPORT_RETENTION_DAYS" in problem["detail"]
 
 
 def test_an_empty_file(app: App, client: Client) -> None:

@@ -98,40 +98,40 @@ def test_pages_hold_everything_once_although_more_is_uploaded(
     assert len(client.ids()) > 7
 
 
-#: A parameter, what is wrong with it, and what is said.
+#: Invalid parameters, which one it is, and a part of the message.
 WRONG: list[tuple[dict[str, str], str, str]] = [
     ({"limit": "0"}, "limit", "greater than or equal to 1"),
     ({"limit": "1001"}, "limit", "less than or equal to 1000"),
-    ({"limit": "ten"}, "limit", "is not a whole number"),
-    ({"limit": ""}, "limit", "is not a whole number"),
-    ({"limit": "٣"}, "limit", "is not a whole number"),
-    ({"hub": "south"}, "hub", "There is no hub 'south'; there are: "),
+    ({"limit": "ten"}, "limit", "must be an integer"),
+    ({"limit": ""}, "limit", "must be an integer"),
+    ({"limit": "٣"}, "limit", "must be an integer"),
+    ({"hub": "south"}, "hub", "'south'"),
     ({"hub": "east,,west"}, "hub", "pattern"),
     ({"hub": ""}, "hub", "pattern"),
     ({"state": "done"}, "state", "'completed'"),
     ({"state": "completed,"}, "state", "'completed'"),
-    ({"uploadedAfter": "yesterday"}, "uploadedAfter", "is not a time such as"),
-    ({"uploadedAfter": "2026-02-30T00:00:00Z"}, "uploadedAfter", "is not a time such as"),
-    ({"uploadedAfter": "2026-11-23T09:30:00"}, "uploadedAfter", "is not a time such as"),
-    ({"uploadedBefore": "2026-11-23"}, "uploadedBefore", "is not a time such as"),
-    ({"continuation": "x" * 56}, "continuation", "not one that a list ended with"),
+    ({"uploadedAfter": "yesterday"}, "uploadedAfter", "must be a time such as"),
+    ({"uploadedAfter": "2026-02-30T00:00:00Z"}, "uploadedAfter", "must be a time such as"),
+    ({"uploadedAfter": "2026-11-23T09:30:00"}, "uploadedAfter", "must be a time such as"),
+    ({"uploadedBefore": "2026-11-23"}, "uploadedBefore", "must be a time such as"),
+    ({"continuation": "x" * 56}, "continuation", "continuation"),
     ({"continuation": "ä" * 56}, "continuation", "pattern"),
     ({"continuation": "aW1wb3J0"}, "continuation", "pattern"),
-    ({"states": "completed"}, "states", "does not exist"),
-    ({"uploaded_after": "2026-11-23T09:30:00Z"}, "uploaded_after", "does not exist"),
+    ({"states": "completed"}, "states", "unknown parameter"),
+    ({"uploaded_after": "2026-11-23T09:30:00Z"}, "uploaded_after", "unknown parameter"),
 ]
 
 
 def test_wrong_parameters(two_hubs: TwoHubs, client: Client) -> None:
     [error] = client.problem(400, "imports", hub="south")["errors"]
     assert all(name in error["message"] for name in (*two_hubs.names, "(none)"))
-    for query, parameter, said in WRONG:
+    for query, parameter, part in WRONG:
         problem = client.problem(400, "imports", **query)
         assert problem["type"] == "urn:device-importer:invalid-request"
         [error] = problem["errors"]
         assert error["parameter"] == parameter
-        assert said in error["message"]
-        assert said in problem["detail"]
+        assert part in error["message"]
+        assert part in problem["detail"]
 
 
 def test_all_wrong_parameters_are_told_and_the_key_is_none(app: App, client: Client) -> None:
@@ -140,7 +140,7 @@ def test_all_wrong_parameters_are_told_and_the_key_is_none(app: App, client: Cli
     assert client.ids(code="a-key", clientId="me") == []
     for path in ("queues", "health", "openapi.json", f"imports/{'0' * 24}"):
         [error] = client.problem(400, path, verbose="1")["errors"]
-        assert error == {"parameter": "verbose", "message": "does not exist"}
+        assert error == {"parameter": "verbose", "message": "unknown parameter"}
 
 
 def test_queues(app: App, two_hubs: TwoHubs, client: Client) -> None:

@@ -1,4 +1,4 @@
-"""What goes wrong becomes a problem document that tells what to do, and nothing inner."""
+"""An error becomes a problem document without internals, and is logged with its cause."""
 
 from __future__ import annotations
 
@@ -55,6 +55,39 @@ def test_a_bug_is_a_problem_without_details(
     assert "a-key" not in caplog.text
 
 
+@pytest.mark.parametrize("path", ["queues", "dashboard", "health", "dashboard/health"])
+def test_invalid_settings_are_logged(
+    app: App, client: Client, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = "AccountName=a;AccountKey=c2VjcmV0;and more"
+    app.configure(ImporterStorage=secret, MAX_ATTEMPTS="often")
+    assert client.get(path, code="a-key").status_code == 503
+    [line] = errors_of_the_app(caplog)
+    assert "ImporterStorage" in line
+    assert "MAX_ATTEMPTS" in line
+    assert "c2VjcmV0" not in caplog.text
+    assert "a-key" not in caplog.text
+
+
+@pytest.mark.parametrize("path", ["health", "dashboard/health"])
+def test_failed_health_checks_are_logged(
+    app: App, client: Client, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.blobs.delete_container(app.container)
+    assert client.get(path).status_code == 503
+    [line] = errors_of_the_app(caplog)
+    assert f"container {app.container}" in line
+    assert "UPLOAD_CONTAINER" in line
+
+
+def errors_of_the_app(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name.startswith("shared.") and record.levelno >= logging.ERROR
+    ]
+
+
 def test_an_import_that_others_change_again_and_again(app: App, client: Client) -> None:
     app.hub.occupy_slot()
     app.upload("pumps.ndjson", device("pump-1"))
@@ -80,6 +113,6 @@ def test_an_import_that_others_change_again_and_again(app: App, client: Client) 
 
 def test_texts_of_a_request_that_are_no_text(client: Client) -> None:
     [error] = client.problem(400, "imports?%ff=1")["errors"]
-    assert error["message"] == "does not exist"
+    assert error["message"] == "unknown parameter"
     client.problem(404, "imports/%ed%a0%80")
     assert client.post("check?name=%ff").status_code == 200

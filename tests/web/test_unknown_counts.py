@@ -1,4 +1,4 @@
-"""What nobody knows is shown as unknown wherever counts are told, and never as 0."""
+"""Unknown counts are shown as unknown everywhere, and never as 0."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_document_says_what_null_means(client: Client) -> None:
             described = schemas[model]["properties"][name]
             assert {"type": "null"} in described["anyOf"]
             assert "not known" in described["description"]
-    assert "not known" in schemas["DayView"]["properties"]["unknown"]["description"]
+    assert "unknown" in schemas["DayCounts"]["properties"]["unknown"]["description"]
 
 
 def test_the_event(telling: App, receiver: Receiver) -> None:
@@ -78,7 +78,7 @@ def test_the_pages(app: App, client: Client, unknown: ImportRecord) -> None:
     today = re.findall(r'<tr><th scope="row">.*?</tr>', overview)[0]
     assert re.findall(r"<td[^>]*>(.*?)</td>", today) == ["1", "0", "0", "0", "1"]
     page = text_of(client.get(f"dashboard/imports/{unknown.id}").text)
-    assert "3 not known whether imported" in page
+    assert "3 unknown whether imported" in page
     assert "0 imported" not in page
     assert "Imported unknown Failed unknown" in page
 
@@ -96,8 +96,8 @@ def test_the_commands(app: App, shell: Shell, unknown: ImportRecord) -> None:
     watched = shell("watch", unknown.id)
     assert watched.status == 1
     assert "unknown" in watched.out
-    [told] = shell.json("watch", unknown.id)
-    assert counts_of(told) == [None, None]
+    [import_] = shell.json("watch", unknown.id)
+    assert counts_of(import_) == [None, None]
     [page] = shell.json("list", "--state", "cancelled")
     assert counts_of(page["imports"][0]) == [None, None]
 

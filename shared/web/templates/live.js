@@ -1,7 +1,7 @@
 "use strict";
-// Keeps the parts that are marked data-live as the server would make them now.
+// Replaces the elements marked data-live with those of the current page.
 (() => {
-  const trouble = document.getElementById("freshness");
+  const connection = document.getElementById("connection");
   let timer;
 
   function schedule() {
@@ -12,27 +12,27 @@
 
   async function refresh() {
     try {
-      const answer = await fetch(location.href);
-      if (!answer.ok) throw new Error(answer.statusText);
-      const next = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const response = await fetch(location.href);
+      if (!response.ok) throw new Error(response.statusText);
+      const next = new DOMParser().parseFromString(await response.text(), "text/html");
       document.title = next.title;
       document.body.dataset.refresh = next.body.dataset.refresh;
-      for (const part of document.querySelectorAll("[data-live]")) {
-        const fresh = next.getElementById(part.id);
-        if (fresh && fresh.innerHTML !== part.innerHTML) replace(part, fresh);
+      for (const element of document.querySelectorAll("[data-live]")) {
+        const fresh = next.getElementById(element.id);
+        if (fresh && fresh.innerHTML !== element.innerHTML) replace(element, fresh);
       }
-      trouble.textContent = "";
+      connection.textContent = "";
     } catch {
-      trouble.textContent = "The app does not answer; what you see may be old. Trying again.";
+      connection.textContent = "The app does not respond. This page may be out of date. Retrying.";
     }
     schedule();
   }
 
-  // Whoever reads or types there must not lose their place.
-  function replace(part, fresh) {
-    const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
-    const open = [...part.querySelectorAll("details[open]")].map((one) => one.id);
-    part.replaceChildren(...fresh.childNodes);
+  // Keeps the focus and what the reader has expanded.
+  function replace(element, fresh) {
+    const focused = element.contains(document.activeElement) ? document.activeElement.id : "";
+    const open = [...element.querySelectorAll("details[open]")].map((details) => details.id);
+    element.replaceChildren(...fresh.childNodes);
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     if (focused) document.getElementById(focused)?.focus();
   }

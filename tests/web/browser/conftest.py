@@ -1,4 +1,4 @@
-"""A real browser that looks at the dashboard of a test's app."""
+"""A browser at the dashboard of a test's app."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, 
 from shared.web import dashboard
 from tests.web.support import Client
 
-#: Milliseconds: no test depends on how fast the machine is.
-PATIENCE = 20_000
+#: Milliseconds. Generous, because no test may depend on the speed of the machine.
+TIMEOUT = 20_000
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=PATIENCE)
+    expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
         # Chromium's own sandbox needs rights that containers do not give.
         browser = playwright.chromium.launch(
@@ -28,21 +28,21 @@ def browser() -> Iterator[Browser]:
 
 
 class Watch:
-    """What a page did that it must not do."""
+    """Records what a page must not do."""
 
     def __init__(self, page: Page, address: str) -> None:
         self._address = address
         self.trouble: list[str] = []
-        page.on("console", self._said)
+        page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.trouble.append(f"error: {error}"))
-        page.on("request", self._asked)
+        page.on("request", self._on_request)
 
-    def _said(self, message: ConsoleMessage) -> None:
-        # A browser tells of each answer that is a problem; the tests look at those themselves.
+    def _on_console(self, message: ConsoleMessage) -> None:
+        # A browser logs each problem response; the tests check those themselves.
         if message.type in ("error", "warning") and "the server responded" not in message.text:
             self.trouble.append(f"console: {message.text}")
 
-    def _asked(self, request: Request) -> None:
+    def _on_request(self, request: Request) -> None:
         if not request.url.startswith((self._address, "data:,")):
             self.trouble.append(f"request: {request.url}")
 
@@ -55,12 +55,12 @@ def page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Page]:
     """A page at the app's address; it may break no policy and fetch nothing from elsewhere."""
-    monkeypatch.setattr(dashboard, "QUIET", 1)
-    monkeypatch.setattr(dashboard, "BUSY", 1)
+    monkeypatch.setattr(dashboard, "IDLE_REFRESH", 1)
+    monkeypatch.setattr(dashboard, "BUSY_REFRESH", 1)
     options = getattr(request, "param", {})
     address = client.base.removesuffix("/api")
     with browser.new_context(base_url=address, **options) as context:
-        context.set_default_timeout(PATIENCE)
+        context.set_default_timeout(TIMEOUT)
         page = context.new_page()
         watch = Watch(page, address)
         yield page

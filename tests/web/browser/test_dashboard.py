@@ -1,4 +1,4 @@
-"""The dashboard as an operator sees it, in Chromium."""
+"""The dashboard in Chromium."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from shared.device_files.rules import Rule
 from shared.imports.model.record import ImportRecord
 from tests.app import App, device
 from tests.web.support import cancel_at_the_hub
@@ -17,7 +16,7 @@ from tests.web.support import cancel_at_the_hub
 DASHBOARD = "/api/dashboard"
 DARK_PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
 NARROW = {"viewport": {"width": 1060, "height": 800}, "color_scheme": "light"}
-#: Elements that stand out of what holds them.
+#: Elements that are wider than their parent.
 TOO_WIDE = """() => {
   const right = (one) => one.getBoundingClientRect().right;
   return [...document.querySelectorAll("body, section > *, section > div > *")]
@@ -46,10 +45,10 @@ def partly_refused(app: App) -> ImportRecord:
 
 
 def test_an_import_from_upload_to_cancelling_it(app: App, page: Page) -> None:
-    """The page shows each change by itself, while the operator looks at it."""
+    """An open page shows each change without a reload."""
     page.goto(DASHBOARD)
-    expect(page.locator("#imports")).to_contain_text("Nothing was imported yet")
-    expect(page.get_by_role("status")).to_contain_text("0 imports run, 0 wait")
+    expect(page.locator("#imports")).to_contain_text("No imports yet")
+    expect(page.get_by_role("status")).to_contain_text("0 running, 0 waiting")
 
     app.hub.faults.add("hangJob")
     app.upload("first.ndjson", *(device(f"pump-{number}") for number in range(40)))
@@ -58,25 +57,27 @@ def test_an_import_from_upload_to_cancelling_it(app: App, page: Page) -> None:
     app.deliver("second.ndjson")
     expect(page.locator("#queues")).to_contain_text("running first.ndjson")
     expect(page.locator("#queues")).to_contain_text("of 40 devices")
-    expect(page.locator("#queues")).to_contain_text("1 more waits")
-    expect(page.get_by_role("status")).to_contain_text("1 import runs, 1 waits")
-    expect(page.get_by_role("row", name="second.ndjson")).to_contain_text("queued place 2")
+    expect(page.locator("#queues")).to_contain_text("1 more waiting")
+    expect(page.get_by_role("status")).to_contain_text("1 running, 1 waiting")
+    expect(page.get_by_role("row", name="second.ndjson")).to_contain_text("queued position 2")
 
     page.locator("#imports").get_by_role("link", name="first.ndjson").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("first.ndjson")
-    expect(page.locator("#timeline li")).to_have_count(4)
+    expect(page.locator("#history li")).to_have_count(4)
+    # How many were imported is not known yet.
+    expect(page.locator(".bar")).to_have_attribute("aria-label", "40 in progress")
     page.once("dialog", lambda dialog: dialog.dismiss())
-    page.get_by_role("button", name="Cancel the import").click()
+    page.get_by_role("button", name="Cancel import").click()
     assert not app.record("first.ndjson").cancel_reason
     page.once("dialog", lambda dialog: dialog.accept())
-    page.get_by_role("button", name="Cancel the import").click()
-    expect(page.get_by_role("status")).to_have_text("running, being cancelled")
-    expect(page.get_by_role("button", name="Cancel the import")).to_have_count(0)
+    page.get_by_role("button", name="Cancel import").click()
+    expect(page.get_by_role("status")).to_have_text("running, cancellation requested")
+    expect(page.get_by_role("button", name="Cancel import")).to_have_count(0)
     app.tick()
     expect(page.locator(".reason")).to_contain_text("for the hub to end its job")
     app.tick()
     expect(page.get_by_role("status")).to_have_text("cancelled")
-    expect(page.locator("#timeline li")).to_have_count(5)
+    expect(page.locator("#history li")).to_have_count(5)
     expect(page).to_have_title("first.ndjson: cancelled")
     page.get_by_role("link", name="All imports").click()
     app.finish()
@@ -87,36 +88,38 @@ def test_an_import_from_upload_to_cancelling_it(app: App, page: Page) -> None:
     expect(today.locator("td")).to_have_text(["2", "1", "0", "0", "1"])
 
 
-def test_refused_devices_are_told_downloaded_and_tried_again(app: App, page: Page) -> None:
+def test_rejected_devices_are_shown_downloaded_and_retried(app: App, page: Page) -> None:
     record = begin_partly_refused(app)
     page.goto(page_of(record))
     app.finish()
-    expect(page.locator("section", has_text="What the hub refused")).to_contain_text(
+    expect(page.locator("section", has_text="Rejected by the hub")).to_contain_text(
         "1 x 409001 DeviceAlreadyExists: use importMode createOrUpdate or update"
     )
-    expect(page.get_by_role("table", name="First refused devices")).to_contain_text("exists")
-    expect(page.locator(".bar")).to_have_attribute("aria-label", "1 imported, 1 refused by the hub")
+    expect(page.get_by_role("table", name="Rejected devices")).to_contain_text("exists")
+    expect(page.locator(".bar")).to_have_attribute(
+        "aria-label", "1 imported, 1 rejected by the hub"
+    )
     with page.expect_download() as download:
         page.get_by_role("link", name="retry.ndjson").click()
     assert download.value.suggested_filename == f"partly-{record.id[:8]}-retry.ndjson"
     [line] = download.value.path().read_text().splitlines()
     assert json.loads(line)["id"] == "exists"
 
-    page.get_by_role("button", name="Try again what was left undone").click()
-    expect(page.locator("#before")).to_have_text(f"import {record.id}")
+    page.get_by_role("button", name="Retry failed lines").click()
+    expect(page.locator("#retry-of")).to_have_text(f"import {record.id}")
     expect(page.get_by_role("status")).to_contain_text("queued")
     app.finish()
     expect(page.get_by_role("status")).to_have_text("completed with errors")
-    page.locator("#before").click()
-    expect(page.locator("#again")).to_be_visible()
+    page.locator("#retry-of").click()
+    expect(page.locator("#retried-as")).to_be_visible()
 
 
 def test_a_rejected_file_shows_its_problems_errors_first(app: App, page: Page) -> None:
     app.upload("broken.ndjson", device("good"), {"id": "pump 1", "status": "on"})
     app.deliver("broken.ndjson")
     page.goto(page_of(app.record("broken.ndjson")))
-    problems = page.get_by_role("table", name="First problems").locator("tbody tr")
-    expect(problems.first).to_contain_text(Rule.ID_CHARACTERS.meaning)
+    problems = page.get_by_role("table", name="Validation problems").locator("tbody tr")
+    expect(problems.first).to_contain_text("id-characters error")
     expect(problems.last).to_contain_text("warning")
     expect(page.locator(".codes")).to_contain_text("1 x status-invalid (error)")
     expect(page.get_by_role("button")).to_have_count(0)
@@ -125,7 +128,7 @@ def test_a_rejected_file_shows_its_problems_errors_first(app: App, page: Page) -
 def test_filters_are_in_the_address_and_pages_lead_on(
     app: App, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.web.dashboard.PAGE", 2)
+    monkeypatch.setattr("shared.web.dashboard.PAGE_SIZE", 2)
     for number in range(3):
         app.upload(f"broken-{number}.ndjson", {"id": "pump 1"})
         app.deliver(f"broken-{number}.ndjson")
@@ -135,7 +138,7 @@ def test_filters_are_in_the_address_and_pages_lead_on(
     page.goto(DASHBOARD)
     page.get_by_label("State").select_option("needs attention")
     page.get_by_label("Uploaded").select_option("in the last hour")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Apply filters").click()
     expect(page).to_have_url(re.compile(r"\?state=attention&since=1h$"))
     expect(page.get_by_label("State")).to_have_value("attention")
     rows = page.locator("#imports tbody tr")
@@ -143,10 +146,10 @@ def test_filters_are_in_the_address_and_pages_lead_on(
     page.get_by_role("link", name="Older imports").click()
     expect(rows).to_have_count(1)
     expect(page).to_have_url(re.compile("state=attention&since=1h&continuation="))
-    page.get_by_role("link", name="Show all").click()
+    page.get_by_role("link", name="Clear filters").click()
     expect(page).to_have_url(re.compile("dashboard$"))
     page.goto(f"{DASHBOARD}?state=cancelled")
-    expect(page.locator("#imports")).to_contain_text("No import fits these filters")
+    expect(page.locator("#imports")).to_contain_text("No imports match the filters")
 
 
 def test_whatever_a_file_holds_is_text(app: App, page: Page) -> None:
@@ -157,7 +160,7 @@ def test_whatever_a_file_holds_is_text(app: App, page: Page) -> None:
     page.goto(DASHBOARD)
     page.locator("#imports").get_by_role("link", name=name).click()
     expect(page.get_by_role("heading", level=1)).to_have_text(name)
-    expect(page.get_by_role("table", name="First problems")).to_contain_text(ODD)
+    expect(page.get_by_role("table", name="Validation problems")).to_contain_text(ODD)
     page.goto(f"{DASHBOARD}?hub={ODD.replace('&', '%26')}")
     expect(page.get_by_role("heading", level=1)).to_have_text("Bad Request")
 
@@ -173,17 +176,17 @@ def test_the_policy_runs_no_script_that_is_not_the_page_s_own(app: App, page: Pa
 
 
 def test_the_key_goes_along(app: App, page: Page) -> None:
-    """The host asks for its key at each call, and nobody else may learn of it."""
+    """Every link keeps the key in the address, which the host requires."""
     record = partly_refused(app)
     page.goto(f"{DASHBOARD}?code=made-up%2Bkey")
     page.locator(f"#import-{record.id}").click()
     assert page.url.endswith("?code=made-up%2Bkey")
     for link in page.locator("a[href^='/']").all():
         assert "code=made-up%2Bkey" in (link.get_attribute("href") or "")
-    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Retry failed lines").click()
     assert page.url.endswith("?code=made-up%2Bkey")
     page.get_by_role("link", name="All imports").click()
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Apply filters").click()
     assert "code=made-up%2Bkey" in page.url
 
 
@@ -194,13 +197,13 @@ def test_it_works_without_scripts(app: App, page: Page) -> None:
     app.deliver("a.ndjson")
     page.goto(DASHBOARD)
     page.locator("#imports").get_by_role("link", name="a.ndjson").click()
-    page.get_by_role("button", name="Cancel the import").click()
+    page.get_by_role("button", name="Cancel import").click()
     expect(page.get_by_role("status")).to_have_text("cancelled")
 
 
 @pytest.mark.parametrize("page", [NARROW, DARK_PHONE], indirect=True, ids=["narrow", "phone"])
 def test_it_can_be_read_by_everybody(app: App, page: Page) -> None:
-    """Contrast, names and structure, and nothing that has to be scrolled aside."""
+    """Contrast, names and structure are accessible, and nothing scrolls sideways."""
     refused = partly_refused(app)
     stopped = cancel_at_the_hub(app)
     app.upload("broken.ndjson", {"id": "pump 1", "status": "on"})
@@ -230,14 +233,14 @@ def test_the_keyboard_reaches_everything(app: App, page: Page) -> None:
     record = partly_refused(app)
     page.goto(DASHBOARD)
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to main content")).to_be_focused()
     for _ in range(20):
         page.keyboard.press("Tab")
         if page.locator(f"#import-{record.id}").evaluate("one => one === document.activeElement"):
             break
-    # The page renews itself meanwhile, and the focus stays.
-    page.evaluate("document.getElementById('made').textContent = 'old'")
-    expect(page.locator("#made")).not_to_have_text("old")
+    # The focus survives a refresh.
+    page.evaluate("document.getElementById('updated').textContent = 'old'")
+    expect(page.locator("#updated")).not_to_have_text("old")
     app.upload("later.ndjson", {"id": "pump 1"})
     app.deliver("later.ndjson")
     expect(page.locator("#imports")).to_contain_text("later.ndjson")
@@ -246,9 +249,9 @@ def test_the_keyboard_reaches_everything(app: App, page: Page) -> None:
     expect(page).to_have_url(re.compile(record.id))
 
 
-def test_an_app_that_is_away_is_told(app: App, page: Page) -> None:
+def test_an_app_that_does_not_respond_is_reported(app: App, page: Page) -> None:
     page.goto(DASHBOARD)
     page.route("**/dashboard", lambda route: route.fulfill(status=503))
-    expect(page.get_by_role("alert")).to_contain_text("what you see may be old")
+    expect(page.get_by_role("alert")).to_contain_text("may be out of date")
     page.unroute("**/dashboard")
     expect(page.get_by_role("alert")).to_have_text("")

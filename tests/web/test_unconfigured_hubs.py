@@ -1,4 +1,4 @@
-"""What waits for a hub that is not configured any more is seen everywhere, and can be ended."""
+"""Imports that wait for a hub that is no longer configured are shown and can be cancelled."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def upload(app: App, name: str) -> str:
 
 
 def forget_west(hubs: TwoHubs) -> None:
-    """IOTHUB has no route any more to the app's own hub."""
+    """Remove the route to the app's own hub from IOTHUB."""
     east = hubs.east_hub.connection_string("registryReadWrite")
     hubs.app.configure(IOTHUB=json.dumps({"east": east}))
 
 
 @pytest.fixture
 def waiting(app: App, two_hubs: TwoHubs) -> str:
-    """An import whose hub is gone from the settings."""
+    """An import whose hub was removed from the settings."""
     app.hub.occupy_slot()
     import_id = upload(app, "west/waits.ndjson")
     forget_west(two_hubs)
@@ -35,7 +35,7 @@ def waiting(app: App, two_hubs: TwoHubs) -> str:
 
 
 def check_reason(reason: str, hub: str) -> None:
-    """Which hub it is, and both things that people can do."""
+    """Check that it names the hub and both remedies."""
     assert hub in reason
     assert "IOTHUB" in reason
     assert "cancel" in reason.lower()
@@ -61,11 +61,11 @@ def test_api_and_pages(client: Client, two_hubs: TwoHubs, waiting: str) -> None:
 def test_health(app: App, client: Client, two_hubs: TwoHubs, waiting: str) -> None:
     answer = client.get("health")
     assert answer.status_code == 503
-    [wrong] = [one for one in answer.json()["findings"] if not one["isWell"]]
+    [wrong] = [one for one in answer.json()["checks"] if not one["isHealthy"]]
     check_reason(wrong["detail"], two_hubs.west)
     assert "1 import waits" in wrong["detail"]
     client.post(f"imports/{waiting}/cancel")
-    assert client.json("health")["isWell"] is True
+    assert client.json("health")["isHealthy"] is True
 
 
 def test_commands(two_hubs: TwoHubs, waiting: str, shell: Shell) -> None:
@@ -77,8 +77,8 @@ def test_commands(two_hubs: TwoHubs, waiting: str, shell: Shell) -> None:
     check_reason(page["imports"][0]["failureReason"], west)
     check_reason(shell("show", waiting).out, west)
     assert shell("cancel", waiting).status == 0
-    [told] = shell.json("watch", waiting)
-    assert (told["state"], told["hub"]) == ("cancelled", west)
+    [import_] = shell.json("watch", waiting)
+    assert (import_["state"], import_["hub"]) == ("cancelled", west)
     assert shell("watch", "--hub", west, "--until-idle").status == 0
 
 

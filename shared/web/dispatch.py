@@ -1,0 +1,83 @@
+"""Answers a request: validates its parameters, calls the handler, turns errors into problems."""
+
+from __future__ import annotations
+
+from azure.core.exceptions import AzureError
+
+from shared import logs
+from shared.errors import (
+    FilterError,
+    ImportNotFoundError,
+    NotPossibleError,
+    SettingsError,
+    TemporaryError,
+)
+from shared.imports.store.rows import NewerRowError, UnreadableRowError
+from shared.web import api, dashboard, parameters
+from shared.web.api import App
+from shared.web.http_types import ProblemError, Request, Response, invalid_request
+from shared.web.routes import Route
+
+__all__ = ["respond"]
+
+log = logs.logger(__name__)
+
+
+def respond(route: Route, request: Request, app: App) -> Response:
+    """Return the answer of an endpoint; an error becomes a problem document or an error page.
+
+    Every answer with a status of 500 or above is logged with its cause: here, or for a failed
+    health check by its handler.
+    """
+    try:
+        _refuse_other_sites(request)
+        values = parameters.read(getattr(parameters, route.parameters), request)
+        handler = getattr(dashboard if route.is_page else api, route.name)
+        response: Response = handler(app, request, values)
+        return response
+    except Exception as error:
+        problem = _problem_of(error, route)
+        return dashboard.error_page(request, problem) if route.is_page else problem.response()
+
+
+def _problem_of(error: Exception, route: Route) -> ProblemError:
+    match error:
+        case ProblemError():
+            return error
+        case FilterError():
+            return invalid_request({error.parameter: str(error)})
+        case ImportNotFoundError():
+            return ProblemError(404, "import-not-found", str(error))
+        case NotPossibleError() | UnreadableRowError() | NewerRowError():
+            return ProblemError(409, "not-possible", str(error))
+        case SettingsError():
+            problems = "; ".join(error.problems)
+            log.error("%s %s: the app settings are invalid: %s", route.method, route.path, problems)
+            return ProblemError(
+                503,
+                "settings",
+                "The app settings are invalid. Correct the listed settings.",
+                settings=error.problems,
+            )
+        case TemporaryError() | AzureError():
+            log.exception("%s %s: storage is unavailable", route.method, route.path)
+            return ProblemError(
+                503,
+                "storage-unavailable",
+                "The storage account does not respond as expected, or other processes are changing "
+                "this import. Retry; if the problem persists, see GET health and the log.",
+                headers={"Retry-After": "10"},
+            )
+    log.exception("%s %s: unexpected error", route.method, route.path)
+    detail = "Unexpected error. The log of this invocation contains the details."
+    return ProblemError(500, "unexpected", detail)
+
+
+def _refuse_other_sites(request: Request) -> None:
+    """Refuse a change that a page of another site makes a browser request.
+
+    Browsers send the origin (W3C, "Fetch Metadata Request Headers"); other clients do not.
+    """
+    site = request.headers.get("sec-fetch-site", "none")
+    if request.method != "GET" and site not in ("none", "same-origin"):
+        raise ProblemError(403, "cross-site", "Requests from pages of other sites are not allowed.")
