@@ -55,7 +55,7 @@ def test_each_line_of_an_import_says_of_which(app: App, caplog: pytest.LogCaptur
     running = next(line for line in text if line.startswith("running"))
     assert running.endswith(f" job={record.job.id}]")
     assert text[-1] == f"completed [import={record.id} hub={record.hub} job={record.job.id}]"
-    assert lines[-1].job_id == record.job_id  # type: ignore[attr-defined]
+    assert lines[-1].job_id == record.job.id  # type: ignore[attr-defined]
     assert lines[-1].import_state == "completed"  # type: ignore[attr-defined]
 
 
@@ -68,7 +68,7 @@ def test_lines_of_a_tick_say_the_hub(app: App, caplog: pytest.LogCaptureFixture)
         app.tick()
     [line] = [line for line in lines_of_app(caplog) if line.levelno == logging.ERROR]
     hub = next(iter(app.importer.services.hubs))
-    assert line.getMessage() == f"not advanced [hub={hub}]"
+    assert line.getMessage() == f"the hub could not be advanced [hub={hub}]"
     assert (line.hub, line.import_id) == (hub, "")  # type: ignore[attr-defined]
 
 
