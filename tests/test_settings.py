@@ -134,7 +134,7 @@ def test_the_exact_storage_setting_wins(monkeypatch: pytest.MonkeyPatch) -> None
         ),
         (
             f"HostName=fleet;SharedAccessKeyName=iothubowner;SharedAccessKey={KEY}",
-            "a host name without a domain; use the full name, such as fleet.azure-devices.net",
+            "a host name without a domain; use the hub's host name, such as fleet",
         ),
         ("https://h.azure-devices.net", "neither a connection string nor a host name"),
         ("fleet", "a host name without a domain"),

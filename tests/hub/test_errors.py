@@ -141,11 +141,6 @@ def test_signatures_do_not_pass() -> None:
     assert "TOPSECRET" not in str(error_from_response(400, {}, text))
 
 
-def test_the_tracking_id_is_kept_for_support() -> None:
-    assert parse_error(404, {}, E2).tracking_id == "abc"
-    assert parse_error(403, {}, body(Message=E4)).tracking_id == "1234-G:0"
-
-
 @given(st.integers(400, 599), st.text(max_size=200))
 def test_never_fails(status: int, text: str) -> None:
     assert parse_error(status, {}, text).status == status
