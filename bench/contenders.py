@@ -43,7 +43,7 @@ def _floor() -> Run:
 
 
 def _ours() -> Run:
-    from shared.device_files.source import Limits
+    from shared.device_files.limits import Limits
     from shared.device_files.validation import Validation
 
     limits = Limits(max_devices=sys.maxsize, max_file_bytes=sys.maxsize)

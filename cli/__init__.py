@@ -1,3 +1,1 @@
-"""Commands for operators: what the API offers, at a shell, on the storage account itself."""
-
-from __future__ import annotations
+"""`device-importer`, the command line for operators. It uses the storage account directly."""

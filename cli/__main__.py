@@ -1,26 +1,120 @@
-"""What operators do at the command line."""
+"""Import devices into Azure IoT Hub: check and upload device files, follow and control imports."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from cli import check, parsers
+from cli.errors import EXIT_STATUSES, CommandError, Exit
+from cli.output import PROGRAM, Output, discard_stdout
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command; its module has `add_arguments(parser)` and `run(options, [importer,] output)`."""
+
+    summary: str
+    module: str
+    #: For --help; empty: the summary.
+    description: str = ""
+    #: Whether `run` gets an importer, which needs settings and a connection to the storage account.
+    uses_storage: bool = True
+
+
+COMMANDS = {
+    "check": Command(
+        "validate device files before the upload",
+        "cli.check",
+        "Validate device files: NDJSON, a JSON array or CSV, plain or gzipped. Works offline and "
+        "without settings.",
+        uses_storage=False,
+    ),
+    "upload": Command(
+        "check device files and upload them",
+        "cli.upload",
+        "Check device files with the limits in the settings, and upload them. If one of them would "
+        "be rejected, print its problems and upload nothing.",
+    ),
+    "list": Command("list imports, the newest upload first", "cli.list"),
+    "show": Command("show the details of an import, or download one of its files", "cli.show"),
+    "watch": Command("follow imports until they end", "cli.watch"),
+    "cancel": Command("cancel imports that have not ended", "cli.cancel_retry"),
+    "retry": Command(
+        "retry imports that failed, were cancelled or completed with errors",
+        "cli.cancel_retry",
+        "Retry imports. Each retry is a new import at the end of its hub's queue: of the lines "
+        "that the hub rejected if the import completed with errors, otherwise of all lines. An "
+        "import is retried once: repeating the command returns the same new import.",
+    ),
+}
+
+
+class _CommandParser(argparse.ArgumentParser):
+    """Imports a command's module when the command is used, so that `check` does not load Azure."""
+
+    def __init__(self, *, command: str = "", **options: Any) -> None:
+        super().__init__(**options)
+        self._command = command
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        command = COMMANDS[self._command]
+        module = importlib.import_module(command.module)
+        add = self.add_argument
+        add("--format", choices=("text", "json"), default="text", help="json: one object per line")
+        if command.uses_storage:
+            help_settings = (
+                "JSON file with the app settings (default: local.settings.json, if it exists); "
+                "environment variables have precedence"
+            )
+            add("--settings", metavar="FILE", help=help_settings)
+        module.add_arguments(self)
+        self.set_defaults(command=self._command, run=module.run)
+        return super().parse_known_args(args, namespace)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="device-importer", description=__doc__)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    check.add_parser(commands)
-    parsers.add_parsers(commands)
-    options = parser.parse_args(argv)
+    """Run a command and return its exit status."""
     try:
-        status: int = options.run(options)
+        options = _parser().parse_args(argv)
+        output = Output(options.format)
+        try:
+            status = _run(options, output)
+            sys.stdout.flush()
+        except CommandError as error:
+            output.error(str(error))
+            return error.status
     except KeyboardInterrupt:
-        return 130  # as shells have it
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        discard_stdout()
+        return Exit.DONE
     return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
+    commands = parser.add_subparsers(
+        metavar="COMMAND", required=True, parser_class=_CommandParser, title="commands"
+    )
+    for name, command in COMMANDS.items():
+        description = command.description or f"{command.summary[0].upper()}{command.summary[1:]}."
+        commands.add_parser(
+            name, command=name, help=command.summary, description=description, epilog=EXIT_STATUSES
+        )
+    return parser
+
+
+def _run(options: argparse.Namespace, output: Output) -> int:
+    if not COMMANDS[options.command].uses_storage:
+        return int(options.run(options, output))
+    from cli.connection import connected
+
+    with connected(options.settings) as importer:
+        return int(options.run(options, importer, output))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What a command says: its result on stdout, everything else on stderr.
+"""Output of a command: the result on stdout; hints, progress and errors on stderr.
 
-A terminal gets colour and lines that fit it. Whatever else reads gets plain text, each line whole.
+A terminal gets colours and lines that fit its width; a pipe or a file gets plain, unwrapped lines.
 """
 
 from __future__ import annotations
@@ -9,107 +9,118 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TextIO
 
-from pydantic import BaseModel
 from rich.console import Console, RenderableType
-from rich.segment import Segment
-from rich.table import Table
 from rich.text import Text
 
 from shared.redaction import redact
 
-__all__ = ["PROGRAM", "Output", "clean", "drop_stdout"]
+__all__ = ["PROGRAM", "Output", "discard_stdout", "printable"]
 
-#: How the commands are called.
 PROGRAM = "device-importer"
 
-#: Control characters that JSON allows in texts as they are; some terminals heed them.
-_C1 = re.compile("[\x7f-\x9f]")
+#: Control characters that JSON does not escape but some terminals interpret.
+_C1_CONTROLS = re.compile("[\x7f-\x9f]")
 
-#: Columns of what is no terminal: no line is ever broken.
-_ENDLESS = 100_000
+#: Width of a console that is not a terminal: wide enough to never wrap.
+_UNWRAPPED = 100_000
 
 
 class Output:
-    """Writes what a command has to say, as text or as JSON."""
+    """Writes the output of one command."""
 
-    def __init__(self, form: str) -> None:
-        self.is_json = form == "json"
-        #: The result.
+    def __init__(self, format: str) -> None:
+        """Write text or JSON, by the value of `--format`."""
+        self.is_json = format == "json"
         self.console = _console(sys.stdout)
-        #: Hints, progress and errors.
-        self.notes = _console(sys.stderr)
+        self._stderr = _console(sys.stderr)
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person reads the result as it comes."""
         return self.console.is_terminal
 
     @property
     def is_live(self) -> bool:
-        """Whether what was shown can be drawn anew."""
+        """Whether output can be redrawn in place."""
         return not self.is_json and self.is_terminal and not self.console.is_dumb_terminal
 
     def show(self, text: RenderableType) -> None:
-        """Show a part of the result."""
+        """Write a part of the result as text."""
         if self.is_terminal:
             self.console.print(text)
             return
-        # Without the blanks that fill up columns.
         for line in self.console.render_lines(text, pad=False):
+            # Without the blanks that pad table columns.
             self._write("".join(segment.text for segment in line).rstrip())
 
-    def lines_of(self, table: Table) -> list[list[Segment]]:
-        """A table's lines one by one, for a terminal."""
-        return self.console.render_lines(table, pad=False)
+    def json(self, value: Mapping[str, Any]) -> None:
+        """Write an object on one line."""
+        text = json.dumps(value, ensure_ascii=False)
+        self._write(_C1_CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
-    def json(self, value: BaseModel | dict[str, Any]) -> None:
-        """Write an object on a line of its own."""
-        if isinstance(value, BaseModel):
-            text = value.model_dump_json(by_alias=True)
-        else:
-            text = json.dumps(value, ensure_ascii=False)
-        self._write(_C1.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
-
-    def note(self, text: str, style: str = "") -> None:
-        """Tell a person something that is not part of the result."""
-        # What was said before comes first, also where both go to one file.
-        sys.stdout.flush()
-        # Commands and tokens can be copied whole.
-        self.notes.print(Text(_clean_lines(text), style), soft_wrap=True)
+    def note(self, text: str) -> None:
+        """Write a hint to stderr."""
+        self._write_to_stderr(Text(_printable_lines(text)))
 
     def error(self, text: str) -> None:
-        """Tell why something was not done."""
-        sys.stdout.flush()
-        message = Text.assemble(("error: ", "bold red"), _clean_lines(redact(text)))
-        self.notes.print(message)
+        """Write an error to stderr, without secrets."""
+        message = _printable_lines(redact(text))
+        self._write_to_stderr(Text.assemble(("error: ", "bold red"), message))
+
+    @contextmanager
+    def progress(self, title: str, total_bytes: int | None) -> Iterator[Callable[[int], None]]:
+        """Show a progress bar on stderr, if that is a terminal, until the end of the block.
+
+        Yields:
+            A function that adds a number of bytes to those done.
+        """
+        if not self._stderr.is_terminal:
+            yield lambda _: None
+            return
+        from rich import progress
+
+        columns = (
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(30),
+            progress.DownloadColumn(),
+            progress.TransferSpeedColumn(),
+            progress.TimeRemainingColumn(),
+        )
+        with progress.Progress(*columns, console=self._stderr, transient=True) as bar:
+            task = bar.add_task(printable(title), total=total_bytes)
+            yield lambda count: bar.advance(task, count)
 
     def _write(self, line: str) -> None:
-        # At once: who follows a command reads each line when it comes.
         sys.stdout.write(f"{line}\n")
+        # Readers of a pipe see each line as soon as it is written.
         sys.stdout.flush()
+
+    def _write_to_stderr(self, text: Text) -> None:
+        # Keeps the order where both streams go to one file.
+        sys.stdout.flush()
+        # Not wrapped, so that commands and tokens can be copied.
+        self._stderr.print(text, soft_wrap=True)
 
 
 def _console(stream: TextIO) -> Console:
     console = Console(file=stream, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(
-            file=stream, highlight=False, markup=False, emoji=False, width=_ENDLESS, no_color=True
-        )
+        console.width, console.no_color = _UNWRAPPED, True
     return console
 
 
-def clean(text: str) -> str:
-    """Text of a file or a hub that must not steer the terminal."""
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+def printable(text: str) -> str:
+    """Replace characters of a file or a hub that could control the terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-def _clean_lines(text: str) -> str:
-    """As `clean`, for what we say ourselves, which may have several lines."""
-    return "\n".join(map(clean, text.split("\n")))
+def _printable_lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
 
 
-def drop_stdout() -> None:
-    """The reader, such as head, has seen enough; what is still buffered goes nowhere."""
+def discard_stdout() -> None:
+    """Drop buffered output after the reader of the pipe, such as `head`, has closed it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

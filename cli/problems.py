@@ -1,84 +1,120 @@
-"""What is wrong with lines of a file, by code: as the validation or as the hub has it."""
+"""Validate a device file, and show what is wrong with its lines, grouped by code."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from cli.output import clean
+from cli.output import Output, printable
+from shared.device_files.rules import Severity
+from shared.device_files.validation import Validation
+from shared.device_files.validation_report import Policy, Report
 
-__all__ = ["hub_failures", "validation_problems"]
-
-#: Lines that are shown of each code.
-_SHOWN = 5
+__all__ = ["hub_failures", "show_report", "validate", "validation_problems"]
 
 #: The most severe first.
-_SEVERITIES = {"error": "red", "warning": "yellow", "info": "cyan"}
+_SEVERITY_STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+
+_CHUNK_BYTES = 1024 * 1024
+#: Lines that are shown of each code.
+_MAX_LINES = 5
+
+
+def validate(
+    validation: Validation, stream: BinaryIO, title: str, size: int | None, output: Output
+) -> Report:
+    """Validate a file, with a progress bar.
+
+    Args:
+        size: in bytes; None if it is not known, as for a pipe.
+    """
+    with output.progress(title, size) as advance:
+
+        def chunks() -> Iterator[bytes]:
+            while chunk := stream.read(_CHUNK_BYTES):
+                yield chunk
+                advance(len(chunk))
+
+        for _ in validation.run(chunks()):
+            pass
+    return validation.report
+
+
+def show_report(file: str, report: Report, policy: Policy, output: Output) -> None:
+    """Show the problems of a file, and whether it would be imported."""
+    name = (printable(file), "bold")
+    if report.problems:
+        output.show(Text.assemble(name))
+        output.show(validation_problems(report.problems_json(file), report.codes))
+    summary = Text.assemble(name, f": {report.valid:,} of {_count(report.lines, 'line')} valid")
+    for severity in (Severity.ERROR, Severity.WARNING):
+        if count := report.severities[severity]:
+            summary.append(", ").append(_count(count, severity), _SEVERITY_STYLES[severity])
+    summary.append("; ")
+    if not report.may_be_imported(policy):
+        summary.append("would be rejected", "red")
+    elif report.errors:
+        summary.append("the valid lines would be imported", "yellow")
+    else:
+        summary.append("would be imported", "green")
+    output.show(summary.append(f" ({report.format})" if report.format else ""))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def validation_problems(
     problems: Sequence[Mapping[str, Any]], counts: Mapping[str, int]
 ) -> RenderableType:
-    """Problems of a report, and how many there are of each code.
+    """The first problems of each code, the most severe first.
 
     Args:
-        problems: as `Report.problems_json` has them.
+        problems: as in `Report.problems_json`.
+        counts: problems by code, including those that are not listed.
     """
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for problem in problems:
-        groups.setdefault((problem["severity"], problem["code"]), []).append(problem)
-    order = [*_SEVERITIES]
-    return Group(
-        *(
-            _group(
-                Text.assemble((severity, _SEVERITIES[severity]), " ", (code, "bold")),
-                counts.get(code, len(some)),
-                some[0]["remedy"],
-                [_place(one, one["id"], one["field"]) for one in some[:_SHOWN]],
-            )
-            for (severity, code), some in sorted(
-                groups.items(), key=lambda group: order.index(group[0][0])
-            )
-        )
-    )
+    groups: list[RenderableType] = []
+    for severity, style in _SEVERITY_STYLES.items():
+        by_code: dict[str, list[Mapping[str, Any]]] = {}
+        for problem in problems:
+            if problem["severity"] == severity:
+                by_code.setdefault(problem["code"], []).append(problem)
+        for code, listed in by_code.items():
+            title = Text.assemble((severity, style), " ", (code, "bold"))
+            lines = [_line(problem, "id", "field") for problem in listed[:_MAX_LINES]]
+            count = counts.get(code, len(listed))
+            groups.append(_group(title, count, listed[0]["remedy"], lines))
+    return Group(*groups)
 
 
 def hub_failures(failures: Mapping[str, Any]) -> RenderableType:
-    """Devices that the hub refused, as report.json has them."""
-    return Group(*_failures(failures))
+    """Devices that the hub rejected, as in report.json."""
+    groups: list[RenderableType] = []
+    for entry in failures["codes"]:
+        code = entry["code"]
+        devices = [device for device in failures["devices"] if device["code"] == code]
+        title = Text.assemble(("rejected", "red"), " ", (printable(code), "bold"))
+        lines = [_line(device, "id", "moduleId") for device in devices[:_MAX_LINES]]
+        groups.append(_group(title, entry["count"], entry.get("remedy", ""), lines))
+    return Group(*groups)
 
 
-def _failures(failures: Mapping[str, Any]) -> Iterator[RenderableType]:
-    for one in failures["codes"]:
-        devices = [device for device in failures["devices"] if device["code"] == one["code"]]
-        yield _group(
-            Text.assemble(("refused", "red"), " ", (clean(one["code"]), "bold")),
-            one["count"],
-            one.get("remedy", ""),
-            [
-                _place(device, device["id"], device.get("moduleId", ""))
-                for device in devices[:_SHOWN]
-            ],
-        )
-
-
-def _group(title: Text, count: int, remedy: str, places: Sequence[str]) -> RenderableType:
+def _group(title: Text, count: int, remedy: str, lines: Sequence[str]) -> RenderableType:
     if count > 1:
         title.append(f" x {count:,}")
-    lines = [*filter(None, [remedy]), *places]
-    if count > len(places):
-        lines.append(f"and {count - len(places):,} more" if places else "")
+    more = f"and {count - len(lines):,} more" if lines and count > len(lines) else ""
     return Group(
-        Padding(title, (0, 0, 0, 2)), *(Padding(Text(line), (0, 0, 0, 4)) for line in lines if line)
+        Padding(title, (0, 0, 0, 2)),
+        *(Padding(Text(line), (0, 0, 0, 4)) for line in (remedy, *lines, more) if line),
     )
 
 
-def _place(one: Mapping[str, Any], *about: str) -> str:
-    line = one["line"]
-    names = ", ".join(filter(None, map(clean, about)))
-    where = "the file" if line is None else f"line {line:,}"
-    return f"{where}{names and f' ({names})'}: {clean(one['message'])}"
+def _line(problem: Mapping[str, Any], *names: str) -> str:
+    line = problem["line"]
+    place = "the file" if line is None else f"line {line:,}"
+    values = ", ".join(printable(problem[name]) for name in names if problem.get(name))
+    return f"{place}{values and f' ({values})'}: {printable(problem['message'])}"

@@ -1,145 +1,195 @@
-"""`show`: everything that is known of an import, and what can be done next."""
+"""`device-importer show`: everything about an import, the commands for it, and its files."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO, get_args
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from cli.exits import Exit
-from cli.files import download, read_report
-from cli.output import PROGRAM, Output, clean
+from cli.arguments import import_id
+from cli.errors import Exit
+from cli.formatting import local_time, state_text
+from cli.output import PROGRAM, Output, printable
 from cli.problems import hub_failures, validation_problems
-from cli.times import moment
-from cli.words import state_text
 from shared.errors import NotPossibleError
 from shared.imports.app import Importer
 from shared.imports.model.states import ImportState
-from shared.imports.operate.api_models import ImportDetail
+from shared.imports.operate.api_models import FileName, ImportDetail
 from shared.imports.operate.reader import Reader
+from shared.storage.blobs import StoredFile
 from shared.text import format_duration
 
-__all__ = ["run"]
+__all__ = ["add_arguments", "run"]
+
+STANDARD_OUTPUT = "-"
 
 
-def run(options: argparse.Namespace, importer: Importer, output: Output) -> int:
-    """Show an import, or write one of its files.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("id", type=import_id, metavar="ID", help="import id, as shown by list")
+    add("--file", choices=get_args(FileName), help="download this file instead")
+    add(
+        "--output",
+        metavar="FILE",
+        default=STANDARD_OUTPUT,
+        help="where to write it; - is standard output (default: -)",
+    )
+
+
+def run(options: argparse.Namespace, importer: Importer, output: Output) -> Exit:
+    """Show an import, or download one of its files.
 
     Raises:
-        ImportNotFoundError: there is none with this id.
-        NotPossibleError: it has no such file.
+        ImportNotFoundError: no import has this id.
+        NotPossibleError: it does not have the file, or no longer.
         OSError: the file cannot be written.
     """
     reader = importer.reader
     if options.file:
-        download(reader, options.id, options.file, options.output, output)
+        _, file = reader.file(options.id, options.file)
+        _download(file, options.file, options.output, output)
         return Exit.DONE
     detail = reader.detail(options.id)
     if output.is_json:
-        output.json(detail)
+        output.json(detail.model_dump(mode="json"))
         return Exit.DONE
     now = importer.services.clock()
     title = Text.assemble((detail.id, "bold"), "  ", state_text(detail.state))
     output.show(Group(title, _facts(detail, now)))
-    _section(output, "States", _timeline(detail, now))
-    for heading, part in _report(reader, detail):
-        _section(output, heading, part)
-    _section(output, "What can be done", _next_steps(detail))
+    sections = [
+        ("States", _history(detail, now)),
+        *_report(reader, detail),
+        ("Next steps", _next_steps(detail)),
+    ]
+    for heading, content in sections:
+        output.show(Group(Text(f"\n{heading}", "bold"), content))
     return Exit.DONE
 
 
-def _section(output: Output, heading: str, part: RenderableType) -> None:
-    output.show(Group(Text(f"\n{heading}", "bold"), part))
+def _download(file: StoredFile, name: str, target: str, output: Output) -> None:
+    """Write a file of an import; a target appears only when it is complete."""
+    if target == STANDARD_OUTPUT:
+        _copy(file, sys.stdout.buffer, lambda _: None)
+        return
+    path = Path(target)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with (
+            open(part, "wb", opener=_open_private) as stream,
+            output.progress(name, file.size) as advance,
+        ):
+            _copy(file, stream, advance)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    output.note(f"{path}: {file.size:,} bytes")
+
+
+def _open_private(name: str, flags: int) -> int:
+    """Only for the operator to read: rejected lines contain device keys."""
+    return os.open(name, flags, 0o600)
+
+
+def _copy(file: StoredFile, stream: BinaryIO, advance: Callable[[int], None]) -> None:
+    for chunk in file.chunks():
+        stream.write(chunk)
+        advance(len(chunk))
+    stream.flush()
 
 
 def _facts(detail: ImportDetail, now: datetime) -> RenderableType:
     table = _grid()
     for name, value in _named_facts(detail, now):
         if value:
-            table.add_row(Text(name, "dim"), clean(value))
+            table.add_row(Text(name, "dim"), printable(value))
     return table
 
 
 def _named_facts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, str]]:
     yield "file", f"{detail.file} ({detail.size:,} bytes)"
     yield "hub", detail.hub
-    yield "uploaded", moment(detail.uploaded_at, now, in_full=True)
-    ended = f", ended {moment(detail.finished_at, now, in_full=True)}" if detail.finished_at else ""
-    yield "took", f"{format_duration((detail.finished_at or now) - detail.uploaded_at)}{ended}"
+    yield "uploaded", local_time(detail.uploaded_at, now, in_full=True)
+    took = format_duration((detail.finished_at or now) - detail.uploaded_at)
+    if detail.finished_at:
+        took += f", ended {local_time(detail.finished_at, now, in_full=True)}"
+    yield "took", took
     if detail.lines is not None:
-        broken = detail.invalid_lines or 0
-        yield "lines", f"{detail.lines:,}" + (f", {broken:,} break rules" if broken else "")
-    if detail.has_unknown_counts:
-        given = f" of {detail.devices:,}" if detail.devices is not None else ""
-        yield "devices", f"not known how many{given} were imported"
-    elif detail.imported is not None and detail.devices is not None:
-        yield "devices", f"{detail.imported:,} imported, {detail.failed or 0:,} failed"
-    elif detail.devices is not None:
-        yield "devices", f"{detail.devices:,} for the hub"
-    yield "place", f"{detail.queue_position} in the hub's queue" if detail.queue_position else ""
+        invalid = f", {detail.invalid_lines:,} invalid" if detail.invalid_lines else ""
+        yield "lines", f"{detail.lines:,}{invalid}"
+    yield "devices", _devices(detail)
+    yield "position", f"{detail.queue_position} in the hub's queue" if detail.queue_position else ""
     progress = f", {detail.progress} %" if detail.progress is not None else ""
     yield "job", f"{detail.job_id} ({detail.job_status}{progress})" if detail.job_id else ""
     if detail.start_time_utc and detail.end_time_utc:
         yield "job took", format_duration(detail.end_time_utc - detail.start_time_utc)
-    yield "hub says", detail.job_failure_reason
-    yield (
-        "attempts",
-        f"{detail.validation_attempts} to read the file" if detail.validation_attempts > 1 else "",
-    )
+    yield "job message", detail.job_failure_reason
+    if detail.validation_attempts > 1:
+        yield "attempts", f"{detail.validation_attempts} to validate the file"
     yield "retry of", detail.retry_of
     yield "retried as", detail.retried_as
-    yield "cancel", "was asked for" if detail.cancel_requested else ""
+    yield "cancel", "requested" if detail.cancel_requested else ""
     yield "reason", detail.failure_reason
 
 
-def _timeline(detail: ImportDetail, now: datetime) -> RenderableType:
+def _devices(detail: ImportDetail) -> str:
+    if detail.has_unknown_counts:
+        total = "" if detail.devices is None else f"{detail.devices:,} sent to the hub, "
+        return f"{total}number imported unknown"
+    if detail.devices is None:
+        return ""
+    if detail.imported is None:
+        return f"{detail.devices:,} to import"
+    return f"{detail.imported:,} imported, {detail.failed or 0:,} failed"
+
+
+def _history(detail: ImportDetail, now: datetime) -> RenderableType:
     table = _grid()
     ends = [*(entry.entered_at for entry in detail.history[1:]), None]
     for entry, end in zip(detail.history, ends, strict=True):
-        lasted = "" if entry.state.is_final else format_duration((end or now) - entry.entered_at)
-        table.add_row(moment(entry.entered_at, now, in_full=True), state_text(entry.state), lasted)
+        time = local_time(entry.entered_at, now, in_full=True)
+        duration = "" if entry.state.is_final else format_duration((end or now) - entry.entered_at)
+        table.add_row(time, state_text(entry.state), duration)
     return table
 
 
 def _report(reader: Reader, detail: ImportDetail) -> Iterator[tuple[str, RenderableType]]:
-    """What report.json lists, if there is anything."""
+    """Sections with the failures and problems in report.json."""
     has_problems = "problems.csv" in detail.files
-    is_of_interest = has_problems or detail.failed or detail.has_unknown_counts
-    if "report.json" not in detail.files or not is_of_interest:
+    has_failures = detail.failed or detail.has_unknown_counts
+    if "report.json" not in detail.files or not (has_problems or has_failures):
         return
     try:
-        report = read_report(reader, detail.id)
+        _, file = reader.file(detail.id, "report.json")
+        report: dict[str, Any] = json.loads(b"".join(file.chunks()))
     except NotPossibleError as error:
         yield "Report", Padding(Text(str(error)), (0, 0, 0, 2))
         return
     if failures := report["failures"]:
-        yield "What the hub refused", hub_failures(failures)
+        yield "Rejected by the hub", hub_failures(failures)
     validation = report["validation"]
-    if validation["problems"]:
-        problems = validation_problems(validation["problems"], validation["codes"])
-        yield "What the validation found", problems
+    if problems := validation["problems"]:
+        yield "Validation problems", validation_problems(problems, validation["codes"])
 
 
 def _next_steps(detail: ImportDetail) -> RenderableType:
-    """Commands, which can be copied with what they do: for a shell that is a comment."""
-    steps = [(f"  {PROGRAM} {command}", what) for command, what in _commands(detail)]
-    longest = max(len(command) for command, _ in steps)
-    return Group(
-        *(
-            Text.assemble(
-                (command.ljust(longest), "cyan"),
-                (f"  # {what}", "dim"),
-                no_wrap=True,
-                overflow="ellipsis",
-            )
-            for command, what in steps
-        )
-    )
+    """Commands to copy; what they do follows as a comment of the shell."""
+    steps = [(f"  {PROGRAM} {command}", purpose) for command, purpose in _commands(detail)]
+    width = max(len(command) for command, _ in steps)
+    lines = [
+        Text.assemble((command.ljust(width), "cyan"), (f"  # {purpose}", "dim"))
+        for command, purpose in steps
+    ]
+    return Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
 
 
 def _commands(detail: ImportDetail) -> Iterator[tuple[str, str]]:
@@ -148,16 +198,15 @@ def _commands(detail: ImportDetail) -> Iterator[tuple[str, str]]:
     if "cancel" in detail.actions:
         yield f"cancel {detail.id}", "cancel it"
     if detail.retried_as:
-        yield f"show {detail.retried_as}", "see how the new try went"
+        yield f"show {detail.retried_as}", "show its retry"
     elif "retry" in detail.actions:
         is_partial = detail.state is ImportState.COMPLETED_WITH_ERRORS
-        what = "the refused lines" if is_partial else "its lines"
-        yield f"retry {detail.id}", f"try {what} again"
+        yield f"retry {detail.id}", f"retry {'the rejected' if is_partial else 'all'} lines"
     for name in detail.files:
-        yield f"show {detail.id} --file {name}", f"get {name}"
-    if detail.state in (ImportState.REJECTED, ImportState.FAILED, ImportState.CANCELLED):
+        yield f"show {detail.id} --file {name}", f"download {name}"
+    if detail.state.needs_attention:
         yield "upload FILE", "upload the corrected file"
-    yield "list", "see the other imports"
+    yield "list", "list other imports"
 
 
 def _grid() -> Table:

@@ -1,4 +1,4 @@
-"""`watch`: imports as they go on, until they end."""
+"""`device-importer watch`, and `--watch` of other commands: follow imports until they end."""
 
 from __future__ import annotations
 
@@ -8,69 +8,96 @@ from collections.abc import Iterable
 
 from azure.core.exceptions import ServiceResponseError
 
-from cli.board import Board
-from cli.errors import UnreachableError
-from cli.exits import Exit
-from cli.follow import Named, Opened, Source
+from cli.arguments import add_hub_filter, add_interval, import_id
+from cli.errors import Exit, UsageError
+from cli.formatting import summary
 from cli.output import Output
-from cli.views import JsonLines, Quiet, TextLines, View
-from shared.errors import FilterError
+from cli.storage_errors import UnreachableError
+from cli.watch_source import OpenImports, SelectedImports
+from cli.watch_view import LineView, LiveView, View
 from shared.imports.app import Importer
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 
-__all__ = ["follow_named", "run"]
+__all__ = ["add_arguments", "run", "watch_to_end"]
 
-#: Seconds that a storage account may be out of reach once it was seen.
-PATIENCE = 300
+#: Seconds that the storage account may be unreachable after it was reached once.
+OUTAGE_TIMEOUT = 300
 
 
-def run(options: argparse.Namespace, importer: Importer, output: Output) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    help_ids = "imports to follow until all have ended (default: all imports that are open)"
+    add("ids", nargs="*", type=import_id, metavar="ID", help=help_ids)
+    add_hub_filter(parser)
+    add_interval(parser)
+    add("--until-idle", action="store_true", help="without ids: end when no import is open")
+
+
+def run(options: argparse.Namespace, importer: Importer, output: Output) -> Exit:
     """Follow imports.
 
     Raises:
-        ImportNotFoundError: there is no import with one of the ids.
-        FilterError: there is no such hub.
+        ImportNotFoundError: no import has one of the ids.
+        UsageError: unknown hub.
     """
-    source: Source
+    source: SelectedImports | OpenImports
     if options.ids:
-        named = [importer.reader.get(import_id) for import_id in dict.fromkeys(options.ids)]
-        source = Named(importer, named)
+        imports = [importer.reader.get(import_id) for import_id in dict.fromkeys(options.ids)]
+        source = SelectedImports(importer, imports)
     else:
-        source = Opened(importer, _known_hubs(options.hub, importer))
-    ends = bool(options.ids) or options.until_idle
+        source = OpenImports(importer, _known_hubs(options.hub, importer))
+    ends_when_idle = bool(options.ids) or options.until_idle
     with _view(importer, output) as view:
-        ended = _follow(source, view, options.interval, ends)
-    if not options.ids and not ended and not output.is_json:
-        output.note("Nothing is open.")
-    return _status(ended)
+        ended = _follow(source, view, options.interval, ends_when_idle)
+    if not ended and not output.is_json:
+        output.note("No open imports.")
+    return _status(ended, ImportState.COMPLETED)
 
 
-def follow_named(
-    imports: Iterable[ImportRecord], importer: Importer, output: Output, interval: float
+def watch_to_end(
+    imports: Iterable[ImportRecord],
+    wanted: ImportState,
+    importer: Importer,
+    output: Output,
+    interval: float,
+) -> Exit:
+    """Follow imports until all have ended; as JSON, write only how they ended.
+
+    Args:
+        interval: between two reads, in seconds.
+
+    Returns:
+        DONE if all ended in the wanted state, else UNSUCCESSFUL.
+    """
+    with View() if output.is_json else _view(importer, output) as view:
+        ended = _follow(SelectedImports(importer, imports), view, interval, True)
+    if output.is_json:
+        for record in ended:
+            output.json(summary(record))
+    return _status(ended, wanted)
+
+
+def _follow(
+    source: SelectedImports | OpenImports, view: View, interval: float, ends_when_idle: bool
 ) -> list[ImportRecord]:
-    """Follow imports until all have ended; for JSON nothing is told on the way."""
-    with Quiet() if output.is_json else _view(importer, output) as view:
-        return _follow(Named(importer, imports), view, interval, True)
-
-
-def _follow(source: Source, view: View, interval: float, ends: bool) -> list[ImportRecord]:
+    """Show snapshots; returns the imports that ended."""
     ended: list[ImportRecord] = []
-    lost_at: float | None = None
-    is_begun = False
+    was_reached = False
+    failing_since: float | None = None
     while True:
         try:
-            sight = source.look()
+            snapshot = source.read()
         except (UnreachableError, ServiceResponseError) as error:
-            lost_at = lost_at or time.monotonic()
-            if not is_begun or time.monotonic() - lost_at > PATIENCE:
+            failing_since = failing_since or time.monotonic()
+            if not was_reached or time.monotonic() - failing_since > OUTAGE_TIMEOUT:
                 raise
-            view.trouble(f"{str(error).splitlines()[0]} Tries again.")
+            view.show_failure(f"{str(error).splitlines()[0]} Retrying.")
         else:
-            is_begun, lost_at = True, None
-            view.show(sight)
-            ended += sight.ended
-            if ends and sight.is_idle:
+            was_reached, failing_since = True, None
+            view.show(snapshot)
+            ended += snapshot.ended
+            if ends_when_idle and snapshot.is_idle:
                 return ended
         time.sleep(interval)
 
@@ -78,19 +105,16 @@ def _follow(source: Source, view: View, interval: float, ends: bool) -> list[Imp
 def _known_hubs(wanted: Iterable[str], importer: Importer) -> list[str]:
     hubs = importer.reader.hubs()
     if unknown := sorted(set(wanted) - set(hubs)):
-        raise FilterError("hub", f"There is no hub {unknown[0]!r}; there are: {', '.join(hubs)}.")
+        raise UsageError(f"Unknown hub {unknown[0]!r} (known: {', '.join(hubs)}).")
     return sorted(set(wanted))
 
 
-def _status(ended: Iterable[ImportRecord]) -> Exit:
-    is_well = all(record.state is ImportState.COMPLETED for record in ended)
-    return Exit.DONE if is_well else Exit.BAD_END
+def _status(ended: Iterable[ImportRecord], wanted: ImportState) -> Exit:
+    return Exit.DONE if all(record.state is wanted for record in ended) else Exit.UNSUCCESSFUL
 
 
 def _view(importer: Importer, output: Output) -> View:
-    if output.is_json:
-        return JsonLines(output)
+    clock = importer.services.clock
     if output.is_live:
-        services = importer.services
-        return Board(output, services.clock, names_hubs=len(importer.reader.hubs()) > 1)
-    return TextLines(output, importer.services.clock)
+        return LiveView(output, clock, shows_hubs=len(importer.reader.hubs()) > 1)
+    return LineView(output, clock)

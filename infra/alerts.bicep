@@ -1,10 +1,10 @@
-// Alerts on what an operator has to know without looking. Each query is a file of alerts/, and is
-// explained in docs/operations.md; a row of its result is an alert.
+// Alert rules. Each query is a file in alerts/ and is listed in docs/operations.md; every row that a
+// query returns fires an alert.
 
 param location string
 param tags object
 param componentName string
-@description('E-mail address that alerts go to. Empty: they show in the portal only.')
+@description('E-mail address for alerts. Empty: alerts are shown in the portal only.')
 param email string
 
 resource component 'Microsoft.Insights/components@2020-02-02' existing = {
@@ -14,42 +14,42 @@ resource component 'Microsoft.Insights/components@2020-02-02' existing = {
 var rules = [
   {
     name: 'imports-failed'
-    description: 'Imports failed or were rejected. The dashboard shows each with its reason.'
+    description: 'Imports failed or were rejected. Open the dashboard: it shows the reason of each.'
     severity: 2
     minutes: 15
     query: loadTextContent('alerts/imports-failed.kql')
   }
   {
     name: 'queue-waits'
-    description: 'The oldest import of a hub waits for more than 30 minutes. Its failureReason says what for.'
+    description: 'The oldest import of a hub has been waiting for more than 30 minutes. Read its failureReason.'
     severity: 2
     minutes: 15
     query: loadTextContent('alerts/queue-waits.kql')
   }
   {
     name: 'no-tick'
-    description: 'The timer that follows jobs has not run for ten minutes. GET /api/health says what is wrong.'
+    description: 'The timer that starts and follows jobs has not run for 10 minutes. Call GET /api/health.'
     severity: 1
     minutes: 15
     query: loadTextContent('alerts/no-tick.kql')
   }
   {
-    name: 'uploads-given-up'
-    description: 'Uploads could not be read. Their records say why; their events are in webjobs-blobtrigger-poison.'
+    name: 'uploads-unreadable'
+    description: 'Uploads could not be read. Read the failureReason of their records, then retry the imports.'
     severity: 1
     minutes: 15
-    query: loadTextContent('alerts/uploads-given-up.kql')
+    query: loadTextContent('alerts/uploads-unreadable.kql')
   }
   {
     name: 'events-expired'
-    description: 'Events that nobody accepted were given up. Check EVENTS_URL and EVENTS_KEY.'
+    description: 'Events could not be delivered before their deadline. Check EVENTS_URL and EVENTS_KEY.'
     severity: 2
     minutes: 15
     query: loadTextContent('alerts/events-expired.kql')
   }
 ]
 
-resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)) {
+resource operators 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)) {
   name: 'importer-alerts'
   location: 'global'
   tags: tags
@@ -57,7 +57,7 @@ resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)
     enabled: true
     groupShortName: 'importer'
     emailReceivers: [
-      { name: 'people', emailAddress: email, useCommonAlertSchema: true }
+      { name: 'operators', emailAddress: email, useCommonAlertSchema: true }
     ]
   }
 }
@@ -77,7 +77,7 @@ resource alerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
       evaluationFrequency: 'PT${rule.minutes}M'
       windowSize: 'PT${rule.minutes}M'
       autoMitigate: true
-      // The tables are there only once something was logged.
+      // The tables exist only after the first telemetry.
       skipQueryValidation: true
       criteria: {
         allOf: [
@@ -90,7 +90,7 @@ resource alerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
           }
         ]
       }
-      actions: { actionGroups: empty(email) ? [] : [people.id] }
+      actions: { actionGroups: empty(email) ? [] : [operators.id] }
     }
   }
 ]

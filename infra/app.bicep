@@ -1,4 +1,4 @@
-// The function app on Flex Consumption, with all its settings.
+// The function app on Flex Consumption, with its settings.
 
 param name string
 param planName string
@@ -7,17 +7,17 @@ param tags object
 param identityId string
 param identityClientId string
 param hostStorageName string
-@description('Container of the host storage that holds the deployed package.')
+@description('Container in the host storage account for the deployment package.')
 param packageContainer string
 param deviceStorageName string
 param componentName string
 param pythonVersion string
 param instanceMemoryMB int
-@description('Subnet from which the app calls out. Empty: none.')
+@description('Subnet for outbound calls of the app. Empty: no virtual network.')
 param subnetId string
-@description('IPv4 ranges that may call the app. Empty: all.')
+@description('IPv4 ranges that can call the app. Empty: all addresses.')
 param addressRanges array
-@description('Settings of the importer, by name; docs/settings.md.')
+@description('Settings of the importer by name; see docs/settings.md.')
 param settings object
 
 resource hostStorage 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
@@ -32,7 +32,7 @@ resource component 'Microsoft.Insights/components@2020-02-02' existing = {
   name: componentName
 }
 
-// Who the app is, and where its storage and its logs are.
+// Identity, storage and telemetry of the app.
 var fixedSettings = {
   AzureWebJobsStorage__blobServiceUri: hostStorage.properties.primaryEndpoints.blob
   AzureWebJobsStorage__queueServiceUri: hostStorage.properties.primaryEndpoints.queue
@@ -51,13 +51,13 @@ var fixedSettings = {
   PYTHON_ENABLE_OPENTELEMETRY: 'true'
 }
 
-// Event Grid has to reach the trigger's webhook, whoever else is shut out.
+// Event Grid must always reach the webhook of the blob trigger.
 var eventGrid = [
   { name: 'event-grid', priority: 100, action: 'Allow', tag: 'ServiceTag', ipAddress: 'AzureEventGrid' }
 ]
-var people = [
+var operators = [
   for (addresses, i) in addressRanges: {
-    name: 'people-${i}'
+    name: 'operators-${i}'
     priority: 200 + i
     action: 'Allow'
     ipAddress: addresses
@@ -69,7 +69,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
   location: location
   tags: tags
   kind: 'functionapp'
-  // checkov:skip=CKV_AZURE_225: work that dies with its zone is taken up by the next instance
+  // checkov:skip=CKV_AZURE_225: another instance resumes work that a zone outage interrupts
   sku: { name: 'FC1', tier: 'FlexConsumption' }
   properties: { reserved: true }
 }
@@ -83,10 +83,10 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     type: 'UserAssigned'
     userAssignedIdentities: { '${identityId}': {} }
   }
-  // checkov:skip=CKV_AZURE_17: Event Grid brings no client certificate
-  // checkov:skip=CKV_AZURE_212: it scales to zero; a missing tick is an alert
-  // checkov:skip=CKV_AZURE_213: Flex Consumption replaces instances by itself
-  // checkov:skip=CKV_AZURE_222: Event Grid reaches webhooks over the internet only
+  // checkov:skip=CKV_AZURE_17: Event Grid sends no client certificate
+  // checkov:skip=CKV_AZURE_212: the app scales to zero; a missing timer run fires an alert
+  // checkov:skip=CKV_AZURE_213: Flex Consumption replaces unhealthy instances itself
+  // checkov:skip=CKV_AZURE_222: Event Grid delivers to public endpoints only
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
@@ -106,23 +106,23 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
       runtime: { name: 'python', version: pythonVersion }
       scaleAndConcurrency: {
         instanceMemoryMB: instanceMemoryMB
-        // Work waits for the hub's one job slot, not for instances.
+        // More instances do not help: a hub runs one job at a time.
         maximumInstanceCount: 10
       }
     }
     siteConfig: {
-      // checkov:skip=CKV_AZURE_78: Flex Consumption has no FTP, and refuses its settings
+      // checkov:skip=CKV_AZURE_78: Flex Consumption has no FTP and rejects its settings
       http20Enabled: true
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
       ipSecurityRestrictionsDefaultAction: empty(addressRanges) ? 'Allow' : 'Deny'
-      ipSecurityRestrictions: empty(addressRanges) ? [] : concat(eventGrid, people)
-      // Publishing takes an Entra ID token (below), from anywhere.
+      ipSecurityRestrictions: empty(addressRanges) ? [] : concat(eventGrid, operators)
+      // Deployments are possible from any address, with an Entra ID token only (below).
       scmIpSecurityRestrictionsUseMain: false
     }
   }
 
-  // No passwords for FTP and for publishing.
+  // No passwords for FTP and deployments.
   resource ftp 'basicPublishingCredentialsPolicies' = {
     name: 'ftp'
     properties: { allow: false }
@@ -133,15 +133,15 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     properties: { allow: false }
   }
 
-  // What follows is asked of every kind of config, and says nothing about app settings.
+  // checkov applies these rules to every 'config' resource; none of them is about app settings.
   resource appSettings 'config' = {
-    // checkov:skip=CKV_AZURE_13: keys guard the endpoints; docs/security.md tells of Entra ID in front
+    // checkov:skip=CKV_AZURE_13: endpoints require function keys; docs/security.md describes Entra ID
     // checkov:skip=CKV_AZURE_63: requests are in Application Insights
     // checkov:skip=CKV_AZURE_65: errors are in Application Insights
     // checkov:skip=CKV_AZURE_66: failures are in Application Insights
     // checkov:skip=CKV_AZURE_80: Python
-    // checkov:skip=CKV_AZURE_88: nothing is kept in files
-    // checkov:skip=CKV_AZURE_222: see the app
+    // checkov:skip=CKV_AZURE_88: the app stores no files
+    // checkov:skip=CKV_AZURE_222: same reason as for the app
     name: 'appsettings'
     properties: union(fixedSettings, settings)
   }

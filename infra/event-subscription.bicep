@@ -1,6 +1,6 @@
-// Events of the upload container go to the webhook of the blob trigger. Deployed after each publish
-// (hooks/postdeploy.sh): the webhook's key is made when the host first loads the app. It is read here,
-// so it passes through no shell, no log and no output.
+// Sends events of the upload container to the webhook of the blob trigger. hooks/postdeploy.sh deploys it
+// after the app, because the webhook's key exists only after the host has loaded the app. The key is read
+// here, so that it never appears in a shell, a log or an output.
 
 param topicName string
 param appName string
@@ -29,11 +29,11 @@ resource subscription 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2025-
     }
     filter: {
       includedEventTypes: ['Microsoft.Storage.BlobCreated']
-      // The trigger's own path is no filter.
+      // Event Grid must filter: it delivers all events of the account, whatever the trigger's path is.
       subjectBeginsWith: '/blobServices/default/containers/${uploadContainer}/blobs/'
     }
     eventDeliverySchema: 'EventGridSchema'
-    // What is not delivered in a day is found by the sweep long before.
+    // The sweep finds uploads whose events are lost.
     retryPolicy: { maxDeliveryAttempts: 30, eventTimeToLiveInMinutes: 1440 }
   }
 }

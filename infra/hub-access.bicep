@@ -1,8 +1,8 @@
-// What the app may do at a hub, new or existing, in whatever resource group it is.
+// Grants the app access to a hub, which can be in another resource group or subscription.
 
 param hubName string
 param appPrincipalId string
-@description('Whether the identity of the hub itself is needed. It has to be on then.')
+@description('Whether to return the principal id of the hub. Its system-assigned identity must be enabled then.')
 param readsIdentity bool
 
 resource hub 'Microsoft.Devices/IotHubs@2023-06-30' existing = {
@@ -11,8 +11,8 @@ resource hub 'Microsoft.Devices/IotHubs@2023-06-30' existing = {
 
 var dataContributor = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '4fc6c259-987e-4a07-842e-c321cc9d413f')
 
-// The app: creates, reads, lists and cancels jobs (jobs/write, read, delete), and looks up devices that a
-// log calls missing (devices/read). IoT Hub Registry Contributor has no right to jobs.
+// The app creates, reads, lists and cancels jobs (jobs/write, read, delete) and reads devices that a job's
+// log reports as missing (devices/read). IoT Hub Registry Contributor does not allow jobs.
 resource appAtHub 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(hub.id, appPrincipalId, dataContributor)
   scope: hub

@@ -1,10 +1,10 @@
-// A hub of its own, for those who have none yet.
+// A new IoT hub.
 
 param name string
 param location string
 param tags object
 param sku string
-@description('Whether the shared access policies are off, so that services come with Entra ID alone.')
+@description('Whether services must use Entra ID: disables the shared access policies.')
 param disableLocalAuth bool
 
 resource hub 'Microsoft.Devices/IotHubs@2023-06-30' = {
@@ -12,14 +12,14 @@ resource hub 'Microsoft.Devices/IotHubs@2023-06-30' = {
   location: location
   tags: tags
   sku: { name: sku, capacity: 1 }
-  // With it the hub reads the devices of a job and writes its log.
+  // The hub uses it to read the device file of a job and to write the job's log.
   identity: { type: 'SystemAssigned' }
   properties: {
-    // Devices keep their own keys and certificates.
+    // Does not affect the keys and certificates of devices.
     disableLocalAuth: disableLocalAuth
-    // A free hub has two partitions, no more and no less.
+    // A free hub must have two partitions.
     eventHubEndpoints: { events: { partitionCount: sku == 'F1' ? 2 : 4, retentionTimeInDays: 1 } }
-    // checkov:skip=CKV_AZURE_108: devices in the field reach their hub over the internet
+    // checkov:skip=CKV_AZURE_108: devices connect over the internet
     publicNetworkAccess: 'Enabled'
   }
 }

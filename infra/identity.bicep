@@ -1,5 +1,5 @@
-// The identity by which the app reaches storage, hub and Application Insights. User-assigned, so that
-// its roles outlive the app and are there before it starts.
+// The app's identity for storage, hub and Application Insights. User-assigned, so that it has its roles
+// before the app starts, and keeps them if the app is replaced.
 
 param name string
 param location string

@@ -1,11 +1,10 @@
-// Everything the importer needs in Azure: a function app on Flex Consumption, its identity, two storage
-// accounts, monitoring, and the roles that let them work together without any key.
-// docs/deployment.md tells how to deploy it, docs/security.md why it is as it is.
+// All Azure resources of the importer: a function app on Flex Consumption, its identity, two storage
+// accounts, monitoring, and role assignments instead of keys. See docs/deployment.md and docs/security.md.
 targetScope = 'subscription'
 
 @minLength(1)
 @maxLength(32)
-@description('Name of the environment: part of the names of its resources, and the tag azd-env-name.')
+@description('Name of the environment: used in resource names and in the tag azd-env-name.')
 param environmentName string
 
 @minLength(1)
@@ -13,78 +12,78 @@ param environmentName string
 @metadata({ azd: { type: 'location' } })
 param location string
 
-@description('Name of an IoT hub that is there already. Empty: a new one is made.')
+@description('Name of an existing IoT hub. Empty: a new hub is created.')
 param existingHubName string = ''
 
-@description('Resource group of the existing hub. Empty: the one of this environment.')
+@description('Resource group of the existing hub. Empty: the resource group of this environment.')
 param existingHubResourceGroup string = ''
 
-@description('Subscription of the existing hub. Empty: this one.')
+@description('Subscription of the existing hub. Empty: this subscription.')
 param existingHubSubscription string = ''
 
 @allowed(['F1', 'S1', 'S2', 'S3'])
-@description('Tier of the new hub. F1 holds 500 devices, and a subscription has one at most.')
+@description('Tier of a new hub. F1 is limited to 500 devices, and to one hub per subscription.')
 param hubSku string = 'S1'
 
-@description('Turn the shared access policies of the new hub off. A Device Provisioning Service needs one to link to it.')
+@description('Disable the shared access policies of a new hub. Use false to link a Device Provisioning Service, which needs a policy.')
 param hubDisableLocalAuth bool = true
 
 @allowed(['', 'identityBased', 'keyBased'])
-@description('How the hub reaches the devices of a job. identityBased: by its own managed identity, which an existing hub must have. keyBased: by a SAS for the container of the job, signed by Entra ID. Empty: identityBased for a new hub, a private network or a hubIdentityId, else keyBased.')
+@description('How the hub accesses the device file of a job. identityBased: with its managed identity, which an existing hub must have. keyBased: with a SAS for the container of the job (user delegation SAS). Empty: identityBased for a new hub, a private network or a hubIdentityId; otherwise keyBased.')
 param jobStorageAuthentication string = ''
 
-@description('Resource id of a user-assigned identity of the existing hub, for identityBased without a private network. Empty: its system-assigned one.')
+@description('Resource id of a user-assigned identity of the existing hub, for identityBased without a private network. Empty: the system-assigned identity.')
 param hubIdentityId string = ''
 
 @description('Object id of that user-assigned identity.')
 param hubIdentityPrincipalId string = ''
 
 @allowed(['3.12', '3.13'])
-@description('Version of Python.')
+@description('Python version of the app.')
 param pythonVersion string = '3.12'
 
 @allowed([512, 2048, 4096])
-@description('Memory of an instance in MB. 512 suffices for a million devices, and validates them more slowly.')
+@description('Memory of an instance in MB. 512 is enough for a million devices, but validation is slower.')
 param instanceMemoryMB int = 2048
 
-@description('Name of the container that device files are uploaded to.')
+@description('Name of the container for uploads.')
 param uploadContainer string = 'device-uploads'
 
-@description('Settings that shall not have their defaults, by name. No secrets: they would stand in the history of deployments; a Key Vault reference does not.')
+@description('Settings that differ from their defaults, by name. Use Key Vault references for secrets: parameter values are kept in the deployment history.')
 param settings Settings = {}
 
-@description('Who uploads device files: Entra ID principals, each with id (object id) and type (User, Group or ServicePrincipal). Whoever uploads may change every device of the hub.')
+@description('Entra ID principals that upload device files, each with id (object id) and type (User, Group or ServicePrincipal). An uploader can change every device of the hub.')
 param uploaders array = []
 
-@description('Who uses the commands (device-importer): Entra ID principals, each with id (object id) and type (User, Group or ServicePrincipal).')
+@description('Entra ID principals that use the command line (device-importer), each with id (object id) and type (User, Group or ServicePrincipal).')
 param operators array = []
 
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
-@description('How both storage accounts are kept. Regions without availability zones have LRS and GRS only.')
+@description('Redundancy of both storage accounts. Regions without availability zones support LRS and GRS only.')
 param storageSku string = 'Standard_ZRS'
 
-@description('Reach both storage accounts by private endpoints, and close them to the internet.')
+@description('Use private endpoints for both storage accounts and close them to the internet.')
 param privateNetwork bool = false
 
-@description('Addresses of the virtual network, at least a /26.')
+@description('Address range of the virtual network, at least a /26.')
 param addressPrefix string = '10.97.0.0/24'
 
-@description('Public IPv4 ranges of people who upload files and use the commands, for a private network without a VPN: 203.0.113.0/24, a single address without its /32.')
+@description('Public IPv4 ranges of uploaders and operators, for a private network without a VPN: 203.0.113.0/24; a single address without /32.')
 param storageAddressRanges array = []
 
-@description('IPv4 ranges that dashboard and API are open to, behind their keys: 203.0.113.0/24, a single address with its /32. Empty: all.')
+@description('IPv4 ranges that can call dashboard and API (a key is required in any case): 203.0.113.0/24; a single address with /32. Empty: all addresses.')
 param dashboardAddressRanges array = []
 
-@description('E-mail address that alerts go to. Empty: alerts show in the portal only.')
+@description('E-mail address for alerts. Empty: alerts are shown in the portal only.')
 param alertEmail string = ''
 
 @minValue(30)
 @maxValue(730)
-@description('Days that logs are kept.')
+@description('Retention of logs in days.')
 param logRetentionDays int = 30
 
-// Settings that the deployment does not determine; docs/settings.md describes each. Values are texts,
-// as app settings are. Sealed, so that a name that is misspelled stops the deployment.
+// Settings that this template does not set itself; see docs/settings.md. App settings are strings.
+// Sealed, so that a misspelled name stops the deployment.
 @sealed()
 type Settings = {
   BACKOFF_SECONDS: string?
@@ -149,7 +148,7 @@ module monitoring 'monitoring.bicep' = {
   }
 }
 
-// Two accounts, so that a role on the uploads says nothing about the code that runs.
+// Two accounts, so that a role on the uploads gives no access to the code of the app.
 module deviceStorage 'storage.bicep' = {
   scope: group
   params: {
@@ -201,7 +200,7 @@ var hubGroup = isNewHub || empty(existingHubResourceGroup) ? group.name : existi
 var hubIsHere = isNewHub || empty(existingHubSubscription)
 var hubSubscription = hubIsHere ? subscription().subscriptionId : existingHubSubscription
 
-// Of a hub with a user-assigned identity, its principal is a parameter.
+// The principal of a user-assigned identity of the hub is a parameter.
 var readsIdentity = jobStorage == 'identityBased' && empty(hubIdentityPrincipalId)
 
 module hubAccess 'hub-access.bicep' = {
@@ -222,7 +221,9 @@ module roles 'roles.bicep' = {
     uploadContainer: uploadContainer
     importsTable: importsTable
     appPrincipalId: identity.outputs.principalId
-    hubPrincipalId: jobStorage == 'keyBased' ? '' : readsIdentity ? hubAccess.outputs.hubPrincipalId : hubIdentityPrincipalId
+    hubPrincipalId: jobStorage == 'keyBased'
+      ? ''
+      : readsIdentity ? hubAccess.outputs.hubPrincipalId : hubIdentityPrincipalId
     uploaders: uploaders
     operators: operators
   }
@@ -257,11 +258,11 @@ module app 'app.bicep' = {
       settings
     )
   }
-  // The app starts at once, and would fail until it has its roles.
+  // The app starts immediately and needs its roles.
   dependsOn: [roles]
 }
 
-module events 'events.bicep' = {
+module events 'event-topic.bicep' = {
   scope: group
   params: {
     topicName: 'evgt-uploads-${token}'

@@ -1,4 +1,4 @@
-// Logs, spans and metrics: an Application Insights resource that takes no key, and its workspace.
+// Application Insights (Entra ID only) and its workspace, for logs, spans and metrics.
 
 param workspaceName string
 param componentName string
@@ -25,7 +25,7 @@ resource component 'Microsoft.Insights/components@2020-02-02' = {
   properties: {
     Application_Type: 'web'
     WorkspaceResourceId: workspace.id
-    // The connection string alone lets nobody write.
+    // The connection string alone gives no write access.
     DisableLocalAuth: true
   }
 }

@@ -1,21 +1,21 @@
-// A virtual network from which the app reaches both storage accounts by private endpoints.
+// A virtual network with private endpoints for both storage accounts.
 
 param name string
 param location string
 param tags object
 param addressPrefix string
-@description('Addresses of the app, at least a /27.')
+@description('Address range of the app subnet, at least a /27.')
 param appPrefix string
-@description('Addresses of the private endpoints.')
+@description('Address range of the private endpoints.')
 param endpointPrefix string
-@description('Names of the storage accounts, in this resource group.')
+@description('Names of the storage accounts in this resource group.')
 param storageAccounts array
 
 var services = ['blob', 'queue', 'table']
-// One for each service of each account.
+// One per account and service.
 var endpointCount = length(storageAccounts) * length(services)
 
-// By it the app reaches hub, Entra ID and Application Insights: new subnets have no way out of their own.
+// Outbound access to hub, Entra ID and Application Insights: new subnets have none by default.
 resource publicAddress 'Microsoft.Network/publicIPAddresses@2024-10-01' = {
   name: 'pip-${name}'
   location: location
@@ -96,7 +96,7 @@ resource accounts 'Microsoft.Storage/storageAccounts@2025-06-01' existing = [
   }
 ]
 
-// One after the other: an account takes one connection at a time.
+// One at a time: an account rejects concurrent private endpoint connections.
 @batchSize(1)
 resource privateEndpoints 'Microsoft.Network/privateEndpoints@2024-10-01' = [
   for i in range(0, endpointCount): {

@@ -1,4 +1,4 @@
-// Who may do what, with the least that works. Each comment says which call needs the role.
+// Role assignments with least privilege. Each comment lists the calls that need the role.
 
 param deviceStorageName string
 param hostStorageName string
@@ -6,11 +6,11 @@ param componentName string
 param uploadContainer string
 param importsTable string
 param appPrincipalId string
-@description('The identity by which the hub reaches the devices of a job. Empty: it comes with a SAS.')
+@description('Principal id of the identity that the hub uses for the files of a job. Empty: the hub uses a SAS.')
 param hubPrincipalId string
 @description('Principals that upload device files, each with id and type.')
 param uploaders array
-@description('Principals that use the commands, each with id and type.')
+@description('Principals that use the command line, each with id and type.')
 param operators array
 
 resource deviceStorage 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
@@ -47,8 +47,8 @@ var queueDataContributor = subscriptionResourceId('Microsoft.Authorization/roleD
 var tableDataContributor = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3')
 var metricsPublisher = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '3913510d-42f4-4e42-8a64-420c390055eb')
 
-// The app's own calls: read, list, move and delete uploads; make, fill, list and delete the containers
-// of imports; get the user delegation key that signs the SAS for the hub.
+// App: reads, lists, moves and deletes uploads; creates, fills, lists and deletes containers of imports;
+// gets the user delegation key that signs the SAS for the hub.
 resource appAtBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(deviceStorage.id, appPrincipalId, blobDataContributor)
   scope: deviceStorage
@@ -59,8 +59,8 @@ resource appAtBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// The blob trigger's look at an upload: Microsoft asks for this role where the trigger reads. On
-// that container alone.
+// Blob trigger: reads an upload. Microsoft documents this role for blob triggers. Limited to the upload
+// container.
 resource appAtUploads 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(deviceStorage::blobs::uploads.id, appPrincipalId, blobDataOwner)
   scope: deviceStorage::blobs::uploads
@@ -71,7 +71,7 @@ resource appAtUploads 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// The blob trigger's queue for events that failed five times, webjobs-blobtrigger-poison.
+// Blob trigger: writes events that failed five times to the queue webjobs-blobtrigger-poison.
 resource appAtQueues 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(deviceStorage.id, appPrincipalId, queueDataContributor)
   scope: deviceStorage
@@ -82,8 +82,8 @@ resource appAtQueues 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// The rows of the imports: read, write, transactions. On that table alone, which is why the app does
-// not have to make it.
+// App: reads and writes the rows of imports. Limited to the table, which this template creates, because
+// the app could not.
 resource appAtTable 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(deviceStorage::tables::imports.id, appPrincipalId, tableDataContributor)
   scope: deviceStorage::tables::imports
@@ -94,7 +94,7 @@ resource appAtTable 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// The host: the app's package, keys of functions, locks of the timers.
+// Functions host: deployment package, function keys, locks of timers.
 resource hostAtBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(hostStorage.id, appPrincipalId, blobDataOwner)
   scope: hostStorage
@@ -105,7 +105,7 @@ resource hostAtBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// The host: the queue between the events of uploads and the function.
+// Functions host: the queue between upload events and the function.
 resource hostAtQueues 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(hostStorage.id, appPrincipalId, queueDataContributor)
   scope: hostStorage
@@ -116,7 +116,7 @@ resource hostAtQueues 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// The host: its diagnostic events (AzureFunctionsDiagnosticEvents).
+// Functions host: its diagnostic events (table AzureFunctionsDiagnosticEvents).
 resource hostAtTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(hostStorage.id, appPrincipalId, tableDataContributor)
   scope: hostStorage
@@ -127,7 +127,7 @@ resource hostAtTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// Host and app: logs, spans and metrics without a key.
+// Functions host and app: send logs, spans and metrics with Entra ID.
 resource appAtMonitoring 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(component.id, appPrincipalId, metricsPublisher)
   scope: component
@@ -138,8 +138,8 @@ resource appAtMonitoring 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
   }
 }
 
-// The hub: reads devices.txt, writes, replaces and deletes importErrors.log. The role is that for which
-// IoT Hub asks; the condition keeps it out of the uploads and of whatever else is in the account.
+// Hub: reads devices.txt; writes, replaces and deletes importErrors.log. IoT Hub requires this role; the
+// condition limits it to the containers of imports.
 resource hubAtImports 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(hubPrincipalId)) {
   name: guid(deviceStorage.id, hubPrincipalId, blobDataContributor)
   scope: deviceStorage
@@ -169,7 +169,7 @@ resource hubAtImports 'Microsoft.Authorization/roleAssignments@2022-04-01' = if 
   }
 }
 
-// People who upload: that container alone. It lets them read what others uploaded, keys included.
+// Uploaders: the upload container only. They can also read the uploads of others, including device keys.
 resource uploaderAtUploads 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for uploader in uploaders: {
     name: guid(deviceStorage::blobs::uploads.id, uploader.id, blobDataContributor)
@@ -182,7 +182,7 @@ resource uploaderAtUploads 'Microsoft.Authorization/roleAssignments@2022-04-01' 
   }
 ]
 
-// The commands: upload, cancel, retry (which copies lines into a new container), download reports.
+// Command line: upload, cancel, retry (copies lines to a new container), download reports.
 resource operatorAtBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for operator in operators: {
     name: guid(deviceStorage.id, operator.id, blobDataContributor)
@@ -195,7 +195,7 @@ resource operatorAtBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
   }
 ]
 
-// The commands: list, show and watch; cancel and retry write.
+// Command line: list, show and watch read the table; cancel and retry also write.
 resource operatorAtTable 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for operator in operators: {
     name: guid(deviceStorage::tables::imports.id, operator.id, tableDataContributor)

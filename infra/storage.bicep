@@ -1,18 +1,18 @@
-// A storage account without keys, reached by Entra ID alone.
+// A storage account that accepts Entra ID only.
 
 param name string
 param location string
 param tags object
-@description('Names of its blob containers.')
+@description('Names of the blob containers.')
 param containers array
-@description('Names of its tables.')
+@description('Names of the tables.')
 param tables array
-@description('Closed to the internet but for addressRanges and the services that Azure trusts.')
+@description('Whether to close the account to the internet, except for addressRanges and trusted Azure services.')
 param isPrivate bool
 param addressRanges array
-@description('Workspace that records who read and wrote which blob. Empty: none does.')
+@description('Workspace for the audit log of blob access. Empty: no audit log.')
 param workspaceId string = ''
-@description('How it is kept: Standard_LRS, Standard_ZRS, Standard_GRS or Standard_GZRS.')
+@description('Redundancy: Standard_LRS, Standard_ZRS, Standard_GRS or Standard_GZRS.')
 param sku string
 
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
@@ -21,14 +21,14 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
   tags: tags
   kind: 'StorageV2'
   sku: { name: sku }
-  // checkov:skip=CKV_AZURE_35: open to the internet unless isPrivate; Entra ID is asked in both cases
-  // checkov:skip=CKV_AZURE_59: as before
-  // checkov:skip=CKV_AZURE_206: a parameter, Standard_ZRS unless somebody chooses another
+  // checkov:skip=CKV_AZURE_35: open to the internet unless isPrivate; Entra ID is required in both cases
+  // checkov:skip=CKV_AZURE_59: same reason
+  // checkov:skip=CKV_AZURE_206: a parameter; the default is Standard_ZRS
   properties: {
     accessTier: 'Hot'
     allowBlobPublicAccess: false
     allowCrossTenantReplication: false
-    // No account key, so no account SAS and no service SAS either: only what Entra ID signs.
+    // No account keys, hence no account SAS and no service SAS: user delegation SAS only.
     allowSharedKeyAccess: false
     defaultToOAuthAuthentication: true
     minimumTlsVersion: 'TLS1_2'
@@ -37,7 +37,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
     publicNetworkAccess: isPrivate && empty(addressRanges) ? 'Disabled' : 'Enabled'
     networkAcls: {
       defaultAction: isPrivate ? 'Deny' : 'Allow'
-      // The hub comes in so, by its system-assigned identity, and Event Grid to make the topic.
+      // Lets in the hub, with its system-assigned identity, and Event Grid, which creates the topic.
       bypass: 'AzureServices'
       ipRules: [for range in addressRanges: { value: range, action: 'Allow' }]
     }
@@ -46,7 +46,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
   resource blobs 'blobServices' = {
     name: 'default'
     properties: {
-      // What was deleted by mistake comes back for so long; and so long device keys stay, too.
+      // Deleted blobs can be restored for this time. Device keys are kept as long.
       deleteRetentionPolicy: { enabled: true, days: 7 }
       containerDeleteRetentionPolicy: { enabled: true, days: 7 }
     }
@@ -72,7 +72,7 @@ resource rowTables 'Microsoft.Storage/storageAccounts/tableServices/tables@2025-
   }
 ]
 
-// Who read device keys is in the log: StorageBlobLogs.
+// Records who accessed blobs with device keys (table StorageBlobLogs).
 resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!empty(workspaceId)) {
   name: 'audit'
   scope: account::blobs

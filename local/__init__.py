@@ -1,1 +1,1 @@
-"""The local stack: what stands in for Azure on a developer's machine. Never deployed."""
+"""The local stack, which replaces Azure on a developer's machine; never deployed."""

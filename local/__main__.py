@@ -1,11 +1,10 @@
-"""The local stack: nothing of it is ever deployed.
+"""Run the app on this machine, without Azure.
 
-python -m local up      Azurite, the hub emulator and the app, until Ctrl-C
-python -m local demo    the same with an operator at work: uploads, progress, a table of results
-python -m local hub     the hub emulator alone
+python -m local up      Azurite, the IoT Hub emulator and the app, until Ctrl-C
+python -m local demo    the same with sample uploads: progress and a table of results
 python -m local host    the functions host alone, with local.settings.json
 
-Each takes --help.
+Each command has --help. The IoT Hub emulator alone: iothub-emulator
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import sys
 _COMMANDS = {
     "up": "local.up",
     "demo": "local.demo",
-    "hub": "iothub_emulator.cli",
     "host": "local.host.run",
 }
 

@@ -1,7 +1,6 @@
-"""`python -m local demo`: an operator's quarter of an hour, in half a minute.
+"""Import sample files on the local stack: progress, and a table of results.
 
-Uploads files to the local stack, shows what becomes of them, and ends with the table of imports.
-The exit status is 0 only if each import ended as it should.
+The exit status is 0 only if every import ends as expected. Takes about half a minute.
 """
 
 from __future__ import annotations
@@ -31,22 +30,22 @@ from shared.imports.model.record import ImportRecord
 
 __all__ = ["main"]
 
-#: Seconds that the imports may take in all.
+#: Seconds until all imports must have ended.
 DEADLINE = 50.0
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A file of the demo and how its import should end."""
+    """A file of the demo and the expected result of its import."""
 
     name: str
     content: bytes
-    says: str
+    description: str
     state: str
     job_status: str
     devices: int | None
     failed: int | None
-    #: What the failure reason has to tell.
+    #: Part of the expected failure reason.
     reason: str = ""
 
 
@@ -54,7 +53,7 @@ UPLOADS = (
     Upload(
         "fleet.ndjson",
         samples.ndjson(samples.fleet(1000)),
-        "1,000 devices: SAS, self-signed, CA-signed; tags and desired properties",
+        "1,000 devices of all authentication types, with tags and desired properties",
         "completed",
         "completed",
         1000,
@@ -63,27 +62,27 @@ UPLOADS = (
     Upload(
         "valves-broken.ndjson",
         samples.broken_lines(),
-        "6 lines, 5 of them broken",
+        "6 lines, 5 of them invalid",
         "rejected",
         "",
         None,
         0,
-        "5 of 6 lines break rules: line 2: id is missing",
+        "5 of 6",
     ),
     Upload(
         "replacements.ndjson",
         samples.ndjson(samples.replacements(40, existing=3)),
-        "40 devices to create, 3 of which exist",
+        "40 devices to create, 3 of which already exist",
         "completedWithErrors",
         "completed",
         40,
         3,
-        "3 of 40 devices failed: 3 x 409001 DeviceAlreadyExists",
+        "409001",
     ),
     Upload(
         "site-east.csv",
         samples.csv(samples.site("east", 25)),
-        "25 devices as CSV, uploaded at the same moment as",
+        "25 devices as CSV, uploaded at the same time as the next file",
         "completed",
         "completed",
         25,
@@ -92,7 +91,7 @@ UPLOADS = (
     Upload(
         "site-west.ndjson",
         samples.ndjson(samples.site("west", 25)),
-        "25 others: the hub takes one job at a time",
+        "25 devices; the hub runs one job at a time, so files wait in a queue",
         "completed",
         "completed",
         25,
@@ -103,8 +102,12 @@ UPLOADS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m local demo", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="leave the stack up until Ctrl-C")
-    parser.add_argument("--log", action="store_true", help="show the log of app, host and hub too")
+    parser.add_argument("--keep", action="store_true", help="keep the stack running until Ctrl-C")
+    parser.add_argument(
+        "--log",
+        action="store_true",
+        help="also show the logs of app, functions host and hub emulator",
+    )
     options = parser.parse_args(argv)
     logging.basicConfig(
         level=logging.INFO if options.log else logging.CRITICAL,
@@ -112,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     logging.getLogger("azure").setLevel(logging.WARNING)
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
-    console.print("Starting Azurite, the hub emulator and the app ...")
+    console.print("Starting Azurite, the IoT Hub emulator and the app ...")
     try:
         with Stack(
             ports=Ports() if options.keep else Ports.any_free(),
@@ -120,27 +123,31 @@ def main(argv: Sequence[str] | None = None) -> int:
             scan_interval=0.5,
         ) as stack:
             records = _run(stack, console)
-            wrong = _show(stack, records, console)
+            problems = _show(stack, records, console)
             if options.keep:
                 console.print(describe(stack))
                 wait_for_ctrl_c()
     except (AzuriteError, HostError, OSError) as error:
         console.print(f"[red]{error}[/red]")
         return 1
-    return 1 if wrong else 0
+    return 1 if problems else 0
 
 
 def _run(stack: Stack, console: Console) -> list[ImportRecord]:
-    """Upload the files and follow their imports until all are final or the deadline is past."""
+    """Upload the files and follow their imports until all are final or the deadline passes."""
     for line in samples.stock(3):
         stack.hub.registry.put(dict(line))
     container = stack.blobs.get_container_client(stack.settings["UPLOAD_CONTAINER"])
     for upload in UPLOADS[:-2]:
         container.upload_blob(upload.name, upload.content)
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda two: container.upload_blob(two.name, two.content), UPLOADS[-2:]))
+        list(
+            pool.map(
+                lambda upload: container.upload_blob(upload.name, upload.content), UPLOADS[-2:]
+            )
+        )
     for upload in UPLOADS:
-        console.print(f"  uploaded [bold]{upload.name}[/bold]: {upload.says}")
+        console.print(f"  uploaded [bold]{upload.name}[/bold]: {upload.description}")
     console.print()
 
     started = time.monotonic()
@@ -169,17 +176,17 @@ def _progress(record: ImportRecord) -> str:
     match record.state:
         case "running":
             percent = f", {record.job.progress} %" if record.job.progress is not None else ""
-            return f"running: the hub's job is {record.job.status}{percent}"
+            return f"running: job {record.job.status}{percent}"
         case "queued" if record.failure_reason:
             return f"queued: {escape(record.failure_reason)}"
         case "queued":
-            place = f" at place {record.queue_position}" if record.queue_position else ""
-            return f"queued: {record.devices:,} devices, waits for its turn{place}"
+            position = f", queue position {record.queue_position}" if record.queue_position else ""
+            return f"queued: {record.devices:,} devices{position}"
     return f"[bold]{record.state}[/bold]" if record.state.is_final else record.state.value
 
 
 def _show(stack: Stack, records: list[ImportRecord], console: Console) -> list[str]:
-    """Print the table of imports and what to look at next; returns what is not as it should."""
+    """Print the imports and the next steps; return the differences from the expected results."""
     table = Table(title="\nImports", title_justify="left", title_style="bold")
     for column in ("File", "State"):
         table.add_column(column, no_wrap=True)
@@ -204,36 +211,36 @@ def _show(stack: Stack, records: list[ImportRecord], console: Console) -> list[s
         )
     console.print(table)
 
-    wrong = []
+    problems = []
     for upload in UPLOADS:
-        ended = by_file.get(upload.name)
-        if ended is None:
-            wrong.append(f"{upload.name} has no import")
+        result = by_file.get(upload.name)
+        if result is None:
+            problems.append(f"{upload.name}: no import")
             continue
         expected = (upload.state, upload.job_status, upload.devices, upload.failed)
-        found = (ended.state.value, ended.job.status, ended.devices, ended.failed)
-        if found != expected:
-            wrong.append(f"{upload.name} should be {expected} but is {found}")
-        if not ended.failure_reason.startswith(upload.reason):
-            wrong.append(f"{upload.name} should have the reason {upload.reason!r}")
-    for problem in wrong:
+        actual = (result.state.value, result.job.status, result.devices, result.failed)
+        if actual != expected:
+            problems.append(f"{upload.name}: expected {expected}, got {actual}")
+        if upload.reason not in result.failure_reason:
+            problems.append(f"{upload.name}: expected {upload.reason!r} in the failure reason")
+    for problem in problems:
         console.print(f"[red]{escape(problem)}[/red]")
-    if not wrong:
+    if not problems:
         _show_problems(stack, by_file["valves-broken.ndjson"], console)
         _show_failures(stack, by_file["replacements.ndjson"], console)
         console.print(
-            "\nWhat to look at next:\n"
-            "  python -m local demo --keep   the same, then the dashboard at your leisure\n"
-            "  python -m local demo --log    the same with the logs of app, host and hub\n"
-            "  python -m local up            the stack for your own files\n"
-            "  device-importer check FILE   what is wrong with a file, before it is uploaded\n"
-            "  README.md                     deploy it to Azure; docs/architecture.md: how it works"
+            "\nNext steps:\n"
+            "  make demo ARGS=--keep        keep the stack running and open its dashboard\n"
+            "  make demo ARGS=--log         also show the logs of app, functions host and hub\n"
+            "  make up                      run the stack for your own files\n"
+            "  device-importer check FILE   check a file before uploading it\n"
+            "  README.md                    deploy to Azure"
         )
-    return wrong
+    return problems
 
 
 def _show_problems(stack: Stack, record: ImportRecord, console: Console) -> None:
-    console.print(f"\nWhat is wrong with {record.file} ({record.problems}):")
+    console.print(f"\nProblems in {record.file} ({record.problems}):")
     rows = csv.DictReader(io.StringIO(_read(stack, record.problems), newline=""))
     for row in (row for row in rows if row["severity"] == "error"):
         console.print(f"  line {row['line']:>3}  {row['code']:16}{escape(row['remedy'])}")
@@ -247,6 +254,6 @@ def _read(stack: Stack, path: str) -> str:
 
 def _show_failures(stack: Stack, record: ImportRecord, console: Console) -> None:
     report = json.loads(_read(stack, record.report))
-    console.print(f"\nWhat the hub refused of {record.file} ({record.report}):")
+    console.print(f"\nDevices in {record.file} that the hub rejected ({record.report}):")
     for failure in report["failures"]["devices"]:
         console.print(f"  line {failure['line']:3}  {failure['id']}  {failure['message']}")

@@ -1,4 +1,4 @@
-"""Device files for the demo. All keys and thumbprints in them are made up."""
+"""Device files for the demo, with generated keys and thumbprints."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Line = Mapping[str, object]
 
 
 def fleet(count: int) -> Sequence[Line]:
-    """Devices of every authentication type, with twins."""
+    """Devices of all authentication types, with twins."""
     return [_device(f"pump-{number:05}", number) for number in range(1, count + 1)]
 
 
 def site(name: str, count: int) -> Sequence[Line]:
-    """Devices of one site, all with generated keys."""
+    """Devices of one site without keys, which the hub generates."""
     return [
         {"id": f"{name}-sensor-{number:03}", "status": "enabled", "tags": {"site": name}}
         for number in range(1, count + 1)
@@ -26,7 +26,7 @@ def site(name: str, count: int) -> Sequence[Line]:
 
 
 def replacements(count: int, existing: int) -> Sequence[Line]:
-    """Devices to be created; the last ones are those of `stock`, which exist."""
+    """Devices to create; the last ones already exist (see `stock`)."""
     new = [
         {**_device(f"spare-{number:03}", number), "importMode": "create"}
         for number in range(1, count - existing + 1)
@@ -35,12 +35,12 @@ def replacements(count: int, existing: int) -> Sequence[Line]:
 
 
 def stock(count: int) -> Sequence[Line]:
-    """Devices that the hub has before the demo begins."""
+    """Devices that exist in the hub before the demo starts."""
     return [{"id": f"stock-{number:03}", "status": "enabled"} for number in range(1, count + 1)]
 
 
 def broken_lines() -> bytes:
-    """What people really send: wrong names and values, a missing status, half a line, twins."""
+    """Frequent mistakes: wrong names and values, missing status, truncated line, repeated id."""
     return b"\n".join(
         (
             b'{"id": "valve-001", "status": "enabled"}',
@@ -54,7 +54,7 @@ def broken_lines() -> bytes:
 
 
 def csv(lines: Sequence[Line]) -> bytes:
-    """A table with a column for each member of the first line; values are texts."""
+    """A table with a column for each property of the first line."""
     columns = [*_columns(lines[0])]
     rows = [columns, *([_columns(line)[name] for name in columns] for line in lines)]
     return "".join(f"{';'.join(row)}\n" for row in rows).encode()

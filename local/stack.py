@@ -1,4 +1,4 @@
-"""The local stack as one: Azurite, a hub emulator, and a functions host that runs the app."""
+"""The local stack as one object: Azurite, IoT Hub emulator, functions host and app."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SAMPLE_SETTINGS = ROOT / "local.settings.sample.json"
 
 @dataclass(frozen=True)
 class Ports:
-    """Loopback ports; 0 takes any free one. The defaults are those of the sample settings."""
+    """Loopback ports; 0 for any free port. The defaults match the sample settings."""
 
     blob: int = 10000
     queue: int = 10001
@@ -38,16 +38,16 @@ class Ports:
 
 
 class Stack:
-    """Starts everything that the app needs, and the app itself unless told otherwise.
+    """Starts storage, hub and app; stops them at the end of the context.
 
     Parameters
     ----------
     settings_file:
-        The app's settings; storage and hub are replaced by those of this stack.
+        Settings of the app; the stack replaces those of storage and hub.
     changes:
-        Settings that differ from the file's.
+        Settings that replace those of the file.
     run_app:
-        False leaves the app to another host, such as Core Tools.
+        False if another host runs the app, such as Core Tools.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Stack:
             self.blobs.create_container(self.settings["UPLOAD_CONTAINER"])
             if self._run_app:
                 self.host = starting.enter_context(self._start_app(ports.functions))
-            # Everything is up: what was started ends with this object, not with this block.
+            # All are started: from now on, __exit__ stops them instead of this block.
             self._resources = starting.pop_all()
         return self
 

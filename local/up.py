@@ -1,4 +1,4 @@
-"""`python -m local up`: the stack until Ctrl-C."""
+"""Run Azurite, the IoT Hub emulator and the app until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,10 +18,16 @@ __all__ = ["describe", "main", "wait_for_ctrl_c"]
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m local up", description=__doc__)
     parser.add_argument(
-        "--no-app", action="store_true", help="leave the app to another host, such as `func start`"
+        "--no-app",
+        action="store_true",
+        help="do not start the app; run it with another host, such as `func start`",
     )
     parser.add_argument(
-        "--job-seconds", type=float, default=2.0, metavar="S", help="least time of a job"
+        "--job-seconds",
+        type=float,
+        default=2.0,
+        metavar="S",
+        help="minimum duration of a hub job in seconds (default: %(default)s)",
     )
     options = parser.parse_args(argv)
     logging.basicConfig(
@@ -42,23 +48,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def describe(stack: Stack) -> str:
-    """What runs where, and how to use it."""
+    """List the addresses of the stack and the next step."""
     container = stack.settings["UPLOAD_CONTAINER"]
     app = (
-        f"  app       {stack.host.address} (timer {stack.settings['POLL_SCHEDULE']})\n"
+        f"  app       {stack.host.address} (timer: {stack.settings['POLL_SCHEDULE']})\n"
         f"  dashboard {stack.host.address}/api/dashboard"
         if stack.host
-        else f"  app       not started; copy {SAMPLE_SETTINGS.name} to local.settings.json "
+        else f"  app       not started: copy {SAMPLE_SETTINGS.name} to local.settings.json "
         "and run: func start"
     )
     return "\n".join(
         (
             "",
-            "The local stack is up; Ctrl-C ends it and forgets everything.",
+            "The local stack is running. Ctrl-C stops it and deletes all data.",
             f"  storage   {stack.blobs.url}",
-            f"  hub       http://{stack.hub.address} (emulator, control at /emulator/)",
+            f"  hub       {stack.hub.url} (emulator; control API at /emulator/)",
             app,
-            f"Upload device files to the container {container} and see what becomes of them:",
+            f"Upload a device file to the container {container} and follow its import:",
             f"  device-importer upload FILE --watch --settings {SAMPLE_SETTINGS.name}",
             "",
         )

@@ -34,9 +34,9 @@ from shared.connections import (
     StorageConnection,
     parse_hubs,
 )
-from shared.device_files.members import ImportMode
-from shared.device_files.report import Policy
-from shared.device_files.source import Limits
+from shared.device_files.limits import Limits
+from shared.device_files.lines.values import ImportMode
+from shared.device_files.validation_report import Policy
 from shared.errors import SettingsError
 from shared.schedules import NEVER, Schedule
 

@@ -6,8 +6,7 @@ import re
 
 import pytest
 
-from docgen.settings import PAGE, described, page
-from local.stack import ROOT
+from docgen.settings import PAGE, page
 from shared.connections import HUB_CONNECT_TIMEOUT, HUB_DEADLINE, HUB_READ_TIMEOUT, HubConnection
 from shared.errors import SettingsError
 from shared.settings import MIN_LEASE_SECONDS, Settings, load_settings
@@ -375,15 +374,6 @@ def test_a_lease_outlasts_a_call_to_a_hub(monkeypatch: pytest.MonkeyPatch) -> No
     assert problem.startswith("LEASE_SECONDS ")
     assert "Expected: 90 to 3600 seconds. " in problem
     assert HUB_CONNECT_TIMEOUT + HUB_READ_TIMEOUT < HUB_DEADLINE < MIN_LEASE_SECONDS
-
-
-def test_the_readme_lists_every_setting() -> None:
-    readme = (ROOT / "README.md").read_text()
-    section = readme[readme.index("### Settings") : readme.index("### Roles")]
-    rows = [row.split("|") for row in section.splitlines() if row.startswith("| ")]
-    # The first table names them in its first column, the second by topic in its second.
-    cells = [first if "`" in first else second for _, first, second, *_ in rows]
-    assert sorted(re.findall(r"`(\w+)`", "".join(cells))) == sorted(described())
 
 
 def test_the_page_of_settings_is_that_of_the_class() -> None:

@@ -1,4 +1,4 @@
-"""An emulator of the parts of Azure IoT Hub that import jobs need; see local/README.md."""
+"""An emulator of the data plane of Azure IoT Hub; README.md describes it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What nobody has published about the hub: a switch for each point, and what the emulator assumes.
+"""Switches for behaviour of hubs that is not published.
 
-A client that is right under every setting does not depend on what is unknown. local/README.md
-lists the switches for users.
+A client that works with every setting does not depend on what is unknown. README.md lists the
+switches for users; a test compares the two.
 """
 
 from __future__ import annotations
@@ -15,64 +15,64 @@ UriEcho = Literal["output", "full", "none"]
 
 @dataclass(frozen=True)
 class Choices:
-    """The settings of all switches; each comment asks what is open."""
+    """The settings of all switches. The comments state the open questions."""
 
-    #: How does a job word its failure when storage is lost under it? Empty for no reason at all.
+    #: The failureReason of a job that lost access to its storage. Empty for none.
     failure_reason: str = "The job lost access to its storage."
     #: Does a job that failed or was cancelled write importErrors.log?
     log_of_broken_jobs: Literal["none", "write"] = "none"
-    #: Is a byte order mark skipped, or part of a line that then cannot be read?
+    #: Is a byte order mark skipped, or does it make the first line invalid?
     byte_order_mark: Literal["skip", "refuse"] = "skip"
-    #: Are blank lines skipped, or lines that cannot be read?
+    #: Are blank lines skipped or invalid?
     blank_lines: Literal["skip", "refuse"] = "skip"
-    #: Are Json.NET's additions to JSON accepted: comments, single quotes, trailing commas?
+    #: Are Json.NET's extensions of JSON accepted: comments, single quotes, trailing commas?
     json_syntax: Literal["lenient", "strict"] = "lenient"
-    #: Are the names of members and of enum values matched in any case?
+    #: Are names of properties and enum values case-insensitive?
     letter_case: Literal["ignore", "exact"] = "ignore"
-    #: Does importErrors.log take the place of an older one, or follow on it?
+    #: Does importErrors.log replace an older one, or is it appended?
     error_log: Literal["replace", "append"] = "replace"
-    #: How often does each error stand in the log? A published log had each of them 20 times.
+    #: How many times does the log contain each error? A published log contained each 20 times.
     error_log_repeats: int = 1
-    #: Which code does a line get whose ETag does not match?
+    #: The code in the log for an ETag that does not match.
     etag_mismatch: Literal["PreconditionFailed", "EtagDoesNotMatch"] = "PreconditionFailed"
-    #: Are two lines for one device carried out one after the other, or is the second refused?
+    #: Are two lines for one device both applied, or is the second one refused?
     repeated_device: Literal["apply", "refuse"] = "apply"
     #: Does a module find a device that a later line of the file creates?
     module_before_device: Literal["refuse", "wait"] = "refuse"
-    #: Are null members of a twin left out when a device is created, or refused?
+    #: Are null properties in the twin of a new device dropped or refused?
     null_in_new_twin: Literal["drop", "refuse"] = "drop"
     #: Do reported properties of a line have an effect?
     reported: Literal["ignore", "store"] = "ignore"
-    #: Do tags and desired properties that are absent from an update stay as they are?
+    #: Does an update keep tags and desired properties that it omits?
     absent_twin_parts: Literal["keep", "clear"] = "keep"
-    #: Which container URIs do answers about a job show? ``output``: both in the answer to the
-    #: creation, only the output container in later ones (recorded on a live hub).
+    #: Which container URIs do answers about a job contain? ``output``: both in the answer to the
+    #: creation, only the output container in later ones (recorded from a live hub).
     uri_echo: UriEcho = "output"
-    #: Is there a largest size of an import file? In bytes, 0 for none.
+    #: The maximum size of an import file in bytes; 0 for none.
     max_import_bytes: int = 0
-    #: Does outputBlobName give the log of an import another name?
+    #: Is outputBlobName the name of an import's log?
     import_output_name: Literal["ignore", "log"] = "ignore"
-    #: Is a job refused for the taken slot or for its storage when both are true?
+    #: Which refusal comes first when the slot is occupied and storage is not accessible?
     first_check: Literal["slot", "storage"] = "slot"
-    #: What answers the DELETE of a running job: nothing, or the job?
+    #: The answer to the DELETE of a running job: 204, or 200 with the job.
     cancel_answer: Literal["204", "200"] = "204"
-    #: What answers the DELETE of a job that is over or unknown?
+    #: The answer to the DELETE of a job that has ended or does not exist.
     cancel_of_ended_job: Literal["500", "404"] = "500"
 
     @classmethod
     def read(cls, settings: Mapping[str, str]) -> Self:
-        """Read switches by name from texts.
+        """Parse switches from strings.
 
         Raises
         ------
         ValueError
-            An unknown switch, or a value that it does not have; the text lists what there is.
+            Unknown switch or invalid value; the message lists the valid ones.
         """
         types = get_type_hints(cls)
         unknown = settings.keys() - types.keys()
         if unknown:
             raise ValueError(
-                f"no switch {', '.join(sorted(unknown))}; there are {', '.join(types)}"
+                f"unknown switch {', '.join(sorted(unknown))}; known switches: {', '.join(types)}"
             )
         return cls(**{name: _read(name, types[name], value) for name, value in settings.items()})
 
@@ -80,14 +80,13 @@ class Choices:
 def _read(name: str, type_: Any, value: str) -> Any:
     if get_origin(type_) is Literal:
         if value not in get_args(type_):
-            raise ValueError(f"{name} is one of {', '.join(get_args(type_))}, not {value!r}")
+            raise ValueError(f"{name} must be one of {', '.join(get_args(type_))}, not {value!r}")
         return value
     if type_ is int:
         if not value.isdecimal():
-            raise ValueError(f"{name} is a whole number, not {value!r}")
+            raise ValueError(f"{name} must be an integer of at least 0, not {value!r}")
         return int(value)
     return value
 
 
-#: What is assumed where nothing else is said.
-ASSUMED = Choices()
+DEFAULT_CHOICES = Choices()

@@ -1,4 +1,4 @@
-"""The command that runs the emulator by itself."""
+"""Run an emulator of Azure IoT Hub on this machine until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from iothub_emulator.auth.roles import DEFAULT_ROLE, ROLES
+from iothub_emulator.auth.access import DEFAULT_ROLE, ROLES
 from iothub_emulator.choices import Choices
 from iothub_emulator.emulator import HubEmulator
-from iothub_emulator.registry.limits import DEFAULT_LIMITS, Limits
-from iothub_emulator.server import LOOPBACK
-from iothub_emulator.tls import TRUST_VARIABLES
+from iothub_emulator.registry.registry import DEFAULT_LIMITS, Limits
+from iothub_emulator.server import LOOPBACK, TRUST_VARIABLES
 
 DEFAULT_PORT = 8081
 #: For ``--role``.
 NO_ROLE = "none"
-#: About what a small job took in the az CLI's tests.
+#: About the duration of a small job in the tests of the az CLI.
 DEFAULT_JOB_SECONDS = 2.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM."""
+    """Serve until SIGINT or SIGTERM; return the exit status."""
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:
@@ -38,10 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        print(f"The hub emulator listens at {hub.url}")
+        print(f"IoT Hub emulator listening at {hub.url}")
         print(f"Connection string (development only): {hub.connection_string()}", flush=True)
         if arguments.tls:
-            print(_how_to_use_tls(hub), flush=True)
+            print(_tls_instructions(hub), flush=True)
         stop.wait()
     finally:
         hub.stop()
@@ -49,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _emulator(arguments: argparse.Namespace) -> HubEmulator:
-    """Raises ValueError for what the options say."""
+    """Build the emulator; ValueError for invalid options."""
     return HubEmulator(
         port=arguments.port,
         job_seconds=arguments.job_seconds,
@@ -70,64 +69,71 @@ def _emulator(arguments: argparse.Namespace) -> HubEmulator:
 def _switch(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(f"--assume {text} is not of the form SWITCH=VALUE")
+        raise ValueError(f"--assume {text}: expected SWITCH=VALUE")
     return name, value
 
 
-def _how_to_use_tls(hub: HubEmulator) -> str:
-    trust = (f"  {name}={hub.ca_file}  ({who})" for name, who in TRUST_VARIABLES.items())
+def _tls_instructions(hub: HubEmulator) -> str:
+    trust = (f"  {name}={hub.ca_file}  ({client})" for name, client in TRUST_VARIABLES.items())
     return "\n".join(
         (
-            "Clients trust its certificate by one of",
+            "To trust the certificate, set one of these variables for the client:",
             *trust,
-            "and get Entra ID tokens from it, for any tenant, client and secret, by",
+            "To get Entra ID tokens (any tenant, client id and secret), set:",
             f"  AZURE_AUTHORITY_HOST={hub.url}  "
-            '(without instance discovery, which the tenant "adfs" never has)',
+            '(disable instance discovery, or use the tenant "adfs")',
         )
     )
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m local hub", description=__doc__)
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one")
+    parser = argparse.ArgumentParser(prog="iothub-emulator", description=__doc__)
     parser.add_argument(
-        "--job-seconds",
-        type=float,
-        default=DEFAULT_JOB_SECONDS,
-        metavar="S",
-        help="least time from a job's creation to its end",
+        "--port", type=int, default=DEFAULT_PORT, help="default: %(default)s; 0 for any free port"
     )
     parser.add_argument(
-        "--job-rate",
-        type=float,
-        default=0.0,
-        metavar="N",
-        help="devices per second that a job handles at most; live hubs were timed at 70",
-    )
-    parser.add_argument(
-        "--data", type=Path, metavar="PATH", help="file to keep devices and jobs in (SQLite)"
+        "--data", type=Path, metavar="PATH", help="SQLite file for the state (default: in memory)"
     )
     parser.add_argument(
         "--max-devices",
         type=int,
         default=DEFAULT_LIMITS.identities,
         metavar="N",
-        help="devices and modules that the hub has room for (default: %(default)s)",
+        help="upper limit of devices and modules (default: %(default)s)",
     )
     parser.add_argument(
         "--assume",
         action="append",
         default=[],
         metavar="SWITCH=VALUE",
-        help="what to do where nobody knows what a hub does; local/README.md lists the switches",
+        help="set a switch for behaviour of hubs that is not published; see README.md",
     )
-    parser.add_argument(
-        "--storage",
-        metavar="CONNECTION_STRING",
-        help="storage that the hub's managed identity can access",
-    )
+    _add_jobs(parser)
     _add_access(parser)
     return parser
+
+
+def _add_jobs(parser: argparse.ArgumentParser) -> None:
+    jobs = parser.add_argument_group("jobs")
+    jobs.add_argument(
+        "--job-seconds",
+        type=float,
+        default=DEFAULT_JOB_SECONDS,
+        metavar="S",
+        help="minimum duration of a job in seconds (default: %(default)s)",
+    )
+    jobs.add_argument(
+        "--job-rate",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="maximum devices per second of a job (default: no limit); live hubs: about 70",
+    )
+    jobs.add_argument(
+        "--storage",
+        metavar="CONNECTION_STRING",
+        help="storage account for jobs with identityBased authentication (default: refuse them)",
+    )
 
 
 def _add_access(parser: argparse.ArgumentParser) -> None:
@@ -137,13 +143,13 @@ def _add_access(parser: argparse.ArgumentParser) -> None:
         "--host-name",
         default=LOOPBACK,
         metavar="NAME",
-        help="name in the connection string and the certificate; has to lead to %(default)s",
+        help="host name in connection string and certificate; must resolve to %(default)s",
     )
     access.add_argument(
         "--ca-file",
         type=Path,
         metavar="PATH",
-        help="with --tls: where to write the certificate to trust (default: a temporary file)",
+        help="with --tls: where to write the CA certificate (default: a temporary file)",
     )
     access.add_argument(
         "--role",
@@ -158,8 +164,8 @@ def _add_access(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PREFIX",
-        help="take tokens of issuers that begin so, too, WITHOUT a look at their signature; "
-        "https://sts.windows.net/ for those of Entra ID itself",
+        help="also accept tokens of issuers with this prefix, WITHOUT verifying the signature; "
+        "https://sts.windows.net/ for the real Entra ID",
     )
     access.add_argument(
         "--no-local-auth", action="store_true", help="refuse all shared access signatures"

@@ -1,4 +1,4 @@
-"""The emulator as one object, for tests and the command line."""
+"""The emulator as an object, for tests and the command line."""
 
 from __future__ import annotations
 
@@ -13,33 +13,23 @@ from iothub_emulator.api.configuration_routes import ConfigurationRoutes
 from iothub_emulator.api.control_routes import ControlRoutes
 from iothub_emulator.api.device_routes import DeviceRoutes
 from iothub_emulator.api.entra_routes import EntraRoutes
-from iothub_emulator.api.guard import Guard
-from iothub_emulator.api.job_answers import JobAnswers
-from iothub_emulator.api.job_routes import JobRoutes
-from iothub_emulator.api.module_routes import ModuleRoutes
+from iothub_emulator.api.job_routes import JobAnswers, JobRoutes
 from iothub_emulator.api.query_routes import QueryRoutes
+from iothub_emulator.api.request_checks import MAX_BODY_BYTES, RequestChecks
 from iothub_emulator.api.twin_routes import TwinRoutes
+from iothub_emulator.auth.access import DEFAULT_ROLE, Roles
 from iothub_emulator.auth.authorizer import Authorizer
-from iothub_emulator.auth.bearer import BearerTokens
-from iothub_emulator.auth.issuer import AUDIENCE, LIFETIME, PRINCIPAL, Issuer
-from iothub_emulator.auth.roles import DEFAULT_ROLE, Roles
+from iothub_emulator.auth.entra import AUDIENCE, LIFETIME, PRINCIPAL, BearerTokens, Issuer
 from iothub_emulator.auth.sas import policy_key
-from iothub_emulator.choices import ASSUMED, Choices
-from iothub_emulator.clock import Clock
-from iothub_emulator.documents import Documents
+from iothub_emulator.choices import DEFAULT_CHOICES, Choices
+from iothub_emulator.clock import Clock, http_date
 from iothub_emulator.faults import Faults
 from iothub_emulator.jobs.history import JobHistory
 from iothub_emulator.jobs.jobs import JobOptions, Jobs
 from iothub_emulator.registry.configurations import Configurations
-from iothub_emulator.registry.limits import DEFAULT_LIMITS, Limits
-from iothub_emulator.registry.registry import Registry
-from iothub_emulator.server import LOOPBACK, Address, ServerThread
-from iothub_emulator.store import Store
-from iothub_emulator.times import http_date
-from iothub_emulator.tls import Tls
-
-#: Bytes: room for a bulk request of 100 devices with the largest twins.
-_MAX_BODY = 8 * 1024 * 1024
+from iothub_emulator.registry.registry import DEFAULT_LIMITS, Limits, Registry
+from iothub_emulator.server import LOOPBACK, Address, ServerThread, Tls
+from iothub_emulator.store import Documents, Store
 
 
 class HubEmulator:
@@ -48,40 +38,40 @@ class HubEmulator:
     Parameters
     ----------
     port
-        0 takes a free one.
+        0 for any free port.
     host_name
-        What clients call the hub; they have to find it on the loopback address.
+        Host name for clients; it must resolve to the loopback address.
     job_seconds
-        The least time from a job's creation to its end.
+        Minimum time from a job's creation to its end.
     job_rate
-        Devices per second that a job handles at most; 0 for as many as it can.
+        Maximum devices per second of a job; 0 for no limit.
     identity_connection_string
-        Storage connection string of the hub's "managed identity", for jobs with
-        ``identityBased`` storage authentication; None refuses such jobs.
+        Connection string of the storage account that the hub's managed identity can access, for
+        jobs with ``identityBased`` storage authentication; None refuses such jobs.
     tls
-        HTTPS only, with a certificate made at the start.
+        Serve HTTPS instead of HTTP, with a certificate generated at the start.
     ca_file
-        Where to write the certificate that clients have to trust; None is a temporary place.
+        Where to write the CA certificate for clients; None for a temporary file.
     default_role
-        The role of Entra ID principals that have no other one; None for no role.
+        Role of Entra ID principals without an assigned role; None for no role.
     trusted_issuers
-        Prefixes of issuers whose tokens are taken unverified, such as
-        ``https://sts.windows.net/`` for those of Entra ID itself.
+        Prefixes of issuers whose tokens are accepted without verifying the signature, for
+        example ``https://sts.windows.net/`` for the real Entra ID.
     local_auth
         False refuses all shared access signatures.
     data
-        The file that keeps devices, configurations and jobs; None keeps them in memory.
+        SQLite file for devices, configurations and jobs; None for in memory.
     choices
-        What to assume where nobody knows what a hub does.
+        Switches for behaviour of hubs that is not published.
     limits
-        How many devices there is room for.
+        Maximum number of devices and modules.
     clock
-        The time of jobs, twins and Date headers.
+        Clock for jobs, twins and Date headers.
 
     Raises
     ------
     ValueError
-        The data file cannot be used, or there is no such role.
+        The data file cannot be used, or the role is unknown.
     """
 
     def __init__(
@@ -98,7 +88,7 @@ class HubEmulator:
         trusted_issuers: Sequence[str] = (),
         local_auth: bool = True,
         data: Path | None = None,
-        choices: Choices = ASSUMED,
+        choices: Choices = DEFAULT_CHOICES,
         limits: Limits = DEFAULT_LIMITS,
         clock: Clock | None = None,
     ) -> None:
@@ -126,7 +116,7 @@ class HubEmulator:
             JobOptions(job_seconds, job_rate, identity_connection_string),
             choices,
         )
-        #: How answers about jobs differ from ``jobs``; may be set at any time.
+        #: Differences between ``jobs`` and answers to clients; may be changed at any time.
         self.job_answers = JobAnswers()
         self._issuer = Issuer()
         authorizer = Authorizer(
@@ -135,12 +125,12 @@ class HubEmulator:
             self._roles,
             local_auth=local_auth,
         )
-        self._guard = Guard(self.faults, authorizer)
+        self._checks = RequestChecks(self.faults, authorizer)
         self._server: ServerThread | None = None
 
     @property
     def address(self) -> str:
-        """Host and port; the port is known once the emulator has started."""
+        """Host name and port; the port is final after the start."""
         return f"{self._address.host_name}:{self._address.port}"
 
     @property
@@ -149,18 +139,18 @@ class HubEmulator:
 
     @property
     def ca_file(self) -> Path:
-        """The certificate that clients have to trust; RuntimeError unless there is TLS."""
+        """The CA certificate for clients; RuntimeError without TLS."""
         if self._tls is None:
             raise RuntimeError("the emulator serves plain HTTP")
         return self._tls.ca_file
 
     @property
     def requests(self) -> dict[str, int]:
-        """How many requests of each operation came since the start."""
-        return {str(operation): count for operation, count in self._guard.requests.items()}
+        """Number of requests per operation since the start."""
+        return {str(operation): count for operation, count in self._checks.requests.items()}
 
     def connection_string(self, policy: str = "iothubowner") -> str:
-        """How clients connect; the last member, which some refuse, asks them for plain HTTP."""
+        """Connection string of a policy; over HTTP it ends with ``UseDevelopmentEmulator=true``."""
         return (
             f"HostName={self._address.authority};SharedAccessKeyName={policy};"
             f"SharedAccessKey={policy_key(policy)}"
@@ -174,11 +164,11 @@ class HubEmulator:
         expires_in: float = LIFETIME,
         **claims: Any,
     ) -> str:
-        """An access token of the emulator's own issuer; ``claims`` differ, None for absent."""
+        """Issue an access token; ``claims`` replace the defaults, None omits a claim."""
         return self._issuer.issue(principal_id, audience=audience, expires_in=expires_in, **claims)
 
     def assign_role(self, principal_id: str, role: str | None) -> None:
-        """Give a principal a built-in role in place of the default one; None for no role."""
+        """Assign a built-in role to a principal; None for no role."""
         self._roles.assign(principal_id, role)
 
     def start(self) -> Self:
@@ -195,7 +185,7 @@ class HubEmulator:
         return self
 
     def stop(self) -> None:
-        """End all threads and sockets; jobs that run are cancelled, what is stored stays."""
+        """Stop all threads, close all sockets and cancel running jobs; stored data stays."""
         if self._server is not None:
             self._server.stop()
             self._server = None
@@ -226,19 +216,18 @@ class HubEmulator:
             self._tls.close()
 
     def _app(self) -> web.Application:
-        app = web.Application(client_max_size=_MAX_BODY)
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.on_response_prepare.append(self._set_date)
-        for routes in (
+        for group in (
             JobRoutes(self.jobs, self._choices, self.clock, self.job_answers),
             DeviceRoutes(self.registry),
             BulkRoutes(self.registry),
-            ModuleRoutes(self.registry),
             TwinRoutes(self.registry),
             QueryRoutes(self.registry),
             ConfigurationRoutes(self.configurations),
         ):
-            routes.add_to(app, self._guard)
-        control = ControlRoutes(self.faults, self.jobs, self.clock, self._roles, self._guard)
+            self._checks.add_routes(app, group.routes())
+        control = ControlRoutes(self.faults, self.jobs, self.clock, self._roles, self._checks)
         control.add_to(app)
         EntraRoutes(self._issuer).add_to(app)
         return app

@@ -1,4 +1,4 @@
-"""How the hub says no: its error codes, and which shape of body goes with a refusal.
+"""Refusals: the hub's error codes, and the bodies of its error answers.
 
 The hub has no single error format. Which shape an operation uses was recorded from a live hub
 (api-version 2021-04-12); codes and names are those of the learn page on IoT Hub errors.
@@ -6,6 +6,9 @@ The hub has no single error format. Which shape an operation uses was recorded f
 
 from __future__ import annotations
 
+import json
+import uuid
+from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 
 
@@ -34,7 +37,7 @@ class ErrorCode(IntEnum):
     JobNotFound = 404002
     ModuleNotFound = 404010
     IotHubFailingOver = 404012
-    #: Its number is not published, nor that of ConfigurationAlreadyExists.
+    #: The numbers of this one and of ConfigurationAlreadyExists are not published.
     ConfigurationNotFound = 404301
     DeviceAlreadyExists = 409001
     ModuleAlreadyExistsOnDevice = 409301
@@ -51,17 +54,17 @@ class ErrorCode(IntEnum):
 
 
 class Shape(StrEnum):
-    """The forms of an error body seen on live hubs."""
+    """The forms of an error body that live hubs were seen to send."""
 
-    #: Most registry errors: code and text in one string, tracking id in ``ExceptionMessage``.
+    #: Most registry errors: code and message in one string, tracking id in ``ExceptionMessage``.
     E1 = "E1"
-    #: Module paths and newer ones: numeric code and text in members of their own.
+    #: Module paths and newer operations: numeric code and message in separate properties.
     E2 = "E2"
     #: An E2 document as a string inside an E1 document.
     E3 = "E3"
-    #: Jobs: an E1 document with a text of several lines and an empty ``ExceptionMessage``.
+    #: Jobs: an E1 document with a message of several lines and an empty ``ExceptionMessage``.
     E4 = "E4"
-    #: Gateways: no JSON at all.
+    #: Gateways: plain text instead of JSON.
     E7 = "E7"
 
 
@@ -73,3 +76,37 @@ class HubError(Exception):
         self.code = code
         self.message = message
         self.shape = shape
+
+
+def invalid(message: str) -> HubError:
+    """The most frequent refusal: 400 ArgumentInvalid."""
+    return HubError(ErrorCode.ArgumentInvalid, message)
+
+
+def error_body(shape: Shape, status: int, name: str, message: str) -> dict[str, object]:
+    """Build the JSON body of an error answer, also for names that are not in ErrorCode."""
+    now = datetime.now(UTC)
+    tracking_id = uuid.uuid4().hex.upper()
+    if shape is Shape.E2:
+        known = ErrorCode.__members__.get(name)
+        return {
+            "errorCode": int(known) if known else status * 1000,
+            "message": message,
+            "trackingId": f"{tracking_id}-G:0-TimeStamp:{now:%Y-%m-%dT%H:%M:%SZ}",
+            "timestampUtc": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+            "info": None,
+        }
+    if shape is Shape.E3:
+        inner = json.dumps(error_body(Shape.E2, status, name, message))
+        return {"Message": inner, "ExceptionMessage": ""}
+    stamp = f"{now:%m/%d/%Y %H:%M:%S}"
+    if shape is Shape.E4:
+        text = (
+            f"Error: {status} ErrorCode: {name}\n"
+            f"Message: {message}\nTimestamp: {stamp}\nTracking ID: "
+        )
+        return {"Message": f"ErrorCode:{name};{text}", "ExceptionMessage": ""}
+    return {
+        "Message": f"ErrorCode:{name};{message}",
+        "ExceptionMessage": f"Tracking ID:{tracking_id}-G:0-TimeStamp:{stamp}",
+    }

@@ -1,4 +1,4 @@
-"""Faults on demand: rules that are added before the requests or jobs they hit."""
+"""Fault injection: rules that change the next matching requests or jobs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from iothub_emulator.errors import Shape
 
 
 class Operation(StrEnum):
-    """What rules aim at and requests are counted by."""
+    """What rules match and requests are counted by."""
 
     CREATE_JOB = "createJob"
     GET_JOB = "getJob"
@@ -25,30 +25,29 @@ ANY_OPERATION = "any"
 
 
 class FaultKind(StrEnum):
-    #: 429 as the hub sends it, and the connection is closed.
+    #: 429 as the hub sends it; the connection is closed.
     THROTTLE = "throttle"
-    #: Any status and code, in any shape.
+    #: An error answer with any status, code and shape.
     ERROR = "error"
-    #: 404 IotHubFailingOver: the hub moves to its other region.
+    #: 404 IotHubFailingOver: the hub fails over to its paired region.
     FAIL_OVER = "failOver"
-    #: The connection is closed before anything is done.
+    #: The connection is closed; the request has no effect.
     REFUSE = "refuse"
-    #: The request is carried out, then the connection is closed without an answer.
+    #: The request takes effect, then the connection is closed without an answer.
     DROP_REPLY = "dropReply"
-    #: The request is carried out, the answer comes later.
+    #: The request takes effect, the answer is delayed.
     DELAY = "delay"
-    #: The next job that is created fails, before any line is imported.
+    #: The next created job fails before any line is imported.
     FAIL_JOB = "failJob"
-    #: The next job that is created runs until it is cancelled, without importing a line.
+    #: The next created job runs until it is cancelled and imports no line.
     HANG_JOB = "hangJob"
-    #: The next job that is created logs each of its lines as of a missing device, though it
-    #: imports them.
+    #: The next created job imports its lines, but logs DeviceNotFound for each.
     BLAME_DEVICES = "blameDevices"
-    #: The next job that is created completes without its log, which is written on demand.
+    #: The next created job completes without its log, which ``write_late_logs`` writes.
     LATE_LOG = "lateLog"
-    #: The next job that is created completes and never writes its log.
+    #: The next created job completes and never writes its log.
     NO_LOG = "noLog"
-    #: At once and not a rule: the history loses the jobs that it holds now.
+    #: Not a rule: deletes the existing jobs from the history immediately.
     FORGET_JOB = "forgetJob"
 
 
@@ -66,11 +65,11 @@ REQUEST_FAULTS = frozenset(FaultKind) - JOB_FAULTS - {FaultKind.FORGET_JOB}
 
 @dataclass(frozen=True)
 class Fault:
-    """A rule; the members from ``status`` on matter to some kinds only."""
+    """A rule; the fields from ``status`` on apply to some kinds only."""
 
     kind: FaultKind
     operation: str = ANY_OPERATION
-    #: How often it strikes.
+    #: Number of requests or jobs that it hits.
     times: int = 1
     #: For ``error``.
     status: int = 500
@@ -84,10 +83,10 @@ class Fault:
 
     @classmethod
     def read(cls, rule: Mapping[str, Any]) -> Self:
-        """Read a rule from JSON; ValueError tells what is wrong with it."""
+        """Read a rule from JSON; ValueError if it is invalid."""
         unknown = rule.keys() - {field.name for field in fields(cls)}
         if unknown or "kind" not in rule:
-            raise ValueError(f"a rule has a kind and no unknown members: {sorted(unknown)}")
+            raise ValueError(f"a rule requires kind; unknown properties: {sorted(unknown)}")
         fault = cls(
             **{
                 **rule,
@@ -96,17 +95,17 @@ class Fault:
             }
         )
         if fault.times < 1:
-            raise ValueError("a rule strikes at least once")
+            raise ValueError("times must be at least 1")
         if fault.operation != ANY_OPERATION:
             Operation(fault.operation)
         return fault
 
-    def strikes(self, operation: Operation, kinds: frozenset[FaultKind]) -> bool:
+    def matches(self, operation: Operation, kinds: frozenset[FaultKind]) -> bool:
         return self.kind in kinds and self.operation in (ANY_OPERATION, operation)
 
 
 class Faults:
-    """The rules in force, oldest first."""
+    """The active rules, oldest first."""
 
     def __init__(self, forget_jobs: Callable[[], None]) -> None:
         self._lock = threading.Lock()
@@ -114,7 +113,7 @@ class Faults:
         self._forget_jobs = forget_jobs
 
     def add(self, kind: str, **rule: Any) -> None:
-        """Add a rule; the arguments are the members of Fault."""
+        """Add a rule; the arguments are the fields of Fault."""
         fault = Fault.read({"kind": kind, **rule})
         if fault.kind is FaultKind.FORGET_JOB:
             self._forget_jobs()
@@ -131,11 +130,11 @@ class Faults:
             return [asdict(rule) for rule in self._rules]
 
     def take(self, operation: Operation, kinds: frozenset[FaultKind]) -> Fault | None:
-        """The first rule that strikes, which uses up one of its times."""
+        """Return the first matching rule and reduce its ``times``; None if no rule matches."""
         with self._lock:
             for index, rule in enumerate(self._rules):
-                if rule.strikes(operation, kinds):
-                    left = [replace(rule, times=rule.times - 1)] if rule.times > 1 else []
-                    self._rules[index : index + 1] = left
+                if rule.matches(operation, kinds):
+                    remaining = [replace(rule, times=rule.times - 1)] if rule.times > 1 else []
+                    self._rules[index : index + 1] = remaining
                     return rule
         return None

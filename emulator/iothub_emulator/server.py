@@ -1,4 +1,4 @@
-"""Where the emulator is, and serving its routes from an event loop in a thread of its own."""
+"""The emulator's address, its TLS certificate, and the thread that serves HTTP."""
 
 from __future__ import annotations
 
@@ -7,19 +7,30 @@ import ssl
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import trustme
 from aiohttp import web
 
-#: The emulator is for its own machine, whatever name it goes by.
+#: The emulator listens here only, independent of its host name.
 LOOPBACK = "127.0.0.1"
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+#: Environment variables that make clients trust the certificate; all but Node's replace the
+#: machine's trust store.
+TRUST_VARIABLES = {
+    "REQUESTS_CA_BUNDLE": "Python",
+    "NODE_EXTRA_CA_CERTS": "Node.js",
+    "SSL_CERT_FILE": "Go, .NET on Linux, curl",
+}
 _HTTPS_PORT = 443
-#: Seconds that requests in progress get when the server stops.
+#: Seconds for requests in progress when the server stops.
 _GRACE = 0.5
 
 
 @dataclass
 class Address:
-    """What clients call the hub; the port is known once it has started."""
+    """The host name and port that clients use; the port is final after the start."""
 
     host_name: str
     port: int
@@ -27,9 +38,9 @@ class Address:
 
     @property
     def authority(self) -> str:
-        """As in connection strings: without the port that clients assume themselves.
+        """Host name and port for connection strings, without the default port of HTTPS.
 
-        The official clients for Node and C# know no other port.
+        The official clients for Node.js and C# support no other port.
         """
         if self.tls and self.port == _HTTPS_PORT:
             return self.host_name
@@ -41,12 +52,51 @@ class Address:
 
     @property
     def names(self) -> frozenset[str]:
-        """What tokens may call the hub."""
+        """The names that are valid in tokens."""
         return frozenset({self.host_name, f"{self.host_name}:{self.port}"})
 
 
+class Tls:
+    """A certificate for the host name and this machine, and the CA file that clients trust.
+
+    Both are generated at each start. Without ``ca_file`` the file is in a temporary folder, which
+    is deleted at the stop; otherwise it stays.
+    """
+
+    def __init__(self, host_name: str, ca_file: Path | None = None) -> None:
+        self._names = tuple(dict.fromkeys((host_name, *_LOOPBACK_NAMES)))
+        self._chosen = ca_file
+        self._folder: TemporaryDirectory[str] | None = None
+
+    @property
+    def ca_file(self) -> Path:
+        """The CA certificate; RuntimeError if the emulator is not running."""
+        if self._chosen is not None:
+            return self._chosen
+        if self._folder is None:
+            raise RuntimeError("the CA certificate exists only while the emulator runs")
+        return Path(self._folder.name) / "hub-emulator-ca.pem"
+
+    def open(self) -> ssl.SSLContext:
+        """Generate the certificate and write the CA file."""
+        if self._chosen is None:
+            self._folder = TemporaryDirectory(prefix="hub-emulator-")
+        authority = trustme.CA(organization_name="Hub emulator")
+        authority.cert_pem.write_to_path(self.ca_file)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        # The minimum of hubs (learn: "Transport Layer Security (TLS) support in IoT Hub").
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        authority.issue_cert(*self._names).configure_cert(context)
+        return context
+
+    def close(self) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+
 class ServerThread:
-    """Runs an application on one port of this machine until it is stopped."""
+    """Runs an event loop in a thread and serves an application on a loopback port."""
 
     def __init__(
         self, app: web.Application, port: int, ssl_context: ssl.SSLContext | None = None
@@ -60,7 +110,7 @@ class ServerThread:
         self._stop_requested: asyncio.Event
 
     def start(self) -> int:
-        """Start serving; returns the port, raises what kept the server from it."""
+        """Start serving and return the port; raises OSError if the port is not available."""
         self._thread.start()
         return self._started.result()
 
@@ -96,10 +146,10 @@ class ServerThread:
 
 
 async def _settle() -> None:
-    """Let connections that begin or end get on with it, which takes rounds of the event loop.
+    """Let connections start or end, which takes some iterations of the event loop.
 
-    Those under TLS would also wait half a minute for the goodbye of clients that keep them open,
-    so what the server closes is aborted in the end.
+    TLS connections would also wait half a minute for a close by clients that keep them open, so
+    the caller aborts them.
     """
     for _ in range(5):
         await asyncio.sleep(0)

@@ -1,11 +1,11 @@
-"""The hub's state in SQLite: in memory, or in a file that outlives the process.
+"""The hub's state in SQLite, in memory or in a file that survives the process.
 
-One connection serves all threads, one at a time. A million devices need neither a million
-Python objects nor a database server.
+All threads share one connection, behind a lock.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 import weakref
@@ -18,20 +18,20 @@ _CACHE_KIB = 64 * 1024
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS identities (
     device_id TEXT NOT NULL,
-    module_id TEXT NOT NULL,  -- empty for a device, which so comes before its modules
+    module_id TEXT NOT NULL,  -- empty for a device, so that it sorts before its modules
     revision INTEGER NOT NULL,
     generation INTEGER NOT NULL,
     enabled INTEGER NOT NULL,
     status_updated TEXT,
     authentication TEXT NOT NULL,
-    primary_credential TEXT,  -- a key or a thumbprint, by the type of authentication
+    primary_credential TEXT,  -- a key or a thumbprint, depending on authentication
     secondary_credential TEXT,
     iot_edge INTEGER NOT NULL,
-    other TEXT,  -- what few identities have, as a JSON array
+    other TEXT,  -- rarely used properties, as a JSON array
     twin_version INTEGER NOT NULL,
-    tags TEXT,  -- JSON, as the following; null for an empty object
+    tags TEXT,  -- JSON, like the columns below; null for an empty object
     desired TEXT,
-    desired_state TEXT,  -- version, time of the last change, metadata; null if never changed
+    desired_state TEXT,  -- version, time of the last change, metadata; null if unchanged
     reported TEXT,
     reported_state TEXT,
     PRIMARY KEY (device_id, module_id)
@@ -46,17 +46,17 @@ CREATE TABLE IF NOT EXISTS documents (
 
 
 class Store:
-    """Tables, and transactions that hold the lock.
+    """The database.
 
     Parameters
     ----------
     path
-        The file to keep the state in; None keeps it in memory.
+        The database file; None keeps the state in memory.
 
     Raises
     ------
     ValueError
-        The file is not such a state, or another emulator has it open.
+        The file is not an emulator database, or another emulator has it open.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -68,7 +68,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """What is done inside is stored as a whole; may be nested."""
+        """Hold the lock and commit at the end, or roll back on an exception; may be nested."""
         with self._lock:
             if self._depth == 0:
                 self._connection.execute("BEGIN")
@@ -89,19 +89,19 @@ class Store:
             return self._connection.execute(sql, parameters).fetchone()
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        """Returns how many rows it changed."""
+        """Run a statement; return the number of changed rows."""
         with self._lock:
             return self._connection.execute(sql, parameters).rowcount
 
     def reopen(self) -> None:
-        """Open a file again that was closed; what is in memory stays as it is."""
+        """Reopen a closed file; no effect on a database in memory."""
         with self._lock:
             if not self._close.alive:
                 self._connection = _connect(self._path)
                 self._close = weakref.finalize(self, self._connection.close)
 
     def close(self) -> None:
-        """Let go of the file; what is in memory stays, as it would be lost."""
+        """Close the file; a database in memory stays open, or its content would be lost."""
         if self._path is not None:
             with self._lock:
                 self._close()
@@ -112,6 +112,31 @@ class Store:
             self._connection.execute(verb)
 
 
+class Documents:
+    """JSON documents of one kind (configurations, jobs), in the order of their creation."""
+
+    def __init__(self, store: Store, kind: str) -> None:
+        self._store = store
+        self._kind = kind
+
+    def all(self) -> list[tuple[str, Any]]:
+        """Ids with contents."""
+        rows = self._store.fetch(
+            "SELECT id, content FROM documents WHERE kind = ? ORDER BY rowid", (self._kind,)
+        )
+        return [(id_, json.loads(content)) for id_, content in rows]
+
+    def put(self, id_: str, content: Any) -> None:
+        self._store.execute(
+            "INSERT INTO documents VALUES (?, ?, ?) "
+            "ON CONFLICT (kind, id) DO UPDATE SET content = excluded.content",
+            (self._kind, id_, json.dumps(content)),
+        )
+
+    def delete(self, id_: str) -> None:
+        self._store.execute("DELETE FROM documents WHERE kind = ? AND id = ?", (self._kind, id_))
+
+
 def _connect(path: Path | None) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(
@@ -120,7 +145,7 @@ def _connect(path: Path | None) -> sqlite3.Connection:
     except sqlite3.OperationalError as error:
         raise _unusable(path, error) from error
     try:
-        # Losing the last moments to a power cut is fine here, a damaged file is not.
+        # Losing the last commits in a power cut is acceptable, a damaged file is not.
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -133,4 +158,4 @@ def _connect(path: Path | None) -> sqlite3.Connection:
 
 
 def _unusable(path: Path | None, error: sqlite3.Error) -> ValueError:
-    return ValueError(f"{path} cannot be used as the hub's state: {error}")
+    return ValueError(f"{path} cannot be used as the emulator's data file: {error}")

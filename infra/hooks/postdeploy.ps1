@@ -1,5 +1,5 @@
-# Sends the events of uploads to the app. azd runs it after each deployment of the app, with the outputs
-# of main.bicep in the environment; it may be run again at any time.
+# Subscribes the app to upload events. azd runs it after each deployment of the app, with the outputs of
+# main.bicep in the environment. Safe to run again at any time.
 $ErrorActionPreference = 'Stop'
 
 foreach ($name in 'AZURE_RESOURCE_GROUP', 'FUNCTION_APP', 'FUNCTION_APP_HOST', 'EVENT_TOPIC', 'UPLOAD_CONTAINER') {
@@ -14,7 +14,7 @@ function Test-Key {
     return $hasKey -eq 'true'
 }
 
-# Event Grid asks the webhook whether it wants events, which a host that is just starting does not answer.
+# Event Grid validates the webhook, which fails while the host is starting.
 function Add-Subscription {
     az deployment group create --resource-group $env:AZURE_RESOURCE_GROUP --name event-subscription `
         --template-file "$PSScriptRoot/../event-subscription.bicep" --output none `
@@ -22,15 +22,15 @@ function Add-Subscription {
     return $LASTEXITCODE -eq 0
 }
 
-# A call of the home page starts an instance; the webhook's key is there once its host has loaded the app.
+# Requesting the home page starts an instance. The webhook's key exists once the host has loaded the app.
 Write-Host "Waiting for the webhook of $env:FUNCTION_APP ..."
 while ($true) {
     try { Invoke-WebRequest -Uri "https://$env:FUNCTION_APP_HOST/" -TimeoutSec 30 | Out-Null } catch { }
     if ((Test-Key) -and (Add-Subscription)) { break }
     if ((Get-Date) -ge $deadline) {
-        throw "Uploads are not announced to $env:FUNCTION_APP, for the reason above, or for want of its key blobs_extension. See in its log stream that it starts, then run this script again."
+        throw "Could not subscribe $env:FUNCTION_APP to upload events. If there is no error above, its key blobs_extension does not exist: the app did not start. Check its log stream, then run this script again."
     }
     $pause = if ($env:KEY_PAUSE_SECONDS) { $env:KEY_PAUSE_SECONDS } else { 10 }
     Start-Sleep -Seconds $pause
 }
-Write-Host "Uploads to $env:UPLOAD_CONTAINER are announced to $env:FUNCTION_APP."
+Write-Host "Subscribed $env:FUNCTION_APP to upload events of $env:UPLOAD_CONTAINER."

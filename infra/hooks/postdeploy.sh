@@ -1,6 +1,6 @@
 #!/bin/sh
-# Sends the events of uploads to the app. azd runs it after each deployment of the app, with the outputs
-# of main.bicep in the environment; it may be run again at any time.
+# Subscribes the app to upload events. azd runs it after each deployment of the app, with the outputs of
+# main.bicep in the environment. Safe to run again at any time.
 set -eu
 
 : "${AZURE_RESOURCE_GROUP:?}" "${FUNCTION_APP:?}" "${FUNCTION_APP_HOST:?}" "${EVENT_TOPIC:?}" "${UPLOAD_CONTAINER:?}"
@@ -11,22 +11,22 @@ has_key() {
     --query "systemKeys.blobs_extension != null" --output tsv
 }
 
-# Event Grid asks the webhook whether it wants events, which a host that is just starting does not answer.
+# Event Grid validates the webhook, which fails while the host is starting.
 subscribe() {
   az deployment group create --resource-group "$AZURE_RESOURCE_GROUP" --name event-subscription \
     --template-file "$(dirname "$0")/../event-subscription.bicep" --output none \
     --parameters "topicName=$EVENT_TOPIC" "appName=$FUNCTION_APP" "uploadContainer=$UPLOAD_CONTAINER"
 }
 
-# A call of the home page starts an instance; the webhook's key is there once its host has loaded the app.
+# Requesting the home page starts an instance. The webhook's key exists once the host has loaded the app.
 echo "Waiting for the webhook of $FUNCTION_APP ..."
 until curl --silent --output /dev/null --max-time 30 "https://$FUNCTION_APP_HOST/" || true
   [ "$(has_key)" = true ] && subscribe; do
   if [ "$(date +%s)" -ge "$deadline" ]; then
-    echo "Uploads are not announced to $FUNCTION_APP, for the reason above, or for want of its key" \
-      "blobs_extension. See in its log stream that it starts, then run this script again." >&2
+    echo "Could not subscribe $FUNCTION_APP to upload events. If there is no error above, its key" \
+      "blobs_extension does not exist: the app did not start. Check its log stream, then run this script again." >&2
     exit 1
   fi
   sleep "${KEY_PAUSE_SECONDS:-10}"
 done
-echo "Uploads to $UPLOAD_CONTAINER are announced to $FUNCTION_APP."
+echo "Subscribed $FUNCTION_APP to upload events of $UPLOAD_CONTAINER."

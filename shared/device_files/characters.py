@@ -1,4 +1,4 @@
-"""Characters that nobody sees, such as a no-break space: how to name them and take them off."""
+"""Characters that are easily overlooked: how to name and remove them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import re
 import unicodedata
 
 __all__ = [
-    *("INVISIBLE", "INVISIBLE_BYTES", "describe_character", "describe_outside", "describe_unseen"),
+    *("INVISIBLE", "INVISIBLE_BYTES", "OBJECTS_BY_ODD_LINE_END", "ODD_LINE_END"),
+    *("describe_character", "describe_outside", "describe_unseen"),
     *("visible_part", "without_unseen"),
 ]
 
-#: First and last code points of runs of characters that are not visible, beyond blank, tab, LF, CR
-#: and NUL: controls, spaces, marks of direction, joiners, fillers and byte order marks.
+#: First and last code points of runs of invisible characters, besides blank, tab, LF, CR and NUL:
+#: controls, spaces, direction marks, joiners, fillers and byte order marks.
 _RUNS = (
     *((0x01, 0x08), (0x0B, 0x0C), (0x0E, 0x1F), (0x7F, 0xA0), (0xAD, 0xAD), (0x34F, 0x34F)),
     *((0x61C, 0x61C), (0x115F, 0x1160), (0x1680, 0x1680), (0x17B4, 0x17B5), (0x180B, 0x180E)),
@@ -19,12 +20,17 @@ _RUNS = (
     *((0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF9, 0xFFFB)),
 )
 INVISIBLE = "".join(chr(code) for first, last in _RUNS for code in range(first, last + 1))
-#: The same as a pattern over UTF-8: one character.
+#: One of them, as a pattern over UTF-8.
 INVISIBLE_BYTES = b"(?:%s)" % b"|".join(re.escape(character.encode()) for character in INVISIBLE)
+
+#: CR alone, NEXT LINE, LINE SEPARATOR or PARAGRAPH SEPARATOR.
+_ODD_END = rb"(?P<end>\r|\xc2\x85|\xe2\x80[\xa8\xa9])"
+ODD_LINE_END = re.compile(_ODD_END)
+OBJECTS_BY_ODD_LINE_END = re.compile(rb"\}[ \t]*%s\s*\{" % _ODD_END)
 
 _BLANKS = " \t\r\n"
 _UNSEEN = re.compile(rf"[{INVISIBLE}\t\r\n]|\A | \Z")
-#: Control characters have no name in Unicode; these are the aliases of common ones.
+#: Aliases of control characters, which have no name in Unicode.
 _CONTROLS = {
     "\0": "NULL",
     "\t": "CHARACTER TABULATION",
@@ -42,7 +48,7 @@ def describe_character(character: str, position: int = 0) -> str:
     """Name a character by its code point, such as `U+00A0 NO-BREAK SPACE at character 3`.
 
     Args:
-        position: where in its text, from 1; 0 leaves it out.
+        position: where in its text, from 1; 0 omits it.
     """
     kind = unicodedata.category(character)
     unnamed = {"Cc": "CONTROL CHARACTER", "Cs": "SURROGATE"}.get(kind, "UNNAMED CHARACTER")
@@ -52,28 +58,27 @@ def describe_character(character: str, position: int = 0) -> str:
 
 
 def describe_outside(text: str, allowed: re.Pattern[str]) -> str:
-    """Name the first character behind what a pattern such as `[a-z]*` matches; "" for none."""
+    """Name the first character after what a pattern such as `[a-z]*` matches; "" for none."""
     match = allowed.match(text)
     end = match.end() if match else 0
     return describe_character(text[end], end + 1) if end < len(text) else ""
 
 
 def describe_unseen(text: str) -> str:
-    """Name the first character of a text that nobody sees, blanks at its ends among them."""
+    """Name the first invisible character of a text, or blank at its ends; "" for none."""
     match = _UNSEEN.search(text)
     return describe_character(match[0], match.start() + 1) if match else ""
 
 
 def without_unseen(text: str) -> str:
-    """The text as people see it."""
     return _UNSEEN.sub("", text).strip(_BLANKS)
 
 
 def visible_part(line: bytes) -> tuple[bytes, str]:
-    """Take blanks and invisible characters off both ends of a line.
+    """Remove blanks and invisible characters from both ends of a line.
 
     Returns:
-        What is left, and the name of the first invisible character; "" if there was none.
+        The rest, and the name of the first invisible character; "" if there was none.
     """
     if not line or (b" " < line[:1] < b"\x7f" and b" " < line[-1:] < b"\x7f"):
         return line, ""

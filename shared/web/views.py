@@ -7,8 +7,8 @@ from typing import Self
 
 from pydantic import Field
 
-from shared.device_files.report import Policy, Report
 from shared.device_files.rules import Severity
+from shared.device_files.validation_report import Policy, Report
 from shared.imports.model.states import ImportState
 from shared.imports.operate.api_models import ImportSummary, View
 from shared.imports.operate.reader import MAX_COUNTED, HubQueueView

@@ -1,4 +1,4 @@
-"""What a Bicep file declares, read by tree-sitter: no compiler is to be had offline."""
+"""The declarations of a Bicep file, parsed by tree-sitter: no compiler is available offline."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ FILES = sorted(INFRA.glob("*.bicep"))
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource as it is written; texts that are no literals stay expressions."""
+    """A resource as written: values that are not literals stay expressions."""
 
     symbol: str
-    #: Without the API version; of a nested one the last part only.
+    #: Without the API version; the last part only for a nested resource.
     type: str
     version: str
     is_existing: bool
@@ -35,7 +35,7 @@ class Resource:
 
 @dataclass(frozen=True)
 class Module:
-    """A call of another file."""
+    """A use of another file."""
 
     symbol: str
     file: str
@@ -46,21 +46,21 @@ class Module:
 class BicepFile:
     """The declarations of one file."""
 
-    #: Whether each has a default.
+    #: Whether the parameter has a default.
     params: dict[str, bool]
     variables: dict[str, Any]
     types: dict[str, dict[str, Any]]
     resources: list[Resource]
     modules: list[Module]
     outputs: frozenset[str]
-    #: Outputs of modules that are used, as (symbol, output).
+    #: Used outputs of modules, as (symbol, output).
     uses: frozenset[tuple[str, str]]
-    #: Names that are used without a declaration or a function of that name.
+    #: Names without a declaration.
     unknown: frozenset[str]
 
 
 def errors(path: Path) -> list[str]:
-    """Where the file breaks the grammar."""
+    """The syntax errors of the file."""
     return [
         f"{path.name}:{node.start_point.row + 1}: {_text(node)[:60]!r}"
         for node in _nodes(_tree(path))
@@ -70,7 +70,7 @@ def errors(path: Path) -> list[str]:
 
 @functools.cache
 def read(path: Path) -> BicepFile:
-    """The declarations of a file without errors."""
+    """The declarations of a file without syntax errors."""
     root = _tree(path)
     params, variables, types, outputs = {}, {}, {}, set()
     resources, modules = [], []
@@ -133,7 +133,7 @@ def _resource(node: Node, symbol: str) -> Resource:
 
 
 def _body(node: Node) -> dict[str, Any]:
-    """The object of a declaration, within its condition or loop."""
+    """The object of a declaration, inside its condition or loop."""
     objects = [child for child in _nodes(node) if child.type == "object"]
     body: dict[str, Any] = _value(objects[0])
     return body
@@ -172,7 +172,7 @@ def _outputs_used(root: Node) -> Iterator[tuple[str, str]]:
 
 
 def _names_used(root: Node) -> Iterator[str]:
-    """Identifiers that stand for values."""
+    """Identifiers of values."""
     for node in _nodes(root):
         if node.type != "identifier" or node.parent is None:
             continue

@@ -1,4 +1,4 @@
-"""What a compiler, a policy checker and a reviewer would ask of infra/, without Azure."""
+"""infra/ without Azure: grammar, names, policies, roles, settings, alerts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.package.environments import SUPPORTED_PYTHONS
 
 CHECKOV = Path(__file__).parent / ".venv/bin/checkov"
 
-#: The app does without it, or with its alternative.
+#: Not set in Azure: an alternative is, or the plan sets it.
 NOT_IN_AZURE = {"ImporterStorage", "FUNCTIONS_WORKER_RUNTIME"}
 
-#: Who gets which role where. Whoever widens them has to do it here too.
+#: Symbol: principal, role, scope. A wider role must be added here, so that it is reviewed.
 ROLES = {
     "appAtBlobs": ("appPrincipalId", "blobDataContributor", "deviceStorage"),
     "appAtUploads": ("appPrincipalId", "blobDataOwner", "deviceStorage::blobs::uploads"),
@@ -50,8 +50,8 @@ ROLE_IDS = {
 
 
 def resource(file: str, symbol: str) -> Resource:
-    [found] = [one for one in read(INFRA / file).resources if one.symbol == symbol]
-    return found
+    [match] = [item for item in read(INFRA / file).resources if item.symbol == symbol]
+    return match
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -61,7 +61,7 @@ def test_the_grammar(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_names(path: Path) -> None:
-    """Every name is declared, every declaration used, and calls of files fit these."""
+    """Every name is declared, every declaration used, and modules get their parameters."""
     file = read(path)
     assert file.unknown == set()
     text = path.read_text()
@@ -82,28 +82,25 @@ def test_every_file_is_called() -> None:
 
 
 def test_policies() -> None:
-    """checkov finds nothing, and what it is told to skip has a reason."""
+    """checkov reports nothing, and every skipped rule has a reason."""
     options = ("--framework", "bicep", "--skip-download", "--output", "json")
     command = [str(CHECKOV), "--directory", str(INFRA), *options]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    report = json.loads(told.stdout)
-    results = report["results"]
-    failed = [
-        (one["check_id"], one["check_name"], one["file_path"]) for one in results["failed_checks"]
-    ]
-    assert failed == []
-    # Its parser knows no types. There is nothing in that file to check but a resource group.
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    results = json.loads(output)["results"]
+    fields = ("check_id", "check_name", "file_path")
+    assert [[check[field] for field in fields] for check in results["failed_checks"]] == []
+    # Its parser does not know types. That file declares nothing but a resource group and modules.
     assert [Path(path).name for path in results["parsing_errors"]] == ["main.bicep"]
-    assert [one.type for one in read(INFRA / "main.bicep").resources] == [
+    assert [item.type for item in read(INFRA / "main.bicep").resources] == [
         "Microsoft.Resources/resourceGroups"
     ]
-    checked = {one["resource"] for one in results["passed_checks"]}
+    checked = {check["resource"] for check in results["passed_checks"]}
     assert {"Microsoft.Storage/storageAccounts.account", "Microsoft.Web/sites.app"} <= checked
     for skipped in results["skipped_checks"]:
         assert len(skipped["check_result"]["suppress_comment"]) > 5, skipped["check_id"]
 
 
-def test_nobody_comes_with_a_key() -> None:
+def test_keys_are_disabled() -> None:
     account = resource("storage.bicep", "account").body["properties"]
     assert account["allowSharedKeyAccess"] is False
     assert account["allowBlobPublicAccess"] is False
@@ -117,37 +114,30 @@ def test_nobody_comes_with_a_key() -> None:
     assert resource("monitoring.bicep", "component").body["properties"]["DisableLocalAuth"] is True
     main = (INFRA / "main.bicep").read_text()
     assert "param hubDisableLocalAuth bool = true\n" in main
-    texts = "".join(path.read_text() for path in FILES)
-    # The webhook's key, which nothing but the subscription gets.
-    assert re.findall(r"\w*list\w*Keys?\(|listAccountSas|listServiceSas", texts, re.I) == [
-        "listKeys("
-    ]
+    sources = "".join(path.read_text() for path in FILES)
+    # The key of the webhook, which only the subscription reads.
+    keys = re.findall(r"\w*list\w*Keys?\(|listAccountSas|listServiceSas", sources, re.I)
+    assert keys == ["listKeys("]
 
 
 def test_roles() -> None:
-    found = {}
-    for path in FILES:
-        for one in read(path).resources:
-            if one.type != "Microsoft.Authorization/roleAssignments":
-                continue
-            properties = one.body["properties"]
-            role = properties["roleDefinitionId"]
-            found[one.symbol] = (properties["principalId"], role, one.body["scope"])
-            # The same assignment under another name would be refused.
-            assert re.fullmatch(r"guid\((.+)\.id, (.+), (\w+)\)", one.body["name"])
-            assert (
-                one.body["name"]
-                == f"guid({one.body['scope']}.id, {properties['principalId']}, {role})"
-            )
-            assert one.comment, f"{one.symbol}: what for?"
-    assert found == ROLES
+    roles = {}
+    for item in (item for path in FILES for item in read(path).resources):
+        if item.type == "Microsoft.Authorization/roleAssignments":
+            properties, scope = item.body["properties"], item.body["scope"]
+            principal, role = properties["principalId"], properties["roleDefinitionId"]
+            roles[item.symbol] = (principal, role, scope)
+            # Azure rejects the same assignment under another name.
+            assert item.body["name"] == f"guid({scope}.id, {principal}, {role})"
+            assert item.comment, f"{item.symbol} has no comment that says what it is for"
+    assert roles == ROLES
     assert {role for _, role, _ in ROLES.values()} == ROLE_IDS.keys()
     variables = read(INFRA / "roles.bicep").variables | read(INFRA / "hub-access.bicep").variables
     for name, role_id in ROLE_IDS.items():
         assert role_id in variables[name]
 
 
-def test_the_hub_is_kept_to_the_containers_of_imports() -> None:
+def test_the_hub_is_limited_to_the_containers_of_imports() -> None:
     properties = resource("roles.bicep", "hubAtImports").body["properties"]
     assert properties["conditionVersion"] == "2.0"
     condition = properties["condition"]
@@ -155,12 +145,12 @@ def test_the_hub_is_kept_to_the_containers_of_imports() -> None:
     assert prefix is not None
     assert prefix[1] == PREFIX
     actions = set(re.findall(r"ActionMatches\{'Microsoft\.Storage/\S+/blobs/(\S+)'\}", condition))
-    # All data actions of the role: one that is not named is not limited.
+    # All data actions of the role: an action that is not listed is not limited.
     assert actions == {"read", "write", "add/action", "delete", "move/action"}
 
 
 def test_settings_are_the_same_everywhere() -> None:
-    """Bicep sets each setting of the class or takes it; the sample knows no other."""
+    """The template sets every setting or accepts it; the sample contains no other."""
     app = read(INFRA / "app.bicep").variables["fixedSettings"]
     main = (INFRA / "main.bicep").read_text()
     [determined] = re.findall(r"settings: union\(\s*\{(.*?)\}", main, re.S)
@@ -180,8 +170,8 @@ def test_settings_are_the_same_everywhere() -> None:
 
 def test_the_supported_pythons() -> None:
     main = (INFRA / "main.bicep").read_text()
-    [allowed] = re.findall(r"@allowed\(\[(.*)\]\)\n@description\('Version of Python", main)
-    # A new app need not begin with the oldest.
+    [allowed] = re.findall(r"@allowed\(\[(.*)\]\)\n.*\nparam pythonVersion", main)
+    # New apps do not start with the oldest.
     assert tuple(re.findall(r"'(.*?)'", allowed)) == SUPPORTED_PYTHONS[1:]
 
 
@@ -195,27 +185,23 @@ def test_parameters_are_described() -> None:
     assert [name for name in described if f"`{name}`" not in guide] == []
 
 
-def test_no_preview() -> None:
-    versions = {(one.type, one.version) for path in FILES for one in read(path).resources}
-    previews = {kind for kind, version in versions if version.endswith("preview")}
-    # There has never been another one.
+def test_api_versions() -> None:
+    """One version per provider, and no preview."""
+    versions: dict[str, set[str]] = {}
+    for item in (item for path in FILES for item in read(path).resources):
+        if item.version:
+            provider = "/".join(item.type.split("/")[:2])
+            versions.setdefault(provider, set()).add(item.version)
+    assert {provider: used for provider, used in versions.items() if len(used) > 1} == {}
+    previews = {provider for provider, used in versions.items() if "preview" in str(used)}
+    # This type has preview versions only.
     assert previews == {"Microsoft.Insights/diagnosticSettings"}
 
 
-def test_one_version_of_each_api() -> None:
-    versions: dict[str, set[str]] = {}
-    for path in FILES:
-        for one in read(path).resources:
-            if one.version:
-                provider = "/".join(one.type.split("/")[:2])
-                versions.setdefault(provider, set()).add(one.version)
-    assert {kind: some for kind, some in versions.items() if len(some) > 1} == {}
-
-
-def test_alerts_are_the_queries_that_operators_read() -> None:
-    alerts = (INFRA / "alerts.bicep").read_text()
-    files = {path.name: path.read_text() for path in (INFRA / "alerts").iterdir()}
-    assert set(re.findall(r"loadTextContent\('alerts/(.+?)'\)", alerts)) == files.keys()
+def test_each_alert_is_documented() -> None:
+    rules = (INFRA / "alerts.bicep").read_text()
+    queries = {path.stem for path in (INFRA / "alerts").glob("*.kql")}
+    assert set(re.findall(r"loadTextContent\('alerts/(.+?)\.kql'\)", rules)) == queries
+    assert set(re.findall(r"^    name: '([\w-]+)'$", rules, re.M)) == queries
     guide = (ROOT / "docs/operations.md").read_text()
-    queries = re.findall(r"^    // ALERT.*\n((?:    .+\n)+)", guide, re.M)
-    assert {re.sub("^    ", "", query, flags=re.M) for query in queries} == set(files.values())
+    assert set(re.findall(r"^\| `importer-([\w-]+)` \|", guide, re.M)) == queries

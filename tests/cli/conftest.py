@@ -1,8 +1,13 @@
-"""The commands as people call them, on the storage account of the app under test."""
+"""Run commands on the storage account of the app under test."""
 
 from __future__ import annotations
 
+import _thread
 import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +15,12 @@ from typing import Any
 import pytest
 
 from cli.__main__ import main
-from tests.app import App
+from tests.app import App, device
 
 
 @dataclass(frozen=True)
 class Done:
-    """What a command ended with."""
+    """Status and output of a command."""
 
     status: int
     out: str
@@ -27,7 +32,7 @@ class Done:
 
 
 class Shell:
-    """Runs commands in a folder of their own."""
+    """Runs commands in an empty folder."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
@@ -60,7 +65,7 @@ def shell(
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has the commands take their output for a terminal of 100 columns."""
+    """Make the output a terminal of 100 columns."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -74,3 +79,35 @@ def configure_two_hubs(app: App) -> None:
         folder: f"HostName={name}.azure-devices.net;{credentials}" for folder, name in hosts.items()
     }
     app.configure(IOTHUB=json.dumps(strings))
+
+
+@contextmanager
+def meanwhile(what: Callable[[], None]) -> Iterator[None]:
+    """Run the app while a command runs; if that fails, the command is interrupted."""
+
+    def work() -> None:
+        try:
+            what()
+        except BaseException:
+            _thread.interrupt_main()
+            raise
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(work)
+        yield
+        done.result()
+
+
+def tick_until_final(app: App) -> None:
+    while not all(record.state.is_final for record in app.records()):
+        app.tick()
+        time.sleep(0.1)
+
+
+def queued(app: App, *names: str) -> list[str]:
+    """Queue imports at a busy hub; returns their ids."""
+    app.hub.occupy_slot()
+    for name in names:
+        app.upload(name, device(name))
+        app.deliver(name)
+    return [app.record(name).id for name in names]

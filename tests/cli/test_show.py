@@ -1,4 +1,4 @@
-"""`show`."""
+"""`device-importer show`."""
 
 from __future__ import annotations
 
@@ -33,18 +33,17 @@ def test_a_partial_success(partial: ImportRecord, shell: Shell) -> None:
         f"  reason    {partial.failure_reason}\n",
         "\nStates\n",
         "  validating  ",
-        "\nWhat the hub refused\n  refused 409001 DeviceAlreadyExists\n    use importMode",
-        "\n    line 2 (there): A device with ID 'there' is already registered.\n",
-        "\nWhat the validation found\n  warning authentication-missing\n    give",
-        "\nWhat can be done\n",
+        "\n  rejected 409001 DeviceAlreadyExists\n    ",
+        "\n    line 2 (there): ",
+        "\n  warning authentication-missing\n    ",
         f"  device-importer retry {partial.id}  ",
-        f"  device-importer show {partial.id} --file retry.ndjson  # get retry.ndjson\n",
+        f"  device-importer show {partial.id} --file retry.ndjson  # ",
     ):
         assert text in done.out
     assert "\x1b" not in done.out
 
 
-def test_all_of_it_for_programs(partial: ImportRecord, shell: Shell) -> None:
+def test_json(partial: ImportRecord, shell: Shell) -> None:
     [detail] = shell.json("show", partial.id)
     assert detail["id"] == partial.id
     assert detail["actions"] == ["retry"]
@@ -55,14 +54,15 @@ def test_a_rejected_file(app: App, shell: Shell) -> None:
     app.upload("bad.ndjson", *({"id": f"x{number}"} for number in range(9)))
     app.deliver("bad.ndjson")
     done = shell("show", app.record("bad.ndjson").id)
-    assert "  lines     9, 9 break rules\n" in done.out
-    assert "  error status-missing x 9\n    add enabled or disabled\n    line 1 (x0" in done.out
+    assert "  lines     9, 9 invalid\n" in done.out
+    assert "  error status-missing x 9\n" in done.out
     assert "\n    and 4 more\n" in done.out
-    assert "upload the corrected file" in done.out
-    assert "retry" not in done.out.partition("What can be done")[2]
+    assert "    line 1 (x0" in done.out
+    assert "device-importer upload FILE " in done.out
+    assert "device-importer retry" not in done.out
 
 
-def test_one_that_runs(app: App, shell: Shell) -> None:
+def test_commands_for_open_and_retried_imports(app: App, shell: Shell) -> None:
     app.hub.occupy_slot()
     for name in ("a.ndjson", "b.ndjson"):
         app.upload(name, device("a"))
@@ -78,11 +78,11 @@ def test_one_that_runs(app: App, shell: Shell) -> None:
     assert f"  retry of  {record.id}\n" in shell("show", again.id).out
 
 
-def test_a_container_that_is_gone(partial: ImportRecord, app: App, shell: Shell) -> None:
+def test_a_deleted_container(partial: ImportRecord, app: App, shell: Shell) -> None:
     app.container_of(partial).delete_container()
     done = shell("show", partial.id)
     assert done.status == 0
-    assert "\nReport\n  report.json of import" in done.out
+    assert "\nReport\n  report.json" in done.out
     done = shell("show", partial.id, "--file", "retry.ndjson")
     assert done.status == 3
     assert "IMPORT_RETENTION_DAYS" in done.err
@@ -96,7 +96,7 @@ def test_files(partial: ImportRecord, app: App, shell: Shell, tmp_path: Path) ->
     done = shell("show", partial.id, "--file", "retry.ndjson", "--output", target)
     assert (done.status, done.out) == (0, "")
     assert target.read_text() == refused
-    # It holds keys.
+    # It contains device keys.
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["again.ndjson"]
     done = shell("show", partial.id, "--file", "retry.ndjson", "--output", tmp_path / "no" / "x")
@@ -104,10 +104,11 @@ def test_files(partial: ImportRecord, app: App, shell: Shell, tmp_path: Path) ->
     assert "No such file or directory" in done.err
 
 
-def test_what_is_not_there(app: App, shell: Shell) -> None:
+def test_missing_imports_and_files(app: App, shell: Shell) -> None:
     done = shell("show", "0" * 24)
     assert (done.status, done.out) == (3, "")
-    assert done.err == f"error: There is no import '{'0' * 24}'.\n"
+    assert done.err.startswith("error: ")
+    assert "0" * 24 in done.err
     assert shell("show", "0" * 23).status == 2
     app.upload("good.ndjson", device("a", authentication={"type": "certificateAuthority"}))
     app.deliver("good.ndjson")
@@ -117,7 +118,7 @@ def test_what_is_not_there(app: App, shell: Shell) -> None:
     assert "has no retry.ndjson" in done.err
 
 
-def test_on_a_terminal(partial: ImportRecord, shell: Shell, terminal: None) -> None:
+def test_colours_on_a_terminal(partial: ImportRecord, shell: Shell, terminal: None) -> None:
     out = shell("show", partial.id).out
     assert "\x1b[33mcompletedWithErrors" in out
-    assert "\x1b[31mrefused" in out
+    assert "\x1b[31mrejected" in out

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cli import transfer
+from cli import upload
 from tests.app import App, device
-from tests.cli.conftest import Shell, configure_two_hubs
-from tests.cli.test_verbs import meanwhile
+from tests.cli.conftest import Shell, configure_two_hubs, meanwhile
 
 CA = {"authentication": {"type": "certificateAuthority"}}
 
@@ -25,25 +24,25 @@ def write(path: Path, *lines: object) -> Path:
     return path
 
 
-def test_its_id_is_that_of_the_import(app: App, shell: Shell, file: Path) -> None:
+def test_the_id_of_the_import_is_shown(app: App, shell: Shell, file: Path) -> None:
     done = shell("upload", file)
     app.deliver("fleet.ndjson")
     record = app.record("fleet.ndjson")
     size = file.stat().st_size
     assert (done.status, done.out) == (0, f"{record.id}  fleet.ndjson  uploaded, {size} bytes\n")
-    assert done.err == f"See what becomes of it: device-importer show {record.id}\n"
+    assert done.err.endswith(f"device-importer show {record.id}\n")
     blob = app.blobs.get_blob_client(app.container, "fleet.ndjson")
     assert blob.download_blob().readall() == file.read_bytes()
 
 
-def test_for_programs(app: App, shell: Shell, file: Path) -> None:
+def test_json(app: App, shell: Shell, file: Path) -> None:
     [uploaded] = shell.json("upload", file, "--name", "north/x.ndjson")
     app.deliver("north/x.ndjson")
     record = app.record("north/x.ndjson")
     assert uploaded == {"id": record.id, "file": "north/x.ndjson", "hub": record.hub}
 
 
-def test_followed_to_its_end(app: App, shell: Shell, file: Path) -> None:
+def test_watch(app: App, shell: Shell, file: Path) -> None:
     def work() -> None:
         blob = app.blobs.get_blob_client(app.container, "fleet.ndjson")
         while not blob.exists():
@@ -68,87 +67,97 @@ def test_followed_to_its_end(app: App, shell: Shell, file: Path) -> None:
             *("upload", file, "--overwrite", "--watch", "--interval", "0.2", "--format", "json")
         )
     assert done.status == 1
-    assert [one["state"] for one in done.objects] == ["failed"]
+    assert [item["state"] for item in done.objects] == ["failed"]
 
 
-def test_a_file_that_would_be_rejected(app: App, shell: Shell, file: Path, tmp_path: Path) -> None:
+def test_a_rejected_file_is_not_uploaded(
+    app: App, shell: Shell, file: Path, tmp_path: Path
+) -> None:
     bad = write(tmp_path / "bad.ndjson", device("a", **CA), {"id": "b", **CA})
     done = shell("upload", file, bad)
     assert done.status == 1
-    assert done.out.startswith(f"{bad}: 1 of 2 lines good; would be rejected\n  error status-missi")
-    assert "    line 2 (b, status): status is missing" in done.out
+    assert done.out.startswith(f"{bad}\n  error status-missing\n")
+    assert f"\n{bad}: 1 of 2 lines valid, 1 error; would be rejected" in done.out
+    assert "    line 2 (b, status): " in done.out
     assert done.err == "error: Nothing was uploaded.\n"
     assert list(app.blobs.get_container_client(app.container).list_blob_names()) == []
-    [told] = shell.json("upload", bad)
-    assert (told["importable"], told["problems"][0]["line"]) == (False, 2)
-    # The app tells the same of it.
+    [rejection] = shell.json("upload", bad)
+    assert (rejection["importable"], rejection["problems"][0]["line"]) == (False, 2)
+    # The app comes to the same result.
     assert shell("upload", bad, "--no-check").status == 0
     app.deliver("bad.ndjson")
     assert app.record("bad.ndjson").state == "rejected"
 
 
-def test_problems_have_the_members_that_check_gives(app: App, shell: Shell, tmp_path: Path) -> None:
+def test_problems_have_the_properties_of_check(app: App, shell: Shell, tmp_path: Path) -> None:
     bad = write(tmp_path / "bad.ndjson", device("a b", **CA), {"id": "b"}, device("c"))
-    [told] = shell.json("upload", bad)
+    [rejection] = shell.json("upload", bad)
     *problems, summary = shell.json("check", bad)
-    assert told["problems"] == problems
-    assert {one["file"] for one in problems} == {told["file"]} == {summary["file"]} == {str(bad)}
+    assert rejection["problems"] == problems
+    assert (
+        {problem["file"] for problem in problems}
+        == {rejection["file"]}
+        == {summary["file"]}
+        == {str(bad)}
+    )
     members = ["file", "line", "id", "field", "severity", "code", "message", "remedy"]
-    assert all([*one] == members for one in told["problems"])
-    assert len({one["severity"] for one in problems}) == 2
-    # Nothing else differs but what only a line of its own needs.
-    assert {*summary} - {*told} == {"summary", "policy"}
+    assert all([*problem] == members for problem in rejection["problems"])
+    assert len({problem["severity"] for problem in problems}) == 2
+    # These two are only for a line of its own.
+    assert {*summary} - {*rejection} == {"summary", "policy"}
 
 
 @pytest.mark.parametrize("count", ["-1", "1.5", "nan", "10000001"])
-def test_an_impossible_number_of_deletes(shell: Shell, file: Path, count: str) -> None:
+def test_an_invalid_number_of_deletes(shell: Shell, file: Path, count: str) -> None:
     done = shell("upload", file, f"--confirm-deletes={count}")
     assert (done.status, done.out) == (2, "")
     assert "argument --confirm-deletes: must be a whole number from 0 to 10000000, not" in done.err
 
 
-def test_the_settings_decide(app: App, shell: Shell, tmp_path: Path) -> None:
+def test_limits_of_the_settings(app: App, shell: Shell, tmp_path: Path) -> None:
     bad = write(tmp_path / "bad.ndjson", device("a", **CA), {"id": "b"})
     app.configure(VALIDATION_POLICY="partial")
     done = shell("upload", bad)
     assert done.status == 0
-    assert "1 of its lines break rules and will be left out (VALIDATION_POLICY)" in done.err
+    assert "VALIDATION_POLICY" in done.err
     deletes = write(tmp_path / "del.ndjson", device("a", importMode="delete", **CA))
     app.configure(MAX_DELETES="0")
     assert shell("upload", deletes).status == 1
     assert shell("upload", deletes, "--confirm-deletes", "1").status == 0
     app.deliver("del.ndjson")
-    assert app.record("del.ndjson").state == "running"
+    # Queued, not running, if bad.ndjson was uploaded a second before: that comes first.
+    assert app.record("del.ndjson").state in ("queued", "running")
 
 
-def test_a_name_that_is_taken(app: App, shell: Shell, file: Path) -> None:
+def test_an_existing_blob(app: App, shell: Shell, file: Path) -> None:
     assert shell("upload", file).status == 0
     done = shell("upload", file)
     assert (done.status, done.out) == (3, "")
-    assert "There is a blob 'fleet.ndjson' already; its import " in done.err
-    assert "has not begun. --overwrite" in done.err
+    assert "'fleet.ndjson' already exists" in done.err
+    assert "--overwrite" in done.err
     app.deliver("fleet.ndjson")
-    assert "is running. --overwrite" in shell("upload", file).err
+    assert f"{app.record('fleet.ndjson').id} is running" in shell("upload", file).err
     assert shell("upload", file, "--overwrite").status == 0
 
 
 @pytest.mark.parametrize("size", [4, 1024])
-def test_somebody_is_faster(
+def test_a_concurrent_upload(
     app: App, shell: Shell, file: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    monkeypatch.setattr(transfer, "CHUNK_BYTES", size)
-    monkeypatch.setattr("cli.upload._existing", lambda _: None)
+    monkeypatch.setattr(upload, "CHUNK_BYTES", size)
+    monkeypatch.setattr("cli.upload._properties", lambda _: None)
     app.upload("fleet.ndjson", device("x"))
     done = shell("upload", file)
     assert done.status == 3
-    assert "Somebody else uploaded 'fleet.ndjson' meanwhile" in done.err
+    assert "'fleet.ndjson'" in done.err
+    assert "--overwrite" in done.err
 
 
 def test_blocks(
     app: App, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: None
 ) -> None:
     large = write(tmp_path / "l.ndjson", *(device(f"d{number}", **CA) for number in range(100)))
-    monkeypatch.setattr(transfer, "CHUNK_BYTES", 700)
+    monkeypatch.setattr(upload, "CHUNK_BYTES", 700)
     done = shell("upload", large, "--confirm-deletes", "7")
     assert done.status == 0
     assert "uploading l.ndjson" in done.err
@@ -159,9 +168,9 @@ def test_blocks(
     assert app.record("l.ndjson").id in done.out
 
 
-def test_several_keep_their_order(app: App, shell: Shell, file: Path, tmp_path: Path) -> None:
+def test_order_of_several_files(app: App, shell: Shell, file: Path, tmp_path: Path) -> None:
     second = write(tmp_path / "second.ndjson", device("c", **CA))
-    assert shell("upload", file, second).err.endswith("them: device-importer list\n")
+    assert shell("upload", file, second).err.endswith("device-importer list\n")
     for name in ("second.ndjson", "fleet.ndjson"):
         app.deliver(name)
     assert [record.file for record in app.records()] == ["second.ndjson", "fleet.ndjson"]
@@ -171,9 +180,11 @@ def test_several_hubs(app: App, shell: Shell, file: Path) -> None:
     configure_two_hubs(app)
     done = shell("upload", file)
     assert done.status == 2
-    assert "Use --hub with one of: east, west." in done.err
-    assert "There is no hub 'north'" in shell("upload", file, "--hub", "north").err
-    assert "there are: east, west" in shell("upload", file, "--hub", "north").err
+    assert "--hub with one of: east, west." in done.err
+    done = shell("upload", file, "--hub", "north")
+    assert done.status == 2
+    assert "'north'" in done.err
+    assert "--hub with one of: east, west." in done.err
     for hub in ("west", "fleet-2"):
         [uploaded] = shell.json("upload", file, "--hub", hub, "--overwrite")
         assert (uploaded["file"], uploaded["hub"]) == ("west/fleet.ndjson", "fleet-2")
@@ -183,7 +194,9 @@ def test_several_hubs(app: App, shell: Shell, file: Path) -> None:
 
 def test_wrong_usage(app: App, shell: Shell, file: Path, tmp_path: Path) -> None:
     assert shell("upload", file, file, "--name", "x").status == 2
-    assert "cannot be: use --name" in shell("upload", file, file).err
+    done = shell("upload", file, file)
+    assert done.status == 2
+    assert "--name" in done.err
     assert shell("upload", file, "--name", "x/").status == 2
     done = shell("upload", tmp_path / "missing.ndjson")
     assert (done.status, done.err.endswith("missing.ndjson: No such file or directory\n")) == (
@@ -197,8 +210,9 @@ def test_wrong_usage(app: App, shell: Shell, file: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("flag", [[], ["--overwrite"]])
-def test_there_is_no_container(app: App, shell: Shell, file: Path, flag: list[str]) -> None:
+def test_a_missing_upload_container(app: App, shell: Shell, file: Path, flag: list[str]) -> None:
     app.configure(UPLOAD_CONTAINER="not-there")
     done = shell("upload", file, *flag)
     assert done.status == 3
-    assert "no container 'not-there': create it, or correct UPLOAD_CONTAINER" in done.err
+    assert "'not-there'" in done.err
+    assert "UPLOAD_CONTAINER" in done.err

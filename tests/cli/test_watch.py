@@ -1,4 +1,4 @@
-"""`watch`, line by line and as people at a terminal see it."""
+"""`device-importer watch`, as lines and on a terminal."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from typing import Any
 
 import pytest
 
-from cli.errors import UnreachableError
-from cli.follow import Named, Opened
+from cli.storage_errors import UnreachableError
+from cli.watch_source import OpenImports, SelectedImports
 from shared.imports.store.queue_rows import QueueRow, QueueRows
 from tests.app import App
-from tests.cli.conftest import Shell
-from tests.cli.test_verbs import meanwhile, queued
+from tests.cli.conftest import Shell, meanwhile, queued
 
 QUICK = ("--interval", "0.2")
 
 
-def test_some_until_their_end(app: App, shell: Shell) -> None:
+def test_selected_imports(app: App, shell: Shell) -> None:
     ids = queued(app, "a.ndjson", "b.ndjson")
     app.hub.free_slot()
     with meanwhile(app.finish):
@@ -28,14 +27,14 @@ def test_some_until_their_end(app: App, shell: Shell) -> None:
     assert all("1 imported, took " in line for line in ends)
 
 
-def test_changes_for_programs(app: App, shell: Shell) -> None:
+def test_json(app: App, shell: Shell) -> None:
     [first] = queued(app, "a.ndjson")
     app.hub.free_slot()
     app.hub.faults.add("failJob", reason="the disk is full")
     with meanwhile(app.finish):
         done = shell("watch", first, *QUICK, "--format", "json")
     assert done.status == 1
-    states = [one["state"] for one in done.objects]
+    states = [item["state"] for item in done.objects]
     assert states[0] in ("queued", "starting", "running")
     assert states[-1] == "failed"
     assert len(states) == len(set(map(str, done.objects)))
@@ -43,14 +42,14 @@ def test_changes_for_programs(app: App, shell: Shell) -> None:
 
 @pytest.fixture
 def long_queue(app: App, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Five imports wait, of which a look tells three one by one; their files."""
-    monkeypatch.setattr("cli.follow.MAX_SHOWN", 3)
+    """Queue five imports, of which three are shown one by one; returns their files."""
+    monkeypatch.setattr("cli.watch_source.MAX_SHOWN", 3)
     names = [f"{number}.ndjson" for number in range(5)]
     queued(app, *names)
     return names
 
 
-def test_all_that_are_open(app: App, shell: Shell, long_queue: list[str]) -> None:
+def test_all_open_imports(app: App, shell: Shell, long_queue: list[str]) -> None:
 
     def work() -> None:
         time.sleep(0.5)
@@ -64,7 +63,7 @@ def test_all_that_are_open(app: App, shell: Shell, long_queue: list[str]) -> Non
         assert len([x for x in done.out.splitlines() if name in x and "completed" in x]) == 1
 
 
-def test_one_that_ends_between_two_looks(app: App, shell: Shell) -> None:
+def test_an_import_that_ends_between_two_snapshots(app: App, shell: Shell) -> None:
     queued(app, "waits.ndjson")
     app.upload("before.ndjson", {"id": "x"})
     app.deliver("before.ndjson")
@@ -83,13 +82,13 @@ def test_one_that_ends_between_two_looks(app: App, shell: Shell) -> None:
     # It may have been seen while it was read.
     *_, bad = [line for line in done.out.splitlines() if "bad.ndjson" in line]
     assert "rejected" in bad
-    assert "1 of 1 lines break rules" in bad
+    assert "1 of 1 lines invalid" in bad
     assert "before.ndjson" not in done.out
 
 
-def test_nothing_is_open(shell: Shell) -> None:
+def test_no_open_imports(shell: Shell) -> None:
     done = shell("watch", "--until-idle")
-    assert (done.status, done.out, done.err) == (0, "", "Nothing is open.\n")
+    assert (done.status, done.out, done.err) == (0, "", "No open imports.\n")
 
 
 def test_ctrl_c(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,46 +104,44 @@ def test_wrong_usage(shell: Shell) -> None:
     assert shell("watch", "--interval", "0").status == 2
     done = shell("watch", "--hub", "mars")
     assert done.status == 2
-    assert "There is no hub 'mars'; there are: " in done.err
+    assert "Unknown hub 'mars' (known: " in done.err
 
 
-def test_a_storage_account_that_is_away_for_a_moment(
-    app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_short_outage(app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     [waits] = queued(app, "a.ndjson")
-    look, looks = Named.look, iter(range(100))
+    read, reads = SelectedImports.read, iter(range(100))
 
-    def sometimes(self: Named) -> object:
-        number = next(looks)
+    def sometimes(self: SelectedImports) -> object:
+        number = next(reads)
         if number in (1, 2):
             raise UnreachableError("storage.example", "no answer in time")
         if number == 4:
             app.hub.free_slot()
             app.finish()
-        return look(self)
+        return read(self)
 
-    monkeypatch.setattr(Named, "look", sometimes)
+    monkeypatch.setattr(SelectedImports, "read", sometimes)
     done = shell("watch", waits, *QUICK)
     assert done.status == 0
     assert done.err.count("cannot be reached: storage.example (no answer in time)") == 1
-    # Not at the first look, and not for ever.
-    looks = iter((1,))
+    # Not at the first read, and not after the timeout.
+    reads = iter((1,))
     assert shell("watch", waits).status == 4
-    looks = iter((0, 1))
-    monkeypatch.setattr("cli.watch.PATIENCE", -1)
+    reads = iter((0, 1))
+    monkeypatch.setattr("cli.watch.OUTAGE_TIMEOUT", -1)
     [waits] = queued(app, "b.ndjson")
     assert shell("watch", waits, *QUICK).status == 4
 
 
 def test_few_requests(app: App, long_queue: list[str]) -> None:
-    source = Opened(app.importer, [])
-    source.look()
+    source = OpenImports(app.importer, [])
+    source.read()
     with app.counting() as requests:
-        sight = source.look()
+        snapshot = source.read()
     # The queue, what was uploaded lately at the hub and at none, and the first of the queue.
     assert len(requests) == 4
-    assert [standing.record.file for standing in sight.opened] == long_queue[:3]
-    assert sight.more == {next(iter(app.importer.services.hubs)): 2}
+    assert [item.record.file for item in snapshot.open] == long_queue[:3]
+    assert snapshot.more == {next(iter(app.importer.services.hubs)): 2}
 
 
 @pytest.mark.parametrize("hub", [{"job_seconds": 0.7}], indirect=True)
@@ -184,34 +181,32 @@ def test_reasons_and_long_queues_on_a_terminal(
 ) -> None:
     app.tick()
     monkeypatch.setenv("COLUMNS", "140")
-    looks = iter((1, 2))
+    reads = iter((1, 2))
 
     def sleep(_: float) -> None:
-        if next(looks, None) is None:
+        if next(reads, None) is None:
             raise KeyboardInterrupt
 
     monkeypatch.setattr("cli.watch.time.sleep", sleep)
     done = shell("watch")
     assert done.status == 130
-    assert "0.ndjson: Waits: another import or export job holds the hub's only job slot." in (
-        done.out
-    )
+    assert f"  0.ndjson: {app.record('0.ndjson').failure_reason[:40]}" in done.out
     assert "  and 2 more" in done.out
     assert f"  {app.record('0.ndjson').id}  0.ndjson" in done.out
 
 
-def test_an_end_between_two_reads_of_one_look(
+def test_an_end_between_two_reads_of_a_snapshot(
     app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queued(app, "a.ndjson")
     read_queue = QueueRows.oldest
 
     def ends_meanwhile(self: QueueRows, *arguments: Any) -> list[QueueRow]:
-        markers = read_queue(self, *arguments)
+        rows = read_queue(self, *arguments)
         monkeypatch.setattr(QueueRows, "oldest", read_queue)
         app.hub.free_slot()
         app.finish()
-        return markers
+        return rows
 
     monkeypatch.setattr(QueueRows, "oldest", ends_meanwhile)
     done = shell("watch", "--until-idle", *QUICK)

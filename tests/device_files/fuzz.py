@@ -28,10 +28,9 @@ from typing import Any
 from iothub_emulator.errors import ErrorCode
 from iothub_emulator.registry.registry import Registry
 from shared.device_files.characters import INVISIBLE
-from shared.device_files.csvtable import CsvDefaults
-from shared.device_files.report import Report
-from shared.device_files.source import Limits
+from shared.device_files.limits import CsvDefaults, Limits
 from shared.device_files.validation import Validation
+from shared.device_files.validation_report import Report
 from tests.device_files.damage import damaged
 from tests.device_files.mutations import CONNECTION_STRING
 from tests.device_files.support import KEY, OTHER_KEY, cut

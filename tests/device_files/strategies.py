@@ -8,8 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from shared.device_files.members import ImportMode
-from shared.device_files.twin import MAX_INTEGER, MIN_INTEGER
+from shared.device_files.lines.twin import MAX_INTEGER, MIN_INTEGER
+from shared.device_files.lines.values import ImportMode
 
 Strategy = st.SearchStrategy
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from shared.device_files.source import Limits
-from shared.device_files.strictjson import Finding
+from shared.device_files.limits import Limits
+from shared.device_files.rules import Rule
 from shared.device_files.validation import Validation
 
 KEY = "bWFkZSB1cCBrZXkgb2YgdGhpcnR5LXR3byBieXRlcyE="
@@ -71,8 +71,8 @@ class Dropped:
     def __init__(self) -> None:
         self.codes: list[tuple[int | None, str]] = []
 
-    def note(self, line: int | None, finding: Finding) -> None:
-        self.codes.append((line, finding.rule.code))
+    def note(self, line: int | None, rule: Rule, detail: str = "", field: str = "") -> None:
+        self.codes.append((line, rule.code))
 
     def drop(self, line: int, findings: Any, members: dict[str, Any] | None = None) -> None:
         self.codes += [(line, finding.rule.code) for finding in findings]

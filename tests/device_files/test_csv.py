@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.device_files.csvtable import CsvDefaults
+from shared.device_files.limits import CsvDefaults
 from tests.device_files.support import KEY, found, validate_file
 
 CA = {"type": "certificateAuthority"}
@@ -142,7 +142,7 @@ def test_a_bad_cell_hides_nothing_of_its_row() -> None:
     ("header", "says"),
     [
         ("device;status", "no column id"),
-        ("deviceId,status", "no column id; deviceId and the like are called id"),
+        ("deviceId,status", "no column id; rename"),
         ("id,status,status", "two columns are for status"),
         ("id,status,tags:json,tags.site", "one column is for tags, another for tags.site"),
         ("id,status,tags", "tags is an object"),

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.device_files.csvtable import CsvDefaults
+from shared.device_files.limits import CsvDefaults
+from shared.device_files.rules import Rule
 from tests.device_files import fuzz
 from tests.device_files.support import KEY, found, validate_file
 
@@ -102,9 +103,8 @@ class TestBlanks:
         head = "id,status,tags.note\n"
         for row in ('p1,enabled, "a, b"', 'p1,enabled, "a"', ' "p1",enabled,a'):
             _, problems = outcome(f"{head}{row}\n")
-            assert [message for _, code, message in problems if code == "csv-quote"] == [
-                "the quotes of the row are not right (a blank stands in front of a quote)"
-            ]
+            (message,) = [message for _, code, message in problems if code == "csv-quote"]
+            assert message.startswith(f"{Rule.CSV_QUOTE.meaning} (")
         assert outcome(f'{head}p1,enabled," ""a"""\n')[1][0][1] == "authentication-missing"
 
     def test_between_a_quote_and_a_separator(self) -> None:
@@ -180,7 +180,7 @@ def test_columns_that_look_like_others() -> None:
     assert [
         message.partition("ignores it ")[2] for _, code, message in problems if "unk" in code
     ] == [
-        "(the id has a column; for a tag, write tags.<name>)",
+        "(id has a column; for a tag, write tags.<name>)",
         "(did you mean tags.modelId?)",
         "(did you mean eTag?)",
     ]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.device_files import damage
-from shared.device_files.fastpath import _DAMAGED_ITEM, _DAMAGED_VALUE
-from shared.device_files.report import Problem
-from shared.device_files.strictjson import encode
+from shared.device_files.lines import damage
+from shared.device_files.lines.fast_path import _DAMAGED_ITEM, _DAMAGED_VALUE
+from shared.device_files.lines.strict_json import encode
+from shared.device_files.validation_report import Problem
 from tests.device_files.support import device, ndjson, nested, validate_file
 
 DAMAGED = [

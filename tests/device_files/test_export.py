@@ -9,8 +9,8 @@ import pytest
 
 from iothub_emulator.registry.registry import Registry
 from local import samples
-from shared.device_files.report import Policy
 from shared.device_files.validation import Validation
+from shared.device_files.validation_report import Policy
 from tests.device_files.support import found, validate_file
 
 

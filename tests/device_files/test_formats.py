@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.device_files.source import Limits
+from shared.device_files.limits import Limits
 from tests.device_files.support import device, found, ndjson, validate_file
 from tests.device_files.writing import small_pieces
 

@@ -97,7 +97,7 @@ def test_what_people_mean(line: Mapping[str, Any], meant: str) -> None:
             f"{NBSP} at character 5; did you mean authentication.type?",
         ),
         ({" primaryKey": KEY}, "credentials-misplaced", "authentication.symmetricKey.primaryKey"),
-        ({"id\u00a0": "x"}, "member-unknown", f"{NBSP} at character 3; id is given already"),
+        ({"id\u00a0": "x"}, "member-unknown", f"{NBSP} at character 3; id is already given"),
         ({"generationId\u00a0": "x"}, "member-of-the-hub", ""),
     ],
 )
@@ -127,7 +127,7 @@ def test_an_id_under_a_name_with_such_a_character() -> None:
         ('{\u2060"id":"a"}', "column 2; U+2060 WORD JOINER"),
         ('{"id":"a"\u200b}', f"column 10; {ZWSP}"),
         ('{"id":"a\tb"}', "column 9; U+0009 CHARACTER TABULATION"),
-        ('{"id":\u201ca\u201d}', "U+201C LEFT DOUBLE QUOTATION MARK; JSON takes"),
+        ('{"id":\u201ca\u201d}', "U+201C LEFT DOUBLE QUOTATION MARK; JSON requires"),
         ('{"id":"a"}\u200b,', f"{ZWSP} at column 11"),
     ],
 )

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.device_files.ndjson import ndjson_batches
-from shared.device_files.source import Limits
+from shared.device_files.formats.ndjson import ndjson_batches
+from shared.device_files.limits import Limits
 from shared.device_files.validation import Validation
 from tests.device_files.support import Dropped, cut
 

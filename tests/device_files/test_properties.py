@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from iothub_emulator.registry.entries import Kind
 from iothub_emulator.registry.identity import SYSTEM_MODULES, Key
 from iothub_emulator.registry.lines import parse_line
-from iothub_emulator.registry.registry import Kind, Registry
+from iothub_emulator.registry.registry import Registry
 from shared.device_files.rules import Rule, Severity
 from shared.device_files.validation import Validation
 from tests.device_files import fuzz, strategies, writing

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.device_files.members import ImportMode
-from shared.device_files.source import Limits
+from shared.device_files.limits import Limits
+from shared.device_files.lines.values import ImportMode
 from shared.device_files.validation import Validation
 from tests.device_files import fuzz
 from tests.device_files.support import KEY, device, found, ndjson, problems, validate_file

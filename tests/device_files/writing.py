@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 from unittest import mock
 
-from shared.device_files import formats, jsonarray, validation
+from shared.device_files import validation
+from shared.device_files.formats import detection, json_array
 
 BOM = b"\xef\xbb\xbf"
 
@@ -103,8 +104,8 @@ FORMS: dict[str, Callable[[Devices], Written]] = {
 def small_pieces(head_bytes: int = 4096) -> Iterator[None]:
     """Readers get files of this size in several chunks too; else they would all come as one."""
     with (
-        mock.patch.object(formats, "_HEAD_BYTES", head_bytes),
-        mock.patch.object(jsonarray, "_STEP_BYTES", 64),
+        mock.patch.object(detection, "_HEAD_BYTES", head_bytes),
+        mock.patch.object(json_array, "_STEP_BYTES", 64),
         mock.patch.object(validation, "BLOCK_LINES", 4),
     ):
         yield

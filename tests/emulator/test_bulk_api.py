@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from iothub_emulator import HubEmulator
-from iothub_emulator.registry.limits import Limits
+from iothub_emulator.registry.registry import Limits
 from tests.emulator.support import HubClient, StartHub, error_code, stored
 
 SUCCESS = {"isSuccessful": True, "errors": [], "warnings": []}

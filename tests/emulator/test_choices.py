@@ -12,7 +12,7 @@ import pytest
 
 import iothub_emulator
 from iothub_emulator import HubEmulator
-from iothub_emulator.choices import ASSUMED, Choices
+from iothub_emulator.choices import DEFAULT_CHOICES, Choices
 from iothub_emulator.jobs.importing import DeviceImport
 from iothub_emulator.registry.registry import Registry
 from tests.emulator.support import (
@@ -113,7 +113,7 @@ def test_error_log(start_hub: StartHub, place: Place, choice: Any, logged: int) 
 def test_etag_mismatch(registry: Registry) -> None:
     stale = {**PUMP, "importMode": "updateIfMatchETag", "eTag": "old"}
 
-    assert codes(run(registry, ASSUMED, PUMP, stale)) == [412001]
+    assert codes(run(registry, DEFAULT_CHOICES, PUMP, stale)) == [412001]
     assert codes(run(registry, Choices(etag_mismatch="EtagDoesNotMatch"), stale)) == [400023]
 
 
@@ -251,9 +251,12 @@ def test_cancel_answers(start_hub: StartHub, place: Place) -> None:
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"weather": "fine"}, "no switch weather; there are failure_reason, "),
-        ({"uri_echo": "maybe"}, "uri_echo is one of output, full, none, not 'maybe'"),
-        ({"error_log_repeats": "-1"}, "error_log_repeats is a whole number, not '-1'"),
+        ({"weather": "fine"}, "unknown switch weather; known switches: failure_reason, "),
+        ({"uri_echo": "maybe"}, "uri_echo must be one of output, full, none, not 'maybe'"),
+        (
+            {"error_log_repeats": "-1"},
+            "must be an integer of at least 0, not '-1'",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

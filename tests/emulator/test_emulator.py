@@ -145,9 +145,9 @@ def test_command(number: signal.Signals) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (["--assume", "weather=fine"], "no switch weather"),
-        (["--assume", "uri_echo"], "--assume uri_echo is not of the form SWITCH=VALUE"),
-        (["--data", "."], "cannot be used as the hub's state"),
+        (["--assume", "weather=fine"], "weather"),
+        (["--assume", "uri_echo"], "SWITCH=VALUE"),
+        (["--data", "."], "cannot be used as the emulator's data file"),
         (["--ca-file", "/no/such/folder/ca.pem", "--tls"], "/no/such/folder/ca.pem"),
     ],
 )

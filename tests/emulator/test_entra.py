@@ -203,9 +203,9 @@ def test_role_is_assigned_and_withdrawn(start_hub: StartHub) -> None:
 
 
 def test_unknown_role(hub: HubEmulator) -> None:
-    with pytest.raises(ValueError, match=r"no role 'Reader'.* IoT Hub Data Reader, IoT"):
+    with pytest.raises(ValueError, match=r"unknown role 'Reader'.* IoT Hub Data Reader, IoT"):
         hub.assign_role("somebody", "Reader")
-    with pytest.raises(ValueError, match="no role 'IoT Hub Data Owner'"):
+    with pytest.raises(ValueError, match="unknown role 'IoT Hub Data Owner'"):
         HubEmulator(default_role="IoT Hub Data Owner")
 
 

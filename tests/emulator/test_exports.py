@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from iothub_emulator import HubEmulator
-from iothub_emulator.jobs.exporting import KEYLESS_NOTE
+from iothub_emulator.jobs.runner import KEYLESS_NOTE
 from iothub_emulator.registry.registry import Registry
 from local import samples
 from tests.emulator.support import HubClient, Place, StartHub, error_code, stored

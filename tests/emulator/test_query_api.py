@@ -12,7 +12,7 @@ import requests
 from iothub_emulator import HubEmulator
 from iothub_emulator.api import query_routes
 from iothub_emulator.api.documents import twin_document
-from iothub_emulator.registry.entry import Entry
+from iothub_emulator.registry.entries import Entry
 from tests.emulator.support import HubClient, error_code
 
 ALL = "SELECT * FROM devices"

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from iothub_emulator import HubEmulator
-from iothub_emulator.tls import Tls
+from iothub_emulator.server import Tls
 from tests.emulator.support import DEADLINE, HubClient, error_code
 
 ROOT = Path(__file__).resolve().parents[2]

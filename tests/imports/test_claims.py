@@ -179,7 +179,7 @@ def test_an_open_import_whose_record_is_deleted_ends(app: App, how: str, state: 
     ended = app.record(NAME)
     assert (ended.id, ended.state) == (record.id, "failed")
     assert (ended.imported, ended.failed) == (None, None)
-    assert "record was deleted" in ended.failure_reason
+    assert "The record of the import was deleted" in ended.failure_reason
     assert app.record("next.ndjson").state == "completed"
     assert app.hub.registry.get("pump-1") is None
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
-from shared.imports.store import import_container as container_module
 from shared.imports.store.import_container import (
     ImportContainer,
     StagedFileChangedError,
 )
+from shared.storage import blobs
 from shared.storage.blobs import BlockWriter
 
 NAME = "devices-1.txt"
@@ -27,7 +27,7 @@ def client(storage_connection_string: str) -> Iterator[ContainerClient]:
 
 @pytest.fixture(params=[1 << 20, 64], ids=["one block", "many blocks"], autouse=True)
 def block_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(container_module, "CHUNK_BYTES", request.param)
+    monkeypatch.setattr(blobs, "CHUNK_BYTES", request.param)
 
 
 def writer(client: ContainerClient, content: bytes) -> BlockWriter:

@@ -61,7 +61,7 @@ def test_an_import_whose_row_cannot_be_read_fails_in_the_end(
     app.hub.free_slot()
     for errors in (1, 2):
         tick(app)
-        assert row_of(app, record)["errors"] == errors
+        assert row_of(app, record)["unexpectedErrors"] == errors
         assert app.record("next.ndjson").state == "queued"
     for _ in range(3):
         tick(app)
@@ -123,7 +123,7 @@ def test_an_edited_row_backs_off(app: App) -> None:
     for _ in range(3):
         app.tick()
     row = row_of(app, record)
-    assert row["errors"] == 1
+    assert row["unexpectedErrors"] == 1
     assert timedelta(seconds=20) < row["nextTryAt"] - app.clock() <= timedelta(seconds=60)
 
 

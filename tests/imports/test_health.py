@@ -100,7 +100,7 @@ def test_a_hub_that_is_down(app: App) -> None:
     [(name, detail)] = wrong(app).items()
     assert name.startswith("hub ")
     assert detail.startswith("No connection to the hub: ")
-    assert detail.endswith(". Check IOTHUB, and that the hub can be reached.")
+    assert detail.endswith(". Check IOTHUB, and that the hub is reachable.")
 
 
 def test_a_hub_that_throttles(app: App) -> None:
@@ -116,8 +116,8 @@ def test_what_nobody_thought_of(app: App, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(next(iter(app.importer.services.hubs.values())), "list_jobs", fail)
     [(_, detail)] = wrong(app).items()
     assert detail == (
-        "Unexpected: ValueError; the log of this call has more. "
-        "Check IOTHUB, and that the hub can be reached."
+        "Unexpected ValueError; the log of this request has the details. "
+        "Check IOTHUB, and that the hub is reachable."
     )
 
 
@@ -178,7 +178,7 @@ def test_an_identity_without_roles(
     by_entra_id.before_request = refuse
     monkeypatch.setattr("time.sleep", lambda _: None)
     roles = [
-        re.findall("the role (.+) on the storage account; its firewall", detail)
+        re.findall("the role (.+) on the storage account", detail)
         for detail in wrong(by_entra_id).values()
     ]
     blobs, tables = ["Storage Blob Data Contributor"], ["Storage Table Data Contributor"]
@@ -212,14 +212,12 @@ def test_a_storage_account_that_cannot_be_reached(app: App, nowhere: str) -> Non
     found = wrong(app)
     assert len(found) == 5
     for detail in found.values():
-        assert detail.endswith(
-            "Check ImporterStorage, and that the storage account can be reached."
-        )
+        assert detail.endswith("Check ImporterStorage, and that the storage account is reachable.")
         assert "No answer within" not in detail
 
 
 def test_who_gives_no_answer(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "PATIENCE", 0.5)
+    monkeypatch.setattr(health, "TIMEOUT", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         connection = app.settings["IOTHUB"].replace(
             app.hub.address, f"127.0.0.1:{silent.getsockname()[1]}"
@@ -229,7 +227,7 @@ def test_who_gives_no_answer(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     # On a busy machine others may be late too.
     [hub] = app.importer.services.hubs
     assert found[f"hub {hub}"] == (
-        "No answer within 0.5 seconds. Check IOTHUB, and that the hub can be reached."
+        "No answer within 0.5 seconds. Check IOTHUB, and that the hub is reachable."
     )
 
 

@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 
 from shared.imports import app as module
-from shared.imports.store import import_store as store
-from shared.imports.workflow import hub_queue as poller
+from shared.imports.store import queue_rows
+from shared.imports.workflow import hub_queue
 from shared.imports.workflow import upload_scan as uploads
 from tests.app import App, device
 
@@ -36,8 +36,8 @@ def test_threads_share_one_importer(app: App, monkeypatch: pytest.MonkeyPatch) -
 def test_a_queue_that_fails_as_a_whole_needs_no_deeper_stack(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for where in (store, poller):
-        monkeypatch.setattr(where, "MAX_MARKERS", 2)
+    for where in (queue_rows, hub_queue):
+        monkeypatch.setattr(where, "MAX_ROWS", 2)
     # As if the uploads were some seconds old: the container is looked through once.
     monkeypatch.setattr(uploads, "MARGIN", timedelta(seconds=-60))
     app.hub.occupy_slot()

@@ -121,7 +121,7 @@ def test_the_last_attempt_ends_the_import(app: App) -> None:
             app.deliver("pumps.ndjson")
     record = app.record("pumps.ndjson")
     assert (record.state, record.imported, record.failed) == ("failed", 0, 0)
-    assert "2 attempts" in record.failure_reason
+    assert "failed 2 times" in record.failure_reason
     assert "RuntimeError: the disk is on fire" in record.failure_reason
 
 

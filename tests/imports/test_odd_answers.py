@@ -221,7 +221,7 @@ def test_odd_words_of_a_refusal(app: App, shape: str, text: str) -> None:
     )
     upload(app)
     assert finish(app) == "failed"
-    assert app.record("a.ndjson").failure_reason.startswith("The hub refused the job (HTTP 400")
+    assert app.record("a.ndjson").failure_reason.startswith("The hub rejected the job (HTTP 400")
 
 
 def test_a_reason_with_half_of_a_character(app: App) -> None:

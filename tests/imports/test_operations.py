@@ -221,7 +221,7 @@ def test_cancel_that_comes_too_late(app: App) -> None:
     app.finish()
     record = app.record(NAME)
     assert (record.state, record.imported) == ("completed", 1)
-    assert "its job had run to its end" in record.failure_reason
+    assert "its job had already completed" in record.failure_reason
     assert app.hub.requests["cancelJob"] == 0
 
 

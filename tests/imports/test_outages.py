@@ -76,7 +76,7 @@ def test_an_outage_while_a_file_is_staged_counts_no_attempt(app: App, error: Exc
             tries,
         )
         assert (record.lease.owner, record.lease.until) == ("", None)
-        assert "no attempt is counted" in record.failure_reason
+        assert "this attempt does not count" in record.failure_reason
     app.before_request = lambda _: None
     app.finish()
     record = app.record(NAME)

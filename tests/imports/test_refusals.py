@@ -48,8 +48,8 @@ def test_a_refusal_that_people_can_resolve(
     start(app)
     assert app.record("pumps.ndjson").state == "queued"
     assert reason_of(app).startswith(
-        "Waiting for the cause to be removed, up to REFUSAL_DEADLINE_MINUTES. "
-        f"The hub refused the job (HTTP {status} {code}: No.). "
+        "Waiting up to REFUSAL_DEADLINE_MINUTES for the cause to be fixed. "
+        f"The hub rejected the job (HTTP {status} {code}: No.). "
     )
     assert remedy in reason_of(app)
     app.finish()
@@ -62,7 +62,7 @@ def test_a_refusal_that_nobody_resolves(app: App, status: int, code: str, remedy
     refuse(app, status, code)
     start(app)
     assert app.record("pumps.ndjson").state == "failed"
-    assert reason_of(app).startswith(f"The hub refused the job (HTTP {status} {code}: ")
+    assert reason_of(app).startswith(f"The hub rejected the job (HTTP {status} {code}: ")
     assert remedy in reason_of(app)
     assert reason_of(app).endswith(". Then retry the import.")
 
@@ -73,8 +73,8 @@ def test_an_api_version_that_the_hub_does_not_support(app: App) -> None:
     record = app.record("pumps.ndjson")
     assert record.state == "failed"
     assert record.failure_reason == (
-        "The hub refused the job (HTTP 400 InvalidProtocolVersion: The api-version '2099-01-01' is "
-        f"not supported.). {EXPLANATIONS['InvalidProtocolVersion']} Then retry the import."
+        "The hub rejected the job (HTTP 400 InvalidProtocolVersion: The api-version '2099-01-01' "
+        f"is not supported.). {EXPLANATIONS['InvalidProtocolVersion']} Then retry the import."
     )
     assert "IOTHUB_API_VERSION" in record.failure_reason
     [finding] = [one for one in app.importer.health.examine() if not one.is_well]
@@ -85,7 +85,7 @@ def test_an_unknown_refusal(app: App) -> None:
     refuse(app, 400, "400999", message="A new rule.", shape="E2")
     start(app)
     assert reason_of(app) == (
-        "The hub refused the job (HTTP 400 400999: A new rule.). The hub rejects the request. "
+        "The hub rejected the job (HTTP 400 400999: A new rule.). The hub rejects the request. "
         "Correct the value that the hub's message names. Then retry the import."
     )
 
@@ -131,7 +131,7 @@ def test_a_running_job_whose_status_is_refused(app: App) -> None:
     start(app)
     app.hub.faults.add("error", operation="getJob", status=403, code="IotHubSuspended")
     app.tick()
-    assert reason_of(app).startswith("The job runs, but the hub does not tell how it goes (HTTP")
+    assert reason_of(app).startswith("The job is running, but its status cannot be read (HTTP")
     assert reason_of(app).endswith(f" {EXPLANATIONS['IotHubSuspended']}")
     app.configure(IOTHUB_API_VERSION="2099-01-01")
     app.tick()

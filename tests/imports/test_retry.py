@@ -219,9 +219,9 @@ def cancelled_before_it_was_staged(app: App) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (completed, "is completed; only imports that failed"),
-        (rejected, "is rejected; only imports that failed"),
-        (queued, "is queued; only imports that failed"),
+        (completed, "is completed. Only imports that failed"),
+        (rejected, "is rejected. Only imports that failed"),
+        (queued, "is queued. Only imports that failed"),
         (left_out_lines, "upload it again"),
         (cancelled_before_it_was_staged, "upload it again"),
     ],

@@ -215,7 +215,7 @@ def test_a_log_that_blames_devices_that_are_there_is_doubted(app: App) -> None:
     app.hub.faults.add("blameDevices")
     record = run(app, device("a"), device("edge"), module("edge", "m"))
     assert (record.state, record.imported, record.failed) == ("completedWithErrors", 0, 3)
-    assert "of 3 devices that it calls missing, 3 are in the registry" in record.failure_reason
+    assert "of 3 devices that it reports as missing, 3 are in the registry" in record.failure_reason
     assert app.report(record)["failures"]["inRegistry"] == {"a": True, "edge": True, "edge/m": True}
     assert app.hub.requests["registry"] == 3
 
@@ -224,7 +224,7 @@ def test_only_a_few_devices_are_looked_up(app: App) -> None:
     app.configure(VERIFY_FAILED_DEVICES="2")
     app.hub.faults.add("blameDevices")
     record = run(app, *(device(f"pump-{n}") for n in range(10)))
-    assert "of 2 devices that it calls missing, 2 are in the registry" in record.failure_reason
+    assert "of 2 devices that it reports as missing, 2 are in the registry" in record.failure_reason
     assert app.hub.requests["registry"] == 2
 
 

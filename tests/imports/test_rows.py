@@ -195,7 +195,7 @@ def test_rejected(app: App) -> None:
         },
     }
     assert_reason(
-        app, "1 of 2 lines", "line 2: the line is not JSON", "No device was touched", "problems.csv"
+        app, "1 of 2 lines", "line 2: the line is not JSON", "No device was changed", "problems.csv"
     )
 
 
@@ -292,13 +292,13 @@ def test_failed_in_validation(app: App) -> None:
     assert row(app) == {
         **OPENED,
         **NOTHING,
-        "attempts": 2,
+        "validationAttempts": 2,
         "failureReason": "<failureReason>",
         "history": ["validating", "failed"],
         "size": 89,
         "state": "failed",
     }
-    assert_reason(app, "2 attempts", "RuntimeError: the disk is on fire.")
+    assert_reason(app, "failed 2 times", "RuntimeError: the disk is on fire.")
 
 
 def test_cancelled_before_it_was_staged(app: App) -> None:
@@ -314,9 +314,9 @@ def test_cancelled_before_it_was_staged(app: App) -> None:
         "history": ["validating", "cancelled"],
         "size": 89,
         "state": "cancelled",
-        "stop": "operator",
+        "cancelReason": "operator",
     }
-    assert_reason(app, "An operator cancelled", "No device was touched")
+    assert_reason(app, "An operator cancelled", "No device was changed")
 
 
 def test_cancelled_in_the_queue(app: App) -> None:
@@ -331,9 +331,9 @@ def test_cancelled_in_the_queue(app: App) -> None:
         "lastStartAt": "<time>",
         "report": "import-<id>/report-<hex>.json",
         "state": "cancelled",
-        "stop": "operator",
+        "cancelReason": "operator",
     }
-    assert_reason(app, "An operator cancelled", "No device was touched")
+    assert_reason(app, "An operator cancelled", "No device was changed")
 
 
 def test_cancelled_by_an_operator_while_it_ran(app: App) -> None:
@@ -349,7 +349,7 @@ def test_cancelled_by_an_operator_while_it_ran(app: App) -> None:
         "jobStatus": "cancelled",
         "progress": 0,
         "state": "cancelled",
-        "stop": "operator",
+        "cancelReason": "operator",
     }
     assert_reason(app, "An operator cancelled", "not known how many devices were imported")
 

@@ -1,4 +1,4 @@
-"""Empty environments of the Pythons that the app supports."""
+"""Empty environments of the supported Pythons, and what is installed into them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-__all__ = ["SUPPORTED_PYTHONS", "Environment", "find_python"]
+__all__ = ["SUPPORTED_PYTHONS", "Environment", "build_wheel", "find_python"]
 
 SUPPORTED_PYTHONS = ("3.11", "3.12", "3.13")
 #: What uv may need to reach its index; nothing of this reaches the app.
@@ -40,13 +40,13 @@ def _candidates(version: str) -> Iterator[str]:
 
 
 def _ask(version: str, python: str) -> str | None:
-    """Where it is, if it runs and is what it is called: pyenv has shims that fail."""
+    """The path of a Python, if it runs and has that version: pyenv has shims that fail."""
     try:
         asked = subprocess.run([python, "-c", WHICH], capture_output=True, text=True, check=False)
     except OSError:
         return None
-    told, _, executable = asked.stdout.strip().partition(" ")
-    return executable if told == version else None
+    found, _, executable = asked.stdout.strip().partition(" ")
+    return executable if found == version else None
 
 
 class Environment:
@@ -56,7 +56,7 @@ class Environment:
         self._folder = folder
         self.python = str(folder / "bin/python")
         self._variables = {"PATH": f"{folder}/bin:{os.defpath}"}
-        self._run([python, "-m", "venv", "--without-pip", str(folder)])
+        _run([python, "-m", "venv", "--without-pip", str(folder)], self._variables)
         [self._packages] = folder.glob("lib/python*/site-packages")
 
     def __enter__(self) -> Self:
@@ -71,40 +71,57 @@ class Environment:
 
     def pip(self, *arguments: str) -> None:
         """As pip would, in a twentieth of the time."""
-        variables = {name: value for name, value in os.environ.items() if FOR_UV.fullmatch(name)}
-        # An index of one's own is told to pip.
-        if index := os.environ.get("PIP_INDEX_URL"):
-            variables.setdefault("UV_DEFAULT_INDEX", index)
-        uv = [sys.executable, "-m", "uv", "--quiet", "pip"]
-        self._run([*uv, *arguments, "--python", self.python], variables=variables)
+        _uv("pip", *arguments, "--python", self.python)
 
     def installed_bytes(self) -> int:
         files = self._packages.rglob("*")
         return sum(path.stat().st_size for path in files if path.is_file())
 
     def look_inside(self, app: Path) -> dict[str, Any]:
-        """What `inside.py` tells of the app, in a process of its own."""
-        told: dict[str, Any] = json.loads(self._run([self.python, "-"], app, INSIDE).stdout)
-        return told
+        """The report of `inside.py` about the app, from a process of its own."""
+        done = _run([self.python, "-"], self._variables, app, INSIDE)
+        report: dict[str, Any] = json.loads(done.stdout)
+        return report
 
-    def _run(
-        self,
-        command: Sequence[str],
-        folder: Path | None = None,
-        text: str | None = None,
-        variables: Mapping[str, str] | None = None,
-        *,
-        check: bool = True,
-    ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            input=text,
-            env={**(variables or {}), **self._variables},
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-            check=False,
-        )
-        assert not check or done.returncode == 0, done.stdout + done.stderr
-        return done
+    def run(self, program: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+        """Run an installed program, with no other variable than PATH."""
+        command = [str(self._folder / "bin" / program), *arguments]
+        return _run(command, self._variables, folder, check=False)
+
+
+def build_wheel(project: Path, folder: Path) -> Path:
+    """Build the wheel of the project in this folder, as `pipx install` does."""
+    _uv("build", "--wheel", "--python", sys.executable, "--out-dir", str(folder), str(project))
+    [wheel] = folder.glob("*.whl")
+    return wheel
+
+
+def _uv(*arguments: str) -> None:
+    variables = {name: value for name, value in os.environ.items() if FOR_UV.fullmatch(name)}
+    # Settings of pip that uv calls otherwise.
+    if index := os.environ.get("PIP_INDEX_URL"):
+        variables.setdefault("UV_DEFAULT_INDEX", index)
+    variables["PATH"] = os.environ.get("PATH", os.defpath)
+    _run([sys.executable, "-m", "uv", "--quiet", *arguments], variables)
+
+
+def _run(
+    command: Sequence[str],
+    variables: Mapping[str, str],
+    folder: Path | None = None,
+    text: str | None = None,
+    *,
+    check: bool = True,
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        input=text,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done

@@ -1,4 +1,4 @@
-"""Runs where only the app and its requirements are: tells what is there, as JSON."""
+"""Runs where only the app and its requirements are installed; reports on them as JSON."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def index() -> dict[str, Any]:
 
 
 def import_all(package: str) -> dict[str, str | None]:
-    """Import each module; tells which one it misses, or None."""
+    """Import each module; returns the missing dependency of each, or None."""
     missing: dict[str, str | None] = {}
     for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
         try:
@@ -44,5 +44,5 @@ def import_all(package: str) -> dict[str, str | None]:
 
 if __name__ == "__main__":
     installed = {distribution.name: distribution.version for distribution in distributions()}
-    told = {"installed": installed, **index(), "imported": import_all("shared")}
-    json.dump(told, sys.stdout)
+    report = {"installed": installed, **index(), "imported": import_all("shared")}
+    json.dump(report, sys.stdout)

@@ -18,17 +18,17 @@ RULES = ".funcignore"
 
 
 def git(folder: Path, *arguments: str) -> list[str]:
-    """The paths that git lists, whatever repository a hook may have told of."""
+    """The paths that git lists, whatever repository a hook has set."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", *arguments]
-    told = subprocess.run(command, cwd=folder, env=variables, stdout=subprocess.PIPE, check=True)
-    return [os.fsdecode(path) for path in told.stdout.split(b"\0") if path]
+    done = subprocess.run(command, cwd=folder, env=variables, stdout=subprocess.PIPE, check=True)
+    return [os.fsdecode(path) for path in done.stdout.split(b"\0") if path]
 
 
 def copy_checkout(to: Path) -> None:
-    """Copy what git tracks, and of `shared` also what is new; scratch files stay behind."""
+    """Copy what git tracks, and new modules; scratch files stay behind."""
     tracked = git(ROOT, "ls-files", "-z")
-    new = git(ROOT, "ls-files", "-z", "--others", "--exclude-standard", "shared")
+    new = git(ROOT, "ls-files", "-z", "--others", "--exclude-standard", "shared", "cli")
     for path in (*tracked, *new):
         if (ROOT / path).is_file():  # not if it was just deleted
             (to / path).parent.mkdir(parents=True, exist_ok=True)

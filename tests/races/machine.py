@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from iothub_emulator import HubEmulator
-from iothub_emulator.choices import ASSUMED
+from iothub_emulator.choices import DEFAULT_CHOICES
 from iothub_emulator.clock import Clock
 from iothub_emulator.jobs.request import JobRequest
 from shared.errors import ImporterError
@@ -107,7 +107,7 @@ class ImporterMachine(RuleBasedStateMachine):
         patch = enter(pytest.MonkeyPatch.context())
         hub_clock = AppTime()
         self._echo = echo
-        self.hub = enter(HubEmulator(choices=ASSUMED if echo else NO_ECHO, clock=hub_clock))
+        self.hub = enter(HubEmulator(choices=DEFAULT_CHOICES if echo else NO_ECHO, clock=hub_clock))
         self.app = App(self.storage, self.hub, patch)
         hub_clock.app = self.app
         self._resources.callback(self.app.close)

@@ -93,7 +93,7 @@ CONNECTION = (
 def test_azure_monitor_is_configured_once(
     tmp_path: Path, app_sends_logs: str, handlers: int
 ) -> None:
-    """Nothing can be reached: the process ends all the same, at once and without a traceback."""
+    """Nothing is reachable: the process ends all the same, at once and without a traceback."""
     done = run(
         CONFIGURED,
         APPLICATIONINSIGHTS_CONNECTION_STRING=CONNECTION,

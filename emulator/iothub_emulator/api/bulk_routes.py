@@ -1,6 +1,6 @@
-"""The bulk request: up to 100 lines of an import file, carried out within the request.
+"""The bulk request: up to 100 lines of an import file, applied before the answer.
 
-Its body is a bare array (live hub); the REST page wraps it in an object.
+The body is an array (live hub); the REST page shows an object around it.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from typing import Any
 
 from aiohttp import web
 
-from iothub_emulator.api.guard import Guard
-from iothub_emulator.api.requests import body_of, malformed_is_refused
-from iothub_emulator.auth.permissions import WRITE_DEVICES
-from iothub_emulator.errors import ErrorCode, HubError
-from iothub_emulator.faults import Operation
+from iothub_emulator.api.request_checks import Route
+from iothub_emulator.api.requests import bad_request_if_malformed, body_of
+from iothub_emulator.auth.access import WRITE_DEVICES
+from iothub_emulator.errors import ErrorCode, HubError, invalid
 from iothub_emulator.jobs.importing import apply_line
 from iothub_emulator.json_net import parse_array
 from iothub_emulator.registry.identity import DeviceStatus, Key
@@ -21,7 +20,7 @@ from iothub_emulator.registry.lines import ImportLine, ImportMode, read_line
 from iothub_emulator.registry.registry import Registry
 
 MAX_DEVICES = 100
-#: Texts of the C# client, which checks the same.
+#: By import mode, whether an ETag is required. Messages of the C# client, which checks the same.
 _ETAG_RULES = {
     ImportMode.CREATE: (False, "The ETag should not be set while registering the device."),
     ImportMode.UPDATE_IF_MATCH_ETAG: (True, "The ETag should be set while updating the device."),
@@ -33,13 +32,13 @@ class BulkRoutes:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    def add_to(self, app: web.Application, guard: Guard) -> None:
-        app.router.add_post("/devices", guard.wrap(Operation.REGISTRY, WRITE_DEVICES, self._bulk))
+    def routes(self) -> list[Route]:
+        return [Route("POST", "/devices", WRITE_DEVICES, self._apply_lines)]
 
-    async def _bulk(self, request: web.Request) -> web.Response:
-        with malformed_is_refused():
+    async def _apply_lines(self, request: web.Request) -> web.Response:
+        with bad_request_if_malformed():
             bodies = parse_array(await body_of(request))
-            # Clients leave the status out where it says nothing, as when they delete.
+            # Clients omit the status where it has no effect, for example in a delete.
             lines = [read_line(body, DeviceStatus.ENABLED) for body in bodies]
         if len(lines) > MAX_DEVICES:
             message = f"A bulk request has at most {MAX_DEVICES} devices."
@@ -59,21 +58,24 @@ class BulkRoutes:
                 _check_etag(line)
                 apply_line(self._registry, line)
             except HubError as error:
-                errors.append(_shown(line, error))
+                errors.append(_error_document(line, error))
         return errors
 
 
 def _check_etag(line: ImportLine) -> None:
-    needed, text = _ETAG_RULES.get(line.mode, (line.etag is not None, ""))
-    if needed != (line.etag is not None):
-        raise HubError(ErrorCode.ArgumentInvalid, text)
+    has_etag = line.etag is not None
+    is_required, message = _ETAG_RULES.get(line.mode, (has_etag, ""))
+    if is_required != has_etag:
+        raise invalid(message)
 
 
-def _shown(line: ImportLine, error: HubError) -> dict[str, Any]:
-    """Codes are names here, where importErrors.log has numbers (service swagger)."""
-    shown = {
+def _error_document(line: ImportLine, error: HubError) -> dict[str, Any]:
+    """Codes are names here; importErrors.log has numbers (service swagger)."""
+    document = {
         "deviceId": line.key.device_id,
         "errorCode": error.code.name,
         "errorStatus": error.message,
     }
-    return shown if line.key.module_id is None else shown | {"moduleId": line.key.module_id}
+    if line.key.module_id is not None:
+        document["moduleId"] = line.key.module_id
+    return document

@@ -6,47 +6,50 @@ from typing import Any
 
 from aiohttp import web
 
-from iothub_emulator.api.guard import Guard
-from iothub_emulator.api.requests import Handler, answer, body_of, if_match, malformed_is_refused
-from iothub_emulator.api.versions import MODULES, since
-from iothub_emulator.auth.permissions import (
+from iothub_emulator.api.request_checks import Route
+from iothub_emulator.api.requests import (
+    MODULES_VERSION,
+    answer,
+    bad_request_if_malformed,
+    body_of,
+    if_match,
+)
+from iothub_emulator.auth.access import (
     DELETE_CONFIGURATIONS,
     READ_CONFIGURATIONS,
     WRITE_CONFIGURATIONS,
-    Permission,
 )
-from iothub_emulator.faults import Operation
 from iothub_emulator.json_net import parse_object
-from iothub_emulator.registry.configurations import ANY_ETAG, Configurations, read_configuration
+from iothub_emulator.registry.configurations import Configurations, read_configuration
+from iothub_emulator.registry.identity import ANY_ETAG
+
+_CONFIGURATION = "/configurations/{id}"
 
 
 class ConfigurationRoutes:
     def __init__(self, configurations: Configurations) -> None:
         self._configurations = configurations
 
-    def add_to(self, app: web.Application, guard: Guard) -> None:
-        def guarded(permission: Permission, handler: Handler) -> Handler:
-            return guard.wrap(Operation.REGISTRY, permission, since(MODULES, handler))
-
-        one = "/configurations/{id}"
-        app.router.add_get(
-            "/configurations", guarded(READ_CONFIGURATIONS, self._list), allow_head=False
-        )
-        app.router.add_get(one, guarded(READ_CONFIGURATIONS, self._get), allow_head=False)
-        app.router.add_put(one, guarded(WRITE_CONFIGURATIONS, self._put))
-        app.router.add_delete(one, guarded(DELETE_CONFIGURATIONS, self._delete))
+    def routes(self) -> list[Route]:
+        modules = MODULES_VERSION
+        return [
+            Route("GET", "/configurations", READ_CONFIGURATIONS, self._list, since=modules),
+            Route("GET", _CONFIGURATION, READ_CONFIGURATIONS, self._get, since=modules),
+            Route("PUT", _CONFIGURATION, WRITE_CONFIGURATIONS, self._put, since=modules),
+            Route("DELETE", _CONFIGURATION, DELETE_CONFIGURATIONS, self._delete, since=modules),
+        ]
 
     async def _list(self, request: web.Request) -> web.Response:
-        """All of them: ``top`` is ignored (live hub)."""
+        """List all; ``top`` has no effect (live hub)."""
         return web.json_response(self._configurations.all())
 
     async def _get(self, request: web.Request) -> web.Response:
         return _answer(self._configurations.find(request.match_info["id"]))
 
     async def _put(self, request: web.Request) -> web.Response:
-        """An If-Match without quotes is as none, so the answer is 409 (live hub)."""
+        """An If-Match without quotes has no effect, so the answer is 409 (live hub)."""
         id_ = request.match_info["id"]
-        with malformed_is_refused():
+        with bad_request_if_malformed():
             body = parse_object(
                 await body_of(request), dotnet_type="Microsoft.Azure.Devices.Configuration"
             )
@@ -57,7 +60,7 @@ class ConfigurationRoutes:
         return _answer(self._configurations.update(id_, declared, header.strip('"')))
 
     async def _delete(self, request: web.Request) -> web.Response:
-        """Needs no If-Match, unlike a device (live hub)."""
+        """Unlike for a device, If-Match is optional (live hub)."""
         self._configurations.delete(request.match_info["id"], if_match(request) or ANY_ETAG)
         return web.Response(status=204)
 

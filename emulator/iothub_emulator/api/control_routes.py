@@ -1,6 +1,6 @@
-"""The control API, which no real hub has: faults, the slot, the clock, roles, request counts.
+"""The control API of the emulator: faults, job slot, clock, roles, request counts.
 
-It takes no token. local/README.md describes it.
+Real hubs have no such API. It requires no token; README.md describes it.
 """
 
 from __future__ import annotations
@@ -11,23 +11,22 @@ from typing import Any
 
 from aiohttp import web
 
-from iothub_emulator.api.guard import Guard
-from iothub_emulator.auth.roles import Roles
-from iothub_emulator.clock import Clock
+from iothub_emulator.api.request_checks import RequestChecks
+from iothub_emulator.auth.access import Roles
+from iothub_emulator.clock import Clock, format_time
 from iothub_emulator.faults import Faults
 from iothub_emulator.jobs.jobs import Jobs
-from iothub_emulator.times import shown_time
 
 
 class ControlRoutes:
     def __init__(
-        self, faults: Faults, jobs: Jobs, clock: Clock, roles: Roles, guard: Guard
+        self, faults: Faults, jobs: Jobs, clock: Clock, roles: Roles, checks: RequestChecks
     ) -> None:
         self._faults = faults
         self._jobs = jobs
         self._clock = clock
         self._roles = roles
-        self._guard = guard
+        self._checks = checks
 
     def add_to(self, app: web.Application) -> None:
         app.router.add_get("/emulator/faults", self._list_faults)
@@ -54,11 +53,11 @@ class ControlRoutes:
         return web.Response(status=204)
 
     async def _set_slot(self, request: web.Request) -> web.Response:
-        # In a thread, as the slot is locked while a job's storage is checked.
-        wanted = (await _read_object(request)).get("occupied")
-        if wanted is True:
+        # In a thread, as the slot is locked during the storage checks of a new job.
+        occupied = (await _read_object(request)).get("occupied")
+        if occupied is True:
             await asyncio.to_thread(self._jobs.occupy_slot)
-        elif wanted is False:
+        elif occupied is False:
             await asyncio.to_thread(self._jobs.free_slot)
         else:
             raise web.HTTPBadRequest(text="occupied must be true or false")
@@ -72,28 +71,28 @@ class ControlRoutes:
         try:
             self._clock.advance(float((await _read_object(request)).get("seconds", "")))
         except (TypeError, ValueError) as error:
-            raise web.HTTPBadRequest(text="seconds must be a number, and not negative") from error
-        return web.json_response({"now": shown_time(self._clock.now())})
+            raise web.HTTPBadRequest(text="seconds must be a number and at least 0") from error
+        return web.json_response({"now": format_time(self._clock.now())})
 
     async def _assign_role(self, request: web.Request) -> web.Response:
-        wanted = await _read_object(request)
+        assignment = await _read_object(request)
         try:
-            self._roles.assign(str(wanted["principal"]), wanted["role"])
+            self._roles.assign(str(assignment["principal"]), assignment["role"])
         except KeyError as error:
-            raise web.HTTPBadRequest(text=f"{error} is missing") from error
+            raise web.HTTPBadRequest(text=f"{error} is required") from error
         except ValueError as error:
             raise web.HTTPBadRequest(text=str(error)) from error
         return web.Response(status=204)
 
     async def _count_requests(self, request: web.Request) -> web.Response:
-        return web.json_response(self._guard.requests)
+        return web.json_response(self._checks.requests)
 
 
 async def _read_object(request: web.Request) -> dict[str, Any]:
     try:
         value = json.loads(await request.text())
     except ValueError as error:
-        raise web.HTTPBadRequest(text=f"not JSON: {error}") from error
+        raise web.HTTPBadRequest(text=f"the body must be JSON: {error}") from error
     if not isinstance(value, dict):
-        raise web.HTTPBadRequest(text="not a JSON object")
+        raise web.HTTPBadRequest(text="the body must be a JSON object")
     return value

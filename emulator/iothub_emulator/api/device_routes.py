@@ -1,81 +1,87 @@
-"""Devices of the data plane, as recorded from a live hub.
+"""Devices and modules of the data plane, as recorded from a live hub.
 
-It differs from the published pages: create answers 200 and not 201, an update needs If-Match,
-and so does a delete.
+It differs from the published pages: create answers 200 instead of 201, and both update and delete
+require If-Match. Modules follow the rules of devices.
 """
 
 from __future__ import annotations
 
 from aiohttp import web
 
-from iothub_emulator.api.documents import device_document
-from iothub_emulator.api.guard import Guard
+from iothub_emulator.api.documents import device_document, module_document
+from iothub_emulator.api.request_checks import Route
 from iothub_emulator.api.requests import (
+    MODULES_VERSION,
     answer,
+    bad_request_if_malformed,
     body_of,
     device_key,
-    expect,
+    existing,
+    existing_device_of_module,
     if_match,
-    malformed_is_refused,
+    module_key,
     required_if_match,
+    version_of,
 )
-from iothub_emulator.api.versions import version_of
-from iothub_emulator.auth.permissions import (
+from iothub_emulator.auth.access import (
     DELETE_DEVICES,
     READ_DEVICES,
     READ_STATISTICS,
     WRITE_DEVICES,
 )
-from iothub_emulator.faults import Operation
+from iothub_emulator.errors import invalid
 from iothub_emulator.json_net import parse_object
-from iothub_emulator.registry.entry import Entry
-from iothub_emulator.registry.identity import DeviceStatus, Identity, Key, invalid
-from iothub_emulator.registry.registry import Kind, Registry
+from iothub_emulator.registry.entries import FIRST_KEY, Entry, Kind
+from iothub_emulator.registry.identity import DeviceStatus, Identity, Key
+from iothub_emulator.registry.registry import Registry
 
 MAX_TOP = 1000
-_BEFORE_ALL = Key("")
+_DEVICE = "/devices/{device_id}"
+_MODULES = "/devices/{device_id}/modules"
+_MODULE = "/devices/{device_id}/modules/{module_id}"
 
 
 class DeviceRoutes:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    def add_to(self, app: web.Application, guard: Guard) -> None:
-        list_ = guard.wrap(Operation.REGISTRY, READ_DEVICES, self._list)
-        get = guard.wrap(Operation.REGISTRY, READ_DEVICES, self._get)
-        put = guard.wrap(Operation.REGISTRY, WRITE_DEVICES, self._put)
-        delete = guard.wrap(Operation.REGISTRY, DELETE_DEVICES, self._delete)
-        statistics = guard.wrap(Operation.REGISTRY, READ_STATISTICS, self._statistics)
-        service = guard.wrap(Operation.REGISTRY, READ_STATISTICS, self._service_statistics)
-        # The official Node client lists with a slash at the end.
-        app.router.add_get("/devices", list_, allow_head=False)
-        app.router.add_get("/devices/", list_, allow_head=False)
-        app.router.add_get("/devices/{device_id}", get, allow_head=False)
-        app.router.add_put("/devices/{device_id}", put)
-        app.router.add_delete("/devices/{device_id}", delete)
-        app.router.add_get("/statistics/devices", statistics, allow_head=False)
-        app.router.add_get("/statistics/service", service, allow_head=False)
+    def routes(self) -> list[Route]:
+        modules = MODULES_VERSION
+        return [
+            Route("GET", "/devices", READ_DEVICES, self._list),
+            # The official Node client lists with a slash at the end.
+            Route("GET", "/devices/", READ_DEVICES, self._list),
+            Route("GET", _DEVICE, READ_DEVICES, self._get),
+            Route("PUT", _DEVICE, WRITE_DEVICES, self._put),
+            Route("DELETE", _DEVICE, DELETE_DEVICES, self._delete),
+            Route("GET", "/statistics/devices", READ_STATISTICS, self._statistics),
+            Route("GET", "/statistics/service", READ_STATISTICS, self._service_statistics),
+            Route("GET", _MODULES, READ_DEVICES, self._list_modules, since=modules),
+            Route("GET", _MODULE, READ_DEVICES, self._get_module, since=modules),
+            Route("PUT", _MODULE, WRITE_DEVICES, self._put_module, since=modules),
+            Route("DELETE", _MODULE, DELETE_DEVICES, self._delete_module, since=modules),
+        ]
 
     async def _list(self, request: web.Request) -> web.Response:
         top = request.query.get("top", str(MAX_TOP))
         if not top.isdecimal() or not 1 <= int(top) <= MAX_TOP:
             raise invalid(f"top must be between 1 and {MAX_TOP}.")
-        devices = self._registry.scan(Kind.DEVICES, _BEFORE_ALL, int(top))
+        devices = self._registry.scan(Kind.DEVICES, FIRST_KEY, int(top))
         return web.json_response([device_document(d, version_of(request)) for d in devices])
 
     async def _get(self, request: web.Request) -> web.Response:
-        return _answer(request, expect(self._registry, device_key(request)))
+        return _device_answer(request, existing(self._registry, device_key(request)))
 
     async def _put(self, request: web.Request) -> web.Response:
         identity = _read_device(device_key(request), await body_of(request))
         etag = if_match(request)
         if etag is None:
-            return _answer(request, self._registry.create(identity))
+            return _device_answer(request, self._registry.create(identity))
         self._check_scope(identity)
-        return _answer(request, self._registry.update(identity, if_match=etag))
+        return _device_answer(request, self._registry.update(identity, if_match=etag))
 
     def _check_scope(self, identity: Identity) -> None:
-        """What updates an edge device has to name its scope (live hub)."""
+        """An update of an edge device must contain its scope (live hub)."""
         current = self._registry.find(identity.key)
         stays_edge = identity.iot_edge and current is not None and current.identity.iot_edge
         if stays_edge and not identity.device_scope:
@@ -86,20 +92,43 @@ class DeviceRoutes:
         return web.Response(status=204)
 
     async def _statistics(self, request: web.Request) -> web.Response:
-        counted = self._registry.statistics()
-        shown = {
-            "totalDeviceCount": counted.enabled + counted.disabled,
-            "enabledDeviceCount": counted.enabled,
-            "disabledDeviceCount": counted.disabled,
+        counts = self._registry.count_by_status()
+        enabled, disabled = counts[DeviceStatus.ENABLED], counts[DeviceStatus.DISABLED]
+        document = {
+            "totalDeviceCount": enabled + disabled,
+            "enabledDeviceCount": enabled,
+            "disabledDeviceCount": disabled,
         }
-        return web.json_response(shown)
+        return web.json_response(document)
 
     async def _service_statistics(self, request: web.Request) -> web.Response:
         return web.json_response({"connectedDeviceCount": 0})
 
+    async def _list_modules(self, request: web.Request) -> web.Response:
+        device = existing_device_of_module(request, self._registry)
+        modules = self._registry.modules(device.identity.key.device_id)
+        return web.json_response([module_document(module) for module in modules])
+
+    async def _get_module(self, request: web.Request) -> web.Response:
+        existing_device_of_module(request, self._registry)
+        return _module_answer(existing(self._registry, module_key(request)))
+
+    async def _put_module(self, request: web.Request) -> web.Response:
+        existing_device_of_module(request, self._registry)
+        identity = _read_module(module_key(request), await body_of(request))
+        etag = if_match(request)
+        if etag is None:
+            return _module_answer(self._registry.create(identity))
+        return _module_answer(self._registry.update(identity, if_match=etag))
+
+    async def _delete_module(self, request: web.Request) -> web.Response:
+        existing_device_of_module(request, self._registry)
+        self._registry.delete(module_key(request), if_match=required_if_match(request))
+        return web.Response(status=204)
+
 
 def _read_device(key: Key, text: str) -> Identity:
-    with malformed_is_refused():
+    with bad_request_if_malformed():
         body = parse_object(text, dotnet_type="Microsoft.Azure.Devices.Device")
         if body.string("deviceId") not in (None, key.device_id):
             raise invalid("The device id of the body is not that of the path.")
@@ -108,5 +137,18 @@ def _read_device(key: Key, text: str) -> Identity:
         return Identity.read(body)(key=key, status=status)
 
 
-def _answer(request: web.Request, entry: Entry) -> web.Response:
+def _read_module(key: Key, text: str) -> Identity:
+    with bad_request_if_malformed():
+        body = parse_object(text, dotnet_type="Microsoft.Azure.Devices.Module")
+        ids = (body.string("deviceId"), body.string("moduleId"))
+        if ids[0] not in (None, key.device_id) or ids[1] not in (None, key.module_id):
+            raise invalid("The ids of the body are not those of the path.")
+        return Identity.read(body)(key=key, status=DeviceStatus.ENABLED)
+
+
+def _device_answer(request: web.Request, entry: Entry) -> web.Response:
     return answer(device_document(entry, version_of(request)), entry.etag)
+
+
+def _module_answer(entry: Entry) -> web.Response:
+    return answer(module_document(entry), entry.etag)

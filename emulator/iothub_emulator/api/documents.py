@@ -1,28 +1,28 @@
-"""Devices, modules and twins as single requests show them, which is not the form of files."""
+"""Devices, modules and twins as JSON in answers; the form in files is different."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from iothub_emulator.api.versions import MODULES, TWINS
-from iothub_emulator.registry.entry import Entry
+from iothub_emulator.api.requests import MODULES_VERSION, TWINS_VERSION
+from iothub_emulator.registry.entries import Entry
 from iothub_emulator.registry.twin import NEVER, Properties, metadata_of
 
 
 def device_document(entry: Entry, version: str) -> dict[str, Any]:
     identity = entry.identity
-    shown = {
+    document = {
         **_identity_document(entry),
         "status": identity.status.value,
         "statusReason": identity.status_reason,
         "statusUpdatedTime": _unzoned(entry.status_updated),
     }
-    if version < TWINS:
-        # Captures of 2016 show keys and thumbprints, and not which of them count.
-        del shown["authentication"]["type"]
-    if version >= MODULES:
-        shown["capabilities"] = {"iotEdge": identity.iot_edge}
-    return shown | entry.scopes()
+    if version < TWINS_VERSION:
+        # Captures of 2016 contain keys and thumbprints, but no type.
+        del document["authentication"]["type"]
+    if version >= MODULES_VERSION:
+        document["capabilities"] = {"iotEdge": identity.iot_edge}
+    return document | entry.scopes()
 
 
 def module_document(entry: Entry) -> dict[str, Any]:
@@ -35,12 +35,12 @@ def module_document(entry: Entry) -> dict[str, Any]:
 
 
 def twin_document(entry: Entry) -> dict[str, Any]:
-    """A twin with the parts of its identity that a hub mirrors in it."""
+    """A twin, with the properties of its identity that a hub copies into it."""
     identity, twin = entry.identity, entry.twin
-    shown: dict[str, Any] = {"deviceId": identity.key.device_id}
+    document: dict[str, Any] = {"deviceId": identity.key.device_id}
     if identity.key.module_id is not None:
-        shown["moduleId"] = identity.key.module_id
-    shown |= {
+        document["moduleId"] = identity.key.module_id
+    document |= {
         "etag": twin.etag,
         "deviceEtag": entry.etag,
         "status": identity.status.value,
@@ -58,8 +58,8 @@ def twin_document(entry: Entry) -> dict[str, Any]:
         "capabilities": {"iotEdge": identity.iot_edge},
     }
     if identity.status_reason is not None:
-        shown["statusReason"] = identity.status_reason
-    return shown | entry.scopes()
+        document["statusReason"] = identity.status_reason
+    return document | entry.scopes()
 
 
 def _identity_document(entry: Entry) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _identity_document(entry: Entry) -> dict[str, Any]:
 
 
 def _unzoned(time: str) -> str:
-    """Times of identities stand without the Z that those of twins and jobs have (captures)."""
+    """Times of identities have no Z, unlike those of twins and jobs (captures)."""
     return time.removesuffix("Z")
 
 

@@ -1,9 +1,8 @@
-"""The parts of Entra ID that clients need in order to get a token for the emulator.
+"""The endpoints of Entra ID from which clients get a token for the emulator.
 
-Discovery and tokens are where MSAL looks for them below an authority such as
-``https://127.0.0.1:8081``; answers have the members that it demands (msal ``authority.py``,
-microsoft-authentication-library-for-js ``OpenIdConfigResponse.ts``). Any tenant, client and secret
-will do, as this issuer is a made-up one.
+Paths are those that MSAL uses below an authority such as ``https://127.0.0.1:8081``; answers have
+the properties that it requires (msal ``authority.py``, microsoft-authentication-library-for-js
+``OpenIdConfigResponse.ts``). Any tenant, client and secret is accepted.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from iothub_emulator.auth.issuer import ALGORITHM, LIFETIME, Issuer
+from iothub_emulator.auth.entra import ALGORITHM, LIFETIME, Issuer
 
 _DEFAULT_SCOPE = "/.default"
 
@@ -26,14 +25,14 @@ class EntraRoutes:
     def add_to(self, app: web.Application) -> None:
         discovery = "/.well-known/openid-configuration"
         app.router.add_get(f"/{{tenant}}/v2.0{discovery}", self._discover)
-        # MSAL asks here for the tenant "adfs", the one whose authority it never looks up on the
-        # internet first. So credentials that cannot be told to leave that out work as well.
+        # MSAL requests this path for the tenant "adfs", whose authority it does not first look up
+        # on the internet. So credentials that cannot disable instance discovery work as well.
         app.router.add_get(f"/{{tenant}}{discovery}", self._discover)
         app.router.add_get("/{tenant}/discovery/v2.0/keys", self._show_keys)
         app.router.add_post("/{tenant}/oauth2/v2.0/token", self._issue)
 
     async def _discover(self, request: web.Request) -> web.Response:
-        # The issuer has to have the host that the client asked (MSAL for Go insists on it).
+        # MSAL for Go requires the host of the request in the issuer.
         tenant = f"{request.scheme}://{request.host}/{request.match_info['tenant']}"
         document = {
             "issuer": f"{tenant}/v2.0",
@@ -51,7 +50,7 @@ class EntraRoutes:
         return web.json_response(self._issuer.key_set())
 
     async def _issue(self, request: web.Request) -> web.Response:
-        """The client credentials grant: a token for whatever resource the scope names."""
+        """The client credentials grant: a token for the resource that the scope names."""
         form = {name: str(value) for name, value in (await request.post()).items()}
         try:
             client_id, resource = _read(form)
@@ -70,7 +69,7 @@ class EntraRoutes:
 
 
 class _OAuthError(Exception):
-    """A refusal in the form of RFC 6749, section 5.2, with Entra ID's additions."""
+    """An error answer as in RFC 6749, section 5.2, with the additions of Entra ID."""
 
     def __init__(self, error: str, number: int, text: str, status: int = 400) -> None:
         super().__init__(text)
@@ -92,7 +91,7 @@ class _OAuthError(Exception):
 
 
 def _read(form: Mapping[str, str]) -> tuple[str, str]:
-    """Who asks, and for which resource."""
+    """Return client id and resource; _OAuthError if the request is invalid."""
     grant_type = _parameter(form, "grant_type")
     if grant_type != "client_credentials":
         text = f"The app requested an unsupported grant type '{grant_type}'."

@@ -4,23 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from aiohttp import web
 
-from iothub_emulator.api.guard import Guard
-from iothub_emulator.api.job_answers import JobAnswers, JobDocument
-from iothub_emulator.api.requests import Handler, body_of
-from iothub_emulator.api.versions import FIRST, since, version_of
-from iothub_emulator.auth.permissions import DELETE_JOBS, READ_JOBS, WRITE_JOBS
+from iothub_emulator.api.request_checks import Route
+from iothub_emulator.api.requests import FIRST_VERSION, body_of, version_of
+from iothub_emulator.auth.access import DELETE_JOBS, READ_JOBS, WRITE_JOBS
 from iothub_emulator.choices import Choices
 from iothub_emulator.clock import Clock
 from iothub_emulator.faults import Operation
-from iothub_emulator.jobs.job import Job
+from iothub_emulator.jobs.history import Job
 from iothub_emulator.jobs.jobs import Jobs, job_not_found
 from iothub_emulator.jobs.request import JobRequest
 
 LOG = logging.getLogger(__name__)
+
+JobDocument = dict[str, Any]
+
+
+def _unaltered(job: JobDocument) -> JobDocument:
+    return job
+
+
+@dataclass
+class JobAnswers:
+    """Differences between the jobs and what clients see of them; tests may change these any time.
+
+    Ages are by the hub's clock.
+    """
+
+    #: GET /jobs omits younger jobs.
+    list_lag: timedelta = timedelta(0)
+    #: GET /jobs/{id} answers 404 JobNotFound for younger jobs.
+    get_lag: timedelta = timedelta(0)
+    #: Called with each job in an answer; the result is sent in its place.
+    alter: Callable[[JobDocument], JobDocument] = _unaltered
 
 
 class JobRoutes:
@@ -30,23 +52,19 @@ class JobRoutes:
         self._clock = clock
         self._answers = answers
 
-    def add_to(self, app: web.Application, guard: Guard) -> None:
-        def creating(handler: Handler) -> Handler:
-            return guard.wrap(Operation.CREATE_JOB, WRITE_JOBS, handler)
-
-        list_ = guard.wrap(Operation.LIST_JOBS, READ_JOBS, self._list)
-        get = guard.wrap(Operation.GET_JOB, READ_JOBS, self._get)
-        scheduled = guard.wrap(Operation.GET_JOB, READ_JOBS, self._get_scheduled)
-        cancel = guard.wrap(Operation.CANCEL_JOB, DELETE_JOBS, self._cancel)
-        app.router.add_post("/jobs/create", creating(self._create))
-        app.router.add_get("/jobs", list_, allow_head=False)
-        app.router.add_get("/jobs/{job_id}", get, allow_head=False)
-        app.router.add_get("/jobs/v2/{job_id}", scheduled, allow_head=False)
-        app.router.add_delete("/jobs/{job_id}", cancel)
-        # The page of 2016 has a GET with a body, which some clients cannot send.
-        historic = creating(since(FIRST, self._create_historic, until=FIRST))
-        app.router.add_get("/importdevices", historic, allow_head=False)
-        app.router.add_post("/importdevices", historic)
+    def routes(self) -> list[Route]:
+        create, get = Operation.CREATE_JOB, Operation.GET_JOB
+        historic, first = self._create_historic, FIRST_VERSION
+        return [
+            Route("POST", "/jobs/create", WRITE_JOBS, self._create, create),
+            Route("GET", "/jobs", READ_JOBS, self._list, Operation.LIST_JOBS),
+            Route("GET", "/jobs/{job_id}", READ_JOBS, self._get, get),
+            Route("GET", "/jobs/v2/{job_id}", READ_JOBS, self._get_scheduled, get),
+            Route("DELETE", "/jobs/{job_id}", DELETE_JOBS, self._cancel, Operation.CANCEL_JOB),
+            # The page of 2016 has a GET with a body, which some clients cannot send.
+            Route("GET", "/importdevices", WRITE_JOBS, historic, create, until=first),
+            Route("POST", "/importdevices", WRITE_JOBS, historic, create, until=first),
+        ]
 
     async def _create(self, request: web.Request) -> web.Response:
         return await self._start(
@@ -56,38 +74,35 @@ class JobRoutes:
     async def _create_historic(self, request: web.Request) -> web.Response:
         return await self._start(request, JobRequest.read_historic(await body_of(request)))
 
-    async def _start(self, request: web.Request, wanted: JobRequest) -> web.Response:
-        # Storage is checked within the request, by blocking calls.
-        job = await asyncio.to_thread(self._jobs.create, wanted)
-        logged = wanted.without_signatures()
+    async def _start(self, request: web.Request, job_request: JobRequest) -> web.Response:
+        # In a thread, as the storage checks block.
+        job = await asyncio.to_thread(self._jobs.create, job_request)
+        logged = job_request.without_signatures()
         LOG.info(
-            "%s job %s reads %s/%s and writes to %s",
+            "%s job %s: input %s/%s, output %s",
             logged.type,
             job.id,
             logged.input_uri,
             logged.input_blob_name,
             logged.output_uri,
         )
-        return web.json_response(self._shown(request, job, is_creation=True))
+        return self._answer(request, job, is_creation=True)
 
     async def _list(self, request: web.Request) -> web.Response:
-        jobs = (job for job in self._jobs.all() if self._is_seen(job, self._answers.list_lag))
-        return web.json_response([self._shown(request, job) for job in jobs])
+        lag = self._answers.list_lag
+        jobs = [job for job in self._jobs.all() if self._is_visible(job, lag)]
+        return web.json_response([self._document(request, job) for job in jobs])
 
     async def _get(self, request: web.Request) -> web.Response:
         job = self._jobs.find(request.match_info["job_id"])
-        if not self._is_seen(job, self._answers.get_lag):
+        if not self._is_visible(job, self._answers.get_lag):
             raise job_not_found(job.id)
         return self._answer(request, job)
 
     async def _get_scheduled(self, request: web.Request) -> web.Response:
-        """There are no scheduled jobs here; an unknown one is told like this (live hub)."""
-        unknown = {
-            "jobId": request.match_info["job_id"],
-            "type": "unknown",
-            "status": "unknown",
-        }
-        return web.json_response(unknown)
+        """The answer of a live hub for an unknown scheduled job; the emulator has none."""
+        job_id = request.match_info["job_id"]
+        return web.json_response({"jobId": job_id, "type": "unknown", "status": "unknown"})
 
     async def _cancel(self, request: web.Request) -> web.Response:
         job = self._jobs.cancel(request.match_info["job_id"])
@@ -95,17 +110,20 @@ class JobRoutes:
             return self._answer(request, job)
         return web.Response(status=204)
 
-    def _answer(self, request: web.Request, job: Job) -> web.Response:
-        return web.json_response(self._shown(request, job))
+    def _answer(self, request: web.Request, job: Job, *, is_creation: bool = False) -> web.Response:
+        return web.json_response(self._document(request, job, is_creation=is_creation))
 
-    def _is_seen(self, job: Job, lag: timedelta) -> bool:
-        """Without a lag always: a job may begin in the future of a clock that was put back."""
+    def _is_visible(self, job: Job, lag: timedelta) -> bool:
+        """Always true without a lag, as a job may start later than a clock that was moved back."""
         return not lag or self._clock.now() - job.start_time >= lag
 
-    def _shown(self, request: web.Request, job: Job, *, is_creation: bool = False) -> JobDocument:
-        """Members without a value are absent (live hub)."""
+    def _document(
+        self, request: web.Request, job: Job, *, is_creation: bool = False
+    ) -> JobDocument:
+        """The job as JSON; properties without a value are absent (live hub)."""
         document = job.to_json(
             version=version_of(request), echo=self._choices.uri_echo, is_creation=is_creation
         )
-        shown = {name: value for name, value in document.items() if value is not None}
-        return self._answers.alter(shown)
+        return self._answers.alter(
+            {name: value for name, value in document.items() if value is not None}
+        )

@@ -14,22 +14,20 @@ from typing import Any
 from aiohttp import web
 
 from iothub_emulator.api.documents import twin_document
-from iothub_emulator.api.guard import Guard
-from iothub_emulator.api.requests import body_of, malformed_is_refused
-from iothub_emulator.api.versions import TWINS, since
-from iothub_emulator.auth.permissions import READ_TWINS
-from iothub_emulator.faults import Operation
+from iothub_emulator.api.request_checks import Route
+from iothub_emulator.api.requests import TWINS_VERSION, bad_request_if_malformed, body_of
+from iothub_emulator.auth.access import READ_TWINS
+from iothub_emulator.errors import invalid
 from iothub_emulator.json_net import parse_object
 from iothub_emulator.query import Query, Source, parse_query
-from iothub_emulator.registry.entry import Entry
-from iothub_emulator.registry.identity import Key, invalid
-from iothub_emulator.registry.registry import Kind, Registry
+from iothub_emulator.registry.entries import FIRST_KEY, Entry, Kind
+from iothub_emulator.registry.identity import Key
+from iothub_emulator.registry.registry import Registry
 
 DEFAULT_PAGE, MAX_PAGE = 100, 2000
-#: How many twins are read at once; the registry is free for others in between.
+#: Twins read at once; other requests can use the registry between batches.
 _BATCH = 1000
-_BEFORE_ALL = Key("")
-#: Of a continuation token; no id has it.
+#: Separates the parts of a continuation token; ids cannot contain it.
 _SEPARATOR = "/"
 _KINDS = {Source.DEVICES: Kind.DEVICES, Source.MODULES: Kind.MODULES}
 
@@ -38,12 +36,11 @@ class QueryRoutes:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    def add_to(self, app: web.Application, guard: Guard) -> None:
-        query = guard.wrap(Operation.REGISTRY, READ_TWINS, since(TWINS, self._query))
-        app.router.add_post("/devices/query", query)
+    def routes(self) -> list[Route]:
+        return [Route("POST", "/devices/query", READ_TWINS, self._query, since=TWINS_VERSION)]
 
     async def _query(self, request: web.Request) -> web.Response:
-        with malformed_is_refused():
+        with bad_request_if_malformed():
             body = parse_object(
                 await body_of(request), dotnet_type="Microsoft.Azure.Devices.QuerySpecification"
             )
@@ -62,15 +59,15 @@ class QueryRoutes:
 
 @dataclass(frozen=True)
 class _Start:
-    """Where a page begins, which clients carry from one page to the next."""
+    """The start of a page; clients get it as a continuation token."""
 
     after: Key
-    #: How many rows SELECT TOP still asks for.
+    #: Remaining rows of SELECT TOP.
     left: int
 
     @classmethod
     def of(cls, query: Query) -> _Start:
-        return cls(_BEFORE_ALL, sys.maxsize if query.top is None else query.top)
+        return cls(FIRST_KEY, sys.maxsize if query.top is None else query.top)
 
     @classmethod
     def read(cls, token: str) -> _Start:
@@ -95,23 +92,23 @@ class _Page:
 
 
 class _Search:
-    """One query of the registry as it is while the pages are read."""
+    """Runs one query on the current state of the registry, not on a snapshot."""
 
     def __init__(self, registry: Registry, query: Query) -> None:
         self._registry = registry
         self._query = query
 
     def page(self, start: _Start, size: int) -> _Page:
-        query, found = self._query, self._found(start.after)
+        query, matches = self._query, self._matches(start.after)
         if query.is_aggregate:
-            return _Page(query.aggregate(document for _, document in found))
-        rows = list(islice(found, min(size, start.left)))
+            return _Page(query.aggregate(document for _, document in matches))
+        rows = list(islice(matches, min(size, start.left)))
         items = [query.project(document) for _, document in rows]
         left = start.left - len(rows)
-        is_last = left == 0 or next(found, None) is None
+        is_last = left == 0 or next(matches, None) is None
         return _Page(items, None if is_last else _Start(rows[-1][0], left))
 
-    def _found(self, after: Key) -> Iterator[tuple[Key, Any]]:
+    def _matches(self, after: Key) -> Iterator[tuple[Key, Any]]:
         for entry in self._candidates(after):
             document = twin_document(entry)
             if self._query.matches(document):
@@ -120,7 +117,7 @@ class _Search:
     def _candidates(self, after: Key) -> Iterator[Entry]:
         kind, device_id = _KINDS[self._query.source], self._query.device_id
         if device_id is not None and not device_id.isascii():
-            return  # As ids are; half of a surrogate pair could not even be looked up.
+            return  # Ids are ASCII; SQLite cannot look up half of a surrogate pair.
         while entries := self._registry.scan(kind, after, _BATCH, device_id):
             yield from entries
             after = entries[-1].identity.key

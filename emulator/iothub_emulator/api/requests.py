@@ -1,4 +1,4 @@
-"""What the handlers of the hub's API read from requests, and how they answer."""
+"""What handlers share: api-versions, reading requests, and answers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,40 @@ from aiohttp import web
 
 from iothub_emulator.errors import ErrorCode, HubError
 from iothub_emulator.json_net import JsonNetError
-from iothub_emulator.registry.entry import Entry
-from iothub_emulator.registry.identity import DeviceStatus, Key
-from iothub_emulator.registry.registry import Registry, not_registered
+from iothub_emulator.registry.entries import Entry
+from iothub_emulator.registry.identity import DeviceStatus, Key, not_registered
+from iothub_emulator.registry.registry import Registry
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+#: The version of the page on the first import operation.
+FIRST_VERSION = "2016-02-03"
+#: Added twins and their queries.
+TWINS_VERSION = "2016-11-14"
+#: Added modules, configurations, and names for the blobs of a job.
+MODULES_VERSION = "2018-06-30"
+#: Versions that live hubs accept, that a published client uses, or that the documentation names.
+API_VERSIONS = frozenset(
+    {
+        FIRST_VERSION,
+        TWINS_VERSION,
+        "2017-06-30",
+        "2018-04-01",
+        MODULES_VERSION,
+        "2019-03-30",
+        "2019-10-01",
+        "2020-03-13",
+        "2020-05-31-preview",
+        "2020-09-30",
+        "2021-04-12",
+        "2024-03-31",
+    }
+)
+
+
+def version_of(request: web.Request) -> str:
+    """The requested api-version; versions compare as strings."""
+    return request.query.get("api-version", "")
 
 
 def device_key(request: web.Request) -> Key:
@@ -26,18 +55,18 @@ def module_key(request: web.Request) -> Key:
 
 
 async def body_of(request: web.Request) -> str:
-    """The body as .NET reads it: without a byte order mark, and what is no UTF-8 replaced."""
+    """The body as .NET reads it: without byte order mark, invalid UTF-8 replaced."""
     return (await request.read()).decode("utf-8-sig", "replace")
 
 
 def if_match(request: web.Request) -> str | None:
-    """The header is accepted with quotes and without (live hub)."""
+    """The If-Match header, which is accepted with and without quotes (live hub)."""
     header = request.headers.get("If-Match")
     return header and header.strip('"')
 
 
 def required_if_match(request: web.Request) -> str:
-    """What a delete has to name (live hub; the REST pages say otherwise)."""
+    """The If-Match header, which a delete requires (live hub; the REST pages differ)."""
     etag = if_match(request)
     if etag is None:
         raise HubError(ErrorCode.PreconditionFailed, "Etag missing")
@@ -45,27 +74,28 @@ def required_if_match(request: web.Request) -> str:
 
 
 @contextmanager
-def malformed_is_refused() -> Iterator[None]:
-    """A body that is not JSON of the wanted form is a bad request."""
+def bad_request_if_malformed() -> Iterator[None]:
+    """Answer 400 to a body that is not JSON of the expected form."""
     try:
         yield
     except JsonNetError as error:
         raise HubError(ErrorCode.GenericBadRequest, str(error)) from None
 
 
-def expect(registry: Registry, key: Key) -> Entry:
+def existing(registry: Registry, key: Key) -> Entry:
+    """Find an identity; HubError 404 if it does not exist."""
     entry = registry.find(key)
     if entry is None:
         raise not_registered(key)
     return entry
 
 
-def expect_device_of_module(request: web.Request, registry: Registry) -> Entry:
-    """Under a SAS, calls about modules of a missing or disabled device answer 401 (live hub)."""
+def existing_device_of_module(request: web.Request, registry: Registry) -> Entry:
+    """Find the device of a module; under a SAS, 401 if it is missing or disabled (live hub)."""
     device = registry.find(device_key(request))
     by_sas = request.headers["Authorization"].lower().startswith("sharedaccesssignature")
-    usable = device is not None and device.identity.status is DeviceStatus.ENABLED
-    if by_sas and not usable:
+    is_usable = device is not None and device.identity.status is DeviceStatus.ENABLED
+    if by_sas and not is_usable:
         raise HubError(ErrorCode.IotHubUnauthorizedAccess, "Unauthorized")
     if device is None:
         raise not_registered(device_key(request))

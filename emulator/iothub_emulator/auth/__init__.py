@@ -1,1 +1,1 @@
-"""Who may do what: shared access policies, and Entra ID principals with their roles."""
+"""Authentication and authorization of requests."""

@@ -1,6 +1,6 @@
-"""Who may do what, by either kind of token.
+"""Authorization of requests by SAS or Entra ID token.
 
-Texts are those of the learn page on IoT Hub errors, under 401003.
+Messages are those of the learn page on IoT Hub errors, under 401003.
 """
 
 from __future__ import annotations
@@ -8,34 +8,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from iothub_emulator.auth.bearer import BearerTokens
-from iothub_emulator.auth.permissions import Permission
-from iothub_emulator.auth.roles import Roles
-from iothub_emulator.auth.sas import POLICIES, policy_of, refused
+from iothub_emulator.auth.access import POLICIES, Permission, Roles
+from iothub_emulator.auth.entra import BearerTokens
+from iothub_emulator.auth.sas import policy_of, refused
 from iothub_emulator.errors import ErrorCode, HubError
 
 
 @dataclass(frozen=True)
 class Call:
-    """What a request shows of itself to whoever decides about it."""
+    """The parts of a request that authorization depends on."""
 
     method: str
-    #: The header of this name, with a port or without.
+    #: The Host header, with or without port.
     host: str
     path: str
-    #: The header of this name, empty if there is none.
+    #: The Authorization header; empty if absent.
     authorization: str
 
 
 class Authorizer:
-    """Decides about calls.
+    """Authorizes calls.
 
     Parameters
     ----------
     names
-        The hub's own names now, with port and without.
+        Returns the names of the hub, with and without port.
     local_auth
-        False refuses every shared access signature, like the hub's ``disableLocalAuth``.
+        False refuses all shared access signatures, like ``disableLocalAuth`` of a hub.
     """
 
     def __init__(
@@ -51,32 +50,32 @@ class Authorizer:
         self._roles = roles
         self._local_auth = local_auth
 
-    def authorize(self, call: Call, needed: Permission) -> None:
-        """Refuse a call whose token does not permit it."""
+    def authorize(self, call: Call, required: Permission) -> None:
+        """Raise HubError unless the token of the call grants the permission."""
         scheme, _, token = call.authorization.partition(" ")
         match scheme.lower():
             case "sharedaccesssignature":
-                self._by_policy(token, call, needed)
+                self._by_policy(token, call, required)
             case "bearer":
-                self._by_role(token, call, needed)
+                self._by_role(token, call, required)
             case _:
                 raise HubError(ErrorCode.IotHubUnauthorized, "Authorization header missing")
 
-    def _by_policy(self, token: str, call: Call, needed: Permission) -> None:
+    def _by_policy(self, token: str, call: Call, required: Permission) -> None:
         if not self._local_auth:
             raise refused()
-        # Some clients sign the host name alone even where the address has a port.
+        # Some clients sign the host name without the port of the address.
         hosts = {call.host, call.host.partition(":")[0], *self._names()}
         policy = policy_of(token, hosts, call.path)
-        if needed.right not in POLICIES[policy]:
+        if required.right not in POLICIES[policy]:
             raise HubError(
                 ErrorCode.IotHubUnauthorized,
                 f"Authorization rule '{policy}' does not allow access for '{call.path}'",
             )
 
-    def _by_role(self, token: str, call: Call, needed: Permission) -> None:
+    def _by_role(self, token: str, call: Call, required: Permission) -> None:
         principal = self._bearer_tokens.principal_of(token)
-        if not self._roles.permit(principal, needed.action):
+        if not self._roles.permit(principal, required.action):
             raise HubError(
                 ErrorCode.IotHubUnauthorized,
                 f"Principal {principal} is not authorized for {call.method} on {call.path} "

@@ -1,4 +1,4 @@
-"""Shared access signatures of the hub, checked as the learn page on SAS describes them."""
+"""Shared access signatures of the hub, validated as the learn page on SAS describes."""
 
 from __future__ import annotations
 
@@ -9,42 +9,33 @@ import time
 from collections.abc import Collection, Mapping
 from urllib.parse import unquote
 
-from iothub_emulator.auth.permissions import Right
+from iothub_emulator.auth.access import POLICIES
 from iothub_emulator.errors import ErrorCode, HubError
 
-#: Seconds that a token stays good after its expiry: the clock skew that the C# SDK grants too.
+#: Seconds for which an expired token is still accepted: the clock skew that the C# SDK allows.
 CLOCK_SKEW = 300
-
-#: The policies that every hub is created with.
-POLICIES: Mapping[str, Right] = {
-    "iothubowner": ~Right(0),
-    "service": Right.SERVICE_CONNECT,
-    "device": Right.DEVICE_CONNECT,
-    "registryRead": Right.REGISTRY_READ,
-    "registryReadWrite": Right.REGISTRY_READ | Right.REGISTRY_WRITE,
-}
 
 
 def policy_key(policy: str) -> str:
-    """The key of a policy: no secret, and the same in every run.
+    """Return the key of a policy: not a secret, and the same in every run.
 
-    So a sample settings file that is committed can hold a connection string that works.
+    So a committed sample settings file can contain a working connection string.
     """
     if policy not in POLICIES:
-        raise KeyError(f"no shared access policy named {policy!r}")
-    made_up = hashlib.sha256(f"hub emulator, not a secret: {policy}".encode()).digest()
-    return base64.b64encode(made_up).decode()
+        raise KeyError(f"unknown shared access policy {policy!r}")
+    key = hashlib.sha256(f"hub emulator, not a secret: {policy}".encode()).digest()
+    return base64.b64encode(key).decode()
 
 
 def policy_of(token: str, hosts: Collection[str], path: str) -> str:
-    """The policy that signed a token; refuses one that is not good for this path of the hub.
+    """Return the policy that signed a token; HubError if it is not valid for this path.
 
     Parameters
     ----------
     token
-        The header's value without its scheme.
+        The Authorization header without its scheme.
     hosts
-        The names by which the hub goes, with port or without.
+        Names of the hub, with and without port.
     """
     fields = dict(_pairs(token))
     policy = unquote(fields.get("skn", ""))
@@ -57,12 +48,12 @@ def policy_of(token: str, hosts: Collection[str], path: str) -> str:
 
 
 def refused() -> HubError:
-    """What a live hub says of a wrong key, and nothing more of what is wrong."""
+    """The answer of a live hub to a wrong key; it gives no details."""
     return HubError(ErrorCode.IotHubUnauthorizedAccess, "Unauthorized")
 
 
 def _pairs(token: str) -> list[tuple[str, str]]:
-    """Split the token but keep its values encoded: the encoded resource is what was signed."""
+    """Split the token but keep its values encoded: the encoded resource was signed."""
     return [(name, value) for name, _, value in (part.partition("=") for part in token.split("&"))]
 
 
@@ -80,7 +71,7 @@ def _is_expired(fields: Mapping[str, str]) -> bool:
 
 
 def _covers(resource: str, host: str, path: str) -> bool:
-    """A token for a resource is good for everything below it."""
+    """A token for a resource is valid for everything below it."""
     target = f"{host}{path}".lower()
     resource = resource.lower().rstrip("/")
     return target == resource or target.startswith(f"{resource}/")

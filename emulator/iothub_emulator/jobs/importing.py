@@ -1,6 +1,6 @@
-"""Applying the lines of a file to the registry, each by its import mode.
+"""Applying the lines of import files, each by its import mode.
 
-Lines are independent of each other: one that is refused changes nothing and stops nothing.
+Lines are independent: a refused line changes nothing, and the lines after it are applied.
 """
 
 from __future__ import annotations
@@ -9,36 +9,43 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from iothub_emulator.choices import ASSUMED, Choices
+from iothub_emulator.choices import DEFAULT_CHOICES, Choices
 from iothub_emulator.errors import ErrorCode, HubError
-from iothub_emulator.registry.identity import Key
-from iothub_emulator.registry.lines import ImportLine, ImportMode, parse_line
-from iothub_emulator.registry.registry import ANY_ETAG, Registry, not_registered
+from iothub_emulator.json_net import JsonNetError, JsonObject, parse_object
+from iothub_emulator.registry.configurations import Configurations, read_configuration
+from iothub_emulator.registry.identity import ANY_ETAG, Key, not_registered
+from iothub_emulator.registry.lines import MODE_TYPE, ImportLine, ImportMode, parse_line
+from iothub_emulator.registry.registry import Registry
 
-#: Stands in for the ETag of an "if match" line that has none; no stored ETag is empty.
+#: For a line that requires an ETag and has none; no stored ETag is empty.
 _NO_ETAG = ""
 
 
 class DeviceImport:
-    """Lines of devices.txt."""
+    """Applies lines of devices.txt.
+
+    Parameters
+    ----------
+    blame
+        Log DeviceNotFound for each line, although it is applied (fault ``blameDevices``).
+    """
 
     def __init__(
-        self, registry: Registry, choices: Choices = ASSUMED, *, blame: bool = False
+        self, registry: Registry, choices: Choices = DEFAULT_CHOICES, *, blame: bool = False
     ) -> None:
         self._registry = registry
         self._choices = choices
-        # Whether each line is logged as of a missing device, though it is carried out.
         self._blame = blame
         self._seen: set[Key] = set()
         self._waiting: list[ImportLine] = []
 
     def apply(self, lines: Iterable[str]) -> list[str]:
-        """Carry out lines, as one transaction for speed."""
+        """Apply lines in one transaction, for speed; return lines for the log."""
         with self._registry.transaction():
             return [error for text in lines if (error := self._read_and_apply(text)) is not None]
 
     def finish(self) -> list[str]:
-        """Carry out the modules that waited for their devices, if that is what the hub does."""
+        """Apply the modules that waited for their devices (``module_before_device=wait``)."""
         with self._registry.transaction():
             errors = [self._apply(line) for line in self._waiting]
         return [error for error in errors if error is not None]
@@ -69,21 +76,21 @@ class DeviceImport:
         try:
             apply_line(self._registry, line)
         except HubError as error:
-            return _error_line(line, self._logged(error))
+            return _error_line(line, self._with_logged_code(error))
         return _error_line(line, not_registered(line.key)) if self._blame else None
 
-    def _logged(self, error: HubError) -> HubError:
-        """As single requests know it, but for the code of a mismatch."""
+    def _with_logged_code(self, error: HubError) -> HubError:
+        """The switch ``etag_mismatch`` decides the code of a mismatch in the log."""
         if error.code is not ErrorCode.PreconditionFailed:
             return error
         return HubError(ErrorCode[self._choices.etag_mismatch], error.message)
 
 
 def apply_line(registry: Registry, line: ImportLine) -> None:
-    """Carry out a line, or raise the hub's refusal."""
+    """Apply a line; HubError if the hub refuses it."""
     identity, twin = line.identity, line.twin
     etag = line.etag or _NO_ETAG
-    # Modes that write the identity look at a twinETag if there is one.
+    # Modes that write the identity check a twinETag if the line has one.
     if_twin = line.twin_etag or ANY_ETAG
     match line.mode:
         case ImportMode.CREATE_OR_UPDATE:
@@ -107,15 +114,58 @@ def apply_line(registry: Registry, line: ImportLine) -> None:
 
 
 def _error_line(line: ImportLine | None, error: HubError) -> str:
-    """A line that could not be read has no id to name; a line number there never is."""
+    """Format an error; a line that cannot be read has no ids, and the log has no line numbers."""
     if line is None:
-        return log_line({}, error)
+        return _log_line({}, error)
     names = {"deviceId": line.key.device_id}
     if line.key.module_id is not None:
         names["moduleId"] = line.key.module_id
-    return log_line(names, error)
+    return _log_line(names, error)
 
 
-def log_line(names: Mapping[str, Any], error: HubError) -> str:
-    """A line of importErrors.log."""
+class ConfigurationImport:
+    """Applies lines of configurations.txt; names of properties match in any case."""
+
+    def __init__(self, configurations: Configurations) -> None:
+        self._configurations = configurations
+
+    def apply(self, lines: Iterable[str]) -> list[str]:
+        return [error for text in lines if (error := self._apply(text)) is not None]
+
+    def finish(self) -> list[str]:
+        return []
+
+    def _apply(self, text: str) -> str | None:
+        id_ = None
+        try:
+            line = parse_object(text, dotnet_type="Microsoft.Azure.Devices.Configuration")
+            id_ = line.required_string("id")
+            self._write(id_, line)
+        except JsonNetError as error:
+            message = f"Invalid configuration format in line: {text}. {error}"
+            return _log_line({}, HubError(ErrorCode.DeserializationError, message))
+        except HubError as error:
+            return _log_line({"configurationId": id_}, error)
+        return None
+
+    def _write(self, id_: str, line: JsonObject) -> None:
+        mode = line.enum("importMode", ImportMode, MODE_TYPE) or ImportMode.CREATE_OR_UPDATE
+        etag = (line.string("etag") or "").strip('"')
+        if_match = etag if mode.checks_etag else ANY_ETAG
+        match mode:
+            case ImportMode.DELETE | ImportMode.DELETE_IF_MATCH_ETAG:
+                self._configurations.delete(id_, if_match)
+            case ImportMode.CREATE:
+                self._configurations.create(id_, read_configuration(line))
+            case ImportMode.UPDATE | ImportMode.UPDATE_IF_MATCH_ETAG:
+                self._configurations.update(id_, read_configuration(line), if_match)
+            case ImportMode.CREATE_OR_UPDATE | ImportMode.CREATE_OR_UPDATE_IF_MATCH_ETAG:
+                self._configurations.create_or_update(id_, read_configuration(line), if_match)
+            case _:
+                message = f"A configuration has no twin, so no {mode}."
+                raise HubError(ErrorCode.InvalidOperation, message)
+
+
+def _log_line(names: Mapping[str, Any], error: HubError) -> str:
+    """Format a line of importErrors.log or importConfigErrors.log."""
     return json.dumps({**names, "errorCode": int(error.code), "errorStatus": error.message})

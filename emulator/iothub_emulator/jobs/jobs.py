@@ -1,4 +1,4 @@
-"""The job service: one slot, checks before a job exists, cancelling, and foreign jobs."""
+"""The job service: one slot, checks before creation, cancelling, and foreign jobs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from iothub_emulator.choices import Choices
 from iothub_emulator.clock import Clock
 from iothub_emulator.errors import ErrorCode, HubError, Shape
 from iothub_emulator.faults import JOB_FAULTS, Faults, Operation
-from iothub_emulator.jobs.history import JobHistory
-from iothub_emulator.jobs.job import Job, JobStatus
+from iothub_emulator.jobs.history import Job, JobHistory, JobStatus
 from iothub_emulator.jobs.pace import Pace
 from iothub_emulator.jobs.request import LATEST_VERSION, JobRequest, JobType
 from iothub_emulator.jobs.runner import Run
@@ -26,18 +25,18 @@ from iothub_emulator.registry.registry import Registry
 
 @dataclass(frozen=True)
 class JobOptions:
-    """How jobs run here."""
+    """How jobs run in this emulator."""
 
-    #: The least time in seconds from a job's creation to its end.
+    #: Minimum time in seconds from a job's creation to its end.
     seconds: float = 0.0
-    #: Identities per second that a job handles at most; 0 for as many as it can.
+    #: Upper limit of identities per second; 0 for no limit.
     rate: float = 0.0
-    #: Storage that the hub's managed identity has access to; None for a hub without one.
+    #: Storage that the hub's managed identity can access; None for a hub without identity.
     identity_connection_string: str | None = None
 
 
 class Jobs:
-    """The hub's jobs; iterating gives them as JSON, oldest first, their URIs included."""
+    """The hub's jobs; iteration yields them as JSON with all URIs, oldest first."""
 
     def __init__(
         self,
@@ -56,21 +55,21 @@ class Jobs:
         self._clock = clock
         self._options = options
         self._choices = choices
-        #: Held while a job is created, so that two requests cannot both find the slot free.
+        #: Held during the creation of a job, so that two requests cannot take the free slot.
         self._slot = threading.Lock()
-        #: Replaced and never changed, as other threads iterate over it.
+        #: Replaced instead of changed, as other threads iterate over it.
         self._runs: Mapping[str, Run] = {}
-        #: Ids of the jobs of somebody else: no thread of the emulator runs them.
+        #: Ids of jobs of other clients, which no thread of the emulator runs.
         self._foreign: set[str] = set()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (_seen_from_inside(job) for job in self._history.all())
+        return (_full_document(job) for job in self._history.all())
 
     def __len__(self) -> int:
         return len(self._history.all())
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return _seen_from_inside(self._history.all()[index])
+        return _full_document(self._history.all()[index])
 
     def all(self) -> list[Job]:
         return self._history.all()
@@ -82,7 +81,7 @@ class Jobs:
         return job
 
     def create(self, request: JobRequest) -> Job:
-        """Start a job, or refuse it."""
+        """Start a job; HubError if the hub refuses it."""
         with self._slot, ExitStack() as on_refusal:
             if self._choices.first_check == "slot":
                 self._check_slot()
@@ -109,9 +108,9 @@ class Jobs:
             return job
 
     def cancel(self, job_id: str) -> Job:
-        """Cancel a job at once; lines that it imported before stay imported.
+        """Cancel a job immediately; lines that are already imported stay.
 
-        A live hub answers 500 when the job is over or was never there.
+        A live hub answers 500 when the job has ended or does not exist.
         """
         if not self._history.end(job_id, JobStatus.CANCELLED):
             if self._choices.cancel_of_ended_job == "404":
@@ -122,7 +121,7 @@ class Jobs:
         return self.find(job_id)
 
     def occupy_slot(self) -> None:
-        """Somebody else starts an export job that runs until the slot is freed."""
+        """Add an export job of another client, which runs until ``free_slot``."""
         with self._slot:
             if not any(
                 job.id in self._foreign and not job.status.is_terminal for job in self.all()
@@ -130,7 +129,7 @@ class Jobs:
                 self._add_foreign(JobRequest(JobType.EXPORT, output_uri=""), JobStatus.RUNNING)
 
     def free_slot(self) -> None:
-        """Complete the jobs of somebody else that are active."""
+        """Complete the active jobs of other clients."""
         with self._slot:
             for job_id in self._foreign:
                 self._history.end(job_id, JobStatus.COMPLETED, progress=100)
@@ -146,16 +145,16 @@ class Jobs:
         output_uri: str = "",
         failure_reason: str | None = None,
     ) -> str:
-        """Add a job that somebody else created; it imports nothing and keeps its status.
+        """Add a job of another client, which imports nothing and keeps its status.
 
-        An active one holds the slot until it is cancelled or the slot is freed.
+        An active job occupies the slot until it is cancelled or ``free_slot`` is called.
 
         Parameters
         ----------
         start, end
             The default is the time of the hub's clock; an active job has no end.
         input_uri, output_uri
-            The URIs in the request that created it; answers show them by the switch ``uri_echo``.
+            URIs of the request that created it; the switch ``uri_echo`` decides what answers show.
 
         Returns
         -------
@@ -172,24 +171,30 @@ class Jobs:
             return self._add_foreign(request, JobStatus(status), start, end, failure_reason)
 
     def write_late_logs(self) -> None:
-        """Write the logs that the fault ``lateLog`` holds back; returns when they are there."""
+        """Write the logs that the fault ``lateLog`` held back."""
         for run in self._runs.values():
             if run.held_logs:
                 run.write_held_logs(self._storage)
 
     def forget(self) -> None:
-        """Lose all jobs, as the hub does after 30 days; what still runs is stopped."""
+        """Stop and delete all jobs, as a hub deletes them after 30 days."""
         self._history.forget()
         for run in self._runs.values():
             run.stop()
 
     def wait_idle(self, timeout: float) -> None:
-        """Return when no job but foreign ones is active; TimeoutError if that takes longer."""
+        """Wait until no job is active, except foreign ones.
+
+        Raises
+        ------
+        TimeoutError
+            A job is still active after ``timeout`` seconds.
+        """
         if not self._history.wait_for(self._is_idle, timeout):
             raise TimeoutError(f"a job is still active after {timeout} s")
 
     def stop(self) -> None:
-        """Cancel what runs and wait for its thread."""
+        """Cancel running jobs and wait for their threads."""
         for job_id, run in self._runs.items():
             self._history.end(job_id, JobStatus.CANCELLED)
             run.stop()
@@ -229,7 +234,7 @@ class Jobs:
         return job.id
 
 
-def _seen_from_inside(job: Job) -> dict[str, Any]:
+def _full_document(job: Job) -> dict[str, Any]:
     return job.to_json(version=LATEST_VERSION, echo="full")
 
 

@@ -1,31 +1,31 @@
-"""How long a job takes: the time it needs, and no less than it is told to take."""
+"""The pace of a job: the delays by which it takes at least the configured time."""
 
 from __future__ import annotations
 
 import threading
 import time
 
-#: The part of a job's time that it waits before it runs.
+#: The share of a job's time in which it is enqueued.
 ENQUEUED_SHARE = 0.25
-#: Identities that are handled as one, at most.
+#: Upper limit of identities in a batch.
 MAX_BATCH = 500
-#: Seconds that a batch of a slow job should last, so that its progress is seen.
+#: Duration of a batch of a slow job in seconds, short enough to show progress.
 _BATCH_SECONDS = 0.1
 
 
 class StoppedError(Exception):
-    """The job is not to go on: it was cancelled or forgotten, or the hub goes down."""
+    """The job must end: it was cancelled or deleted, or the emulator stops."""
 
 
 class Pace:
-    """Waits of one job, which end at once when it is stopped.
+    """Delays of one job, which ``stop`` ends.
 
     Parameters
     ----------
     seconds
         The least time from the job's creation to its end.
     rate
-        Identities per second that it handles at most; 0 for as many as it can.
+        Upper limit of identities per second; 0 for no limit.
     """
 
     def __init__(self, seconds: float, rate: float) -> None:
@@ -36,7 +36,7 @@ class Pace:
 
     @property
     def batch(self) -> int:
-        """How many identities to handle before waiting again."""
+        """Number of identities to handle before the next call of ``wait``."""
         if not self._rate:
             return MAX_BATCH
         return max(1, min(MAX_BATCH, int(self._rate * _BATCH_SECONDS)))
@@ -48,7 +48,7 @@ class Pace:
         self._wait_until(ENQUEUED_SHARE * self._seconds)
 
     def wait(self, handled: int, progress: float) -> None:
-        """Wait for the moment at which so many identities, and so much of 1, may be done."""
+        """Wait until that many identities and that share of the job (0 to 1) may be done."""
         share = ENQUEUED_SHARE + (1 - ENQUEUED_SHARE) * progress
         by_rate = handled / self._rate if self._rate else 0
         self._wait_until(max(share * self._seconds, by_rate))
@@ -58,6 +58,6 @@ class Pace:
         raise StoppedError
 
     def _wait_until(self, seconds: float) -> None:
-        left = self._created + seconds - time.monotonic()
-        if self._stop_requested.wait(max(0, left)):
+        remaining = self._created + seconds - time.monotonic()
+        if self._stop_requested.wait(max(0, remaining)):
             raise StoppedError

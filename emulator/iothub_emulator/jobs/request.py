@@ -1,10 +1,10 @@
-"""What a client sends to create a job (JobProperties of the service swagger 2021-04-12)."""
+"""The request that creates a job (JobProperties of the service swagger 2021-04-12)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -15,8 +15,8 @@ from iothub_emulator.json_net import JsonNetError, JsonObject, parse_object
 DEFAULT_BLOB_NAME = "devices.txt"
 DEFAULT_CONFIGURATIONS_NAME = "configurations.txt"
 
-#: Members that the first version did not have: their fields, and when they came. The exact
-#: version is not published for the last four.
+#: Optional properties: their fields, and the api-version that added them. The exact version of
+#: the last four is not published.
 _ADDED = {
     "inputBlobName": ("input_blob_name", "2018-06-30"),
     "outputBlobName": ("output_blob_name", "2018-06-30"),
@@ -25,11 +25,11 @@ _ADDED = {
     "includeConfigurations": ("include_configurations", "2021-04-12"),
     "configurationsBlobName": ("configurations_blob_name", "2021-04-12"),
 }
-#: Always in the answers of this version, whatever a request has (live hub).
+#: Always in answers since this version, independent of the request (live hub).
 _SECONDARY_STORAGE, _SECONDARY_STORAGE_VERSION = "useSecondaryStorageAsSource", "2020-03-13"
 FIRST_VERSION, LATEST_VERSION = "2016-02-03", "2021-04-12"
 
-#: How the page of 2016 spells the output URI; the blank stands in its sample.
+#: The spellings of the output URI on the page of 2016; the space is in its sample.
 _HISTORIC_OUTPUT_URIS = (
     "outputBlobContainerUri",
     "exportBlobContainerUri",
@@ -50,7 +50,7 @@ class StorageAuthentication(StrEnum):
 
 @dataclass(frozen=True)
 class JobRequest:
-    """A job that is wanted; URIs may hold a SAS, and are as secret as one."""
+    """The requested job. Its URIs may contain a SAS and are then secrets."""
 
     type: JobType
     output_uri: str
@@ -63,21 +63,21 @@ class JobRequest:
     user_assigned_identity: str = ""
     include_configurations: bool = False
     configurations_blob_name: str = DEFAULT_CONFIGURATIONS_NAME
-    #: Names of the optional members that the request has.
+    #: Names of the optional properties in the request.
     given: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, text: str, version: str = LATEST_VERSION) -> Self:
-        """Read the body of POST /jobs/create; members that a version does not know are skipped."""
-        with _refused_as_no_job():
+        """Read the body of POST /jobs/create without properties that are newer than ``version``."""
+        with _bad_request_if_malformed():
             body = parse_object(text, dotnet_type=_DOTNET_TYPE)
             type_ = body.required_enum("type", JobType, "Microsoft.Azure.Devices.JobType")
             return cls._read(type_, body.string("outputBlobContainerUri"), body, version)
 
     @classmethod
     def read_historic(cls, text: str) -> Self:
-        """Read the body of /importdevices, which has two members."""
-        with _refused_as_no_job():
+        """Read the body of /importdevices, which has two properties."""
+        with _bad_request_if_malformed():
             body = parse_object(text, dotnet_type=_DOTNET_TYPE)
             spelled = map(body.string, _HISTORIC_OUTPUT_URIS)
             output_uri = next(filter(None, spelled), None)
@@ -110,15 +110,17 @@ class JobRequest:
         return request
 
     def to_json(self, *, version: str, echo: UriEcho, is_creation: bool = False) -> dict[str, Any]:
-        """The request's part of a job, in the answer to its creation or in a later one."""
-        shown: dict[str, Any] = {"excludeKeysInExport": self.exclude_keys}
+        """The properties of the request in an answer about the job."""
+        document: dict[str, Any] = {"excludeKeysInExport": self.exclude_keys}
         if version >= _SECONDARY_STORAGE_VERSION:
-            shown[_SECONDARY_STORAGE] = False
-        shown |= self._echoed(echo, is_creation=is_creation)
+            document[_SECONDARY_STORAGE] = False
+        document |= self._echoed(echo, is_creation=is_creation)
         if self.type is JobType.EXPORT:
-            shown = {name: value for name, value in shown.items() if not name.startswith("input")}
+            document = {
+                name: value for name, value in document.items() if not name.startswith("input")
+            }
         unknown = {name for name, (_, since) in _ADDED.items() if version < since}
-        return {name: value for name, value in shown.items() if name not in unknown}
+        return {name: value for name, value in document.items() if name not in unknown}
 
     def _echoed(self, echo: UriEcho, *, is_creation: bool) -> dict[str, Any]:
         if echo == "none":
@@ -143,24 +145,37 @@ class JobRequest:
         return uris | options
 
     def without_signatures(self) -> Self:
-        """The same with bare URIs, for what is logged or kept."""
+        """Return a copy with URIs without SAS, for logs and the store."""
         return replace(
             self,
             input_uri=self.input_uri.partition("?")[0],
             output_uri=self.output_uri.partition("?")[0],
         )
 
+    def to_document(self) -> dict[str, Any]:
+        """The form for the store."""
+        return {**asdict(self), "given": sorted(self.given)}
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Self:
+        parsed = {
+            "type": JobType(document["type"]),
+            "storage_authentication": StorageAuthentication(document["storage_authentication"]),
+            "given": frozenset(document["given"]),
+        }
+        return cls(**document | parsed)
+
     def _check(self) -> None:
-        needed = {"outputBlobContainerUri": self.output_uri}
+        required = {"outputBlobContainerUri": self.output_uri}
         if self.type is JobType.IMPORT:
-            needed["inputBlobContainerUri"] = self.input_uri
-        for name, uri in needed.items():
+            required["inputBlobContainerUri"] = self.input_uri
+        for name, uri in required.items():
             if not uri:
                 raise HubError(ErrorCode.ArgumentNull, f"{name} is missing.", Shape.E4)
 
 
 @contextmanager
-def _refused_as_no_job() -> Iterator[None]:
+def _bad_request_if_malformed() -> Iterator[None]:
     try:
         yield
     except JsonNetError as error:

@@ -1,4 +1,4 @@
-"""Carrying out one job, in a thread of its own."""
+"""Running one import or export job in a thread."""
 
 from __future__ import annotations
 
@@ -10,29 +10,33 @@ from itertools import groupby, islice
 from operator import itemgetter
 from typing import Protocol
 
+import orjson
 from azure.core.exceptions import AzureError
 
 from iothub_emulator.choices import Choices
 from iothub_emulator.faults import Fault, FaultKind
-from iothub_emulator.jobs.exporting import exported_configurations, exported_devices
-from iothub_emulator.jobs.history import JobHistory
-from iothub_emulator.jobs.importing import DeviceImport
-from iothub_emulator.jobs.importing_configurations import ConfigurationImport
-from iothub_emulator.jobs.job import Job, JobStatus
+from iothub_emulator.jobs.history import Job, JobHistory, JobStatus
+from iothub_emulator.jobs.importing import ConfigurationImport, DeviceImport
 from iothub_emulator.jobs.pace import Pace, StoppedError
 from iothub_emulator.jobs.request import DEFAULT_BLOB_NAME, JobRequest, JobType
 from iothub_emulator.jobs.storage import JobStorage
 from iothub_emulator.registry.configurations import Configurations
+from iothub_emulator.registry.entries import FIRST_KEY, Kind
 from iothub_emulator.registry.registry import Registry
 
 LOG = logging.getLogger(__name__)
 
 ERROR_LOG_NAME = "importErrors.log"
 CONFIGURATION_ERROR_LOG_NAME = "importConfigErrors.log"
+#: The first line of an export without keys is not JSON (live hub); its text is not published.
+KEYLESS_NOTE = (
+    "The keys of the devices are not part of this export: "
+    "an import of it would give every device new keys.\n"
+)
 
 
 class LineImport(Protocol):
-    """Carries out the lines of one file; what it returns are lines for the log."""
+    """Applies the lines of one blob; the methods return lines for the log."""
 
     def apply(self, lines: Iterable[str]) -> list[str]: ...
 
@@ -40,7 +44,7 @@ class LineImport(Protocol):
 
 
 class Run(threading.Thread):
-    """From ``enqueued`` to the end."""
+    """Runs a job from ``enqueued`` to its end."""
 
     def __init__(
         self,
@@ -64,14 +68,14 @@ class Run(threading.Thread):
         self._pace = pace
         self._choices = choices
         self._refused: list[str] = []
-        #: Lines of the logs that are still to be written, by the logs' names.
+        #: Lines of logs that are not written yet, by log name.
         self.held_logs: dict[str, list[str]] = {}
 
     def stop(self) -> None:
         self._pace.stop()
 
     def write_held_logs(self, open_storage: Callable[[JobRequest], JobStorage]) -> None:
-        """Write what ``lateLog`` held back, once the job is over."""
+        """Wait for the end of the job and write the logs that ``lateLog`` held back."""
         self.join()
         with closing(open_storage(self._request)) as storage:
             for name, lines in self.held_logs.items():
@@ -83,13 +87,13 @@ class Run(threading.Thread):
             try:
                 self._run()
             except StoppedError:
-                LOG.info("job %s stops", self._job.id)
+                LOG.info("job %s stopped", self._job.id)
                 self._write_log_of_broken_job()
             except AzureError:
-                # Storage was fine when the job was created: the SAS expired or a container is gone.
+                # After the checks of the creation, the SAS expired or a container was deleted.
                 self._fail(self._choices.failure_reason or None)
             except Exception:
-                LOG.exception("job %s", self._job.id)
+                LOG.exception("job %s failed", self._job.id)
                 self._fail("An internal error occurred.")
 
     def _run(self) -> None:
@@ -126,7 +130,7 @@ class Run(threading.Thread):
             self._storage.write_log(name, self._refused)
 
     def _import_blob(self, name: str, work: LineImport) -> None:
-        """Lines are imported at the pace of the job, so a cancelled one leaves a part behind."""
+        """Apply lines at the pace of the job; a cancelled job leaves those of earlier batches."""
         handled = 0
         for percent, texts in self._batches(self._storage.lines(name)):
             self._refused += work.apply(texts)
@@ -136,31 +140,32 @@ class Run(threading.Thread):
         self._refused += work.finish()
 
     def _batches(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
-        """Lines that make progress together."""
+        """Lines with the same percentage of progress, in batches."""
         for percent, group in groupby(lines, key=itemgetter(0)):
             while texts := [text for _, text in islice(group, self._pace.batch)]:
                 yield percent, texts
 
     def _export(self) -> None:
-        total = len(self._registry)
+        self._storage.write(self._request.output_blob_name, self._exported_devices())
+        if self._request.include_configurations:
+            lines = _exported_configurations(self._configurations)
+            self._storage.write(self._request.configurations_blob_name, lines)
+        self._pace.wait(0, 1)
+        self._complete()
 
-        def on_batch(done: int) -> None:
+    def _exported_devices(self) -> Iterator[bytes]:
+        """Lines of devices.txt, at the pace of the job."""
+        with_keys = not self._request.exclude_keys
+        if not with_keys:
+            yield KEYLESS_NOTE.encode()
+        total, done, last = len(self._registry), 0, FIRST_KEY
+        while entries := self._registry.scan(Kind.ALL, last, self._pace.batch):
+            yield b"".join(_dump(entry.to_json(with_keys=with_keys)) for entry in entries)
+            done += len(entries)
+            last = entries[-1].identity.key
             progress = min(1.0, done / total)
             self._advance(int(100 * progress))
             self._pace.wait(done, progress)
-
-        lines = exported_devices(
-            self._registry,
-            with_keys=not self._request.exclude_keys,
-            batch=self._pace.batch,
-            on_batch=on_batch,
-        )
-        self._storage.write(self._request.output_blob_name, lines)
-        if self._request.include_configurations:
-            configurations = exported_configurations(self._configurations)
-            self._storage.write(self._request.configurations_blob_name, configurations)
-        self._pace.wait(0, 1)
-        self._complete()
 
     def _advance(self, progress: int = 0) -> None:
         if not self._history.advance(self._job.id, JobStatus.RUNNING, progress=progress):
@@ -184,4 +189,14 @@ class Run(threading.Thread):
             try:
                 self._storage.write_log(self._log_name(), self._refused)
             except AzureError:
-                LOG.info("job %s cannot write its log", self._job.id)
+                LOG.info("job %s could not write its log", self._job.id)
+
+
+def _exported_configurations(configurations: Configurations) -> Iterator[bytes]:
+    """Lines of configurations.txt, whose property names are capitalized (live hub)."""
+    for configuration in configurations.all():
+        yield _dump({f"{name[0].upper()}{name[1:]}": v for name, v in configuration.items()})
+
+
+def _dump(value: object) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)

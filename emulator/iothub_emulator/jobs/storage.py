@@ -1,7 +1,6 @@
-"""The blob containers of one job: checked before the job exists, then read and written.
+"""The blob containers of one job: checked before its creation, then read and written.
 
-Nothing about a SAS is parsed: whether it permits what the job needs shows when it is used.
-The texts of the refusals are those of live hubs.
+A SAS is not parsed: the checks use it for what the job requires. Messages are those of live hubs.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ DELETE_REFUSED = "Unauthorized to delete from output blob container"
 
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 _CHUNK_BYTES = 4 * 1024 * 1024
-#: Seconds; they bound how long a job creation takes.
+#: Seconds per request, which limits the time of a job creation.
 _TIMEOUT = 10
 _OPTIONS: Mapping[str, Any] = {
-    # A connection that the service closed between two requests is no refusal.
+    # A retry for a connection that the service closed between two requests.
     "retry_policy": LinearRetry(backoff=0, retry_total=2, random_jitter_range=0),
     "connection_timeout": _TIMEOUT,
     "read_timeout": _TIMEOUT,
@@ -37,7 +36,7 @@ _OPTIONS: Mapping[str, Any] = {
 
 
 class JobStorage:
-    """Access to the containers in the way that the job's creator asked for."""
+    """Access to the containers with the requested authentication."""
 
     def __init__(
         self, request: JobRequest, identity_connection_string: str | None, choices: Choices
@@ -60,10 +59,10 @@ class JobStorage:
         self._input.close()
 
     def check(self) -> None:
-        """Refuse a job that could not do its work.
+        """Refuse a job that has no access to its containers.
 
-        The output comes first: a SAS that expired, used for both containers, is reported as
-        unable to write.
+        The output is checked first: for an expired SAS of both containers, hubs report that they
+        cannot write.
         """
         probe = f"probe-{uuid.uuid4()}"
         with _refused_as(WRITE_REFUSED):
@@ -76,7 +75,7 @@ class JobStorage:
                 self._check_input(self._request.configurations_blob_name)
 
     def lines(self, blob_name: str) -> Iterator[tuple[int, str]]:
-        """The lines of an input, each with the percentage of the file that is read."""
+        """Read the lines of a blob, each with the percentage of the blob that is read."""
         download = self._input.download_blob(blob_name)
         consumed = 0
         for number, line in enumerate(_split(download.chunks())):
@@ -89,7 +88,7 @@ class JobStorage:
                 yield min(100, 100 * consumed // download.size), text
 
     def write_log(self, name: str, lines: list[str]) -> None:
-        """Write the log of an import; without errors it is there too, empty."""
+        """Write the log of an import; it is empty if there are no errors."""
         old = b""
         with suppress(ResourceNotFoundError):
             if self._choices.error_log == "append":
@@ -99,7 +98,7 @@ class JobStorage:
         self._output.upload_blob(name, old + new.encode())
 
     def write(self, name: str, chunks: Iterable[bytes]) -> None:
-        """Write an export, in the place of an older one."""
+        """Write an export and overwrite an older one."""
         self._output.upload_blob(name, iter(chunks), overwrite=True)
 
     def _check_input(self, blob_name: str) -> None:
@@ -120,7 +119,7 @@ class JobStorage:
 
 @contextmanager
 def _refused_as(message: str) -> Iterator[None]:
-    """Whatever goes wrong with storage, the hub says no more than which step it was."""
+    """Answer every storage error by the message of the step, as a hub does."""
     try:
         yield
     except (AzureError, ValueError):
@@ -132,7 +131,7 @@ def _refusal(message: str) -> HubError:
 
 
 def _split(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Split at line feeds alone, as other line separators may stand inside a JSON string."""
+    """Split at line feeds only, as JSON strings may contain other line separators."""
     rest = b""
     for chunk in chunks:
         *complete, rest = (rest + chunk).split(b"\n")

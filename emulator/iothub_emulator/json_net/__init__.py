@@ -1,19 +1,18 @@
-"""Reading JSON as Json.NET does, which is what the hub reads import files with.
+"""JSON as Json.NET reads it, with its error messages.
 
-Its error texts appear word for word in importErrors.log files that were published, so this package
-follows the sources of Newtonsoft.Json 13 (github.com/JamesNK/Newtonsoft.Json):
+The hub reads import files with Json.NET: published importErrors.log files contain its messages. So
+this package follows the sources of Newtonsoft.Json 13 (github.com/JamesNK/Newtonsoft.Json):
 
-- ``reader``: what it takes for JSON, and how it words what it does not (JsonTextReader.cs);
-- ``node``: what it makes of a value of another type than it wants (JsonSerializerInternalReader.cs
-  and the ReadAs... methods of the reader);
-- ``objects``: members found by name, and a fast way around the two for text without surprises;
+- ``reader`` and ``scanner``: accepted syntax and syntax errors (JsonTextReader.cs);
+- ``node``: conversion of values to types (JsonSerializerInternalReader.cs, the ReadAs... methods);
+- ``objects``: access to properties by name, with a fast path for plain JSON;
 - ``errors``: paths and positions (JsonPosition.cs).
 
-It differs in three things. Json.NET converts while it reads: of several errors it reports the first
-in the text, this package syntax errors before all others, and those in the order in which members
-are asked for. It knows the type of a member when it reads it, which moves the position of a few
-syntax errors by one. And of members with the same name the last counts here, while Json.NET
-converts each, and merges those that are objects or lists.
+Three differences remain. Json.NET converts while it reads and reports the first error in the text;
+this package reports syntax errors first, then others in the order in which properties are read.
+Json.NET knows the type of a property when it reads it, which changes the position of a few syntax
+errors by one. Of properties with the same name, the last one counts here; Json.NET converts each,
+and merges objects and lists.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What Json.NET says about where in a text something is wrong."""
+"""Errors with path and position, as in messages of Json.NET."""
 
 from __future__ import annotations
 
 import re
 
-#: The names and indices that lead to a value.
+#: Names and indices from the root to a value.
 Path = tuple[str | int, ...]
 
 _NEW_LINE = re.compile(r"\r\n|\r|\n")
@@ -20,22 +20,22 @@ _FIRST_BEYOND_16_BITS = "\U00010000"
 
 
 class JsonNetError(Exception):
-    """A text that Json.NET cannot turn into an object of the wanted type."""
+    """The text cannot be converted into an object of the expected type."""
 
     @classmethod
     def at(
         cls, text: str, index: int, path: Path, reason: str, *, started: bool = True
     ) -> JsonNetError:
-        """Word an error that was found when the characters before an index were read.
+        """Build an error that was detected after reading the characters before an index.
 
         Parameters
         ----------
         reason
-            A sentence, or sentences that end in a line break.
+            One sentence, or several that end with a line break.
         started
-            Whether a first token has been read; until then the line may be "0".
+            Whether a token has been read; before, the line may be 0.
         """
-        line, position = _place(text, index)
+        line, position = _line_and_position(text, index)
         if not started and position == 0:
             line = 0
         separator = "" if reason.endswith("\n") else " "
@@ -45,7 +45,7 @@ class JsonNetError(Exception):
 
 
 def show_path(path: Path) -> str:
-    """Write a path as ``tags['odd name'].sizes[2]``."""
+    """Format a path, for example ``tags['odd name'].sizes[2]``."""
     shown = ""
     for step in path:
         if isinstance(step, int):
@@ -58,12 +58,12 @@ def show_path(path: Path) -> str:
 
 
 def show_character(character: str) -> str:
-    """A character in an error text: .NET sees half of one beyond 16 bits, which UTF-8 replaces."""
+    """A character in a message; .NET writes a surrogate, which UTF-8 replaces."""
     return "\ufffd" if character >= _FIRST_BEYOND_16_BITS else character
 
 
-def _place(text: str, index: int) -> tuple[int, int]:
-    """Line, from 1, and position: the characters of that line that were read, 16 bits each."""
+def _line_and_position(text: str, index: int) -> tuple[int, int]:
+    """Line, from 1, and the number of UTF-16 code units that were read in it."""
     lines = _NEW_LINE.split(text[:index])
     position = sum(2 if character >= _FIRST_BEYOND_16_BITS else 1 for character in lines[-1])
     return len(lines), position

@@ -1,7 +1,7 @@
-"""Values with their places in a text, and what Json.NET makes of them.
+"""Values with their positions in a text, and their conversion to .NET types.
 
-Each ``as_...`` method is one .NET type that a member may have. Which errors name the end of a value
-and which the character after its start follows from how much of it Json.NET has read by then.
+Each ``as_...`` method converts to one .NET type. Whether an error reports the end of a value or the
+character after its start depends on how much of it Json.NET has read at that moment.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ J_OBJECT = "Newtonsoft.Json.Linq.JObject"
 _J_ARRAY = "Newtonsoft.Json.Linq.JArray"
 _J_VALUE = "Newtonsoft.Json.Linq.JValue"
 
-#: Longer ones have no place in 32 bits.
+#: Longer numbers do not fit into 32 bits.
 _INTEGER = re.compile("[\t-\r ]*[+-]?[0-9]{1,20}[\t-\r ]*")
 #: The hub runs on Windows.
 _WRONG_ARRAY = (
@@ -47,7 +47,7 @@ _WRONG_OBJECT = (
 
 
 class Kind(StrEnum):
-    """What a value is, by the name of the token that it starts with."""
+    """The kind of a value, by the name of its first token."""
 
     OBJECT = "StartObject"
     ARRAY = "StartArray"
@@ -57,7 +57,7 @@ class Kind(StrEnum):
     FLOAT = "Float"
     BOOLEAN = "Boolean"
     NULL = "Null"
-    #: The word, or nothing at all before a comma.
+    #: The literal, or an empty item before a comma.
     UNDEFINED = "Undefined"
 
 
@@ -66,7 +66,7 @@ class Node:
     """A value in a text."""
 
     kind: Kind
-    #: Of objects the pairs of name and Node, of arrays the Nodes, else the value in Python.
+    #: Pairs of name and Node for objects, Nodes for arrays, else the value in Python.
     value: Any
     text: str
     path: Path
@@ -79,7 +79,7 @@ class Node:
         return self.text[self.start : self.end]
 
     def plain(self) -> Any:
-        """The value in Python; of members with the same name the last."""
+        """The value in Python; the last of several properties with the same name counts."""
         if self.kind is Kind.OBJECT:
             return {name: member.plain() for name, member in self.value}
         if self.kind is Kind.ARRAY:
@@ -87,18 +87,18 @@ class Node:
         return self.value
 
     def item(self, step: str | int, *, exact_case: bool) -> Node:
-        """The item at an index, or the last member of a name; there must be one."""
-        found: Node
+        """The item at an index, or the last property of a name; it must exist."""
+        item: Node
         if isinstance(step, int):
-            found = self.value[step]
+            item = self.value[step]
         else:
-            wanted = fold(step, exact_case)
+            folded = fold(step, exact_case)
             members = reversed(self.value)
-            found = next(node for name, node in members if fold(name, exact_case) == wanted)
-        return found
+            item = next(node for name, node in members if fold(name, exact_case) == folded)
+        return item
 
     def as_string(self) -> str | None:
-        """Scalars that are no strings come as they are written (ReadAsString)."""
+        """A string, or another scalar as it is written (ReadAsString)."""
         match self.kind:
             case Kind.STRING:
                 return str(self.value)
@@ -109,11 +109,11 @@ class Node:
         self._fail_at_start()
 
     def as_boolean(self) -> bool | None:
-        """Numbers count, and the words as strings (ReadAsBoolean)."""
+        """A boolean, a number, or a string "true" or "false" (ReadAsBoolean)."""
         match self.kind:
             case Kind.BOOLEAN | Kind.INTEGER:
                 return bool(self.value)
-            case Kind.FLOAT if not self._is_word:
+            case Kind.FLOAT if not self._is_literal:
                 return bool(self.value)
             case Kind.STRING:
                 return self._boolean_of_string()
@@ -122,14 +122,14 @@ class Node:
         self._fail_at_start()
 
     def as_integer(self) -> int | None:
-        """A number of 32 bits, or a string that is one (ReadAsInt32)."""
+        """A number of 32 bits, also as a string (ReadAsInt32)."""
         match self.kind:
             case Kind.INTEGER:
                 if not MIN_INT32 <= self.value <= MAX_INT32:
                     self.fail(f"JSON integer {self.raw} is too large or small for an Int32.")
                 return int(self.value)
             case Kind.FLOAT:
-                if self._is_word:
+                if self._is_literal:
                     self.fail(f"Cannot read {self.raw} value.")
                 self.fail(f"Input string '{self.raw}' is not a valid integer.")
             case Kind.STRING:
@@ -141,9 +141,9 @@ class Node:
     def as_enum(
         self, values: type[E], dotnet_type: str, *, exact_case: bool, numbers: bool
     ) -> E | None:
-        """A name, or a number if those are allowed (StringEnumConverter).
+        """A name, or a number if ``numbers`` (StringEnumConverter).
 
-        Json.NET also takes numbers that no value has, and lists of names; those are refused.
+        Json.NET also accepts unknown numbers and lists of names; both are refused here.
         """
         match self.kind:
             case Kind.NULL:
@@ -166,7 +166,7 @@ class Node:
         return list(values)[number]
 
     def as_object(self, dotnet_type: str) -> Node | None:
-        """An object whose members are known; an empty string is none."""
+        """An object; None for null and for an empty string."""
         if self.kind is Kind.OBJECT:
             return self
         if self.kind is Kind.ARRAY:
@@ -175,7 +175,7 @@ class Node:
         return None
 
     def as_list(self, dotnet_type: str) -> list[Node]:
-        """The items of an array; an empty string has none."""
+        """The items of an array; no items for null and for an empty string."""
         if self.kind is Kind.ARRAY:
             return list(self.value)
         if self.kind is Kind.OBJECT:
@@ -184,18 +184,18 @@ class Node:
         return []
 
     def as_strings(self) -> tuple[str, ...]:
-        """A list of strings; nulls in it are left out."""
+        """A list of strings without its nulls."""
         items = [item.as_string() for item in self.as_list(STRING_LIST)]
         return tuple(item for item in items if item is not None)
 
     def as_document(self) -> dict[str, Any] | None:
-        """An object that is kept as it is (CreateJToken)."""
+        """An object without further conversion (CreateJToken)."""
         if self.kind is Kind.NULL:
             return None
         if self.kind is not Kind.OBJECT:
-            found = _J_ARRAY if self.kind is Kind.ARRAY else _J_VALUE
+            actual = _J_ARRAY if self.kind is Kind.ARRAY else _J_VALUE
             self.fail(
-                f"Deserialized JSON type '{found}' is not compatible with expected type "
+                f"Deserialized JSON type '{actual}' is not compatible with expected type "
                 f"'{J_OBJECT}'."
             )
         document: dict[str, Any] = self.plain()
@@ -208,7 +208,7 @@ class Node:
         raise JsonNetError.at(self.text, self.end if index is None else index, self.path, reason)
 
     @property
-    def _is_word(self) -> bool:
+    def _is_literal(self) -> bool:
         return self.raw[-1:].isalpha()
 
     def _boolean_of_string(self) -> bool | None:
@@ -236,7 +236,7 @@ class Node:
         self.fail(reason, self.start + 1)
 
     def _fail_in_object(self, reason: str) -> NoReturn:
-        """Json.NET looks at the first name of an object before it looks at the wanted type."""
+        """Json.NET reads the first name of an object before it checks the expected type."""
         if not self.value:
             self.fail(reason)
         name, member = self.value[0]
@@ -244,13 +244,13 @@ class Node:
         raise JsonNetError.at(self.text, after_colon, (*self.path, name), reason)
 
     def _shown(self) -> str:
-        """A value in an error text, as .NET prints it."""
+        """The value in a message, as .NET formats it."""
         match self.kind:
             case Kind.STRING:
                 return f'"{self.value}"'
             case Kind.INTEGER | Kind.BOOLEAN:
                 return str(self.value)
-            case Kind.FLOAT if not self._is_word:
+            case Kind.FLOAT if not self._is_literal:
                 return f"{self.value:.15G}"
             case Kind.FLOAT:
                 return self.raw
@@ -258,7 +258,7 @@ class Node:
 
 
 def fold(name: str, exact_case: bool) -> str:
-    """What names of members and of enum values have in common when they are the same."""
+    """Normalize the name of a property or enum value for comparison."""
     return name if exact_case else name.lower()
 
 

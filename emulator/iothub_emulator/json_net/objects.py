@@ -1,8 +1,8 @@
-"""Objects whose members are read by name.
+"""Objects whose properties are read by name and type.
 
-An importer reads a hundred thousand lines, nearly all of them plain JSON with members of the right
-types. Those are parsed by orjson. The text is read again by ``reader`` when orjson refuses it, when
-Json.NET might see something else in it, or when an error has to be worded.
+Nearly all lines of an import are plain JSON with correct types, so orjson parses them. ``reader``
+parses the text again when orjson refuses it, when Json.NET may read it differently, and for error
+messages.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ EXPORT_IMPORT_DEVICE = "Microsoft.Azure.Devices.ExportImportDevice"
 
 #: Integers that may not fit into 64 bits: orjson makes floats of them.
 _LONG_INTEGER = re.compile(r"[-:,\[\s][0-9]{19}")
-#: To look for such integers and for depth in one go, which costs less than the expression does.
+#: Finds such integers and nesting in one pass, which is faster than the expression.
 _SHAPE = bytes.maketrans(b"123456789[", b"000000000{")
 _LONG_DIGITS = b"0" * 19
 
 
 class JsonObject:
-    """One JSON object of a text; of members with the same name the last."""
+    """A JSON object; the last of several properties with the same name counts."""
 
     __slots__ = ("_members", "_names", "_source", "_steps")
 
@@ -39,13 +39,13 @@ class JsonObject:
         self, source: _Source, members: Mapping[str, Any], names: _Names, steps: Path
     ) -> None:
         self._source = source
-        #: Nodes if the text had to be read slowly, else values of Python.
+        #: Nodes if ``reader`` parsed the text, else values in Python.
         self._members = members
         self._names = names
         self._steps = steps
 
     def string(self, name: str) -> str | None:
-        """A string; other scalars as they are written."""
+        """A string, or another scalar as it is written."""
         value = self._members.get(self._names[name])
         if type(value) is str or value is None:
             return value
@@ -56,7 +56,7 @@ class JsonObject:
         return self._fail_required(name) if value is None else value
 
     def enum(self, name: str, values: type[E], dotnet_type: str) -> E | None:
-        """A value by its name or, if lenient, its number; None also for an empty string."""
+        """A value by name or, if lenient, by number; None also for an empty string."""
         value = self._value(name)
         if value is None:
             return None
@@ -76,18 +76,18 @@ class JsonObject:
         return self._fail_required(name) if value is None else value
 
     def boolean(self, name: str) -> bool:
-        """False also where there is none."""
+        """A boolean; False if absent."""
         value = self._value(name)
         if value is None or type(value) is bool:
             return bool(value)
         return bool(self._node(name).as_boolean())
 
     def integer(self, name: str) -> int | None:
-        """A number of 32 bits, or a string that is one."""
+        """A number of 32 bits, also as a string."""
         return None if self._value(name) is None else self._node(name).as_integer()
 
     def strings(self, name: str) -> tuple[str, ...]:
-        """A list of strings, without the nulls in it; empty where there is none."""
+        """A list of strings without its nulls; empty if absent."""
         value = self._value(name)
         if value is None:
             return ()
@@ -96,7 +96,7 @@ class JsonObject:
         return self._node(name).as_strings()
 
     def child(self, name: str, dotnet_type: str = J_OBJECT) -> JsonObject:
-        """The object in a member; without members where there is none or null."""
+        """An object; an empty one if absent or null."""
         value = self._value(name)
         if value is None:
             return JsonObject(self._source, _NOTHING, _NO_NAMES, self._steps)
@@ -106,7 +106,7 @@ class JsonObject:
         return self._source.object_at(self._node(name).as_object(dotnet_type), steps)
 
     def document(self, name: str) -> dict[str, Any] | None:
-        """A member that is kept as it is, such as the tags of a twin."""
+        """An object without further conversion, such as the tags of a twin."""
         value = self._value(name)
         if value is None or type(value) is dict:
             return value
@@ -120,7 +120,7 @@ class JsonObject:
         return value if isinstance(value, Node) else self._source.find((*self._steps, name))
 
     def _fail_required(self, name: str) -> NoReturn:
-        """Json.NET looks for required members when it has read the object."""
+        """Json.NET checks required properties after reading the object."""
         problem = "not found in JSON"
         if self._names[name] in self._members:
             problem = "expects a value but got null"
@@ -128,7 +128,7 @@ class JsonObject:
 
 
 class _Source:
-    """A text and how it is to be read."""
+    """A text and how to read it."""
 
     __slots__ = ("_root", "exact_case", "lenient", "text")
 
@@ -147,7 +147,7 @@ class _Source:
         return self._root
 
     def find(self, steps: Path) -> Node:
-        """The value at the end of a path that was walked before."""
+        """The value at a path that exists."""
         node = self.root("")
         for step in steps:
             node = node.item(step, exact_case=self.exact_case)
@@ -169,12 +169,12 @@ class _Source:
         return JsonObject(self, members, _names(tuple(members), self.exact_case), steps)
 
     def objects_at(self, items: list[Node], dotnet_type: str, steps: Path) -> list[JsonObject]:
-        found = [item.as_object(dotnet_type) or item.fail_conversion(dotnet_type) for item in items]
-        return [self.object_at(node, (*steps, index)) for index, node in enumerate(found)]
+        nodes = [item.as_object(dotnet_type) or item.fail_conversion(dotnet_type) for item in items]
+        return [self.object_at(node, (*steps, index)) for index, node in enumerate(nodes)]
 
 
 class _Names(dict[str, str]):
-    """The names of an object's members by the names that they are asked for."""
+    """Maps requested names to the names in an object."""
 
     __slots__ = ("_by_folded", "_exact_case", "are_unique")
 
@@ -184,9 +184,9 @@ class _Names(dict[str, str]):
         self.are_unique = len(self._by_folded) == len(names)
 
     def __missing__(self, name: str) -> str:
-        found = self._by_folded.get(fold(name, self._exact_case), name)
-        self[name] = found
-        return found
+        actual = self._by_folded.get(fold(name, self._exact_case), name)
+        self[name] = actual
+        return actual
 
 
 _names = lru_cache(maxsize=1024)(_Names)
@@ -201,21 +201,21 @@ def parse_object(
     exact_case: bool = False,
     dotnet_type: str = EXPORT_IMPORT_DEVICE,
 ) -> JsonObject:
-    """Read a text that must hold one object.
+    """Parse a text that must contain one object.
 
     Parameters
     ----------
     lenient
-        Whether to accept what Json.NET adds to JSON.
+        Accept the extensions of Json.NET.
     exact_case
-        Whether names of members and of enum values must be written as they are published.
+        Match names of properties and enum values case-sensitively.
     dotnet_type
-        What an error calls the object.
+        The type of the object in error messages.
 
     Raises
     ------
     JsonNetError
-        As do the methods of the object, for members that are not of the type asked for.
+        Also raised by the methods of the object, for a property of another type.
     """
     source = _Source(text, lenient, exact_case)
     value = _parse_plain(text)
@@ -232,7 +232,7 @@ def parse_array(
     exact_case: bool = False,
     dotnet_type: str = EXPORT_IMPORT_DEVICE,
 ) -> list[JsonObject]:
-    """Read a text that must hold an array of objects; see ``parse_object``."""
+    """Parse a text that must contain an array of objects; see ``parse_object``."""
     source = _Source(text, lenient, exact_case)
     value = _parse_plain(text)
     if _are_objects(value):
@@ -250,7 +250,7 @@ def _are_objects(value: Any) -> TypeGuard[list[dict[str, Any]]]:
 
 
 def _parse_plain(text: str) -> Any:
-    """The value of a text that holds no surprise for orjson, else None."""
+    """Parse with orjson; None if Json.NET may read the text differently."""
     try:
         encoded = text.encode()
         value = orjson.loads(encoded)
@@ -265,7 +265,7 @@ def _parse_plain(text: str) -> Any:
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
-    """Whether objects and arrays stand in one another in more than so many levels."""
+    """Whether objects and arrays nest in more than ``levels`` levels."""
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, list):

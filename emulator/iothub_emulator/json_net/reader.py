@@ -1,11 +1,11 @@
-"""A JSON text as a tree of Nodes, read as Newtonsoft's JsonTextReader reads it.
+"""Parses JSON into a tree of Nodes as Newtonsoft's JsonTextReader does.
 
-Beside JSON it knows comments, single quotes, names without quotes, a comma at the end, nothing
-between commas, ``undefined``, NaN, infinities, octal and hexadecimal numbers, and control
-characters in strings. Constructors (``new Date(0)``) are refused.
+Extensions of JSON: comments, single quotes, unquoted names, trailing commas, empty items,
+``undefined``, NaN, infinities, octal and hexadecimal numbers, control characters in strings.
+Constructors (``new Date(0)``) are refused.
 
-It goes by states as the original does, because the path in an error text depends on them: a value
-that cannot be read has the path of the value before it.
+It has the states of the original, because the path in an error message depends on them: the path
+of a value that cannot be read is that of the value before it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from typing import Any, NoReturn
 
 from iothub_emulator.json_net.errors import Path, show_character
 from iothub_emulator.json_net.node import Kind, Node
-from iothub_emulator.json_net.numbers import is_standard, parse_number
-from iothub_emulator.json_net.scanner import Scanner
+from iothub_emulator.json_net.scanner import Scanner, is_standard, parse_number
 
-#: Objects and arrays in one another (MaxDepth, since version 13).
+#: Levels of nesting (MaxDepth, since version 13).
 MAX_DEPTH = 64
 
-#: Kind, value, and how an error calls it.
+#: Kind, value, and name in error messages.
 _WORDS: dict[str, tuple[Kind, Any, str]] = {
     "true": (Kind.BOOLEAN, True, "boolean"),
     "false": (Kind.BOOLEAN, False, "boolean"),
@@ -51,15 +50,15 @@ class _State(Enum):
 
 @dataclass(slots=True)
 class _Frame:
-    """An object or array that is not closed yet."""
+    """An open object or array."""
 
     node: Node
-    #: The name of the member that is read, or was last; the index of the last item.
+    #: Name of the current or last property; index of the last item.
     step: str | int
 
 
 class Reader(Scanner):
-    """Reads one text."""
+    """Parses one text."""
 
     def __init__(self, text: str, *, lenient: bool) -> None:
         super().__init__(text, lenient=lenient)
@@ -68,7 +67,7 @@ class Reader(Scanner):
         self._root: Node | None = None
 
     def read(self) -> Node | None:
-        """The value in the text, None if there is none but blanks and comments."""
+        """Return the value; None if the text has only whitespace and comments."""
         while character := self._skip_blanks():
             if character == "/":
                 self._skip_comment()
@@ -236,7 +235,7 @@ class Reader(Scanner):
         self._fail(f"Additional text encountered after finished reading JSON content: {shown}.")
 
     def _refuse_end(self) -> NoReturn:
-        """Json.NET words it by what it was about to do."""
+        """Json.NET's message depends on what it expected next."""
         if self._state is _State.OBJECT_START:
             self._fail("Unexpected end when reading JSON.")
         if self._state is _State.PROPERTY:

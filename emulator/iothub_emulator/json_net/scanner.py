@@ -1,4 +1,4 @@
-"""The characters of a JSON text: blanks, comments, strings, names, words and numbers."""
+"""Lexical elements of JSON: whitespace, comments, strings, names, literals and numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from iothub_emulator.json_net.errors import JsonNetError, Path, show_character
 
 _BLANKS = re.compile("[\0\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*")
 _STANDARD_BLANKS = re.compile("[\t\n\r ]*")
-#: Two slashes that end the text are no comment yet.
+#: Two slashes at the end of the text are not a comment.
 _COMMENT = re.compile(r"/(?:/(?!\Z)[^\r\n]*|\*.*?\*/)", re.DOTALL)
 _NUMBER = re.compile(r"[-+.0-9a-fA-FxX]*")
 _PLAIN = {'"': re.compile(r'[^"\\]*'), "'": re.compile(r"[^'\\]*")}
@@ -19,15 +19,19 @@ _STANDARD_PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]{4}")
 _ESCAPES = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "\\": "\\", '"': '"', "/": "/"}
 _REPLACEMENT = "\ufffd"
+#: Longest integer, in characters (MaximumJavascriptIntegerCharacterLength).
+MAX_INTEGER_LENGTH = 380
+_RFC_8259_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_DECIMAL_INTEGER = re.compile(r"-?[0-9]+")
 
 
 class Scanner(ABC):
-    """Goes through a text; the index is where Json.NET is when it finds an error.
+    """Reads tokens from a text; errors report the index at which Json.NET detects them.
 
     Parameters
     ----------
     lenient
-        Whether to take what Json.NET takes, or RFC 8259 alone.
+        Accept what Json.NET accepts, or only RFC 8259.
     """
 
     def __init__(self, text: str, *, lenient: bool) -> None:
@@ -39,14 +43,14 @@ class Scanner(ABC):
 
     @abstractmethod
     def _path(self) -> Path:
-        """The path that an error names."""
+        """The path for error messages."""
 
     def _here(self) -> str:
-        """The next character, empty at the end of the text."""
+        """The next character; empty at the end of the text."""
         return self._text[self._index : self._index + 1]
 
     def _skip_blanks(self) -> str:
-        """The next character that is not blank."""
+        """Skip whitespace; return the next character."""
         blanks = self._blanks.match(self._text, self._index)
         assert blanks is not None
         self._index = blanks.end()
@@ -90,7 +94,7 @@ class Scanner(ABC):
             self._fail(f"Error parsing {description} value.")
 
     def _is_separator(self, character: str) -> bool:
-        """Whether a word ends before a character, or the end of the text."""
+        """Whether a literal can end before a character; empty is the end of the text."""
         if character == "/":
             return self._text.startswith(("/*", "//"), self._index)
         return character in "}]," or _BLANKS.fullmatch(character) is not None
@@ -140,7 +144,7 @@ class Scanner(ABC):
         return _ESCAPES[code]
 
     def _scan_unicode_escape(self) -> str:
-        """A character, by two escapes if it is beyond 16 bits; a half alone is replaced."""
+        """Read a character of one or two escapes; a single surrogate is replaced."""
         replaced = ""
         unit = self._scan_code_unit()
         while 0xD800 <= unit < 0xDC00 and self._text.startswith("\\u", self._index):
@@ -165,7 +169,7 @@ class Scanner(ABC):
         self._need_lenience(f"Unexpected character encountered while parsing value: {character}.")
 
     def _need_lenience(self, reason: str) -> None:
-        """Refuse what is no JSON where only JSON is wanted; the reasons are made up."""
+        """Refuse extensions of JSON in strict mode; these messages are not those of Json.NET."""
         if not self._lenient:
             self._fail(reason)
 
@@ -178,10 +182,52 @@ class Scanner(ABC):
 
 
 def _is_identifier(character: str) -> bool:
-    """Whether .NET takes a character for a letter or digit; a half of a pair it never does."""
+    """Whether .NET accepts a character in an identifier; surrogates are not accepted."""
     if character in ("_", "$"):
         return True
     if not character or character > "\uffff":
         return False
     category = unicodedata.category(character)
     return category.startswith("L") or category == "Nd"
+
+
+def is_standard(text: str) -> bool:
+    """Whether a number is valid in RFC 8259."""
+    return _RFC_8259_NUMBER.fullmatch(text) is not None
+
+
+def parse_number(text: str) -> int | float:
+    """Parse a number as Json.NET does (ParseReadNumber).
+
+    A leading zero makes it octal, 0x hexadecimal; the point may be the first or last character.
+
+    Raises
+    ------
+    ValueError
+        The message is the reason in the words of Json.NET.
+    """
+    if text.startswith("0") and text[1:2] not in ("", ".", "e", "E"):
+        return _parse_radix(text)
+    if _DECIMAL_INTEGER.fullmatch(text):
+        if len(text) > MAX_INTEGER_LENGTH:
+            raise ValueError(f"JSON integer {text} is too large to parse.")
+        return int(text)
+    try:
+        return float(text)
+    except ValueError:
+        raise _invalid_number(text) from None
+
+
+def _parse_radix(text: str) -> int:
+    """Parse an integer of 64 bits, the first of which is the sign."""
+    try:
+        number = int(text, 16 if text[1] in "xX" else 8)
+    except ValueError:
+        raise _invalid_number(text) from None
+    if number >= 2**64:
+        raise _invalid_number(text)
+    return number - 2**64 if number >= 2**63 else number
+
+
+def _invalid_number(text: str) -> ValueError:
+    return ValueError(f"Input string '{text}' is not a valid number.")

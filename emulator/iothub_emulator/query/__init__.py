@@ -1,8 +1,8 @@
-"""The query language of the hub, apart from where twins are kept.
+"""The query language of the hub.
 
 Grammar and limits are those of the learn pages "IoT Hub query language" and "Queries for IoT Hub
-device and module twins"; `expressions.py` and `query.py` name what is chosen where these are
-silent.
+device and module twins"; `expressions.py` and `query.py` list the assumptions where these give no
+answer.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Expressions as functions of a twin document, in three-valued logic.
+"""Compiles expressions into functions of a twin document, in three-valued logic.
 
-The learn pages say that conditions count when they are true, that no property has to be there, and
-that only primitive values compare. The rest is that of Cosmos DB, whose SQL the language resembles:
+According to the learn pages, a twin matches if the condition is true, properties may be absent, and
+only primitive values can be compared. The rest follows Cosmos DB, which has a similar language:
 
-- Values of different types do not compare, null included: the result is undefined, for ``!=`` too.
-- NOT of undefined is undefined; AND and OR are defined when one operand alone decides.
-- ``IN`` is a chain of ``=`` joined by OR, ``NIN`` its negation.
-- Operands of a wrong type, and division by zero, make the result undefined.
+- Comparing values of different types, including null, is undefined, also with ``!=``.
+- NOT of undefined is undefined; AND and OR are defined when one operand decides.
+- ``IN`` is equivalent to comparisons by ``=`` joined by OR, ``NIN`` to its negation.
+- Operands of a wrong type and division by zero make the result undefined.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from iothub_emulator.query.tree import UNDEFINED, Call, Expression, Literal, Pat
 Document = dict[str, Any]
 Evaluate = Callable[[Document], Any]
 
-#: What kind of primitive a value is. Documents hold what a JSON reader makes, no subclasses.
+#: The kinds of primitive values. Documents contain exactly these types, no subclasses.
 KINDS = {bool: "boolean", int: "number", float: "number", str: "string", type(None): "null"}
 ORDERED_KINDS = {type_: kind for type_, kind in KINDS.items() if kind != "null"}
 
 
 def compiled(expression: Expression) -> Evaluate:
-    """One closure per node, made once: a query looks at a million documents."""
+    """Compile to closures, once per query: a query may evaluate a million documents."""
     match expression:
         case Path((name,)):
             return lambda document: document.get(name, UNDEFINED)
@@ -60,7 +60,7 @@ def _path(names: tuple[str, ...]) -> Evaluate:
 
 
 def _junction(decisive: bool, operands: list[Evaluate]) -> Evaluate:
-    """AND, which one false decides, or OR, which one true decides."""
+    """AND, which one false operand decides, or OR, which one true operand decides."""
 
     def evaluate(document: Document) -> Any:
         result: Any = not decisive
@@ -101,8 +101,10 @@ def _membership(operand: Evaluate, constants: tuple[Any, ...]) -> Evaluate:
 
 def _application(name: str, operands: list[Evaluate]) -> Evaluate:
     if (name, len(operands)) not in _FUNCTIONS:
-        known = ", ".join(f"{known}/{arity}" for known, arity in _FUNCTIONS if known.isidentifier())
-        raise invalid(f"there is no {name} with {len(operands)} operands; functions are {known}.")
+        known = ", ".join(f"{other}/{arity}" for other, arity in _FUNCTIONS if other.isidentifier())
+        raise invalid(
+            f"unknown function {name} with {len(operands)} operands; known functions: {known}."
+        )
     apply = _FUNCTIONS[name, len(operands)]
     if len(operands) == 1:
         (only,) = operands
@@ -147,9 +149,9 @@ def _is(kind: str) -> Callable[[Any], bool]:
     return lambda value: KINDS.get(type(value)) == kind
 
 
-#: By name and number of operands. The learn page grants twin queries only IS_DEFINED; live hubs
-#: take STARTSWITH as well, but not the STARTS_WITH of routes (azure-docs#110329). The others are
-#: here because nobody has published which of them a hub refuses.
+#: By name and number of operands. The learn page lists only IS_DEFINED for twin queries; live hubs
+#: also accept STARTSWITH, but not the STARTS_WITH of routes (azure-docs#110329). Which of the
+#: others hubs refuse is not published.
 _FUNCTIONS: dict[tuple[str, int], Callable[..., Any]] = {
     ("=", 2): _comparison(operator.eq, KINDS),
     ("!=", 2): _comparison(operator.ne, KINDS),

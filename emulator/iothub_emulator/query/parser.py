@@ -1,4 +1,4 @@
-"""From the text of a query to its tree."""
+"""Parses queries; the grammar is in grammar.lark."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from iothub_emulator.errors import HubError
 from iothub_emulator.query import tree
 from iothub_emulator.query.tree import Call, Expression, Item, Literal, Path, Statement, invalid
 
-#: A limit of the learn page.
+#: In characters (learn page).
 MAX_LENGTH = 8192
-#: Of operators inside each other, so that no query exhausts the stack.
+#: Levels of operators, so that no query exhausts the stack.
 MAX_DEPTH = 100
 
-#: Members of a twin by their names in lower case. Case does not count for these, unlike for names
-#: below them: the learn page selects DeviceId and gets deviceId.
+#: Properties of a twin by their names in lower case. These are case-insensitive, unlike names below
+#: them: on the learn page, SELECT DeviceId returns deviceId.
 _MEMBERS = {
     name.lower(): name
     for name in (
@@ -48,11 +48,12 @@ def _unexpected(error: UnexpectedInput) -> HubError:
     at = f"line {error.line}:{error.column}"
     if not isinstance(error, UnexpectedToken):
         return invalid(f"{at} has an unexpected character.")
-    found = error.token or _shown(error.token.type)
-    return invalid(f"{at} has {found} instead of {', '.join(sorted(map(_shown, error.accepts)))}.")
+    actual = error.token or _terminal_name(error.token.type)
+    expected = ", ".join(sorted(map(_terminal_name, error.accepts)))
+    return invalid(f"{at} has {actual} instead of {expected}.")
 
 
-def _shown(terminal: str) -> str:
+def _terminal_name(terminal: str) -> str:
     if terminal == "$END":
         return "the end"
     pattern = _PARSER.get_terminal(terminal).pattern
@@ -71,7 +72,7 @@ def _check_depth(condition: Expression | None) -> None:
 
 @v_args(inline=True)
 class _Builder(Transformer[Token, Any]):
-    """Its methods are the rules of the grammar; the parser calls them from the inside out."""
+    """Builds the tree; each method handles the grammar rule of the same name."""
 
     def query(
         self,
@@ -86,7 +87,7 @@ class _Builder(Transformer[Token, Any]):
     def top(self, text: str) -> int:
         number = _number(text)
         if not number.is_integer():
-            raise invalid(f"TOP takes a whole number, not {text}.")
+            raise invalid(f"TOP must be an integer, not {text}.")
         return int(number)
 
     def everything(self) -> None:
@@ -105,14 +106,14 @@ class _Builder(Transformer[Token, Any]):
     def source(self, *names: str) -> tree.Source:
         name = ".".join(names).lower()
         if name not in list(tree.Source):
-            raise invalid(f"FROM takes {' or '.join(tree.Source)} here, not {name}.")
+            raise invalid(f"FROM must be {' or '.join(tree.Source)}, not {name}.")
         return tree.Source(name)
 
     def paths(self, *paths: Path) -> tuple[Path, ...]:
         return paths
 
     def path(self, *names: str) -> Path:
-        """The collection may stand in front, as in ``devices.modules.moduleId``."""
+        """The collection may precede, as in ``devices.modules.moduleId``."""
         for collection in ("devices", "modules"):
             if len(names) > 1 and names[0].lower() == collection:
                 names = names[1:]
@@ -122,7 +123,7 @@ class _Builder(Transformer[Token, Any]):
         return token[2:-2] if token.type == "NAME_IN_BRACKETS" else str(token)
 
     def infix(self, *children: Any) -> Call:
-        """Operands with the same operator in between, or with one of two operands."""
+        """Operands joined by the same operator."""
         return Call(children[1].lower(), children[::2])
 
     def call(self, function: str, *operands: Expression) -> Call:
@@ -135,9 +136,9 @@ class _Builder(Transformer[Token, Any]):
         return Literal(-_number(digits) if sign else _number(digits))
 
     def string(self, token: str) -> Literal:
-        """As JSON has them, but for single quotes and the escape for one."""
+        """A JSON string, also in single quotes and with the escape for one."""
         changes = {"\\'": "'", '"': '\\"'}
-        body = re.sub(r'\\.|"', lambda found: changes.get(found[0], found[0]), token[1:-1])
+        body = re.sub(r'\\.|"', lambda match: changes.get(match[0], match[0]), token[1:-1])
         return Literal(json.loads(f'"{body}"', strict=False))
 
     def constant(self, token: str) -> Literal:

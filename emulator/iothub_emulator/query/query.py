@@ -1,16 +1,16 @@
-"""Queries as the hub answers them: which documents match, and what is shown of them.
+"""Running queries: which documents match, and the rows of the answer.
 
-Where the learn pages are silent:
+Assumptions where the learn pages give no answer:
 
-- An element of SELECT without alias has the last name of its path, which Microsoft's deployment
-  scripts count on; aggregates without alias are ``$1``, ``$2`` ... as in Cosmos DB. Two elements
-  of one name are refused.
-- What is undefined is left out of a row.
-- SUM, AVG, MIN and MAX skip undefined values. They are undefined themselves if none is left, or
-  if not all are numbers (MIN and MAX: if not all are of one type that has an order).
-- Beside aggregates, SELECT takes only paths of GROUP BY.
-- Documents that lack a path of GROUP BY form a group of their own; groups come in the order of
-  their first documents, and TOP counts groups.
+- An element of SELECT without alias gets the last name of its path, as Microsoft's deployment
+  scripts expect; aggregates without alias are ``$1``, ``$2`` ... as in Cosmos DB. Two elements of
+  the same name are refused.
+- Rows omit undefined values.
+- SUM, AVG, MIN and MAX ignore undefined values. They are undefined if no value remains or if not
+  all are numbers (MIN and MAX: if not all are of the same ordered type).
+- Next to aggregates, SELECT accepts only paths of GROUP BY.
+- Documents without a path of GROUP BY form a separate group. Groups are in the order of their
+  first documents, and TOP limits the number of groups.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from iothub_emulator.query.tree import (
     invalid,
 )
 
-#: From the values of a path in a group, one for each document, to what its row shows.
+#: Reduces the values of a path in a group, one per document, to the value in its row.
 Reduce = Callable[[list[Any]], Any]
 
 
@@ -45,16 +45,16 @@ def parse_query(text: str) -> Query:
 
 
 class Query:
-    """Works on twin documents as GET /twins/{id} shows them."""
+    """A parsed query for twin documents in the form of GET /twins/{id}."""
 
     def __init__(self, statement: Statement) -> None:
         items = statement.items or ()
         self.source = statement.source
-        #: The number of rows that SELECT TOP asks for; whoever projects has to stop there.
+        #: The limit of rows by SELECT TOP, which callers of ``project`` must observe.
         self.top = statement.top
-        #: The id of the only device that can match, if the condition names one.
+        #: The id of the only device that can match, if the condition contains one.
         self.device_id = _pinned_device(statement.condition)
-        #: Aggregates need all documents and answer in one page.
+        #: Aggregates require all documents and have one page.
         self.is_aggregate = bool(statement.groups) or any(item.aggregate for item in items)
         if self.is_aggregate:
             _check_grouping(statement)
@@ -64,20 +64,20 @@ class Query:
 
     @property
     def item_type(self) -> str:
-        """What the hub says in the header x-ms-item-type."""
+        """The value of the header x-ms-item-type."""
         return "Raw" if self._columns else "Twin"
 
     def matches(self, document: Document) -> bool:
         return self._condition(document) is True
 
     def project(self, document: Document) -> Document:
-        """The row of a document that matches."""
+        """The row of a matching document."""
         if not self._columns:
             return document
         return self._row(column.evaluate(document) for column in self._columns)
 
     def aggregate(self, documents: Iterable[Document]) -> list[Document]:
-        """The rows of all documents that match."""
+        """The rows of all matching documents."""
         groups: dict[Any, list[list[Any]]] = {}
         if not self._groups:
             groups[()] = [[] for _ in self._columns]
@@ -114,7 +114,7 @@ def _columns(items: tuple[Item, ...]) -> list[_Column]:
         for item in items
     ]
     if len({column.name for column in columns}) < len(columns):
-        raise invalid("two elements of SELECT have the same name; AS gives another.")
+        raise invalid("two elements of SELECT have the same name; rename one with AS.")
     return columns
 
 
@@ -127,19 +127,21 @@ def _reduction(item: Item) -> Reduce:
         return itemgetter(0)
     reduce = _AGGREGATES.get((item.aggregate, item.path is not None))
     if reduce is None:
-        raise invalid(f"{item.aggregate} is none of COUNT(), SUM, AVG, MIN and MAX of a path.")
+        raise invalid(
+            f"{item.aggregate} is not an aggregate; use COUNT(), or SUM, AVG, MIN or MAX of a path."
+        )
     return reduce
 
 
 def _check_grouping(statement: Statement) -> None:
-    """That GROUP BY is for device twins only is a rule of the learn page."""
+    """GROUP BY is for device twins only (learn page)."""
     if statement.groups and statement.source is not Source.DEVICES:
-        raise invalid(f"GROUP BY does not go with FROM {statement.source}.")
+        raise invalid(f"GROUP BY cannot be combined with FROM {statement.source}.")
     if statement.items is None:
-        raise invalid("GROUP BY does not go with SELECT *.")
+        raise invalid("GROUP BY cannot be combined with SELECT *.")
     for item in statement.items:
         if item.aggregate is None and item.path not in statement.groups:
-            raise invalid("SELECT has a path beside aggregates that GROUP BY does not have.")
+            raise invalid("SELECT with aggregates accepts only paths of GROUP BY.")
 
 
 def _pinned_device(condition: Expression | None) -> str | None:
@@ -155,14 +157,14 @@ def _pinned_device(condition: Expression | None) -> str | None:
 
 
 def _key(value: Any) -> Any:
-    """The same for values that JSON has as equal: 1 is 1.0 but not true."""
+    """Equal for values that are equal in JSON: 1 equals 1.0 but not true."""
     if isinstance(value, dict | list):
         return json.dumps(value, sort_keys=True)
     return KINDS.get(type(value)), value
 
 
 def _over(kinds: Iterable[str], reduce: Reduce) -> Reduce:
-    """Reduces values that are all of one of these kinds."""
+    """Reduce values of the same kind, which must be one of ``kinds``."""
     accepted = [{kind} for kind in kinds]
 
     def apply(values: list[Any]) -> Any:
@@ -172,7 +174,7 @@ def _over(kinds: Iterable[str], reduce: Reduce) -> Reduce:
     return apply
 
 
-#: By name, and whether a path is given.
+#: By name and whether there is a path.
 _AGGREGATES: dict[tuple[str, bool], Reduce] = {
     ("count", False): len,
     ("sum", True): _over(["number"], sum),

@@ -1,4 +1,4 @@
-"""What a query consists of: its clauses, and its expressions as trees."""
+"""The syntax tree of a query."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any
 
-from iothub_emulator.errors import ErrorCode, HubError
+from iothub_emulator import errors
+from iothub_emulator.errors import HubError
 
 
 class Undefined(Enum):
-    """The value of a path that leads nowhere, which is not null."""
+    """The value of a path that does not exist; different from null."""
 
     UNDEFINED = "undefined"
 
@@ -19,7 +20,7 @@ UNDEFINED = Undefined.UNDEFINED
 
 
 class Source(StrEnum):
-    """What FROM names."""
+    """The collection of FROM."""
 
     DEVICES = "devices"
     MODULES = "devices.modules"
@@ -32,14 +33,14 @@ class Path:
 
 @dataclass(frozen=True)
 class Literal:
-    """A constant, or the constants of a list in a tuple."""
+    """A constant, or a tuple of constants for a list."""
 
     value: Any
 
 
 @dataclass(frozen=True)
 class Call:
-    """An operator or function, by its name in lower case, and what it is applied to."""
+    """An operator or function, by its name in lower case, with operands."""
 
     function: str
     operands: tuple[Expression, ...]
@@ -68,4 +69,4 @@ class Statement:
 
 
 def invalid(reason: str) -> HubError:
-    return HubError(ErrorCode.ArgumentInvalid, f"The query is invalid: {reason}")
+    return errors.invalid(f"The query is invalid: {reason}")

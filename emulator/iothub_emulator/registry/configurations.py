@@ -1,6 +1,6 @@
-"""Automatic device management configurations and edge deployments, as far as jobs carry them.
+"""Automatic device management configurations and edge deployments.
 
-They are stored and given back; no device is configured by them.
+They are stored and returned, without any effect on devices.
 """
 
 from __future__ import annotations
@@ -11,21 +11,18 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any
 
-from iothub_emulator.clock import Clock
-from iothub_emulator.documents import Documents
-from iothub_emulator.errors import ErrorCode, HubError
+from iothub_emulator.clock import Clock, format_time
+from iothub_emulator.errors import ErrorCode, HubError, invalid
 from iothub_emulator.json_net import JsonObject
-from iothub_emulator.registry.identity import invalid
-from iothub_emulator.times import shown_time
-
-ANY_ETAG = "*"
+from iothub_emulator.registry.identity import ANY_ETAG, match_etag
+from iothub_emulator.store import Documents
 
 _ID = re.compile(r"[a-z0-9\-+%_*!']{1,128}")
 _FIRST_ETAG = 1
 
 
 def read_configuration(body: JsonObject) -> dict[str, Any]:
-    """What a client declares, in a request or in a line of configurations.txt."""
+    """Read a request body or a line of configurations.txt."""
     return {
         "schemaVersion": body.string("schemaVersion"),
         "labels": body.document("labels"),
@@ -37,7 +34,7 @@ def read_configuration(body: JsonObject) -> dict[str, Any]:
 
 
 class Configurations:
-    """All configurations of the hub, by id; documents are as a GET shows them."""
+    """The configurations of the hub, in the form of the answer to a GET."""
 
     def __init__(self, documents: Documents, clock: Clock) -> None:
         self._lock = threading.Lock()
@@ -48,10 +45,10 @@ class Configurations:
         return [content for _, content in self._documents.all()]
 
     def find(self, id_: str) -> dict[str, Any]:
-        found = self._find(id_)
-        if found is None:
+        configuration = self._find(id_)
+        if configuration is None:
             raise _not_found(id_)
-        return found
+        return configuration
 
     def create(self, id_: str, declared: Mapping[str, Any]) -> dict[str, Any]:
         with self._lock:
@@ -63,12 +60,10 @@ class Configurations:
     def update(
         self, id_: str, declared: Mapping[str, Any], if_match: str = ANY_ETAG
     ) -> dict[str, Any]:
-        """Overwrite a configuration but for its content, which stays as it is (live hub)."""
+        """Overwrite a configuration except its content, which cannot change (live hub)."""
         with self._lock:
-            current = self._find(id_)
-            if current is None:
-                raise _not_found(id_)
-            _match(id_, current, if_match)
+            current = self.find(id_)
+            match_etag("configuration", id_, current["etag"], if_match)
             return self._write(id_, declared, current)
 
     def create_or_update(
@@ -81,10 +76,8 @@ class Configurations:
 
     def delete(self, id_: str, if_match: str = ANY_ETAG) -> None:
         with self._lock:
-            current = self._find(id_)
-            if current is None:
-                raise _not_found(id_)
-            _match(id_, current, if_match)
+            current = self.find(id_)
+            match_etag("configuration", id_, current["etag"], if_match)
             self._documents.delete(id_)
 
     def _find(self, id_: str) -> dict[str, Any] | None:
@@ -95,9 +88,9 @@ class Configurations:
     ) -> dict[str, Any]:
         if not _ID.fullmatch(id_):
             raise invalid(f"The configuration identifier {id_} is invalid.")
-        if not declared["content"]:  # Needed even where it changes nothing (live hub).
+        if not declared["content"]:  # Required even where it has no effect (live hub).
             raise invalid("The content of the configuration is missing.")
-        now = shown_time(self._clock.now())
+        now = format_time(self._clock.now())
         etag = int(b64decode(current["etag"])) + 1 if current else _FIRST_ETAG
         written = {
             "id": id_,
@@ -110,12 +103,6 @@ class Configurations:
         }
         self._documents.put(id_, written)
         return written
-
-
-def _match(id_: str, current: Mapping[str, Any], wanted: str) -> None:
-    if wanted not in (ANY_ETAG, current["etag"]):
-        message = f"The ETag given for configuration '{id_}' does not match the stored one."
-        raise HubError(ErrorCode.PreconditionFailed, message)
 
 
 def _not_found(id_: str) -> HubError:

@@ -1,7 +1,7 @@
-"""What a client declares about a device or module: ids, status and credentials, with their rules.
+"""Devices and modules as declared by a client: ids, status and credentials, with their rules.
 
-The rules are those of the learn page on the identity registry and of the SDKs' own argument
-checks; a live hub confirmed the ones about ``none``, thumbprints and generated keys.
+Rules of the learn page on the identity registry and of the argument checks in the SDKs; a live hub
+confirmed those about ``none``, thumbprints and generated keys.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Self
 
-from iothub_emulator.errors import ErrorCode, HubError
+from iothub_emulator.errors import ErrorCode, HubError, Shape, invalid
 from iothub_emulator.json_net import JsonObject
+
+#: Matches every stored ETag, as in the HTTP header If-Match.
+ANY_ETAG = "*"
 
 MAX_STATUS_REASON = 128
 MIN_KEY_BYTES, MAX_KEY_BYTES = 16, 64
@@ -25,14 +28,14 @@ GENERATED_KEY_BYTES = 32
 _ID = re.compile(r"[A-Za-z0-9\-.+%_#*?!(),=@$':;]{1,128}")
 #: SHA-1 or SHA-256, in hexadecimal digits.
 _THUMBPRINT = re.compile(r"[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}")
-#: Names of .NET types in error texts: the first as in a published log, the others as in the C# SDK.
+#: .NET types in error messages: the first as in a published log, the others as in the C# SDK.
 _AUTHENTICATION_TYPE = "Microsoft.Azure.Devices.Cloud.AuthenticationType"
 _MECHANISM = "Microsoft.Azure.Devices.AuthenticationMechanism"
 _SYMMETRIC_KEY = "Microsoft.Azure.Devices.SymmetricKey"
 _THUMBPRINTS = "Microsoft.Azure.Devices.X509Thumbprint"
 _CAPABILITIES = "Microsoft.Azure.Devices.DeviceCapabilities"
 
-#: What every edge device has; nobody may write them.
+#: Modules of every edge device, which clients cannot write.
 SYSTEM_MODULES = frozenset({"$edgeAgent", "$edgeHub"})
 
 
@@ -45,13 +48,13 @@ class AuthenticationType(StrEnum):
     SAS = "sas"
     SELF_SIGNED = "selfSigned"
     CERTIFICATE_AUTHORITY = "certificateAuthority"
-    #: Refused for devices; on a module the hub stores ``sas`` instead (live hub).
+    #: Refused for devices; for modules the hub stores ``sas`` instead (live hub).
     NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What names one identity in the registry."""
+    """Identifies a device or module in the registry."""
 
     device_id: str
     module_id: str | None = None
@@ -76,7 +79,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """How an identity signs in; of keys and thumbprints at most one kind is set."""
+    """Authentication of an identity, with either keys or thumbprints."""
 
     type: AuthenticationType
     primary_key: str | None = None
@@ -86,11 +89,9 @@ class Credentials:
 
     @classmethod
     def read(cls, declared: JsonObject) -> Credentials:
-        """Empty members count as absent: exports print both kinds, with nulls in the unused one."""
-        keys, thumbprints = (
-            declared.child("symmetricKey", _SYMMETRIC_KEY),
-            declared.child("x509Thumbprint", _THUMBPRINTS),
-        )
+        """Treat empty values as absent: exports contain both kinds, one of them with nulls."""
+        keys = declared.child("symmetricKey", _SYMMETRIC_KEY)
+        thumbprints = declared.child("x509Thumbprint", _THUMBPRINTS)
         primary_thumbprint = thumbprints.string("primaryThumbprint") or None
         secondary_thumbprint = thumbprints.string("secondaryThumbprint") or None
         has_thumbprint = primary_thumbprint or secondary_thumbprint
@@ -125,20 +126,11 @@ class Credentials:
     def _check_thumbprints(self) -> None:
         if self.type is not AuthenticationType.SELF_SIGNED:
             raise invalid(f"Thumbprints do not go with authentication type {self.type}.")
-        given = [
-            print_ for print_ in (self.primary_thumbprint, self.secondary_thumbprint) if print_
-        ]
-        if not all(map(_THUMBPRINT.fullmatch, given)):
+        thumbprints = [*filter(None, (self.primary_thumbprint, self.secondary_thumbprint))]
+        if not all(map(_THUMBPRINT.fullmatch, thumbprints)):
             raise invalid("StringIsNotThumbprint")
-        if len({len(thumbprint) for thumbprint in given}) > 1:
+        if len({len(thumbprint) for thumbprint in thumbprints}) > 1:
             raise invalid("The thumbprints differ in size.")
-
-    @property
-    def lack_keys(self) -> bool:
-        return self.type is AuthenticationType.SAS and self.primary_key is None
-
-    def with_new_keys(self) -> Credentials:
-        return replace(self, primary_key=_new_key(), secondary_key=_new_key())
 
     def to_json(self, *, with_keys: bool = True) -> dict[str, Any]:
         primary, secondary = (self.primary_key, self.secondary_key) if with_keys else (None, None)
@@ -163,14 +155,14 @@ class Identity:
     iot_edge: bool = False
     device_scope: str | None = None
     parent_scopes: tuple[str, ...] = ()
-    #: Of modules only: who made them.
+    #: Of modules only: who created them.
     managed_by: str | None = None
 
     @classmethod
     def read(cls, declared: JsonObject) -> partial[Self]:
-        """What import lines and bodies of requests have in common; key and status are to be added.
+        """Read what import lines and request bodies have in common; the caller adds key and status.
 
-        Json.NET looks for required members when it has read the others, so those come last.
+        Those are required, and Json.NET reports missing required properties last.
         """
         return partial(
             cls,
@@ -183,12 +175,12 @@ class Identity:
         )
 
     def completed(self) -> Identity:
-        """With new keys where keys are needed and none were declared."""
+        """Generate keys where they are required and missing."""
         credentials = self.credentials
         if credentials.type is AuthenticationType.NONE:
             credentials = replace(credentials, type=AuthenticationType.SAS)
-        if credentials.lack_keys:
-            credentials = credentials.with_new_keys()
+        if credentials.type is AuthenticationType.SAS and credentials.primary_key is None:
+            credentials = replace(credentials, primary_key=_new_key(), secondary_key=_new_key())
         return self if credentials is self.credentials else replace(self, credentials=credentials)
 
     def check(self) -> None:
@@ -200,8 +192,28 @@ class Identity:
         self.credentials.check()
 
 
-def invalid(message: str) -> HubError:
-    return HubError(ErrorCode.ArgumentInvalid, message)
+def not_registered(key: Key) -> HubError:
+    """The message is the id alone, as in a published importErrors.log."""
+    if key.module_id is None:
+        return HubError(ErrorCode.DeviceNotFound, str(key))
+    return HubError(ErrorCode.ModuleNotFound, str(key), Shape.E2)
+
+
+def already_registered(key: Key, hub_name: str) -> HubError:
+    """The messages are those of a live hub."""
+    if key.module_id is None:
+        message = f"A device with ID '{key}' is already registered."
+        return HubError(ErrorCode.DeviceAlreadyExists, message)
+    device = f"Device {key.device_id} in IotHub {hub_name}"
+    message = f"{device} already contains Module {key.module_id}."
+    return HubError(ErrorCode.ModuleAlreadyExistsOnDevice, message, Shape.E2)
+
+
+def match_etag(kind: str, id_: object, stored: str, expected: str) -> None:
+    """Refuse a change of something whose ETag is not the expected one."""
+    if expected not in (ANY_ETAG, stored):
+        message = f"The ETag given for {kind} '{id_}' does not match the stored one."
+        raise HubError(ErrorCode.PreconditionFailed, message)
 
 
 def _is_key(key: str) -> bool:

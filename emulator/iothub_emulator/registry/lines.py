@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from iothub_emulator.choices import ASSUMED, Choices
+from iothub_emulator.choices import DEFAULT_CHOICES, Choices
 from iothub_emulator.errors import ErrorCode, HubError
 from iothub_emulator.json_net import JsonNetError, JsonObject, parse_object
 from iothub_emulator.registry.identity import DeviceStatus, Identity, Key
@@ -17,7 +17,7 @@ MODE_TYPE = "Microsoft.Azure.Devices.Cloud.ImportMode"
 
 
 class ImportMode(StrEnum):
-    """What to do with a line; the table is on the learn page about bulk import."""
+    """The operation of a line (learn page on bulk import)."""
 
     CREATE_OR_UPDATE = "createOrUpdate"
     CREATE = "create"
@@ -30,13 +30,13 @@ class ImportMode(StrEnum):
     UPDATE_TWIN_IF_MATCH_ETAG = "updateTwinIfMatchETag"
 
     @property
-    def looks_at_etag(self) -> bool:
+    def checks_etag(self) -> bool:
         return self.value.endswith("IfMatchETag")
 
 
 @dataclass(frozen=True, slots=True)
 class ImportLine:
-    """What a line asks for; not yet checked against the rules for ids, keys and twins."""
+    """A parsed line; ids, keys and twin are not checked yet."""
 
     mode: ImportMode
     identity: Identity
@@ -49,8 +49,8 @@ class ImportLine:
         return self.identity.key
 
 
-def parse_line(text: str, choices: Choices = ASSUMED) -> ImportLine:
-    """Read a line, or refuse it with the text that the hub writes to importErrors.log."""
+def parse_line(text: str, choices: Choices = DEFAULT_CHOICES) -> ImportLine:
+    """Parse a line; HubError with the message that the hub writes to importErrors.log."""
     try:
         line = parse_object(
             text,
@@ -66,8 +66,8 @@ def parse_line(text: str, choices: Choices = ASSUMED) -> ImportLine:
 def read_line(line: JsonObject, default_status: DeviceStatus | None = None) -> ImportLine:
     """Read a line of a file or of a bulk request.
 
-    Without a default the status is mandatory, even for delete and updateTwin (live hub, and the C#
-    SDK's model).
+    Without ``default_status`` the status is required, also for delete and updateTwin (live hub, and
+    the model of the C# SDK).
     """
     mode = line.enum("importMode", ImportMode, MODE_TYPE)
     identity = Identity.read(line)

@@ -1,4 +1,4 @@
-"""Twins and how they change: replaced by an import, merged by a patch."""
+"""Twins and their changes: imports replace sections, patches merge them."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import orjson
 
 from iothub_emulator.registry.twin_rules import MAX_PROPERTIES, MAX_TAGS, check_members, check_size
 
-#: How .NET prints a time that never was.
+#: The .NET default of a time that is not set.
 NEVER = "0001-01-01T00:00:00Z"
 
-#: Members that the hub adds to a section itself: exports may carry them, they are not stored.
+#: Properties that the hub adds to a section; lines may contain them, but they are not stored.
 _SERVICE_OWNED = frozenset({"$metadata", "$version"})
 
 
 @dataclass(frozen=True, slots=True)
 class TwinChange:
-    """What a line or a request says about the twin; None means nothing."""
+    """Sections of a twin in a line or request; None if absent."""
 
     tags: Mapping[str, Any] | None = None
     desired: Mapping[str, Any] | None = None
-    #: Nothing but an import can bring these, and only if the emulator is told to take them.
+    #: Only in imports, and only with the switch ``reported=store``.
     reported: Mapping[str, Any] | None = None
 
     def check(self) -> None:
         for section in (self.tags, self.desired, self.reported):
             if section:
-                check_members(_own(section))
+                check_members(_without_service_owned(section))
 
     def has_null(self) -> bool:
         return _has_null(self.tags or {}) or _has_null(self.desired or {})
@@ -39,26 +39,26 @@ class TwinChange:
 
 @dataclass(frozen=True, slots=True)
 class Properties:
-    """Desired or reported properties; times are as the hub shows them."""
+    """Desired or reported properties; times are formatted as in answers."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
-    #: When they changed last.
+    #: Time of the last change.
     updated: str = NEVER
-    #: When each of them changed, where that was not always at the same time.
+    #: Time of the last change of each property, unless they all changed together.
     metadata: Mapping[str, Any] | None = None
 
     def replaced(self, section: Mapping[str, Any], now: str) -> Properties:
-        """Metadata that comes along is stored as it is, else all count as changed now."""
-        metadata = section.get("$metadata")
-        given = metadata if isinstance(metadata, dict) else None
-        values = _merged({}, _own(section))
-        if given is None and _are_same(values, self.values):
+        """Keep ``$metadata`` of the section; without it, all properties changed now."""
+        given = section.get("$metadata")
+        metadata = given if isinstance(given, dict) else None
+        values = _merged({}, _without_service_owned(section))
+        if metadata is None and _are_same(values, self.values):
             return self
-        return Properties(values, self.version + 1, now, given)
+        return Properties(values, self.version + 1, now, metadata)
 
     def merged(self, patch: Mapping[str, Any], now: str) -> Properties:
-        patch = _own(patch)
+        patch = _without_service_owned(patch)
         if not _has_effect(self.values, patch):
             return self
         values, version = _merged(self.values, patch), self.version + 1
@@ -80,10 +80,10 @@ class Twin:
         return b64encode(struct.pack(">Q", self.version)).decode()
 
     def replaced(self, change: TwinChange, now: str) -> Twin:
-        """Sections that are given take the place of the old ones, the others stay."""
+        """Replace the sections of the change and keep the others."""
         if change.tags is change.desired is change.reported is None:
             return self
-        tags = None if change.tags is None else _merged({}, _own(change.tags))
+        tags = None if change.tags is None else _merged({}, _without_service_owned(change.tags))
         return self._changed(
             self.tags if tags is None or _are_same(tags, self.tags) else tags,
             self.desired if change.desired is None else self.desired.replaced(change.desired, now),
@@ -93,8 +93,8 @@ class Twin:
         )
 
     def merged(self, change: TwinChange, now: str) -> Twin:
-        """Sections that are given are patches: null removes a member."""
-        tags = _own(change.tags or {})
+        """Merge the sections of the change; null deletes a property."""
+        tags = _without_service_owned(change.tags or {})
         return self._changed(
             _merged(self.tags, tags) if _has_effect(self.tags, tags) else self.tags,
             self.desired.merged(change.desired or {}, now),
@@ -114,7 +114,7 @@ class Twin:
 
 
 def metadata_of(properties: Properties) -> Mapping[str, Any]:
-    """When each property changed; the form of ``$metadata`` in a twin."""
+    """The ``$metadata`` of a twin: when each property changed."""
     if properties.metadata is not None:
         return properties.metadata
     return _stamped(properties.values, _stamp(properties.updated, properties.version))
@@ -141,7 +141,7 @@ def _touched(
     now: str,
     version: int,
 ) -> dict[str, Any]:
-    """The metadata after a patch: what it names has changed now, the rest when it did before."""
+    """The metadata after a patch: properties in the patch changed now, the others did not."""
     stamp = _stamp(now, version)
     touched = {**old, **stamp}
     for name, change in patch.items():
@@ -156,7 +156,7 @@ def _touched(
 
 
 def _has_effect(values: Mapping[str, Any], patch: Mapping[str, Any]) -> bool:
-    """Also if it brings a value that is there already: a hub compares none (sdk-csharp#954)."""
+    """True also for an equal value: a hub does not compare values (sdk-csharp#954)."""
     for name, change in patch.items():
         old = values.get(name)
         if isinstance(change, dict) and isinstance(old, dict):
@@ -168,7 +168,7 @@ def _has_effect(values: Mapping[str, Any], patch: Mapping[str, Any]) -> bool:
 
 
 def _are_same(values: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
-    """Whether they are equal in JSON: to Python, 1 is true and 1.0 as well."""
+    """Whether values are equal in JSON; in Python 1 also equals true and 1.0."""
     return values == old and _canonical(values) == _canonical(old)
 
 
@@ -180,7 +180,7 @@ def _has_null(value: Any) -> bool:
     return value is None or (isinstance(value, dict) and any(map(_has_null, value.values())))
 
 
-def _own(section: Mapping[str, Any]) -> Mapping[str, Any]:
+def _without_service_owned(section: Mapping[str, Any]) -> Mapping[str, Any]:
     if section.keys().isdisjoint(_SERVICE_OWNED):
         return section
     return {name: value for name, value in section.items() if name not in _SERVICE_OWNED}

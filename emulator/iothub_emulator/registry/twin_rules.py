@@ -1,4 +1,4 @@
-"""What may stand in the tags and properties of a twin, and how its size is counted.
+"""Rules for tags and properties of a twin, and how their size is counted.
 
 Rules of the learn page on device twins; the refusals of nulls in arrays and of ``#`` in names
 were recorded from a live hub.
@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from iothub_emulator.registry.identity import invalid
+from iothub_emulator.errors import invalid
 
 MAX_TAGS, MAX_PROPERTIES = 8 * 1024, 32 * 1024
 MAX_NAME_BYTES, MAX_STRING_BYTES = 1024, 4096
@@ -25,18 +25,18 @@ _FORBIDDEN_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f.$# ]")
 
 
 def check_members(members: Mapping[str, Any]) -> None:
-    """Refuse names and values that no section of a twin may have."""
+    """Refuse invalid names and values in a section of a twin."""
     _check_object(members, depth=1)
 
 
-def check_size(what: str, values: Mapping[str, Any], limit: int) -> None:
-    """Refuse a section of more than so many bytes, as the hub counts them."""
+def check_size(section: str, values: Mapping[str, Any], limit: int) -> None:
+    """Refuse a section of more than ``limit`` bytes, as the hub counts them."""
     if not _is_surely_small(values, limit) and _size(values) > limit:
-        raise invalid(f"The {what} exceed {limit} bytes.")
+        raise invalid(f"The {section} exceed {limit} bytes.")
 
 
 def _is_surely_small(values: Mapping[str, Any], limit: int) -> bool:
-    """A number counts 8 bytes, and has two characters at least with what follows it."""
+    """A number counts as 8 bytes and has at least two characters with its separator."""
     return 4 * len(orjson.dumps(values)) <= limit
 
 
@@ -90,5 +90,5 @@ def _size(value: Any) -> int:
 
 
 def _is_longer(text: str, limit: int) -> bool:
-    """Whether a text has more bytes of UTF-8, of which a character has four at most."""
+    """Whether a text has more bytes in UTF-8, where a character has at most four."""
     return 4 * len(text) > limit and len(text.encode("utf-8", "surrogatepass")) > limit

@@ -10,7 +10,7 @@ from itertools import chain
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from shared.device_files.linemap import LineMap
+from shared.device_files.line_map import LineMap
 from shared.errors import NotPossibleError
 from shared.imports.model.keys import uploaded_at_of
 from shared.imports.model.record import ImportRecord, StagedFile

@@ -11,7 +11,7 @@ from typing import Any
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
-from shared.device_files.linemap import LineMap
+from shared.device_files.line_map import LineMap
 from shared.errors import PermanentError, TemporaryError
 from shared.hub.error_log import LOG_NAME
 from shared.imports.model.record import ImportRecord, StagedFile

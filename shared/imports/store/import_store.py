@@ -120,7 +120,7 @@ class ImportStore:
         """
         if state.is_final:
             raise ValueError(f"import {record.id}: only `end` makes it {state}")
-        return self._replace(self._entering(record, state), record.state)
+        return self._replace(_entering(record, state, self._clock()), record.state)
 
     def end(self, record: ImportRecord, state: ImportState) -> ImportRecord:
         """Write the final record.
@@ -130,9 +130,10 @@ class ImportStore:
         """
         if not state.is_final:
             raise ValueError(f"import {record.id}: {state} is not final")
+        now = self._clock()
         ended = replace(
-            self._entering(record, state),
-            finished_at=self._clock(),
+            _entering(record, state, now),
+            finished_at=now,
             queue_position=None,
             back_off=NO_BACK_OFF,
             lease=NO_LEASE,
@@ -202,14 +203,6 @@ class ImportStore:
             except (UnreadableRowError, NewerRowError):
                 continue
 
-    def _entering(self, record: ImportRecord, state: ImportState) -> ImportRecord:
-        if not record.state.may_become(state):
-            raise ValueError(f"import {record.id} cannot go from {record.state} to {state}")
-        history = (*record.history, (state, self._clock()))
-        if len(history) > MAX_HISTORY:
-            history = (*history[:FIRST_HISTORY], *history[FIRST_HISTORY - MAX_HISTORY :])
-        return replace(record, state=state, history=history)
-
     def _replace(self, record: ImportRecord, former: ImportState) -> ImportRecord:
         record = replace(record, updated_at=self._clock(), write_id=uuid.uuid4().hex)
         try:
@@ -247,3 +240,12 @@ class ImportStore:
     def _write(self, record: ImportRecord, operations: list[tuple[Any, ...]]) -> ImportRecord:
         """Do the operations, the first of which writes the record."""
         return replace(record, etag=self._table.transact(operations)[0]["etag"])
+
+
+def _entering(record: ImportRecord, state: ImportState, now: datetime) -> ImportRecord:
+    if not record.state.may_become(state):
+        raise ValueError(f"import {record.id} cannot go from {record.state} to {state}")
+    history = (*record.history, (state, now))
+    if len(history) > MAX_HISTORY:
+        history = (*history[:FIRST_HISTORY], *history[FIRST_HISTORY - MAX_HISTORY :])
+    return replace(record, state=state, history=history)

@@ -10,10 +10,9 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import BlobProperties
 
-from shared.device_files.csvtable import CsvDefaults
-from shared.device_files.report import Policy
-from shared.device_files.source import Limits
+from shared.device_files.limits import CsvDefaults, Limits
 from shared.device_files.validation import Validation
+from shared.device_files.validation_report import Policy
 from shared.imports.model.record import NO_BACK_OFF, NO_LEASE, ImportRecord, Lease, StagedFile
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services

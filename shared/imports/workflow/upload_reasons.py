@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
-from shared.device_files.report import Report
 from shared.device_files.rules import Severity
+from shared.device_files.validation_report import Report
 from shared.imports.model.record import ImportRecord
 from shared.imports.workflow.reason_text import bounded, error_text, hours_and_minutes
 

@@ -1,0 +1,99 @@
+"""An import as text, with its state, counts and times, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.text import Text
+
+from cli.output import printable
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState, Tone
+from shared.imports.operate.api_models import ImportSummary
+from shared.text import format_duration
+
+__all__ = [
+    "device_counts",
+    "known_count",
+    "local_time",
+    "one_line",
+    "state_and_progress",
+    "state_text",
+    "summary",
+    "time_taken",
+]
+
+_STYLES: Mapping[Tone, str] = {
+    "waiting": "blue",
+    "active": "cyan",
+    "good": "green",
+    "warning": "yellow",
+    "bad": "red",
+    "cancelled": "magenta",
+    "neutral": "dim",
+}
+
+
+def summary(record: ImportRecord) -> dict[str, Any]:
+    """An import as JSON, as in the API."""
+    return ImportSummary.of(record).model_dump(mode="json")
+
+
+def state_text(state: ImportState) -> Text:
+    return Text(state.value, _STYLES[state.tone])
+
+
+def state_and_progress(record: ImportRecord, queue_position: int | None = None) -> Text:
+    """The state, with the percentage of a running job or the queue position."""
+    text = state_text(record.state)
+    queue_position = queue_position or record.queue_position
+    if record.state is ImportState.RUNNING and record.job.progress is not None:
+        text.append(f" {record.job.progress} %")
+    elif record.state is ImportState.QUEUED and queue_position:
+        text.append(f" #{queue_position}")
+    return text
+
+
+def known_count(count: int | None, record: ImportRecord) -> str:
+    """A count of imported or failed devices."""
+    if record.has_unknown_counts:
+        return "unknown"
+    return "" if count is None else f"{count:,}"
+
+
+def device_counts(record: ImportRecord) -> str:
+    """How many devices or lines were imported, failed or are invalid; "" if not finished."""
+    if record.has_unknown_counts:
+        return "number of imported devices unknown"
+    if record.state is ImportState.REJECTED and record.lines:
+        return f"{record.invalid_lines or 0:,} of {record.lines:,} lines invalid"
+    if record.imported is None or record.devices is None:
+        return ""
+    counts = [f"{record.imported:,} imported"]
+    if record.failed:
+        counts.append(f"{record.failed:,} failed")
+    if record.invalid_lines:
+        counts.append(f"{record.invalid_lines:,} invalid lines skipped")
+    return ", ".join(counts)
+
+
+def time_taken(record: ImportRecord, now: datetime) -> str:
+    """From the upload to the end, or until now."""
+    return format_duration((record.finished_at or now) - record.uploaded_at)
+
+
+def local_time(time: datetime, now: datetime, *, in_full: bool = False) -> str:
+    """The local time; without what is the same as now, unless it is wanted in full."""
+    local, today = time.astimezone(), now.astimezone()
+    if in_full:
+        return f"{local:%Y-%m-%d %H:%M:%S}"
+    if local.date() == today.date():
+        return f"{local:%H:%M:%S}"
+    return f"{local:%m-%d %H:%M}" if local.year == today.year else f"{local:%Y-%m-%d}"
+
+
+def one_line(text: str, style: str = "") -> Text:
+    """Text on one line, cut at the width of the terminal."""
+    return Text(printable(text.replace("\n", " ")), style, no_wrap=True, overflow="ellipsis")

@@ -1,0 +1,177 @@
+"""Snapshots of the imports that `watch` follows, with as few requests as possible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from azure.core.exceptions import ResourceNotFoundError
+
+from shared.errors import ImportNotFoundError
+from shared.imports.app import Importer
+from shared.imports.model.record import NO_HUB, ImportRecord
+from shared.imports.model.states import ImportState
+from shared.imports.operate.reader import ImportFilter
+from shared.imports.store.rows import NewerRowError, UnreadableRowError
+
+__all__ = ["OpenImport", "OpenImports", "SelectedImports", "Snapshot"]
+
+#: Imports that are read from the queue of a hub, and how many of them are shown one by one.
+MAX_QUEUED, MAX_SHOWN = 100, 10
+
+#: Uploads that are read to find those that ended between two snapshots: maximum age and number.
+_RECENT, _MAX_RECENT = timedelta(minutes=10), 50
+
+MAX_THREADS = 8
+
+
+@dataclass(frozen=True)
+class OpenImport:
+    """An import that has not ended."""
+
+    record: ImportRecord
+    #: From 1; None if unknown.
+    queue_position: int | None = None
+
+
+@dataclass
+class Snapshot:
+    """The imports at one time."""
+
+    open: list[OpenImport] = field(default_factory=list)
+    #: Imports that ended since the last snapshot, in the order of their ends.
+    ended: list[ImportRecord] = field(default_factory=list)
+    #: Uploaded files that the app has not registered yet.
+    unregistered: list[str] = field(default_factory=list)
+    #: Open imports that are not in `open`, by hub.
+    more: dict[str, int] = field(default_factory=dict)
+
+    def add(self, record: ImportRecord, queue_position: int | None = None) -> None:
+        if record.state.is_final:
+            self.ended.append(record)
+        else:
+            self.open.append(OpenImport(record, queue_position))
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self.open or self.unregistered or self.more)
+
+
+class SelectedImports:
+    """Given imports until all have ended; one request each per snapshot."""
+
+    def __init__(self, importer: Importer, imports: Iterable[ImportRecord]) -> None:
+        """Follow these imports, of which the app may not have registered some yet."""
+        self._importer = importer
+        self._open = list(imports)
+
+    def read(self) -> Snapshot:
+        snapshot = Snapshot()
+        for record in self._open:
+            current = self._read(record)
+            if current is None:
+                snapshot.unregistered.append(record.file)
+            else:
+                snapshot.add(current, current.queue_position)
+        ended = {record.id for record in snapshot.ended}
+        self._open = [record for record in self._open if record.id not in ended]
+        return snapshot
+
+    def _read(self, record: ImportRecord) -> ImportRecord | None:
+        try:
+            current = _read(self._importer, record.hub, record.row_key)
+            # The app may have registered the upload when its folder belonged to another hub.
+            return current or self._importer.reader.get(record.id)
+        except ImportNotFoundError:
+            return None
+        except (UnreadableRowError, NewerRowError):
+            return record
+
+
+class OpenImports:
+    """All imports of some hubs that are open or become so.
+
+    A snapshot takes two queries per hub, and a read for each import that may have changed.
+    """
+
+    def __init__(self, importer: Importer, hubs: Sequence[str]) -> None:
+        """Follow the imports of these hubs; empty: of all."""
+        self._importer = importer
+        self._queues = [_Queue(importer, hub) for hub in hubs or importer.reader.hubs()]
+        self._hubs = frozenset((*hubs, NO_HUB)) if hubs else frozenset[str]()
+        #: Ids of imports that had ended; None before the first snapshot.
+        self._ended: set[str] | None = None
+
+    def read(self) -> Snapshot:
+        snapshot = Snapshot()
+        # Before the queues: what ends in between counts as ended in the next snapshot.
+        recent = self._recently_ended()
+        with ThreadPoolExecutor(min(MAX_THREADS, len(self._queues))) as pool:
+            for part in pool.map(_Queue.read, self._queues):
+                snapshot.open += part.open
+                snapshot.ended += part.ended
+                snapshot.more |= part.more
+        if self._ended is None:
+            self._ended = {record.id for record in recent}
+        by_id = {record.id: record for record in (*recent, *snapshot.ended)}
+        snapshot.ended = [record for record in by_id.values() if record.id not in self._ended]
+        snapshot.ended.sort(key=lambda record: record.finished_at or record.updated_at)
+        self._ended |= by_id.keys()
+        return snapshot
+
+    def _recently_ended(self) -> list[ImportRecord]:
+        """Imports may end before a snapshot sees them in a queue, such as a rejected file."""
+        since = self._importer.services.clock() - _RECENT
+        filter = ImportFilter(self._hubs, uploaded_after=since)
+        page = self._importer.reader.page(filter, _MAX_RECENT)
+        return [record for record in page.imports if record.state.is_final]
+
+
+class _Queue:
+    """The queue of one hub."""
+
+    def __init__(self, importer: Importer, hub: str) -> None:
+        self._importer = importer
+        self._hub = hub
+        #: Open imports by RowKey; None for those that were not read.
+        self._records: dict[str, ImportRecord | None] = {}
+
+    def read(self) -> Snapshot:
+        snapshot = Snapshot()
+        queue = self._importer.services.queue_rows.oldest(self._hub, MAX_QUEUED)
+        keys = [row.record_key for row in queue]
+        records = {key: self._records.get(key) for key in keys}
+        for position, key in enumerate(keys[:MAX_SHOWN], 1):
+            record = records[key]
+            # Of the queued imports, only the first can change without leaving the queue.
+            if record is None or record.state is not ImportState.QUEUED or position == 1:
+                record = records[key] = self._read(key)
+            if record is not None:
+                snapshot.add(record, position)
+        if len(keys) > MAX_SHOWN:
+            snapshot.more[self._hub] = len(keys) - MAX_SHOWN
+        for key in self._records.keys() - records.keys():
+            record = self._read(key)
+            if record is not None:
+                snapshot.add(record)
+                # Still open only if someone deleted its queue row: follow it to its end.
+                if not record.state.is_final:
+                    records[key] = record
+        self._records = records
+        return snapshot
+
+    def _read(self, key: str) -> ImportRecord | None:
+        try:
+            return _read(self._importer, self._hub, key)
+        except (UnreadableRowError, NewerRowError):
+            return None
+
+
+def _read(importer: Importer, hub: str, key: str) -> ImportRecord | None:
+    """Read an import; None if there is no record of it."""
+    try:
+        return importer.reader.shown(importer.services.store.get(hub, key))
+    except ResourceNotFoundError:
+        return None

@@ -1,0 +1,147 @@
+"""What every request of the hub's API passes before its handler: injected faults, token,
+api-version and body size. Refusals that concern all operations belong here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from iothub_emulator.api.requests import API_VERSIONS, FIRST_VERSION, Handler
+from iothub_emulator.auth.access import Permission
+from iothub_emulator.auth.authorizer import Authorizer, Call
+from iothub_emulator.errors import ErrorCode, HubError, Shape, error_body
+from iothub_emulator.faults import REQUEST_FAULTS, Fault, FaultKind, Faults, Operation
+
+LOG = logging.getLogger(__name__)
+
+#: Bytes that aiohttp accepts: enough for a bulk request of 100 devices with the largest twins.
+MAX_BODY_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Route:
+    """An operation of the hub's API and what it requires."""
+
+    method: str
+    path: str
+    permission: Permission
+    handler: Handler
+    #: What faults aim at and requests are counted by.
+    operation: Operation = Operation.REGISTRY
+    #: The first and last api-version that have the operation.
+    since: str = FIRST_VERSION
+    until: str = max(API_VERSIONS)
+
+
+class RequestChecks:
+    """Runs the checks, counts requests and turns refusals into answers."""
+
+    def __init__(self, faults: Faults, authorizer: Authorizer) -> None:
+        self._faults = faults
+        self._authorizer = authorizer
+        #: Requests per operation since the start, including refused ones.
+        self.requests = dict.fromkeys(Operation, 0)
+
+    def add_routes(self, app: web.Application, routes: Iterable[Route]) -> None:
+        for route in routes:
+            app.router.add_route(route.method, route.path, self._checked(route))
+
+    def _checked(self, route: Route) -> Handler:
+        async def carry_out(request: web.Request) -> web.Response:
+            try:
+                self._authorizer.authorize(_call(request), route.permission)
+                _check_version(route, request.query.get("api-version"))
+                return await route.handler(request)
+            except HubError as error:
+                return _refusal(error)
+
+        async def handle(request: web.Request) -> web.Response:
+            self.requests[route.operation] += 1
+            fault = self._faults.take(route.operation, REQUEST_FAULTS)
+            if fault is None:
+                response = await carry_out(request)
+            else:
+                LOG.info("injected fault %s into %s", fault.kind, route.operation)
+                response = await _inject(fault, request, route.operation, carry_out)
+            response.headers["x-ms-request-id"] = str(uuid.uuid4())
+            LOG.info("%s %s -> %s", request.method, request.path, response.status)
+            return response
+
+        return handle
+
+
+def _call(request: web.Request) -> Call:
+    # Valid tokens are ASCII; other characters in the header cannot be hashed.
+    authorization = request.headers.get("Authorization", "").encode("ascii", "replace").decode()
+    return Call(request.method, request.host, request.path, authorization)
+
+
+def _check_version(route: Route, version: str | None) -> None:
+    if version is None or version not in API_VERSIONS:
+        message = f"The api-version '{version}' is not supported."
+        raise HubError(ErrorCode.InvalidProtocolVersion, message)
+    if not route.since <= version <= route.until:
+        message = f"The api-version '{version}' does not have this operation."
+        raise HubError(ErrorCode.InvalidProtocolVersion, message)
+
+
+def _refusal(error: HubError) -> web.Response:
+    return _error_response(error.code.status, error.code.name, error.message, error.shape)
+
+
+def _error_response(status: int, name: str, message: str, shape: Shape) -> web.Response:
+    if shape is Shape.E7:
+        return web.Response(status=status, text=message)
+    return web.Response(
+        status=status,
+        text=json.dumps(error_body(shape, status, name, message)),
+        content_type="application/json",
+        headers={"iothub-errorcode": name},
+    )
+
+
+async def _inject(
+    fault: Fault, request: web.Request, operation: Operation, carry_out: Handler
+) -> web.Response:
+    match fault.kind:
+        case FaultKind.REFUSE:
+            return _abort_connection(request)
+        case FaultKind.THROTTLE:
+            return _throttled(operation)
+        case FaultKind.FAIL_OVER:
+            return _refusal(HubError(ErrorCode.IotHubFailingOver, "The hub is failing over."))
+        case FaultKind.ERROR:
+            return _error_response(fault.status, fault.code, fault.message, fault.shape)
+        case FaultKind.DROP_REPLY:
+            await carry_out(request)
+            return _abort_connection(request)
+        case _:
+            response = await carry_out(request)
+            await asyncio.sleep(fault.seconds)
+            return response
+
+
+def _abort_connection(request: web.Request) -> web.Response:
+    """Close the connection; aiohttp needs the returned response but cannot send it."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+def _throttled(operation: Operation) -> web.Response:
+    """A live hub sends no Retry-After and closes the connection."""
+    message = (
+        "The request has been throttled. Wait 10 seconds and try again. "
+        f"Operation type: {operation[0].upper()}{operation[1:]}"
+    )
+    code = ErrorCode.ThrottlingBacklogTimeout
+    response = _error_response(code.status, code.name, message, Shape.E1)
+    response.force_close()
+    return response

@@ -1,0 +1,236 @@
+"""Entries of the registry, each a device or module with its twin, and the table of them."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from iothub_emulator.registry.identity import (
+    AuthenticationType,
+    Credentials,
+    DeviceStatus,
+    Identity,
+    Key,
+)
+from iothub_emulator.registry.twin import NEVER, Properties, Twin
+from iothub_emulator.store import Store
+
+#: Sorts before all other keys: a scan after it starts at the beginning.
+FIRST_KEY = Key("")
+
+_UNCHANGED = Properties()
+_FIND = "SELECT * FROM identities WHERE device_id = ? AND module_id = ?"
+_EXISTS = "SELECT 1 FROM identities WHERE device_id = ? AND module_id = ?"
+_SCAN = "SELECT * FROM identities WHERE (device_id, module_id) > (?, ?)"
+_MODULES = "SELECT * FROM identities WHERE device_id = ? AND module_id <> '' ORDER BY module_id"
+_COUNT_MODULES = "SELECT count(*) FROM identities WHERE device_id = ? AND module_id <> ''"
+_COUNT_BY_STATUS = "SELECT enabled, count(*) FROM identities WHERE module_id = '' GROUP BY enabled"
+_WRITE = f"REPLACE INTO identities VALUES ({', '.join('?' * 17)})"
+_DELETE = "DELETE FROM identities WHERE device_id = ? AND module_id = ?"
+_DELETE_WITH_MODULES = "DELETE FROM identities WHERE device_id = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A device or module with its twin."""
+
+    identity: Identity
+    twin: Twin
+    #: Taken from a counter of the hub at each change of the identity.
+    revision: int
+    generation_id: str
+    #: Time of the last change between enabled and disabled.
+    status_updated: str
+
+    @property
+    def etag(self) -> str:
+        """The revision in Base64 (live hub)."""
+        return b64encode(b"%d" % self.revision).decode()
+
+    def to_json(self, *, with_keys: bool = True) -> dict[str, Any]:
+        """The line of an export; without keys these are null."""
+        identity, twin = self.identity, self.twin
+        line: dict[str, Any] = {"id": identity.key.device_id}
+        if identity.key.module_id is not None:
+            line["moduleId"] = identity.key.module_id
+        line |= {
+            "eTag": self.etag,
+            "status": identity.status.value,
+            "statusReason": identity.status_reason,
+            "authentication": identity.credentials.to_json(with_keys=with_keys),
+            "twinETag": twin.etag,
+            "tags": twin.tags,
+            "properties": {"desired": twin.desired.values, "reported": twin.reported.values},
+            "capabilities": {"iotEdge": identity.iot_edge},
+        }
+        return line | self.scopes()
+
+    def scopes(self) -> dict[str, Any]:
+        """Scope properties, which only identities of an edge hierarchy have (live hub)."""
+        if self.identity.device_scope is None:
+            return {}
+        return {
+            "deviceScope": self.identity.device_scope,
+            "parentScopes": list(self.identity.parent_scopes),
+        }
+
+
+class Kind(StrEnum):
+    """What a scan returns; the values are SQL conditions."""
+
+    ALL = "true"
+    DEVICES = "module_id = ''"
+    MODULES = "module_id <> ''"
+
+
+class EntryTable:
+    """The rows of the registry, without any rules."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def totals(self) -> tuple[int, int]:
+        """Number of entries, and the highest revision."""
+        count, revision = self._store.fetch_one("SELECT count(*), max(revision) FROM identities")
+        return count, revision or 0
+
+    def exists(self, key: Key) -> bool:
+        return bool(self._store.fetch_one(_EXISTS, _parameters(key)))
+
+    def find(self, key: Key) -> Entry | None:
+        row = self._store.fetch_one(_FIND, _parameters(key))
+        return row and _from_row(row)
+
+    def scan(self, kind: Kind, after: Key, limit: int, device_id: str | None = None) -> list[Entry]:
+        """Entries in the order of their keys, each device before its modules.
+
+        ``device_id`` limits the scan to one device and its modules.
+        """
+        sql, parameters = f"{_SCAN} AND {kind.value}", [*_parameters(after)]
+        if device_id is not None:
+            sql += " AND device_id = ?"
+            parameters.append(device_id)
+        rows = self._store.fetch(
+            f"{sql} ORDER BY device_id, module_id LIMIT ?", (*parameters, limit)
+        )
+        return [_from_row(row) for row in rows]
+
+    def modules(self, device_id: str) -> list[Entry]:
+        return [_from_row(row) for row in self._store.fetch(_MODULES, (device_id,))]
+
+    def count_modules(self, device_id: str) -> int:
+        count: int = self._store.fetch_one(_COUNT_MODULES, (device_id,))[0]
+        return count
+
+    def count_by_status(self) -> dict[DeviceStatus, int]:
+        """Number of devices by status, without modules."""
+        counts = dict(self._store.fetch(_COUNT_BY_STATUS))
+        return {
+            DeviceStatus.ENABLED: counts.get(1, 0),
+            DeviceStatus.DISABLED: counts.get(0, 0),
+        }
+
+    def write(self, entry: Entry) -> None:
+        self._store.execute(_WRITE, _to_row(entry))
+
+    def delete(self, key: Key) -> int:
+        """Delete a module, or a device with its modules; return the number of entries."""
+        if key.module_id is None:
+            return self._store.execute(_DELETE_WITH_MODULES, (key.device_id,))
+        return self._store.execute(_DELETE, _parameters(key))
+
+
+def _parameters(key: Key) -> tuple[str, str]:
+    return key.device_id, key.module_id or ""
+
+
+def _to_row(entry: Entry) -> tuple[Any, ...]:
+    """The columns in the order of the table."""
+    identity, twin = entry.identity, entry.twin
+    credentials, desired, reported = identity.credentials, twin.desired, twin.reported
+    other = (
+        identity.status_reason,
+        identity.device_scope,
+        identity.parent_scopes,
+        identity.managed_by,
+    )
+    return (
+        *_parameters(identity.key),
+        entry.revision,
+        int(entry.generation_id),
+        identity.status is DeviceStatus.ENABLED,
+        entry.status_updated,
+        credentials.type.value,
+        credentials.primary_key or credentials.primary_thumbprint,
+        credentials.secondary_key or credentials.secondary_thumbprint,
+        identity.iot_edge,
+        _dumps(other) if any(other) else None,
+        twin.version,
+        _dump_values(twin.tags),
+        _dump_values(desired.values),
+        _dump_state(desired),
+        _dump_values(reported.values),
+        _dump_state(reported),
+    )
+
+
+def _from_row(row: tuple[Any, ...]) -> Entry:
+    status_reason, device_scope, parent_scopes, managed_by = (
+        orjson.loads(row[10]) if row[10] else (None, None, (), None)
+    )
+    return Entry(
+        identity=Identity(
+            key=Key(row[0], row[1] or None),
+            status=DeviceStatus.ENABLED if row[4] else DeviceStatus.DISABLED,
+            credentials=_credentials(AuthenticationType(row[6]), row[7], row[8]),
+            status_reason=status_reason,
+            iot_edge=bool(row[9]),
+            device_scope=device_scope,
+            parent_scopes=tuple(parent_scopes),
+            managed_by=managed_by,
+        ),
+        twin=Twin(
+            tags=_load_values(row[12]),
+            desired=_load_properties(row[13], row[14]),
+            reported=_load_properties(row[15], row[16]),
+            version=row[11],
+        ),
+        revision=row[2],
+        generation_id=str(row[3]),
+        status_updated=row[5],
+    )
+
+
+def _credentials(type_: AuthenticationType, primary: str | None, second: str | None) -> Credentials:
+    if type_ is AuthenticationType.SELF_SIGNED:
+        return Credentials(type_, primary_thumbprint=primary, secondary_thumbprint=second)
+    return Credentials(type_, primary_key=primary, secondary_key=second)
+
+
+def _dump_state(properties: Properties) -> str | None:
+    if properties.updated == NEVER:
+        return None
+    return _dumps([properties.version, properties.updated, properties.metadata])
+
+
+def _load_properties(values: str | None, state: str | None) -> Properties:
+    if state is None:
+        return _UNCHANGED
+    return Properties(_load_values(values), *orjson.loads(state))
+
+
+def _dump_values(values: Mapping[str, Any]) -> str | None:
+    return _dumps(values) if values else None
+
+
+def _load_values(text: str | None) -> Mapping[str, Any]:
+    return orjson.loads(text) if text else {}
+
+
+def _dumps(value: Any) -> str:
+    return orjson.dumps(value).decode()

@@ -1,0 +1,1 @@
+"""One line of a device file: its properties, and what is wrong with them."""
