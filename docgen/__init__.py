@@ -1,1 +1,1 @@
-"""Writes the documents that follow from the code: `make docs`."""
+"""Generate documents from the code: `make docs`."""
