@@ -169,8 +169,9 @@ def test_places_in_the_queue_are_in_the_order_of_writing(
         seen.reverse()
     places = []
     for moment, created_at in zip((first, second), seen, strict=True):
-        second = second_of(moment)
-        record = import_record("hub", "a", etag_of(moment), second, created_at=created_at)
+        record = import_record(
+            "hub", "a", etag_of(moment), second_of(moment), created_at=created_at
+        )
         assert record_key_of(record.new_queue_key) == record.row_key
         places.append(record.new_queue_key)
     if first != second:

@@ -164,7 +164,7 @@ def test_a_refusal_is_asked_again_until_the_deadline(app: App) -> None:
         if record.state.is_final:
             break
         assert (record.state, record.back_off.refused_since) == ("queued", first)
-        assert record.failure_reason.startswith("Waiting for the cause to be removed")
+        assert record.failure_reason.startswith("Waiting up to REFUSAL_DEADLINE_MINUTES")
     assert record.state == "failed"
     assert "IoT Hub Data Contributor" in record.failure_reason
     assert record.finished_at is not None

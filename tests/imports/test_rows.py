@@ -195,7 +195,11 @@ def test_rejected(app: App) -> None:
         },
     }
     assert_reason(
-        app, "1 of 2 lines", "line 2: the line is not JSON", "No device was changed", "problems.csv"
+        app,
+        "1 of 2 lines",
+        "line 2: the line is not valid JSON",
+        "No device was changed",
+        "problems.csv",
     )
 
 

@@ -127,10 +127,10 @@ def test_lines_left_out_are_not_a_complete_import(app: App) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"nonsense", "1 of 1 lines breaks a rule: line 1: the line is not JSON"),
+        (b"nonsense", "1 of 1 lines breaks a rule: line 1: the line is not valid JSON"),
         (
             gzip.compress(json.dumps(good("pump-1")).encode(), mtime=0)[:-4],
-            "The file cannot be imported: the file: the gzip file is damaged or not complete",
+            "The file cannot be imported: the file: the gzip file is corrupt or incomplete",
         ),
     ],
 )
