@@ -1,4 +1,4 @@
-"""The triggers of the function app. Each hands over to `shared` at once."""
+"""The triggers of the function app. Each calls `shared`."""
 
 import logging
 import os
@@ -31,9 +31,9 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
     else func.BlobSource.EVENT_GRID,
 )
 def import_upload(upload: blob.BlobClient, context: func.Context) -> None:
-    """A file was uploaded. The client only says which: the content never passes through the host.
+    """Import an uploaded file. The client only names the blob; the host never reads its content.
 
-    Event Grid repeats events, and its events do not heed the path above.
+    Event Grid repeats events, and sends those of other containers too.
     """
     with invocation(context):
         importer().on_upload(upload.container_name, upload.blob_name)
@@ -42,12 +42,12 @@ def import_upload(upload: blob.BlobClient, context: func.Context) -> None:
 @app.function_name("advance_hubs")
 @app.timer_trigger(
     arg_name="timer",
-    # The host resolves the name but knows no default for it.
+    # The host resolves the name but has no default for it.
     schedule="%POLL_SCHEDULE%" if os.environ.get("POLL_SCHEDULE") else DEFAULT_POLL_SCHEDULE,
     use_monitor=False,
 )
 def advance_hubs(timer: func.TimerRequest, context: func.Context) -> None:
-    """Follow the running jobs, start the heads of the queues, record what has ended."""
+    """Follow running jobs, start the next imports of each hub, and complete ended ones."""
     with invocation(context):
         importer().on_tick()
 
@@ -59,7 +59,7 @@ def advance_hubs(timer: func.TimerRequest, context: func.Context) -> None:
     use_monitor=False,
 )
 def sweep(timer: func.TimerRequest, context: func.Context) -> None:
-    """Find uploads that no event announced and work that died; delete what has served its time."""
+    """Scan for uploads without an event and for interrupted imports; delete expired data."""
     with invocation(context):
         importer().on_sweep()
 

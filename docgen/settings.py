@@ -1,4 +1,4 @@
-"""Writes docs/settings.md from the declarations in shared/settings.py: `make docs`."""
+"""Generate docs/settings.md from the declarations in shared/settings.py."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic.alias_generators import to_camel
 
 __all__ = [
     "HUB_CONNECT_TIMEOUT",
@@ -57,26 +58,20 @@ _AZURE_HUB = re.compile(r"([a-z0-9-]+)(?:\.([a-z0-9-]+))?\.azure-devices\.[a-z.]
 class StorageConnection(BaseModel):
     """A storage account, by connection string or by the endpoints of identity-based access."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
 
-    connection_string: SecretStr | None = Field(None, alias="connectionString")
+    connection_string: SecretStr | None = None
     blob_service_uri: str | None = Field(
-        None,
-        alias="blobServiceUri",
-        description="Blob endpoint, such as https://fleet.blob.core.windows.net.",
+        None, description="Blob endpoint, such as https://fleet.blob.core.windows.net."
     )
     queue_service_uri: str | None = Field(
-        None, alias="queueServiceUri", description="Queue endpoint, for the host's poison queue."
+        None, description="Queue endpoint, for the host's poison queue."
     )
-    table_service_uri: str | None = Field(
-        None, alias="tableServiceUri", description="Table endpoint."
-    )
+    table_service_uri: str | None = Field(None, description="Table endpoint.")
     credential: str | None = Field(
         None, description="`managedidentity`, for a user-assigned identity."
     )
-    client_id: str | None = Field(
-        None, alias="clientId", description="Client id of the user-assigned identity."
-    )
+    client_id: str | None = Field(None, description="Client id of the user-assigned identity.")
 
     @model_validator(mode="before")
     @classmethod
@@ -98,14 +93,10 @@ class StorageConnection(BaseModel):
             f"{STORAGE_CONNECTION}__queueServiceUri": self.queue_service_uri,
             f"{STORAGE_CONNECTION}__tableServiceUri": self.table_service_uri,
         }
-        problems = []
-        if missing := [name for name, uri in uris.items() if not uri]:
-            problems.append(f"lacks {', '.join(missing)}")
-        problems += [
-            f"has {name} that is not an https URL without a query"
-            for name, uri in uris.items()
-            if uri and not _is_endpoint(uri)
-        ]
+        missing = [name for name, uri in uris.items() if not uri]
+        invalid = [name for name, uri in uris.items() if uri and not _is_endpoint(uri)]
+        problems = [f"lacks {', '.join(missing)}"] if missing else []
+        problems += [f"has {name} that is not an https URL without a query" for name in invalid]
         if self.credential not in (None, "managedidentity"):
             problems.append(f"has a {STORAGE_CONNECTION}__credential other than managedidentity")
         if problems:
@@ -209,28 +200,19 @@ def _service_host(host_name: str) -> str:
         ValueError: it is not the host name of a hub's service API.
     """
     host_name = host_name.lower().rstrip(".")
-    if "." not in host_name and ":" not in host_name:
-        raise ValueError(
-            "has a host name without a domain; use the full name, such as fleet.azure-devices.net"
-        )
-    if ".azure-devices-provisioning." in host_name:
-        raise ValueError(
-            "names a Device Provisioning Service; use the IoT hub's host name, such as "
-            "fleet.azure-devices.net"
-        )
     match = _AZURE_HUB.fullmatch(host_name)
     label = match[2] if match else ""
-    if ".azure-devices." in host_name and label not in (None, "service", "device"):
-        raise ValueError(
-            "has a host name that is not of an IoT hub; use its service host name, such as "
-            "fleet.azure-devices.net"
-        )
-    if label == "device":
-        raise ValueError(
-            "has a host name for devices only (.device.); use the hub's service host name, such as "
-            "fleet.azure-devices.net"
-        )
-    return host_name
+    if "." not in host_name and ":" not in host_name:
+        problem = "has a host name without a domain"
+    elif ".azure-devices-provisioning." in host_name:
+        problem = "names a Device Provisioning Service"
+    elif ".azure-devices." in host_name and label not in (None, "service", "device"):
+        problem = "has a host name that is not of an IoT hub"
+    elif label == "device":
+        problem = "has a host name for devices only (.device.)"
+    else:
+        return host_name
+    raise ValueError(f"{problem}; use the hub's host name, such as fleet.azure-devices.net")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from shared.redaction import redact, redact_error
 
@@ -27,11 +27,6 @@ __all__ = [
 
 #: Top loggers of the libraries that see addresses, tokens and answers.
 LIBRARIES = ("azure", "msal", "msal_extensions", "opentelemetry", "requests", "urllib3")
-
-if TYPE_CHECKING:
-    _Adapter = logging.LoggerAdapter[logging.Logger]
-else:
-    _Adapter = logging.LoggerAdapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +90,7 @@ def _redacted(exc_info: Any) -> BaseException | None:
     return redact_error(error) if error else None
 
 
-class _Logger(_Adapter):
+class _Logger(logging.LoggerAdapter[logging.Logger]):
     """Adds the context. The message stays a constant, so that lines can be counted by it."""
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
@@ -116,7 +111,7 @@ class _Logger(_Adapter):
             self.logger.log(level, text, *args, **kwargs)
 
 
-def logger(name: str) -> _Adapter:
+def logger(name: str) -> logging.LoggerAdapter[logging.Logger]:
     """Return the logger of a module."""
     return _Logger(logging.getLogger(name), {})
 

@@ -1,18 +1,19 @@
-"""NCRONTAB schedules, read exactly as the Azure Functions host reads them.
+"""NCRONTAB schedules, with exactly the semantics of the Azure Functions host.
 
-The host disables a function whose schedule it refuses and keeps running, so the settings have to
-refuse such a schedule first. The rules are those of NCrontab 3, the parser of the Timers extension:
+The host disables a function with an invalid schedule and keeps running, so the settings must reject
+such a schedule first. No Python library has the rules of NCrontab 3, the parser of the Timers
+extension:
 
 - Six fields: second, minute, hour, day, month and day of the week. With five, the second is 0.
 - Only spaces separate fields.
-- Sunday is 0; 7 is refused. A date must match the day and the day of the week.
-- Any prefix of an English name is a name, in any case; the first match counts: `ju` is June.
-- The ends of a range may be swapped: `22-2` is the same as `2-22`.
-- `10/5` is the same as `10-59/5`. A step of 0 or less is 1.
+- Sunday is 0; 7 is invalid. A date must match the day and the day of the week.
+- Any prefix of an English name is valid, in any case; the first match counts: `ju` is June.
+- The ends of a range may be swapped: `22-2` equals `2-22`.
+- `10/5` equals `10-59/5`. A step of 0 or less is 1.
 
-The host also accepts time spans, such as `00:00:30`. They are refused here: the scale controller of
-Consumption and Flex Consumption plans cannot read them (learn: "AZFD0015"), and they mislead: `30`
-means 30 days, `24:00:00` 24 days.
+The host also accepts time spans, such as `00:00:30`. They are invalid here: the scale controller of
+Consumption and Flex Consumption plans does not support them (learn: "AZFD0015"), and they are
+misleading: `30` means 30 days, `24:00:00` 24 days.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from itertools import pairwise
 
 __all__ = ["NEVER", "Schedule"]
 
-#: The next run of a schedule whose dates do not exist, such as 30 February. The host has the same.
+#: The next run of a schedule whose dates do not exist, such as 30 February, as in the host.
 NEVER = datetime(MAXYEAR, 12, 31, 23, 59, 59, tzinfo=UTC)
 
-#: The most years between two dates of a schedule: 29 February on a given day of the week.
-_LONGEST_YEARS = 40
+#: Maximum years between two dates of a schedule: 29 February on a given day of the week.
+_MAX_YEARS = 40
 
 # As int.Parse of .NET: 32 bits, with white space around.
 _VALUE = re.compile(r"[0-9]+[\t-\r]*")
@@ -40,19 +41,19 @@ _MAX_INT = 2**31 - 1
 
 @dataclass(frozen=True)
 class _Field:
-    """One field of an expression: its name and the values that it may have."""
+    """A field of an expression, and its range of values."""
 
     name: str
     first: int
     last: int
-    #: Those of the values, in lower case.
+    #: Names of the values, in lower case.
     names: tuple[str, ...] = ()
 
     def values(self, text: str) -> tuple[int, ...]:
-        """The values that a text selects, in ascending order.
+        """Return the selected values in ascending order.
 
         Raises:
-            ValueError: the host refuses the text.
+            ValueError: the text is invalid for the host.
         """
         return tuple(sorted({value for item in text.split(",") for value in self._item(item)}))
 
@@ -119,7 +120,7 @@ _FIELDS = (
 
 @dataclass(frozen=True)
 class Schedule:
-    """When a timer runs, in UTC. The values of each field are in ascending order."""
+    """The runs of a timer, in UTC. The values of each field are in ascending order."""
 
     expression: str
     seconds: tuple[int, ...]
@@ -132,11 +133,11 @@ class Schedule:
 
     @classmethod
     def parse(cls, expression: str) -> Schedule:
-        """Read an NCRONTAB expression.
+        """Parse an NCRONTAB expression.
 
         Raises:
-            ValueError: the host refuses the expression, or it is a time span. The message does not
-            contain any part of it.
+            ValueError: it is invalid for the host, or a time span. The message contains no part of
+                it.
         """
         texts = [text for text in expression.split(" ") if text]
         if len(texts) == len(_FIELDS) - 1:
@@ -152,23 +153,24 @@ class Schedule:
         return self.expression
 
     def next(self, after: datetime) -> datetime:
-        """Return the run that follows a moment, which must be aware; `NEVER` if there is none.
+        """Return the next run after an aware time; `NEVER` if there is none.
 
-        As the host does: after a moment in the middle of a minute, it may skip runs in the first
-        seconds of the next one. `*/30 41 * * * *` runs at 13:41:30 after 13:00:00.
+        Like the host, it may skip runs in the first seconds of a minute: `*/30 41 * * * *` runs at
+        13:41:30 after 13:00:00.
         """
         if after >= NEVER:
             return NEVER
         base = after.astimezone(UTC)
         for day in self._dates(base.date()):
-            run = self._first_time() if day > base.date() else self._later_time(base)
+            first = time(self.hours[0], self.minutes[0], self.seconds[0])
+            run = first if day > base.date() else self._later_time(base)
             if run is not None:
                 return datetime.combine(day, run, UTC)
         return NEVER
 
     @property
     def shortest_interval(self) -> timedelta:
-        """The shortest time between two runs, as if the schedule included every date."""
+        """The shortest time between two runs, as if every date matched."""
         intervals = []
         # From the first to the last run within a minute, then an hour, then a day.
         span = 0
@@ -178,20 +180,17 @@ class Schedule:
         return timedelta(seconds=min([*intervals, 24 * 3600 - span]))
 
     def _dates(self, start: date) -> Iterator[date]:
-        """The dates from `start` on, for as many years as may be without any."""
-        for year in range(start.year, min(start.year + _LONGEST_YEARS, MAXYEAR) + 1):
+        """Yield the matching dates from `start` on."""
+        for year in range(start.year, min(start.year + _MAX_YEARS, MAXYEAR) + 1):
             for month in self.months:
                 length = monthrange(year, month)[1]
                 for day in (day for day in self.days if day <= length):
-                    found = date(year, month, day)
-                    if found >= start and found.isoweekday() % 7 in self.weekdays:
-                        yield found
-
-    def _first_time(self) -> time:
-        return time(self.hours[0], self.minutes[0], self.seconds[0])
+                    candidate = date(year, month, day)
+                    if candidate >= start and candidate.isoweekday() % 7 in self.weekdays:
+                        yield candidate
 
     def _later_time(self, base: datetime) -> time | None:
-        """The run that follows `base` on the same day."""
+        """The next run after `base` on the same day."""
         second = _at_least(base.second + 1, self.seconds)
         minute = _at_least(base.minute + (second is None), self.minutes)
         hour = _at_least(base.hour + (minute is None), self.hours)
@@ -199,7 +198,7 @@ class Schedule:
             return None
         if minute is None or hour > base.hour:
             minute = self.minutes[0]
-        # A later minute or hour does not set the second back, in the host either.
+        # Like in the host, a later minute or hour does not reset the second.
         return time(hour, minute, self.seconds[0] if second is None else second)
 
 

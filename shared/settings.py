@@ -113,14 +113,6 @@ def _contradiction(message: str) -> PydanticCustomError:
     return PydanticCustomError(_CONTRADICTION, "{message}", {"message": message})
 
 
-def _check_container(value: str) -> str:
-    if not (3 <= len(value) <= 63 and re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", value)):
-        raise ValueError("is not a valid container name")
-    if value.startswith("import-"):
-        raise ValueError("starts with import-, which is reserved for import containers")
-    return value
-
-
 def _parse_schedule(value: Any) -> Any:
     if not isinstance(value, str):
         return value
@@ -225,7 +217,11 @@ class UploadSettings(_Group):
     @field_validator("container", "archive_container")
     @classmethod
     def _container_name(cls, value: str) -> str:
-        return _check_container(value)
+        if not (3 <= len(value) <= 63 and re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", value)):
+            raise ValueError("is not a valid container name")
+        if value.startswith("import-"):
+            raise ValueError("starts with import-, which is reserved for import containers")
+        return value
 
     @field_validator("archive_container")
     @classmethod

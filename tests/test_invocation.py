@@ -20,11 +20,11 @@ class Lines(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[tuple[str, str, str | None]] = []
+        self.records: list[tuple[str, str, str | None]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         thread = str(record.threadName)
-        self.found.append((record.getMessage(), thread, invocation_id_of_thread()))
+        self.records.append((record.getMessage(), thread, invocation_id_of_thread()))
 
 
 @pytest.mark.parametrize("tick", ["tick", "sweep"])
@@ -56,13 +56,13 @@ def test_lines_of_pool_threads_carry_the_id_of_their_tick(app: App, tick: str) -
         logging.getLogger("local.host.invocation").removeHandler(host)
     ids = [
         match[1]
-        for text, _, _ in host.found
+        for text, _, _ in host.records
         if (match := re.search(r"Executing.* Id=(.*)\)", text))
     ]
     assert len(ids) == len(set(ids)) == 2
-    assert {name for _, name, _ in lines.found} - {"MainThread"}
-    assert {found for _, _, found in lines.found} <= set(ids)
-    assert lines.found[0][2] == ids[0]
+    assert {name for _, name, _ in lines.records} - {"MainThread"}
+    assert {invocation_id for _, _, invocation_id in lines.records} <= set(ids)
+    assert lines.records[0][2] == ids[0]
 
 
 def _die_at(name: str) -> Callable[[str], None]:
@@ -76,7 +76,7 @@ def _die_at(name: str) -> Callable[[str], None]:
 def test_threads_of_different_invocations_do_not_mix() -> None:
     both = threading.Barrier(2)
 
-    def look() -> str | None:
+    def read_id() -> str | None:
         both.wait(10)
         return invocation_id_of_thread()
 
@@ -84,7 +84,7 @@ def test_threads_of_different_invocations_do_not_mix() -> None:
         futures = []
         for name in ("a", "b"):
             with invocation(InvocationContext("advance_hubs", "", name)):
-                futures.append(pool.submit(in_this_invocation(look)))
+                futures.append(pool.submit(in_this_invocation(read_id)))
         assert [future.result() for future in futures] == ["a", "b"]
 
 

@@ -1,4 +1,4 @@
-"""Everything that is wrong with the environment is told at once, by name, without its values."""
+"""All invalid settings are reported together, by name and without their values."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_sample_values_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_problems_at_once_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = problems(
+    messages = problems(
         monkeypatch,
         ImporterStorage=None,
         IOTHUB=None,
@@ -56,7 +56,7 @@ def test_all_problems_at_once_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         LEASE_SECONDS="soon",
         UPLOAD_TRIGGER_SOURCE="Polling",
     )
-    names = [problem.split()[0] for problem in told]
+    names = [problem.split()[0] for problem in messages]
     assert names == [
         "ImporterStorage",
         "IOTHUB",
@@ -65,7 +65,7 @@ def test_all_problems_at_once_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         "POLL_SCHEDULE",
         "LEASE_SECONDS",
     ]
-    assert all("Expected: " in problem for problem in told)
+    assert all("Expected: " in problem for problem in messages)
 
 
 def test_identity_based_storage(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,33 +83,33 @@ def test_identity_based_storage(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_incomplete_identity_based_storage(monkeypatch: pytest.MonkeyPatch) -> None:
-    [told] = problems(
+    [problem] = problems(
         monkeypatch,
         ImporterStorage=None,
         ImporterStorage__blobServiceUri="https://fleet.blob.core.windows.net",
         ImporterStorage__credential="password",
     )
-    assert "ImporterStorage__queueServiceUri, ImporterStorage__tableServiceUri" in told
-    assert "ImporterStorage__credential other than managedidentity" in told
+    assert "ImporterStorage__queueServiceUri, ImporterStorage__tableServiceUri" in problem
+    assert "ImporterStorage__credential other than managedidentity" in problem
 
 
 @pytest.mark.parametrize("text", ["AccountName=a;AccountKey=b;junk", "AccountName=a", "junk"])
 def test_a_broken_connection_string(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    [told] = problems(monkeypatch, ImporterStorage=text)
-    assert told.startswith("ImporterStorage is not a connection string with AccountName and")
+    [problem] = problems(monkeypatch, ImporterStorage=text)
+    assert problem.startswith("ImporterStorage is not a connection string with AccountName and")
 
 
 def test_a_key_of_storage_is_base64(monkeypatch: pytest.MonkeyPatch) -> None:
-    [told] = problems(monkeypatch, ImporterStorage="AccountName=a;AccountKey=not%base64")
-    assert told.startswith("ImporterStorage has an AccountKey that is not base64")
-    assert "not%base64" not in told
+    [problem] = problems(monkeypatch, ImporterStorage="AccountName=a;AccountKey=not%base64")
+    assert problem.startswith("ImporterStorage has an AccountKey that is not base64")
+    assert "not%base64" not in problem
 
 
 @pytest.mark.parametrize("url", ["http://hooks.example/x", "hooks.example", "https://"])
 def test_events_go_by_https(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    [told] = problems(monkeypatch, EVENTS_URL=url)
-    assert told.startswith("EVENTS_URL is not an https URL")
-    assert "hooks.example" not in told
+    [problem] = problems(monkeypatch, EVENTS_URL=url)
+    assert problem.startswith("EVENTS_URL is not an https URL")
+    assert "hooks.example" not in problem
 
 
 def test_addresses_and_keys_of_events_are_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +124,7 @@ def test_the_exact_storage_setting_wins(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         ("HostName=h.azure-devices.net;SharedAccessKey=" + KEY, "without SharedAccessKeyName"),
         (
@@ -133,7 +133,7 @@ def test_the_exact_storage_setting_wins(monkeypatch: pytest.MonkeyPatch) -> None
         ),
         (
             f"HostName=fleet;SharedAccessKeyName=iothubowner;SharedAccessKey={KEY}",
-            "a host name without a domain; use the full name, such as fleet.azure-devices.net",
+            "a host name without a domain; use the hub's host name, such as fleet",
         ),
         ("https://h.azure-devices.net", "neither a connection string nor a host name"),
         ("fleet", "a host name without a domain"),
@@ -161,11 +161,11 @@ def test_the_exact_storage_setting_wins(monkeypatch: pytest.MonkeyPatch) -> None
     ],
 )
 def test_a_hub_that_cannot_be_understood(
-    monkeypatch: pytest.MonkeyPatch, value: str, told: str
+    monkeypatch: pytest.MonkeyPatch, value: str, message: str
 ) -> None:
     [problem] = problems(monkeypatch, IOTHUB=value)
     assert problem.startswith("IOTHUB ")
-    assert told in problem
+    assert message in problem
     assert KEY not in problem
     assert "not%base64" not in problem
 
@@ -328,7 +328,7 @@ def test_harmless_combinations_are_allowed(
 def test_contradictions_are_reported_with_all_other_problems(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = problems(
+    messages = problems(
         monkeypatch,
         IOTHUB="nonsense",
         TICK_SECONDS="30",
@@ -338,7 +338,7 @@ def test_contradictions_are_reported_with_all_other_problems(
         JOB_DEADLINE_HOURS="25",
         EVENTS_KEY=KEY,
     )
-    assert [problem.split()[0] for problem in found] == [
+    assert [problem.split()[0] for problem in messages] == [
         "IOTHUB",
         "MAX_DEVICES",
         "TICK_SECONDS",
@@ -350,7 +350,7 @@ def test_contradictions_are_reported_with_all_other_problems(
 
 
 def test_an_invalid_setting_is_not_reported_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = problems(
+    messages = problems(
         monkeypatch,
         EVENTS_URL="hooks.example",
         EVENTS_KEY=KEY,
@@ -361,7 +361,7 @@ def test_an_invalid_setting_is_not_reported_twice(monkeypatch: pytest.MonkeyPatc
         BACKOFF_SECONDS="601",
         MAX_BACKOFF_SECONDS="1",
     )
-    assert [problem.split()[0] for problem in found] == [
+    assert [problem.split()[0] for problem in messages] == [
         "POLL_SCHEDULE",
         "SAS_LIFETIME_HOURS",
         "BACKOFF_SECONDS",

@@ -124,7 +124,7 @@ class HubClient:
         """
         job = JobProperties.model_validate(self._send("POST", "/jobs/create", request.to_json()))
         if not job.job_id:
-            raise OutcomeUnknownError("The hub accepted the job but its answer names none.")
+            raise OutcomeUnknownError("The hub accepted the job, but its answer has no job id.")
         return job
 
     def get_job(self, job_id: str) -> JobProperties:
@@ -145,14 +145,14 @@ class HubClient:
             raise HubAnswerError(f"{_OTHER_ANSWER}: it is not a JSON object.")
         job = JobProperties.model_validate(answer)
         if job.job_id not in ("", job_id):
-            raise HubAnswerError(f"{_OTHER_ANSWER}: it names another job.")
+            raise HubAnswerError(f"{_OTHER_ANSWER}: it has another job id.")
         return job
 
     def list_jobs(self) -> JobList:
         """List all import and export jobs of the last 30 days, including those of other apps."""
         answer, headers = self._exchange("GET", "/jobs")
         if not isinstance(answer, list):
-            raise HubUnavailableError("The hub's answer about its jobs is not a JSON array.")
+            raise HubUnavailableError("The hub's list of jobs is not a JSON array.")
         jobs = [JobProperties.model_validate(job) for job in answer if isinstance(job, dict)]
         return JobList(jobs, _date(headers))
 
@@ -191,7 +191,7 @@ class HubClient:
         try:
             status, headers, content = self._call(request)
             if 300 <= status < 400:
-                raise unanswered(f"The hub answers with a redirect (HTTP {status}).")
+                raise unanswered(f"The hub answered with a redirect (HTTP {status}).")
             if status < 300:
                 return (parse_json(content) if content else None), headers
         except ClientAuthenticationError as error:
@@ -234,7 +234,7 @@ class HubClient:
                 raise ServiceResponseError(f"the answer ended early: {error}") from error
             if call.is_over:
                 # http.client accepts truncated headers.
-                raise ServiceResponseError(f"it was not complete after {HUB_DEADLINE} s")
+                raise ServiceResponseError(f"not complete after {HUB_DEADLINE} s")
             return response.status_code, response.headers, bytes(body)
 
 

@@ -73,7 +73,6 @@ _CHANGED = "the device has changed since its eTag was read"
 _UNAUTHORIZED = "the hub does not authorize the app"
 _THROTTLED = "the hub throttles these calls"
 _FAULT = "the hub has an internal error"
-_UNAVAILABLE = "the hub is not available"
 
 #: Reason, remedy, and the codes that share them: number and name, or a name without a number.
 _TABLE: tuple[tuple[str, ...], ...] = (
@@ -230,7 +229,7 @@ _TABLE: tuple[tuple[str, ...], ...] = (
         "500401 UnableToFetchCredentials",
     ),
     (
-        _UNAVAILABLE,
+        "the hub is not available",
         _WAIT,
         "502000 GenericBadGateway",
         "503000 GenericServiceUnavailable",
@@ -278,8 +277,7 @@ BY_STATUS = {
     401: Explanation(_UNAUTHORIZED, _GRANT),
     403: Explanation(_UNAUTHORIZED, _GRANT),
     404: Explanation(
-        "the hub does not know the address",
-        "check the host name in IOTHUB, and IOTHUB_API_VERSION",
+        "the hub does not know the address", "check the host name in IOTHUB, and IOTHUB_API_VERSION"
     ),
     429: Explanation(_THROTTLED, _SLOW_DOWN),
     500: Explanation(_FAULT, _WAIT),

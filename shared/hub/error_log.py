@@ -2,7 +2,7 @@
 
 One JSON object per line: `deviceId`, `errorCode`, `errorStatus`, sometimes `moduleId`. It has no
 line numbers, may repeat a failure many times, and quotes a line that the hub could not parse in
-full, including keys. It may contain anything: whoever has the SAS can write it.
+full, including keys. It may contain anything: anyone with the SAS can write it.
 """
 
 from __future__ import annotations

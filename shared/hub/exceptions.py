@@ -53,7 +53,6 @@ class ErrorDetails:
     #: The symbolic name, such as JobQuotaExceeded, or an unknown number; "" if there is neither.
     name: str
     text: str
-    tracking_id: str = ""
     #: Whether the request was signed with the key of a connection string.
     is_signed: bool = False
 
@@ -159,19 +158,18 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes | str) -> E
     text = body if isinstance(body, str) else body.decode("utf-8", "replace")
     document = _json_object(text)
     name = headers.get("iothub-errorcode", "")
-    tracking_id = ""
     if document is not None:
-        body_name, text, tracking_id = _read(document)
+        body_name, text = _read(document)
         name = name or body_name
     # A gateway's HTML page adds nothing to the status.
     if text.lstrip().startswith("<"):
         text = ""
     name = clean(code_name(name), MAX_NAME)
-    return ErrorDetails(status, name, clean(text, MAX_TEXT), clean(tracking_id, MAX_NAME))
+    return ErrorDetails(status, name, clean(text, MAX_TEXT))
 
 
-def _read(document: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Name, text and tracking id of an error document."""
+def _read(document: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and text of an error document."""
     members = {key.lower(): value for key, value in document.items()}
     if isinstance(errors := members.get("errors"), list) and errors and isinstance(errors[0], dict):
         members |= {key.lower(): value for key, value in errors[0].items()}
@@ -179,9 +177,6 @@ def _read(document: Mapping[str, Any]) -> tuple[str, str, str]:
     inner = _json_object(text)
     if inner is not None:
         return _read(inner)
-    tracking_id = _text(members.get("trackingid")) or _find(
-        r"Tracking ID:\s*([^\s\"}]+)", f"{text}\n{_text(members.get('exceptionmessage'))}"
-    )
     code = members.get("errorcode", members.get("code"))
     name = code_name(code) or _find(r"\bErrorCode:\s*(\w+)", text)
     lines = (line.strip() for line in text.splitlines())
@@ -189,7 +184,7 @@ def _read(document: Mapping[str, Any]) -> tuple[str, str, str]:
     message = next(filter(str.strip, messages), "") or _find(
         r"(?s)\A\s*ErrorCode:\s*\w+;(.*)", text
     )
-    return name, message or text, tracking_id
+    return name, message or text
 
 
 def _find(pattern: str, text: str) -> str:

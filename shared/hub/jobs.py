@@ -79,16 +79,10 @@ def _lenient_percent(value: object) -> int | None:
         return None
 
 
-def _lenient_flag(value: object) -> bool:
-    # The first publication of the operation has it in quotes.
-    return value is True or (isinstance(value, str) and value.lower() == "true")
-
-
 Time = Annotated[datetime | None, BeforeValidator(time_of)]
 Text = Annotated[str, BeforeValidator(text_of)]
 Id = Annotated[str, BeforeValidator(_lenient_id)]
 Percent = Annotated[int | None, BeforeValidator(_lenient_percent)]
-Flag = Annotated[bool, BeforeValidator(_lenient_flag)]
 
 
 class JobProperties(BaseModel):
@@ -110,8 +104,6 @@ class JobProperties(BaseModel):
     input_blob_container_uri: Text = ""
     input_blob_name: Text = ""
     output_blob_container_uri: Text = ""
-    #: Export jobs only.
-    exclude_keys_in_export: Flag = False
     #: Null for completed jobs, even if lines failed.
     failure_reason: Text = ""
 

@@ -108,17 +108,18 @@ def _context(record: ImportRecord) -> logs.LogContext:
 
 
 def _attributes(record: ImportRecord) -> Attributes:
+    optional = {
+        "deviceimporter.job.id": record.job.id,
+        "deviceimporter.import.retry_of": record.retry_of,
+        "deviceimporter.import.reason": record.failure_reason,
+    }
     return {
         "deviceimporter.import.id": record.id,
         metrics.STATE: record.state.value,
         metrics.HUB: record.hub,
         "deviceimporter.file.name": record.file,
         "deviceimporter.file.size": record.size,
-        **({"deviceimporter.job.id": record.job.id} if record.job.id else {}),
-        **({"deviceimporter.import.retry_of": record.retry_of} if record.retry_of else {}),
-        **(
-            {"deviceimporter.import.reason": record.failure_reason} if record.failure_reason else {}
-        ),
+        **{name: value for name, value in optional.items() if value},
     }
 
 

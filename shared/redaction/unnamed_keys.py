@@ -11,7 +11,7 @@ __all__ = ["REDACTED", "find_unnamed"]
 
 REDACTED = "REDACTED"
 
-#: What may be base64. 16 bytes take 22 characters; an escape just before may take two of them
+#: Possible base64. 16 bytes have 22 characters; an escape in front may consume two of them
 #: (`\\n`, `%41`).
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}+(?:==(?=/)|=++(?![A-Za-z0-9+/_-]))?")
 _MIN_BASE64 = 20

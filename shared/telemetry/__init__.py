@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
 
 __all__ = [
     "Attributes",
@@ -50,8 +49,7 @@ class Instrument:
 
     def record(self, value: float, attributes: Attributes) -> None:
         """Add to a counter, set a gauge, or add a value to a histogram."""
-        if _backend is not None:
-            _backend.record(self, value, attributes)
+        _backend.record(self, value, attributes)
 
 
 class Span:
@@ -64,14 +62,17 @@ class Span:
         """Mark the step as failed."""
 
 
-class Backend(Protocol):
-    """Creates spans and metrics. The functions of this module describe the methods."""
+class Backend:
+    """Creates spans and metrics. This one does nothing."""
 
-    def record(self, instrument: Instrument, value: float, attributes: Attributes) -> None: ...
+    def record(self, instrument: Instrument, value: float, attributes: Attributes) -> None:
+        pass
 
-    def span(self, key: str, name: str, attributes: Attributes) -> AbstractContextManager[Span]: ...
+    def span(self, key: str, name: str, attributes: Attributes) -> AbstractContextManager[Span]:
+        return _NO_SPAN
 
-    def suppress_sdk_spans(self, key: str) -> AbstractContextManager[object]: ...
+    def suppress_sdk_spans(self, key: str) -> AbstractContextManager[object]:
+        return _NO_SPAN
 
     def emit_root_span(
         self,
@@ -81,22 +82,23 @@ class Backend(Protocol):
         end: datetime,
         attributes: Attributes,
         problem: str,
-    ) -> None: ...
+    ) -> None:
+        pass
 
 
 _NO_SPAN = nullcontext(Span())
-_backend: Backend | None = None
+_backend = Backend()
 
 
 def set_backend(backend: Backend | None) -> None:
     """Use this backend from now on; None turns telemetry off."""
     global _backend
-    _backend = backend
+    _backend = backend or Backend()
 
 
 def span(key: str, name: str, attributes: Attributes) -> AbstractContextManager[Span]:
     """A step in the trace of this key, which any number of processes can add to."""
-    return _NO_SPAN if _backend is None else _backend.span(key, name, attributes)
+    return _backend.span(key, name, attributes)
 
 
 def suppress_sdk_spans(key: str = "") -> AbstractContextManager[object]:
@@ -104,7 +106,7 @@ def suppress_sdk_spans(key: str = "") -> AbstractContextManager[object]:
 
     With a key, log lines of the block belong to its trace.
     """
-    return _NO_SPAN if _backend is None else _backend.suppress_sdk_spans(key)
+    return _backend.suppress_sdk_spans(key)
 
 
 def emit_root_span(
@@ -115,5 +117,4 @@ def emit_root_span(
     Args:
         problem: why it failed; "" for success.
     """
-    if _backend is not None:
-        _backend.emit_root_span(key, name, start, end, attributes, problem)
+    _backend.emit_root_span(key, name, start, end, attributes, problem)

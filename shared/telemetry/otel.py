@@ -33,7 +33,7 @@ from opentelemetry.trace import (
 )
 
 from shared.redaction import redact
-from shared.telemetry import Attributes, Instrument, InstrumentKind, Span
+from shared.telemetry import Attributes, Backend, Instrument, InstrumentKind, Span
 
 __all__ = ["OpenTelemetryBackend", "trace_ids"]
 
@@ -75,8 +75,8 @@ class _Step(Span):
         self._span.set_status(StatusCode.ERROR, redact(message))
 
 
-class OpenTelemetryBackend:
-    """The backend of `shared.telemetry`. Safe to use from several threads.
+class OpenTelemetryBackend(Backend):
+    """Creates them with the SDK. Safe to use from several threads.
 
     Args:
         processor: receives the spans; None drops them.

@@ -82,13 +82,13 @@ def test_errors_name_the_settings(shell: Shell, file: Path) -> None:
     write(file, {**values, "IOTHUB": reference, "MAX_DEVICES": "many"})
     done = shell("list")
     assert (done.status, done.out) == (2, "")
-    assert "IOTHUB is missing" in done.err
+    assert "IOTHUB is required" in done.err
     assert "MAX_DEVICES " in done.err
     assert "local.settings.json (which exists)" in done.err
     assert "IOTHUB was ignored" in done.err
     file.unlink()
     done = shell("list")
-    assert "ImporterStorage is missing" in done.err
+    assert "ImporterStorage is required" in done.err
     assert "local.settings.json (which does not exist)" in done.err
     assert "func azure functionapp fetch-app-settings" in done.err
 

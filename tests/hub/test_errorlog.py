@@ -50,18 +50,18 @@ def test_an_unparsable_line_is_found_and_its_keys_are_not_told() -> None:
     line = json.dumps(
         {"id": "a", "authentication": {"type": "X", "symmetricKey": {"primaryKey": KEY}}}
     )
-    told = (
+    message = (
         "Error converting value \"X\" to type 'AuthenticationType'. "
         "Path 'authentication.type', line 1, position 40."
     )
     entry = {
         "errorCode": 400012,
-        "errorStatus": f"Invalid device format in line: {line}. {told}",
+        "errorStatus": f"Invalid device format in line: {line}. {message}",
     }
     [failed] = read(entry, entry)
     assert failed.raw_line == line
     assert failed.code == "DeserializationError"
-    assert told in failed.text
+    assert message in failed.text
     assert KEY not in failed.text
 
 

@@ -29,15 +29,11 @@ def test_every_element_of_the_response_has_its_place() -> None:
     assert job.end_time_utc is None
     assert (job.type, job.status, job.progress) == ("import", JobStatus.RUNNING, 40)
     assert job.failure_reason == ""
-    assert not job.exclude_keys_in_export
 
 
 def test_the_first_publication_of_the_operation_can_be_read() -> None:
-    job = JobProperties.model_validate(
-        {**JOB, "progress": "40", "excludeKeysInExport": "true", "endTimeUtc": ""}
-    )
+    job = JobProperties.model_validate({**JOB, "progress": "40", "endTimeUtc": ""})
     assert job.progress == 40
-    assert job.exclude_keys_in_export
 
 
 def test_signatures_are_gone_on_reading() -> None:

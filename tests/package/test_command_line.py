@@ -66,7 +66,7 @@ def check_missing_settings(done: subprocess.CompletedProcess[str]) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
     for setting in ("ImporterStorage", "IOTHUB", "UPLOAD_CONTAINER"):
-        assert f"{setting} is missing" in done.stderr
+        assert f"{setting} is required" in done.stderr
     assert "--settings" in done.stderr
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.cli.conftest import shell as shell
 from tests.events.conftest import receiver as receiver
 from tests.events.conftest import telling as telling
-from tests.security.support import Account, Said
+from tests.security.support import Account, CapturedLog
 from tests.telemetry.conftest import seen as seen
 
 # The account that knows Entra ID: each fixture needs those before it.
@@ -23,11 +23,11 @@ from tests.web.conftest import two_hubs as two_hubs
 
 
 @pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> Iterator[Said]:
+def captured_log(caplog: pytest.LogCaptureFixture) -> Iterator[CapturedLog]:
     """Every log line from here on, down to DEBUG."""
     caplog.set_level("DEBUG")
-    with Said() as said:
-        yield said
+    with CapturedLog() as captured_log:
+        yield captured_log
 
 
 @pytest.fixture

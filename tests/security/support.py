@@ -1,4 +1,4 @@
-"""Secrets to look for, and all the places to look at."""
+"""Secrets, and the places that must not contain them."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def with_keys(
     return device(device_id, authentication={"type": "sas", "symmetricKey": keys}, **members)
 
 
-class Said(logging.Handler):
-    """Keeps the log lines of the app and of the libraries that it uses, tracebacks included."""
+class CapturedLog(logging.Handler):
+    """Records the log lines of the app and of its libraries, including tracebacks."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -56,7 +56,7 @@ class Said(logging.Handler):
 
 
 #: The hub emulator, which lives in the process of the test, and the client of the API.
-_ELSEWHERE = (str(ROOT / "local" / "hub"), str(ROOT / "tests" / "web" / "support.py"))
+_ELSEWHERE = (str(ROOT / "emulator"), str(ROOT / "tests" / "web" / "support.py"))
 
 
 def _is_elsewhere() -> bool:

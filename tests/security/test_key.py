@@ -11,7 +11,7 @@ import pytest
 from shared.web import api
 from shared.web.routes import ROUTES
 from tests.app import App, device
-from tests.security.support import Said
+from tests.security.support import CapturedLog
 from tests.web.support import Client, complete, partly, problem_of, reject
 
 READS, CHANGES = "reads", "changes"
@@ -152,7 +152,7 @@ def test_a_posted_bomb_is_not_unpacked(
 
 
 def test_what_is_posted_is_not_kept_and_not_logged(
-    app: App, client: Client, said: Said, monkeypatch: pytest.MonkeyPatch
+    app: App, client: Client, captured_log: CapturedLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     complete(app)
     app.hub.occupy_slot()
@@ -171,7 +171,7 @@ def test_what_is_posted_is_not_kept_and_not_logged(
 
     monkeypatch.setattr(api, "check_file", fail)
     problem_of(client.post("check", BODY[:10_000]), 500)
-    log = "\n".join(said.lines)
+    log = "\n".join(captured_log.lines)
     assert "a mistake" in log
     assert "made-up-body" not in log
     for record in app.records():

@@ -28,7 +28,7 @@ from tests.cli.conftest import Shell
 from tests.events.receiver import Post, Receiver
 from tests.events.support import tick
 from tests.security.pages import Page
-from tests.security.support import Account, Said
+from tests.security.support import Account, CapturedLog
 from tests.web.support import Client, TwoHubs
 
 NAMES = {
@@ -62,10 +62,10 @@ UNLISTED = {
 ROW_KEY = re.compile(r"[A-Za-z0-9().:_ -]{1,512}")
 
 
-def check_log(said: Said) -> None:
+def check_log(captured_log: CapturedLog) -> None:
     """Each message is one line, of characters that can be printed."""
-    assert said.messages
-    assert [text for text in said.messages if not text.isprintable()] == []
+    assert captured_log.messages
+    assert [text for text in captured_log.messages if not text.isprintable()] == []
 
 
 def check_account(account: Account, records: list[ImportRecord]) -> None:
@@ -109,7 +109,7 @@ def check_everything(
     client: Client,
     receiver: Receiver,
     shell: Shell,
-    said: Said,
+    captured_log: CapturedLog,
 ) -> None:
     """One record a name, and it is a text wherever it is told."""
     tick(app)
@@ -117,7 +117,7 @@ def check_everything(
     assert len(app.records()) == len(records)
     assert {what: name for what, name in names.items() if name not in records} == {}
     assert {record.state for record in records.values()} == {state}
-    check_log(said)
+    check_log(captured_log)
     check_account(account, [*records.values()])
     posts = {post.event["data"]["id"]: post for post in receiver.posts}
     overview = Page(client.get("dashboard").text)
@@ -138,13 +138,15 @@ def test_names_of_files(
     client: Client,
     receiver: Receiver,
     shell: Shell,
-    said: Said,
+    captured_log: CapturedLog,
 ) -> None:
     for number, name in enumerate(NAMES.values()):
         telling.upload(name, device(f"pump-{number}"))
         telling.deliver(name)
         telling.finish()
-    check_everything(NAMES, ImportState.COMPLETED, telling, account, client, receiver, shell, said)
+    check_everything(
+        NAMES, ImportState.COMPLETED, telling, account, client, receiver, shell, captured_log
+    )
 
 
 def test_a_list_has_a_line_an_import(app: App, shell: Shell) -> None:
@@ -159,18 +161,20 @@ def test_names_that_no_list_may_hold(
     client: Client,
     receiver: Receiver,
     shell: Shell,
-    said: Said,
+    captured_log: CapturedLog,
 ) -> None:
     for name in UNLISTED.values():
         telling.upload(name, device("pump 1"))
         telling.deliver(name)
     check_everything(
-        UNLISTED, ImportState.REJECTED, telling, account, client, receiver, shell, said
+        UNLISTED, ImportState.REJECTED, telling, account, client, receiver, shell, captured_log
     )
 
 
 @pytest.mark.parametrize("retention", ["delete", "move"])
-def test_dots_lead_to_no_other_container(entra_app: App, said: Said, retention: str) -> None:
+def test_dots_lead_to_no_other_container(
+    entra_app: App, captured_log: CapturedLog, retention: str
+) -> None:
     """By a token; a key signs the path, and the request would be refused."""
     app = entra_app
     app.configure(UPLOAD_RETENTION=retention)
@@ -188,7 +192,7 @@ def test_dots_lead_to_no_other_container(entra_app: App, said: Said, retention: 
     app.sweep()
     assert [blob.name for blob in other.list_blobs()] == ["a.ndjson"]
     assert [path for path in app.requests if other.container_name in path] == []
-    check_log(said)
+    check_log(captured_log)
 
 
 def put_as_it_is(app: App, name: str) -> None:
@@ -217,7 +221,7 @@ CLEAN = "=1+1</td><script>alert(1)</script> failed. \ufffd[31m\ufffd2J'\"--"
 
 
 def test_a_folder_that_names_no_hub(
-    telling: App, two_hubs: TwoHubs, client: Client, receiver: Receiver, said: Said
+    telling: App, two_hubs: TwoHubs, client: Client, receiver: Receiver, captured_log: CapturedLog
 ) -> None:
     name = f"{ODD.replace('/', '')}/a.ndjson"
     telling.upload(name, device("pump-1"))
@@ -229,10 +233,10 @@ def test_a_folder_that_names_no_hub(
     check_event(receiver.posts[0], record)
     page = Page(client.get(f"dashboard/imports/{record.id}").text)
     assert (page.texts["h1"], page.texts["p"].count(repr(name))) == (name, 1)
-    check_log(said)
+    check_log(captured_log)
 
 
-def test_a_reason_that_repeats_the_name(app: App, said: Said) -> None:
+def test_a_reason_that_repeats_the_name(app: App, captured_log: CapturedLog) -> None:
     name = "a\nfailed. All is lost [import=0]\x85.ndjson"
 
     def delete(request: str) -> None:
@@ -244,11 +248,13 @@ def test_a_reason_that_repeats_the_name(app: App, said: Said) -> None:
     app.upload(name, device("pump-1"))
     app.deliver(name)
     assert app.record(name).state == "superseded"
-    assert repr(name)[1:-1] in said.messages[-1]
-    check_log(said)
+    assert repr(name)[1:-1] in captured_log.messages[-1]
+    check_log(captured_log)
 
 
-def test_what_a_file_says_of_its_devices(app: App, client: Client, said: Said) -> None:
+def test_what_a_file_says_of_its_devices(
+    app: App, client: Client, captured_log: CapturedLog
+) -> None:
     id_, value, name = (f"{ODD}{what}" for what in ("ID", "VALUE", "NAME"))
     odd = [
         device(id_, **{name: value}),
@@ -281,9 +287,9 @@ def test_what_a_file_says_of_its_devices(app: App, client: Client, said: Said) -
     app.deliver("names.ndjson")
     # A reason names members; what belongs to a device is left to the report.
     assert f"tags.{CLEAN}NAME: " in app.record("names.ndjson").failure_reason
-    assert any("alert(1)" in text for text in said.messages)
-    check_log(said)
-    assert not [line for line in said.lines if re.search("--(ID|VALUE)", line)]
+    assert any("alert(1)" in text for text in captured_log.messages)
+    check_log(captured_log)
+    assert not [line for line in captured_log.lines if re.search("--(ID|VALUE)", line)]
 
 
 def _csv(*rows: list[str]) -> bytes:
@@ -292,7 +298,7 @@ def _csv(*rows: list[str]) -> bytes:
     return text.getvalue().encode()
 
 
-def test_what_a_hub_says(app: App, client: Client, said: Said) -> None:
+def test_what_a_hub_says(app: App, client: Client, captured_log: CapturedLog) -> None:
     pages = {}
 
     def end(name: str, kind: str, **fault: object) -> None:
@@ -310,8 +316,8 @@ def test_what_a_hub_says(app: App, client: Client, said: Said) -> None:
     end("busy.ndjson", "error", operation="createJob", status=503, message=ODD)
     assert {record.state.value for record in app.records()} == {"failed", "completed"}
     assert sum("alert(1)" in text for text in pages.values()) >= 5
-    check_log(said)
-    assert any(CLEAN in text for text in said.messages)
+    check_log(captured_log)
+    assert any(CLEAN in text for text in captured_log.messages)
 
 
 def end_with_log(app: App, *entries: object) -> ImportRecord:
@@ -326,7 +332,7 @@ def end_with_log(app: App, *entries: object) -> ImportRecord:
     return app.record("a.ndjson")
 
 
-def test_what_the_log_of_a_job_says(app: App, client: Client, said: Said) -> None:
+def test_what_the_log_of_a_job_says(app: App, client: Client, captured_log: CapturedLog) -> None:
     record = end_with_log(
         app,
         {"deviceId": "", "errorCode": 400012, "errorStatus": ODD},
@@ -339,14 +345,14 @@ def test_what_the_log_of_a_job_says(app: App, client: Client, said: Said) -> Non
     assert f"{ODD}/{ODD}" in page.texts["td"]
     assert page.texts["td"].count(CLEAN) == 3
     assert client.json(f"imports/{record.id}")["failureReason"] == record.failure_reason
-    check_log(said)
-    assert any("alert(1)" in text for text in said.messages)
+    check_log(captured_log)
+    assert any("alert(1)" in text for text in captured_log.messages)
 
 
-def test_a_code_that_nobody_knows(app: App, client: Client, said: Said) -> None:
+def test_a_code_that_nobody_knows(app: App, client: Client, captured_log: CapturedLog) -> None:
     record = end_with_log(app, {"deviceId": "pump-1", "errorCode": ODD, "errorStatus": "x"})
     assert record.state == "completedWithErrors"
-    check_log(said)
+    check_log(captured_log)
     page = Page(client.get(f"dashboard/imports/{record.id}").text)
     assert f"1 x {CLEAN}" in page.texts["strong"]
 

@@ -42,7 +42,7 @@ class Call:
 
 
 class Server:
-    """Keeps all requests; answers each as it is told, by default with 200 and nothing."""
+    """Records all requests; answers 200 without content by default."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ def canary() -> Iterator[Server]:
 
 @dataclass
 class Connections:
-    """Whom this process calls, and whose address it asks for."""
+    """The addresses that this process connects to, and the hosts that it resolves."""
 
     made: set[str] = field(default_factory=set)
     looked_up: set[str] = field(default_factory=set)
@@ -103,20 +103,22 @@ class Connections:
 
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> Connections:
-    found = Connections()
+    connections = Connections()
     connect, look_up = socket.socket.connect, socket.getaddrinfo
 
     def noted_connect(self: socket.socket, address: Any) -> None:
-        found.made.add(":".join(map(str, address[:2])) if isinstance(address, tuple) else address)
+        connections.made.add(
+            ":".join(map(str, address[:2])) if isinstance(address, tuple) else address
+        )
         connect(self, address)
 
     def noted_look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
-        found.looked_up.add(str(host))
+        connections.looked_up.add(str(host))
         return look_up(host, *args, **kwargs)
 
     monkeypatch.setattr(socket.socket, "connect", noted_connect)
     monkeypatch.setattr(socket, "getaddrinfo", noted_look_up)
-    return found
+    return connections
 
 
 def storage_of(app: App) -> dict[str, str]:
@@ -164,9 +166,9 @@ def test_no_address_of_a_file_or_of_a_hub_is_called(
         app.upload(name, content, metadata=metadata)
         app.deliver(name)
         app.finish()
-    for kind, told in (("failJob", {"reason": url}), ("error", {"operation": "createJob"})):
+    for kind, options in (("failJob", {"reason": url}), ("error", {"operation": "createJob"})):
         text = f"see {url} or https://evil.example/ or //evil.example"
-        fault = told if kind == "failJob" else {**told, "status": 400, "message": text}
+        fault = options if kind == "failJob" else {**options, "status": 400, "message": text}
         app.hub.faults.add(kind, **fault)
         app.upload("e.ndjson", *lines)
         app.deliver("e.ndjson")

@@ -31,11 +31,11 @@ from shared.imports.workflow.completion import build_report
 from shared.invocation import invocation
 from shared.redaction import redact, redact_error, redact_id
 from shared.text import clean
-from tests.security.support import Said
+from tests.security.support import CapturedLog
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "redacted"),
     [
         (
             "no access to https://a/c?sv=1&sig=c2ln%3D&se=2",
@@ -102,9 +102,9 @@ from tests.security.support import Said
         ("a design=good assignment", "a design=good assignment"),
     ],
 )
-def test_redaction(text: str, told: str) -> None:
-    assert redact(text) == told
-    assert redact(told) == told
+def test_redaction(text: str, redacted: str) -> None:
+    assert redact(text) == redacted
+    assert redact(redacted) == redacted
 
 
 #: Each replaces every character by itself.
@@ -241,12 +241,12 @@ def test_a_key_that_is_cut(encode: Callable[[bytes], bytes], size: int) -> None:
         for cut in groups(key):
             for text in (cut, f"SharedAccessKey={cut}", f"primaryKey: {cut};", f"it has '{cut}'"):
                 # As it is, and on one line.
-                for told in (redact(f"a {text} b"), clean(f"a {text} b", 10_000)):
-                    plain = re.sub(r"\s|\\+[nr]|%0D|%0A|%20|&#10;|&NewLine;", "", told)
-                    assert not [piece for piece in pieces if piece in plain], (text, told)
-                    assert redact(told) == told
-                    assert told.startswith("a ")
-                    assert told.endswith(" b")
+                for redacted in (redact(f"a {text} b"), clean(f"a {text} b", 10_000)):
+                    plain = re.sub(r"\s|\\+[nr]|%0D|%0A|%20|&#10;|&NewLine;", "", redacted)
+                    assert not [piece for piece in pieces if piece in plain], (text, redacted)
+                    assert redact(redacted) == redacted
+                    assert redacted.startswith("a ")
+                    assert redacted.endswith(" b")
 
 
 words = st.text(max_size=60) | st.sampled_from(
@@ -318,7 +318,7 @@ def exceptions(text: str) -> Iterator[str]:
     """What leaves the app of exceptions of libraries that say this."""
     logger = logging.getLogger("shared.test")
     logger.setLevel(logging.INFO)
-    with Said() as said:
+    with CapturedLog() as captured:
         try:
             try:
                 raise HttpResponseError(message=text)
@@ -328,7 +328,7 @@ def exceptions(text: str) -> Iterator[str]:
             yield str(error)
             logs.logger("shared.test").exception("%s of %r", text, error)
             logs.logger("shared.test").info(text)
-    yield from said.lines
+    yield from captured.lines
     try:
         with invocation(None):  # type: ignore[arg-type]
             raise OSError(text)
@@ -345,11 +345,11 @@ def test_no_key_comes_out(
     material = key.rstrip("=")
     pieces = {material[start : start + 12] for start in range(len(material) - 11)}
     pieces |= set(map(encode, pieces))
-    said = f"{before}{stop}{text} {after}"
+    line = f"{before}{stop}{text} {after}"
     assume(not any(piece in before + after for piece in pieces))
     for channel in (refusals, jobs, error_log, exceptions):
-        for told in channel(said):
-            assert not [piece for piece in pieces if piece in told], (channel, told)
+        for output in channel(line):
+            assert not [piece for piece in pieces if piece in output], (channel, output)
 
 
 #: Symbolic names of hubs, and what libraries call their errors.
@@ -509,11 +509,11 @@ def test_an_exception_keeps_its_type() -> None:
             raise ExceptionGroup(f"sig={key}", [OSError(5, key)]) from cause
     except ExceptionGroup as error:
         redacted = redact_error(error)
-    told = "".join(traceback.format_exception(redacted))
-    assert key not in told
-    assert told.count("REDACTED") == 3
-    assert "ExceptionGroup" in told
-    assert "test_redaction.py" in told
+    text = "".join(traceback.format_exception(redacted))
+    assert key not in text
+    assert text.count("REDACTED") == 3
+    assert "ExceptionGroup" in text
+    assert "test_redaction.py" in text
     assert isinstance(redact_error(OSError(key)), OSError)
     assert redact_error(harmless := OSError("no route to host")) is harmless
 

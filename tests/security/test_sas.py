@@ -22,7 +22,7 @@ BY_KEY, BY_ENTRA_ID = "by the account key", "by Entra ID"
 
 @pytest.fixture(params=[BY_KEY, BY_ENTRA_ID])
 def signing(request: pytest.FixtureRequest) -> App:
-    """The app, which signs in one of the two ways."""
+    """The app, which signs with a key or a user delegation key."""
     name = "app" if request.param == BY_KEY else "entra_app"
     signing: App = request.getfixturevalue(name)
     signing.configure(SAS_LIFETIME_HOURS="7", JOB_DEADLINE_HOURS="7")
@@ -64,8 +64,10 @@ def test_it_names_one_container_four_rights_and_an_end(signing: App) -> None:
 
 
 def test_each_import_has_its_own(signing: App) -> None:
-    (one, first), (other, second) = (complete(signing, name) for name in ("a.ndjson", "b.ndjson"))
-    assert one.staged.container != other.staged.container
+    (record, first), (other, second) = (
+        complete(signing, name) for name in ("a.ndjson", "b.ndjson")
+    )
+    assert record.staged.container != other.staged.container
     assert granted(first)["sig"] != granted(second)["sig"]
 
 

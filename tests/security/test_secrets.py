@@ -19,7 +19,7 @@ from tests.security.support import (
     PRIMARY,
     SECONDARY,
     Account,
-    Said,
+    CapturedLog,
     signatures_sent,
     with_keys,
 )
@@ -53,8 +53,8 @@ def secrets_of(app: App) -> set[str]:
 
 def signatures_given(app: App) -> set[str]:
     """Those of the SAS that the hub was given."""
-    found = set(re.findall(r"sig=([^&\"]+)", json.dumps(list(app.hub.jobs))))
-    return found | {*map(unquote, found)}
+    signatures = set(re.findall(r"sig=([^&\"]+)", json.dumps(list(app.hub.jobs))))
+    return signatures | {*map(unquote, signatures)}
 
 
 def upload(app: App, name: str, *lines: object) -> None:
@@ -63,7 +63,7 @@ def upload(app: App, name: str, *lines: object) -> None:
 
 
 def run_every_way(app: App, client: Client) -> None:
-    """Imports that end in every state, and troubles on the way that are told of."""
+    """Imports that end in every state, and errors on the way that are logged."""
     refused = with_keys("exists", REFUSED, REFUSED, importMode="create")
     odd = with_keys("odd", REFUSED, REFUSED)
     unreadable = {**odd, "authentication": {**odd["authentication"], "type": "SELF_SIGNED"}}  # type: ignore[dict-item]
@@ -142,7 +142,7 @@ def test_a_whole_run_tells_no_secret(
     client: Client,
     receiver: Receiver,
     seen: Seen,
-    said: Said,
+    captured_log: CapturedLog,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -181,8 +181,8 @@ def test_a_whole_run_tells_no_secret(
     assert len(secrets) > 100
     ours = [blob for blob in blobs if blob.container != app.container]
     places = {
-        "log": "\n".join(line for line in said.lines if not line.startswith("urllib3")),
-        "log of connections": "\n".join(said.lines),
+        "log": "\n".join(line for line in captured_log.lines if not line.startswith("urllib3")),
+        "log of connections": "\n".join(captured_log.lines),
         "output": "".join(capfd.readouterr()),
         "spans and metrics": "".join(span.to_json() for span in seen.spans())
         + repr(seen.metrics()),
@@ -193,17 +193,21 @@ def test_a_whole_run_tells_no_secret(
         "metadata": json.dumps([account.containers(), *(blob.metadata for blob in blobs)]),
         "messages": "\n".join(messages),
         "events": "\n".join(f"{post.headers}{post.body.decode()}" for post in receiver.posts),
-        "answers": "\n".join(f"{one.headers}{one.content.decode()}" for one in client.answers),
+        "answers": "\n".join(
+            f"{answer.headers}{answer.content.decode()}" for answer in client.answers
+        ),
     }
     for where, text in places.items():
-        told = {secret for secret in secrets | {CODE} if secret in text}
+        leaked = {secret for secret in secrets | {CODE} if secret in text}
         if where == "log of connections":
             # At DEBUG, which nobody has unless he asks for it, it tells each address.
-            told -= OF_ADDRESS
-        assert told == set(), f"{where}: a secret"
+            leaked -= OF_ADDRESS
+        assert leaked == set(), f"{where}: a secret"
         if where != "answers":
             assert REFUSED not in text, f"{where}: a key"
-    tellers = {one.request.path_url for one in client.answers if REFUSED in one.content.decode()}
+    tellers = {
+        answer.request.path_url for answer in client.answers if REFUSED in answer.content.decode()
+    }
     assert {path.partition("?")[0].rpartition("/")[2] for path in tellers} == {"retry.ndjson"}
 
     # All that was looked at, and that there was something to find.
@@ -223,7 +227,7 @@ def test_a_whole_run_tells_no_secret(
     }
     lines = {blob.name: blob.content for blob in ours if PRIMARY.encode() in blob.content}
     assert lines.keys() == {"devices.txt", "devices-1.txt"}
-    assert all(app.settings["IMPORTS_TABLE"] in str(one) for one in _of_imports(account))
+    assert all(app.settings["IMPORTS_TABLE"] in str(metadata) for metadata in _of_imports(account))
     assert any("unread.ndjson" in message for message in messages)
     assert any("superseded.ndjson" in message for message in messages)
     assert "/jobs/create" in places["log"]
@@ -233,24 +237,24 @@ def test_a_whole_run_tells_no_secret(
         f"{state[0].upper()}{state[1:]}" for state in states
     }
     assert len(receiver.posts) > states.total()
-    asked = {one.request.path_url.partition("?")[0] for one in client.answers}
+    asked = {answer.request.path_url.partition("?")[0] for answer in client.answers}
     assert len(asked) > 8 * states.total() > 8 * len(ROUTES)
     assert {span.name for span in seen.spans()} >= {"import", "validate", "start", "end", "retry"}
 
 
 def _of_imports(account: Account) -> list[dict[str, str]]:
-    found = account.containers()
-    return [metadata for name, metadata in found.items() if name.startswith("import-")]
+    containers = account.containers()
+    return [metadata for name, metadata in containers.items() if name.startswith("import-")]
 
 
 def test_settings_that_are_wrong_tell_no_secret(
-    app: App, client: Client, said: Said, capfd: pytest.CaptureFixture[str]
+    app: App, client: Client, captured_log: CapturedLog, capfd: pytest.CaptureFixture[str]
 ) -> None:
     secrets = secrets_of(app)
     message = f"cannot list for {SAS} of {STRING}"
     app.hub.faults.add("error", operation="listJobs", status=500, message=message)
-    found = client.get("health", code=CODE)
-    assert "sig=REDACTED" in found.text
+    health = client.get("health", code=CODE)
+    assert "sig=REDACTED" in health.text
     wrong = re.sub("AccountKey=.", "AccountKey=a", app.settings["ImporterStorage"])
     app.configure(IOTHUB=app.hub.connection_string("service"), ImporterStorage=wrong)
     secrets |= secrets_of(app)
@@ -263,11 +267,15 @@ def test_settings_that_are_wrong_tell_no_secret(
         answer = client.get(path)
         assert answer.status_code == 503
         assert "EVENTS_URL is not an https URL" in answer.text
-    told = "\n".join(
-        (*said.lines, *capfd.readouterr(), *(f"{one.headers}{one.text}" for one in client.answers))
+    output = "\n".join(
+        (
+            *captured_log.lines,
+            *capfd.readouterr(),
+            *(f"{answer.headers}{answer.text}" for answer in client.answers),
+        )
     )
     for secret in (*secrets, CODE, "c2VjcmV0", "http://secret"):
-        assert secret not in told
+        assert secret not in output
 
 
 #: A line of a device file as a hub quotes it, in a text of its own and within JSON.
@@ -319,7 +327,7 @@ def end_with_quote(app: App, what: str, quote: str) -> str:
 
 @pytest.mark.parametrize("quote", QUOTES.values(), ids=QUOTES)
 def test_what_a_hub_quotes_holds_no_key(
-    quote: str, account: Account, app: App, client: Client, seen: Seen, said: Said
+    quote: str, account: Account, app: App, client: Client, seen: Seen, captured_log: CapturedLog
 ) -> None:
     ids = {
         what: end_with_quote(app, what, quote)
@@ -338,7 +346,7 @@ def test_what_a_hub_quotes_holds_no_key(
         client.get(f"imports/{id_}")
         client.get(f"imports/{id_}/files/report.json")
     places = {
-        "log": "\n".join(said.lines),
+        "log": "\n".join(captured_log.lines),
         "spans": "".join(span.to_json() for span in seen.spans()),
         "rows": json.dumps(account.rows(), default=str),
         "reports": "".join(

@@ -35,7 +35,7 @@ class Seen:
         return OpenTelemetryBackend(self.processor, self.meters)
 
     def spans(self, record: ImportRecord | None = None) -> list[ReadableSpan]:
-        """Spans in the order of their ends; of one import's trace, or all."""
+        """Spans in the order of their ends; of this import's trace, or all."""
         wanted = trace_ids(record.id)[0] if record else None
         return [
             span
@@ -48,18 +48,18 @@ class Seen:
 
     def metrics(self) -> dict[str, dict[tuple[Any, ...], Any]]:
         """By name and attribute values, without the hub's: a value, or count and sum."""
-        found: dict[str, dict[tuple[Any, ...], Any]] = {}
+        values: dict[str, dict[tuple[Any, ...], Any]] = {}
         data = self._reader.get_metrics_data()
         for resource in data.resource_metrics if data else ():
-            for metric in (one for scope in resource.scope_metrics for one in scope.metrics):
+            for metric in (m for scope in resource.scope_metrics for m in scope.metrics):
                 for point in metric.data.data_points:
-                    told = dict(point.attributes or {})
-                    assert told.pop("deviceimporter.hub")
+                    labels = dict(point.attributes or {})
+                    assert labels.pop("deviceimporter.hub")
                     value = getattr(point, "value", None)
                     if value is None:
                         value = (point.count, point.sum)  # type: ignore[union-attr]
-                    found.setdefault(metric.name, {})[tuple(told.values())] = value
-        return found
+                    values.setdefault(metric.name, {})[tuple(labels.values())] = value
+        return values
 
 
 def keyed(device_id: str, **members: object) -> dict[str, object]:

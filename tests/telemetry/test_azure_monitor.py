@@ -123,7 +123,7 @@ trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(exporter))
 def ask():
     for _ in range(20):
         try:
-            hub.get_job("some")
+            hub.get_job("1")
         except Exception:
             pass
 with telemetry.suppress_sdk_spans():
@@ -131,9 +131,9 @@ with telemetry.suppress_sdk_spans():
     print([span.name for span in exporter.get_finished_spans()])
     with telemetry.span("an import", "follow", {}):
         ask()
-found = exporter.get_finished_spans()
-print([span.name for span in found] == ["GET"] * 20)
-print({format(span.context.trace_id, "032x") for span in found})
+spans = exporter.get_finished_spans()
+print([span.name for span in spans] == ["GET"] * 20)
+print({format(span.context.trace_id, "032x") for span in spans})
 """
 
 
@@ -184,7 +184,7 @@ class Configured:
 
 
 @pytest.mark.parametrize(
-    ("said", "clients"),
+    ("setting", "clients"),
     [
         ("", []),
         ("Authorization=AAD", [None]),
@@ -192,10 +192,10 @@ class Configured:
     ],
 )
 def test_application_insights_may_want_entra_id(
-    monkeypatch: pytest.MonkeyPatch, said: str, clients: list[str | None]
+    monkeypatch: pytest.MonkeyPatch, setting: str, clients: list[str | None]
 ) -> None:
     configured = Configured(monkeypatch)
-    monkeypatch.setenv("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", said)
+    monkeypatch.setenv("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", setting)
     azure_monitor.connect(configured.credential)
     assert configured.clients == clients
     for options in (configured.options, configured.exporters):

@@ -1,4 +1,4 @@
-"""Log lines say of which import, hub and job they are; nothing that is told is secret."""
+"""Log lines contain import, hub and job; nothing that is logged or exported is secret."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def test_nothing_told_is_secret(app: App, seen: Seen, caplog: pytest.LogCaptureF
     app.deliver("refused.ndjson")
     app.upload("broken.ndjson", {**keyed("pump 1"), "status": KEY}, b'{"k":"%s' % KEY.encode())
     app.deliver("broken.ndjson")
-    told = "".join(span.to_json() for span in seen.spans()) + repr(seen.metrics())
-    assert told.count("sig=REDACTED") >= 2
+    text = "".join(span.to_json() for span in seen.spans()) + repr(seen.metrics())
+    assert text.count("sig=REDACTED") >= 2
     for secret in (KEY, "c2lnbmF0dXJl", "AccountKey=", "SharedAccessKey="):
-        assert secret not in told
+        assert secret not in text
 
 
 def lines_of_app(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
@@ -55,7 +55,7 @@ def test_each_line_of_an_import_says_of_which(app: App, caplog: pytest.LogCaptur
     running = next(line for line in text if line.startswith("running"))
     assert running.endswith(f" job={record.job.id}]")
     assert text[-1] == f"completed [import={record.id} hub={record.hub} job={record.job.id}]"
-    assert lines[-1].job_id == record.job_id  # type: ignore[attr-defined]
+    assert lines[-1].job_id == record.job.id  # type: ignore[attr-defined]
     assert lines[-1].import_state == "completed"  # type: ignore[attr-defined]
 
 
@@ -68,7 +68,7 @@ def test_lines_of_a_tick_say_the_hub(app: App, caplog: pytest.LogCaptureFixture)
         app.tick()
     [line] = [line for line in lines_of_app(caplog) if line.levelno == logging.ERROR]
     hub = next(iter(app.importer.services.hubs))
-    assert line.getMessage() == f"not advanced [hub={hub}]"
+    assert line.getMessage() == f"the hub could not be advanced [hub={hub}]"
     assert (line.hub, line.import_id) == (hub, "")  # type: ignore[attr-defined]
 
 
@@ -107,13 +107,13 @@ def test_what_urllib3_logs_of_a_header_is_redacted(
     assert record.exc_info
     error = record.exc_info[1]
     assert isinstance(error, urllib3.exceptions.HeaderParsingError)
-    told = lines.getvalue() + record.getMessage() + "".join(traceback.format_exception(error))
-    assert "Failed to parse headers" in told
-    assert "Traceback" in told
-    assert "sig=REDACTED" in told
-    assert "primaryKey=REDACTED" in told
+    text = lines.getvalue() + record.getMessage() + "".join(traceback.format_exception(error))
+    assert "Failed to parse headers" in text
+    assert "Traceback" in text
+    assert "sig=REDACTED" in text
+    assert "primaryKey=REDACTED" in text
     for secret in ("c2lnbmF0dXJl", "a2V5", "query-secret-0001"):
-        assert secret not in told
+        assert secret not in text
 
 
 @pytest.mark.parametrize("name", ["azure", "azure.identity", "msal.token", "requests", "urllib3.x"])

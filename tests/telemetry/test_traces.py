@@ -26,7 +26,7 @@ def test_an_import_is_one_trace_from_its_upload_to_its_end(app: App, seen: Seen)
     record = app.record("pumps.ndjson")
     *steps, root = seen.spans(record)
     assert len(seen.spans()) == len(steps) + 1
-    # The end is told within the last step.
+    # The root span is emitted within the last step.
     assert [span.name for span in (*steps, root)] == ["validate", "start", "import", "end"]
     root, end = steps.pop(), root
     trace_id, span_id = trace_ids(record.id)
