@@ -187,7 +187,7 @@ def test_dots_lead_to_no_other_container(
     app.sweep()
     [record] = app.records()
     assert (record.file, record.state) == (name, ImportState.REJECTED)
-    assert record.failure_reason.startswith(f"{name!r} has '.' or '..' for a folder")
+    assert record.failure_reason.startswith(f"{name!r} contains a folder named '.' or '..'")
     app.clock.ahead_hours(1)
     app.sweep()
     assert [blob.name for blob in other.list_blobs()] == ["a.ndjson"]

@@ -68,7 +68,7 @@ def dot_folder(file: str) -> str:
 
 def superseded(file: str) -> str:
     return bounded(
-        f"{file} was overwritten or deleted before it was validated. No device was changed."
+        f"{file!r} was overwritten or deleted before it was validated. No device was changed."
     )
 
 
