@@ -16,6 +16,7 @@ from bench.fill import (
     start_job,
 )
 from bench.stage import Cost, HubProcess, Scene
+from shared.imports.model.record import HubJob
 from shared.imports.model.states import ImportState
 
 __all__ = [
@@ -58,7 +59,7 @@ def by_history(storage: str, counts: Sequence[int]) -> tuple[list[Row], float]:
                 fill_history(scene, count)
                 seconds = time.perf_counter() - start
                 rows.append(Row(IDLE, count, _tick(scene)))
-                add_import(scene, scene.hub, 0, state=ImportState.RUNNING, job_id=job_id)
+                add_import(scene, scene.hub, 0, state=ImportState.RUNNING, job=HubJob(id=job_id))
                 rows.append(Row(JOB, count, _tick(scene)))
                 rows.append(Row(EVENT, count, _event(scene)))
     return rows, seconds
@@ -70,7 +71,7 @@ def by_queue(storage: str, counts: Sequence[int]) -> list[Row]:
     with _hung_job(storage) as (hub, job_id):
         for count in counts:
             with Scene(storage, hub.connection_string) as scene:
-                add_import(scene, scene.hub, 0, state=ImportState.RUNNING, job_id=job_id)
+                add_import(scene, scene.hub, 0, state=ImportState.RUNNING, job=HubJob(id=job_id))
                 _add_queue(scene, count)
                 rows.append(Row(BEHIND_JOB, count, _tick(scene)))
     with HubProcess(storage) as hub:
@@ -98,7 +99,7 @@ def by_hubs(storage: str, counts: Sequence[int], latency: float) -> list[Row]:
                 rows.append(Row(IDLE, count, _tick(scene)))
                 scene.traffic.latency = 0
                 for name in hubs:
-                    add_import(scene, name, 0, state=ImportState.RUNNING, job_id=job_id)
+                    add_import(scene, name, 0, state=ImportState.RUNNING, job=HubJob(id=job_id))
                 scene.traffic.latency = latency
                 rows.append(Row(JOB, count, _tick(scene)))
     return rows

@@ -213,7 +213,7 @@ def every_upload_has_its_end(
         record = records.get(upload.id)
         if (upload.name, upload.etag) in existing:
             assert record is not None, upload
-            assert record.state is ImportState.COMPLETED, record
+            assert record.state is ImportState.COMPLETED, record.failure_reason
         elif record is not None:
             assert record.state in (ImportState.COMPLETED, ImportState.SUPERSEDED), record
 
