@@ -269,6 +269,7 @@ def test_one_foreign_line_refuses_no_file() -> None:
     assert "file-foreign" not in [code for _, _, code in found(data)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @given(devices=strategies.fleets())
 def test_device_files_are_not_foreign(form: str, devices: list[dict[str, Any]]) -> None:
@@ -277,6 +278,7 @@ def test_device_files_are_not_foreign(form: str, devices: list[dict[str, Any]]) 
     assert not {"file-foreign", "file-format", "file-line-ends"} & validation.report.codes.keys()
 
 
+@pytest.mark.slow
 @given(
     st.recursive(st.integers() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v))
 )
