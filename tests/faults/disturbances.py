@@ -1,4 +1,4 @@
-"""What else happens in a simulation: settings that change, hubs that are slow, people who tidy up.
+"""What else happens in a simulation: settings change, hubs are slow, operators delete or edit.
 
 Each disturbance acts at one request of the app, as faults do, and says how much of a scenario's end
 it leaves certain.
@@ -31,7 +31,7 @@ class Certainty(IntEnum):
     COUNTS_UNKNOWN = 1
     #: An upload that was first seen under other settings is of another hub, or of none.
     HUB = 2
-    #: Nothing of the imports that people edited, but that they end and are not applied twice.
+    #: Edited imports only end, and are not applied twice; the others have their end.
     OTHERS = 3
 
 
@@ -61,7 +61,7 @@ def _late_log(simulation: Simulation, _: random.Random) -> None:
 
     def write() -> None:
         simulation.wait()
-        # People may have deleted the container.
+        # The container may have been deleted by hand.
         with contextlib.suppress(Exception):
             simulation.hub.write_late_logs()
 
@@ -73,7 +73,7 @@ def _no_log(simulation: Simulation, _: random.Random) -> None:
 
 
 def _foreign_jobs(simulation: Simulation, rng: random.Random) -> None:
-    """Somebody else's jobs, which hold the slot or have ended."""
+    """Jobs of other applications, which hold the slot or have ended."""
     for _ in range(rng.randint(1, 2)):
         uri = rng.choice(["", "https://theirs.blob.core.windows.net/devices"])
         status = rng.choice(["running", "completed", "failed", "cancelled"])
@@ -146,8 +146,8 @@ DISTURBANCES = (
     Disturbance("routes to another hub", Certainty.HUB, _settings_change(*_OTHER_HUB)),
     Disturbance("two versions, same hub", Certainty.END, _two_versions(*_SAME_HUB)),
     Disturbance("two versions, other hub", Certainty.HUB, _two_versions(*_OTHER_HUB)),
-    Disturbance("people delete", Certainty.OTHERS, delete_something),
-    Disturbance("people delete", Certainty.OTHERS, delete_something),
-    Disturbance("people edit", Certainty.OTHERS, edit_something),
-    Disturbance("people edit", Certainty.OTHERS, edit_something),
+    Disturbance("deletion by hand", Certainty.OTHERS, delete_something),
+    Disturbance("deletion by hand", Certainty.OTHERS, delete_something),
+    Disturbance("edit by hand", Certainty.OTHERS, edit_something),
+    Disturbance("edit by hand", Certainty.OTHERS, edit_something),
 )

@@ -1,4 +1,4 @@
-"""What people do to the rows and blobs of the app: they delete one, or edit one."""
+"""Deletions and edits of the app's rows and blobs by hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["delete_something", "edit_something"]
 
 
 def delete_something(simulation: Simulation, rng: random.Random) -> None:
-    """Somebody deletes one row, one blob or one container."""
+    """Delete one row, one blob or one container."""
     targets = [
         *_rows(simulation),
         *_containers(simulation),
@@ -32,7 +32,7 @@ def delete_something(simulation: Simulation, rng: random.Random) -> None:
 
 
 def edit_something(simulation: Simulation, rng: random.Random) -> None:
-    """Somebody edits one row, or writes something else into a blob."""
+    """Edit one row, or overwrite one blob."""
     targets = [*_rows(simulation, edit=True), *_blobs(simulation, edit=True)]
     if targets:
         _act_on(rng.choice(targets), simulation, rng)
@@ -52,14 +52,14 @@ def _act_on(target: _Target, simulation: Simulation, rng: random.Random) -> None
         simulation.edited.add(target.import_id)
     simulation.are_counts_edited |= " day-" in target.name
     simulation.are_app_rows_edited |= "(app)" in target.name
-    done = "gone already"
+    done = "was deleted before"
     with contextlib.suppress(ResourceNotFoundError):
         done = target.change(rng)
-    simulation.notes.append(f"people: {target.name}: {done}")
+    simulation.notes.append(f"by hand: {target.name}: {done}")
 
 
 def _ids(simulation: Simulation) -> list[str]:
-    """Of the imports that people see to, and of those that try them again."""
+    """The ids of the imports of A and B, and of their retries."""
     files = {record.id: record for record in simulation.records()}
     ids = [*simulation.ids_of(A), *simulation.ids_of(B)]
     return ids + [one.id for one in files.values() if one.retry_of in ids]
@@ -112,7 +112,7 @@ def _row_editor(simulation: Simulation, row: TableEntity) -> Callable[[random.Ra
         elif kind == "schema":
             entity["schema"] = 99
             done = "schema 99"
-            # That version is taken back, after longer than the queue waits.
+            # Rolled back, after longer than the queue waits.
             simulation.recoveries += [
                 (7, lambda: _older_again(simulation, row)),
                 (8, lambda: _end_jobs(simulation)),
@@ -136,14 +136,14 @@ def _row_editor(simulation: Simulation, row: TableEntity) -> Callable[[random.Ra
 
 
 def _older_again(simulation: Simulation, row: TableEntity) -> None:
-    """The newer version is gone, and what it wrote can be read."""
+    """Roll back to a version that can read the row."""
     key = {"PartitionKey": row["PartitionKey"], "RowKey": row["RowKey"]}
     with contextlib.suppress(ResourceNotFoundError):
         simulation.table.update_entity({**key, "schema": 1}, mode=UpdateMode.MERGE)
 
 
 def _end_jobs(simulation: Simulation) -> None:
-    """What the app was not to touch is ended at the hub."""
+    """End the jobs at the hub."""
     for job in simulation.hub.jobs:
         if job["status"] in ("enqueued", "running"):
             simulation.hub.jobs.cancel(job["jobId"])

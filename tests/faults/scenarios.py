@@ -137,7 +137,7 @@ def _cancelled_in_queue(simulation: Simulation) -> None:
 
 
 def _retried(simulation: Simulation) -> None:
-    """The job of the upload failed before the fault injections."""
+    """The job of the upload failed before the fault strikes."""
     simulation.hub.faults.add("failJob")
     simulation.without_fault(_take_upload)
     simulation.wait()
@@ -158,7 +158,7 @@ def _refused_lines_retried(simulation: Simulation) -> None:
 
 
 def _swept(simulation: Simulation) -> None:
-    """The import has ended; the faults injection in what is done to it later."""
+    """The import has ended; the faults strike in what is done to it later."""
     simulation.without_fault(_take_upload)
     simulation.wait()
     simulation.without_fault(Importer.on_tick)

@@ -1,4 +1,4 @@
-"""A simulation for the app: events, timers, time, and processes that come and go."""
+"""Simulates what surrounds the app: events, timers, time, hubs, processes that end and start."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from tests.faults.stored_state import StorageAccount, StoredState
 
 log = logging.getLogger(__name__)
 
-#: What the files of the scenarios hold, and nothing else may tell.
+#: In the files of the scenarios; must appear nowhere else.
 KEYS = {"primaryKey": "bWFkZS11cC1mYXVsdC1rZXkx", "secondaryKey": "bWFkZS11cC1mYXVsdC1rZXky"}
 
-#: How often the host delivers an event that fails, without a pause, before it gives it up.
+#: Attempts of the host to deliver an event, before it goes to the poison queue.
 DELIVERIES = 5
 
 
 @dataclass
 class Conditions:
-    """How the platform and the clocks of a simulation are, and what the app is set to."""
+    """Behaviour of platform and clocks, and settings of the app."""
 
     echo: UriEcho = "output"
     #: Settings of the app other than those of every simulation.
@@ -74,7 +74,7 @@ class Simulation(StoredState):
         self.versions_seen: list[tuple[str, str]] = []
         #: Whether the hub's job runs until it is cancelled.
         self.job_hangs = False
-        #: What happened, for whoever reads of a failure.
+        #: What happened, shown with a failure.
         self.notes: list[str] = []
         #: Whether a disturbance did not work, which is an error of the tests.
         self.has_test_error = False
@@ -128,7 +128,7 @@ class Simulation(StoredState):
         self.notes.append(f"deployed {settings.hub_routes.folders or list(settings.hubs)}")
 
     def ids_of(self, name: str) -> list[str]:
-        """The ids of the imports of all uploads of this name, also where people edit their rows."""
+        """The ids of the imports of all uploads of this name, also where their rows were edited."""
         return [self.id_of(file, etag) for file, etag in self.versions_seen if file == name]
 
     def upload(self, name: str, *lines: dict[str, Any]) -> None:
@@ -189,7 +189,7 @@ class Simulation(StoredState):
             log.info("%s", error)
             return False
         except Exception:
-            # But what people edited may be anything.
+            # An edited row may cause any exception.
             if not self.edited:
                 raise
             return False

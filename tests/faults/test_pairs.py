@@ -34,11 +34,11 @@ PARTS = 4
 #: Worlds whose files are uploaded together, as the younger ones need another second.
 BATCH = 25
 
-#: Requests up to which faults injection; most scenarios make fewer, and faults add some.
+#: Faults strike up to this request; most scenarios make fewer, and faults add some.
 LENGTH = 45
-#: The file that nothing happens to where people are at work.
+#: A file that is not deleted or edited by hand where another one is.
 UNRELATED = "east/z.ndjson"
-#: Scenarios in which the hub's own trouble could hit it, if people ended the other import before.
+#: Scenarios whose fault of the hub could hit it if the other import was ended by hand before.
 HUB_TROUBLE = ("cancelled", "retried")
 
 
@@ -165,7 +165,7 @@ def _play(run: Run, simulation: Simulation) -> None:
             for note in (*simulation.notes, *_ends(simulation)):
                 error.add_note(note)
             error.add_note(
-                f"struck: {[simulation.injector.request_at(one) for one in run.injections]}"
+                f"requests: {[simulation.injector.request_at(one) for one in run.injections]}"
             )
             raise
 
