@@ -3,6 +3,7 @@ PYTHON ?= python3
 # What has to be set up is, side by side.
 MAKEFLAGS += --jobs=4
 RUN = .venv/bin/python -m
+PYTEST = $(RUN) pytest -n auto --maxprocesses 4 --dist worksteal
 # npm writes this file at the end of each installation.
 AZURITE = local/node_modules/.package-lock.json
 # Clients of others, for tests of the hub emulator.
@@ -10,7 +11,11 @@ CLIENTS = tests/clients/.venv/ready tests/clients/node_modules/.package-lock.jso
 # The policy checker of infra/, which wants other versions of what the app uses.
 CHECKOV = tests/checks/.venv/ready
 
-.PHONY: demo up test check bench docs
+# What needs no storage, and the quickest of what does: for `make test-fast`, at every save.
+FAST = tests/device_files tests/emulator tests/hub tests/imports/test_importer.py \
+	tests/imports/test_record.py tests/imports/test_rows.py $(wildcard tests/test_*.py)
+
+.PHONY: demo up test test-fast check bench docs
 
 demo: .venv/ready $(AZURITE)
 	@$(RUN) local demo $(ARGS)
@@ -20,7 +25,10 @@ up: .venv/ready $(AZURITE)
 
 test: .venv/ready $(AZURITE) $(CLIENTS)
 	@tests/web/browser/install
-	@$(RUN) pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+	@$(PYTEST) $(ARGS)
+
+test-fast: .venv/ready $(AZURITE)
+	@$(PYTEST) --quiet -m "not slow" $(FAST)
 
 check: .venv/ready $(CHECKOV)
 	@.venv/bin/ruff format --check --quiet .

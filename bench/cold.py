@@ -38,15 +38,19 @@ class Cold:
     ratios: list[float]
 
 
-def cold_starts(rounds: int) -> list[Cold]:
-    """All ways, which take turns; the first round only warms the caches of the disk."""
+def cold_starts(rounds: int, *, warm_up: int = 1) -> list[Cold]:
+    """All ways, which take turns; rounds before only warm the caches of the disk."""
     seconds: dict[str, list[float]] = {name: [] for name in _STARTS}
-    for _ in range(rounds + 1):
+    for _ in range(warm_up + rounds):
         for name, statement in _STARTS.items():
             seconds[name].append(_seconds(statement))
-    base = seconds[_HELLO][1:]
+    base = seconds[_HELLO][warm_up:]
     return [
-        Cold(name, own[1:], [one / hello for one, hello in zip(own[1:], base, strict=True)])
+        Cold(
+            name,
+            own[warm_up:],
+            [one / hello for one, hello in zip(own[warm_up:], base, strict=True)],
+        )
         for name, own in seconds.items()
     ]
 

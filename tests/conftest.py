@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import hypothesis
@@ -14,6 +15,11 @@ from tests.app import App
 # No test depends on how fast the machine is.
 hypothesis.settings.register_profile("importer", deadline=None)
 hypothesis.settings.load_profile("importer")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores: tests wait for Azurite, hubs, browsers and each other."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")

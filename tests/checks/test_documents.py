@@ -66,6 +66,7 @@ def test_the_sample_settings() -> None:
     [
         ("vendor.github-workflows", ".github/workflows/test.yml"),
         ("vendor.github-workflows", ".github/workflows/audit.yml"),
+        ("vendor.github-workflows", ".github/workflows/nightly.yml"),
         ("vendor.dependabot", ".github/dependabot.yml"),
     ],
 )

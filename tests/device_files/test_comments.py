@@ -125,6 +125,7 @@ _COMMENTS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(strategies.fleets(), st.data(), st.sampled_from(SIZES))
 def test_comments_hide_nothing(devices: list[Any], data: st.DataObject, chunk_bytes: int) -> None:
     text = ""

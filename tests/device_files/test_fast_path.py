@@ -358,6 +358,7 @@ def test_the_time_grows_with_the_length_alone(section: bytes) -> None:
         b"".join(Validation().run([b'{"id":"a","status":"enabled",%s}' % section]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", _FORMS + _LARGE_FORMS)
 def test_no_value_slips_through(base: Device) -> None:
     """Each value of a form that was learned, replaced by each other one, and all texts at once."""
@@ -377,6 +378,7 @@ def test_no_value_slips_through(base: Device) -> None:
     assert judged(b"\n".join(lines)) == judged_in_full(b"\n".join(lines))
 
 
+@pytest.mark.slow
 @settings(_SETTINGS, max_examples=120)
 @given(st.data(), _bases | _bases | almost_full())
 def test_the_fast_path_accepts_what_the_rules_accept(data: st.DataObject, base: Device) -> None:
@@ -391,6 +393,7 @@ _DEEP = b'{"id":"a","status":"enabled","tags":' + b'{"a":' * 9999
 _ODD_LINES = [b"", b"{", b"}", b"x", b" \t", b'{"a":[', _DEEP, b"[" * 9999]
 
 
+@pytest.mark.slow
 @settings(_SETTINGS, max_examples=100)
 @given(st.data())
 def test_a_file_is_judged_the_same_in_full(data: st.DataObject) -> None:

@@ -269,6 +269,7 @@ def test_one_foreign_line_refuses_no_file() -> None:
     assert "file-foreign" not in [code for _, _, code in found(data)]
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     st.recursive(st.integers() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v))

@@ -58,6 +58,7 @@ def in_form(name: str, devices: list[Device], is_gzipped: bool) -> Written:
     return gzipped(written) if is_gzipped else written
 
 
+@pytest.mark.slow
 @_SETTINGS
 @given(fleets)
 def test_good_lines_are_handed_on_and_the_hub_takes_them(devices: list[Device]) -> None:
@@ -110,6 +111,7 @@ def test_line_numbers_after_skipped_lines(kinds: list[str], chunk_bytes: int) ->
     assert numbers == [1, *(n + 2 for n, kind in enumerate(kinds) if kind == "good")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["ndjson", "pretty-array", "csv-commas"])
 @settings(_SETTINGS, max_examples=60)
 @given(data=st.data(), devices=fleets, chunk_bytes=chunk_sizes)
@@ -145,6 +147,7 @@ def test_there_is_a_mistake_for_each_rule_of_members() -> None:
     assert broken == {rule for rule in Rule if rule.severity is Severity.ERROR} - NOT_OF_MEMBERS
 
 
+@pytest.mark.slow
 @_SETTINGS
 @given(fleets, st.data())
 def test_the_same_device_twice(devices: list[Device], data: st.DataObject) -> None:
@@ -213,6 +216,7 @@ def damage(data: bytes, damages: list[tuple[str, int, int]]) -> bytes:
     return data
 
 
+@pytest.mark.slow
 @settings(_SETTINGS, max_examples=120)
 @given(fleets, _damages, st.sampled_from(["ndjson", "ndjson-crlf-bom", "array", "csv-tabs"]))
 def test_damaged_files_break_nothing(

@@ -278,6 +278,7 @@ def test_messages_hold_no_key() -> None:
         assert KEY[:10] not in problem.message + problem.remedy + problem.field
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file() -> None:
     def peak(text_bytes: int) -> int:
         tags = b'"tags":{%s}' % b",".join(b'"t%d":"%s"' % (n, b"y" * text_bytes) for n in range(5))
@@ -298,6 +299,7 @@ def test_memory_does_not_grow_with_the_file() -> None:
     assert peak(1_500) - peak(50) < 1024 * 1024
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [
@@ -369,6 +371,7 @@ def test_names_that_never_come_again_do_not_pile_up() -> None:
     assert highest < 16 * 1024 * 1024
 
 
+@pytest.mark.slow
 def test_lines_with_hundreds_of_unknown_properties() -> None:
     unknown = {f"member-{n}": n for n in range(900)}
     lines = [device(id=f"pump-{n}", **unknown) for n in range(50)]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -193,12 +193,13 @@ def test_a_hub_whose_events_hang_holds_up_no_other(
 def test_a_slow_hub_gives_its_thread_to_others(
     telling: App, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now = [0.0]
     monkeypatch.setattr(events, "THREADS", 1)
-    monkeypatch.setattr(events, "BATCH_SECONDS", 0.5)
+    monkeypatch.setattr(events, "time", SimpleNamespace(monotonic=lambda: now[0]))
     two_hubs(telling)
 
     def judge(_: Post) -> int:
-        time.sleep(0.3)
+        now[0] += 0.6 * events.BATCH_SECONDS
         return 204
 
     receiver.judge = judge

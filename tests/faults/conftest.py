@@ -11,16 +11,22 @@ from azure.storage.blob import BlobServiceClient
 
 from local.azurite import Azurite
 from tests.faults.injection import Answers, Transport
-from tests.faults.view import Account
+from tests.faults.stored_state import StorageAccount
 
 
-@pytest.fixture(scope="module")
-def account() -> Iterator[Account]:
-    with pytest.MonkeyPatch.context() as patch, Answers(), Azurite() as azurite:
-        patch.setattr(HttpTransport, "sleep", lambda *_: None)
+@pytest.fixture(scope="session")
+def account() -> Iterator[StorageAccount]:
+    with Answers(), Azurite() as azurite:
         text = azurite.connection_string
         with (
             BlobServiceClient.from_connection_string(text, transport=Transport(None)) as blobs,
             TableServiceClient.from_connection_string(text, transport=Transport(None)) as tables,
         ):
-            yield Account(text, blobs, tables)
+            yield StorageAccount(text, blobs, tables)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _no_waiting() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HttpTransport, "sleep", lambda *_: None)
+        yield

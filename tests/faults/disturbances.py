@@ -1,4 +1,4 @@
-"""What else happens in a world: settings that change, hubs that are slow, people who tidy up.
+"""What else happens in a simulation: settings change, hubs are slow, operators delete or edit.
 
 Each disturbance acts at one request of the app, as faults do, and says how much of a scenario's end
 it leaves certain.
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import IntEnum
 
-from tests.faults.people import delete_something, edit_something
-from tests.faults.world import World
+from tests.faults.manual_changes import delete_something, edit_something
+from tests.faults.simulation import Simulation
 
 __all__ = ["DISTURBANCES", "NO_LOG", "Certainty", "Disturbance"]
 
@@ -31,7 +31,7 @@ class Certainty(IntEnum):
     COUNTS_UNKNOWN = 1
     #: An upload that was first seen under other settings is of another hub, or of none.
     HUB = 2
-    #: Nothing of the imports that people touched, but that they end and are not applied twice.
+    #: Edited imports only end, and are not applied twice; the others have their end.
     OTHERS = 3
 
 
@@ -40,7 +40,7 @@ class Disturbance:
     name: str
     #: What is left of the end.
     certainty: Certainty
-    act: Callable[[World, random.Random], None]
+    act: Callable[[Simulation, random.Random], None]
 
     def __str__(self) -> str:
         return self.name
@@ -49,48 +49,50 @@ class Disturbance:
 # The hub.
 
 
-def _slow_lists(world: World, rng: random.Random) -> None:
+def _slow_lists(simulation: Simulation, rng: random.Random) -> None:
     """New jobs are listed, or found by their ids, after some time."""
-    answers = world.hub.job_answers
+    answers = simulation.hub.job_answers
     answers.list_lag = timedelta(seconds=rng.choice([0, 20, 60]))
     answers.get_lag = timedelta(seconds=rng.choice([0, 20, 60]))
 
 
-def _late_log(world: World, _: random.Random) -> None:
-    world.hub.faults.add("lateLog")
+def _late_log(simulation: Simulation, _: random.Random) -> None:
+    simulation.hub.faults.add("lateLog")
 
     def write() -> None:
-        world.wait()
-        # People may have deleted the container.
+        simulation.wait()
+        # The container may have been deleted by hand.
         with contextlib.suppress(Exception):
-            world.hub.write_late_logs()
+            simulation.hub.write_late_logs()
 
-    world.remedies.append((0, write))
-
-
-def _no_log(world: World, _: random.Random) -> None:
-    world.hub.faults.add("noLog")
+    simulation.recoveries.append((0, write))
 
 
-def _foreign_jobs(world: World, rng: random.Random) -> None:
-    """Somebody else's jobs, which hold the slot or have ended."""
+def _no_log(simulation: Simulation, _: random.Random) -> None:
+    simulation.hub.faults.add("noLog")
+
+
+def _foreign_jobs(simulation: Simulation, rng: random.Random) -> None:
+    """Jobs of other applications, which hold the slot or have ended."""
     for _ in range(rng.randint(1, 2)):
         uri = rng.choice(["", "https://theirs.blob.core.windows.net/devices"])
         status = rng.choice(["running", "completed", "failed", "cancelled"])
-        if status == "running" and not world.hub.jobs._history.is_idle():
+        if status == "running" and not simulation.hub.jobs._history.is_idle():
             status = "completed"
-        world.hub.jobs.add_foreign(status, input_uri=uri, output_uri=uri)
-        world.notes.append(f"a foreign job, {status}, {uri!r}")
-    world.remedies.append((0, world.hub.free_slot))
+        simulation.hub.jobs.add_foreign(status, input_uri=uri, output_uri=uri)
+        simulation.notes.append(f"a foreign job, {status}, {uri!r}")
+    simulation.recoveries.append((0, simulation.hub.free_slot))
 
 
 # The settings.
 
 
-def _routes(world: World, kind: str) -> str:
+def _routes(simulation: Simulation, kind: str) -> str:
     """What IOTHUB says; uploads are in the folder "east"."""
     policy = "registryReadWrite"
-    east, west = (hub.connection_string(policy) for hub in (world.hub, world.open_west()))
+    east, west = (
+        hub.connection_string(policy) for hub in (simulation.hub, simulation.start_west())
+    )
     return {
         "one hub": east,
         "the same folder": json.dumps({"east": east}),
@@ -106,31 +108,31 @@ _SAME_HUB = ("one hub", "the same folder", "a second hub")
 _OTHER_HUB = ("folder renamed", "hub removed", "another hub", "hubs swapped")
 
 
-def _settings_change(*kinds: str) -> Callable[[World, random.Random], None]:
+def _settings_change(*kinds: str) -> Callable[[Simulation, random.Random], None]:
     """The app is deployed with other settings, and later with those that it had."""
 
-    def act(world: World, rng: random.Random) -> None:
-        former = world.settings
-        world.deploy(world.with_hubs(_routes(world, rng.choice(kinds))))
-        both = world.with_hubs(_routes(world, "a second hub"))
-        world.remedies += [
-            (0, lambda: world.deploy(former)),
+    def act(simulation: Simulation, rng: random.Random) -> None:
+        former = simulation.settings
+        simulation.deploy(simulation.with_hubs(_routes(simulation, rng.choice(kinds))))
+        both = simulation.with_hubs(_routes(simulation, "a second hub"))
+        simulation.recoveries += [
+            (0, lambda: simulation.deploy(former)),
             # What was first seen under the other settings waits for its hub.
-            (1, lambda: world.deploy(both)),
+            (1, lambda: simulation.deploy(both)),
         ]
 
     return act
 
 
-def _two_versions(*kinds: str) -> Callable[[World, random.Random], None]:
+def _two_versions(*kinds: str) -> Callable[[Simulation, random.Random], None]:
     """Another process with other settings does all that there is to do."""
 
-    def act(world: World, rng: random.Random) -> None:
+    def act(simulation: Simulation, rng: random.Random) -> None:
         kind = rng.choice(kinds)
-        world.notes.append(f"overtaken by a process with {kind}")
-        world.overtake(world.with_hubs(_routes(world, kind)))
-        both = world.with_hubs(_routes(world, "a second hub"))
-        world.remedies.append((1, lambda: world.deploy(both)))
+        simulation.notes.append(f"overtaken by a process with {kind}")
+        simulation.overtake(simulation.with_hubs(_routes(simulation, kind)))
+        both = simulation.with_hubs(_routes(simulation, "a second hub"))
+        simulation.recoveries.append((1, lambda: simulation.deploy(both)))
 
     return act
 
@@ -144,8 +146,8 @@ DISTURBANCES = (
     Disturbance("routes to another hub", Certainty.HUB, _settings_change(*_OTHER_HUB)),
     Disturbance("two versions, same hub", Certainty.END, _two_versions(*_SAME_HUB)),
     Disturbance("two versions, other hub", Certainty.HUB, _two_versions(*_OTHER_HUB)),
-    Disturbance("people delete", Certainty.OTHERS, delete_something),
-    Disturbance("people delete", Certainty.OTHERS, delete_something),
-    Disturbance("people edit", Certainty.OTHERS, edit_something),
-    Disturbance("people edit", Certainty.OTHERS, edit_something),
+    Disturbance("deletion by hand", Certainty.OTHERS, delete_something),
+    Disturbance("deletion by hand", Certainty.OTHERS, delete_something),
+    Disturbance("edit by hand", Certainty.OTHERS, edit_something),
+    Disturbance("edit by hand", Certainty.OTHERS, edit_something),
 )

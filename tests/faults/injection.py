@@ -19,7 +19,7 @@ from local.azurite import ACCOUNT_NAME
 
 
 class Fault(StrEnum):
-    """What can happen to a request. Each strikes once, but for outages."""
+    """What can happen to a request. Each injections once, but for outages."""
 
     REFUSED = "no connection, nothing is sent"
     LOST = "carried out, and the answer is lost"
@@ -48,26 +48,7 @@ _STATUS = {
 READS = ("GET ", "HEAD ")
 
 
-def positions(fault: Fault, requests: Sequence[str]) -> list[int]:
-    """The requests at which the fault proves something that it does not prove elsewhere.
-
-    A read has no effect that could be lost, so a lost answer is a refused connection, and a process
-    that is killed after a read leaves what one leaves that was killed after the write before; for
-    the same reason none is killed before a request. The SDKs repeat a request to storage that was
-    refused, failed or throttled within one call, and the app sees nothing of it: these take turns.
-    """
-    if fault in (Fault.LOST, Fault.KILLED):
-        return [at for at, request in enumerate(requests) if not request.startswith(READS)]
-    if fault in (Fault.FORBIDDEN, Fault.UNAVAILABLE):
-        turn = int(fault is Fault.UNAVAILABLE)
-        return [at for at, one in enumerate(requests) if _is_to_storage(one) and at % 2 == turn]
-    if fault in (Fault.OUTAGE, Fault.OVERTAKEN):
-        return list(range(len(requests)))
-    turn = (Fault.REFUSED, Fault.ERROR, Fault.THROTTLED).index(fault)
-    return [at for at, one in enumerate(requests) if not _is_to_storage(one) or at % 3 == turn]
-
-
-def _is_to_storage(request: str) -> bool:
+def is_to_storage(request: str) -> bool:
     return f" /{ACCOUNT_NAME}" in request
 
 
@@ -76,8 +57,8 @@ class Killed(BaseException):
 
 
 @dataclass(frozen=True)
-class Strike:
-    """Something that happens at a request: a fault of it, or anything else in the world."""
+class Injection:
+    """Something that happens at a request: a fault of it, or anything else in the simulation."""
 
     #: Of the request, counted from 0.
     position: int
@@ -93,29 +74,31 @@ class Strike:
 
 
 class Injector:
-    """Counts the requests of the processes under test and strikes at some of them."""
+    """Counts the requests of the process under test and injects faults into some of them."""
 
-    def __init__(self, strikes: Sequence[Strike], overtake: Callable[[], None]) -> None:
-        self._strikes = list(strikes)
+    def __init__(self, injections: Sequence[Injection], overtake: Callable[[], None]) -> None:
+        self._injections = list(injections)
         self._overtake = overtake
         self._lock = threading.Lock()
-        self._outage: Strike | None = None
+        self._outage: Injection | None = None
         self._outage_left = 0
         #: Whether the process under test was killed: none of its threads may go on.
         self.is_killed = False
         #: `METHOD path` of each request that was about to be sent.
         self.requests: list[str] = []
+        #: Called with each of them before it is sent.
+        self.observe: Callable[[str], None] = lambda _: None
 
-    def add(self, strike: Strike) -> None:
-        self._strikes.append(strike)
+    def add(self, injection: Injection) -> None:
+        self._injections.append(injection)
 
     def disarm(self) -> None:
         """Nothing happens any more."""
-        self._strikes, self._outage = [], None
+        self._injections, self._outage = [], None
 
-    def struck_at(self, strike: Strike) -> str:
+    def request_at(self, injection: Injection) -> str:
         """The request that was hit; "" if there were not so many."""
-        return self.requests[strike.position] if len(self.requests) > strike.position else ""
+        return self.requests[injection.position] if len(self.requests) > injection.position else ""
 
     def invocation_ends(self) -> None:
         self._outage_left -= 1
@@ -127,21 +110,22 @@ class Injector:
             position = len(self.requests)
             line = f"{request.method} {urlsplit(request.url).path}"
             self.requests.append(line)
-            hits = [strike for strike in self._strikes if strike.position == position]
+            hits = [injection for injection in self._injections if injection.position == position]
+        self.observe(line)
         fault: Fault | None = None
-        for strike in hits:
-            if not isinstance(strike.what, Fault):
-                strike.what()
-            elif strike.what is Fault.OVERTAKEN:
+        for injection in hits:
+            if not isinstance(injection.what, Fault):
+                injection.what()
+            elif injection.what is Fault.OVERTAKEN:
                 self._overtake()
-            elif strike.what.is_outage:
-                self._outage, self._outage_left = strike, strike.invocations
+            elif injection.what.is_outage:
+                self._outage, self._outage_left = injection, injection.invocations
             else:
-                fault = strike.what
+                fault = injection.what
         if self._outage and self._outage_left > 0 and isinstance(self._outage.what, Fault):
             if self._outage.what is Fault.OUTAGE:
                 fault = Fault.REFUSED
-            elif _is_to_storage(line):
+            elif is_to_storage(line):
                 fault = self._outage.what
         return self._send(request, send, fault)
 

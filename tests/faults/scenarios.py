@@ -12,7 +12,8 @@ from iothub_emulator.choices import UriEcho
 from iothub_emulator.registry.identity import Key
 from shared.errors import NotPossibleError
 from shared.imports.app import Importer
-from tests.faults.world import World, device
+from tests.faults.injection import Fault
+from tests.faults.simulation import Simulation, device
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,10 @@ class Scenario:
     """What happens, and how it has to end whatever fails on the way."""
 
     #: Make the uploads and what the hub holds before; each step at least a second after the last.
-    prepare: tuple[Callable[[World], None], ...]
+    prepare: tuple[Callable[[Simulation], None], ...]
     #: The invocations in the course of which the fault strikes. What comes before them and is part
     #: of another scenario happens without fault.
-    play: Callable[[World], None]
+    play: Callable[[Simulation], None]
     #: The final state of each file's import, and of those that try an import again.
     states: Mapping[str, str]
     #: The devices in the registry at the end, with their tag n.
@@ -32,157 +33,157 @@ class Scenario:
     settings: Mapping[str, str] = field(default_factory=dict)
     #: Blobs in the upload container at the end; None for all of them.
     uploads: tuple[str, ...] | None = None
-    #: Whether every fault is tried at every request of it.
-    is_exhaustive: bool = True
+    #: What is tried. Deaths leave what is half done; where only they are, the pairs try the rest.
+    faults: tuple[Fault, ...] = tuple(Fault)
 
 
 #: Everything leads to the hub "east", whether IOTHUB is one hub or an object of folders.
 A, B = "east/a.ndjson", "east/b.ndjson"
 
 
-def _one_good_file(world: World) -> None:
-    world.upload(A, device("pump-1", tags={"n": 1}), device("pump-2", tags={"n": 1}))
+def _one_good_file(simulation: Simulation) -> None:
+    simulation.upload(A, device("pump-1", tags={"n": 1}), device("pump-2", tags={"n": 1}))
 
 
-def _event_and_ticks(world: World) -> None:
-    world.deliver(A)
-    world.tick()
-    world.wait()
-    world.tick()
+def _event_and_ticks(simulation: Simulation) -> None:
+    simulation.deliver(A)
+    simulation.tick()
+    simulation.wait()
+    simulation.tick()
 
 
-def _broken_file(world: World) -> None:
-    world.upload(A, device("pump-1"), {"id": "pump 2"})
+def _broken_file(simulation: Simulation) -> None:
+    simulation.upload(A, device("pump-1"), {"id": "pump 2"})
 
 
-def _partly_refused(world: World) -> None:
-    world.hub.registry.put(device("pump-1", tags={"n": 0}))
-    world.upload(
+def _partly_refused(simulation: Simulation) -> None:
+    simulation.hub.registry.put(device("pump-1", tags={"n": 0}))
+    simulation.upload(
         A,
         device("pump-1", tags={"n": 1}, importMode="create"),
         device("pump-2", tags={"n": 1}, importMode="create"),
     )
 
 
-def _end_of_the_job(world: World) -> None:
-    world.without_fault(_take_upload)
-    world.wait()
-    world.tick()
+def _end_of_the_job(simulation: Simulation) -> None:
+    simulation.without_fault(_take_upload)
+    simulation.wait()
+    simulation.tick()
 
 
-def _busy_hub(world: World) -> None:
-    world.hub.occupy_slot()
-    world.without_fault(_take_upload)
-    world.tick()
-    world.hub.free_slot()
-    world.tick()
+def _busy_hub(simulation: Simulation) -> None:
+    simulation.hub.occupy_slot()
+    simulation.without_fault(_take_upload)
+    simulation.tick()
+    simulation.hub.free_slot()
+    simulation.tick()
 
 
-def _reply_is_lost(world: World) -> None:
-    _start_without_answer(world, "dropReply")
+def _reply_is_lost(simulation: Simulation) -> None:
+    _start_without_answer(simulation, "dropReply")
 
 
-def _call_never_arrives(world: World) -> None:
-    _start_without_answer(world, "refuse")
+def _call_never_arrives(simulation: Simulation) -> None:
+    _start_without_answer(simulation, "refuse")
 
 
-def _start_without_answer(world: World, kind: str) -> None:
+def _start_without_answer(simulation: Simulation, kind: str) -> None:
     """The hub itself loses the call or its answer; the fault comes on top of it."""
-    world.hub.faults.add(kind, operation="createJob")
-    world.without_fault(_take_upload)
-    world.tick()
-    world.wait()
-    world.tick()
+    simulation.hub.faults.add(kind, operation="createJob")
+    simulation.without_fault(_take_upload)
+    simulation.tick()
+    simulation.wait()
+    simulation.tick()
 
 
-def _older_file(world: World) -> None:
-    world.upload(A, device("pump-1", tags={"n": 1}))
+def _older_file(simulation: Simulation) -> None:
+    simulation.upload(A, device("pump-1", tags={"n": 1}))
 
 
-def _younger_file(world: World) -> None:
-    world.upload(B, device("pump-1", tags={"n": 2}))
+def _younger_file(simulation: Simulation) -> None:
+    simulation.upload(B, device("pump-1", tags={"n": 2}))
 
 
-def _younger_event_first(world: World) -> None:
-    world.deliver(B)
-    world.deliver(A)
-    world.wait()
-    world.tick()
+def _younger_event_first(simulation: Simulation) -> None:
+    simulation.deliver(B)
+    simulation.deliver(A)
+    simulation.wait()
+    simulation.tick()
 
 
-def _no_events(world: World) -> None:
-    world.sweep()
+def _no_events(simulation: Simulation) -> None:
+    simulation.sweep()
 
 
-def _hanging_job(world: World) -> None:
-    _one_good_file(world)
-    world.hub.faults.add("hangJob")
-    world.job_hangs = True
+def _hanging_job(simulation: Simulation) -> None:
+    _one_good_file(simulation)
+    simulation.hub.faults.add("hangJob")
+    simulation.job_hangs = True
 
 
-def _cancelled(world: World) -> None:
-    world.without_fault(_take_upload)
-    _until_it_holds(world, _cancel(world))
-    world.tick()
-    world.tick()
+def _cancelled(simulation: Simulation) -> None:
+    simulation.without_fault(_take_upload)
+    _until_it_holds(simulation, _cancel(simulation))
+    simulation.tick()
+    simulation.tick()
 
 
-def _cancelled_in_queue(world: World) -> None:
-    world.hub.occupy_slot()
-    world.without_fault(_take_upload)
-    _until_it_holds(world, _cancel(world))
-    world.hub.free_slot()
-    world.tick()
+def _cancelled_in_queue(simulation: Simulation) -> None:
+    simulation.hub.occupy_slot()
+    simulation.without_fault(_take_upload)
+    _until_it_holds(simulation, _cancel(simulation))
+    simulation.hub.free_slot()
+    simulation.tick()
 
 
-def _retried(world: World) -> None:
+def _retried(simulation: Simulation) -> None:
     """The job of the upload failed before the fault strikes."""
-    world.hub.faults.add("failJob")
-    world.without_fault(_take_upload)
-    world.wait()
-    world.without_fault(Importer.on_tick)
-    _until_it_holds(world, _retry(world))
+    simulation.hub.faults.add("failJob")
+    simulation.without_fault(_take_upload)
+    simulation.wait()
+    simulation.without_fault(Importer.on_tick)
+    _until_it_holds(simulation, _retry(simulation))
 
 
-def _refused_lines_retried(world: World) -> None:
+def _refused_lines_retried(simulation: Simulation) -> None:
     """Only what the hub refused is tried again, and by now the hub takes it."""
-    world.without_fault(_take_upload)
-    world.wait()
-    world.without_fault(Importer.on_tick)
-    world.hub.registry.delete(Key("pump-1"))
-    _until_it_holds(world, _retry(world))
-    world.tick()
-    world.wait()
-    world.tick()
+    simulation.without_fault(_take_upload)
+    simulation.wait()
+    simulation.without_fault(Importer.on_tick)
+    simulation.hub.registry.delete(Key("pump-1"))
+    _until_it_holds(simulation, _retry(simulation))
+    simulation.tick()
+    simulation.wait()
+    simulation.tick()
 
 
-def _swept(world: World) -> None:
+def _swept(simulation: Simulation) -> None:
     """The import has ended; the faults strike in what is done to it later."""
-    world.without_fault(_take_upload)
-    world.wait()
-    world.without_fault(Importer.on_tick)
-    world.sweep()
-    world.sweep()
+    simulation.without_fault(_take_upload)
+    simulation.wait()
+    simulation.without_fault(Importer.on_tick)
+    simulation.sweep()
+    simulation.sweep()
 
 
-def _outlived(world: World) -> None:
+def _outlived(simulation: Simulation) -> None:
     """As long after the end of the import as its container and its record are kept."""
-    world.without_fault(_take_upload)
-    world.wait()
-    world.without_fault(Importer.on_tick)
-    world.without_fault(Importer.on_sweep)
-    world.pass_time(timedelta(days=32))
-    world.sweep()
-    world.sweep()
+    simulation.without_fault(_take_upload)
+    simulation.wait()
+    simulation.without_fault(Importer.on_tick)
+    simulation.without_fault(Importer.on_sweep)
+    simulation.pass_time(timedelta(days=32))
+    simulation.sweep()
+    simulation.sweep()
     # No event is so late.
-    world.uploaded.remove(A)
+    simulation.uploaded.remove(A)
 
 
 def _take_upload(importer: Importer) -> None:
     importer.on_upload(importer.services.settings.uploads.container, A)
 
 
-def _until_it_holds(world: World, verb: Callable[[Importer], object]) -> None:
+def _until_it_holds(simulation: Simulation, verb: Callable[[Importer], object]) -> None:
     """An operator repeats a command that failed, unless it is not possible, and not for ever."""
     for _ in range(16):
         done: list[bool] = []
@@ -192,13 +193,13 @@ def _until_it_holds(world: World, verb: Callable[[Importer], object]) -> None:
                 verb(importer)
             done.append(True)
 
-        world.invoke(call)
+        simulation.invoke(call)
         if done:
             return
 
 
-def _cancel(world: World) -> Callable[[Importer], None]:
-    ids = world.ids_of(A)
+def _cancel(simulation: Simulation) -> Callable[[Importer], None]:
+    ids = simulation.ids_of(A)
 
     def cancel(importer: Importer) -> None:
         for hub in _hubs(importer):
@@ -213,8 +214,8 @@ def _hubs(importer: Importer) -> frozenset[str]:
     return importer.services.known_hubs.all() | importer.services.hubs.keys()
 
 
-def _retry(world: World) -> Callable[[Importer], None]:
-    ids = world.ids_of(A)
+def _retry(simulation: Simulation) -> Callable[[Importer], None]:
+    ids = simulation.ids_of(A)
 
     def retry(importer: Importer) -> None:
         for hub in _hubs(importer):
@@ -259,7 +260,7 @@ SCENARIOS = {
     "no events": Scenario((_one_good_file,), _no_events, {A: "completed"}, BOTH),
     "cancelled": Scenario((_hanging_job,), _cancelled, {A: "cancelled"}, {}),
     "cancelled in queue": Scenario(
-        (_one_good_file,), _cancelled_in_queue, {A: "cancelled"}, {}, is_exhaustive=False
+        (_one_good_file,), _cancelled_in_queue, {A: "cancelled"}, {}, faults=(Fault.KILLED,)
     ),
     "retried": Scenario(
         (_one_good_file,),
@@ -272,7 +273,7 @@ SCENARIOS = {
         _refused_lines_retried,
         {A: "completedWithErrors", RETRY_OF_A: "completed"},
         BOTH,
-        is_exhaustive=False,
+        faults=(Fault.KILLED,),
     ),
     "upload deleted": Scenario(
         (_one_good_file,),
@@ -281,7 +282,7 @@ SCENARIOS = {
         BOTH,
         settings={"UPLOAD_RETENTION": "delete"},
         uploads=(),
-        is_exhaustive=False,
+        faults=(Fault.KILLED,),
     ),
     "upload moved": Scenario(
         (_one_good_file,),
@@ -290,7 +291,7 @@ SCENARIOS = {
         BOTH,
         settings={"UPLOAD_RETENTION": "move"},
         uploads=(),
-        is_exhaustive=False,
+        faults=(Fault.KILLED,),
     ),
     "outlived": Scenario(
         (_one_good_file,),
@@ -299,13 +300,13 @@ SCENARIOS = {
         BOTH,
         settings=KEPT_FOR_A_MONTH,
         uploads=(),
-        is_exhaustive=False,
+        faults=(Fault.KILLED,),
     ),
 }
 
 
-def prepare(scenarios: Sequence[tuple[Scenario, World]]) -> None:
-    """Make the uploads; the younger ones of all worlds in a later second.
+def prepare(scenarios: Sequence[tuple[Scenario, Simulation]]) -> None:
+    """Make the uploads; the younger ones of all simulations in a later second.
 
     Storage tells upload times in whole seconds.
     """
@@ -314,20 +315,20 @@ def prepare(scenarios: Sequence[tuple[Scenario, World]]) -> None:
             now = int(time.time())
             while int(time.time()) == now:
                 time.sleep(0.01)
-        for scenario, world in scenarios:
+        for scenario, simulation in scenarios:
             if number < len(scenario.prepare):
-                scenario.prepare[number](world)
+                scenario.prepare[number](simulation)
 
 
-def check_end(world: World, scenario: Scenario) -> None:
+def check_end(simulation: Simulation, scenario: Scenario) -> None:
     """The end that the scenario has to have, if nothing else than faults happened."""
     current = {}
-    for record in reversed(world.records()):
+    for record in reversed(simulation.records()):
         current[f"retry of {record.file}" if record.retry_of else record.file] = record
     states = {file: record.state.value for file, record in current.items()}
     reasons = {file: record.failure_reason for file, record in current.items()}
     assert states == scenario.states, reasons
-    stored = {device: world.hub.registry.get(device) for device in ("pump-1", "pump-2")}
+    stored = {device: simulation.hub.registry.get(device) for device in ("pump-1", "pump-2")}
     assert {id_: line["tags"]["n"] for id_, line in stored.items() if line} == scenario.devices
     if scenario.uploads is not None:
-        assert [name for name, _ in world.versions()] == list(scenario.uploads)
+        assert [name for name, _ in simulation.versions()] == list(scenario.uploads)

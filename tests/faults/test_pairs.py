@@ -1,10 +1,11 @@
-"""Pairs of faults, with whatever else can happen to a world, chosen at random.
+"""Pairs of faults, with whatever else can happen to a simulation, chosen at random.
 
 Each run has a seed of its own, which a failure names: repeat it alone by
 
     FAULT_SEED=<seed> FAULT_RUNS=1 pytest tests/faults/test_pairs.py
 
-FAULT_RUNS=5000 looks for more than `make test` does; FAULT_SEED is then the seed of the first run.
+FAULT_RUNS=5000 tries more than `make test` does, as CI does every night; FAULT_SEED is then the
+seed of the first run.
 """
 
 from __future__ import annotations
@@ -19,25 +20,25 @@ import pytest
 
 from shared.imports.model.record import ImportRecord
 from tests.faults.disturbances import DISTURBANCES, NO_LOG, Certainty, Disturbance
-from tests.faults.injection import Fault, Strike
+from tests.faults.injection import Fault, Injection
+from tests.faults.invariants import HistoryCheck, LogCapture, check, ends_are_counted, name_of
 from tests.faults.scenarios import SCENARIOS, Scenario, check_end, prepare
-from tests.faults.soundness import Listener, Witness, check, ends_are_counted, name_of
-from tests.faults.view import Account
-from tests.faults.world import Manners, World, device
+from tests.faults.simulation import Conditions, Simulation, device
+from tests.faults.stored_state import StorageAccount
 
-RUNS = int(os.environ.get("FAULT_RUNS", "200"))
+RUNS = int(os.environ.get("FAULT_RUNS", "100"))
 #: The same in each process if it is given.
 FIRST_SEED = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(10**9))
 #: Tests that share the runs, so that several processes can.
-PARTS = 8
+PARTS = 4
 #: Worlds whose files are uploaded together, as the younger ones need another second.
 BATCH = 25
 
-#: Requests up to which faults strike; most scenarios make fewer, and faults add some.
+#: Faults strike up to this request; most scenarios make fewer, and faults add some.
 LENGTH = 45
-#: The file that nothing happens to where people are at work.
-BYSTANDER = "east/z.ndjson"
-#: Scenarios in which the hub's own trouble could hit it, if people ended the other import before.
+#: A file that is not deleted or edited by hand where another one is.
+UNRELATED = "east/z.ndjson"
+#: Scenarios whose fault of the hub could hit it if the other import was ended by hand before.
 HUB_TROUBLE = ("cancelled", "retried")
 
 
@@ -48,17 +49,17 @@ class Run:
     seed: int
     name: str
     scenario: Scenario
-    manners: Manners
-    strikes: list[Strike]
+    conditions: Conditions
+    injections: list[Injection]
     certainty: Certainty
     #: Each with the request at which it acts.
     disturbances: list[tuple[int, Disturbance]] = field(default_factory=list)
 
     def __str__(self) -> str:
+        disturbances = [f"{what} at request {at}" for at, what in self.disturbances]
         return (
-            f"FAULT_SEED={self.seed} FAULT_RUNS=1: {self.name}; {', '.join(map(str, self.strikes))}"
-            f"; {', '.join(f'{one} at request {at}' for at, one in self.disturbances) or 'no more'}"
-            f"; {self.manners}"
+            f"FAULT_SEED={self.seed} FAULT_RUNS=1: {self.name}; "
+            f"{', '.join([*map(str, self.injections), *disturbances])}; {self.conditions}"
         )
 
 
@@ -80,7 +81,7 @@ def choose(seed: int) -> Run:
     if echo == "none":
         # Two lost answers may leave nothing that says whose job it was.
         certainty = max(certainty, Certainty.COUNTS_UNKNOWN)
-    manners = Manners(
+    conditions = Conditions(
         echo,
         scenario.settings,
         events_come_twice=rng.random() < 0.2,
@@ -89,13 +90,13 @@ def choose(seed: int) -> Run:
         hub_ahead=rng.choice(skew) if are_apart else timedelta(),
         other_ahead=rng.choice(skew) if are_apart else timedelta(),
     )
-    strikes = [_strike(rng) for _ in range(2)]
-    return Run(seed, name, scenario, manners, strikes, certainty, disturbances)
+    injections = [_injection(rng) for _ in range(2)]
+    return Run(seed, name, scenario, conditions, injections, certainty, disturbances)
 
 
-def _strike(rng: random.Random) -> Strike:
+def _injection(rng: random.Random) -> Injection:
     fault = rng.choice(list(Fault))
-    return Strike(_position(rng), fault, rng.randint(1, 6) if fault.is_outage else 1)
+    return Injection(_position(rng), fault, rng.randint(1, 6) if fault.is_outage else 1)
 
 
 def _position(rng: random.Random) -> int:
@@ -104,94 +105,100 @@ def _position(rng: random.Random) -> int:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_pairs_of_faults(account: Account, part: int) -> None:
+def test_pairs_of_faults(account: StorageAccount, part: int) -> None:
     seeds = range(FIRST_SEED + part, FIRST_SEED + RUNS, PARTS)
     print(f"seeds {seeds}")
     for start in range(0, len(seeds), BATCH):
         runs = [choose(seed) for seed in seeds[start : start + BATCH]]
-        worlds = [_world(account, run) for run in runs]
-        prepare([(run.scenario, world) for run, world in zip(runs, worlds, strict=True)])
-        for run, world in zip(runs, worlds, strict=True):
+        simulations = [_simulation(account, run) for run in runs]
+        prepare(
+            [(run.scenario, simulation) for run, simulation in zip(runs, simulations, strict=True)]
+        )
+        for run, simulation in zip(runs, simulations, strict=True):
             try:
-                _play(run, world)
+                _play(run, simulation)
             except Exception as error:
                 error.add_note(str(run))
                 raise
 
 
-def _world(account: Account, run: Run) -> World:
-    world = World(account, run.strikes, run.manners)
-    world.watch = Witness(world).look
+def _simulation(account: StorageAccount, run: Run) -> Simulation:
+    simulation = Simulation(account, run.injections, run.conditions)
+    simulation.after_invocation = HistoryCheck(simulation).check
     rng = random.Random(run.seed)
     for position, disturbance in run.disturbances:
-        world.injector.add(Strike(position, _acting(disturbance, world, rng)))
+        simulation.injector.add(Injection(position, _acting(disturbance, simulation, rng)))
     if run.certainty is Certainty.OTHERS and run.name not in HUB_TROUBLE:
-        world.upload(BYSTANDER, device("pump-9", tags={"n": 1}))
-    return world
+        simulation.upload(UNRELATED, device("pump-9", tags={"n": 1}))
+    return simulation
 
 
-def _acting(disturbance: Disturbance, world: World, rng: random.Random) -> Callable[[], None]:
+def _acting(
+    disturbance: Disturbance, simulation: Simulation, rng: random.Random
+) -> Callable[[], None]:
     def act() -> None:
         try:
-            disturbance.act(world, rng)
+            disturbance.act(simulation, rng)
         except Exception as error:
             # The app would take it for its own.
-            world.notes.append(f"{disturbance} did not work: {error!r}")
-            world.is_broken = True
+            simulation.notes.append(f"{disturbance} did not work: {error!r}")
+            simulation.has_test_error = True
 
     return act
 
 
-def _play(run: Run, world: World) -> None:
-    with Listener() as listener, world:
+def _play(run: Run, simulation: Simulation) -> None:
+    with LogCapture() as log_capture, simulation:
         try:
-            run.scenario.play(world)
-            world.settle()
-            world.injector.disarm()
+            run.scenario.play(simulation)
+            simulation.settle()
+            simulation.injector.disarm()
             # Retention goes on where it was cut off.
             for _ in range(2 if run.scenario.settings else 1):
-                world.sweep()
-            _judge(run, world)
-            assert not world.is_broken
-            assert not listener.leaks
+                simulation.sweep()
+            _judge(run, simulation)
+            assert not simulation.has_test_error
+            assert not log_capture.leaks
             if run.certainty is not Certainty.OTHERS:
-                assert not listener.unexpected
+                assert not log_capture.unexpected
         except Exception as error:
-            for note in (*world.notes, *_ends(world)):
+            for note in (*simulation.notes, *_ends(simulation)):
                 error.add_note(note)
-            error.add_note(f"struck: {[world.injector.struck_at(one) for one in run.strikes]}")
+            error.add_note(
+                f"requests: {[simulation.injector.request_at(one) for one in run.injections]}"
+            )
             raise
 
 
-def _ends(world: World) -> list[str]:
+def _ends(simulation: Simulation) -> list[str]:
     return [
         f"{one.hub} {one.id} {one.file}: {one.state}, {one.devices} {one.imported} {one.failed}, "
         f"{one.failure_reason}"
-        for one in world.records()
+        for one in simulation.records()
     ]
 
 
-def _judge(run: Run, world: World) -> None:
-    check(world)
-    records = world.records()
-    if not (world.touched or world.are_counts_touched):
-        ends_are_counted(records, world.rows(), is_swept=True)
+def _judge(run: Run, simulation: Simulation) -> None:
+    check(simulation)
+    records = simulation.records()
+    if not (simulation.edited or simulation.are_counts_edited):
+        ends_are_counted(records, simulation.rows(), is_swept=True)
     if run.certainty is Certainty.END:
-        check_end(world, run.scenario)
-    elif BYSTANDER in world.uploaded:
-        [bystander] = [record for record in records if record.file == BYSTANDER]
-        assert bystander.state == "completed", bystander.failure_reason
-        assert (world.hub.registry.get("pump-9") or {})["tags"] == {"n": 1}
+        check_end(simulation, run.scenario)
+    elif UNRELATED in simulation.uploaded:
+        [unrelated] = [record for record in records if record.file == UNRELATED]
+        assert unrelated.state == "completed", unrelated.failure_reason
+        assert (simulation.hub.registry.get("pump-9") or {})["tags"] == {"n": 1}
     elif run.certainty is not Certainty.OTHERS:
         for record in records:
-            _is_almost_as_wanted(run, world, record)
+            _is_almost_as_wanted(run, simulation, record)
 
 
-def _is_almost_as_wanted(run: Run, world: World, record: ImportRecord) -> None:
+def _is_almost_as_wanted(run: Run, simulation: Simulation, record: ImportRecord) -> None:
     """The state of the scenario, unless it is said that it is not known what a job did."""
     file = f"retry of {record.file}" if record.retry_of else record.file
     if record.state == run.scenario.states.get(file) or record.has_unknown_counts:
         return
-    is_elsewhere = record.hub != name_of(world.hub)
+    is_elsewhere = record.hub != name_of(simulation.hub)
     assert run.certainty is Certainty.HUB, f"{file} is {record.state}"
     assert is_elsewhere, f"{file} is {record.state}"

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from shared.connections import StorageConnection
 from shared.storage.client import Storage
-from tests.faults.injection import Fault, Injector, Strike, Transport
-from tests.faults.view import Account
+from tests.faults.injection import Fault, Injection, Injector, Transport
+from tests.faults.stored_state import StorageAccount
 
 
 def _no_credential() -> TokenCredential:
@@ -20,11 +20,13 @@ def _no_credential() -> TokenCredential:
 
 @pytest.mark.parametrize("exists", [True, False])
 @pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.LOST, Fault.ERROR])
-def test_a_repeated_question_is_answered(account: Account, fault: Fault, *, exists: bool) -> None:
+def test_a_repeated_question_is_answered(
+    account: StorageAccount, fault: Fault, *, exists: bool
+) -> None:
     name = f"time-{fault.name.lower()}-{exists}".lower()
     if exists:
         account.blobs.create_container(name)
-    injector = Injector([Strike(0, fault)], lambda: None)
+    injector = Injector([Injection(0, fault)], lambda: None)
     connection = StorageConnection(connectionString=SecretStr(account.connection_string))
     storage = Storage(connection, _no_credential, lambda: Transport(injector))
     try:

@@ -1,4 +1,4 @@
-"""What holds of table, hub and containers, whatever happened: checks that both proofs share."""
+"""Invariants of table, hub and containers, for both tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
     "import_jobs",
     "jobs_ran_once",
     "lines_of_job",
-    "markers_stand_for_open_imports",
+    "queue_rows_match_open_imports",
     "read_table",
 ]
 
@@ -41,16 +41,16 @@ _FIRST = {ImportState.VALIDATING}
 
 
 def read_table(table: TableClient) -> tuple[dict[str, ImportRecord], dict[str, str]]:
-    """All imports by id, and the RowKeys of all markers with those of their records."""
-    records, markers = {}, {}
+    """All imports by id, and the RowKeys of all queue_rows with those of their records."""
+    records, queue_rows = {}, {}
     for row in table.list_entities():
         if row["RowKey"].startswith("import-"):
             record = to_record(row)
             assert record.id not in records, f"two records of {record.file}"
             records[record.id] = record
         elif row["RowKey"].startswith("queue-"):
-            markers[row["RowKey"]] = record_key_of(row["RowKey"])
-    return records, dict(sorted(markers.items()))
+            queue_rows[row["RowKey"]] = record_key_of(row["RowKey"])
+    return records, dict(sorted(queue_rows.items()))
 
 
 def ends_are_counted_once(
@@ -82,12 +82,12 @@ def ends_are_counted_once(
     assert claims.items() <= made.items()
 
 
-def markers_stand_for_open_imports(
-    records: Iterable[ImportRecord], markers: dict[str, str]
+def queue_rows_match_open_imports(
+    records: Iterable[ImportRecord], queue_rows: dict[str, str]
 ) -> None:
-    """Each open import has its marker, and there is no other."""
+    """Each open import has its queue row, and there is no other."""
     wanted = {record.queue_key: record.row_key for record in records if not record.state.is_final}
-    assert wanted == markers
+    assert wanted == queue_rows
 
 
 def at_most_one_has_the_hub(records: Iterable[ImportRecord]) -> None:

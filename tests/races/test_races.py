@@ -5,13 +5,12 @@ processes in shuffled order, some of them several times. One request in twenty i
 answer or is answered with 429, 500 or 503. Processes are killed and replaced; the events that they
 held are lost. In the end the faults stop, and every upload must have been applied once, in order.
 
-What is checked of the order, and why no more: storage tells upload times in whole seconds, and
-within a second the queue's order is that of first sight, which shuffled events may turn around.
-So (1) the hub's jobs began in the order of the queue's markers, without exception; (2) the markers
-stand in the order of upload wherever upload times differ; (3) each device has what its last upload
-gave it, which is in a later second than all others of the device. Versions of one blob are in
-upload order even within a second, since the older one cannot be read any more once there is a newer
-one.
+Storage gives upload times in whole seconds; within a second, uploads enter the queue in the order
+in which the app first sees them, which the shuffled events may reverse. So (1) the hub's jobs began
+in the order of the queue keys, without exception; (2) the queue keys are in the order of upload
+where upload times differ; (3) each device has what its last upload gave it, which is in a later
+second than all others of the device. Versions of one blob are in upload order even within a second,
+since an older one cannot be read any more.
 """
 
 from __future__ import annotations
@@ -34,8 +33,7 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 from iothub_emulator import HubEmulator
 from shared.imports.model.record import ImportRecord, upload_id
 from shared.imports.model.states import ImportState
-from tests.races.crew import Crew
-from tests.races.faulty import Tally
+from tests.races.faulty_transport import RequestCounts
 from tests.races.invariants import (
     container_of_job,
     ends_are_counted_once,
@@ -45,9 +43,10 @@ from tests.races.invariants import (
     lines_of_job,
     read_table,
 )
+from tests.races.worker_processes import WorkerProcesses
 
-#: A longer run takes RACE_UPLOADS, another one RACE_SEED: what the test itself decides.
-UPLOADS = int(os.environ.get("RACE_UPLOADS", "300"))
+#: RACE_UPLOADS makes a longer run, RACE_SEED another one.
+UPLOADS = int(os.environ.get("RACE_UPLOADS", "120"))
 SEED = int(os.environ.get("RACE_SEED", "1"))
 #: Share of uploads that overwrite, and of those that are announced three times.
 OVERWRITES, REPEATS = 0.1, 0.1
@@ -55,9 +54,9 @@ DEVICES = [f"pump-{number}" for number in range(12)]
 #: After which share of the uploads which process is killed and replaced.
 KILLS = {0.3: 0, 0.5: 2, 0.7: 1, 0.8: 3}
 #: Share of the uploads that are applied when the faults end.
-CALM_AT = 0.8
-#: Seconds: of uploading, and until everything has to be final after it.
-UPLOAD_TIME, DEADLINE = 8.0, 600.0
+FAULTS_END_AT = 0.8
+#: Seconds of uploading, and from then until everything must be final.
+UPLOAD_TIME, DEADLINE = 4.0, 600.0
 
 SETTINGS = {
     "BACKOFF_SECONDS": "0",
@@ -85,7 +84,7 @@ def test_every_upload_is_applied_once_and_in_order(
     storage_connection_string: str, tmp_path: Path
 ) -> None:
     container, table = f"uploads-{uuid.uuid4().hex[:12]}", f"Imports{uuid.uuid4().hex[:12]}"
-    tally = tmp_path / "tally"
+    counts_file = tmp_path / "counts_file"
     with (
         HubEmulator() as hub,
         BlobServiceClient.from_connection_string(storage_connection_string) as blobs,
@@ -99,29 +98,29 @@ def test_every_upload_is_applied_once_and_in_order(
             "IMPORTS_TABLE": table,
         }
         upload_container = blobs.create_container(container)
-        with Crew(environment, (container, str(tally)), tmp_path, SEED) as crew:
+        with WorkerProcesses(environment, (container, str(counts_file)), tmp_path, SEED) as workers:
             began = time.monotonic()
-            uploads = upload_and_announce(upload_container, table, crew)
+            uploads = upload_and_announce(upload_container, table, workers)
             uploaded = time.monotonic()
-            is_calm = False
+            are_faults_over = False
             while not everything_is_final(
                 records := read_table(tables.get_table_client(table))[0], upload_container
             ):
                 states = Counter(record.state.value for record in records.values())
                 assert time.monotonic() < uploaded + DEADLINE, states
-                if not is_calm and states["completed"] > CALM_AT * UPLOADS:
-                    is_calm = True
-                    crew.calm()
+                if not are_faults_over and states["completed"] > FAULTS_END_AT * UPLOADS:
+                    are_faults_over = True
+                    workers.stop_faults()
                 time.sleep(0.5)
             finished = time.monotonic()
-            crew.dismiss()
+            workers.finish()
         print(
             f"{UPLOADS} uploads in {uploaded - began:.1f} s, final after {finished - began:.1f} s; "
-            f"{len(KILLS)} kills; {dict(Tally.read(tally))}; hub: {hub.requests}"
+            f"{len(KILLS)} kills; {dict(RequestCounts.read(counts_file))}; hub: {hub.requests}"
         )
-        assert crew.unexpected() == []
-        records, markers = read_table(tables.get_table_client(table))
-        assert markers == {}
+        assert workers.unexpected() == []
+        records, queue_rows = read_table(tables.get_table_client(table))
+        assert queue_rows == {}
         rows = tables.get_table_client(table).list_entities()
         ends_are_counted_once(records.values(), rows)
         histories_follow_the_transitions(records.values())
@@ -134,38 +133,40 @@ def test_every_upload_is_applied_once_and_in_order(
             assert given == list(map(json.loads, upload.content.splitlines())), upload
 
 
-def upload_and_announce(container: ContainerClient, table: str, crew: Crew) -> list[Upload]:
+def upload_and_announce(
+    container: ContainerClient, table: str, workers: WorkerProcesses
+) -> list[Upload]:
     """Write the files one after the other; announce them a little later and in another order."""
-    dice = random.Random(SEED)
+    rng = random.Random(SEED)
     uploads: list[Upload] = []
     waiting: list[str] = []
     kills = {int(share * UPLOADS): number for share, number in KILLS.items()}
     began = time.monotonic()
     for number in range(UPLOADS):
-        upload = make_upload(container, table, dice, number, uploads)
+        upload = make_upload(container, table, rng, number, uploads)
         uploads.append(upload)
-        waiting += [upload.name] * (3 if dice.random() < REPEATS else 1)
+        waiting += [upload.name] * (3 if rng.random() < REPEATS else 1)
         if number in kills:
-            crew.replace(kills[number])
-        dice.shuffle(waiting)
+            workers.kill_and_replace(kills[number])
+        rng.shuffle(waiting)
         while len(waiting) > 20 or (waiting and number == UPLOADS - 1):
-            crew.announce(waiting.pop())
+            workers.announce(waiting.pop())
         due = began + UPLOAD_TIME * (number + 1) / UPLOADS
         time.sleep(max(0, due - time.monotonic()))
     # In a later second, so that each device has one upload that is surely its last.
     time.sleep(1)
     for number, device in enumerate(DEVICES, UPLOADS):
         uploads.append(write(container, table, f"{number}.ndjson", number, (device,)))
-        crew.announce(uploads[-1].name)
+        workers.announce(uploads[-1].name)
     return uploads
 
 
 def make_upload(
-    container: ContainerClient, table: str, dice: random.Random, number: int, before: list[Upload]
+    container: ContainerClient, table: str, rng: random.Random, number: int, before: list[Upload]
 ) -> Upload:
-    is_overwrite = before and dice.random() < OVERWRITES
-    name = dice.choice(before).name if is_overwrite else f"{number}.ndjson"
-    return write(container, table, name, number, tuple(dice.sample(DEVICES, dice.randint(1, 3))))
+    is_overwrite = before and rng.random() < OVERWRITES
+    name = rng.choice(before).name if is_overwrite else f"{number}.ndjson"
+    return write(container, table, name, number, tuple(rng.sample(DEVICES, rng.randint(1, 3))))
 
 
 def write(

@@ -1,10 +1,10 @@
 """One process of the app: gets events on its standard input, and fires its own timers.
 
-    python -m tests.races.worker CONTAINER TALLY SEED FAULTS [tick] [sweep]
+    python -m tests.races.worker CONTAINER COUNTS_FILE SEED FAULTS [tick] [sweep]
 
-A line of the input is the name of a blob that an event announces, or CALM: no more faults. The
-output repeats the names of events that were handled, or given up. The end of the input ends the
-process once it has handled what it was told.
+A line of the input is the name of a blob that an event announces, or NO_MORE_FAULTS. The output
+repeats the names of events that were handled or given up. At the end of the input the process
+handles the events that it has, and ends.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from shared.imports.app import Importer, utc_now
 from shared.imports.workflow import job_follower as follower
 from shared.imports.workflow import job_starter as queue
 from shared.settings import load_settings
-from tests.races.faulty import FaultyTransport, Tally
+from tests.races.faulty_transport import FaultyTransport, RequestCounts
 
-__all__ = ["CALM", "UNEXPECTED"]
+__all__ = ["NO_MORE_FAULTS", "UNEXPECTED"]
 
 #: On the input: the faults end.
-CALM = "*calm*"
+NO_MORE_FAULTS = "*no more faults*"
 #: In the log: an exception that faults do not explain.
 UNEXPECTED = "UNEXPECTED"
 
@@ -51,15 +51,15 @@ TICK_PAUSE = 0.05
 SWEEP_PAUSE = 2.0
 
 
-class Watch(logging.Handler):
+class UnexpectedErrors(logging.Handler):
     """Marks exceptions in the log that are neither the SDK's nor the app's own."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info and record.exc_info[1]:
-            judge(record.exc_info[1])
+            report_unexpected(record.exc_info[1])
 
 
-def judge(error: BaseException) -> None:
+def report_unexpected(error: BaseException) -> None:
     if not isinstance(error, AzureError | ImporterError):
         print(f"{UNEXPECTED} {error!r}", file=sys.stderr, flush=True)
 
@@ -67,15 +67,15 @@ def judge(error: BaseException) -> None:
 class Worker:
     """The importer and the threads that call it."""
 
-    def __init__(self, container: str, tally: Tally, seed: int, share: float) -> None:
+    def __init__(self, container: str, counts_file: RequestCounts, seed: int, share: float) -> None:
         self._container = container
         self._transports: list[FaultyTransport] = []
         self._events: Queue[str | None] = Queue()
         self._stop = threading.Event()
 
         def transport() -> FaultyTransport:
-            dice = random.Random(f"{seed}-{len(self._transports)}")
-            self._transports.append(FaultyTransport(share, dice, tally))
+            rng = random.Random(f"{seed}-{len(self._transports)}")
+            self._transports.append(FaultyTransport(share, rng, counts_file))
             return self._transports[-1]
 
         settings = load_settings()
@@ -92,7 +92,7 @@ class Worker:
         for thread in threads:
             thread.start()
         for line in sys.stdin:
-            if line.strip() == CALM:
+            if line.strip() == NO_MORE_FAULTS:
                 for transport in self._transports:
                     transport.recover()
             else:
@@ -124,22 +124,22 @@ def _attempt(function: Callable[[], None]) -> bool:
     try:
         function()
     except Exception as error:
-        judge(error)
+        report_unexpected(error)
         logging.exception("failed")
         return False
     return True
 
 
 def main() -> None:
-    container, tally, seed, share, *timers = sys.argv[1:]
+    container, counts_file, seed, share, *timers = sys.argv[1:]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("azure").setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.WARNING)
-    logging.getLogger().addHandler(Watch())
+    logging.getLogger().addHandler(UnexpectedErrors())
     FaultyTransport.never_wait()
     for module in (follower, queue):
         vars(module)["LOG_GRACE"] = LOG_GRACE
-    Worker(container, Tally(Path(tally)), int(seed), float(share)).run(set(timers))
+    Worker(container, RequestCounts(Path(counts_file)), int(seed), float(share)).run(set(timers))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import os
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.races.machine import ImporterMachine
+from tests.races.state_machine import ImporterMachine
 
 #: Runs of the machine. To look for more than the same runs each time, set MACHINE_EXAMPLES.
 EXAMPLES = 15

@@ -40,7 +40,7 @@ from tests.races.invariants import (
     import_jobs,
     jobs_ran_once,
     lines_of_job,
-    markers_stand_for_open_imports,
+    queue_rows_match_open_imports,
     read_table,
 )
 
@@ -70,17 +70,17 @@ class Killed(BaseException):
     """The process is gone: no code of it runs any more, but for what unwinds."""
 
 
-class Listener(logging.Handler):
+class LogCapture(logging.Handler):
     """Hears of exceptions that the app catches and tells its log, though it should not have any."""
 
-    def __init__(self, trouble: list[str]) -> None:
+    def __init__(self, violations: list[str]) -> None:
         super().__init__()
-        self._trouble = trouble
+        self._violations = violations
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         if error and not isinstance(error, AzureError | ImporterError):
-            self._trouble.append(repr(error))
+            self._violations.append(repr(error))
 
 
 class ImporterMachine(RuleBasedStateMachine):
@@ -98,7 +98,7 @@ class ImporterMachine(RuleBasedStateMachine):
         self._jobs: set[str] = set()
         self._hanging: set[str] = set()
         #: What the app must not do but would hide, since it happens deep inside of it.
-        self._trouble: list[str] = []
+        self._violations: list[str] = []
         self._uploads = 0
 
     @initialize(echo=st.booleans())
@@ -116,7 +116,7 @@ class ImporterMachine(RuleBasedStateMachine):
         self.table: TableClient = tables.get_table_client(self.app.settings["IMPORTS_TABLE"])
         tables.create_table(self.app.settings["IMPORTS_TABLE"])
         self.app.before_request = self._watch
-        handler = Listener(self._trouble)
+        handler = LogCapture(self._violations)
         logging.getLogger("shared").addHandler(handler)
         self._resources.callback(logging.getLogger("shared").removeHandler, handler)
 
@@ -239,13 +239,13 @@ class ImporterMachine(RuleBasedStateMachine):
     def table_is_sound(self) -> None:
         if not hasattr(self, "table"):
             return
-        records, markers = read_table(self.table)
+        records, queue_rows = read_table(self.table)
         for id_, record in self._final.items():
             assert records[id_] == record, "a final record changed"
         self._final = {id_: record for id_, record in records.items() if record.state.is_final}
         at_most_one_has_the_hub(records.values())
         histories_follow_the_transitions(records.values())
-        markers_stand_for_open_imports(records.values(), markers)
+        queue_rows_match_open_imports(records.values(), queue_rows)
         ends_are_counted_once(records.values(), self.table.list_entities())
         jobs_ran_once(records.values(), import_jobs(self.hub))
 
@@ -253,29 +253,29 @@ class ImporterMachine(RuleBasedStateMachine):
         """Only the head of the queue may start, and nothing older may be unknown then."""
         if not request.endswith("/jobs/create"):
             return
-        records, markers = read_table(self.table)
+        records, queue_rows = read_table(self.table)
         by_key = {record.row_key: record for record in records.values()}
-        head = by_key[next(iter(markers.values()))]
+        head = by_key[next(iter(queue_rows.values()))]
         if head.state is not ImportState.STARTING:
-            self._trouble.append(f"a job is asked for that is not of the head: {head}")
+            self._violations.append(f"a job is asked for that is not of the head: {head}")
         known = {(record.file, record.upload_etag) for record in records.values()}
         for blob in self.container.list_blobs():
             version = (blob.name, blob.etag.strip('"'))
             if blob.last_modified < head.uploaded_at and version not in known:
-                self._trouble.append(f"a job is asked for before {version} has its record")
+                self._violations.append(f"a job is asked for before {version} has its record")
 
     # The end of each run.
 
     def teardown(self) -> None:
         try:
             if hasattr(self, "table"):
-                self._come_to_rest()
-                self._judge()
+                self._settle()
+                self._check_end()
         finally:
             self._resources.close()
 
-    def _come_to_rest(self) -> None:
-        self._live_on()
+    def _settle(self) -> None:
+        self._restart()
         self.hub.faults.clear()
         self.hub.free_slot()
         for name in FILES:
@@ -283,20 +283,20 @@ class ImporterMachine(RuleBasedStateMachine):
         for _ in range(60):
             self._call(self.app.tick)
             self._call(self.app.sweep)
-            records, markers = read_table(self.table)
+            records, queue_rows = read_table(self.table)
             if not self._echo:
                 self._cancel_unknown_jobs(records.values())
-            if not markers and self._existing() <= {
+            if not queue_rows and self._existing() <= {
                 (record.file, record.upload_etag) for record in records.values()
             }:
                 return
             self.app.clock.ahead += timedelta(hours=1)
         raise AssertionError(f"still open: {[r for r in self._sorted() if not r.state.is_final]}")
 
-    def _judge(self) -> None:
+    def _check_end(self) -> None:
         self.table_is_sound()
-        records, markers = read_table(self.table)
-        assert markers == {}
+        records, queue_rows = read_table(self.table)
+        assert queue_rows == {}
         uploads = [record for record in records.values() if not record.retry_of]
         assert len({(record.file, record.upload_etag) for record in uploads}) == len(uploads)
         by_container = {record.staged.container: record for record in records.values()}
@@ -304,8 +304,8 @@ class ImporterMachine(RuleBasedStateMachine):
         applied = [by_container[container_of_job(job)] for job in jobs]
         assert all(record.state is ImportState.COMPLETED for record in applied), applied
         # Retries enter the queue by the app's clock, which the test turns: see `_watch` for them.
-        markers_of_uploads = [record.queue_key for record in applied if not record.retry_of]
-        assert markers_of_uploads == sorted(markers_of_uploads)
+        queue_keys_of_uploads = [record.queue_key for record in applied if not record.retry_of]
+        assert queue_keys_of_uploads == sorted(queue_keys_of_uploads)
         wanted = {}
         for job in jobs:
             for line in lines_of_job(job, self.app.blobs):
@@ -327,7 +327,7 @@ class ImporterMachine(RuleBasedStateMachine):
         try:
             yield
         except Killed:
-            self._live_on()
+            self._restart()
         except (AzureError, ImporterError):
             pass
         jobs = [job["jobId"] for job in import_jobs(self.hub) if job["jobId"] not in self._jobs]
@@ -336,7 +336,7 @@ class ImporterMachine(RuleBasedStateMachine):
             self._hanging.update(jobs)
         self._jobs.update(jobs)
         self._wait_for_jobs()
-        assert self._trouble == []
+        assert self._violations == []
 
     def _wait_for_jobs(self) -> None:
         """Let those jobs end that do not hang, or that were cancelled."""
@@ -347,7 +347,7 @@ class ImporterMachine(RuleBasedStateMachine):
         ):
             time.sleep(0.002)
 
-    def _live_on(self) -> None:
+    def _restart(self) -> None:
         """A fresh process takes the place of the old one."""
         self.app.before_request, self.app.after_request = self._watch, lambda _: None
         self.app.configure()

@@ -1,4 +1,4 @@
-"""What people do to the rows and blobs of the app: they delete one, or edit one."""
+"""Deletions and edits of the app's rows and blobs by hand."""
 
 from __future__ import annotations
 
@@ -14,23 +14,28 @@ from azure.data.tables import TableEntity, UpdateMode
 
 from shared.imports.model.states import ImportState
 from tests.faults.scenarios import A, B
-from tests.faults.world import World
+from tests.faults.simulation import Simulation
 
 __all__ = ["delete_something", "edit_something"]
 
 
-def delete_something(world: World, rng: random.Random) -> None:
-    """Somebody deletes one row, one blob or one container."""
-    targets = [*_rows(world), *_containers(world), *_blobs(world), *_uploads(world)]
+def delete_something(simulation: Simulation, rng: random.Random) -> None:
+    """Delete one row, one blob or one container."""
+    targets = [
+        *_rows(simulation),
+        *_containers(simulation),
+        *_blobs(simulation),
+        *_uploads(simulation),
+    ]
     if targets:
-        _act_on(rng.choice(targets), world, rng)
+        _act_on(rng.choice(targets), simulation, rng)
 
 
-def edit_something(world: World, rng: random.Random) -> None:
-    """Somebody edits one row, or writes something else into a blob."""
-    targets = [*_rows(world, edit=True), *_blobs(world, edit=True)]
+def edit_something(simulation: Simulation, rng: random.Random) -> None:
+    """Edit one row, or overwrite one blob."""
+    targets = [*_rows(simulation, edit=True), *_blobs(simulation, edit=True)]
     if targets:
-        _act_on(rng.choice(targets), world, rng)
+        _act_on(rng.choice(targets), simulation, rng)
 
 
 @dataclass(frozen=True)
@@ -41,33 +46,33 @@ class _Target:
     change: Callable[[random.Random], str]
 
 
-def _act_on(target: _Target, world: World, rng: random.Random) -> None:
-    world.remember()
+def _act_on(target: _Target, simulation: Simulation, rng: random.Random) -> None:
+    simulation.note_imports()
     if target.import_id:
-        world.touched.add(target.import_id)
-    world.are_counts_touched |= " day-" in target.name
-    world.are_rows_of_the_app_touched |= "(app)" in target.name
-    done = "gone already"
+        simulation.edited.add(target.import_id)
+    simulation.are_counts_edited |= " day-" in target.name
+    simulation.are_app_rows_edited |= "(app)" in target.name
+    done = "was deleted before"
     with contextlib.suppress(ResourceNotFoundError):
         done = target.change(rng)
-    world.notes.append(f"people: {target.name}: {done}")
+    simulation.notes.append(f"by hand: {target.name}: {done}")
 
 
-def _ids(world: World) -> list[str]:
-    """Of the imports that people see to, and of those that try them again."""
-    files = {record.id: record for record in world.records()}
-    ids = [*world.ids_of(A), *world.ids_of(B)]
+def _ids(simulation: Simulation) -> list[str]:
+    """The ids of the imports of A and B, and of their retries."""
+    files = {record.id: record for record in simulation.records()}
+    ids = [*simulation.ids_of(A), *simulation.ids_of(B)]
     return ids + [one.id for one in files.values() if one.retry_of in ids]
 
 
-def _rows(world: World, *, edit: bool = False) -> list[_Target]:
+def _rows(simulation: Simulation, *, edit: bool = False) -> list[_Target]:
     targets = []
-    ids = _ids(world)
-    for row in world.entities():
+    ids = _ids(simulation)
+    for row in simulation.rows():
         import_id = next((id_ for id_ in ids if row["RowKey"].endswith(id_)), "")
         is_shared = row["PartitionKey"] in ("(app)", "(sweep)") or _is_day(row["RowKey"])
         if import_id or is_shared:
-            change = _row_editor(world, row) if edit else _row_deleter(world, row)
+            change = _row_editor(simulation, row) if edit else _row_deleter(simulation, row)
             name = f"row {row['PartitionKey']} {row['RowKey']}"
             targets.append(_Target(name, import_id, change))
     return targets
@@ -77,9 +82,9 @@ def _is_day(row_key: str) -> bool:
     return row_key.startswith("day-") and row_key.count("-") == 1
 
 
-def _row_deleter(world: World, row: TableEntity) -> Callable[[random.Random], str]:
+def _row_deleter(simulation: Simulation, row: TableEntity) -> Callable[[random.Random], str]:
     def change(_: random.Random) -> str:
-        world.table.delete_entity(row["PartitionKey"], row["RowKey"])
+        simulation.table.delete_entity(row["PartitionKey"], row["RowKey"])
         return "deleted"
 
     return change
@@ -96,9 +101,9 @@ _GARBAGE: tuple[Any, ...] = (
 _TIMES = ("nextTryAt", "leaseUntil", "unresolvedSince", "refusedSince", "lastStartAt")
 
 
-def _row_editor(world: World, row: TableEntity) -> Callable[[random.Random], str]:
+def _row_editor(simulation: Simulation, row: TableEntity) -> Callable[[random.Random], str]:
     def change(rng: random.Random) -> str:
-        entity = dict(world.table.get_entity(row["PartitionKey"], row["RowKey"]))
+        entity = dict(simulation.table.get_entity(row["PartitionKey"], row["RowKey"]))
         columns = sorted(entity.keys() - {"PartitionKey", "RowKey", "schema"})
         kind = rng.choice(["state", "remove", "garbage", "garbage", "schema", "future"])
         if kind == "state" and "state" in entity:
@@ -107,10 +112,10 @@ def _row_editor(world: World, row: TableEntity) -> Callable[[random.Random], str
         elif kind == "schema":
             entity["schema"] = 99
             done = "schema 99"
-            # That version is taken back, after longer than the queue waits.
-            world.remedies += [
-                (7, lambda: _older_again(world, row)),
-                (8, lambda: _end_jobs(world)),
+            # Rolled back, after longer than the queue waits.
+            simulation.recoveries += [
+                (7, lambda: _older_again(simulation, row)),
+                (8, lambda: _end_jobs(simulation)),
             ]
         elif kind == "future" and "state" in entity:
             column = rng.choice(_TIMES)
@@ -124,44 +129,44 @@ def _row_editor(world: World, row: TableEntity) -> Callable[[random.Random], str
             column = rng.choice(columns or ["state"])
             entity[column] = rng.choice(_GARBAGE)
             done = f"{column} = {entity[column]!r}"
-        world.table.update_entity(entity, mode=UpdateMode.REPLACE)
+        simulation.table.update_entity(entity, mode=UpdateMode.REPLACE)
         return done
 
     return change
 
 
-def _older_again(world: World, row: TableEntity) -> None:
-    """The newer version is gone, and what it wrote can be read."""
+def _older_again(simulation: Simulation, row: TableEntity) -> None:
+    """Roll back to a version that can read the row."""
     key = {"PartitionKey": row["PartitionKey"], "RowKey": row["RowKey"]}
     with contextlib.suppress(ResourceNotFoundError):
-        world.table.update_entity({**key, "schema": 1}, mode=UpdateMode.MERGE)
+        simulation.table.update_entity({**key, "schema": 1}, mode=UpdateMode.MERGE)
 
 
-def _end_jobs(world: World) -> None:
-    """What the app was not to touch is ended at the hub."""
-    for job in world.hub.jobs:
+def _end_jobs(simulation: Simulation) -> None:
+    """End the jobs at the hub."""
+    for job in simulation.hub.jobs:
         if job["status"] in ("enqueued", "running"):
-            world.hub.jobs.cancel(job["jobId"])
+            simulation.hub.jobs.cancel(job["jobId"])
 
 
-def _containers(world: World) -> list[_Target]:
+def _containers(simulation: Simulation) -> list[_Target]:
     def deleter(name: str) -> Callable[[random.Random], str]:
         def change(_: random.Random) -> str:
-            world.blobs.delete_container(name)
+            simulation.blobs.delete_container(name)
             return "deleted"
 
         return change
 
     return [
         _Target(f"container {one.name}", id_, deleter(one.name))
-        for id_ in _ids(world)
-        for one in world.blobs.list_containers(f"import-{id_}")
+        for id_ in _ids(simulation)
+        for one in simulation.blobs.list_containers(f"import-{id_}")
     ]
 
 
-def _blobs(world: World, *, edit: bool = False) -> list[_Target]:
+def _blobs(simulation: Simulation, *, edit: bool = False) -> list[_Target]:
     def changer(container: str, name: str) -> Callable[[random.Random], str]:
-        blob = world.blobs.get_blob_client(container, name)
+        blob = simulation.blobs.get_blob_client(container, name)
 
         def change(rng: random.Random) -> str:
             if not edit:
@@ -175,23 +180,23 @@ def _blobs(world: World, *, edit: bool = False) -> list[_Target]:
 
     return [
         _Target(f"blob {container.name}/{blob.name}", id_, changer(container.name, blob.name))
-        for id_ in _ids(world)
-        for container in world.blobs.list_containers(f"import-{id_}")
-        for blob in world.blobs.get_container_client(container.name).list_blobs()
+        for id_ in _ids(simulation)
+        for container in simulation.blobs.list_containers(f"import-{id_}")
+        for blob in simulation.blobs.get_container_client(container.name).list_blobs()
     ]
 
 
-def _uploads(world: World) -> list[_Target]:
+def _uploads(simulation: Simulation) -> list[_Target]:
     def deleter(name: str) -> Callable[[random.Random], str]:
         def change(_: random.Random) -> str:
             with contextlib.suppress(HttpResponseError):
-                world.container.delete_blob(name)
+                simulation.container.delete_blob(name)
             return "deleted"
 
         return change
 
     return [
-        _Target(f"upload {file}", world.id_of(file, etag), deleter(file))
-        for file, etag in world.versions()
+        _Target(f"upload {file}", simulation.id_of(file, etag), deleter(file))
+        for file, etag in simulation.versions()
         if file in (A, B)
     ]

@@ -1,4 +1,4 @@
-"""A world for the app: events, timers, time, and processes that come and go."""
+"""Simulates what surrounds the app: events, timers, time, hubs, processes that end and start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Self
 
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, ResourceNotFoundError
 
 from iothub_emulator import HubEmulator
 from iothub_emulator.choices import Choices, UriEcho
@@ -20,24 +20,24 @@ from shared.errors import ImporterError
 from shared.imports.app import Importer
 from shared.settings import Settings, load_settings
 from tests.app import Clock
-from tests.faults.injection import Injector, Killed, Strike, Transport
-from tests.faults.view import Account, View
+from tests.faults.injection import Injection, Injector, Killed, Transport
+from tests.faults.stored_state import StorageAccount, StoredState
 
 log = logging.getLogger(__name__)
 
-#: What the files of the scenarios hold, and nothing else may tell.
+#: In the files of the scenarios; must appear nowhere else.
 KEYS = {"primaryKey": "bWFkZS11cC1mYXVsdC1rZXkx", "secondaryKey": "bWFkZS11cC1mYXVsdC1rZXky"}
 
-#: How often the host delivers an event that fails, without a pause, before it gives it up.
+#: Attempts of the host to deliver an event, before it goes to the poison queue.
 DELIVERIES = 5
 
 
 @dataclass
-class Manners:
-    """How the platform and the clocks of a world are, and what the app is set to."""
+class Conditions:
+    """Behaviour of platform and clocks, and settings of the app."""
 
     echo: UriEcho = "output"
-    #: Settings of the app other than those of every world.
+    #: Settings of the app other than those of every simulation.
     settings: Mapping[str, str] = field(default_factory=dict)
     #: Each event comes twice at the same time.
     events_come_twice: bool = False
@@ -50,45 +50,47 @@ class Manners:
     other_ahead: timedelta = timedelta()
 
 
-class World(View):
+class Simulation(StoredState):
     """One run of a scenario. The importer under test is replaced when its process is killed."""
 
     def __init__(
-        self, account: Account, strikes: Sequence[Strike] = (), manners: Manners | None = None
+        self,
+        account: StorageAccount,
+        injections: Sequence[Injection] = (),
+        conditions: Conditions | None = None,
     ) -> None:
-        self.manners = manners or Manners()
-        super().__init__(account, Choices(uri_echo=self.manners.echo))
-        self.are_records_pruned = "RECORD_RETENTION_DAYS" in self.manners.settings
-        self.injector = Injector(strikes, self.overtake)
+        self.conditions = conditions or Conditions()
+        super().__init__(account, Choices(uri_echo=self.conditions.echo))
+        self.are_records_pruned = "RECORD_RETENTION_DAYS" in self.conditions.settings
+        self.injector = Injector(injections, self.overtake)
         self.clock = Clock()
-        self.clock.ahead = self.manners.app_ahead
+        self.clock.ahead = self.conditions.app_ahead
         self._resources = contextlib.ExitStack()
         self._importer: Importer | None = None
-        self._is_west_open = False
+        self._is_west_started = False
         #: Names of blobs, in the order of their last upload.
         self.uploaded: list[str] = []
         #: Name and ETag of each version that was ever uploaded.
         self.versions_seen: list[tuple[str, str]] = []
         #: Whether the hub's job runs until it is cancelled.
         self.job_hangs = False
-        #: What happened, for whoever reads of a failure.
+        #: What happened, shown with a failure.
         self.notes: list[str] = []
         #: Whether a disturbance did not work, which is an error of the tests.
-        self.is_broken = False
-        #: Called once the faults are over and timers have had so many turns; until then the world
-        #: need not come to its end.
-        self.remedies: list[tuple[int, Callable[[], None]]] = []
+        self.has_test_error = False
+        #: Called once the faults are over and the timers have fired so often; until then imports
+        #: may stay open.
+        self.recoveries: list[tuple[int, Callable[[], None]]] = []
         #: Called after each invocation.
-        self.watch: Callable[[], None] = lambda: None
+        self.after_invocation: Callable[[], None] = lambda: None
         self.container.create_container()
-        self._resources.callback(self.container.delete_container)
 
     def __enter__(self) -> Self:
         """Start the hub; files may be uploaded before."""
         for hub in (self.hub, self.west):
-            hub.clock.ahead = self.manners.hub_ahead
+            hub.clock.ahead = self.conditions.hub_ahead
         self._resources.enter_context(self.hub)
-        self._resources.callback(self._delete_table)
+        # The sweeper of another simulation would find them.
         self._resources.callback(self._delete_import_containers)
         self.settings = self.with_hubs(self.hub.connection_string("registryReadWrite"))
         return self
@@ -109,15 +111,15 @@ class World(View):
             "BACKOFF_SECONDS": "0",
             "LEASE_SECONDS": "90",
             "MAX_ATTEMPTS": "4",
-            **self.manners.settings,
+            **self.conditions.settings,
         }
         return load_settings(values)
 
-    def open_west(self) -> HubEmulator:
+    def start_west(self) -> HubEmulator:
         """The second hub, which starts when it is first asked for."""
-        if not self._is_west_open:
+        if not self._is_west_started:
             self._resources.enter_context(self.west)
-            self._is_west_open = True
+            self._is_west_started = True
         return self.west
 
     def deploy(self, settings: Settings) -> None:
@@ -127,12 +129,12 @@ class World(View):
         self.notes.append(f"deployed {routes.folders or list(routes.by_name)}")
 
     def ids_of(self, name: str) -> list[str]:
-        """The ids of the imports of all uploads of this name, also where people edit their rows."""
+        """The ids of the imports of all uploads of this name, also where their rows were edited."""
         return [self.id_of(file, etag) for file, etag in self.versions_seen if file == name]
 
     def upload(self, name: str, *lines: dict[str, Any]) -> None:
         data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-        etag = self.container.upload_blob(name, data, overwrite=True).get_blob_properties().etag
+        etag = self.container.get_blob_client(name).upload_blob(data, overwrite=True)["etag"]
         self.versions_seen.append((name, etag.strip('"')))
         self.uploaded = [other for other in self.uploaded if other != name] + [name]
 
@@ -145,7 +147,7 @@ class World(View):
             importer.on_upload(self.container.container_name, name)
 
         for _ in range(DELIVERIES):
-            if self._call(self._at_once(deliver) if self.manners.events_come_twice else deliver):
+            if self._call(self._at_once(deliver) if self.conditions.events_come_twice else deliver):
                 break
         else:
             self.notes.append(f"the event of {name} went to the poison queue")
@@ -165,7 +167,7 @@ class World(View):
 
     def _invocation_ends(self) -> None:
         self.injector.invocation_ends()
-        self.watch()
+        self.after_invocation()
 
     def _call(self, call: Callable[[Importer], object]) -> bool:
         """What it raises is the platform's to log, and a killed process is gone."""
@@ -188,8 +190,8 @@ class World(View):
             log.info("%s", error)
             return False
         except Exception:
-            # But what people edited may be anything.
-            if not self.touched:
+            # An edited row may cause any exception.
+            if not self.edited:
                 raise
             return False
         return True
@@ -222,12 +224,12 @@ class World(View):
         """Something that a process did at another time."""
         with self._another_process() as importer:
             self._try(functools.partial(call, importer))
-        self.remember()
+        self.note_imports()
 
     def overtake(self, settings: Settings | None = None) -> None:
         """Another process does all that there is to do, after this one's lease."""
         self.pass_time(timedelta(minutes=2))
-        self.remember()
+        self.note_imports()
         with self._another_process(settings) as importer:
             for name in self.uploaded:
                 self._try(
@@ -254,19 +256,19 @@ class World(View):
         """Let events and timers come until nothing is open; the hub has no trouble any more."""
         self.hub.faults.clear()
         for turn in range(20):
-            if self.manners.events_are_repeated or not turn:
+            if self.conditions.events_are_repeated or not turn:
                 for name in self.uploaded:
                     self.deliver(name)
             for _ in range(2):
                 self.tick()
-                if not self.remedies and self.is_quiet():
+                if not self.recoveries and self.is_settled():
                     return
                 self.wait()
             self.sweep()
             self.pass_time(timedelta(minutes=2))
-            for remedy in [one for one in self.remedies if one[0] <= turn]:
-                self.remedies.remove(remedy)
-                remedy[1]()
+            for recovery in [one for one in self.recoveries if one[0] <= turn]:
+                self.recoveries.remove(recovery)
+                recovery[1]()
         raise AssertionError(f"still open: {[(r.file, r.state) for r in self.records()]}")
 
     # Processes.
@@ -280,7 +282,7 @@ class World(View):
             importer.close()
 
     def _process(self, injector: Injector | None, settings: Settings | None = None) -> Importer:
-        ahead = timedelta() if injector else self.manners.other_ahead
+        ahead = timedelta() if injector else self.conditions.other_ahead
         return Importer(
             settings or self.settings, lambda: self.clock() + ahead, lambda: Transport(injector)
         )
@@ -291,19 +293,11 @@ class World(View):
             self._importer = None
         self.injector.is_killed = False
 
-    def _delete_table(self) -> None:
-        with contextlib.suppress(HttpResponseError):
-            self._account.tables.delete_table(self.table.table_name)
-
     def _delete_import_containers(self) -> None:
-        names = [f"archive-{self._name}"] + [
-            container.name
-            for container in self.blobs.list_containers("import-", include_metadata=True)
-            if container.metadata.get("table") == self.table.table_name
-        ]
-        for name in names:
-            with contextlib.suppress(ResourceNotFoundError):
-                self.blobs.delete_container(name)
+        for container in self.blobs.list_containers("import-", include_metadata=True):
+            if container.metadata.get("table") == self.table.table_name:
+                with contextlib.suppress(ResourceNotFoundError):
+                    self.blobs.delete_container(container.name)
 
 
 def device(device_id: str, **members: object) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from azure.core.pipeline.transport import HttpTransport, RequestsTransport
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
-__all__ = ["FaultyTransport", "Tally"]
+__all__ = ["FaultyTransport", "RequestCounts"]
 
 #: What a service answers that is busy or in trouble; it then does nothing.
 STATUSES = (429, 500, 503)
@@ -28,7 +28,7 @@ REFUSED, LOST = "refused", "lost"
 MARKS = {"request": b".", REFUSED: b"r", LOST: b"l", "429": b"4", "500": b"5", "503": b"3"}
 
 
-class Tally:
+class RequestCounts:
     """Counts in a file that several processes write, also ones that are killed: a byte each."""
 
     def __init__(self, path: Path) -> None:
@@ -46,9 +46,9 @@ class Tally:
 class FaultyTransport(RequestsTransport):  # type: ignore[misc]
     """Fails a share of its requests."""
 
-    def __init__(self, share: float, dice: random.Random, tally: Tally) -> None:
+    def __init__(self, share: float, rng: random.Random, counts_file: RequestCounts) -> None:
         session = requests.Session()
-        self._adapter = _FaultyAdapter(dice, tally)
+        self._adapter = _FaultyAdapter(rng, counts_file)
         self._adapter.share = share
         session.mount("http://", self._adapter)
         super().__init__(session=session)
@@ -67,27 +67,27 @@ class FaultyTransport(RequestsTransport):  # type: ignore[misc]
 
 
 class _FaultyAdapter(HTTPAdapter):
-    def __init__(self, dice: random.Random, tally: Tally) -> None:
+    def __init__(self, rng: random.Random, counts_file: RequestCounts) -> None:
         super().__init__()
-        self._dice, self._tally = dice, tally
+        self._rng, self._counts = rng, counts_file
         self.share = 0.0
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # type: ignore[override]
         fault = ""
-        if self._dice.random() < self.share:
-            fault = self._dice.choice((REFUSED, LOST, "answered"))
-        self._tally.add("request")
+        if self._rng.random() < self.share:
+            fault = self._rng.choice((REFUSED, LOST, "answered"))
+        self._counts.add("request")
         if fault == REFUSED:
-            self._tally.add(REFUSED)
+            self._counts.add(REFUSED)
             raise ServiceRequestError("refused on purpose")
         if fault == "answered":
-            status = self._dice.choice(STATUSES)
-            self._tally.add(str(status))
+            status = self._rng.choice(STATUSES)
+            self._counts.add(str(status))
             return self._answer(request, status)
         response = super().send(request, **kwargs)
         if fault == LOST:
             response.close()
-            self._tally.add(LOST)
+            self._counts.add(LOST)
             raise ServiceResponseError("the answer was lost on purpose")
         return response
 

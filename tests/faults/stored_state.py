@@ -1,10 +1,11 @@
-"""What can be seen of a world: its table, its containers and its hubs."""
+"""What a simulation leaves: its table, its containers and its hubs."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,18 +21,18 @@ from shared.imports.store.rows import NewerRowError, UnreadableRowError, to_reco
 
 
 @dataclass(frozen=True)
-class Account:
-    """A storage account, shared by worlds one after another."""
+class StorageAccount:
+    """A storage account, shared by simulations one after another."""
 
     connection_string: str
     blobs: BlobServiceClient
     tables: TableServiceClient
 
 
-class View:
-    """A part of the account, and two hubs."""
+class StoredState:
+    """A table and containers of the account, and two hubs."""
 
-    def __init__(self, account: Account, choices: Choices) -> None:
+    def __init__(self, account: StorageAccount, choices: Choices) -> None:
         self._account = account
         self._name = uuid.uuid4().hex[:12]
         self.container = account.blobs.get_container_client(f"uploads-{self._name}")
@@ -40,29 +41,35 @@ class View:
         #: The hub of every upload, and another one.
         self.hub, self.west = (HubEmulator(choices=choices) for _ in range(2))
         self._jobs: dict[str, tuple[HubEmulator, dict[str, Any]]] = {}
-        #: Ids of all imports that were ever seen, and of those whose rows or blobs people changed.
+        #: Ids of all imports that were ever seen, and of those with rows or blobs edited by hand.
         self.seen: set[str] = set()
-        self.touched: set[str] = set()
-        #: Whether people changed the counts of a day, which nobody can tell.
-        self.are_counts_touched = False
-        #: Whether people changed a row without which no upload can be registered. Younger ones wait
-        #: for it some minutes only.
-        self.are_rows_of_the_app_touched = False
+        self.edited: set[str] = set()
+        #: Whether the counts of a day were edited, which cannot be detected.
+        self.are_counts_edited = False
+        #: Whether a row was edited that registration needs: newer uploads wait for older ones
+        #: a few minutes only.
+        self.are_app_rows_edited = False
         #: Whether retention deletes records.
         self.are_records_pruned = False
 
-    def records(self) -> list[ImportRecord]:
+    def records(self, rows: Iterable[TableEntity] | None = None) -> list[ImportRecord]:
         """All imports that can be read, of all hubs, the newest upload first."""
         records = []
-        for row in self.entities():
+        for row in self.rows() if rows is None else rows:
             if row["RowKey"].startswith("import-"):
                 with contextlib.suppress(UnreadableRowError, NewerRowError):
                     records.append(to_record(row))
         return sorted(records, key=lambda record: record.row_key)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """The table as it is."""
-        rows = [dict(row) for row in self.entities()]
+    def rows(self) -> list[TableEntity]:
+        """The table as it is; notes which imports there are."""
+        try:
+            rows = list(self.table.list_entities())
+        except ResourceNotFoundError:
+            # The app makes it.
+            return []
+        keys = [row["RowKey"] for row in rows]
+        self.seen |= {import_id_of(key) for key in keys if key.startswith("import-")}
         return sorted(rows, key=lambda row: (row["RowKey"], row["PartitionKey"]))
 
     def id_of(self, file: str, etag: str) -> str:
@@ -79,9 +86,9 @@ class View:
         report: dict[str, Any] = json.loads(blob.download_blob().readall())
         return report
 
-    def remember(self) -> None:
+    def note_imports(self) -> None:
         """Note which imports there are, before they are deleted."""
-        self.entities()
+        self.rows()
 
     def jobs(self) -> list[tuple[HubEmulator, dict[str, Any]]]:
         """The jobs of imports at both hubs, each hub's oldest first; hubs forget them in time."""
@@ -99,27 +106,17 @@ class View:
             if f"/import-{record.id}" in job["inputBlobContainerUri"]
         ]
 
-    def entities(self) -> list[TableEntity]:
-        """The rows as they are, noting which imports there are."""
-        try:
-            rows = list(self.table.list_entities())
-        except ResourceNotFoundError:
-            # The app makes it.
-            return []
-        keys = [row["RowKey"] for row in rows]
-        self.seen |= {import_id_of(key) for key in keys if key.startswith("import-")}
-        return rows
-
     def must_have_record(self, import_id: str) -> bool:
-        """Whether an upload that is there has a record, unless people or retention deleted it."""
+        """Whether an upload has a record: unless it was deleted by hand or by retention."""
         return not (
-            import_id in self.seen and (self.are_records_pruned or import_id in self.touched)
+            import_id in self.seen and (self.are_records_pruned or import_id in self.edited)
         )
 
-    def is_quiet(self) -> bool:
-        """Whether nothing is open. A row that people made unreadable may stay, but not wait."""
-        keys = [row["RowKey"] for row in self.entities()]
-        records = self.records()
+    def is_settled(self) -> bool:
+        """Whether nothing is open. An unreadable row may stay, but not in the queue."""
+        rows = self.rows()
+        keys = [row["RowKey"] for row in rows]
+        records = self.records(rows)
         ids = {import_id_of(key) for key in keys if key.startswith("import-")}
         return (
             not any(key.startswith("queue-") for key in keys)

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.races.worker import CALM, UNEXPECTED
+from tests.races.worker import NO_MORE_FAULTS, UNEXPECTED
 
-__all__ = ["Crew"]
+__all__ = ["WorkerProcesses"]
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -27,7 +27,7 @@ LOSSES = 0.2
 
 
 @dataclass
-class Crew:
+class WorkerProcesses:
     """The processes. Leaving the block ends them."""
 
     environment: Mapping[str, str]
@@ -37,13 +37,13 @@ class Crew:
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
     logs: list[Path] = field(default_factory=list)
     #: Events by the number of the process that got them.
-    told: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
-    dice: random.Random = field(init=False)
+    delivered: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+    rng: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
-        self.dice = random.Random(self.seed)
+        self.rng = random.Random(self.seed)
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerProcesses:
         self.processes = [self._start(number) for number in range(len(TIMERS))]
         return self
 
@@ -53,15 +53,15 @@ class Crew:
 
     def announce(self, name: str) -> None:
         """An event of a blob reaches one of the processes."""
-        number = self.dice.randrange(len(TIMERS))
-        self.told[number].append(name)
+        number = self.rng.randrange(len(TIMERS))
+        self.delivered[number].append(name)
         self._tell(number, name)
 
-    def calm(self) -> None:
+    def stop_faults(self) -> None:
         for number in range(len(TIMERS)):
-            self._tell(number, CALM)
+            self._tell(number, NO_MORE_FAULTS)
 
-    def replace(self, number: int) -> None:
+    def kill_and_replace(self, number: int) -> None:
         """Kill a process in the middle of whatever it does, and start another one.
 
         Events that it had not handled are delivered again, but for some that are lost.
@@ -72,8 +72,8 @@ class Crew:
         handled = Counter(killed.stdout.read().split())
         self._end(killed, kill=True)
         self.processes[number] = self._start(number)
-        for name in (Counter(self.told.pop(number, [])) - handled).elements():
-            if self.dice.random() >= LOSSES:
+        for name in (Counter(self.delivered.pop(number, [])) - handled).elements():
+            if self.rng.random() >= LOSSES:
                 self.announce(name)
 
     def _tell(self, number: int, line: str) -> None:
@@ -82,7 +82,7 @@ class Crew:
         stdin.write(f"{line}\n")
         stdin.flush()
 
-    def dismiss(self) -> None:
+    def finish(self) -> None:
         """Let all processes end by themselves."""
         for process in self.processes:
             self._end(process, kill=False)
@@ -121,6 +121,6 @@ class Crew:
         assert process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
-        # It may still handle what it was told, or sweep.
+        # It may still handle events, or sweep.
         process.wait(60)
         process.stdout.close()

@@ -1,0 +1,101 @@
+"""A part of an import is deleted by hand after each write of it: nothing is applied twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults.injection import READS, Injection
+from tests.faults.invariants import HistoryCheck, check
+from tests.faults.scenarios import SCENARIOS, A, prepare
+from tests.faults.simulation import Simulation, device
+from tests.faults.stored_state import StorageAccount
+
+SCENARIO = SCENARIOS["clean"]
+UNRELATED = "east/z.ndjson"
+
+
+def _delete_record(simulation: Simulation, import_id: str) -> bool:
+    return _delete_rows(simulation, "import-", import_id)
+
+
+def _delete_claim(simulation: Simulation, import_id: str) -> bool:
+    return _delete_rows(simulation, import_id, import_id)
+
+
+def _delete_queue_row(simulation: Simulation, import_id: str) -> bool:
+    return _delete_rows(simulation, "queue-", import_id)
+
+
+def _delete_rows(simulation: Simulation, start: str, import_id: str) -> bool:
+    rows = [row for row in simulation.rows() if row["RowKey"].startswith(start)]
+    rows = [row for row in rows if row["RowKey"].endswith(import_id)]
+    for row in rows:
+        simulation.table.delete_entity(row["PartitionKey"], row["RowKey"])
+    return bool(rows)
+
+
+def _delete_container(simulation: Simulation, import_id: str) -> bool:
+    containers = list(simulation.blobs.list_containers(f"import-{import_id}"))
+    for container in containers:
+        simulation.blobs.delete_container(container.name)
+    return bool(containers)
+
+
+#: Each returns whether there was anything to delete.
+DELETIONS: dict[str, Callable[[Simulation, str], bool]] = {
+    "record": _delete_record,
+    "claim": _delete_claim,
+    "queue row": _delete_queue_row,
+    "container": _delete_container,
+}
+
+
+@pytest.mark.parametrize("name", DELETIONS)
+def test_a_part_is_deleted_after_each_write(account: StorageAccount, name: str) -> None:
+    with Simulation(account) as simulation:
+        prepare([(SCENARIO, simulation)])
+        SCENARIO.play(simulation)
+        requests = simulation.injector.requests
+    # What is deleted before a request that follows a write is there as that write left it.
+    positions = [at for at in range(1, len(requests)) if not requests[at - 1].startswith(READS)]
+    was_deleted = [_play(account, position, name) for position in positions]
+    assert any(was_deleted)
+
+
+def _play(account: StorageAccount, position: int, name: str) -> bool:
+    """Returns whether there was anything to delete; if not, the run ends there."""
+    simulation = Simulation(account)
+    simulation.after_invocation = HistoryCheck(simulation).check
+    prepare([(SCENARIO, simulation)])
+    simulation.upload(UNRELATED, device("pump-9", tags={"n": 1}))
+    [import_id] = simulation.ids_of(A)
+    was_deleted: list[bool] = []
+
+    def delete() -> None:
+        simulation.note_imports()
+        simulation.edited.add(import_id)
+        was_deleted.append(DELETIONS[name](simulation, import_id))
+
+    simulation.injector.add(Injection(position, delete))
+    with simulation:
+        try:
+            SCENARIO.play(simulation)
+            if not any(was_deleted):
+                return False
+            simulation.settle()
+            check(simulation)
+            states = {record.file: record.state.value for record in simulation.records()}
+            assert states.pop(UNRELATED) == "completed"
+            assert set(states.values()) <= {"completed", "completedWithErrors", "failed"}
+            jobs = [
+                job for _, job in simulation.jobs() if import_id in job["inputBlobContainerUri"]
+            ]
+            if states.get(A) == "completed":
+                assert len(jobs) == 1
+        except AssertionError as error:
+            request = simulation.injector.requests[position]
+            error.add_note(f"{name} deleted at request {position}, {request}")
+            raise
+    return True
