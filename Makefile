@@ -12,7 +12,7 @@ CLIENTS = tests/clients/.venv/ready tests/clients/node_modules/.package-lock.jso
 CHECKOV = tests/checks/.venv/ready
 
 # What needs no storage, and the quickest of what does: for `make test-fast`, at every save.
-FAST = tests/device_files tests/emulator tests/hub tests/imports/test_importer.py \
+FAST = tests/device_files tests/emulator tests/hub tests/imports/test_app.py \
 	tests/imports/test_record.py tests/imports/test_rows.py $(wildcard tests/test_*.py)
 
 .PHONY: demo up test test-fast check bench docs

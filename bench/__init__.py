@@ -1,1 +1,1 @@
-"""How fast and how small the validation is, and what the life of imports costs at scale."""
+"""Benchmarks of the validation and of imports at scale."""

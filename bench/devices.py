@@ -1,4 +1,4 @@
-"""Devices with keys, tags and desired properties, about 400 bytes each; all of it is made up."""
+"""Made-up devices with keys, tags and desired properties, about 400 bytes each."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from bench.contenders import OURS
-from bench.files import MIXED, write
-from bench.measure import Sample, sample
-from bench.stage import HubProcess, Scene
+from bench.environment import HubProcess, Scene
+from bench.rounds import Sample, sample
+from bench.sample_files import MIXED, write
+from bench.validators import OURS
 from local.azurite import Azurite
 from shared.hub.jobs import ImportJobRequest, JobStatus
 from shared.imports.app import utc_now

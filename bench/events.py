@@ -1,4 +1,4 @@
-"""Events of uploads, delivered in a process of their own, as the platform does it."""
+"""Delivers events of uploads from a process of its own, as the platform does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
-from bench.stage import Traffic
+from bench.environment import Traffic
 from shared.imports.app import Importer, utc_now
 from shared.settings import load_settings
 

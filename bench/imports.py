@@ -1,13 +1,12 @@
-"""The life of imports at scale: what a tick costs, and how many imports a second."""
+"""Benchmarks of imports at scale: the cost of a tick, and imports per second."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
 
-from bench import import_tables as tables
-from bench import ticks
-from bench.stage import HubProcess
+from bench import import_results, ticks
+from bench.environment import HubProcess
 from bench.throughput import ceiling, throughput
 from local.azurite import Azurite
 
@@ -39,12 +38,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    _print(tables.setting())
+    _print(import_results.setting())
     with Azurite() as azurite:
         storage = azurite.connection_string
-        _print(tables.hubs(ticks.by_hubs(storage, (1, args.hubs), args.latency), args.latency))
-        _print(tables.queue(ticks.by_queue(storage, (1, args.queue))))
-        _print(tables.history(*ticks.by_history(storage, (_FEW, args.history))))
+        _print(
+            import_results.hubs(ticks.by_hubs(storage, (1, args.hubs), args.latency), args.latency)
+        )
+        _print(import_results.queue(ticks.by_queue(storage, (1, args.queue))))
+        _print(import_results.history(*ticks.by_history(storage, (_FEW, args.history))))
     for job_seconds, count in ((0, args.imports), (args.job_seconds, args.slow_imports)):
         # Without what the last ones left.
         with Azurite() as azurite:
@@ -55,8 +56,8 @@ def run(args: argparse.Namespace) -> None:
                 after = ceiling(storage, hub, args.jobs)
         # The machine may have had something else to do.
         by_hand = max(before, after, key=lambda pace: pace.rate)
-        _print(tables.throughput(job_seconds, by_hand, ours))
-        _print(tables.requests(ours))
+        _print(import_results.throughput(job_seconds, by_hand, ours))
+        _print(import_results.requests(ours))
 
 
 def _print(lines: Iterable[str]) -> None:

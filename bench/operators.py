@@ -1,10 +1,10 @@
-"""What operators wait for: the dashboard with a long history, and a cold start."""
+"""Benchmarks of what operators wait for: the dashboard with a long history, a cold start."""
 
 from __future__ import annotations
 
 import argparse
 
-from bench import cold, page
+from bench import cold_start, dashboard_page
 from local.azurite import Azurite
 
 __all__ = ["add_options", "run"]
@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    print(*cold.table(cold.cold_starts(args.starts)), "", sep="\n", flush=True)
+    print(*cold_start.table(cold_start.cold_starts(args.starts)), "", sep="\n", flush=True)
     with Azurite() as azurite:
-        found = page.views(azurite.connection_string, (_FEW, args.history))
-    print(*page.table(found), "", sep="\n", flush=True)
+        found = dashboard_page.views(azurite.connection_string, (_FEW, args.history))
+    print(*dashboard_page.table(found), "", sep="\n", flush=True)

@@ -1,4 +1,4 @@
-"""How many small imports a second, beside what the hub can do."""
+"""Small imports per second, beside the hub's own maximum."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+from bench.environment import Cost, HubProcess, Scene
 from bench.events import Delivery, deliver
-from bench.fill import LINE, job_request, start_job
-from bench.stage import Cost, HubProcess, Scene
+from bench.table_rows import LINE, job_request, start_job
 from shared.hub.jobs import JobProperties
 from shared.imports.model.states import ImportState
 

@@ -1,4 +1,4 @@
-"""What a tick costs, by what does not concern it: ended imports, waiting ones, other hubs."""
+"""The cost of a tick by ended imports, waiting imports and other hubs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.fill import (
+from bench.environment import Cost, HubProcess, Scene
+from bench.table_rows import (
     LINE,
     add_import,
     add_staged_import,
@@ -15,7 +16,6 @@ from bench.fill import (
     job_request,
     start_job,
 )
-from bench.stage import Cost, HubProcess, Scene
 from shared.imports.model.record import HubJob
 from shared.imports.model.states import ImportState
 

@@ -1,4 +1,4 @@
-"""The validation of device files beside its floor and its peers, on made-up files."""
+"""Benchmark of the validation beside other validators, on made-up files."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench import tables
-from bench.contenders import OURS
-from bench.files import EACH_ITS_OWN, FILES, ONE_SHAPE, WITH_BAD, write, write_head
-from bench.measure import measure, sample
+from bench import validation_results
+from bench.rounds import measure, sample
+from bench.sample_files import EACH_ITS_OWN, FILES, ONE_SHAPE, WITH_BAD, write, write_head
+from bench.validators import OURS
 
 __all__ = ["add_options", "run"]
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _run(folder: Path, devices: int, rounds: int, peer_devices: int | None) -> None:
-    _print(tables.setting(rounds))
+    _print(validation_results.setting(rounds))
     path, head = folder / "devices.ndjson", folder / "head.ndjson"
     results = {}
     for name in FILES:
@@ -44,16 +44,16 @@ def _run(folder: Path, devices: int, rounds: int, peer_devices: int | None) -> N
         write(path, name, count)
         write_head(head, path, peer_devices or max(1, count // _SMALLER))
         results[name] = measure(path, head, rounds)
-        _print(tables.speed(name, path.stat().st_size, results[name]))
+        _print(validation_results.speed(name, path.stat().st_size, results[name]))
     peaks = {}
     for count in (0, _FEW):
         write(path, ONE_SHAPE, count)
         peaks[f"{count:,} devices, {ONE_SHAPE}"] = sample(OURS, path).peak_bytes
     for name in (ONE_SHAPE, WITH_BAD):
         peaks[f"{devices:,} devices, {name}"] = results[name][OURS].peak_bytes
-    _print(tables.memory(peaks))
+    _print(validation_results.memory(peaks))
     _, few, *many = peaks.values()
-    _print(tables.aims(results, few, max(many)))
+    _print(validation_results.aims(results, few, max(many)))
 
 
 def _print(lines: Iterable[str]) -> None:

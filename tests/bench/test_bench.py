@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.contenders import CONTENDERS, FLOOR, OURS, PEERS, Counts
-from bench.files import BAD_EACH, EACH_ITS_OWN, MIXED, ONE_SHAPE, WITH_BAD, write, write_head
-from bench.measure import measure
-from bench.mistakes import MISTAKES
+from bench.invalid_lines import MISTAKES
+from bench.rounds import measure
+from bench.sample_files import BAD_EACH, EACH_ITS_OWN, MIXED, ONE_SHAPE, WITH_BAD, write, write_head
+from bench.validators import CONTENDERS, FLOOR, OURS, PEERS, Counts
 
 #: Each mistake occurs twice; two of them can be told only by who looks for duplicates.
 DEVICES = 2 * len(MISTAKES) * BAD_EACH

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.contenders import OURS
 from bench.emulator import imports, table
-from bench.files import MIXED, write
-from bench.measure import sample
+from bench.rounds import sample
+from bench.sample_files import MIXED, write
+from bench.validators import OURS
 
 DEVICES = 50
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bench import __main__ as command
-from bench import import_tables as tables
-from bench.stage import HubProcess
+from bench import import_results
+from bench.environment import HubProcess
 from bench.throughput import ceiling, throughput
 from bench.ticks import (
     BEHIND_BUSY,
@@ -31,7 +31,7 @@ def test_histories_are_written_and_cost_a_tick_nothing(storage_connection_string
     counts = requests(rows)
     assert (counts[IDLE, 120], counts[JOB, 120]) == (1, 3)
     assert counts[EVENT, 1] == counts[EVENT, 120] > 0
-    assert "120 records" in next(tables.history(rows, seconds))
+    assert "120 records" in next(import_results.history(rows, seconds))
 
 
 def test_queues_are_made_and_cost_a_tick_nothing(storage_connection_string: str) -> None:
@@ -39,7 +39,7 @@ def test_queues_are_made_and_cost_a_tick_nothing(storage_connection_string: str)
     counts = requests(rows)
     assert counts[BEHIND_JOB, 1] == counts[BEHIND_JOB, 3] == 3
     assert counts[BEHIND_BUSY, 1] == counts[BEHIND_BUSY, 3] == 6
-    assert [line for line in tables.queue(rows) if line.startswith("met ")]
+    assert [line for line in import_results.queue(rows) if line.startswith("met ")]
 
 
 def test_each_hub_is_asked_in_a_tick_and_each_request_is_late(
@@ -53,7 +53,7 @@ def test_each_hub_is_asked_in_a_tick_and_each_request_is_late(
         for count in (1, 3)
     }
     assert all(row.cost.seconds > 0.001 for row in rows)
-    assert list(tables.hubs(rows, 0.001))
+    assert list(import_results.hubs(rows, 0.001))
 
 
 def test_all_imports_of_a_throughput_are_completed(storage_connection_string: str) -> None:
@@ -63,8 +63,8 @@ def test_all_imports_of_a_throughput_are_completed(storage_connection_string: st
     assert (by_hand.count, ours.count) == (2, 5)
     assert ours.kinds["hub POST job"] == ours.kinds["GET upload"] == 5
     assert by_hand.gap_seconds > 0 < ours.gap_seconds
-    assert list(tables.throughput(0, by_hand, ours))
-    assert list(tables.requests(ours))
+    assert list(import_results.throughput(0, by_hand, ours))
+    assert list(import_results.requests(ours))
 
 
 @pytest.mark.parametrize(

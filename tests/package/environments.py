@@ -19,7 +19,7 @@ SUPPORTED_PYTHONS = ("3.11", "3.12", "3.13")
 FOR_UV = re.compile(r"UV_.*|SSL_.*|.*_CA_BUNDLE|.*_proxy|HOME|TMPDIR|XDG_.*", re.IGNORECASE)
 #: Asks for what an environment takes, too: some installations lack it.
 WHICH = "import sys, venv; print('%d.%d' % sys.version_info[:2], sys.executable)"
-INSIDE = (Path(__file__).parent / "inside.py").read_text()
+PROBE = (Path(__file__).parent / "probe.py").read_text()
 DEADLINE = 300.0
 
 
@@ -78,8 +78,8 @@ class Environment:
         return sum(path.stat().st_size for path in files if path.is_file())
 
     def look_inside(self, app: Path) -> dict[str, Any]:
-        """The report of `inside.py` about the app, from a process of its own."""
-        done = _run([self.python, "-"], self._variables, app, INSIDE)
+        """The report of `probe.py` about the app, from a process of its own."""
+        done = _run([self.python, "-"], self._variables, app, PROBE)
         report: dict[str, Any] = json.loads(done.stdout)
         return report
 

@@ -1,4 +1,4 @@
-"""Where imports are measured: an importer with storage and hub in processes of their own."""
+"""The environment of a benchmark: an importer, with storage and hub in other processes."""
 
 from __future__ import annotations
 

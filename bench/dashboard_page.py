@@ -1,4 +1,4 @@
-"""What the dashboard takes with few and with many imports: requests, bytes, time, first paint."""
+"""The dashboard with few and with many imports: requests, bytes, time, first paint."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from unittest import mock
 from playwright.sync_api import Browser, sync_playwright
 
 import function_app
-from bench.fill import add_import, fill_history
-from bench.stage import Cost, HubProcess, Scene
+from bench.environment import Cost, HubProcess, Scene
+from bench.table_rows import add_import, fill_history
 from local.host import FunctionsHost
 from shared.imports.model.states import ImportState
 from shared.web.dispatch import respond

@@ -1,4 +1,4 @@
-"""The least app with the same kinds of triggers as ours: what a cold start takes anyway."""
+"""A minimal app with the same kinds of triggers: the part of a cold start that is not ours."""
 
 import azure.functions as func
 import azurefunctions.extensions.bindings.blob as blob

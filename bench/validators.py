@@ -61,7 +61,7 @@ def _orjson_jsonschema_rs() -> Run:
     from jsonschema_rs import validator_for
     from orjson import loads
 
-    from bench.schema import SCHEMA
+    from bench.json_schema_validator import SCHEMA
 
     return _by_schema(loads, validator_for(SCHEMA).is_valid)
 
@@ -69,7 +69,7 @@ def _orjson_jsonschema_rs() -> Run:
 def _json_jsonschema() -> Run:
     from jsonschema import Draft202012Validator
 
-    from bench.schema import SCHEMA
+    from bench.json_schema_validator import SCHEMA
 
     return _by_schema(json.loads, Draft202012Validator(SCHEMA).is_valid)
 
@@ -93,7 +93,7 @@ def _by_schema(loads: Callable[[bytes], Any], is_valid: Callable[[Any], bool]) -
 def _pydantic() -> Run:
     from pydantic import ValidationError
 
-    from bench.model import Device
+    from bench.pydantic_validator import Device
 
     validate = Device.model_validate_json
 

@@ -1,4 +1,4 @@
-"""Imports that are there already, with nothing uploaded: histories, queues and what runs."""
+"""Writes rows of imports that are already there: histories, queues and running jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from azure.data.tables import TableServiceClient
 
-from bench.stage import Scene
+from bench.environment import Scene
 from shared.hub.jobs import ImportJobRequest
 from shared.imports.app import utc_now
 from shared.imports.model.record import HubJob, ImportRecord, StagedFile, upload_id

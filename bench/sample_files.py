@@ -1,4 +1,4 @@
-"""Files to measure with: the same ones each time, written as streams."""
+"""Files for the benchmarks: the same ones each time, written as streams."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from bench.devices import Device, alike, each_its_own, made_up_id, mixed
-from bench.mistakes import MISTAKES
+from bench.invalid_lines import MISTAKES
 
 __all__ = [
     "BAD_EACH",

@@ -1,4 +1,4 @@
-"""Contenders against each other, each time in a fresh process, in rounds."""
+"""Runs validators against each other in rounds, each time in a fresh process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.contenders import CONTENDERS, FLOOR, SLOW
+from bench.validators import CONTENDERS, FLOOR, SLOW
 
 __all__ = ["Result", "Sample", "measure", "sample"]
 
@@ -68,6 +68,6 @@ def measure(path: Path, head: Path, rounds: int) -> Mapping[str, Result]:
 
 
 def sample(name: str, path: Path) -> Sample:
-    command = [sys.executable, "-m", "bench.one", name, str(path)]
+    command = [sys.executable, "-m", "bench.run_validator", name, str(path)]
     done = subprocess.run(command, cwd=_PROJECT, check=True, stdout=subprocess.PIPE)
     return Sample(**json.loads(done.stdout))

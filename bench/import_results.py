@@ -1,4 +1,4 @@
-"""What the imports' benchmarks measured, as plain text."""
+"""Prints the results of the benchmarks of imports."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import platform
 import sys
 from collections.abc import Iterator, Sequence
 
-from bench.stage import Cost
-from bench.tables import verdict
+from bench.environment import Cost
 from bench.throughput import Pace
 from bench.ticks import BEHIND_BUSY, BEHIND_JOB, EVENT, FIRST, IDLE, JOB, Row
+from bench.validation_results import verdict
 from shared.transport import MAX_CONNECTIONS
 
 __all__ = ["history", "hubs", "queue", "requests", "setting", "throughput"]

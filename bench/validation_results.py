@@ -1,4 +1,4 @@
-"""What was measured, as plain text."""
+"""Prints the results of the benchmarks of the validation."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 
-from bench.contenders import OURS, PEERS, SLOW
-from bench.measure import Result
+from bench.rounds import Result
+from bench.validators import OURS, PEERS, SLOW
 
 __all__ = ["aims", "memory", "setting", "speed", "verdict"]
 

@@ -1,4 +1,4 @@
-"""What people get wrong: each makes a good device a line that no hub takes."""
+"""Common mistakes: each makes a line that no hub accepts of a good device."""
 
 from __future__ import annotations
 

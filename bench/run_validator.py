@@ -1,4 +1,4 @@
-"""One contender goes through one file, in a process of its own: python -m bench.one NAME FILE."""
+"""Run one validator on one file in a process of its own: python -m bench.run_validator."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench.contenders import CONTENDERS
+from bench.validators import CONTENDERS
 
 
 def main(name: str, path: str) -> None:
