@@ -41,6 +41,7 @@ __all__ = [
     "RefusedForNowError",
     "SettingsError",
     "TemporaryError",
+    "error_text",
     "first_line",
 ]
 
@@ -92,3 +93,8 @@ class FilterError(PermanentError):
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the name of its type."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def error_text(error: BaseException) -> str:
+    """The first line of an error's message, as a part of a sentence."""
+    return first_line(error).rstrip(".")

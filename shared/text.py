@@ -7,7 +7,10 @@ from datetime import timedelta
 
 from shared.redaction import redact
 
-__all__ = ["clean", "format_duration", "well_formed"]
+__all__ = ["clean", "clean_reason", "format_duration", "well_formed"]
+
+#: Characters of a failure reason. A column holds 32,768, an operator reads fewer.
+MAX_REASON = 2000
 
 #: Replaces a character that cannot be stored.
 UNKNOWN = "\ufffd"
@@ -38,6 +41,11 @@ def clean(text: str, limit: int) -> str:
         text = _CONTROL.sub(UNKNOWN, well_formed(text))
     text = redact(text)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def clean_reason(*sentences: str) -> str:
+    """A failure reason: the sentences that are not empty, cleaned, `MAX_REASON` at most."""
+    return clean(" ".join(filter(None, sentences)), MAX_REASON)
 
 
 def format_duration(time: timedelta) -> str:

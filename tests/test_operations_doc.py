@@ -29,8 +29,8 @@ from shared.hub.exceptions import (
 from shared.imports.model.record import CancelReason, HubJob
 from shared.imports.model.states import ImportState
 from shared.imports.workflow import job_reasons, upload_reasons
+from shared.imports.workflow.completion import unreadable, unwritten
 from shared.imports.workflow.job_outcome import JobOutcome
-from shared.imports.workflow.reason_text import unreadable, unwritten
 from shared.storage.client import DelegationKeyRefusedError
 from tests.records import import_record
 

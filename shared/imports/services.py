@@ -12,19 +12,18 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from shared.hub.client import HubClient
 from shared.imports.model.record import BackOff, ImportRecord
-from shared.imports.store.claims import Claim, Claims
+from shared.imports.store.claims import Claim, Claims, KnownHubs
 from shared.imports.store.cursors import Cursors
 from shared.imports.store.daily_counts import DailyCountsStore
 from shared.imports.store.import_container import ImportContainer, container_name
 from shared.imports.store.import_store import ImportStore
-from shared.imports.store.known_hubs import KnownHubs
 from shared.imports.store.outbox import Outbox
 from shared.imports.store.queries import Queries
 from shared.imports.store.queue_rows import QueueRows
 from shared.imports.store.rows import UnreadableRowError
 from shared.imports.store.table import ImportsTable
-from shared.imports.store.uploaded_file import UploadedFile
 from shared.settings import Settings
+from shared.storage.blobs import UploadedFile
 from shared.storage.client import Storage
 
 __all__ = ["Services"]

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from azure.core import MatchConditions
-from azure.storage.blob import BlobBlock, BlobClient
+from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
+from azure.storage.blob import BlobBlock, BlobClient, BlobProperties
 
+from shared.errors import PermanentError
 from shared.storage.client import CHUNK_BYTES, whole
 
-__all__ = ["BlockWriter", "StoredFile", "digest_of"]
+__all__ = ["BlockWriter", "StoredFile", "SupersededError", "UploadedFile", "digest_of"]
 
 
 class BlockWriter:
@@ -68,7 +70,7 @@ class BlockWriter:
 
 
 class StoredFile:
-    """One version of a blob, read piece by piece."""
+    """The present version of a blob, read piece by piece."""
 
     def __init__(self, blob: BlobClient) -> None:
         """Read the properties of the blob.
@@ -114,6 +116,45 @@ class StoredFile:
             yield from lines
         if tail:
             yield tail
+
+
+class SupersededError(PermanentError):
+    """The upload was overwritten or deleted."""
+
+
+class UploadedFile:
+    """Reads a blob in the version of its record, and no other."""
+
+    def __init__(self, blob: BlobClient, etag: str, size: int) -> None:
+        self._blob = blob
+        self._size = size
+        self._version: dict[str, Any] = {
+            "etag": f'"{etag}"',
+            "match_condition": MatchConditions.IfNotModified,
+        }
+
+    def properties(self) -> BlobProperties:
+        """The blob's properties.
+
+        Raises:
+            SupersededError: there is another version, or none.
+        """
+        try:
+            return self._blob.get_blob_properties(**self._version)
+        except (ResourceModifiedError, ResourceNotFoundError) as error:
+            raise SupersededError from error
+
+    def chunks(self) -> Iterator[bytes]:
+        """The content as it is stored.
+
+        Raises:
+            SupersededError: there is another version, or none.
+            IncompleteReadError: it is not as long as the blob.
+        """
+        try:
+            yield from whole(self._blob.download_blob, self._size, **self._version)
+        except (ResourceModifiedError, ResourceNotFoundError) as error:
+            raise SupersededError from error
 
 
 def digest_of(chunks: Iterable[bytes]) -> bytes:

@@ -23,10 +23,10 @@ from shared.imports.store.import_container import (
     StagedFileChangedError,
     container_name,
 )
-from shared.imports.store.uploaded_file import SupersededError
 from shared.imports.tracing import traced
 from shared.imports.workflow.registration import record_deletion
 from shared.logs import logger
+from shared.storage.blobs import SupersededError
 
 __all__ = ["Retry", "retry_id"]
 

@@ -1,25 +1,46 @@
 """Which hub each upload belongs to, found again whatever the settings say by then.
 
 A claim is a row in a partition of its own, keyed by the import id and written before the record. It
-also leads from an id to the record.
+also leads from an id to the record. One more row contains every hub that an upload was ever claimed
+for, and the folders that led to it: what waits for a hub that is no longer configured is found by
+it without reading the history, and an upload without a claim is searched for at each hub that its
+folder ever led to.
 """
 
 from __future__ import annotations
 
+import json
+import threading
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import (
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
 from azure.data.tables import UpdateMode
 
-from shared.imports.model.record import ImportRecord
+from shared.imports.model.record import NO_HUB, ImportRecord
 from shared.imports.store.rows import SCHEMA, NewerRowError, UnreadableRowError, is_newer
-from shared.imports.store.table import MAX_OPERATIONS, ImportsTable
+from shared.imports.store.table import APP, MAX_OPERATIONS, ImportsTable
 
-__all__ = ["Claim", "Claims"]
+__all__ = ["Claim", "Claims", "KnownHubs"]
 
 #: Not a possible name of a hub.
 CLAIMS = "(claims)"
+
+T = TypeVar("T", bound="list[Any] | dict[str, Any]")
+
+_HUBS_ROW = "hubs"
+
+#: Seconds for which the row is not read again.
+CACHE_SECONDS = 60
+
+#: Folder and hub; "" stands for all folders.
+Routes = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +78,7 @@ class Claims:
             UnreadableRowError, NewerRowError: as `find`.
         """
         try:
-            self._table.insert(_row(claim))
+            self._table.insert(_claim_row(claim))
         except ResourceExistsError:
             return self.find(claim.import_id) or claim, False
         return claim, True
@@ -82,7 +103,7 @@ class Claims:
 
     def restore(self, claim: Claim) -> None:
         """Write a claim that was deleted or edited."""
-        self._table.upsert({**_row(claim), "failedRemovals": 0}, UpdateMode.MERGE)
+        self._table.upsert({**_claim_row(claim), "failedRemovals": 0}, UpdateMode.MERGE)
 
     def note_end(self, import_id: str) -> None:
         """Note that the import has ended, for when nothing else proves that it existed."""
@@ -112,7 +133,7 @@ class Claims:
                     self._table.delete(CLAIMS, row["RowKey"])
 
 
-def _row(claim: Claim) -> dict[str, object]:
+def _claim_row(claim: Claim) -> dict[str, object]:
     return {
         "PartitionKey": CLAIMS,
         "RowKey": claim.import_id,
@@ -121,3 +142,110 @@ def _row(claim: Claim) -> dict[str, object]:
         "file": claim.file,
         "schema": SCHEMA,
     }
+
+
+class KnownHubs:
+    """Reads and adds to the row. Safe to use from several threads."""
+
+    def __init__(self, table: ImportsTable) -> None:
+        self._table = table
+        self._lock = threading.Lock()
+        #: As far as they are known in this process; None before the first read.
+        self._hubs: frozenset[str] | None = None
+        self._routes: Routes = frozenset()
+        self._read_at = float("-inf")
+
+    def all(self) -> frozenset[str]:
+        """Every hub, maybe `NO_HUB`, as of a minute ago."""
+        if self._hubs is None or time.monotonic() - self._read_at > CACHE_SECONDS:
+            self._refresh()
+            self._read_at = time.monotonic()
+        return self._hubs or frozenset()
+
+    def includes(self, hub: str) -> bool:
+        """Whether an upload was ever claimed for that hub; costs a request if it seems new."""
+        return hub in self.all() or hub in self._refresh()
+
+    def add(self, hub: str, folder: str | None = None, *, for_all: bool = False) -> frozenset[str]:
+        """Add a hub. Costs requests only once for each process and route.
+
+        Args:
+            folder: the first folder of an upload for the hub; "" if it has none.
+            for_all: whether all folders lead to that hub.
+
+        Returns:
+            The hubs that the folder ever led to, the given one included, and `NO_HUB` if any upload
+            ever led to none.
+        """
+        # Folders that are no routes are not kept: there may be any number of them.
+        route = None if folder is None or hub == NO_HUB else ("" if for_all else folder, hub)
+        while not (self._hubs and hub in self._hubs and (route is None or route in self._routes)):
+            hubs, routes, etag = self._read()
+            self._merge(hubs, routes)
+            if hub in hubs and (route is None or route in routes):
+                break
+            added = routes | ({route} if route else set())
+            try:
+                self._write(hubs | {hub}, added, etag)
+            except (ResourceExistsError, ResourceModifiedError):
+                continue
+            self._merge(hubs | {hub}, added)
+        routed = {known for name, known in self._routes if name in ("", folder)}
+        return frozenset({hub, *routed, *({NO_HUB} & (self._hubs or frozenset()))})
+
+    def _refresh(self) -> frozenset[str]:
+        hubs, routes, _ = self._read()
+        return self._merge(hubs, routes)
+
+    def _merge(self, hubs: frozenset[str], routes: Routes) -> frozenset[str]:
+        with self._lock:
+            self._hubs = (self._hubs or frozenset()) | hubs
+            self._routes |= routes
+            return self._hubs
+
+    def _read(self) -> tuple[frozenset[str], Routes, str]:
+        """The hubs and routes in the row, and its ETag.
+
+        Raises:
+            NewerRowError: a newer version of the app wrote the row.
+        """
+        row = self._table.get(APP, _HUBS_ROW)
+        if row is None:
+            return frozenset(), frozenset(), ""
+        if is_newer(row):
+            raise NewerRowError(row)
+        # It may have been edited; hubs in use are added again.
+        hubs = [name for name in _json(row.get("names"), list) if isinstance(name, str)]
+        routes = {
+            (folder, hub)
+            for folder, names in _json(row.get("routes"), dict).items()
+            if isinstance(names, list)
+            for hub in names
+            if isinstance(hub, str)
+        }
+        return frozenset(hubs), frozenset(routes), str(row.metadata["etag"] or "")
+
+    def _write(self, hubs: frozenset[str], routes: Routes, etag: str) -> None:
+        by_folder: dict[str, list[str]] = {}
+        for folder, hub in sorted(routes):
+            by_folder.setdefault(folder, []).append(hub)
+        row = {
+            "PartitionKey": APP,
+            "RowKey": _HUBS_ROW,
+            "names": json.dumps(sorted(hubs)),
+            "routes": json.dumps(by_folder),
+            "schema": SCHEMA,
+        }
+        if etag:
+            self._table.update(row, etag)
+        else:
+            self._table.insert(row)
+
+
+def _json(text: object, kind: type[T]) -> T:
+    """The JSON value of that type in a column; an empty one if it contains none."""
+    try:
+        value = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, kind) else kind()

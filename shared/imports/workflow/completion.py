@@ -12,16 +12,16 @@ from typing import Any
 
 from azure.core.exceptions import AzureError
 
-from shared.errors import ImporterError
+from shared.errors import ImporterError, error_text
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.tracing import report_end
 from shared.imports.workflow.job_outcome import JobOutcome
-from shared.imports.workflow.reason_text import joined, unreadable, unwritten
 from shared.logs import logger
 from shared.redaction import redact
 from shared.storage.client import is_outage
+from shared.text import clean_reason
 
 __all__ = ["build_report", "create_ended", "end_import", "end_unreadable"]
 
@@ -58,7 +58,7 @@ def end_import(
         report = _write_report(services, final, outcome, problems, troubles)
     else:
         services.claims.note_end(record.id)
-    reason = joined(record.failure_reason, *troubles)
+    reason = clean_reason(record.failure_reason, *troubles)
     final = services.store.end(replace(record, report=report, failure_reason=reason), state)
     report_end(final)
     return final
@@ -147,7 +147,7 @@ def _write_report(
                 raise
             log.warning("the report of the validation cannot be read", exc_info=True)
             troubles.append(unreadable("the report of the validation", error))
-    final = replace(final, failure_reason=joined(final.failure_reason, *troubles))
+    final = replace(final, failure_reason=clean_reason(final.failure_reason, *troubles))
     failures = outcome.to_json() if outcome else None
     try:
         return container.write_report(build_report(final, problems or (), failures))
@@ -165,3 +165,11 @@ def _problems_of(report: dict[str, Any]) -> Problems:
     if not isinstance(problems, list):
         raise ValueError("it lists no problems; it may have been edited")
     return problems
+
+
+def unreadable(what: str, error: BaseException) -> str:
+    return f"{what[0].upper()}{what[1:]} cannot be read ({error_text(error)})."
+
+
+def unwritten(what: str, error: BaseException) -> str:
+    return f"{what[0].upper()}{what[1:]} could not be written ({error_text(error)})."

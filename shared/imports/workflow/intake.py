@@ -19,7 +19,6 @@ from shared.imports.services import Services
 from shared.imports.store.import_container import LinesLostError, container_name
 from shared.imports.store.import_store import ConflictError
 from shared.imports.store.rows import NewerRowError, UnreadableRowError
-from shared.imports.store.uploaded_file import SupersededError, UploadedFile
 from shared.imports.tracing import traced, with_log_context
 from shared.imports.workflow import upload_reasons as reasons
 from shared.imports.workflow.completion import build_report, end_import
@@ -27,6 +26,7 @@ from shared.imports.workflow.registration import Upload, has_dot_folder, is_fold
 from shared.imports.workflow.validation_lease import ValidationLease
 from shared.logs import logger
 from shared.settings import Settings
+from shared.storage.blobs import SupersededError, UploadedFile
 from shared.storage.client import is_outage
 
 __all__ = ["Intake", "configured_validation"]

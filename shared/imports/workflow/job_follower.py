@@ -20,8 +20,8 @@ from shared.imports.workflow import job_reasons as reasons
 from shared.imports.workflow.completion import end_import
 from shared.imports.workflow.job_outcome import JobOutcome, UnreadableLogError, read_outcome
 from shared.imports.workflow.job_starter import LOG_GRACE, reported_job
-from shared.imports.workflow.reason_text import joined
 from shared.imports.workflow.registration import has_dot_folder
+from shared.text import clean_reason
 
 __all__ = ["JobFollower"]
 
@@ -191,7 +191,7 @@ class JobFollower:
         if outcome.failed > devices or outcome.unidentified:
             # The log may belong to something else, or does not name what failed.
             cause = reasons.log_does_not_fit(outcome.failed, devices, outcome.unidentified)
-            cause = joined(cause, outcome.example)
+            cause = clean_reason(cause, outcome.example)
             return self._end_unknown(record, JobStatus.COMPLETED, cause, outcome)
         if self._services.container_of(record).was_staged_file_edited(record.staged):
             cause = reasons.staged_file_edited()
@@ -229,7 +229,7 @@ class JobFollower:
                 reason = reasons.job_failed(record.job, self._had_sas_expired(record))
         ended = replace(
             record,
-            failure_reason=joined(cause, reason),
+            failure_reason=clean_reason(cause, reason),
             retry=outcome.retry if outcome else "",
         )
         return end_import(self._services, ended, state, outcome)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from shared.errors import ImporterError, first_line
+from shared.errors import ImporterError, error_text, first_line
 from shared.hub.error_codes import BY_STATUS
 from shared.hub.error_log import LOG_NAME
 from shared.hub.exceptions import (
@@ -19,9 +19,9 @@ from shared.hub.exceptions import (
 from shared.hub.explain import code_label, explain_text, remedy_of
 from shared.imports.model.record import CancelReason, HubJob, ImportRecord
 from shared.imports.workflow.job_outcome import JobOutcome
-from shared.imports.workflow.reason_text import bounded, error_text, hours_and_minutes
 from shared.imports.workflow.upload_reasons import lines_that_break_rules
 from shared.storage.client import DelegationKeyRefusedError
+from shared.text import clean_reason, format_duration
 
 __all__ = [
     "cancelled_too_late",
@@ -60,9 +60,6 @@ _COMPARE = (
 _UNKNOWN = f"It is not known how many devices were imported. {_COMPARE}"
 
 
-# While the import waits for its job
-
-
 def waiting(error: ImporterError) -> str:
     """Why an import stays in the queue although its turn has come."""
     match error:
@@ -75,15 +72,15 @@ def waiting(error: ImporterError) -> str:
         case HubUnauthorizedError() | StorageRefusedError() | DelegationKeyRefusedError():
             begin = "Waiting: a new role assignment can take several minutes to take effect."
         case _:
-            return bounded(f"Waiting to retry: {first_line(error)}")
-    return bounded(f"{begin} {_rejection(error)}")
+            return clean_reason(f"Waiting to retry: {first_line(error)}")
+    return clean_reason(f"{begin} {_rejection(error)}")
 
 
 def job_rejected(error: ImporterError) -> str:
     """Why the hub started no job, and what to do."""
     if isinstance(error, DelegationKeyRefusedError):
-        return bounded(_rejection(error))
-    return bounded(f"{_rejection(error)} Then retry the import.")
+        return clean_reason(_rejection(error))
+    return clean_reason(f"{_rejection(error)} Then retry the import.")
 
 
 def job_may_be_ours() -> str:
@@ -103,7 +100,7 @@ def job_may_have_been_ours() -> str:
 def start_unanswered(grace: timedelta) -> str:
     return (
         "Waiting: the hub's answer to the request for the job was lost, and no job is found. The "
-        f"hub is asked again if none appears within {hours_and_minutes(grace)}."
+        f"hub is asked again if none appears within {format_duration(grace)}."
     )
 
 
@@ -115,21 +112,18 @@ def start_unresolved() -> str:
     )
 
 
-# While the job runs
-
-
 def hub_unreadable(error: ImporterError) -> str:
     """Why nothing is known of a running job at present, and what to do."""
     if isinstance(error, HubUnauthorizedError):
         cause = f" ({first_line(error)}). {_explanation(error)}"
     else:
         cause = f": {first_line(error)}"
-    return bounded(f"The job is running, but its status cannot be read{cause}")
+    return clean_reason(f"The job is running, but its status cannot be read{cause}")
 
 
 def status_unreadable(cause: str) -> str:
     """What a running import shows while the hub's answers do not say how its job is doing."""
-    return bounded(
+    return clean_reason(
         f"{cause} Waiting for the job's log. The job is cancelled after JOB_DEADLINE_HOURS."
     )
 
@@ -141,13 +135,13 @@ def unknown_status(status: str) -> str:
 def unexpected_answer(error: HubAnswerError) -> str:
     """Why an answer says nothing of a running job, and what to do if the hub gives a code."""
     refusal = explain_text(error.details.name) if error.details else None
-    return bounded(f"{error} {refusal}" if refusal else str(error))
+    return clean_reason(f"{error} {refusal}" if refusal else str(error))
 
 
 def job_not_found(deadline: timedelta) -> str:
     return (
         "The hub does not know the job, and it has written no log yet. Waiting up to "
-        f"{hours_and_minutes(deadline)} for it."
+        f"{format_duration(deadline)} for it."
     )
 
 
@@ -165,10 +159,7 @@ def cancelling(reason: CancelReason | None, deadline: timedelta) -> str:
 
 def log_awaited(cause: str, grace: timedelta) -> str:
     """What a running import shows whose job has ended without a log that can be read yet."""
-    return bounded(f"{cause} Waiting up to {hours_and_minutes(grace)} for it.")
-
-
-# How the job ended
+    return clean_reason(f"{cause} Waiting up to {format_duration(grace)} for it.")
 
 
 def not_all_imported(record: ImportRecord, outcome: JobOutcome) -> str:
@@ -196,7 +187,7 @@ def not_all_imported(record: ImportRecord, outcome: JobOutcome) -> str:
         broken = lines_that_break_rules(record.invalid_lines, record.lines or 0)
         were, them = ("was", "it") if record.invalid_lines == 1 else ("were", "them")
         parts.append(f"{broken} and {were} left out; problems.csv lists {them}.")
-    return bounded(" ".join(parts))
+    return clean_reason(" ".join(parts))
 
 
 def job_failed(job: HubJob, sas_expired: bool) -> str:
@@ -211,7 +202,7 @@ def job_failed(job: HubJob, sas_expired: bool) -> str:
         )
     else:
         cause = "The hub failed the job without a reason. Check that it can reach the storage."
-    return bounded(f"{cause} {_UNKNOWN}")
+    return clean_reason(f"{cause} {_UNKNOWN}")
 
 
 def job_cancelled(reason: CancelReason | None, job: HubJob) -> str:
@@ -226,12 +217,12 @@ def job_cancelled(reason: CancelReason | None, job: HubJob) -> str:
         case None:
             cause = "The job was cancelled at the hub."
     message = f" The hub reports: {job.failure_reason}" if job.failure_reason else ""
-    return bounded(f"{cause}{message} {_UNKNOWN}")
+    return clean_reason(f"{cause}{message} {_UNKNOWN}")
 
 
 def job_forgotten(age: timedelta) -> str:
-    return bounded(
-        f"The hub does not know the job any more, {hours_and_minutes(age)} after it was started, "
+    return clean_reason(
+        f"The hub does not know the job any more, {format_duration(age)} after it was started, "
         f"and the job wrote no log. {_UNKNOWN}"
     )
 
@@ -267,9 +258,9 @@ def cancelled_without_job() -> str:
 
 
 def cancelled_without_hub(hub: str) -> str:
-    return bounded(
-        f"An operator cancelled the import. Its hub {hub} is not configured in IOTHUB, so it is "
-        "not known how its job ended."
+    return clean_reason(
+        "An operator cancelled the import.",
+        f"Its hub {hub} is not configured in IOTHUB, so it is not known how its job ended.",
     )
 
 
@@ -277,14 +268,11 @@ def cancelled_too_late() -> str:
     return "An operator cancelled the import, but its job had already completed."
 
 
-# Of a hub in general
-
-
 def hub_trouble(error: ImporterError) -> str:
     """Why the hub's jobs cannot be listed, and what to do."""
     if isinstance(error, HubUnauthorizedError | HubRequestError):
-        return bounded(f"{error_text(error)}. {_explanation(error)}")
-    return bounded(first_line(error))
+        return clean_reason(f"{error_text(error)}. {_explanation(error)}")
+    return clean_reason(first_line(error))
 
 
 def _rejection(error: ImporterError) -> str:

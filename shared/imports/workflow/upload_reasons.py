@@ -7,8 +7,9 @@ from datetime import timedelta
 
 from shared.device_files.rules import Severity
 from shared.device_files.validation_report import Report
+from shared.errors import error_text
 from shared.imports.model.record import ImportRecord
-from shared.imports.workflow.reason_text import bounded, error_text, hours_and_minutes
+from shared.text import clean_reason, format_duration
 
 __all__ = [
     "cancelled_before_job",
@@ -42,7 +43,7 @@ def file_rejected(report: Report) -> str:
         count = f"{report.errors:,} {'error' if report.errors == 1 else 'errors'}"
         summary = f"The file contains {count}"
     first = "; ".join(map(str, errors[:3]))
-    return bounded(
+    return clean_reason(
         f"{summary}: {first}. No device was changed. "
         "Correct the file and upload it again; problems.csv lists all problems."
     )
@@ -53,29 +54,29 @@ def lines_that_break_rules(invalid: int, lines: int) -> str:
 
 
 def unknown_folder(file: str, folders: Iterable[str]) -> str:
-    return bounded(
+    return clean_reason(
         f"The first folder of {file!r} is not configured for a hub. Upload the file into one of "
         f"these folders: {', '.join(sorted(folders))}."
     )
 
 
 def dot_folder(file: str) -> str:
-    return bounded(
+    return clean_reason(
         f"{file!r} contains a folder named '.' or '..', which clients resolve to another path. "
         "Upload the file under another name."
     )
 
 
 def superseded(file: str) -> str:
-    return bounded(
+    return clean_reason(
         f"{file!r} was overwritten or deleted before it was validated. No device was changed."
     )
 
 
 def unsettled(file: str, time: timedelta) -> str:
-    return bounded(
+    return clean_reason(
         f"Waiting: {file!r} is empty or still being appended to. It is validated once it has not "
-        f"changed for {hours_and_minutes(time)}."
+        f"changed for {format_duration(time)}."
     )
 
 
@@ -93,14 +94,14 @@ def storage_unavailable(error: BaseException) -> str:
             " Grant the app's identity the role Storage Blob Data Contributor on the storage "
             "account, or correct ImporterStorage; allow the app in the account's firewall."
         )
-    return bounded(
+    return clean_reason(
         f"Waiting: the storage account is unavailable ({error_text(error)}).{remedy} The next "
         "sweep retries; this attempt does not count."
     )
 
 
 def validation_failed(attempt: int, error: BaseException) -> str:
-    return bounded(
+    return clean_reason(
         f"Validation attempt {attempt} failed with {type(error).__name__}: {error_text(error)}. "
         "The next sweep retries."
     )
@@ -108,7 +109,7 @@ def validation_failed(attempt: int, error: BaseException) -> str:
 
 def validation_terminated(record: ImportRecord) -> str:
     before = f" Before that: {record.failure_reason}" if record.failure_reason else ""
-    return bounded(
+    return clean_reason(
         f"Validation failed {_times(record.validation_attempts)}. The last attempt was terminated "
         "(deployment, functionTimeout or out of memory). Correct that, then retry the "
         f"import.{before}"
@@ -116,7 +117,7 @@ def validation_terminated(record: ImportRecord) -> str:
 
 
 def validation_gave_up(attempts: int, error: BaseException) -> str:
-    return bounded(
+    return clean_reason(
         f"Validation failed {_times(attempts)}. The last attempt failed with "
         f"{type(error).__name__}: {error_text(error)}. Correct that, then retry the import."
     )
@@ -130,14 +131,14 @@ def record_deleted() -> str:
 
 
 def unexpected_error(error: BaseException) -> str:
-    return bounded(
+    return clean_reason(
         f"Waiting after an unexpected error, {type(error).__name__}: {error_text(error)}. The "
         "import is retried; the log has the details."
     )
 
 
 def unexpected_end(errors: int, error: BaseException) -> str:
-    return bounded(
+    return clean_reason(
         f"Failed after {errors} unexpected errors in a row. The last one was "
         f"{type(error).__name__}: {error_text(error)}. Correct that, then retry the import or "
         "upload the file again."
@@ -145,7 +146,7 @@ def unexpected_end(errors: int, error: BaseException) -> str:
 
 
 def hub_not_configured(hub: str) -> str:
-    return bounded(
+    return clean_reason(
         f"Waiting: the hub {hub} is not configured. Add it to IOTHUB again, or cancel the import."
     )
 
