@@ -34,7 +34,7 @@ class ImportState(StrEnum):
 
     @property
     def label(self) -> str:
-        """The state for people."""
+        """The name of the state on pages and in the terminal."""
         return _TABLE[self].label
 
     @property

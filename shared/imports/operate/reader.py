@@ -85,7 +85,7 @@ class Reader:
     def page(self, wanted: ImportFilter, limit: int, continuation: str = "") -> Page:
         """The newest imports, or those after a page.
 
-        With states in the filter the time grows with the history that has to be looked through.
+        With states in the filter the time grows with the history that is read.
 
         Raises:
             FilterError: there is no such hub, or the continuation is invalid.

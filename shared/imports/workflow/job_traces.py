@@ -1,4 +1,4 @@
-"""What tells of a job whose request was sent and whose answer was lost.
+"""Traces of a job whose request was sent and whose answer was lost.
 
 A job is an import's if the hub says that it was given the import's container, or if a log is in
 that container. A job that names another container is never the import's. Of a job that names none
