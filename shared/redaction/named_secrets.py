@@ -21,12 +21,13 @@ _MEMBER = re.compile(
     _NAME + r"(?:"
     # {"name": "primaryKey", "value": "…"}, <add key="primaryKey" value="…"/>
     r"\\{0,64}[\"']\s{0,8},?\s{0,8}\\{0,64}[\"']?value\\{0,64}[\"']?\s{0,8}[:=]\s{0,8}"
-    # <primaryKey>…, <entry key="primaryKey">…, <primaryKey><![CDATA[…
-    r"|(?P<xml>[\"']?(?:\s[^<>]{0,200})?>\s{0,8}(?P<cdata><!\[CDATA\[)?)"
     # primaryKey (…), but not primaryKey (required); primaryKey "…"
     r"|(?P<round>\s{0,8}\((?![A-Z]?[a-z]{1,11}[0-9]{0,2}\)))"
     r"|\s{1,8}(?=\\{0,64}[\"'])"
     r"|(?:\\{0,64}[\"'])?\s{0,8}(?:(?P<equals>=>?)|:)\s{0,8}"
+    # <primaryKey>…, <entry key="primaryKey">…, <primaryKey><![CDATA[… Last, as a `>` may also
+    # follow a value of the other forms.
+    r"|(?P<xml>[\"']?(?:\s[^<>]{0,200})?>\s{0,8}(?P<cdata><!\[CDATA\[)?)"
     r")(?P<value>"
     r"(?(cdata)(?:(?!\]\]>).)+|(?(xml)[^<]+|(?(round)[^()\s]+(?=\))"
     r"|(?:(?P<quote>\\*+[\"'])(?:(?!(?<!\\)(?P=quote)).)+"

@@ -338,6 +338,7 @@ def exceptions(text: str) -> Iterator[str]:
 
 @given(words, st.sampled_from(' \n"(,;|'), secrets(), words)
 @example("", " ", ('"primaryKey":"qqqqqqqqqqqq"', "q" * 12, str), "")
+@example("", " ", ('"secondaryKey" : "qqqqqqqqqqqq",', "q" * 12, str), "> x")
 def test_no_key_comes_out(
     before: str, stop: str, secret: tuple[str, str, Callable[[str], str]], after: str
 ) -> None:
