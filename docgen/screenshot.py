@@ -46,7 +46,7 @@ def prepare(stack: Stack) -> None:
 
 def take(page: Page, address: str, picture: Path) -> None:
     page.goto(address)
-    page.evaluate(_SHOW_A_REAL_NAME, "fleet.azure-devices.net")
+    page.evaluate(_SHOW_A_REAL_NAME, "fleet")
     page.screenshot(path=picture, full_page=True)
 
 
