@@ -1,4 +1,4 @@
-"""The SAS of a job opens the container of its import, for as long as it must, and nothing else."""
+"""The SAS of a job grants access only to the container of its import, for a limited time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BY_KEY, BY_ENTRA_ID = "by the account key", "by Entra ID"
 
 @pytest.fixture(params=[BY_KEY, BY_ENTRA_ID])
 def signing(request: pytest.FixtureRequest) -> App:
-    """The app, which signs with a key or a user delegation key."""
+    """The app, signing with an account key or a user delegation key."""
     name = "app" if request.param == BY_KEY else "entra_app"
     signing: App = request.getfixturevalue(name)
     signing.configure(SAS_LIFETIME_HOURS="7", JOB_DEADLINE_HOURS="7")
@@ -30,7 +30,7 @@ def signing(request: pytest.FixtureRequest) -> App:
 
 
 def complete(app: App, name: str) -> tuple[ImportRecord, str]:
-    """An import with the URI that its job was given."""
+    """An import and the container URI of its job."""
     app.upload(name, device("pump-1"))
     app.deliver(name)
     started = app.record(name)
@@ -48,7 +48,7 @@ def granted(uri: str) -> dict[str, str]:
     return {name: value for name, [value] in parse_qs(urlsplit(uri).query).items()}
 
 
-def test_it_names_one_container_four_rights_and_an_end(signing: App) -> None:
+def test_the_sas_states_container_permissions_and_expiry(signing: App) -> None:
     record, uri = complete(signing, "pumps.ndjson")
     assert urlsplit(uri).path == f"/devstoreaccount1/{record.staged.container}"
     sas = granted(uri)
@@ -57,13 +57,13 @@ def test_it_names_one_container_four_rights_and_an_end(signing: App) -> None:
     end = datetime.fromisoformat(sas["se"])
     assert record.last_start_at is not None
     lifetime = timedelta(hours=7)
-    # It tells whole seconds.
+    # Expiry has a resolution of one second.
     assert record.last_start_at + lifetime - timedelta(seconds=1) < end
     assert end <= record.updated_at + lifetime
     assert (sas.get("spr") == "https") == ("skoid" in sas)
 
 
-def test_each_import_has_its_own(signing: App) -> None:
+def test_each_import_has_its_own_sas(signing: App) -> None:
     (record, first), (other, second) = (
         complete(signing, name) for name in ("a.ndjson", "b.ndjson")
     )
@@ -77,7 +77,7 @@ def refused(call: Callable[[], object]) -> bool:
     return raised.value.status_code in (401, 403)
 
 
-def test_it_opens_nothing_else(signing: App) -> None:
+def test_the_sas_grants_no_other_access(signing: App) -> None:
     record, uri = complete(signing, "a.ndjson")
     other, _ = complete(signing, "b.ndjson")
     sas = AzureSasCredential(urlsplit(uri).query)
@@ -100,7 +100,7 @@ def test_it_opens_nothing_else(signing: App) -> None:
         assert refused(blobs.get_service_properties)
 
 
-def test_it_opens_no_other_service(app: App) -> None:
+def test_the_sas_grants_no_other_service(app: App) -> None:
     _, uri = complete(app, "a.ndjson")
     sas = AzureSasCredential(urlsplit(uri).query)
     places = dict(part.split("=", 1) for part in app.settings["ImporterStorage"].split(";") if part)
@@ -113,7 +113,7 @@ def test_it_opens_no_other_service(app: App) -> None:
         assert refused(lambda: list(queues.list_queues()))
 
 
-def test_it_ends(signing: App) -> None:
+def test_the_sas_expires(signing: App) -> None:
     record, _ = complete(signing, "a.ndjson")
     services = signing.importer.services
     lifetime = services.settings.jobs.sas_lifetime
@@ -132,9 +132,7 @@ def test_it_ends(signing: App) -> None:
     assert refused(lambda: names(now - lifetime - timedelta(seconds=1)))
 
 
-def test_there_is_none_where_the_hub_has_an_identity(
-    app: App, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_sas_for_a_hub_with_an_identity(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     def sign(*_: object) -> None:
         pytest.fail("a SAS is made")
 
