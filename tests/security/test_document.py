@@ -52,12 +52,12 @@ TESTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         ],
         "device_files/test_validation.py": [
             "test_memory_does_not_grow_with_the_file",
-            "test_one_line_cannot_fill_memory_or_report",
+            "test_one_line_cannot_exhaust_memory_or_the_report",
         ],
     },
     "ambiguous files": {
-        "device_files/test_validation.py": ["test_what_lax_readers_let_pass"],
-        "device_files/test_properties.py": ["test_good_lines_are_handed_on_and_the_hub_takes_them"],
+        "device_files/test_validation.py": ["test_json_that_lenient_readers_accept_is_rejected"],
+        "device_files/test_properties.py": ["test_valid_lines_are_staged_and_accepted_by_the_hub"],
         "imports/test_intake.py": ["test_a_blob_that_changes_while_it_is_read"],
     },
     "mass deletion": {
@@ -73,7 +73,7 @@ TESTS: Mapping[str, Mapping[str, Sequence[str]]] = {
             "test_hub_names_in_connection_strings",
             "test_list_prints_one_line_per_import",
         ],
-        "device_files/test_validation_report.py": ["test_a_spreadsheet_runs_nothing"],
+        "device_files/test_validation_report.py": ["test_cells_are_safe_in_spreadsheets"],
         "web/browser/test_dashboard.py": ["test_file_content_is_shown_as_text"],
     },
     "path traversal": {

@@ -65,11 +65,8 @@ def upload(app: App, name: str, *lines: object) -> None:
 def run_all_outcomes(app: App, client: Client) -> None:
     """Run imports to every final state, with logged errors on the way."""
     refused = with_keys("exists", REFUSED, REFUSED, importMode="create")
-    no_auth_type = with_keys("odd", REFUSED, REFUSED)
-    unreadable = {
-        **no_auth_type,
-        "authentication": {**no_auth_type["authentication"], "type": "SELF_SIGNED"},
-    }  # type: ignore[dict-item]
+    keyed = with_keys("odd", REFUSED, REFUSED)
+    unreadable = {**keyed, "authentication": {**keyed["authentication"], "type": "SELF_SIGNED"}}  # type: ignore[dict-item]
     app.hub.registry.put(device("exists"))
     faults = app.hub.faults
 
@@ -77,7 +74,7 @@ def run_all_outcomes(app: App, client: Client) -> None:
     app.finish()
     upload(app, "broken.ndjson", {**with_keys("pump 1"), "status": PRIMARY}, b'{"k":"%s' % _KEY)
     upload(app, "headless.csv", b"pump-1,enabled,sas,%s" % _KEY)
-    app.upload("partly.ndjson", refused, no_auth_type)
+    app.upload("partly.ndjson", refused, keyed)
     app.deliver_unseen("partly.ndjson", refused, unreadable)
     app.finish()
 
