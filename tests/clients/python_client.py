@@ -1,4 +1,4 @@
-"""Uses the official Python SDK like an application, in its own environment.
+"""Use the official Python SDK like an application, in a separate environment.
 
 Reads the hub's address from stdin and prints the results as JSON.
 """
@@ -143,7 +143,7 @@ def refusal(call: Any, *arguments: Any) -> tuple[int, str]:
 
 
 class Credential:
-    """An Entra ID principal whose token is at hand."""
+    """A credential with a fixed Entra ID token."""
 
     def __init__(self, token: str) -> None:
         self.token = token

@@ -77,7 +77,7 @@ def test_port_in_use(hub: HubEmulator) -> None:
         ("GET", "/emulator/faults", 200),
     ],
 )
-def test_answers_are_dated_by_the_clock_of_the_hub(
+def test_responses_are_dated_by_the_clock_of_the_hub(
     hub: HubEmulator, client: HubClient, ahead: timedelta, method: str, path: str, status: int
 ) -> None:
     hub.clock.ahead = ahead

@@ -1,4 +1,4 @@
-"""Faults on demand, by Python and by the control API."""
+"""Fault injection by Python and by the control API."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_fail_over(hub: HubEmulator, client: HubClient) -> None:
     assert client.send("GET", "/jobs").status_code == 200
 
 
-def test_rules_aim_at_operations(hub: HubEmulator, client: HubClient) -> None:
+def test_rules_apply_to_operations(hub: HubEmulator, client: HubClient) -> None:
     for operation in ("createJob", "getJob", "listJobs", "cancelJob", "registry"):
         hub.faults.add("error", operation=operation, status=503, code=operation)
 
@@ -268,6 +268,6 @@ def test_slot_by_the_control_api(hub: HubEmulator) -> None:
         ("/roles", '{"principal": "somebody", "role": "King"}'),
     ],
 )
-def test_bad_control_requests(hub: HubEmulator, path: str, body: Any) -> None:
+def test_invalid_control_requests(hub: HubEmulator, path: str, body: Any) -> None:
     assert control(hub, "POST", path, data=body).status_code == 400
     assert hub.faults.to_json() == []

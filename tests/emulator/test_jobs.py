@@ -1,4 +1,4 @@
-"""The life of a job: creation and its refusals, the slot, the log, cancelling."""
+"""The lifecycle of a job: creation and errors, the job slot, the log, cancellation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ready(job_container: JobContainer) -> JobContainer:
     return job_container
 
 
-def test_a_job_from_creation_to_end(
+def test_a_job_from_creation_to_completion(
     hub: HubEmulator, client: HubClient, ready: JobContainer
 ) -> None:
     wanted = ready.request(storageAuthenticationType="keyBased")
@@ -73,7 +73,7 @@ def test_time_is_spread_over_the_states(start_hub: StartHub, job_container: JobC
     assert 0.5 < (end - start).total_seconds() < 5
 
 
-def test_a_rate_bounds_a_job(start_hub: StartHub, job_container: JobContainer) -> None:
+def test_a_rate_limits_a_job(start_hub: StartHub, job_container: JobContainer) -> None:
     hub = start_hub(job_rate=200)
     job_container.write(*({"id": f"pump-{number}", "status": "enabled"} for number in range(100)))
     HubClient(hub.connection_string()).create_job(job_container.request())
@@ -96,7 +96,7 @@ RECORDED_VERSION = "?api-version=2020-03-13"
 @pytest.mark.parametrize(
     ("type_", "created_only"), [("export", set()), ("import", {"inputBlobContainerUri"})]
 )
-def test_members_are_those_of_a_live_hub(
+def test_members_match_a_live_hub(
     hub: HubEmulator, client: HubClient, ready: JobContainer, type_: str, created_only: set[str]
 ) -> None:
     hub.faults.add("hangJob")
@@ -171,7 +171,7 @@ def test_all_modes_in_one_file(
     assert len(hub.registry) == len(devices) + 1
 
 
-def test_large_files_are_read_in_pieces(
+def test_large_files_are_read_in_chunks(
     hub: HubEmulator, client: HubClient, job_container: JobContainer
 ) -> None:
     filler = "x" * 100_000
@@ -321,7 +321,7 @@ def test_storage_lost_while_the_job_runs(start_hub: StartHub, ready: JobContaine
         ({"type": "import", "inputBlobContainerUri": "x"}, "ArgumentNull"),
     ],
 )
-def test_bad_bodies(client: HubClient, body: Any, code: str) -> None:
+def test_invalid_bodies(client: HubClient, body: Any, code: str) -> None:
     assert error_code(client.create_job(body)) == (400, code)
 
 
@@ -409,7 +409,7 @@ def test_slot_of_one(hub: HubEmulator, client: HubClient, ready: JobContainer) -
     assert client.create_job(ready.request()).status_code == 200
 
 
-def test_of_two_creations_at_once_one_wins(
+def test_only_one_of_two_concurrent_creations_succeeds(
     hub: HubEmulator, client: HubClient, ready: JobContainer
 ) -> None:
     hub.faults.add("hangJob")
@@ -441,7 +441,7 @@ def test_cancel(hub: HubEmulator, client: HubClient, ready: JobContainer) -> Non
     assert len(hub.registry) == 0
 
 
-def test_cancelled_job_keeps_what_it_imported(
+def test_cancelled_job_keeps_imported_devices(
     start_hub: StartHub, job_container: JobContainer
 ) -> None:
     hub = start_hub(job_seconds=2)

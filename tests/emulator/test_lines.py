@@ -1,4 +1,4 @@
-"""How single lines are read and refused."""
+"""Parsing and rejection of single lines."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_unreadable_lines(run_import: RunImport, raw: str, reason: str) -> None:
         '\t {"id" : "pump" , "status" : "enabled"} ',
     ],
 )
-def test_lenient_reading(registry: Registry, run_import: RunImport, raw: str) -> None:
+def test_lenient_parsing(registry: Registry, run_import: RunImport, raw: str) -> None:
     assert run_import(raw) == []
     assert stored(registry, "pump")
 

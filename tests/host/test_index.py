@@ -22,7 +22,7 @@ def problems(
     settings: Mapping[str, str] = SETTINGS,
     host_json: Mapping[str, Any] = HOST_JSON,
 ) -> str:
-    """Text of the error, which has all problems."""
+    """The error message, which contains all problems."""
     with pytest.raises(IndexingError) as caught:
         FunctionsHost(app, settings, host_json)
     return str(caught.value)

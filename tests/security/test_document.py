@@ -92,10 +92,10 @@ TESTS: Mapping[str, Mapping[str, Sequence[str]]] = {
             "test_an_unknown_error_code",
         ],
         "hub/test_parsing.py": [
-            "test_any_job_can_be_kept",
-            "test_any_refusal_is_an_error_of_ours",
+            "test_any_job_can_be_stored",
+            "test_any_error_response_is_a_hub_error",
             "test_any_bytes_are_a_log",
-            "test_an_endless_line_takes_no_memory_and_says_so",
+            "test_an_endless_line_takes_constant_memory_and_is_reported",
         ],
         "imports/test_unexpected_answers.py": ["test_odd_members_of_a_job", "test_an_odd_log"],
     },
@@ -118,7 +118,7 @@ TESTS: Mapping[str, Mapping[str, Sequence[str]]] = {
             "test_write_endpoints_change_only_existing_imports",
             "test_no_setting_is_shown",
         ],
-        "test_function_app.py": ["test_what_is_served_is_a_setting"],
+        "test_function_app.py": ["test_served_endpoints_depend_on_a_setting"],
     },
     "large requests": {
         "security/test_key.py": [
@@ -145,7 +145,7 @@ TESTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         ],
     },
     "published files": {
-        "package/test_package.py": ["test_what_runs_is_published_and_nothing_else"],
+        "package/test_package.py": ["test_exactly_the_deployed_files_are_published"],
     },
     "wide roles": {
         "checks/test_bicep.py": [
