@@ -229,14 +229,14 @@ def test_the_sas_grants_the_required_access_to_one_container(storage: Storage) -
         assert [blob.name for blob in mine.list_blobs()] == ["importErrors.log"]
         assert mine.download_blob("importErrors.log").readall() == b""
         mine.delete_blob("importErrors.log")
-        with pytest.raises(HttpResponseError) as refused:
+        with pytest.raises(HttpResponseError) as rejected:
             mine.delete_container()
-        assert refused.value.status_code == 403
+        assert rejected.value.status_code == 403
     elsewhere = uri.replace("import-mine", "import-other")
     with ContainerClient.from_container_url(elsewhere) as other:
-        with pytest.raises(HttpResponseError) as refused:
+        with pytest.raises(HttpResponseError) as rejected:
             other.upload_blob("x", b"")
-        assert refused.value.status_code == 403
+        assert rejected.value.status_code == 403
 
 
 def test_the_delegation_key_is_reused_within_its_maximum_lifetime(

@@ -59,7 +59,7 @@ def failed(*, is_in_registry: bool) -> str:
     return job_reasons.not_all_imported(RECORD, outcome)
 
 
-def refused(name: str) -> ImporterError:
+def hub_error(name: str) -> ImporterError:
     return error_from_response(401, {"iothub-errorcode": name}, "")
 
 
@@ -88,8 +88,8 @@ SAMPLES: Mapping[str, Sequence[str]] = {
     "waiting": [
         job_reasons.waiting(JobSlotBusyError()),
         job_reasons.waiting(HubThrottledError()),
-        job_reasons.waiting(refused("IotHubUnauthorized")),
-        job_reasons.waiting(refused("IotHubNotFound")),
+        job_reasons.waiting(hub_error("IotHubUnauthorized")),
+        job_reasons.waiting(hub_error("IotHubNotFound")),
         job_reasons.waiting(TemporaryError("x")),
     ],
     "job_rejected": [

@@ -89,13 +89,13 @@ def test_a_deleted_container(partial: ImportRecord, app: App, shell: Shell) -> N
 
 
 def test_files(partial: ImportRecord, app: App, shell: Shell, tmp_path: Path) -> None:
-    refused = shell("show", partial.id, "--file", "retry.ndjson").out
-    assert json.loads(refused)["id"] == "there"
+    retry_lines = shell("show", partial.id, "--file", "retry.ndjson").out
+    assert json.loads(retry_lines)["id"] == "there"
     assert json.loads(shell("show", partial.id, "--file", "report.json", "--output", "-").out)
     target = tmp_path / "again.ndjson"
     done = shell("show", partial.id, "--file", "retry.ndjson", "--output", target)
     assert (done.status, done.out) == (0, "")
-    assert target.read_text() == refused
+    assert target.read_text() == retry_lines
     # It contains device keys.
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["again.ndjson"]

@@ -108,7 +108,7 @@ def staged_values(staged: bytes) -> list[Any]:
         values.append(strict_json(text))
         error = import_line(registry, text)
         refusal = json.loads(error)["errorCode"] if error else None
-        assert refusal is None or refusal in _OF_THE_REGISTRY, f"staged, but refused: {error}"
+        assert refusal is None or refusal in _OF_THE_REGISTRY, f"staged, but rejected: {error}"
     return values
 
 

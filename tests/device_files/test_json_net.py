@@ -53,8 +53,8 @@ def test_ignored_properties_may_contain_anything(members: str) -> None:
 def test_the_longest_integer(place: str, sign: str, digits: int) -> None:
     text = line(place, f'"a":{sign}{"9" * digits}')
     staged, validation = validate_file(text)
-    refused = len(sign) + digits > 380
-    assert (len(staged), "json-number" in validation.report.codes) == (not refused, refused)
+    rejected = len(sign) + digits > 380
+    assert (len(staged), "json-number" in validation.report.codes) == (not rejected, rejected)
 
 
 @pytest.mark.parametrize("value", [[], {}, {"$ref": {}}, ["x"]])

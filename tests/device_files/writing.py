@@ -111,7 +111,7 @@ def small_pieces(head_bytes: int = 4096) -> Iterator[None]:
         yield
 
 
-#: What has no type of its own in a header, or always has one.
+#: Paths that have no type in a header, or always one.
 _OBJECTS = re.compile(
     r"tags|properties(\.\w+)?|authentication(\.\w+Key|\.x509\w+)?|capabilities"
     r"|attributes|adrDeviceProperties"

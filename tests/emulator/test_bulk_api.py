@@ -207,7 +207,7 @@ def test_more_than_100_devices_are_rejected(hub: HubEmulator, client: HubClient)
 def test_a_body_that_is_not_an_array_of_lines_is_rejected(
     hub: HubEmulator, client: HubClient, body: Any
 ) -> None:
-    """The wrapper object of the REST page is one of these (live hub)."""
+    """Including the wrapper object of the REST documentation (live hub)."""
     assert error_code(client.send("POST", "/devices", body)) == (400, "GenericBadRequest")
     assert len(hub.registry) == 0
 

@@ -224,8 +224,8 @@ def test_max_import_bytes(start_hub: StartHub, job_container: JobContainer) -> N
 
     run_job(start_hub(choices=Choices(max_import_bytes=size)), job_container)
     hub = start_hub(choices=Choices(max_import_bytes=size - 1))
-    refused = HubClient(hub.connection_string()).create_job(job_container.request())
-    assert error_code(refused) == (400, "BlobContainerValidationError")
+    rejected = HubClient(hub.connection_string()).create_job(job_container.request())
+    assert error_code(rejected) == (400, "BlobContainerValidationError")
 
 
 @pytest.mark.parametrize(("choice", "log"), [("ignore", "importErrors.log"), ("log", "mine.log")])

@@ -65,9 +65,9 @@ def test_without_a_quoted_if_match_put_only_creates(
     client: HubClient, rates: dict[str, Any], form: str | None
 ) -> None:
     headers = {} if form is None else {"If-Match": form.format(rates["etag"])}
-    refused = client.send("PUT", RATES, {"content": CONTENT, "priority": 9}, headers=headers)
+    rejected = client.send("PUT", RATES, {"content": CONTENT, "priority": 9}, headers=headers)
 
-    assert error_code(refused) == (409, "ConfigurationAlreadyExists")
+    assert error_code(rejected) == (409, "ConfigurationAlreadyExists")
     assert client.send("GET", RATES).json() == rates
 
 
@@ -81,7 +81,7 @@ def test_update_replaces_everything_except_the_content(
 
     assert updated.status_code == 200
     configuration = updated.json()
-    assert configuration["content"] == CONTENT, "another one is ignored without a word (live hub)"
+    assert configuration["content"] == CONTENT, "a changed content is silently ignored (live hub)"
     assert configuration["createdTimeUtc"] == rates["createdTimeUtc"]
     assert configuration["lastUpdatedTimeUtc"] > rates["lastUpdatedTimeUtc"]
     assert configuration["etag"] != rates["etag"]

@@ -141,7 +141,7 @@ def advance(hub: HubEmulator, seconds: int) -> None:
     assert response.json()["now"]
 
 
-def test_a_full_hub_refuses_devices_and_modules(
+def test_a_full_hub_rejects_devices_and_modules(
     start_hub: StartHub, job_container: JobContainer
 ) -> None:
     hub = start_hub(limits=Limits(identities=2))
@@ -156,7 +156,7 @@ def test_a_full_hub_refuses_devices_and_modules(
     HubClient(hub.connection_string()).create_job(job_container.request())
     hub.wait_idle()
 
-    [refused] = job_container.log()
-    assert (refused["deviceId"], refused["errorCode"]) == ("b", 403002)
-    assert "Max allowed device count : '2', current device count : '2'" in refused["errorStatus"]
+    [rejected] = job_container.log()
+    assert (rejected["deviceId"], rejected["errorCode"]) == ("b", 403002)
+    assert "Max allowed device count : '2', current device count : '2'" in rejected["errorStatus"]
     assert len(hub.registry) == 2

@@ -183,7 +183,7 @@ def test_large_files_are_read_in_chunks(
     assert len(hub.registry) == 90
 
 
-def refused(client: HubClient, job_container: JobContainer, **changes: Any) -> str:
+def rejection(client: HubClient, job_container: JobContainer, **changes: Any) -> str:
     response = client.create_job(job_container.request(**changes))
     assert error_code(response) == (400, "BlobContainerValidationError")
     body = response.json()
@@ -216,7 +216,7 @@ def test_missing_permission(
     permission: str,
     message: str,
 ) -> None:
-    assert refused(client, ready, **{name: ready.uri(permission)}) == message
+    assert rejection(client, ready, **{name: ready.uri(permission)}) == message
     assert len(hub.jobs) == 0
 
 
@@ -235,7 +235,7 @@ def test_least_permissions(hub: HubEmulator, client: HubClient, ready: JobContai
     [("inputBlobContainerUri", CANNOT_READ), ("outputBlobContainerUri", CANNOT_WRITE)],
 )
 def test_expired_sas(client: HubClient, ready: JobContainer, name: str, message: str) -> None:
-    assert refused(client, ready, **{name: ready.uri(expires_in=-60)}) == message
+    assert rejection(client, ready, **{name: ready.uri(expires_in=-60)}) == message
 
 
 def test_one_expired_sas_for_both_containers_is_reported_for_the_output(
@@ -244,23 +244,23 @@ def test_one_expired_sas_for_both_containers_is_reported_for_the_output(
     expired = ready.uri(expires_in=-60)
     changes = {"inputBlobContainerUri": expired, "outputBlobContainerUri": expired}
 
-    assert refused(client, ready, **changes) == CANNOT_WRITE
+    assert rejection(client, ready, **changes) == CANNOT_WRITE
 
 
 @pytest.mark.parametrize("uri", ["nonsense", "http://127.0.0.1:9/account/container"])
 def test_unreachable_uri(client: HubClient, ready: JobContainer, uri: str) -> None:
-    assert refused(client, ready, inputBlobContainerUri=uri) == CANNOT_READ
-    assert refused(client, ready, outputBlobContainerUri=uri) == CANNOT_WRITE
+    assert rejection(client, ready, inputBlobContainerUri=uri) == CANNOT_READ
+    assert rejection(client, ready, outputBlobContainerUri=uri) == CANNOT_WRITE
 
 
 def test_missing_blob(client: HubClient, job_container: JobContainer) -> None:
-    assert refused(client, job_container) == CANNOT_READ
+    assert rejection(client, job_container) == CANNOT_READ
 
 
 def test_empty_blob(client: HubClient, job_container: JobContainer) -> None:
     job_container.write_bytes(b"")
 
-    assert refused(client, job_container) == CANNOT_READ
+    assert rejection(client, job_container) == CANNOT_READ
 
 
 def test_missing_container(client: HubClient, ready: JobContainer) -> None:
@@ -271,7 +271,7 @@ def test_missing_container(client: HubClient, ready: JobContainer) -> None:
 
 
 def test_probe_leaves_nothing_behind(client: HubClient, job_container: JobContainer) -> None:
-    refused(client, job_container)
+    rejection(client, job_container)
 
     assert job_container.names() == set()
 
@@ -398,7 +398,7 @@ def test_foreign_jobs_side_by_side(hub: HubEmulator, client: HubClient) -> None:
         hub.jobs.add_foreign("paused")
 
 
-def test_slot_of_one(hub: HubEmulator, client: HubClient, ready: JobContainer) -> None:
+def test_a_single_job_slot(hub: HubEmulator, client: HubClient, ready: JobContainer) -> None:
     hub.faults.add("hangJob")
     first = client.create_job(ready.request()).json()["jobId"]
 

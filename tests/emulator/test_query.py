@@ -257,7 +257,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("text", "reason"), REFUSALS, ids=[reason for _, reason in REFUSALS])
-def test_refusals(text: str, reason: str) -> None:
+def test_invalid_queries(text: str, reason: str) -> None:
     with pytest.raises(HubError) as refusal:
         parse_query(text)
 

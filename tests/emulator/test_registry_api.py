@@ -218,16 +218,14 @@ def test_updates_of_an_edge_device_require_its_scope(
 ) -> None:
     edge = {"capabilities": {"iotEdge": True}}
     before = client.send("PUT", "/devices/edge", edge).json()
-    refused = client.send("PUT", "/devices/edge", edge | scope, headers=if_match("*"))
+    rejected = client.send("PUT", "/devices/edge", edge | scope, headers=if_match("*"))
 
-    assert error_code(refused) == (400, "ArgumentInvalid")
-    assert "Device scope is immutable" in refused.json()["Message"]
+    assert error_code(rejected) == (400, "ArgumentInvalid")
+    assert "Device scope is immutable" in rejected.json()["Message"]
     assert client.send("GET", "/devices/edge").json() == before
 
 
-def test_the_parent_of_a_leaf_is_the_scope_that_it_names(
-    hub: HubEmulator, client: HubClient
-) -> None:
+def test_the_parent_of_a_leaf_is_its_device_scope(hub: HubEmulator, client: HubClient) -> None:
     scope = "ms-azure-iot-edge://edge-1"
     child = client.send("PUT", "/devices/child", {"deviceScope": scope}).json()
     assert (child["deviceScope"], child["parentScopes"]) == (scope, [scope])
@@ -242,9 +240,9 @@ def test_modules_count_as_devices_against_the_quota(start_hub: StartHub) -> None
     client.send("PUT", "/devices/pump/modules/sensor", {})
 
     for path in ("/devices/valve", "/devices/pump/modules/other"):
-        refused = client.send("PUT", path, {})
-        assert error_code(refused) == (403, "IotHubQuotaExceeded")
-        assert refused.json()["Message"] == (
+        rejected = client.send("PUT", path, {})
+        assert error_code(rejected) == (403, "IotHubQuotaExceeded")
+        assert rejected.json()["Message"] == (
             "ErrorCode:IotHubQuotaExceeded;Total number of devices on IotHub 'localhost' exceeded "
             "the allocated quota. Max allowed device count : '2', current device count : '2'. "
             "Consider increasing the units for this hub to increase the quota."
@@ -263,10 +261,10 @@ def test_the_number_of_modules_per_device_is_limited(start_hub: StartHub) -> Non
         for module_id in ("a", "b"):
             path = f"/devices/{device_id}/modules/{module_id}"
             assert client.send("PUT", path, {}).status_code == 200
-    refused = client.send("PUT", "/devices/pump/modules/c", {})
+    rejected = client.send("PUT", "/devices/pump/modules/c", {})
 
-    assert error_code(refused) == (413, "TooManyModulesOnDevice")
-    assert refused.json()["errorCode"] == 413003
+    assert error_code(rejected) == (413, "TooManyModulesOnDevice")
+    assert rejected.json()["errorCode"] == 413003
     assert [each["moduleId"] for each in client.send("GET", "/devices/pump/modules").json()] == [
         "a",
         "b",

@@ -222,9 +222,9 @@ def test_put_removes_omitted_members(client: HubClient, path: str) -> None:
 @SECTIONS
 @pytest.mark.parametrize("values", [{"a": None}, {"a": {"b": None}}], ids=["top", "nested"])
 def test_put_rejects_null(client: HubClient, section: str, values: dict[str, Any]) -> None:
-    refused = client.send("PUT", PUMP, body_of(section, values))
+    rejected = client.send("PUT", PUMP, body_of(section, values))
 
-    assert error_code(refused) == (400, "ArgumentInvalid")
+    assert error_code(rejected) == (400, "ArgumentInvalid")
     assert send(client, "GET", None)["version"] == 2
 
 
@@ -245,9 +245,9 @@ def test_if_match_is_optional(client: HubClient, method: str, path: str, form: s
 def test_a_stale_etag_changes_nothing(client: HubClient, method: str, path: str) -> None:
     stale = send(client, "GET", None, path)["etag"]
     before = send(client, "PATCH", {"tags": {"a": 1}}, path)
-    refused = client.send(method, path, {"tags": {"a": 2}}, headers={"If-Match": f'"{stale}"'})
+    rejected = client.send(method, path, {"tags": {"a": 2}}, headers={"If-Match": f'"{stale}"'})
 
-    assert error_code(refused) == (412, "PreconditionFailed")
+    assert error_code(rejected) == (412, "PreconditionFailed")
     assert send(client, "GET", None, path) == before
 
 

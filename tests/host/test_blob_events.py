@@ -122,9 +122,9 @@ class TestWebhook:
     @pytest.mark.parametrize("events", [[{"data": {}}], ["text"], 7])
     def test_invalid_requests_are_rejected(self, host: FunctionsHost, events: Any) -> None:
         host.start()
-        with pytest.raises(urllib.error.HTTPError, match="400") as refused:
+        with pytest.raises(urllib.error.HTTPError, match="400") as rejected:
             post_events(host, events)
-        refused.value.close()
+        rejected.value.close()
 
 
 class TestArguments:

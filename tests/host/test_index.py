@@ -86,7 +86,7 @@ class TestAccepted:
         FunctionsHost(app, SETTINGS, HOST_JSON)
         assert FunctionsHost(app, SETTINGS, HOST_JSON).functions
 
-    def test_timers_need_no_bundle(self) -> None:
+    def test_timers_require_no_bundle(self) -> None:
         assert FunctionsHost(timer_app("0 */5 * * * *"), {}, {"version": "2.0"}).functions
 
 

@@ -196,7 +196,7 @@ def test_a_response_that_is_not_json(
         (405, b""),
     ],
 )
-def test_a_response_about_another_job(
+def test_a_response_that_is_not_about_the_job(
     scripted: Callable[[int, bytes], HubClient], status: int, body: bytes
 ) -> None:
     with pytest.raises(HubAnswerError):
@@ -206,7 +206,7 @@ def test_a_response_about_another_job(
 @pytest.mark.parametrize(
     "body", [b"", b"<html>Not Found</html>", b"{}", b'{"Message":"ErrorCode:JobNotFound;no"}']
 )
-def test_a_404_without_body_means_that_the_job_is_unknown(
+def test_a_404_with_any_body_means_that_the_job_is_unknown(
     scripted: Callable[[int, bytes], HubClient], body: bytes
 ) -> None:
     with pytest.raises(JobNotFoundError):

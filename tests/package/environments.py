@@ -17,7 +17,7 @@ __all__ = ["SUPPORTED_PYTHONS", "Environment", "build_wheel", "find_python"]
 SUPPORTED_PYTHONS = ("3.11", "3.12", "3.13")
 #: Variables that uv may need to reach its index; the app does not get them.
 FOR_UV = re.compile(r"UV_.*|SSL_.*|.*_CA_BUNDLE|.*_proxy|HOME|TMPDIR|XDG_.*", re.IGNORECASE)
-#: Also imports the modules that a virtual environment requires: some installations lack them.
+#: Also imports `venv`, which some installations lack.
 WHICH = "import sys, venv; print('%d.%d' % sys.version_info[:2], sys.executable)"
 PROBE = (Path(__file__).parent / "probe.py").read_text()
 DEADLINE = 300.0

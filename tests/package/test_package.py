@@ -21,7 +21,7 @@ from tests.package.publishing import published_by_func, published_by_git_rules, 
 # the host's own files, logs and whatever the app writes share.
 MAX_PACKAGE_BYTES = 512 * 1024
 MAX_INSTALLED_BYTES = 80 * 1024 * 1024
-# Half of the minute that the platform gives a worker to start; it takes about one second.
+# Half of the worker's startup timeout of one minute; startup takes about one second.
 MAX_INDEXING_SECONDS = 30.0
 
 TOP_LEVEL = {"function_app.py", "host.json", "requirements.txt", "shared"}

@@ -191,7 +191,7 @@ def test_posted_files_are_not_stored_or_logged(
         ("uploadedAfter", "2026-01-01T00:00:00Z" + "0" * 5_000),
     ],
 )
-def test_parameters_are_bounded(app: App, client: Client, parameter: str, value: str) -> None:
+def test_parameters_are_limited(app: App, client: Client, parameter: str, value: str) -> None:
     with app.counting() as requests:
         [error] = client.problem(400, "imports", **{parameter: value})["errors"]
         assert error["parameter"] == parameter

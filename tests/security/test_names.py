@@ -254,14 +254,14 @@ def test_a_reason_that_contains_the_file_name(app: App, captured_log: CapturedLo
 
 def test_values_of_device_lines(app: App, client: Client, captured_log: CapturedLog) -> None:
     id_, value, name = (f"{ODD}{what}" for what in ("ID", "VALUE", "NAME"))
-    odd = [
+    lines = [
         device(id_, **{name: value}),
         device("a", moduleId=id_, status=value, importMode=value, tags={name: {"b": None}}),
         device("b", authentication={"type": value, name: 1}, capabilities={name: value}),
     ]
     files = {
-        "a.ndjson": b"\n".join(json.dumps(line).encode() for line in odd),
-        "a.json": json.dumps(odd).encode(),
+        "a.ndjson": b"\n".join(json.dumps(line).encode() for line in lines),
+        "a.json": json.dumps(lines).encode(),
         "a.csv": _csv(["id", "status", name, "tags.a:number"], [id_, value, value, value]),
     }
     for file, content in files.items():

@@ -271,10 +271,12 @@ def sent_to_redirect_target(
     tls: ssl.SSLContext,
 ) -> list[Call]:
     """Requests at a foreign server that demands a token, when Storage redirects to it."""
-    where = "authorization_uri=https://login.example/tenant/oauth2/authorize"
-    challenge = {"WWW-Authenticate": f"Bearer {where} resource_id=https://storage.azure.com"}
-    with Server(401, challenge, tls) as stranger:
-        location = {"Location": f"https://{stranger.address}/x"}
+    authorization = "authorization_uri=https://login.example/tenant/oauth2/authorize"
+    challenge = {
+        "WWW-Authenticate": f"Bearer {authorization} resource_id=https://storage.azure.com"
+    }
+    with Server(401, challenge, tls) as target:
+        location = {"Location": f"https://{target.address}/x"}
         with Server(status, location, tls) as account:
             url = f"https://{account.address}/{ACCOUNT_NAME}"
             services = ("blob", "queue", "table")
@@ -289,7 +291,7 @@ def sent_to_redirect_target(
             storage.close()
             assert len(account.calls) >= 2
             assert all("Authorization" in call.headers for call in account.calls)
-        return stranger.calls
+        return target.calls
 
 
 @pytest.mark.parametrize("status", [302, 307])

@@ -110,24 +110,24 @@ def test_redaction(text: str, redacted: str) -> None:
 #: Encodings of single characters.
 ENCODINGS: dict[str, Callable[[str], str]] = {
     "as it is": lambda text: text,
-    "percent": lambda text: _signs(text, "%{:02X}"),
-    "percent in lower case": lambda text: _signs(text, "%{:02x}"),
-    "percent twice": lambda text: _signs(text, "%25{:02X}"),
-    "percent four times": lambda text: _signs(text, "%252525{:02X}"),
+    "percent": lambda text: _escaped(text, "%{:02X}"),
+    "percent in lower case": lambda text: _escaped(text, "%{:02x}"),
+    "percent twice": lambda text: _escaped(text, "%25{:02X}"),
+    "percent four times": lambda text: _escaped(text, "%252525{:02X}"),
     "percent of all": lambda text: "".join(f"%{ord(sign):02X}" for sign in text),
-    "JSON": lambda text: _signs(text, "\\u{:04x}"),
-    "JSON twice": lambda text: _signs(text, "\\\\u{:04X}"),
+    "JSON": lambda text: _escaped(text, "\\u{:04x}"),
+    "JSON twice": lambda text: _escaped(text, "\\\\u{:04X}"),
     "JSON of all": lambda text: "".join(f"\\u{ord(sign):04x}" for sign in text),
     "slashes": lambda text: text.replace("/", "\\/"),
     "slashes twice": lambda text: text.replace("/", "\\\\\\/"),
-    "JSON of percent": lambda text: _signs(text, "\\u0025{:02X}"),
-    "percent of JSON": lambda text: _signs(text, "%5Cu{:04x}"),
-    "entities": lambda text: _signs(text, "&#{:d};"),
-    "hexadecimal entities": lambda text: _signs(text, "&#x{:X};"),
+    "JSON of percent": lambda text: _escaped(text, "\\u0025{:02X}"),
+    "percent of JSON": lambda text: _escaped(text, "%5Cu{:04x}"),
+    "entities": lambda text: _escaped(text, "&#{:d};"),
+    "hexadecimal entities": lambda text: _escaped(text, "&#x{:X};"),
 }
 
 
-def _signs(text: str, form: str) -> str:
+def _escaped(text: str, form: str) -> str:
     return "".join(sign if sign.isalnum() else form.format(ord(sign)) for sign in text)
 
 

@@ -71,7 +71,7 @@ def test_each_import_has_its_own_sas(signing: App) -> None:
     assert granted(first)["sig"] != granted(second)["sig"]
 
 
-def refused(call: Callable[[], object]) -> bool:
+def is_denied(call: Callable[[], object]) -> bool:
     with pytest.raises(HttpResponseError) as raised:
         call()
     return raised.value.status_code in (401, 403)
@@ -85,19 +85,19 @@ def test_the_sas_grants_no_other_access(signing: App) -> None:
     with BlobServiceClient(account, credential=sas) as blobs:
         mine = blobs.get_container_client(record.staged.container)
         assert "devices.txt" in {blob.name for blob in mine.list_blobs()}
-        assert refused(mine.delete_container)
-        assert refused(lambda: mine.set_container_metadata({"table": "other"}))
-        assert refused(mine.get_container_access_policy)
+        assert is_denied(mine.delete_container)
+        assert is_denied(lambda: mine.set_container_metadata({"table": "other"}))
+        assert is_denied(mine.get_container_access_policy)
         for name in (other.staged.container, signing.container):
             closed = blobs.get_container_client(name)
-            assert refused(lambda closed=closed: list(closed.list_blobs()))  # type: ignore[misc]
+            assert is_denied(lambda closed=closed: list(closed.list_blobs()))  # type: ignore[misc]
             for blob in ("devices.txt", "a.ndjson"):
-                assert refused(closed.get_blob_client(blob).download_blob)
-                assert refused(lambda closed=closed, blob=blob: closed.upload_blob(blob, b""))  # type: ignore[misc]
-                assert refused(closed.get_blob_client(blob).delete_blob)
-        assert refused(lambda: list(blobs.list_containers()))
-        assert refused(lambda: blobs.create_container("import-mine"))
-        assert refused(blobs.get_service_properties)
+                assert is_denied(closed.get_blob_client(blob).download_blob)
+                assert is_denied(lambda closed=closed, blob=blob: closed.upload_blob(blob, b""))  # type: ignore[misc]
+                assert is_denied(closed.get_blob_client(blob).delete_blob)
+        assert is_denied(lambda: list(blobs.list_containers()))
+        assert is_denied(lambda: blobs.create_container("import-mine"))
+        assert is_denied(blobs.get_service_properties)
 
 
 def test_the_sas_grants_no_other_service(app: App) -> None:
@@ -106,11 +106,11 @@ def test_the_sas_grants_no_other_service(app: App) -> None:
     places = dict(part.split("=", 1) for part in app.settings["ImporterStorage"].split(";") if part)
     with TableServiceClient(places["TableEndpoint"], credential=sas) as tables:
         table = tables.get_table_client(app.settings["IMPORTS_TABLE"])
-        assert refused(lambda: list(table.list_entities()))
-        assert refused(lambda: table.upsert_entity({"PartitionKey": "a", "RowKey": "b"}))
-        assert refused(lambda: list(tables.list_tables()))
+        assert is_denied(lambda: list(table.list_entities()))
+        assert is_denied(lambda: table.upsert_entity({"PartitionKey": "a", "RowKey": "b"}))
+        assert is_denied(lambda: list(tables.list_tables()))
     with QueueServiceClient(places["QueueEndpoint"], credential=sas) as queues:
-        assert refused(lambda: list(queues.list_queues()))
+        assert is_denied(lambda: list(queues.list_queues()))
 
 
 def test_the_sas_expires(signing: App) -> None:
@@ -129,7 +129,7 @@ def test_the_sas_expires(signing: App) -> None:
 
     now = services.clock()
     assert names(now - lifetime + timedelta(minutes=5))
-    assert refused(lambda: names(now - lifetime - timedelta(seconds=1)))
+    assert is_denied(lambda: names(now - lifetime - timedelta(seconds=1)))
 
 
 def test_no_sas_for_a_hub_with_an_identity(app: App, monkeypatch: pytest.MonkeyPatch) -> None:

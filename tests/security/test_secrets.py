@@ -64,7 +64,7 @@ def upload(app: App, name: str, *lines: object) -> None:
 
 def run_all_outcomes(app: App, client: Client) -> None:
     """Run imports to every final state, with logged errors on the way."""
-    refused = with_keys("exists", REFUSED, REFUSED, importMode="create")
+    rejected = with_keys("exists", REFUSED, REFUSED, importMode="create")
     keyed = with_keys("odd", REFUSED, REFUSED)
     unreadable = {**keyed, "authentication": {**keyed["authentication"], "type": "SELF_SIGNED"}}  # type: ignore[dict-item]
     app.hub.registry.put(device("exists"))
@@ -74,8 +74,8 @@ def run_all_outcomes(app: App, client: Client) -> None:
     app.finish()
     upload(app, "broken.ndjson", {**with_keys("pump 1"), "status": PRIMARY}, b'{"k":"%s' % _KEY)
     upload(app, "headless.csv", b"pump-1,enabled,sas,%s" % _KEY)
-    app.upload("partly.ndjson", refused, keyed)
-    app.deliver_unseen("partly.ndjson", refused, unreadable)
+    app.upload("partly.ndjson", rejected, keyed)
+    app.deliver_unseen("partly.ndjson", rejected, unreadable)
     app.finish()
 
     faults.add("failJob", reason=f"cannot read {SAS} of {STRING}")

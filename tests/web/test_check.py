@@ -80,7 +80,8 @@ def test_the_api_reports_the_same_as_the_command(
         assert {problem["file"] for problem in problems} <= {str(file)}
         assert problems_of_api == [{**problem, "file": name} for problem in problems], case
         assert all(
-            [*ours] == [*theirs] for ours, theirs in zip(problems_of_api, problems, strict=True)
+            [*api_problem] == [*cli_problem]
+            for api_problem, cli_problem in zip(problems_of_api, problems, strict=True)
         )
         del summary["summary"], summary["file"]
         assert result == summary, case

@@ -44,13 +44,13 @@ def test_the_files_of_an_import(app: App, client: Client) -> None:
 
 
 def test_a_retry_file_contains_only_rejected_lines(app: App, client: Client) -> None:
-    refused = with_keys("exists", importMode="create")
+    rejected = with_keys("exists", importMode="create")
     other = "b3RoZXIga2V5IG9mIGFub3RoZXIgbGluZQ=="
     keys = {"primaryKey": other, "secondaryKey": other}
     taken = device("new", authentication={"type": "sas", "symmetricKey": keys})
-    partly(app, "partly.ndjson", taken, refused)
+    partly(app, "partly.ndjson", taken, rejected)
     answer = client.get(f"imports/{app.record('partly.ndjson').id}/files/retry.ndjson")
-    assert [json.loads(line) for line in answer.content.splitlines()] == [refused]
+    assert [json.loads(line) for line in answer.content.splitlines()] == [rejected]
     assert PRIMARY in answer.text
     assert other not in answer.text
 
@@ -64,8 +64,8 @@ def test_compressed_downloads(client: Client, report: str) -> None:
     assert answer.content == whole.content
     # Different content has a different ETag.
     assert answer.headers["ETag"] != whole.headers["ETag"]
-    for refused in ("gzip;q=0", "gzip; q=0.000", "deflate, br", "x-gzip-like"):
-        answer = client.get(report, headers={"Accept-Encoding": refused})
+    for rejected in ("gzip;q=0", "gzip; q=0.000", "deflate, br", "x-gzip-like"):
+        answer = client.get(report, headers={"Accept-Encoding": rejected})
         assert "Content-Encoding" not in answer.headers
         assert answer.content == whole.content
 

@@ -31,7 +31,7 @@ deterministic = true
 database = "none"
 
 [checks]
-# Methods and keys are checked by the host, and the local one is not that of Azure.
+# The host checks methods and keys; the local host differs from Azure's.
 unsupported_method.enabled = false
 allow_header_conformance.enabled = false
 ignored_auth.enabled = false

@@ -18,10 +18,10 @@ DARK_PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
 NARROW = {"viewport": {"width": 1060, "height": 800}, "color_scheme": "light"}
 #: Elements that are wider than their parent.
 TOO_WIDE = """() => {
-  const right = (one) => one.getBoundingClientRect().right;
+  const right = (element) => element.getBoundingClientRect().right;
   return [...document.querySelectorAll("body, section > *, section > div > *")]
-    .filter((one) => right(one) > right(one.parentElement))
-    .map((one) => one.outerHTML.slice(0, 100));
+    .filter((element) => right(element) > right(element.parentElement))
+    .map((element) => element.outerHTML.slice(0, 100));
 }"""
 ODD = '<img src=x onerror="alert(1)">&{{7*7}}'
 
@@ -204,7 +204,7 @@ def test_the_dashboard_works_without_scripts(app: App, page: Page) -> None:
 @pytest.mark.parametrize("page", [NARROW, DARK_PHONE], indirect=True, ids=["narrow", "phone"])
 def test_pages_are_accessible(app: App, page: Page) -> None:
     """Contrast, names and structure are accessible, and nothing scrolls sideways."""
-    refused = partly_rejected_import(app)
+    rejected = partly_rejected_import(app)
     stopped = cancel_at_the_hub(app)
     app.upload("broken.ndjson", {"id": "pump 1", "status": "on"})
     app.deliver("broken.ndjson")
@@ -216,7 +216,7 @@ def test_pages_are_accessible(app: App, page: Page) -> None:
     rejected = app.record("broken.ndjson")
     for address in (
         DASHBOARD,
-        page_of(refused),
+        page_of(rejected),
         page_of(stopped),
         page_of(rejected),
         page_of(running),
@@ -236,7 +236,9 @@ def test_all_controls_are_reachable_by_keyboard(app: App, page: Page) -> None:
     expect(page.get_by_role("link", name="Skip to main content")).to_be_focused()
     for _ in range(20):
         page.keyboard.press("Tab")
-        if page.locator(f"#import-{record.id}").evaluate("one => one === document.activeElement"):
+        if page.locator(f"#import-{record.id}").evaluate(
+            "element => element === document.activeElement"
+        ):
             break
     # The focus survives a refresh.
     page.evaluate("document.getElementById('updated').textContent = 'old'")
