@@ -1,4 +1,4 @@
-"""A call to a hub ends in time, however slowly the hub answers."""
+"""A call to a hub ends by its deadline, even if the hub responds slowly."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
 
 
 class Server:
-    """Answers the requests of each connection in turn, and then is silent."""
+    """Responds to the requests of each connection in turn, then stops responding."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[bytes, bytes]] = []
@@ -81,7 +81,7 @@ class Server:
         with connection, connection.makefile("rb") as requests:
             try:
                 while requests.readline():
-                    # A client may send a request and its body apart.
+                    # A client may send a request and its body separately.
                     headers = http.client.parse_headers(requests)
                     requests.read(int(headers.get("Content-Length", 0)))
                     at_once, slowly = self.answers.pop(0)
@@ -124,7 +124,7 @@ def in_time() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS)
-def test_reading_is_interrupted(
+def test_a_slow_response_is_interrupted(
     server: Server, client: HubClient, drip: tuple[bytes, bytes]
 ) -> None:
     server.answers = [drip, drip]
@@ -135,7 +135,7 @@ def test_reading_is_interrupted(
 
 
 @pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS)
-def test_a_job_whose_answer_is_interrupted_may_exist(
+def test_a_job_whose_response_is_interrupted_may_exist(
     server: Server, client: HubClient, drip: tuple[bytes, bytes]
 ) -> None:
     server.answers = [drip]
@@ -143,9 +143,7 @@ def test_a_job_whose_answer_is_interrupted_may_exist(
         client.create_import_job(REQUEST)
 
 
-def test_a_connection_that_is_used_again_is_interrupted_too(
-    server: Server, client: HubClient
-) -> None:
+def test_a_reused_connection_is_interrupted_too(server: Server, client: HubClient) -> None:
     server.answers = [(GOOD, b""), DRIPS["body"], (GOOD, b"")]
     assert client.list_jobs().jobs == []
     with pytest.raises(HubUnavailableError):
@@ -155,7 +153,7 @@ def test_a_connection_that_is_used_again_is_interrupted_too(
     assert server.connections == 2, "the interrupted connection is not used again"
 
 
-def test_an_answer_in_time_is_not_interrupted_later(server: Server, client: HubClient) -> None:
+def test_a_timely_response_is_not_interrupted_later(server: Server, client: HubClient) -> None:
     server.answers = [(GOOD, b"")] * 2
     assert client.list_jobs().jobs == []
     time.sleep(2 * DEADLINE)

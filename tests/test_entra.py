@@ -1,6 +1,6 @@
 """Storage and hub by Entra ID alone: no key anywhere, and a user delegation SAS for the hub.
 
-Azurite checks that a token is well-formed, unexpired and for storage; it knows no roles. The hub
+Azurite checks that a token is well-formed, unexpired and for storage, but no roles. The hub
 emulator does.
 """
 
@@ -81,7 +81,7 @@ def azurite(tls: Tls) -> Iterator[Azurite]:
 
 @pytest.fixture
 def identity(tls: Tls, monkeypatch: pytest.MonkeyPatch) -> Identity:
-    """The app's identity; every client of the test trusts the certificate."""
+    """The app's identity; all clients of the test trust the certificate."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls.authority))
     identity = Identity()
     monkeypatch.setattr(Settings, "credential", lambda *_: identity)
@@ -130,7 +130,7 @@ def test_the_whole_path_without_a_storage_key(entra_app: App, identity: Identity
     record = app.record("pumps.ndjson")
     assert (record.state, record.imported, record.failed) == ("completedWithErrors", 1, 1)
     [job] = app.hub.jobs
-    # A user delegation SAS names the identity that stands behind it.
+    # A user delegation SAS names its identity.
     assert f"skoid={PRINCIPAL}" in job["inputBlobContainerUri"]
     assert set(identity.scopes) == {"https://storage.azure.com/.default"}
 
@@ -144,7 +144,7 @@ def hub_by_entra_id(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[HubEmulator]:
-    """The hub of the app, whose shared access policies are off, and which has an identity."""
+    """The app's hub, with an identity and without shared access policies."""
     with HubEmulator(
         tls=True,
         default_role=None,
@@ -162,7 +162,7 @@ def hub_by_entra_id(
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """By what each request of the app shows who it is, and where it goes."""
+    """Kind of authentication and host of each request of the app."""
     shown: list[tuple[str, str]] = []
     send = ObservedTransport.send
 
@@ -204,7 +204,7 @@ def test_the_whole_path_without_any_key(
 
 
 @pytest.mark.parametrize("role", [None, "IoT Hub Registry Contributor", "Owner"])
-def test_a_role_that_does_not_suffice_is_named(
+def test_an_insufficient_role_is_named(
     entra_app: App, hub_by_entra_id: HubEmulator, role: str | None
 ) -> None:
     hub_by_entra_id.assign_role(PRINCIPAL, role)
@@ -219,7 +219,7 @@ def test_a_role_that_does_not_suffice_is_named(
     assert entra_app.record("pumps.ndjson").state == "completed"
 
 
-def test_the_sas_is_good_for_one_container_and_what_a_job_needs(storage: Storage) -> None:
+def test_the_sas_grants_the_required_access_to_one_container(storage: Storage) -> None:
     now = datetime.now(UTC)
     for name in ("import-mine", "import-other"):
         storage.container(name).create_container()
@@ -229,17 +229,17 @@ def test_the_sas_is_good_for_one_container_and_what_a_job_needs(storage: Storage
         assert [blob.name for blob in mine.list_blobs()] == ["importErrors.log"]
         assert mine.download_blob("importErrors.log").readall() == b""
         mine.delete_blob("importErrors.log")
-        with pytest.raises(HttpResponseError) as refused:
+        with pytest.raises(HttpResponseError) as rejected:
             mine.delete_container()
-        assert refused.value.status_code == 403
+        assert rejected.value.status_code == 403
     elsewhere = uri.replace("import-mine", "import-other")
     with ContainerClient.from_container_url(elsewhere) as other:
-        with pytest.raises(HttpResponseError) as refused:
+        with pytest.raises(HttpResponseError) as rejected:
             other.upload_blob("x", b"")
-        assert refused.value.status_code == 403
+        assert rejected.value.status_code == 403
 
 
-def test_the_key_is_reused_and_never_lives_longer_than_storage_allows(
+def test_the_delegation_key_is_reused_within_its_maximum_lifetime(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lives: list[timedelta] = []
@@ -262,7 +262,7 @@ def test_the_key_is_reused_and_never_lives_longer_than_storage_allows(
 @pytest.mark.parametrize(
     ("status", "kind"), [(403, DelegationKeyRefusedError), (503, TemporaryError)]
 )
-def test_no_key(
+def test_no_delegation_key(
     storage: Storage, monkeypatch: pytest.MonkeyPatch, status: int, kind: type[Exception]
 ) -> None:
     def refuse(*_: object) -> None:
@@ -275,7 +275,7 @@ def test_no_key(
         storage.container_uri_with_sas("import-mine", timedelta(hours=1), datetime.now(UTC))
 
 
-def test_an_import_waits_for_the_role_to_sign(
+def test_an_import_waits_for_the_delegation_role(
     entra_app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""The functions as Azure will see them: names, bindings, and what the host demands of both."""
+"""Names and bindings of the functions, and the host's requirements for them."""
 
 from __future__ import annotations
 
@@ -120,11 +120,11 @@ def test_the_schedules_have_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
         ("all", API | DASHBOARD),
         ("api", API),
         ("none", {}),
-        # The settings' check tells of it at each call.
+        # The settings check reports it at each call.
         ("some", API | DASHBOARD),
     ],
 )
-def test_what_is_served_is_a_setting(
+def test_served_endpoints_depend_on_a_setting(
     monkeypatch: pytest.MonkeyPatch, value: str, served: dict[str, tuple[str, str]]
 ) -> None:
     monkeypatch.setenv("HTTP_ENDPOINTS", value)
@@ -132,7 +132,7 @@ def test_what_is_served_is_a_setting(
     assert bindings().keys() == TRIGGERS | served.keys()
 
 
-def test_the_local_source_is_a_setting(app: App) -> None:
+def test_the_local_blob_source_is_a_setting(app: App) -> None:
     with app.scanning_host() as host:
         source = host.functions["import_upload"].trigger.source  # type: ignore[union-attr]
         assert source.value == "LogsAndContainerScan"

@@ -1,4 +1,4 @@
-"""Lines that threads of ours log belong to the invocation that they work for."""
+"""Log lines of the app's threads belong to the invocation that they work for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.app import App, device
 
 
 class Lines(logging.Handler):
-    """Which invocation the worker would take each line for."""
+    """Records log lines with the invocation that the worker assigns to each."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,9 +34,9 @@ def test_lines_of_pool_threads_carry_the_id_of_their_tick(app: App, tick: str) -
     app.deliver("pumps.ndjson")
     app.hub.free_slot()
     if tick == "sweep":
-        # A file whose validation nobody is at work on.
+        # A file whose validation was interrupted.
         app.upload("valves.ndjson", device("valve-1"))
-        app.before_request = _die_at("devices.txt")
+        app.before_request = _terminate_at("devices.txt")
         with pytest.raises(KeyboardInterrupt):
             app.deliver("valves.ndjson")
         app.before_request = lambda _: None
@@ -65,12 +65,12 @@ def test_lines_of_pool_threads_carry_the_id_of_their_tick(app: App, tick: str) -
     assert lines.records[0][2] == ids[0]
 
 
-def _die_at(name: str) -> Callable[[str], None]:
-    def die(request: str) -> None:
+def _terminate_at(name: str) -> Callable[[str], None]:
+    def terminate(request: str) -> None:
         if request.endswith(name):
             raise KeyboardInterrupt
 
-    return die
+    return terminate
 
 
 def test_threads_of_different_invocations_do_not_mix() -> None:

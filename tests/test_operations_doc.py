@@ -1,4 +1,4 @@
-"""docs/operations.md explains everything that an operator may read in a record or an answer."""
+"""docs/operations.md explains all states, reasons, codes and problem types shown to operators."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def failed(*, is_in_registry: bool) -> str:
     return job_reasons.not_all_imported(RECORD, outcome)
 
 
-def refused(name: str) -> ImporterError:
+def hub_error(name: str) -> ImporterError:
     return error_from_response(401, {"iothub-errorcode": name}, "")
 
 
@@ -88,8 +88,8 @@ SAMPLES: Mapping[str, Sequence[str]] = {
     "waiting": [
         job_reasons.waiting(JobSlotBusyError()),
         job_reasons.waiting(HubThrottledError()),
-        job_reasons.waiting(refused("IotHubUnauthorized")),
-        job_reasons.waiting(refused("IotHubNotFound")),
+        job_reasons.waiting(hub_error("IotHubUnauthorized")),
+        job_reasons.waiting(hub_error("IotHubNotFound")),
         job_reasons.waiting(TemporaryError("x")),
     ],
     "job_rejected": [
@@ -133,25 +133,25 @@ SAMPLES: Mapping[str, Sequence[str]] = {
     "unwritten": [unwritten("the report", OSError("x"))],
     "an error outside of lines": ["The file contains 1 error: x."],
 }
-#: Shown by health, and a part of other reasons.
+#: Shown by health, or part of other reasons.
 NOT_IN_RECORDS = {"hub_trouble", "lines_that_break_rules"}
 
 
 def cells(section: str) -> list[str]:
-    """What stands in backticks in the first cells of a section's tables."""
+    """Text in backticks in the first cells of a section's tables."""
     [text] = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", TEXT, re.M | re.S)
     rows = re.findall(r"^\| (`[^|]*) \|", text, re.M)
     return [name for row in rows for name in re.findall(r"`(.+?)`", row)]
 
 
 def documents(refusal: Explanation, name: str = "") -> bool:
-    """Whether a table row has this name and the remedy of the code."""
+    """Whether a table row contains this name and the remedy of the code."""
     rows = re.findall(r"^\| (.+) \| .+ \| (.+) \|$", TEXT, re.M)
     return any(name in codes and remedy == refusal.remedy for codes, remedy in rows)
 
 
 def pattern(beginning: str) -> re.Pattern[str]:
-    """N and M are numbers, … is any text."""
+    """A pattern for a documented reason: N and M are numbers, … is any text."""
     return re.compile(re.sub(r"\b[NM]\b", "[0-9,]+", re.escape(beginning)).replace("…", ".*"), re.S)
 
 
@@ -168,12 +168,12 @@ def test_every_reason_is_documented() -> None:
 
 
 @pytest.mark.parametrize("refusal", EXPLANATIONS.values(), ids=lambda refusal: refusal.name)
-def test_every_code_of_a_hub_is_documented(refusal: Explanation) -> None:
+def test_every_hub_error_code_is_documented(refusal: Explanation) -> None:
     assert documents(refusal, f"`{refusal.label}`")
 
 
 @pytest.mark.parametrize("refusal", [*BY_STATUS.values(), LOCAL_AUTHENTICATION, NO_TOKEN])
-def test_every_other_refusal_is_documented(refusal: Explanation) -> None:
+def test_every_other_hub_error_is_documented(refusal: Explanation) -> None:
     assert documents(refusal)
 
 
@@ -205,7 +205,7 @@ def test_every_metric_is_documented() -> None:
 
 
 @pytest.mark.parametrize("function", ["validation_gave_up", "validation_terminated"])
-def test_the_alert_of_unreadable_uploads_fits_the_log(function: str) -> None:
+def test_the_alert_on_unreadable_uploads_matches_the_log(function: str) -> None:
     query = (ROOT / "infra/alerts/uploads-unreadable.kql").read_text()
     [beginning] = re.findall(r'startswith "(.+)"', query)
     [reason] = SAMPLES[function]

@@ -1,4 +1,4 @@
-"""Schedules are read as the Functions host reads them.
+"""Schedules are parsed as by the Functions host.
 
 `ncrontab.jsonl` was recorded from host 4.1037 with its Timers extension: expressions, and the next
 four runs after `AFTER`; null where the host refuses the expression, `every` where it reads a time
@@ -52,14 +52,14 @@ def next_runs(expression: str) -> list[str] | None:
     return [f"{run:%Y-%m-%dT%H:%M:%S}" for run in runs[1:]]
 
 
-def test_every_recorded_expression_is_read_as_by_the_host() -> None:
+def test_recorded_expressions_are_parsed_as_by_the_host() -> None:
     expected = {case["expression"]: case["next"] for case in CASES if "next" in case}
     assert len(expected) > 1300
     assert {expression: next_runs(expression) for expression in expected} == expected
 
 
 @pytest.mark.parametrize("span", [case["expression"] for case in CASES if "every" in case])
-def test_time_spans_are_refused(span: str) -> None:
+def test_time_spans_are_rejected(span: str) -> None:
     with pytest.raises(ValueError, match="NCRONTAB expression of six fields"):
         Schedule.parse(span)
 
@@ -75,7 +75,7 @@ def test_time_spans_are_refused(span: str) -> None:
         ("0 0 12", "is not an NCRONTAB expression of six fields"),
     ],
 )
-def test_a_refusal_names_the_field(expression: str, message: str) -> None:
+def test_an_error_names_the_field(expression: str, message: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         Schedule.parse(expression)
     assert message in str(caught.value)
@@ -90,7 +90,7 @@ def test_a_refusal_names_the_field(expression: str, message: str) -> None:
         ("0 0 0 * * */2147483647", "0 0 0 * * 0"),
     ],
 )
-def test_numbers_are_those_of_the_host(expression: str, same: str) -> None:
+def test_numbers_are_parsed_as_by_the_host(expression: str, same: str) -> None:
     assert Schedule.parse(expression).next(AFTER) == Schedule.parse(same).next(AFTER)
 
 
@@ -98,14 +98,14 @@ def test_numbers_are_those_of_the_host(expression: str, same: str) -> None:
     "text",
     ["5/2147483647", "*/2147483648", "*/-2147483649", "99999999999", "+5", "٣", "1_0", "\t5"],
 )
-def test_what_is_no_number_to_the_host_is_refused(text: str) -> None:
+def test_invalid_numbers_of_the_host_are_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="second field"):
         Schedule.parse(f"{text} * * * * *")
 
 
 @given(st.text() | st.text("0123456789*/-, SMTWFAJNOD\t", max_size=30))
 @example("0 0 0 0 0 0")
-def test_any_text_is_a_schedule_or_a_value_error(text: str) -> None:
+def test_any_text_is_parsed_or_raises_value_error(text: str) -> None:
     try:
         schedule = Schedule.parse(text)
     except ValueError:
@@ -114,13 +114,13 @@ def test_any_text_is_a_schedule_or_a_value_error(text: str) -> None:
 
 
 @given(schedules, moments)
-def test_runs_follow_one_another(schedule: Schedule, moment: datetime) -> None:
+def test_runs_are_in_order(schedule: Schedule, moment: datetime) -> None:
     runs = [moment]
     while len(runs) < 10 and runs[-1] != NEVER:
         runs.append(schedule.next(runs[-1]))
     for earlier, later in pairwise(runs):
         assert earlier < later
-        # Nothing is left out: looked for from a second before, it is the same.
+        # No run is skipped: starting one second earlier gives the same run.
         assert schedule.next(later - timedelta(seconds=1)) == later
         assert later == NEVER or includes(schedule, later)
     for earlier, later in pairwise(runs[1:]):
@@ -128,7 +128,7 @@ def test_runs_follow_one_another(schedule: Schedule, moment: datetime) -> None:
 
 
 @given(schedules, moments)
-def test_no_run_after_the_end_of_a_minute_is_left_out(schedule: Schedule, moment: datetime) -> None:
+def test_no_run_is_skipped_at_the_end_of_a_minute(schedule: Schedule, moment: datetime) -> None:
     moment = moment.replace(second=59, microsecond=0)
     later = (moment + timedelta(seconds=number) for number in range(1, 300))
     expected = next((second for second in later if includes(schedule, second)), None)
@@ -148,7 +148,7 @@ def includes(schedule: Schedule, moment: datetime) -> bool:
 
 
 @given(st.sampled_from(["30 2", "31 2", "31 4", "30-31 feb", "31 4,6,9,11", "31 2-2"]), moments)
-def test_dates_that_do_not_exist_never_come(date: str, moment: datetime) -> None:
+def test_nonexistent_dates_never_occur(date: str, moment: datetime) -> None:
     assert Schedule.parse(f"* * * {date} *").next(moment) == NEVER
 
 

@@ -99,14 +99,14 @@ def test_a_broken_connection_string(monkeypatch: pytest.MonkeyPatch, text: str) 
     assert problem.startswith("ImporterStorage is not a connection string with AccountName and")
 
 
-def test_a_key_of_storage_is_base64(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storage_key_must_be_base64(monkeypatch: pytest.MonkeyPatch) -> None:
     [problem] = problems(monkeypatch, ImporterStorage="AccountName=a;AccountKey=not%base64")
     assert problem.startswith("ImporterStorage has an AccountKey that is not base64")
     assert "not%base64" not in problem
 
 
 @pytest.mark.parametrize("url", ["http://hooks.example/x", "hooks.example", "https://"])
-def test_events_go_by_https(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_the_event_url_must_use_https(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     [problem] = problems(monkeypatch, EVENTS_URL=url)
     assert problem.startswith("EVENTS_URL is not an https URL")
     assert "hooks.example" not in problem
@@ -117,7 +117,7 @@ def test_addresses_and_keys_of_events_are_secrets(monkeypatch: pytest.MonkeyPatc
     assert "made-up" not in repr(settings)
 
 
-def test_the_exact_storage_setting_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_exact_storage_setting_has_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, ImporterStorage__blobServiceUri="https://elsewhere.example")
     assert settings.storage.connection.connection_string is not None
     assert settings.storage.connection.blob_service_uri is None
@@ -160,9 +160,7 @@ def test_the_exact_storage_setting_wins(monkeypatch: pytest.MonkeyPatch) -> None
         ('{"a": "HostName=h.example"}', "folder 'a' whose hub is a connection string without"),
     ],
 )
-def test_a_hub_that_cannot_be_understood(
-    monkeypatch: pytest.MonkeyPatch, value: str, message: str
-) -> None:
+def test_an_invalid_hub(monkeypatch: pytest.MonkeyPatch, value: str, message: str) -> None:
     [problem] = problems(monkeypatch, IOTHUB=value)
     assert problem.startswith("IOTHUB ")
     assert message in problem
@@ -206,11 +204,11 @@ def test_several_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
         ("hub.example", "hub.example"),
     ],
 )
-def test_a_hub_has_one_name_whatever_its_host_is_called(host_name: str, name: str) -> None:
+def test_a_hub_name_does_not_depend_on_the_host_spelling(host_name: str, name: str) -> None:
     assert HubConnection.parse(host_name).name == name
 
 
-def test_one_folder_is_a_route_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_folder_is_a_route(monkeypatch: pytest.MonkeyPatch) -> None:
     routes = load(monkeypatch, IOTHUB='{"east": "fleet.azure-devices.net"}').hub.routes
     assert [routes.hub_of(file) for file in ("east/x", "x", "west/x")] == ["fleet", None, None]
     single = load(monkeypatch, IOTHUB="fleet.azure-devices.net").hub.routes
@@ -218,7 +216,7 @@ def test_one_folder_is_a_route_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert single.folders == []
 
 
-def test_the_development_emulator_speaks_plain_http() -> None:
+def test_the_development_emulator_uses_http() -> None:
     hub = HubConnection.parse(
         f"HostName=localhost:8081;SharedAccessKeyName=iothubowner;SharedAccessKey={KEY};"
         "UseDevelopmentEmulator=true"
@@ -226,7 +224,7 @@ def test_the_development_emulator_speaks_plain_http() -> None:
     assert hub.endpoint == "http://localhost:8081"
 
 
-def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     connection = (
         f"HostName=h.azure-devices.net;SharedAccessKeyName=iothubowner;SharedAccessKey={KEY}"
     )
@@ -253,13 +251,13 @@ def test_a_schedule_that_would_disable_its_function(
     assert "Expected: an NCRONTAB expression" in problem
 
 
-def test_schedules_of_the_host_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_schedules_accepted_by_the_host_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, POLL_SCHEDULE="*/5 * * * *", SWEEP_SCHEDULE="0 0 22-2 * * Mon")
     assert settings.schedules.poll.seconds == (0,)
     assert settings.schedules.sweep.hours == tuple(range(2, 23))
 
 
-#: Changes that contradict each other, with the names that the message has to contain.
+#: Conflicting changes, with the names that the message must contain.
 CONTRADICTIONS: list[tuple[dict[str, str], set[str]]] = [
     ({"TICK_SECONDS": "30.0"}, {"TICK_SECONDS", "POLL_SCHEDULE"}),
     ({"POLL_SCHEDULE": "0,50 * * * * *"}, {"TICK_SECONDS", "POLL_SCHEDULE"}),
@@ -290,7 +288,7 @@ CONTRADICTIONS: list[tuple[dict[str, str], set[str]]] = [
 
 
 @pytest.mark.parametrize(("changes", "names"), CONTRADICTIONS)
-def test_a_contradiction_names_the_settings_and_the_remedy(
+def test_conflicting_settings_are_named_with_a_remedy(
     monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], names: set[str]
 ) -> None:
     [problem] = problems(monkeypatch, **changes)
@@ -319,13 +317,13 @@ def test_a_contradiction_names_the_settings_and_the_remedy(
         {"RECORD_RETENTION_DAYS": "30", "IMPORT_RETENTION_DAYS": "90"},
     ],
 )
-def test_harmless_combinations_are_allowed(
+def test_valid_combinations_are_allowed(
     monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
 ) -> None:
     load(monkeypatch, **changes)
 
 
-def test_contradictions_are_reported_with_all_other_problems(
+def test_conflicts_are_reported_with_all_other_problems(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     messages = problems(
@@ -376,5 +374,5 @@ def test_a_lease_outlasts_a_call_to_a_hub(monkeypatch: pytest.MonkeyPatch) -> No
     assert HUB_CONNECT_TIMEOUT + HUB_READ_TIMEOUT < HUB_DEADLINE < MIN_LEASE_SECONDS
 
 
-def test_the_page_of_settings_is_that_of_the_class() -> None:
+def test_the_settings_document_matches_the_class() -> None:
     assert PAGE.read_text() == page(), "run make docs"

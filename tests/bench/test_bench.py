@@ -1,4 +1,4 @@
-"""The benchmark's contenders see the same devices in the same files; how fast is not asked here."""
+"""All contenders of the benchmark read the same devices from the same files. No timing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.rounds import measure
 from bench.sample_files import BAD_EACH, EACH_ITS_OWN, MIXED, ONE_SHAPE, WITH_BAD, write, write_head
 from bench.validators import CONTENDERS, FLOOR, OURS, PEERS, Counts
 
-#: Each mistake occurs twice; two of them can be told only by who looks for duplicates.
+#: Each mistake occurs twice; two mistakes require duplicate detection.
 DEVICES = 2 * len(MISTAKES) * BAD_EACH
 BAD, DUPLICATES = 2 * len(MISTAKES), 2
 
@@ -24,7 +24,7 @@ def count(contender: str, path: Path) -> Counts:
 
 @pytest.mark.parametrize("contender", CONTENDERS)
 @pytest.mark.parametrize("name", [ONE_SHAPE, MIXED, EACH_ITS_OWN])
-def test_all_find_good_files_good(name: str, contender: str, tmp_path: Path) -> None:
+def test_all_contenders_accept_valid_files(name: str, contender: str, tmp_path: Path) -> None:
     write(tmp_path / "devices", name, DEVICES)
     assert count(contender, tmp_path / "devices") == (DEVICES, DEVICES)
 
@@ -32,12 +32,12 @@ def test_all_find_good_files_good(name: str, contender: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("contender", "bad"), [(OURS, BAD), *((peer, BAD - DUPLICATES) for peer in PEERS)]
 )
-def test_broken_lines_are_found(contender: str, bad: int, tmp_path: Path) -> None:
+def test_invalid_lines_are_reported(contender: str, bad: int, tmp_path: Path) -> None:
     write(tmp_path / "devices", WITH_BAD, DEVICES)
     assert count(contender, tmp_path / "devices") == (DEVICES, DEVICES - bad)
 
 
-def test_files_are_the_same_each_time_and_of_the_size_demanded(tmp_path: Path) -> None:
+def test_generated_files_are_reproducible_and_of_the_requested_size(tmp_path: Path) -> None:
     for path in (tmp_path / "one", tmp_path / "other"):
         write(path, ONE_SHAPE, DEVICES)
     data = (tmp_path / "one").read_bytes()
@@ -46,7 +46,7 @@ def test_files_are_the_same_each_time_and_of_the_size_demanded(tmp_path: Path) -
     assert json.loads(data.splitlines()[0]).keys() >= {"authentication", "tags", "properties"}
 
 
-def test_each_contender_is_compared_with_the_floor_of_its_round(tmp_path: Path) -> None:
+def test_each_contender_is_compared_with_the_baseline_of_its_round(tmp_path: Path) -> None:
     path, head = tmp_path / "devices", tmp_path / "head"
     write(path, ONE_SHAPE, 20)
     write_head(head, path, 5)

@@ -1,4 +1,4 @@
-"""The emulator's benchmark imports what it says; how fast it is, is not asked here."""
+"""The emulator benchmark imports the stated devices. No timing."""
 
 from __future__ import annotations
 

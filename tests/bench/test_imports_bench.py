@@ -1,4 +1,4 @@
-"""The imports' benchmarks find what they are to measure; how fast it is, is not asked here."""
+"""The import benchmarks run the intended cases. No timing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def requests(rows: list[Row]) -> dict[tuple[str, int], int]:
     return {(row.what, row.count): row.cost.requests for row in rows}
 
 
-def test_histories_are_written_and_cost_a_tick_nothing(storage_connection_string: str) -> None:
+def test_history_adds_no_requests_to_a_tick(storage_connection_string: str) -> None:
     rows, seconds = by_history(storage_connection_string, (1, 120))
     counts = requests(rows)
     assert (counts[IDLE, 120], counts[JOB, 120]) == (1, 3)
@@ -34,7 +34,7 @@ def test_histories_are_written_and_cost_a_tick_nothing(storage_connection_string
     assert "120 records" in next(import_results.history(rows, seconds))
 
 
-def test_queues_are_made_and_cost_a_tick_nothing(storage_connection_string: str) -> None:
+def test_queue_length_adds_no_requests_to_a_tick(storage_connection_string: str) -> None:
     rows = by_queue(storage_connection_string, (1, 3))
     counts = requests(rows)
     assert counts[BEHIND_JOB, 1] == counts[BEHIND_JOB, 3] == 3
@@ -42,11 +42,11 @@ def test_queues_are_made_and_cost_a_tick_nothing(storage_connection_string: str)
     assert [line for line in import_results.queue(rows) if line.startswith("met ")]
 
 
-def test_each_hub_is_asked_in_a_tick_and_each_request_is_late(
+def test_each_hub_is_called_per_tick_with_delayed_responses(
     storage_connection_string: str,
 ) -> None:
     rows = by_hubs(storage_connection_string, (1, 3), latency=0.001)
-    # The first tick notes that the timer runs.
+    # The first tick records that the timer runs.
     assert requests(rows) == {
         (what, count): count * each + once
         for what, each, once in ((FIRST, 1, 1), (IDLE, 1, 0), (JOB, 3, 0))
@@ -59,12 +59,12 @@ def test_each_hub_is_asked_in_a_tick_and_each_request_is_late(
 def test_all_imports_of_a_throughput_are_completed(storage_connection_string: str) -> None:
     with HubProcess(storage_connection_string) as hub:
         by_hand = ceiling(storage_connection_string, hub, 2)
-        ours = throughput(storage_connection_string, hub, 5)
-    assert (by_hand.count, ours.count) == (2, 5)
-    assert ours.kinds["hub POST job"] == ours.kinds["GET upload"] == 5
-    assert by_hand.gap_seconds > 0 < ours.gap_seconds
-    assert list(import_results.throughput(0, by_hand, ours))
-    assert list(import_results.requests(ours))
+        result = throughput(storage_connection_string, hub, 5)
+    assert (by_hand.count, result.count) == (2, 5)
+    assert result.kinds["hub POST job"] == result.kinds["GET upload"] == 5
+    assert by_hand.gap_seconds > 0 < result.gap_seconds
+    assert list(import_results.throughput(0, by_hand, result))
+    assert list(import_results.requests(result))
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def configure_two_hubs(app: App) -> None:
-    """The folders east and west lead to the hubs fleet-1 and fleet-2, which no test reaches."""
+    """Route folders east and west to hubs fleet-1 and fleet-2, which no test calls."""
     _, _, credentials = app.hub.connection_string().partition(";")
     hosts = {"east": "fleet-1", "west": "fleet-2"}
     strings = {
@@ -105,7 +105,7 @@ def tick_until_final(app: App) -> None:
 
 
 def queued(app: App, *names: str) -> list[str]:
-    """Queue imports at a busy hub; returns their ids."""
+    """Queue imports at a busy hub; return their ids."""
     app.hub.occupy_slot()
     for name in names:
         app.upload(name, device(name))

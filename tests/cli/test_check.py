@@ -32,7 +32,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def run(*arguments: object, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """In a process of its own, without any setting of the app."""
+    """Run the command in a separate process without app settings."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-W", "error", "-m", "cli", "check", *map(str, arguments)]
     return subprocess.run(command, input=given, capture_output=True, env=environment, check=False)

@@ -74,9 +74,9 @@ def test_filters(three: App, shell: Shell) -> None:
         [page] = shell.json("list", *arguments)
         return [item["file"] for item in page["imports"]]
 
-    # Uploads of one second are in the order of their ids.
-    found = files("--state", "queued", "--state", "rejected")
-    assert sorted(found) == ["bad.ndjson", "waits.ndjson"]
+    # Uploads within the same second are ordered by id.
+    listed = files("--state", "queued", "--state", "rejected")
+    assert sorted(listed) == ["bad.ndjson", "waits.ndjson"]
     assert len(files("--since", "1h")) == 3
     assert files("--until", "1h") == []
     assert files("--since", "2100-01-01") == []

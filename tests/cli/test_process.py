@@ -100,7 +100,7 @@ def test_ages(text: str, ago: timedelta) -> None:
     assert abs(datetime.now(UTC) - ago - time_or_age(text)) < timedelta(seconds=5)
 
 
-def test_times() -> None:
+def test_timestamps() -> None:
     assert time_or_age("2026-11-23T09:30:00Z") == NOW
     assert time_or_age("2026-11-23") == datetime(2026, 11, 23).astimezone()
     for text in ("soon", "2026-13-01", "999999w", ""):
@@ -126,5 +126,5 @@ def test_times() -> None:
         (86_400 * 30, "30 d"),
     ],
 )
-def test_spans(seconds: float, text: str) -> None:
+def test_durations(seconds: float, text: str) -> None:
     assert format_duration(timedelta(seconds=seconds)) == text

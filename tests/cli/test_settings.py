@@ -22,7 +22,7 @@ def write(path: Path, values: dict[str, Any], **members: object) -> Path:
 
 @pytest.fixture
 def file(app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The app's settings in local.settings.json, and none of them in the environment."""
+    """Settings of the app in local.settings.json, removed from the environment."""
     for name in app.settings:
         monkeypatch.delenv(name)
     return write(tmp_path / "local.settings.json", app.settings)

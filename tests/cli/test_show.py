@@ -15,7 +15,7 @@ from tests.cli.conftest import Shell
 
 @pytest.fixture
 def partial(app: App) -> ImportRecord:
-    """Completed with errors: the hub has one of the two devices already."""
+    """An import completed with errors: one of its two devices is in the hub already."""
     app.hub.registry.put(device("there"))
     app.upload("some.ndjson", device("new"), device("there", importMode="create"))
     app.deliver("some.ndjson")
@@ -73,7 +73,7 @@ def test_commands_for_open_and_retried_imports(app: App, shell: Shell) -> None:
     assert f"  device-importer watch {record.id} " in out
     shell("cancel", record.id)
     shell("retry", record.id)
-    again = next(one for one in app.records() if one.retry_of == record.id)
+    again = next(item for item in app.records() if item.retry_of == record.id)
     assert f"  retried as  {again.id}\n" in shell("show", record.id).out
     assert f"  retry of  {record.id}\n" in shell("show", again.id).out
 
@@ -89,13 +89,13 @@ def test_a_deleted_container(partial: ImportRecord, app: App, shell: Shell) -> N
 
 
 def test_files(partial: ImportRecord, app: App, shell: Shell, tmp_path: Path) -> None:
-    refused = shell("show", partial.id, "--file", "retry.ndjson").out
-    assert json.loads(refused)["id"] == "there"
+    retry_lines = shell("show", partial.id, "--file", "retry.ndjson").out
+    assert json.loads(retry_lines)["id"] == "there"
     assert json.loads(shell("show", partial.id, "--file", "report.json", "--output", "-").out)
     target = tmp_path / "again.ndjson"
     done = shell("show", partial.id, "--file", "retry.ndjson", "--output", target)
     assert (done.status, done.out) == (0, "")
-    assert target.read_text() == refused
+    assert target.read_text() == retry_lines
     # It contains device keys.
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["again.ndjson"]

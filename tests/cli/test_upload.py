@@ -56,13 +56,13 @@ def test_watch(app: App, shell: Shell, file: Path) -> None:
     assert "2 imported" in done.out.splitlines()[-1]
     app.hub.faults.add("failJob", reason="the disk is full")
 
-    def again() -> None:
+    def upload_twice() -> None:
         records = app.records()
         while len(app.records()) == len(records):
             app.deliver("fleet.ndjson")
         app.finish()
 
-    with meanwhile(again):
+    with meanwhile(upload_twice):
         done = shell(
             *("upload", file, "--overwrite", "--watch", "--interval", "0.2", "--format", "json")
         )
@@ -103,7 +103,7 @@ def test_problems_have_the_properties_of_check(app: App, shell: Shell, tmp_path:
     members = ["file", "line", "id", "field", "severity", "code", "message", "remedy"]
     assert all([*problem] == members for problem in rejection["problems"])
     assert len({problem["severity"] for problem in problems}) == 2
-    # These two are only for a line of its own.
+    # These two apply only to a single line.
     assert {*summary} - {*rejection} == {"summary", "policy"}
 
 
@@ -125,7 +125,7 @@ def test_limits_of_the_settings(app: App, shell: Shell, tmp_path: Path) -> None:
     assert shell("upload", deletes).status == 1
     assert shell("upload", deletes, "--confirm-deletes", "1").status == 0
     app.deliver("del.ndjson")
-    # Queued, not running, if bad.ndjson was uploaded a second before: that comes first.
+    # Queued, not running, if bad.ndjson was uploaded one second earlier and is first in the queue.
     assert app.record("del.ndjson").state in ("queued", "running")
 
 

@@ -42,7 +42,7 @@ def test_json(app: App, shell: Shell) -> None:
 
 @pytest.fixture
 def long_queue(app: App, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Queue five imports, of which three are shown one by one; returns their files."""
+    """Queue five imports, three of which are shown individually; return their files."""
     monkeypatch.setattr("cli.watch_source.MAX_SHOWN", 3)
     names = [f"{number}.ndjson" for number in range(5)]
     queued(app, *names)
@@ -79,7 +79,7 @@ def test_an_import_that_ends_between_two_snapshots(app: App, shell: Shell) -> No
     with meanwhile(work):
         done = shell("watch", "--until-idle", *QUICK)
     assert done.status == 1
-    # It may have been seen while it was read.
+    # The output may include the state during validation.
     *_, bad = [line for line in done.out.splitlines() if "bad.ndjson" in line]
     assert "rejected" in bad
     assert "1 of 1 lines invalid" in bad
@@ -111,7 +111,7 @@ def test_a_short_outage(app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch)
     [waits] = queued(app, "a.ndjson")
     read, reads = SelectedImports.read, iter(range(100))
 
-    def sometimes(self: SelectedImports) -> object:
+    def fail_some_requests(self: SelectedImports) -> object:
         number = next(reads)
         if number in (1, 2):
             raise UnreachableError("storage.example", "no answer in time")
@@ -120,11 +120,11 @@ def test_a_short_outage(app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch)
             app.finish()
         return read(self)
 
-    monkeypatch.setattr(SelectedImports, "read", sometimes)
+    monkeypatch.setattr(SelectedImports, "read", fail_some_requests)
     done = shell("watch", waits, *QUICK)
     assert done.status == 0
     assert done.err.count("cannot be reached: storage.example (no answer in time)") == 1
-    # Not at the first read, and not after the timeout.
+    # Fails neither the first read nor any read after the timeout.
     reads = iter((1,))
     assert shell("watch", waits).status == 4
     reads = iter((0, 1))
@@ -138,7 +138,7 @@ def test_few_requests(app: App, long_queue: list[str]) -> None:
     source.read()
     with app.counting() as requests:
         snapshot = source.read()
-    # The queue, what was uploaded lately at the hub and at none, and the first of the queue.
+    # Reads the queue, the latest uploads with and without a hub, and the head of the queue.
     assert len(requests) == 4
     assert [item.record.file for item in snapshot.open] == long_queue[:3]
     assert snapshot.more == {next(iter(app.importer.services.hubs)): 2}
@@ -164,9 +164,9 @@ def test_a_terminal(
     assert "running" in done.out
     assert "queued #2" in done.out
     assert "━" in done.out
-    # Ids are short where there is little room.
+    # Ids are shortened on a narrow terminal.
     assert f"  {first[:8]}  a.ndjson" in done.out
-    # The ends stay, in green; the cursor is shown again.
+    # Final states stay visible in green; the cursor is shown again.
     for import_id in (first, second):
         assert f"{import_id}  \x1b[32mcompleted" in done.out
     assert done.out.rindex("\x1b[?25h") > done.out.rindex("\x1b[?25l")
@@ -201,14 +201,14 @@ def test_an_end_between_two_reads_of_a_snapshot(
     queued(app, "a.ndjson")
     read_queue = QueueRows.oldest
 
-    def ends_meanwhile(self: QueueRows, *arguments: Any) -> list[QueueRow]:
+    def end_between_reads(self: QueueRows, *arguments: Any) -> list[QueueRow]:
         rows = read_queue(self, *arguments)
         monkeypatch.setattr(QueueRows, "oldest", read_queue)
         app.hub.free_slot()
         app.finish()
         return rows
 
-    monkeypatch.setattr(QueueRows, "oldest", ends_meanwhile)
+    monkeypatch.setattr(QueueRows, "oldest", end_between_reads)
     done = shell("watch", "--until-idle", *QUICK)
     assert done.status == 0
     assert "1 imported" in done.out

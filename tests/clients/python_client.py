@@ -1,4 +1,4 @@
-"""Uses the official Python SDK like an application, in its own environment.
+"""Use the official Python SDK like an application, in a separate environment.
 
 Reads the hub's address from stdin and prints the results as JSON.
 """
@@ -113,12 +113,12 @@ def jobs(manager: IoTHubJobManager, uris: dict[str, str]) -> dict[str, Any]:
     )
     imported = finish(manager, manager.create_import_export_job(wanted))
     exported = finish(manager, manager.create_import_export_job(export))
-    refused = JobProperties(type="export", output_blob_container_uri=uris["output"] + "x")
+    rejected = JobProperties(type="export", output_blob_container_uri=uris["output"] + "x")
     return {
         "imported": imported.as_dict(),
         "exported": exported.as_dict(),
         "listed": [job.job_id for job in manager.get_import_export_jobs()],
-        "refused": refusal(manager.create_import_export_job, refused),
+        "refused": refusal(manager.create_import_export_job, rejected),
         "busy": busy,
         "cancelled": manager.get_import_export_job(hanging.job_id).status,
         "unknown": refusal(manager.get_import_export_job, "no-such-job"),
@@ -143,7 +143,7 @@ def refusal(call: Any, *arguments: Any) -> tuple[int, str]:
 
 
 class Credential:
-    """An Entra ID principal whose token is at hand."""
+    """A credential with a fixed Entra ID token."""
 
     def __init__(self, token: str) -> None:
         self.token = token
@@ -170,7 +170,7 @@ def main() -> None:
         "by_token": by_token.get_device("pump").device_id,
         "scopes": sorted(set(credential.scopes)),
     }
-    # The client's AMQP part, which needs no hub until it sends, must not reach for one at the end.
+    # The client's AMQP part connects only when it sends: it must not connect at the end.
     by_token.amqp_svc_client = manager.amqp_svc_client = None
     json.dump(seen, sys.stdout)
 

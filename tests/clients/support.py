@@ -1,4 +1,4 @@
-"""Runs each client in a separate environment, which the Makefile installs."""
+"""Run each client in a separate environment, which the Makefile installs."""
 
 from __future__ import annotations
 

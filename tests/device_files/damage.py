@@ -1,4 +1,4 @@
-"""Device files of all forms, and what may happen to their bytes: the inputs of the fuzzer."""
+"""Inputs of the fuzzer: device files of all formats, with random changes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _MIXED: list[dict[str, Any]] = [
 ]
 
 
-#: Good lines after which some take the fast path.
+#: Number of valid lines after which the fast path applies.
 _MANY = 28
 
 
@@ -101,8 +101,8 @@ _FLEETS: list[list[dict[str, Any]]] = [
 
 
 def _broken_lines() -> Iterator[bytes]:
-    """A few to a file, and one among good lines."""
-    broken = [line(one.of(device(id=f"broken-{n}"))) for n, one in enumerate(BREAKINGS)]
+    """Files of up to eight invalid lines after a valid one."""
+    broken = [line(breaking.of(device(id=f"broken-{n}"))) for n, breaking in enumerate(BREAKINGS)]
     for start in range(0, len(broken), 8):
         yield b"\n".join([line(_EXPORTED[0]), *broken[start : start + 8]])
 
@@ -148,7 +148,7 @@ _OTHERS = [
     b'Id\tstatus\ttags.a:number\ttags.b:boolean\n"x"\tenabled\t1e3\ttrue\n',
     b'id,status,tags:json\np,enabled,"{""a"":""x\ny"",\n""b"":[1]}"\nq,enabled,\n',
     b"Keys were left out of this export.\n" + b"\n".join(map(line, _EXPORTED)),
-    b"\n".join(json.dumps(one, indent=1).encode() for one in _MIXED[:4]),
+    b"\n".join(json.dumps(member, indent=1).encode() for member in _MIXED[:4]),
     b"".join(map(line, _MIXED)),
     *_broken_lines(),
     b"\n".join(map(line, _MIXED)).decode().encode("utf-16"),
@@ -195,11 +195,11 @@ Change = Callable[[random.Random, bytearray], None]
 
 
 def _place(rng: random.Random, data: bytearray) -> int:
-    """Anywhere, but near a sign of the syntax more often."""
+    """A random position, more often near a syntax character."""
     place = rng.randint(0, len(data))
     if rng.random() < 0.5:
-        found = [data.find(sign, place) for sign in (b'"', b",", b":", b"{", b"\n")]
-        place = min((place for place in found if place >= 0), default=place)
+        positions = [data.find(sign, place) for sign in (b'"', b",", b":", b"{", b"\n")]
+        place = min((place for place in positions if place >= 0), default=place)
         place += rng.randint(0, 1)
     return place
 
@@ -225,7 +225,7 @@ def _insert(rng: random.Random, data: bytearray) -> None:
 
 
 def _replace_value(rng: random.Random, data: bytearray) -> None:
-    """What stands between a colon and the next comma."""
+    """Replace the bytes between a colon and the next comma."""
     start = data.find(b":", rng.randint(0, len(data))) + 1
     end = data.find(b",", start)
     if 0 < start < end:
@@ -233,7 +233,7 @@ def _replace_value(rng: random.Random, data: bytearray) -> None:
 
 
 def _replace_text(rng: random.Random, data: bytearray) -> None:
-    """What stands between two quotes."""
+    """Replace the bytes between two quotes."""
     start = data.find(b'"', rng.randint(0, len(data))) + 1
     end = data.find(b'"', start)
     if 0 < start <= end:
@@ -251,9 +251,9 @@ def _duplicate(rng: random.Random, data: bytearray) -> None:
 
 
 def _move(rng: random.Random, data: bytearray) -> None:
-    where = _slice(rng, data)
-    moved = data[where]
-    del data[where]
+    moved_slice = _slice(rng, data)
+    moved = data[moved_slice]
+    del data[moved_slice]
     place = _place(rng, data)
     data[place:place] = moved
 
@@ -278,12 +278,12 @@ _CHANGES: tuple[Change, ...] = (
     *(_flip, _set, _insert, _insert, _replace_value, _replace_text, _replace_text),
     *(_delete, _duplicate, _move, _truncate, _splice, _swap_lines),
 )
-#: Those that mostly keep the JSON valid, so that its content is checked.
-_GENTLE: tuple[Change, ...] = (_replace_value, _replace_text, _swap_lines)
+#: Changes that mostly keep the JSON valid, so that its content is checked.
+_CONTENT_CHANGES: tuple[Change, ...] = (_replace_value, _replace_text, _swap_lines)
 
 
 def damaged(rng: random.Random) -> bytes:
-    """A seed after some changes; its gzip file may be damaged too."""
+    """A randomly changed seed, possibly compressed and changed again."""
     if rng.random() < 0.03:
         return _changed(rng, rng.choice(_GZIPPED))
     data = _changed(rng, rng.choice(_SEEDS))
@@ -296,7 +296,7 @@ def damaged(rng: random.Random) -> bytes:
 
 def _changed(rng: random.Random, seed: bytes) -> bytes:
     data = bytearray(seed)
-    changes = _GENTLE if rng.random() < 0.4 else _CHANGES
+    changes = _CONTENT_CHANGES if rng.random() < 0.4 else _CHANGES
     for _ in range(rng.choice((0, 1, 1, 1, 2, 2, 3, 8))):
         rng.choice(changes)(rng, data)
         del data[MAX_BYTES:]
@@ -304,6 +304,6 @@ def _changed(rng: random.Random, seed: bytes) -> bytes:
 
 
 def _quickly_gzipped(data: bytes) -> bytes:
-    """Fast: most of the time would go into compressing else."""
+    """Compress at the lowest level: compression would otherwise take most of the time."""
     packer = zlib.compressobj(1, wbits=31)
     return packer.compress(data) + packer.flush()

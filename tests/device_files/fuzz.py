@@ -1,6 +1,6 @@
 """Random damage to device files: `python -m tests.device_files.fuzz [--inputs N] [--seed S]`.
 
-What is staged has to be taken by the hub emulator, which reads lines with code of its own.
+The hub emulator, which has its own reader, must accept all staged lines.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _OF_THE_REGISTRY = frozenset(
         ErrorCode.PreconditionFailed,
     }
 )
-#: Pieces of the keys that the inputs hold, of which reports may show none.
+#: Parts of the keys in the inputs, which reports must not contain.
 _PIECE = 16
 _PLANTED = [
     secret[start : start + _PIECE]
@@ -75,13 +75,13 @@ _OWN = {
     _ROOT / "emulator/iothub_emulator",
     _ROOT / "tests/device_files",
 }
-#: What is left out around lines.
+#: Characters that are stripped around lines.
 _SKIPPED = f"{INVISIBLE} \t\r\n"
 _FIXED = {"member-case", "member-dotted", "value-case"}
 
 
 def strict_json(text: str) -> Any:
-    """JSON as RFC 8259 and RFC 7493 have it: no name twice, no half of a surrogate pair."""
+    """Parse JSON by RFC 8259 and RFC 7493: no duplicate name, no lone surrogate."""
     value = json.loads(text, parse_constant=_refuse, object_pairs_hook=_unique)
     json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     return value
@@ -99,7 +99,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def staged_values(staged: bytes) -> list[Any]:
-    """What the lines hold; fails if one is not what the hub has to be given."""
+    """Parse the staged lines; fail if a line is not valid for the hub."""
     registry = Registry()
     values = []
     for line in staged.split(b"\n")[:-1]:
@@ -108,21 +108,21 @@ def staged_values(staged: bytes) -> list[Any]:
         values.append(strict_json(text))
         error = import_line(registry, text)
         refusal = json.loads(error)["errorCode"] if error else None
-        assert refusal is None or refusal in _OF_THE_REGISTRY, f"staged, but refused: {error}"
+        assert refusal is None or refusal in _OF_THE_REGISTRY, f"staged, but rejected: {error}"
     return values
 
 
 @dataclass
 class Tally:
-    """What a run met."""
+    """Statistics of a run."""
 
     inputs: int = 0
     accepted_lines: int = 0
     slowest: float = 0
-    #: How many inputs were of a format, or had problems of a code.
+    #: Number of inputs by format and by problem code.
     formats: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
-    #: How often something failed, and the smallest input for it.
+    #: Number of failures and smallest input by failure.
     failed: Counter[str] = field(default_factory=Counter)
     failures: dict[str, bytes] = field(default_factory=dict)
 
@@ -144,10 +144,10 @@ class Tally:
 
 
 def examine(data: bytes, tally: Tally) -> None:
-    """Validate an input in a way that depends on its bytes alone, so that it can be done again.
+    """Validate an input with options derived from its bytes, so that it can be repeated.
 
     Raises:
-        Exception: there is a mistake in the validator, the emulator, or here.
+        Exception: The validator, the emulator or this module has a bug.
     """
     rng = random.Random(hashlib.sha256(data).digest())
     limits = rng.choice((_SMALL, _SMALL, _ROOMY, _DEFAULT))
@@ -198,7 +198,7 @@ def _validated(
 
 
 def _values_of(data: bytes, form: str) -> list[Any] | None:
-    """What a file without errors holds, read in another way; None for CSV."""
+    """Content of a file without errors, read by another parser; None for CSV."""
     if form.startswith("csv"):
         return None
     unpacked = gzip.decompress(data) if form.endswith("+gzip") else data
@@ -214,7 +214,7 @@ def _values_of(data: bytes, form: str) -> list[Any] | None:
 
 
 def fuzz(seed: int, numbers: range) -> Tally:
-    """Make and examine the inputs of these numbers."""
+    """Create and examine the inputs with these numbers."""
     tally = Tally()
     for number in numbers:
         attempt(damaged(random.Random(f"{seed} {number}")), tally)
@@ -235,7 +235,7 @@ def attempt(data: bytes, tally: Tally) -> None:
 
 
 def _named(error: Exception) -> str:
-    """The same for all inputs that fail in the same way: what fails, and where in the project."""
+    """Identify a failure by its exception and its location in the project."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).parent in _OWN] or frames
     message = str(error).partition(":")[0] if isinstance(error, AssertionError) else ""
@@ -247,7 +247,7 @@ def time_limit() -> Iterator[None]:
     def stop(signum: int, frame: FrameType | None) -> None:
         raise TimeoutError(f"an input takes more than {MAX_SECONDS} s")
 
-    # Of its own time, however much else there is to do.
+    # CPU time, independent of the load of the machine.
     old = signal.signal(signal.SIGVTALRM, stop)
     signal.setitimer(signal.ITIMER_VIRTUAL, MAX_SECONDS)
     try:
@@ -262,7 +262,7 @@ def _block(work: tuple[int, range]) -> Tally:
 
 
 def _run(seed: int, inputs: int) -> Tally:
-    """On all processors."""
+    """Run on all processors."""
     total = Tally()
     blocks = [
         (seed, range(start, min(start + _BLOCK, inputs))) for start in range(0, inputs, _BLOCK)

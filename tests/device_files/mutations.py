@@ -1,4 +1,4 @@
-"""Single mistakes in good device lines, at least one for each rule of members and twins."""
+"""Single mistakes in valid device lines, at least one for each rule of properties and twins."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SHA1, SHA256 = "0123456789abcdefABCD" * 2, "0123456789abcdef" * 4
 
 
 class Breaking(NamedTuple):
-    """What to change, and the error to expect."""
+    """Changes to a line, and the expected error."""
 
-    #: By dotted path; objects on the way are made.
+    #: By dotted path; missing objects are created.
     changes: dict[str, Any]
     field: str
     rule: Rule
-    #: Whether a CSV file can contain the same, with the same error.
+    #: Whether a CSV file can contain the same mistake, with the same error.
     in_csv: bool = True
 
     def __repr__(self) -> str:
@@ -112,7 +112,7 @@ BREAKINGS: list[Breaking] = [
     _authentication("type", {"type": "SELF_SIGNED"}, Rule.AUTHENTICATION_TYPE_INVALID),
     _authentication("type", {"type": 1}, Rule.AUTHENTICATION_TYPE_INVALID),
     Breaking(
-        # A device that no other line can be about, for it may have been a module.
+        # An id that no other line has: the line may have been a module.
         {"id": "the-broken-one", "moduleId": ABSENT, "authentication": {"type": "none"}},
         "authentication.type",
         Rule.AUTHENTICATION_TYPE_NONE,
@@ -187,7 +187,7 @@ BREAKINGS: list[Breaking] = [
     _one("tags.a", KEY, Rule.SECRET_MISPLACED),
     Breaking({"tags": {"a": [CONNECTION_STRING]}}, "tags.a.0", Rule.SECRET_MISPLACED),
     *_twin({KEY: 1}, "", Rule.SECRET_MISPLACED),
-    # What Json.NET reads in a way of its own
+    # Json.NET deviations
     Breaking({"$ref": "1"}, "$ref", Rule.JSON_METADATA, in_csv=False),
     Breaking({"properties.$values": []}, "properties.$values", Rule.JSON_METADATA, in_csv=False),
     Breaking({"capabilities.$id": 1}, "capabilities.$id", Rule.JSON_METADATA, in_csv=False),
@@ -195,13 +195,13 @@ BREAKINGS: list[Breaking] = [
     _one("attributes", [], Rule.MEMBER_TYPE),
     Breaking({"attributes": {"a": 10**400}}, "attributes", Rule.JSON_NUMBER, in_csv=False),
     Breaking({"surprise": [10**400]}, "surprise", Rule.JSON_NUMBER, in_csv=False),
-    # JSON with more or other than one value per property
+    # JSON with duplicate or invalid properties
     Breaking({"STATUS": "enabled"}, "STATUS", Rule.JSON_DUPLICATE_MEMBER, in_csv=False),
     Breaking({"tags": {"a": float("inf")}}, "tags.a", Rule.JSON_NUMBER, in_csv=False),
     Breaking({"tags": {"a": ["\ud800"]}}, "tags.a.0", Rule.JSON_SURROGATE, in_csv=False),
 ]
 
-#: Errors that are not those of one member: of the file, of a line's text, or of two lines.
+#: Errors of a whole file, of a line's text, or of two lines.
 NOT_OF_MEMBERS = frozenset(
     rule
     for rule in Rule

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for device lines that hubs take, in all that such lines may say."""
+"""Hypothesis strategies for all device lines that hubs accept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCOPE = "ms-azure-iot-edge://gateway-637107633862345678"
 ID_SIGNS = "-.+%_#*?!(),:;=@$'"
 _ID_ALPHABET = string.ascii_letters + string.digits + ID_SIGNS
 _TEXT_ALPHABET = st.characters(codec="utf-8")
-#: Characters that readers and writers are likely to confuse.
+#: Characters that readers and writers often confuse.
 _ODD_TEXTS = st.sampled_from(
     [
         "",
@@ -38,7 +38,7 @@ _ODD_TEXTS = st.sampled_from(
         "ä" * 99,
     ]
 )
-#: Too rare otherwise, among texts of any length.
+#: Id lengths; the maximum is too rare among random lengths.
 _SHORT, _LONG = 12, 128
 
 
@@ -56,7 +56,7 @@ def texts(max_size: int = 40) -> Strategy[str]:
 
 
 def names() -> Strategy[str]:
-    """Names within twins."""
+    """Property names in twins."""
     alphabet = st.characters(exclude_categories=("Cs", "Cc"), exclude_characters=" .$#")
     return st.text(alphabet, max_size=12) | st.sampled_from(["site", "floor", "id", "tags", ""])
 
@@ -75,7 +75,7 @@ def scalars() -> Strategy[Any]:
 
 
 def documents() -> Strategy[dict[str, Any]]:
-    """Tags or desired properties; far from their largest size."""
+    """Tags or desired properties, far below the size limit."""
     values = st.recursive(
         scalars(),
         lambda below: (
@@ -95,14 +95,14 @@ def _nested(depth: int, innermost: dict[str, Any]) -> dict[str, Any]:
 
 
 def desired_documents() -> Strategy[dict[str, Any]]:
-    """With the hub's own bookkeeping, as exports had it."""
+    """Desired properties with the hub's metadata, as in exports."""
     metadata = st.just({"$lastUpdated": "2026-01-02T03:04:05Z", "a b": {"$lastUpdatedVersion": 2}})
     own = st.fixed_dictionaries({}, optional={"$metadata": metadata, "$version": st.just(3)})
     return st.builds(lambda document, extra: document | extra, documents(), own)
 
 
 def reported_documents() -> Strategy[dict[str, Any]]:
-    """What devices report is theirs: there is no rule for it."""
+    """Reported properties, which no rule restricts."""
     return st.dictionaries(texts(8), scalars() | st.none() | st.lists(st.none()), max_size=3)
 
 
@@ -114,14 +114,14 @@ def thumbprints(digits: int) -> Strategy[str]:
     return st.text(string.hexdigits, min_size=digits, max_size=digits)
 
 
-def _sometimes(**members: Strategy[Any]) -> Strategy[dict[str, Any]]:
-    """Objects that have any of these members."""
+def _optional(**members: Strategy[Any]) -> Strategy[dict[str, Any]]:
+    """Objects with any subset of these properties."""
     return st.fixed_dictionaries({}, optional=members)
 
 
 def _unused(*names: str) -> Strategy[dict[str, Any] | None]:
-    """As exports write what does not apply: the members are there, but empty."""
-    return st.none() | _sometimes(**dict.fromkeys(names, st.sampled_from([None, ""])))
+    """Unused credentials as in exports: present but empty."""
+    return st.none() | _optional(**dict.fromkeys(names, st.sampled_from([None, ""])))
 
 
 def authentications(*, is_module: bool) -> Strategy[dict[str, Any] | None]:
@@ -158,16 +158,14 @@ _MEMBERS: dict[str, Strategy[Any]] = {
     "statusReason": st.none() | texts(128),
     "tags": st.none() | documents(),
     "properties": st.none()
-    | _sometimes(
-        desired=st.none() | desired_documents(), reported=st.none() | reported_documents()
-    ),
-    "capabilities": st.none() | _sometimes(iotEdge=st.none() | st.booleans()),
+    | _optional(desired=st.none() | desired_documents(), reported=st.none() | reported_documents()),
+    "capabilities": st.none() | _optional(iotEdge=st.none() | st.booleans()),
     "deviceScope": st.sampled_from([None, "", SCOPE, "gateway"]),
     "parentScopes": st.sampled_from([None, [], [SCOPE], ["gateway"]]),
     "managedBy": st.none() | texts(8),
-    # Of hubs that are linked to Azure Device Registry
+    # In hubs linked to Azure Device Registry
     "attributes": st.none() | reported_documents(),
-    "adrDeviceProperties": st.none() | _sometimes(uuid=texts(8), systemData=reported_documents()),
+    "adrDeviceProperties": st.none() | _optional(uuid=texts(8), systemData=reported_documents()),
     "deviceResourceId": st.none() | texts(8),
     "armSyncStatus": st.none() | texts(8),
 }
@@ -181,7 +179,7 @@ def devices(
     id_: Strategy[str] | None = None,
     module_id: Strategy[str | None] | None = None,
 ) -> dict[str, Any]:
-    """A line without errors, its members in any order; there may be warnings."""
+    """A line without errors, possibly with warnings, with properties in any order."""
     members: dict[str, Any] = {
         "id": draw(ids() if id_ is None else id_),
         "status": draw(st.sampled_from(["enabled", "disabled"])),
@@ -220,7 +218,7 @@ def key(device: dict[str, Any]) -> tuple[str, str | None]:
 
 @st.composite
 def fleets(draw: st.DrawFn, max_size: int = 6) -> list[dict[str, Any]]:
-    """Devices that differ, then modules, most of them theirs."""
+    """Distinct devices, followed by modules, most of them of these devices."""
     own = draw(st.lists(devices(module_id=st.none()), min_size=1, max_size=max_size, unique_by=key))
     parents = st.sampled_from([device["id"] for device in own])
     modules = devices(id_=parents | ids(), module_id=module_ids())

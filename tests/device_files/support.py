@@ -15,7 +15,7 @@ OTHER_KEY = "YW5vdGhlciBtYWRlIHVwIGtleSBvZiAzMiBieXRlcyE="
 
 
 def device(**members: object) -> dict[str, Any]:
-    """A line of which there is nothing to say."""
+    """A valid line without problems."""
     return {"id": "pump-1", "status": "enabled", "authentication": keys(), **members}
 
 
@@ -24,7 +24,7 @@ def keys(primary: object = KEY, secondary: object = OTHER_KEY) -> dict[str, Any]
 
 
 def nested(depth: int, value: object = 1) -> object:
-    """A value below so many objects."""
+    """A value nested in `depth` objects."""
     for _ in range(depth):
         value = {"a": value}
     return value
@@ -51,8 +51,10 @@ def validate_file(
     return [json.loads(line) for line in staged.splitlines()], validation
 
 
-def found(data: bytes, limits: Limits | None = None, **options: Any) -> list[tuple[Any, ...]]:
-    """Line, field and code of each problem that is not just good to know."""
+def file_problems(
+    data: bytes, limits: Limits | None = None, **options: Any
+) -> list[tuple[Any, ...]]:
+    """Line, field and code of each problem except those of severity info."""
     _, validation = validate_file(data, limits, **options)
     return [
         (problem.line, problem.field, problem.code)
@@ -62,11 +64,11 @@ def found(data: bytes, limits: Limits | None = None, **options: Any) -> list[tup
 
 
 def problems(*lines: object, **options: Any) -> list[tuple[Any, ...]]:
-    return found(ndjson(*lines), **options)
+    return file_problems(ndjson(*lines), **options)
 
 
 class Dropped:
-    """A sink that keeps what readers report."""
+    """A sink that records the problems that readers report."""
 
     def __init__(self) -> None:
         self.codes: list[tuple[int | None, str]] = []

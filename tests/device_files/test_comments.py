@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shared.device_files import validation as validation_module
 from shared.device_files.characters import describe_character, describe_outside, visible_part
 from tests.device_files import fuzz, strategies, writing
-from tests.device_files.support import device, found, ndjson, validate_file
+from tests.device_files.support import device, file_problems, ndjson, validate_file
 from tests.device_files.writing import small_pieces
 
 ONE, TWO = device(id="c1"), device(id="c2")
@@ -42,7 +42,7 @@ def test_comments_between_lines(text: str, lines: list[int], chunk_bytes: int) -
         data = data.replace("{}", line, 1)
     staged, validation = validate_file(data.encode(), chunk_bytes=chunk_bytes)
     assert staged == [ONE, TWO]
-    assert found(data.encode()) == [(line, "", "json-comment") for line in lines]
+    assert file_problems(data.encode()) == [(line, "", "json-comment") for line in lines]
     assert validation.report.format == "ndjson"
     assert validation.report.lines == 2
 
@@ -65,7 +65,7 @@ def test_comments_in_arrays(text: str, lines: list[int], chunk_bytes: int) -> No
     with small_pieces():
         staged, validation = validate_file(data.encode(), chunk_bytes=chunk_bytes)
         assert staged == [ONE, TWO]
-        assert found(data.encode(), chunk_bytes=chunk_bytes) == [
+        assert file_problems(data.encode(), chunk_bytes=chunk_bytes) == [
             (line, "", "json-comment") for line in lines
         ]
     assert validation.report.lines == 2
@@ -78,10 +78,10 @@ def test_comments_within_lines(comment: str) -> None:
         data = f"{first}\n{_TEXT_TWO}".encode()
         staged, validation = validate_file(data)
         assert staged == [ONE, TWO]
-        assert found(data) == [(1, "", "json-comment")]
+        assert file_problems(data) == [(1, "", "json-comment")]
         assert validation.report.lines == 2
     data = f'{_TEXT_ONE[:-1]},"tags":{{"x":http://x}}}}\n{_TEXT_TWO}'.encode()
-    assert found(data) == [(1, "", "json-invalid")]
+    assert file_problems(data) == [(1, "", "json-invalid")]
 
 
 def test_comments_around_an_array() -> None:
@@ -90,11 +90,11 @@ def test_comments_around_an_array() -> None:
         staged, validation = validate_file(text.encode(), chunk_bytes=chunk_bytes)
         assert staged == [ONE]
         assert validation.report.format == "json"
-    assert found(text.encode()) == [(n, "", "json-comment") for n in (1, 2, 3, 4, 6, 6)]
+    assert file_problems(text.encode()) == [(n, "", "json-comment") for n in (1, 2, 3, 4, 6, 6)]
 
 
 def test_comments_within_elements() -> None:
-    """Also with brackets and quotes in them; addresses and colours without quotes are none."""
+    """Comments may contain brackets and quotes; unquoted URLs and colours are not comments."""
     text = json.dumps([ONE, TWO], indent=1)
     lines = text.split("\n")
     lines[1] += " // the [first"
@@ -103,21 +103,21 @@ def test_comments_within_elements() -> None:
     data = "\n".join(lines).encode()
     staged, _ = validate_file(data)
     assert staged == [ONE, TWO]
-    assert found(data) == [(line, "", "json-comment") for line in (2, 3, 4)]
+    assert file_problems(data) == [(line, "", "json-comment") for line in (2, 3, 4)]
     for value in (b"http://x", b"#fff"):
         data = b'[\n{"id":"a","tags":{"x":%s}},\n%s]' % (value, ndjson(TWO))
         staged, _ = validate_file(data)
         assert staged == [TWO]
-        assert found(data) == [(2, "", "json-invalid")]
+        assert file_problems(data) == [(2, "", "json-invalid")]
 
 
 @pytest.mark.parametrize("data", [b"/* %s\n%s", b"%s\n/*\n%s\n* /", b"[%s,\n%s] /* x"])
 def test_an_open_comment(data: bytes) -> None:
-    """Nobody knows which devices it holds."""
+    """The devices in it are unknown."""
     data = data % (ndjson(ONE), ndjson(TWO))
     _, validation = validate_file(data)
     assert validation.report.is_unusable
-    assert found(data)[-1][2] == "json-comment"
+    assert file_problems(data)[-1][2] == "json-comment"
 
 
 _COMMENTS = st.lists(
@@ -127,7 +127,9 @@ _COMMENTS = st.lists(
 
 @pytest.mark.slow
 @given(strategies.fleets(), st.data(), st.sampled_from(SIZES))
-def test_comments_hide_nothing(devices: list[Any], data: st.DataObject, chunk_bytes: int) -> None:
+def test_comments_do_not_hide_problems(
+    devices: list[Any], data: st.DataObject, chunk_bytes: int
+) -> None:
     text = ""
     expected: list[int] = []
     for device_ in devices:
@@ -173,12 +175,12 @@ def test_characters_around_lines(text: str, line: int, expected: str, chunk_byte
     assert expected in problem.message
 
 
-def test_characters_in_front_of_a_header() -> None:
+def test_characters_before_a_header() -> None:
     text = f'{BOM}{BOM}"id","status"\np1,enabled\n'
     staged, validation = validate_file(text.encode())
     assert [line["id"] for line in staged] == ["p1"]
     assert validation.report.format == "csv"
-    assert (1, "", "line-invisible") in found(text.encode())
+    assert (1, "", "line-invisible") in file_problems(text.encode())
 
 
 def test_characters_are_named_by_code_point() -> None:
@@ -194,7 +196,7 @@ def test_characters_are_named_by_code_point() -> None:
 
 
 @given(st.binary())
-def test_what_is_visible_stays(line: bytes) -> None:
+def test_visible_characters_are_kept(line: bytes) -> None:
     rest, invisible = visible_part(line)
     assert rest in line
     assert invisible or rest == line
@@ -204,7 +206,7 @@ def test_what_is_visible_stays(line: bytes) -> None:
     "first", ['"id":"a","status":"enabled"}', "x" * 20, "id,status", "{'id':'a'}", "]", "-", "..."]
 )
 @pytest.mark.parametrize("name", ["", "devices.csv"])
-def test_a_broken_first_line_decides_nothing(first: str, name: str) -> None:
+def test_an_invalid_first_line_does_not_decide_the_format(first: str, name: str) -> None:
     data = f"{first}\n{_TEXT_ONE}\n{_TEXT_TWO}\n".encode()
     staged, validation = validate_file(data, name=name)
     assert staged == [ONE, TWO]
@@ -213,7 +215,7 @@ def test_a_broken_first_line_decides_nothing(first: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "devices.csv"])
-def test_several_broken_lines_decide_nothing_either(name: str) -> None:
+def test_several_invalid_lines_do_not_decide_the_format(name: str) -> None:
     broken = f"{_TEXT_ONE[1:]}\n{_TEXT_TWO[1:]}\n{_TEXT_THREE}"
     staged, validation = validate_file(broken.encode(), name=name)
     assert [line["id"] for line in staged] == ["commented-out"]
@@ -230,9 +232,9 @@ def test_several_broken_lines_decide_nothing_either(name: str) -> None:
         "sep=;\rid;status\rpump-1;enabled",
     ],
 )
-def test_line_ends_that_are_cr_alone(text: str) -> None:
-    assert found(text.encode()) == [(None, "", "file-line-ends")]
-    assert found(b"\xef\xbb\xbf" + text.encode())[-1] == (None, "", "file-line-ends")
+def test_cr_line_ends(text: str) -> None:
+    assert file_problems(text.encode()) == [(None, "", "file-line-ends")]
+    assert file_problems(b"\xef\xbb\xbf" + text.encode())[-1] == (None, "", "file-line-ends")
 
 
 def test_other_files_with_cr() -> None:
@@ -240,7 +242,7 @@ def test_other_files_with_cr() -> None:
         staged, _ = validate_file(text.encode())
         assert staged == [ONE, TWO]
     pretty = json.dumps(ONE, indent=1).replace("\n", "\r")
-    assert found(pretty.encode()) == []
+    assert file_problems(pretty.encode()) == []
 
 
 GOOD = '{{"id":"d{}","status":"enabled","importMode":"create"}}'
@@ -279,7 +281,7 @@ def test_a_comment_after_a_truncated_object() -> None:
         b'[{"id":"a",' + b"/**/\n" * 100_000 + b'"status":"enabled"}]',
     ],
 )
-def test_many_signs_take_no_long(data: bytes) -> None:
+def test_many_comment_characters_are_fast(data: bytes) -> None:
     with fuzz.time_limit():
         validate_file(data)
 
@@ -309,7 +311,7 @@ def test_a_comment_may_begin_right_after_a_bracket(comment: str) -> None:
     data = f"{_TEXT_ONE}{comment}\n{_TEXT_TWO}\n".encode()
     staged, _ = validate_file(data)
     assert staged == [ONE, TWO]
-    assert found(data) == [(1, "", "json-comment")]
+    assert file_problems(data) == [(1, "", "json-comment")]
 
 
 @pytest.mark.parametrize(
@@ -317,7 +319,7 @@ def test_a_comment_may_begin_right_after_a_bracket(comment: str) -> None:
 )
 def test_an_open_comment_is_one_problem(text: str, line: int) -> None:
     data = (text % (_TEXT_ONE, _TEXT_TWO)).encode()
-    assert found(data) == [(line, "", "json-comment")]
+    assert file_problems(data) == [(line, "", "json-comment")]
 
 
 @pytest.mark.parametrize("text", ["#\n" * 30, "[" + "// x\n" * 30 + "]", "\u00a0\n" * 30])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.device_files.limits import CsvDefaults
-from tests.device_files.support import KEY, found, validate_file
+from tests.device_files.support import KEY, file_problems, validate_file
 
 CA = {"type": "certificateAuthority"}
 
@@ -68,9 +68,9 @@ def test_separators(separator: str, line_end: str, bom: str) -> None:
     ]
 
 
-def test_lines_are_those_of_the_file() -> None:
+def test_line_numbers_refer_to_the_file() -> None:
     text = 'id,status,tags.note\na,enabled,"one\ntwo"\n\n,,\nb,on,x\nc,on,\n'
-    assert [(line, code) for line, _, code in found(text.encode()) if "status" in code] == [
+    assert [(line, code) for line, _, code in file_problems(text.encode()) if "status" in code] == [
         (6, "status-invalid"),
         (7, "status-invalid"),
     ]
@@ -88,7 +88,7 @@ def test_defaults_replace_empty_cells() -> None:
         ("enabled", "create"),
         ("disabled", "create"),
     ]
-    assert found(text.encode()) == [(2, "status", "status-missing")]
+    assert file_problems(text.encode()) == [(2, "status", "status-missing")]
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_defaults_replace_empty_cells() -> None:
         (str(2**52), "tags.n", "twin-integer-range"),
     ],
 )
-def test_a_number_that_is_none(cells: str, field: str, code: str) -> None:
+def test_an_invalid_number(cells: str, field: str, code: str) -> None:
     text = f"id,status,authentication.type,tags.n:number\na,enabled,certificateAuthority,{cells}\n"
-    assert found(text.encode()) == [(2, field, code)]
+    assert file_problems(text.encode()) == [(2, field, code)]
 
 
 @pytest.mark.parametrize(
@@ -122,13 +122,13 @@ def test_a_number_that_is_none(cells: str, field: str, code: str) -> None:
 )
 def test_other_cells(column: str, cell: str, code: str) -> None:
     text = f"id,status,authentication.type,{column}\na,enabled,certificateAuthority,{cell}\n"
-    ((line, field, found_code),) = found(text.encode())
+    ((line, field, found_code),) = file_problems(text.encode())
     assert (line, field, found_code) == (2, column.partition(":")[0], code)
 
 
-def test_a_bad_cell_hides_nothing_of_its_row() -> None:
+def test_an_invalid_cell_does_not_hide_other_problems_of_its_row() -> None:
     text = "id,status,authentication.type,tags.n:number,tags.b:boolean\na b,on,x,y,z\n"
-    assert sorted(code for _, _, code in found(text.encode())) == [
+    assert sorted(code for _, _, code in file_problems(text.encode())) == [
         "authentication-missing",
         "authentication-type-invalid",
         "csv-boolean",
@@ -151,7 +151,7 @@ def test_a_bad_cell_hides_nothing_of_its_row() -> None:
         ("id,,status", "column 2 has no name"),
     ],
 )
-def test_a_header_that_is_not_right(header: str, expected: str) -> None:
+def test_an_invalid_header(header: str, expected: str) -> None:
     _, validation = validate_file(f"{header}\na,b,c,d\n".encode(), name="devices.csv")
     (problem,) = (p for p in validation.report.problems if p.severity == "error")
     assert (problem.line, problem.code) == (1, "csv-header")
@@ -180,22 +180,22 @@ def test_unknown_columns_are_ignored() -> None:
 def test_quotes() -> None:
     head = "id,status,tags.note\n"
     good = "b,enabled,fine\n"
-    assert (2, "", "csv-quote") in found(f'{head}a,enabled,"x"y\n{good}'.encode())
+    assert (2, "", "csv-quote") in file_problems(f'{head}a,enabled,"x"y\n{good}'.encode())
     _, validation = validate_file(f'{head}a,enabled,"x\n{good * 3}'.encode())
     (problem,) = validation.report.problems
     assert (problem.line, problem.code) == (2, "csv-quote")
     assert validation.report.is_unusable
 
 
-def test_bytes_that_are_no_text() -> None:
+def test_bytes_that_are_not_text() -> None:
     data = b"id,status,tags.note\na,enabled,caf\xe9\nb,enabled,\x00\nc,enabled,\n"
-    assert [(line, code) for line, _, code in found(data) if code.startswith("line")] == [
+    assert [(line, code) for line, _, code in file_problems(data) if code.startswith("line")] == [
         (2, "line-encoding"),
         (3, "line-nul"),
     ]
 
 
-def test_many_rows_are_handed_on_in_batches() -> None:
+def test_rows_are_staged_in_batches() -> None:
     text = "id,status,authentication.type\n" + "".join(
         f"pump-{n},enabled,certificateAuthority\n" for n in range(10_000)
     )

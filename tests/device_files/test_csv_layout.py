@@ -1,4 +1,4 @@
-"""What CSV files of other tools have in front of the header and around their cells."""
+"""Lines before the header and characters around cells in CSV files of other tools."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 from shared.device_files.limits import CsvDefaults
 from shared.device_files.rules import Rule
 from tests.device_files import fuzz
-from tests.device_files.support import KEY, found, validate_file
+from tests.device_files.support import KEY, file_problems, validate_file
 
 CA = "certificateAuthority"
 
 
 def outcome(text: str, **options: Any) -> tuple[list[Any], list[tuple[int | None, str, str]]]:
-    """Ids of the staged lines; line, code and message of each problem."""
+    """Ids of the staged lines, and line, code and message of each problem."""
     staged, validation = validate_file(text.encode(), **options)
     assert validation.report.format == "csv"
     problems = [(p.line, p.code, p.message) for p in validation.report.problems]
@@ -40,7 +40,7 @@ def outcome(text: str, **options: Any) -> tuple[list[Any], list[tuple[int | None
         ),
     ],
 )
-def test_lines_in_front_of_the_header_that_are_skipped(
+def test_skipped_lines_before_the_header(
     lines: list[str], codes: list[str], line_end: str, chunk_bytes: int
 ) -> None:
     text = line_end.join([*lines[:-1], *lines[-1].split("|"), ""])
@@ -63,13 +63,13 @@ def test_lines_in_front_of_the_header_that_are_skipped(
     ],
 )
 @pytest.mark.parametrize("name", ["", "fleet.csv"])
-def test_lines_in_front_of_the_header(first: str, expected: str, name: str) -> None:
+def test_lines_before_the_header(first: str, expected: str, name: str) -> None:
     ids, ((line, code, message),) = outcome(f"{first}\nid,status,tags.x\np1,enabled,y\n", name=name)
     assert (ids, line, code) == ([], 1, "csv-before-header")
     assert expected in message
 
 
-def test_pipes() -> None:
+def test_pipe_separators() -> None:
     text = f"id|status|authentication.type\np1|enabled|{CA}\np2|disabled|{CA}\n"
     ids, ((line, code, message),) = outcome(text)
     assert (ids, line, code) == (["p1", "p2"], 1, "csv-pipes")
@@ -79,7 +79,7 @@ def test_pipes() -> None:
 
 
 @pytest.mark.parametrize("separator", [",", ";"])
-def test_lines_that_are_one_cell(separator: str) -> None:
+def test_whole_lines_in_quotes(separator: str) -> None:
     rows = [["id", "status", "tags.x"], ["p1", "enabled", "y"]]
     text = "".join(f'"{separator.join(row)}"\r\n' for row in rows)
     for name in ("", "fleet.csv"):
@@ -88,7 +88,7 @@ def test_lines_that_are_one_cell(separator: str) -> None:
 
 
 class TestBlanks:
-    def test_after_each_separator(self) -> None:
+    def test_spaces_after_separators(self) -> None:
         for text in (
             '"id", "status", "authentication.type", "tags.note"\n'
             f'"p1", "enabled", "{CA}", "a, b"\n',
@@ -99,7 +99,7 @@ class TestBlanks:
             staged, _ = validate_file(text.encode())
             assert staged[0]["tags"] == {"note": "a, b"}
 
-    def test_in_rows_alone(self) -> None:
+    def test_spaces_in_rows_only(self) -> None:
         head = "id,status,tags.note\n"
         for row in ('p1,enabled, "a, b"', 'p1,enabled, "a"', ' "p1",enabled,a'):
             _, problems = outcome(f"{head}{row}\n")
@@ -107,7 +107,7 @@ class TestBlanks:
             assert message.startswith(f"{Rule.CSV_QUOTE.meaning} (")
         assert outcome(f'{head}p1,enabled," ""a"""\n')[1][0][1] == "authentication-missing"
 
-    def test_between_a_quote_and_a_separator(self) -> None:
+    def test_spaces_between_a_quote_and_a_separator(self) -> None:
         ids, ((line, code, message),) = outcome('"id" ,"status"\np1,enabled\n')
         assert (ids, line, code) == ([], 1, "csv-quote")
         assert "in the header" in message
@@ -116,7 +116,7 @@ class TestBlanks:
 @pytest.mark.parametrize(
     "comment", ["# second site", "// second, site", "/* x */", "#,,", "#note,"]
 )
-def test_rows_that_are_comments(comment: str) -> None:
+def test_comment_rows(comment: str) -> None:
     text = f"id,status,authentication.type\np1,enabled,{CA}\n{comment}\n#2,enabled,{CA}\n"
     if comment.count(",") == 0:
         text = text.replace(comment, f"{comment},,")
@@ -173,7 +173,7 @@ def test_columns_of_other_products(header: str, expected: str) -> None:
     assert KEY not in str(problems)
 
 
-def test_columns_that_look_like_others() -> None:
+def test_columns_with_similar_names() -> None:
     _, problems = outcome(
         f"Id,Name,ModelId,deviceEtag,status,authentication.type\np,,,,enabled,{CA}\n"
     )
@@ -186,7 +186,7 @@ def test_columns_that_look_like_others() -> None:
     ]
 
 
-def test_no_header_cell_is_repeated_as_it_is() -> None:
+def test_messages_do_not_contain_raw_header_cells() -> None:
     for header in (f"id,x:{KEY}", f"id,tags.{KEY},tags.{KEY}", f"id,{KEY}", f"Id,TAG:{KEY}"):
         _, validation = validate_file(f"{header}\na,b,c\n".encode())
         assert validation.report.problems
@@ -200,18 +200,18 @@ HEADER = "id,status,authentication.type,tags.note\n"
 def test_a_quote_after_blanks_is_an_error(blanks: str) -> None:
     good = "b,enabled,certificateAuthority,x\n"
     row = f'a,enabled,certificateAuthority,{blanks}"x y"\n'
-    assert found(f"{HEADER}{good}{row}".encode()) == [(3, "", "csv-quote")]
+    assert file_problems(f"{HEADER}{good}{row}".encode()) == [(3, "", "csv-quote")]
 
 
 @pytest.mark.parametrize("cell", ['"  x y"', '"say ""x y"""', '" ""x"""'])
-def test_a_quoted_cell_may_hold_blanks_and_quotes(cell: str) -> None:
-    assert found(f"{HEADER}a,enabled,certificateAuthority,{cell}\n".encode()) == []
+def test_a_quoted_cell_may_contain_spaces_and_quotes(cell: str) -> None:
+    assert file_problems(f"{HEADER}a,enabled,certificateAuthority,{cell}\n".encode()) == []
 
 
 @pytest.mark.parametrize("row", ["b,enabled,certificateAuthority", "b,disabled", "b,enabled,,x,"])
 def test_a_short_row_within_a_quoted_cell(row: str) -> None:
     text = f'{HEADER}a,enabled,certificateAuthority,"oops\n{row}"\n'
-    assert (2, "", "csv-swallowed-line") in found(text.encode())
+    assert (2, "", "csv-swallowed-line") in file_problems(text.encode())
 
 
 def test_rows_within_a_block_comment_are_not_imported() -> None:
@@ -225,7 +225,7 @@ def test_rows_within_a_block_comment_are_not_imported() -> None:
     ("line", "separator"),
     [("sep=\t", "\t"), ("sep=\\t", "\t"), ("sep = ;", ";"), ("SEP=|", "|"), ('"sep=\t"', "\t")],
 )
-def test_a_sep_line_in_other_words(line: str, separator: str) -> None:
+def test_variants_of_the_sep_line(line: str, separator: str) -> None:
     rows = f"{line}\r\nid,status,importMode\r\na,enabled,create\r\n".replace(",", separator)
     staged, _ = validate_file(rows.encode())
     assert staged == [{"id": "a", "status": "enabled", "importMode": "create"}]
@@ -293,20 +293,20 @@ def test_a_cr_within_a_cell() -> None:
 
 class TestFilesThatWereJoined:
     @pytest.mark.parametrize("start", ["", "\ufeff", "\n"])
-    def test_the_same_header(self, start: str) -> None:
+    def test_a_repeated_header(self, start: str) -> None:
         ids, problems = outcome(f"{_HEAD}{_row('a')}{start}{_HEAD}{_row('b')}")
         assert ids == ["a", "b"]
         line = 4 if start == "\n" else 3
         assert [problem[:2] for problem in problems] == [(line, "csv-header-again")]
 
-    def test_of_powershell(self) -> None:
+    def test_the_type_line_of_powershell(self) -> None:
         ids, problems = outcome(f"#TYPE X\n{_HEAD}{_row('a')}#TYPE X\n{_HEAD}{_row('b')}")
         assert ids == ["a", "b"]
         codes = [(1, "csv-type-line"), (4, "csv-type-line"), (5, "csv-header-again")]
         assert sorted(problem[:2] for problem in problems) == codes
 
     @pytest.mark.parametrize("header", ["id,status,tags.z", "status,id"])
-    def test_another_header(self, header: str) -> None:
+    def test_a_second_header(self, header: str) -> None:
         _, validation = validate_file(f"{_HEAD}{_row('a')}{header}\nb,enabled\n".encode())
         assert validation.report.refusal
         assert (validation.report.refusal.line, validation.report.refusal.code) == (3, "csv-header")
@@ -319,7 +319,7 @@ def test_a_row_of_invisible_characters(row: str) -> None:
     assert [problem[:2] for problem in problems] == [(3, "line-invisible")]
 
 
-def test_rows_of_blanks_are_none() -> None:
+def test_blank_rows_are_ignored() -> None:
     assert outcome(f"{_HEAD}  \n{_row('a')} , ,\t,\n \n") == (["a"], [])
 
 
@@ -332,14 +332,14 @@ def test_a_comment_without_separators(row: str) -> None:
 
 
 @pytest.mark.parametrize("device_id", ["#pump-7", "##a"])
-def test_a_row_that_may_be_commented_out(device_id: str) -> None:
+def test_a_row_that_looks_commented_out(device_id: str) -> None:
     ids, problems = outcome(f"{_HEAD}{_row(device_id)}")
     assert ids == [device_id]
     assert (2, "csv-commented-out") in [problem[:2] for problem in problems]
 
 
 @pytest.mark.parametrize("blank", ["\n", "\r\n", " \n"])
-def test_millions_of_blank_rows_take_no_long(blank: str) -> None:
+def test_millions_of_blank_rows_are_fast(blank: str) -> None:
     text = f"{_HEAD}{blank * 500_000}{_row('a')}"
     with fuzz.time_limit():
         staged, validation = validate_file(text.encode())
@@ -348,7 +348,7 @@ def test_millions_of_blank_rows_take_no_long(blank: str) -> None:
 
 
 @pytest.mark.parametrize("device_id", ["#NAME?", "#REF!"])
-def test_an_error_of_a_spreadsheet_is_no_comment(device_id: str) -> None:
+def test_a_spreadsheet_error_is_not_a_comment(device_id: str) -> None:
     _, problems = outcome(f"{_HEAD}{_row(device_id)}")
     codes = [code for _, code, _ in problems]
     assert "value-damaged" in codes

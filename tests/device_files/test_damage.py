@@ -1,4 +1,4 @@
-"""Values that tools damaged."""
+"""Values damaged by other tools."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_damaged_value(text: str, tool: str) -> None:
 
 
 @pytest.mark.parametrize("text", MEANT)
-def test_a_value_that_is_meant(text: str) -> None:
+def test_an_intended_value(text: str) -> None:
     assert damages(device(tags={"a": text, "b": [text]}, statusReason=text)) == []
 
 
@@ -84,12 +84,12 @@ def test_a_damaged_id(device_id: str) -> None:
 @pytest.mark.parametrize(
     "device_id", ["3-January", "1001.00", "True", "12E4", "JAN-24x", "A1.0", "3-Mainz"]
 )
-def test_an_id_that_is_meant(device_id: str) -> None:
+def test_an_intended_id(device_id: str) -> None:
     assert damages(device(id=device_id)) == []
 
 
 @given(st.from_regex(damage.DAMAGED, fullmatch=True))
-def test_the_fast_path_knows_damaged_strings(text: str) -> None:
+def test_the_fast_path_recognizes_damaged_strings(text: str) -> None:
     assert re.match(damage.DAMAGED_STARTS, text)
     assert _DAMAGED_VALUE.search(encode({"a": text}))
     assert _DAMAGED_ITEM.search(encode(["x", 1, text]))

@@ -1,4 +1,4 @@
-"""The rules of one line, one at a time, with the pairs at their boundaries."""
+"""Rules of a single line, with valid and invalid values at each limit."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ FULL: Mapping[str, Any] = {
     "parentScopes": [SCOPE],
 }
 
-#: As the hub's export writes them: both kinds of credentials, the unused one null.
+#: As in exports: both kinds of credentials, the unused one null.
 EXPORTED: tuple[Mapping[str, Any], ...] = (
     {
         "id": "exported",
@@ -377,7 +377,7 @@ def test_a_warning(line: Mapping[str, Any], field: str, code: str) -> None:
     assert report.valid == 1
 
 
-def test_a_name_beside_an_id_is_a_value_of_the_users() -> None:
+def test_a_property_next_to_an_id_is_user_data() -> None:
     for line, expected in ((device(name="Pump"), "tags"), (without("id", name="Pump"), "mean id?")):
         _, validation = validate_file(ndjson(line))
         (problem,) = [p for p in validation.report.problems if p.field == "name"]

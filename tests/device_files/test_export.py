@@ -1,4 +1,4 @@
-"""What a hub exports may be imported again, byte for byte."""
+"""Exports of a hub can be imported unchanged, byte for byte."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from iothub_emulator.registry.registry import Registry
 from local import samples
 from shared.device_files.validation import Validation
 from shared.device_files.validation_report import Policy
-from tests.device_files.support import found, validate_file
+from tests.device_files.support import file_problems, validate_file
 
 
 def exported() -> list[dict[str, Any]]:
-    """Devices and modules of every kind, as the emulator writes them."""
+    """An export of the emulator with all kinds of devices and modules."""
     registry = Registry()
     lines: list[dict[str, Any]] = [dict(line) for line in samples.fleet(100)]
     lines += [
@@ -46,7 +46,7 @@ def test_an_export_passes_unchanged() -> None:
     assert b"".join(Validation().run([data])) == data
 
 
-def test_an_export_without_keys_would_mint_new_ones() -> None:
+def test_an_export_without_keys_would_create_new_keys() -> None:
     lines = exported()
     for line in lines:
         line["authentication"]["symmetricKey"] = {"primaryKey": None, "secondaryKey": None}
@@ -54,7 +54,7 @@ def test_an_export_without_keys_would_mint_new_ones() -> None:
     data = (note + "".join(json.dumps(line) + "\n" for line in lines)).encode()
     staged, validation = validate_file(data)
     assert staged == []
-    assert (1, "", "file-export-without-keys") in found(data)
+    assert (1, "", "file-export-without-keys") in file_problems(data)
     assert not any(map(validation.report.may_be_imported, Policy))
 
 
@@ -79,4 +79,4 @@ def test_modules_that_the_hub_creates_are_skipped(policy: Policy) -> None:
 
 def test_modules_of_the_hub_cannot_be_deleted() -> None:
     line = {"id": "a", "moduleId": "$edgeHub", "status": "enabled", "importMode": "delete"}
-    assert found(json.dumps(line).encode()) == [(1, "moduleId", "module-id-reserved")]
+    assert file_problems(json.dumps(line).encode()) == [(1, "moduleId", "module-id-reserved")]

@@ -1,4 +1,4 @@
-"""The fast path against the rules: whatever it accepts they accept, and nothing else is changed."""
+"""The fast path accepts only lines that the rules accept, and gives the same result."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from tests.device_files.support import KEY, device, keys
 Device = dict[str, Any]
 
 _SETTINGS = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-#: Lines after which the names of a form are known.
+#: Number of lines after which the property names of a form are known.
 _LEARNING_LINES = fast_path.BLOCK_LINES
 
 
 def counts(finished: Validation) -> Counter[str]:
     report = finished.report
-    one = Counter({"lines": report.lines, "valid": report.valid})
-    one.update({f"mode {mode}": count for mode, count in report.modes.items()})
-    one.update({f"type {kind}": count for kind, count in report.authentication_types.items()})
-    return one
+    totals = Counter({"lines": report.lines, "valid": report.valid})
+    totals.update({f"mode {mode}": count for mode, count in report.modes.items()})
+    totals.update({f"type {kind}": count for kind, count in report.authentication_types.items()})
+    return totals
 
 
-def judged(file: bytes) -> tuple[object, ...]:
-    """All that there is to say of a file."""
+def validated(file: bytes) -> tuple[object, ...]:
+    """The complete validation result of a file."""
     finished = Validation(Limits(max_problems=10_000))
     with fuzz.time_limit():
         staged = b"".join(finished.run([file])).split(b"\n")
@@ -50,10 +50,10 @@ def judged(file: bytes) -> tuple[object, ...]:
     return staged, finished.report.problems, counts(finished), numbers
 
 
-def judged_in_full(file: bytes) -> tuple[object, ...]:
+def validated_without_fast_path(file: bytes) -> tuple[object, ...]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fast_path.FastPath, "read", lambda _, texts: [None] * len(texts))
-        return judged(file)
+        return validated(file)
 
 
 def as_json(value: Any) -> str:
@@ -61,13 +61,13 @@ def as_json(value: Any) -> str:
 
 
 def with_raw(device: Device, index: int, raw: str) -> bytes:
-    """The line with another text in place of one of its values."""
+    """The line with raw text in place of one value."""
     leaves = itertools.count()
     return rendered(device, lambda value: raw if next(leaves) == index else as_json(value)).encode()
 
 
 def with_text(value: Any, text: str) -> Any:
-    """The value with this in place of all texts."""
+    """The value with all strings replaced."""
     if isinstance(value, dict):
         return {name: with_text(item, text) for name, item in value.items()}
     if isinstance(value, list):
@@ -76,7 +76,7 @@ def with_text(value: Any, text: str) -> Any:
 
 
 def doubled(device: Device) -> Iterator[bytes]:
-    """With each value twice in its object, once under a name that is written in another way."""
+    """Lines in which a property occurs twice, once with an escaped name."""
     line = rendered(device, as_json)
     for member in re.finditer(r'("(?:[^"\\]|\\.)*"): ([^{\[,}]+)', line):
         for is_ascii in (False, True):
@@ -86,7 +86,7 @@ def doubled(device: Device) -> Iterator[bytes]:
 
 
 def learned(base: Device, number: int) -> bytes:
-    """A line of the form, in one of the ways in which there may be more or less in a section."""
+    """A line of the form, with a section of varying size."""
     line = {**base, "id": f"learned-{number}"}
     tags = line.get("tags")
     if tags and number > _LEARNING_LINES // 2:
@@ -100,7 +100,7 @@ def thumbprints(primary: str, secondary: str) -> Device:
 
 
 def rendered(value: Any, leaf: Callable[[Any], str]) -> str:
-    """JSON, with all that is neither object nor array left to others."""
+    """JSON whose scalars are rendered by `leaf`."""
     if isinstance(value, dict) and value:
         members = (f"{as_json(name)}: {rendered(item, leaf)}" for name, item in value.items())
         return "{" + ", ".join(members) + "}"
@@ -113,7 +113,7 @@ def _key(size: int) -> str:
     return base64.b64encode(b"k" * size).decode()
 
 
-#: Bodies of JSON strings: raw, so that they can be wrong in every way.
+#: Raw bodies of JSON strings, valid and invalid.
 _MEANT_TEXTS = [
     *("", "pump-2", "a b", "a+b", "a:b", "$edgeAgent", "x" * 128, "x" * 129, "ä", SCOPE, "gateway"),
     *("enabled", "disabled", "Enabled", "on", *ImportMode, "sas", "selfSigned", "none", "SAS"),
@@ -178,7 +178,7 @@ raw_numbers = st.sampled_from(_NUMBERS) | st.integers().map(str)
 
 @st.composite
 def like(draw: st.DrawFn, base: Device) -> bytes:
-    """A line of the same form: some values are replaced by others of their JSON kind."""
+    """A line of the same form, with values replaced by others of the same JSON type."""
     share = draw(st.sampled_from([1, 3, 10]))
 
     def leaf(value: Any) -> str:
@@ -218,7 +218,7 @@ def edited(line: bytes, edits: list[tuple[str, int, int]]) -> bytes:
 
 
 def section(size: int, text_bytes: int) -> dict[str, str]:
-    """Names and texts that take so much together."""
+    """A section of `size` bytes of names and strings."""
     members: dict[str, str] = {}
     while size > 0:
         name = f"{len(members):03}".ljust(3 if text_bytes else 1000, "n")[:size]
@@ -267,7 +267,7 @@ def _full(**members: Any) -> Device:
 _POLICY = {"policyResourceId": "/subscriptions/x", "x509CaValidation": {"mode": "x"}}
 _UNUSED = {"primaryThumbprint": None, "secondaryThumbprint": ""}
 _METADATA = {"$lastUpdated": "2026-01-02T03:04:05Z", "a": {"$lastUpdatedVersion": 2}}
-#: Good lines that the fast path accepts.
+#: Valid lines that the fast path accepts.
 _FAST_FORMS: list[Device] = [
     device(),
     _full(),
@@ -295,7 +295,7 @@ _FORMS: list[Device] = [
     _full(authentication={"x509Thumbprint": thumbprints(SHA256, "")}, importMode=None),
     _full(importMode="updateTwin", tags={"a": None}),
 ]
-#: Whose texts must not all grow.
+#: Forms near a size limit: their strings must not all grow.
 _LARGE_FORMS: list[Device] = [
     device(tags=section(TAGS_BYTES, 0)),
     device(tags=section(TAGS_BYTES - 1, 2000), statusReason=""),
@@ -304,7 +304,7 @@ _LARGE_FORMS: list[Device] = [
 ]
 
 
-#: Whatever breaks a rule by itself somewhere; so a new rule cannot be forgotten here.
+#: All strings that violate a rule, including rules added later.
 _BROKEN_TEXTS = sorted(
     {
         json.dumps(value)
@@ -330,19 +330,19 @@ _BROKEN_TEXTS = sorted(
         '"properties":{"desired":{"$metadata":{"a":{"$lastUpdated":"2026"}},"a":{"$metadata":1}}}',
     ],
 )
-def test_escapes_hide_nothing(section: str) -> None:
+def test_escaped_problems_are_reported(section: str) -> None:
     lines = [device(id=f"pump-{n}", tags={"a": {"b": 1}}) for n in range(_LEARNING_LINES)]
     own = b"" if '"id"' in section else b'"id":"last",'
     line = b'{%s"status":"enabled","importMode":"create",%s}' % (own, section.encode())
     file = b"\n".join([*map(writing.line, lines), line])
-    assert judged(file) == judged_in_full(file)
+    assert validated(file) == validated_without_fast_path(file)
 
 
 @pytest.mark.parametrize("start", ["", '"tags":', '"properties":{"reported":', '"surprise":'])
-def test_lines_that_nest_deep(start: str) -> None:
+def test_deeply_nested_lines(start: str) -> None:
     deep = b'{"id":"a","status":"enabled",' + start.encode() + b'{"a":' * 100_000
     for line in (deep, deep + b"1" + b"}" * 100_002, b"[" * 100_000):
-        assert judged(line) == judged_in_full(line)
+        assert validated(line) == validated_without_fast_path(line)
 
 
 @pytest.mark.parametrize(
@@ -353,15 +353,15 @@ def test_lines_that_nest_deep(start: str) -> None:
         b",".join(b'"tags.a%d":1' % n for n in range(20_000)),
     ],
 )
-def test_the_time_grows_with_the_length_alone(section: bytes) -> None:
+def test_validation_takes_linear_time(section: bytes) -> None:
     with fuzz.time_limit():
         b"".join(Validation().run([b'{"id":"a","status":"enabled",%s}' % section]))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("base", _FORMS + _LARGE_FORMS)
-def test_no_value_slips_through(base: Device) -> None:
-    """Each value of a form that was learned, replaced by each other one, and all texts at once."""
+def test_the_fast_path_rejects_every_invalid_value(base: Device) -> None:
+    """Replace each value of a known form by each other value, and all strings at once."""
     assert rendered(base, as_json) == as_json(base)
     lines = [learned(base, number) for number in range(_LEARNING_LINES)]
     lines += doubled({**base, "id": "next"})
@@ -375,29 +375,29 @@ def test_no_value_slips_through(base: Device) -> None:
             name: with_text(base[name], text) for name in ("tags", "properties") if name in base
         }
         lines.append(writing.line({**base, "id": f"next-{len(lines)}", **grown}))
-    assert judged(b"\n".join(lines)) == judged_in_full(b"\n".join(lines))
+    assert validated(b"\n".join(lines)) == validated_without_fast_path(b"\n".join(lines))
 
 
 @pytest.mark.slow
 @settings(_SETTINGS, max_examples=120)
 @given(st.data(), _bases | _bases | almost_full())
-def test_the_fast_path_accepts_what_the_rules_accept(data: st.DataObject, base: Device) -> None:
+def test_the_fast_path_agrees_with_the_rules(data: st.DataObject, base: Device) -> None:
     lines = [learned(base, number) for number in range(_LEARNING_LINES)]
     for _ in range(5):
         line = data.draw(like({**base, "id": f"next-{len(lines)}"}))
         lines.append(edited(line, data.draw(_edits)))
-    assert judged(b"\n".join(lines)) == judged_in_full(b"\n".join(lines))
+    assert validated(b"\n".join(lines)) == validated_without_fast_path(b"\n".join(lines))
 
 
 _DEEP = b'{"id":"a","status":"enabled","tags":' + b'{"a":' * 9999
-_ODD_LINES = [b"", b"{", b"}", b"x", b" \t", b'{"a":[', _DEEP, b"[" * 9999]
+_BROKEN_LINES = [b"", b"{", b"}", b"x", b" \t", b'{"a":[', _DEEP, b"[" * 9999]
 
 
 @pytest.mark.slow
 @settings(_SETTINGS, max_examples=100)
 @given(st.data())
-def test_a_file_is_judged_the_same_in_full(data: st.DataObject) -> None:
-    """Also what depends on other lines: duplicates, devices of modules, objects over lines."""
+def test_whole_files_validate_the_same_without_the_fast_path(data: st.DataObject) -> None:
+    """Include checks across lines: duplicates, devices of modules, objects over several lines."""
     bases = data.draw(st.lists(_bases, min_size=1, max_size=3))
     ids = st.sampled_from("abcdefgh")
     lines = [learned(base, number) for base in bases for number in range(_LEARNING_LINES)]
@@ -406,19 +406,19 @@ def test_a_file_is_judged_the_same_in_full(data: st.DataObject) -> None:
         module = {"moduleId": data.draw(ids)} if base.get("moduleId") else {}
         lines.append(rendered({**base, "id": data.draw(ids), **module}, json.dumps).encode())
     for _ in range(data.draw(st.integers(0, 3))):
-        odd = data.draw(st.sampled_from([*_ODD_LINES, *lines[:3]]))
-        lines.insert(data.draw(st.integers(0, len(lines))), odd)
+        broken_line = data.draw(st.sampled_from([*_BROKEN_LINES, *lines[:3]]))
+        lines.insert(data.draw(st.integers(0, len(lines))), broken_line)
     line_end = data.draw(st.sampled_from([b"\n", b"\r\n"]))
     file = line_end.join(lines)
-    assert judged(file) == judged_in_full(file)
+    assert validated(file) == validated_without_fast_path(file)
 
 
-def test_warnings_of_a_line_that_is_refused_for_its_id() -> None:
+def test_warnings_of_a_line_with_a_duplicate_id() -> None:
     lines = [
         writing.line({"id": f"pump-{n}", "status": "enabled"}) for n in range(2 * _LEARNING_LINES)
     ]
     file = b"\n".join([*lines, lines[-1]])
-    assert judged(file) == judged_in_full(file)
+    assert validated(file) == validated_without_fast_path(file)
 
 
 @pytest.mark.parametrize(

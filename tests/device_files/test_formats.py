@@ -1,4 +1,4 @@
-"""What form a file has, and what each form makes of its devices and their lines."""
+"""Detection of the file format, and devices and line numbers in each format."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.device_files.limits import Limits
-from tests.device_files.support import device, found, ndjson, validate_file
+from tests.device_files.support import device, file_problems, ndjson, validate_file
 from tests.device_files.writing import small_pieces
 
 LINES = [device(id=f"pump-{n}", tags={"site": "e\u00e4st", "n": n}) for n in range(3)]
@@ -17,7 +17,7 @@ HEADER = "id,status,authentication.type\n"
 ROW = "pump-1,enabled,certificateAuthority\n"
 
 
-def form(data: bytes, **options: Any) -> str:
+def detected_format(data: bytes, **options: Any) -> str:
     _, validation = validate_file(data, **options)
     return validation.report.format
 
@@ -33,7 +33,7 @@ def form(data: bytes, **options: Any) -> str:
         (b"[\n" + b"\n,".join(ndjson(line) for line in LINES) + b"]\n\n", "json", [2, 3, 4]),
     ],
 )
-def test_json_in_whatever_form(
+def test_json_in_any_layout(
     data: bytes, expected: str, upload_lines: list[int], chunk_bytes: int
 ) -> None:
     for packed, suffix in ((data, ""), (gzip.compress(data), "+gzip")):
@@ -44,43 +44,43 @@ def test_json_in_whatever_form(
 
 
 def test_a_byte_order_mark_is_skipped() -> None:
-    assert found(b"\xef\xbb\xbf" + ndjson(*LINES)) == [(1, "", "file-bom")]
-    assert found(gzip.compress(b"\xef\xbb\xbf" + json.dumps(LINES).encode())) == [
+    assert file_problems(b"\xef\xbb\xbf" + ndjson(*LINES)) == [(1, "", "file-bom")]
+    assert file_problems(gzip.compress(b"\xef\xbb\xbf" + json.dumps(LINES).encode())) == [
         (1, "", "file-bom")
     ]
-    assert found(("\ufeff" + HEADER + ROW).encode()) == []
+    assert file_problems(("\ufeff" + HEADER + ROW).encode()) == []
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
 def test_other_encodings_are_named(encoding: str) -> None:
-    assert found(ndjson(*LINES).decode().encode(encoding)) == [(None, "", "file-encoding")]
+    assert file_problems(ndjson(*LINES).decode().encode(encoding)) == [(None, "", "file-encoding")]
 
 
 @pytest.mark.parametrize("data", [b"PK\x03\x04rest", b"BZh91AY", b"%PDF-1.7", b"\x28\xb5\x2f\xfd"])
-def test_files_that_are_no_text(data: bytes) -> None:
-    assert found(data) == [(None, "", "file-format")]
+def test_files_that_are_not_text(data: bytes) -> None:
+    assert file_problems(data) == [(None, "", "file-format")]
 
 
-def test_the_name_is_a_hint_only() -> None:
-    assert form(ndjson(*LINES), name="devices.csv") == "ndjson"
-    assert form((HEADER + ROW).encode(), name="devices.txt") == "csv"
-    assert form(b"serial;state\na;b\n", name="devices.csv.gz") == "csv"
-    assert form(b"serial;state\na;b\n", name="devices.txt") == "ndjson"
+def test_the_file_name_is_only_a_hint() -> None:
+    assert detected_format(ndjson(*LINES), name="devices.csv") == "ndjson"
+    assert detected_format((HEADER + ROW).encode(), name="devices.txt") == "csv"
+    assert detected_format(b"serial;state\na;b\n", name="devices.csv.gz") == "csv"
+    assert detected_format(b"serial;state\na;b\n", name="devices.txt") == "ndjson"
 
 
 def test_an_export_without_keys() -> None:
     note = b"Device keys are left out of this export."
     lines = [{"id": "a", "status": "enabled", "authentication": None}]
-    assert found(ndjson(note, *lines)) == [(1, "", "file-export-without-keys")]
+    assert file_problems(ndjson(note, *lines)) == [(1, "", "file-export-without-keys")]
     staged, validation = validate_file(ndjson(b"", note, *lines))
     assert staged == []
     assert validation.report.is_unusable
 
 
 @pytest.mark.parametrize("first", [b"garbage", b"WARNING: The behavior has changed", b"var x = ["])
-def test_another_first_line_of_words_is_a_broken_line(first: bytes) -> None:
+def test_other_text_on_the_first_line_is_invalid(first: bytes) -> None:
     good = {"id": "a", "status": "enabled", "importMode": "create"}
-    assert found(ndjson(first, good)) == [(1, "", "json-invalid")]
+    assert file_problems(ndjson(first, good)) == [(1, "", "json-invalid")]
 
 
 class TestGzip:
@@ -91,7 +91,7 @@ class TestGzip:
             assert staged == LINES
 
     @pytest.mark.parametrize("cut_off", [1, 8, 9, 40])
-    def test_a_file_that_was_cut_off(self, cut_off: int) -> None:
+    def test_a_truncated_file(self, cut_off: int) -> None:
         data = gzip.compress(ndjson(*LINES))[:-cut_off]
         _, validation = validate_file(data)
         assert validation.report.problems[0].code == "file-compression"
@@ -100,27 +100,29 @@ class TestGzip:
     def test_a_damaged_file(self) -> None:
         data = bytearray(gzip.compress(ndjson(*LINES)))
         data[-6] ^= 1
-        assert found(bytes(data))[0] == (None, "", "file-compression")
+        assert file_problems(bytes(data))[0] == (None, "", "file-compression")
 
-    def test_a_bomb_is_not_unpacked(self) -> None:
+    def test_a_decompression_bomb_is_not_unpacked(self) -> None:
         data = gzip.compress(b" " * 50_000_000)
         assert len(data) < 100_000
-        assert found(data, Limits(max_expansion=50)) == [(None, "", "file-expansion")]
+        assert file_problems(data, Limits(max_expansion=50)) == [(None, "", "file-expansion")]
 
-    def test_the_size_counts_unpacked(self) -> None:
+    def test_the_size_limit_applies_after_decompression(self) -> None:
         data = gzip.compress(b"\n" * 3_000_000)
         limits = Limits(max_file_bytes=2_000_000, max_expansion=1032)
-        assert found(data, limits) == [(None, "", "file-too-large")]
+        assert file_problems(data, limits) == [(None, "", "file-too-large")]
 
 
 class TestArray:
-    def test_a_mistake_hides_nothing(self) -> None:
+    def test_a_syntax_error_does_not_hide_other_problems(self) -> None:
         good = ndjson(device(id="good")).decode()
         data = f"[\n{{'id':1}},\n7,\n{good},\n{{}}\n]".encode()
         staged, _ = validate_file(data)
         assert [line["id"] for line in staged] == ["good"]
         assert [
-            (line, code) for line, _, code in found(data) if code != "authentication-missing"
+            (line, code)
+            for line, _, code in file_problems(data)
+            if code != "authentication-missing"
         ] == [
             (2, "json-invalid"),
             (3, "json-not-an-object"),
@@ -138,7 +140,7 @@ class TestArray:
         ):
             staged, _ = validate_file(text.encode())
             assert [line["id"] for line in staged] == ["a", "b"]
-            assert found(text.encode()) == [(line, "", "array-comma")]
+            assert file_problems(text.encode()) == [(line, "", "array-comma")]
 
     @pytest.mark.parametrize(
         ("data", "line", "code"),
@@ -150,43 +152,43 @@ class TestArray:
             (b"[\n}]", 2, "json-invalid"),
         ],
     )
-    def test_what_cannot_be_read_on(self, data: bytes, line: int, code: str) -> None:
+    def test_unrecoverable_syntax_errors(self, data: bytes, line: int, code: str) -> None:
         _, validation = validate_file(data)
         assert validation.report.is_unusable
-        assert (line, "", code) in found(data)
+        assert (line, "", code) in file_problems(data)
 
     def test_brackets_and_quotes_in_texts(self) -> None:
         line = device(tags={"a": '}]{["', "b": "\\", "c": '\\"}'})
         staged, _ = validate_file(json.dumps([line, {**line, "id": "b"}], indent=2).encode())
         assert staged == [line, {**line, "id": "b"}]
 
-    def test_a_forgotten_quote_ends_with_its_line(self) -> None:
+    def test_a_missing_quote_affects_only_its_line(self) -> None:
         text = json.dumps([device(id="a"), device(id="b")], indent=1).replace('"a",', '"a,')
-        assert found(text.encode()) == [(2, "", "json-invalid")]
+        assert file_problems(text.encode()) == [(2, "", "json-invalid")]
 
-    def test_a_stray_text_may_come_in_two_chunks(self) -> None:
+    def test_stray_text_across_two_chunks(self) -> None:
         text = f'[{json.dumps(device(id="a"))},\n"{"stray" * 20}",\n{json.dumps(device(id="b"))}]'
         with small_pieces():
             for chunk_bytes in (1, 60, 200):
                 staged, _ = validate_file(text.encode(), chunk_bytes=chunk_bytes)
                 assert [line["id"] for line in staged] == ["a", "b"]
-                assert found(text.encode()) == [(2, "", "json-not-an-object")]
+                assert file_problems(text.encode()) == [(2, "", "json-not-an-object")]
 
-    def test_a_line_end_within_a_text_is_not_joined(self) -> None:
+    def test_a_line_end_within_a_string_is_an_error(self) -> None:
         for line_end in ("\n", "\r\n", "\r"):
             text = json.dumps([device(id="a"), device(id="b")], indent=1)
             broken = text.replace('"enabled"', f'"ena{line_end}bled"', 1)
-            assert [code for *_, code in found(broken.encode())] == ["json-invalid"]
+            assert [code for *_, code in file_problems(broken.encode())] == ["json-invalid"]
 
     def test_tokens_on_two_lines_are_two(self) -> None:
         text = json.dumps([device(id="a", tags={"on": True})], indent=1)
-        assert found(text.replace("true", "tr\n ue").encode()) == [(2, "", "json-invalid")]
+        assert file_problems(text.replace("true", "tr\n ue").encode()) == [(2, "", "json-invalid")]
 
     def test_the_longest_element(self) -> None:
         line = device(tags={"a": "x" * 500})
         size = len(json.dumps(line))
-        assert found(json.dumps([line]).encode(), Limits(max_line_bytes=size)) == []
-        assert found(
+        assert file_problems(json.dumps([line]).encode(), Limits(max_line_bytes=size)) == []
+        assert file_problems(
             json.dumps([line, device(id="b")]).encode(), Limits(max_line_bytes=size - 1)
         ) == [(1, "", "line-too-long")]
         endless = b'[{"a":"' + b"x" * 1_000_000
@@ -203,7 +205,7 @@ _PREFIXES = [
 
 @pytest.mark.parametrize("chunk_bytes", [1000, 1 << 20])
 @pytest.mark.parametrize("prefix", _PREFIXES)
-def test_what_stands_in_front_decides_nothing(prefix: str, chunk_bytes: int) -> None:
+def test_text_before_the_data_does_not_decide_the_format(prefix: str, chunk_bytes: int) -> None:
     before = prefix.count("\n")
     for text, expected in (
         (ndjson(*LINES).decode(), "ndjson"),
@@ -225,7 +227,7 @@ def test_what_stands_in_front_decides_nothing(prefix: str, chunk_bytes: int) -> 
 
 
 @pytest.mark.parametrize("comment", ["# c\n", "/* c\n c */\n", "// c\n\n// d\n"])
-def test_comments_hide_no_note(comment: str) -> None:
+def test_comments_do_not_hide_an_export_note(comment: str) -> None:
     lines = ndjson({"id": "a", "status": "enabled"}, {"id": "b", "status": "enabled"}).decode()
     text = f"{comment}Keys were left out of this export.\n{comment}{lines}"
     _, validation = validate_file(text.encode())
@@ -250,7 +252,7 @@ def test_rows_that_begin_with_json(separator: str, last: str) -> None:
 @pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85"])
 def test_other_line_ends_are_named(end: str) -> None:
     for text in (end.join([HEADER.strip(), ROW.strip()]), end.join(map(json.dumps, LINES))):
-        assert found(text.encode()) == [(None, "", "line-end")]
+        assert file_problems(text.encode()) == [(None, "", "line-end")]
         _, validation = validate_file(text.encode())
         assert f"U+{ord(end):04X}" in validation.report.problems[0].message
 
@@ -261,11 +263,11 @@ def test_a_line_of_several_objects(end: str) -> None:
     text = f"{lines[0]}\n{lines[1]}{end}{lines[2]}\n"
     staged, _ = validate_file(text.encode())
     assert staged == LINES[:1]
-    assert found(text.encode()) == [(2, "", "line-end")]
+    assert file_problems(text.encode()) == [(2, "", "line-end")]
 
 
 def test_text_that_is_not_utf_8_is_not_binary() -> None:
     text = "id,status,tags.n\n" + "p1,enabled,\u0421\u0435\u0432\u0435\u0440\n" * 9
-    assert found(text.encode("cp1251"))[0] == (2, "", "line-encoding")
+    assert file_problems(text.encode("cp1251"))[0] == (2, "", "line-encoding")
     text = ndjson(device(tags={"a": "\u00e4\u00f6\u00fc" * 90})).decode()
-    assert found(text.encode("latin1"))[0] == (1, "", "line-encoding")
+    assert file_problems(text.encode("latin1"))[0] == (1, "", "line-encoding")

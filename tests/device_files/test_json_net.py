@@ -1,4 +1,4 @@
-"""Lines that the hub's reader, Json.NET 13, was seen to refuse or to read in a way of its own."""
+"""Lines that Json.NET 13, the hub's reader, rejects or reads in a non-standard way."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ OBJECTS = ("", "authentication", "authentication.symmetricKey", "properties", "c
 
 
 def line(place: str, members: str) -> bytes:
-    """A good line with these members in an object of it, "" for the line itself."""
+    """A valid line with these properties in one of its objects ("" for the line itself)."""
     for step in reversed(place.split(".") if place else []):
         members = f'"{step}":{{{members}}}'
     return f'{{{members},"id":"d","status":"enabled"}}'.encode()
@@ -25,7 +25,7 @@ def line(place: str, members: str) -> bytes:
         *('"$id":[1]', '"$id":{}', '"$id":5', '"$type":{}', '"$type":1'),
     ],
 )
-def test_metadata_that_the_hub_refuses_or_follows(place: str, members: str) -> None:
+def test_metadata_that_the_hub_rejects_or_applies(place: str, members: str) -> None:
     staged, validation = validate_file(line(place, members))
     assert staged == []
     assert "json-metadata" in validation.report.codes
@@ -42,7 +42,7 @@ def test_metadata_that_the_hub_ignores(place: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("members", ['"foo":{"$ref":1}', '"foo":{"a":{"$values":1}}'])
-def test_what_the_hub_skips_may_hold_anything(members: str) -> None:
+def test_ignored_properties_may_contain_anything(members: str) -> None:
     staged, _ = validate_file(line("", members))
     assert len(staged) == 1
 
@@ -53,8 +53,8 @@ def test_what_the_hub_skips_may_hold_anything(members: str) -> None:
 def test_the_longest_integer(place: str, sign: str, digits: int) -> None:
     text = line(place, f'"a":{sign}{"9" * digits}')
     staged, validation = validate_file(text)
-    refused = len(sign) + digits > 380
-    assert (len(staged), "json-number" in validation.report.codes) == (not refused, refused)
+    rejected = len(sign) + digits > 380
+    assert (len(staged), "json-number" in validation.report.codes) == (not rejected, rejected)
 
 
 @pytest.mark.parametrize("value", [[], {}, {"$ref": {}}, ["x"]])
@@ -63,7 +63,7 @@ def test_managed_by_is_a_string(value: object) -> None:
     assert problems(device(managedBy="x"), device(id="b", managedBy=None)) == []
 
 
-def test_blank_lines_are_read_as_nothing() -> None:
+def test_blank_lines_are_ignored() -> None:
     staged, validation = validate_file(
         b'\n{"id":"d","status":"disabled","importMode":"create"}\n\n'
     )

@@ -7,7 +7,7 @@ from shared.device_files.line_map import LineMap
 
 
 @given(st.sets(st.integers(1, 10_000)).map(sorted))
-def test_gives_back_every_line(upload_lines: list[int]) -> None:
+def test_every_line_is_returned(upload_lines: list[int]) -> None:
     line_map = LineMap()
     for line in upload_lines:
         line_map.append(line)
@@ -19,7 +19,7 @@ def test_gives_back_every_line(upload_lines: list[int]) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), max_size=20))
-def test_runs_are_as_good_as_lines(runs: list[tuple[int, int]]) -> None:
+def test_adding_runs_equals_adding_lines(runs: list[tuple[int, int]]) -> None:
     one_by_one, in_runs = LineMap(), LineMap()
     first = 1
     for gap, count in runs:

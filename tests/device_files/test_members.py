@@ -109,7 +109,7 @@ def test_invisible_characters_are_named(
     assert expected in problem.message
 
 
-def test_an_id_under_a_name_with_such_a_character() -> None:
+def test_an_id_property_with_an_invisible_character() -> None:
     for name, expected in (("id\u00a0", NBSP), ("\u200bid", ZWSP), ("id ", "U+0020 SPACE")):
         line = device(**{name: "a"})
         del line["id"]
@@ -131,7 +131,7 @@ def test_an_id_under_a_name_with_such_a_character() -> None:
         ('{"id":"a"}\u200b,', f"{ZWSP} at column 11"),
     ],
 )
-def test_characters_that_json_does_not_take(line: str, expected: str) -> None:
+def test_characters_that_json_does_not_allow(line: str, expected: str) -> None:
     _, validation = validate_file(ndjson(line.encode()))
     assert expected in validation.report.problems[0].message
 
@@ -158,5 +158,5 @@ def test_the_case_is_corrected_in_the_staged_line() -> None:
     assert validation.report.codes == {"member-case": 7, "value-case": 2}
 
 
-def test_the_same_member_in_two_cases() -> None:
+def test_one_property_in_two_letter_cases() -> None:
     assert problems({**device(), "Status": "disabled"}) == [(1, "Status", "json-duplicate-member")]

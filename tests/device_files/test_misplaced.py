@@ -22,7 +22,7 @@ def without_authentication(**members: object) -> dict[str, Any]:
     return {"id": "a", "status": "enabled", **members}
 
 
-def found(line: Mapping[str, Any]) -> list[tuple[str, str]]:
+def problems_of(line: Mapping[str, Any]) -> list[tuple[str, str]]:
     _, validation = validate_file(ndjson(line))
     return [
         (problem.field, problem.code)
@@ -64,13 +64,13 @@ MISSING = ("authentication", "authentication-missing")
         {"id": "$a/b", "moduleId": "m", "status": "enabled", "deviceKey": KEY},
     ],
 )
-def test_new_keys_are_announced_whatever_else_is_wrong(line: Mapping[str, Any]) -> None:
-    assert MISSING in found(line)
+def test_new_keys_are_reported_despite_other_problems(line: Mapping[str, Any]) -> None:
+    assert MISSING in problems_of(line)
 
 
 @pytest.mark.parametrize("mode", ["create", "delete", "updateTwin"])
-def test_modes_that_replace_no_keys_are_silent(mode: str) -> None:
-    assert MISSING not in found(without_authentication(importMode=mode, tags={}))
+def test_modes_that_replace_no_keys_report_nothing(mode: str) -> None:
+    assert MISSING not in problems_of(without_authentication(importMode=mode, tags={}))
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,7 @@ def test_modes_that_replace_no_keys_are_silent(mode: str) -> None:
         ),
     ],
 )
-def test_credentials_that_the_hub_would_ignore(
-    line: Mapping[str, Any], field: str, place: str
-) -> None:
+def test_credentials_in_ignored_properties(line: Mapping[str, Any], field: str, place: str) -> None:
     _, validation = validate_file(ndjson(line))
     (problem,) = [p for p in validation.report.problems if p.code == "credentials-misplaced"]
     assert (problem.severity, problem.field) == (Severity.ERROR, field)
@@ -136,8 +134,8 @@ def test_credentials_that_the_hub_would_ignore(
         device(deviceKey=KEY, importMode="updateTwin", tags={}),
     ],
 )
-def test_no_credentials_or_none_that_count(line: Mapping[str, Any]) -> None:
-    assert {code for _, code in found(line)} == {"member-unknown"}
+def test_unknown_properties_without_usable_credentials(line: Mapping[str, Any]) -> None:
+    assert {code for _, code in problems_of(line)} == {"member-unknown"}
 
 
 def test_dotted_names_are_read_as_in_a_csv_header() -> None:
@@ -175,15 +173,15 @@ def test_dotted_names_are_read_as_in_a_csv_header() -> None:
         ({"tags.a": 1, "Tags.a": 2}, "Tags.a"),
     ],
 )
-def test_dotted_names_that_contradict(members: Mapping[str, Any], field: str) -> None:
-    assert (field, "json-duplicate-member") in found({**without_authentication(), **members})
+def test_contradicting_dotted_names(members: Mapping[str, Any], field: str) -> None:
+    assert (field, "json-duplicate-member") in problems_of({**without_authentication(), **members})
 
 
 @pytest.mark.parametrize("section", ["tags", "attributes", "properties.reported"])
-def test_dotted_names_that_nest_deep(section: str) -> None:
+def test_deeply_nested_dotted_names(section: str) -> None:
     deep = {f"{section}.{'a.' * 3000}z": 1}
     assert (section + "." + "a." * 3000 + "z")[:512] in {
-        field for field, _ in found(device(**deep))
+        field for field, _ in problems_of(device(**deep))
     }
     value: object = 1
     for _ in range(60):
@@ -233,11 +231,11 @@ def test_a_secret_is_an_error_and_never_shown(secret: str, place: str, field: st
     ],
 )
 def test_a_part_of_a_connection_string_is_a_secret_too(text: str) -> None:
-    assert found(device(tags={"a": text})) == [("tags.a", "secret-misplaced")]
+    assert problems_of(device(tags={"a": text})) == [("tags.a", "secret-misplaced")]
 
 
 @pytest.mark.parametrize("length", [400, 494, 505, 512, 700])
-def test_no_key_is_halved_where_names_are_cut(length: int) -> None:
+def test_truncated_names_contain_no_partial_key(length: int) -> None:
     name = f"{'a' * length}.{KEY}"
     lines = [device(id=f"{'a ' * (length // 2)}{KEY}"), device(**{name: 1}), device(tags={name: 1})]
     _, validation = validate_file(ndjson(*lines))
@@ -255,8 +253,8 @@ def test_no_key_is_halved_where_names_are_cut(length: int) -> None:
         KEY[:-1],
     ],
 )
-def test_what_is_no_secret(text: str) -> None:
-    assert found(device(tags={"a": text})) == []
+def test_text_that_is_not_a_secret(text: str) -> None:
+    assert problems_of(device(tags={"a": text})) == []
 
 
 @pytest.mark.parametrize(
@@ -267,7 +265,7 @@ def test_what_is_no_secret(text: str) -> None:
         *(f"{KEY}d5", f"{KEY_OF_64_BYTES}x", f"a{KEY}{OTHER_KEY}"),
     ],
 )
-def test_an_id_that_holds_a_key_among_others(device_id: str) -> None:
+def test_an_id_that_contains_a_key(device_id: str) -> None:
     staged, validation = validate_file(ndjson(device(id=device_id)))
     assert staged == []
     assert "secret-misplaced" in validation.report.codes
@@ -281,7 +279,7 @@ def test_an_id_that_holds_a_key_among_others(device_id: str) -> None:
         *("thumbprint", "symmetricKey.secondaryKey", "deviceKey", "connectionString"),
     ],
 )
-def test_a_csv_column_of_credentials_that_the_hub_would_ignore(column: str) -> None:
+def test_a_csv_column_of_ignored_credentials(column: str) -> None:
     text = f"id,status,{column}\na,enabled,{KEY}\nb,enabled,\n"
     staged, validation = validate_file(text.encode())
     (problem,) = validation.report.problems
@@ -296,7 +294,7 @@ def test_a_csv_column_key_may_be_the_key_of_a_row() -> None:
 
 
 @pytest.mark.parametrize("column", ["key", "serial", "auth.a"])
-def test_keys_in_a_csv_column_of_no_member(column: str) -> None:
+def test_keys_in_an_unknown_csv_column(column: str) -> None:
     text = f"id,status,importMode,{column}\na,enabled,create,17\nb,enabled,create,{KEY}\n"
     staged, validation = validate_file(text.encode())
     assert [line["id"] for line in staged] == ["a"]
@@ -304,12 +302,14 @@ def test_keys_in_a_csv_column_of_no_member(column: str) -> None:
 
 
 @pytest.mark.parametrize("name", [KEY, CONNECTION_STRING])
-def test_names_in_a_json_cell_are_not_repeated(name: str) -> None:
+def test_messages_do_not_contain_names_from_json_cells(name: str) -> None:
     cell = json.dumps(f'{{"{name}":1,"{name}":2}}')[1:-1].replace('\\"', '""')
     _, validation = validate_file(f'id,status,tags:json\na,enabled,"{cell}"\n'.encode())
     assert "csv-json" in validation.report.codes
     assert KEY[:12] not in repr(validation.report.problems)
 
 
-def test_desired_properties_may_hold_secrets_of_the_users() -> None:
-    assert found(device(properties={"desired": {"upload": CONNECTION_STRING, "key": KEY}})) == []
+def test_desired_properties_may_contain_secrets() -> None:
+    assert (
+        problems_of(device(properties={"desired": {"upload": CONNECTION_STRING, "key": KEY}})) == []
+    )

@@ -25,7 +25,7 @@ def read(data: bytes, size: int, max_bytes: int, sink: Dropped) -> list[tuple[in
     st.lists(st.binary(max_size=40).map(lambda b: b.translate(None, b"\n*")), max_size=20),
     st.integers(1, 50),
 )
-def test_chunks_do_not_matter(lines: list[bytes], size: int) -> None:
+def test_chunk_sizes_do_not_matter(lines: list[bytes], size: int) -> None:
     data = b"\n".join(lines)
     expected = [
         (number, line.strip()) for number, line in enumerate(data.split(b"\n"), 1) if line.strip()
@@ -45,7 +45,7 @@ def test_line_ends() -> None:
 
 
 @given(st.integers(1, 30))
-def test_a_long_line_is_skipped_without_being_held(size: int) -> None:
+def test_a_long_line_is_skipped_without_buffering_it(size: int) -> None:
     data = b"ok\n" + b"x" * 11 + b"\nfits__ten_\n" + b"y" * 500
     sink = Dropped()
     assert read(data, size, 10, sink) == [(1, b"ok"), (3, b"fits__ten_")]
@@ -59,7 +59,7 @@ def test_only_a_line_feed_ends_a_line() -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 64, 1 << 20])
 def test_line_ends_may_be_mixed(size: int) -> None:
-    """Neither what is staged nor what is too long depends on the chunks."""
+    """Staged lines and line lengths do not depend on the chunk size."""
     line = b'  {"id":"d%d","status":"disabled","importMode":"create"}  '
     lines = [line % n for n in range(9)]
     ends = [b"\r\n", b"\n", b"\r\n"] * 3

@@ -1,4 +1,4 @@
-"""Files of other tools and kinds: each is named, or taken where nothing is lost."""
+"""Files of other tools: rejected with their kind, or read if no data is lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,16 @@ from shared.device_files.formats.byte_stream import without_padding
 from shared.device_files.formats.foreign import completed, foreign_kind
 from shared.device_files.limits import Limits
 from tests.device_files import writing
-from tests.device_files.support import KEY, Dropped, cut, device, found, keys, ndjson, validate_file
+from tests.device_files.support import (
+    KEY,
+    Dropped,
+    cut,
+    device,
+    file_problems,
+    keys,
+    ndjson,
+    validate_file,
+)
 from tests.device_files.writing import small_pieces
 
 ONE, TWO = device(id="w1"), device(id="w2", tags={"site": "east"})
@@ -51,7 +60,7 @@ def tarred(form: int) -> bytes:
 
 
 def old_tar() -> bytes:
-    """As before POSIX: a checksum, but no mark."""
+    """A pre-POSIX archive, with a checksum but no magic number."""
     header = bytearray(tarred(tarfile.USTAR_FORMAT)[:512])
     header[257:265] = bytes(8)
     header[148:156] = b" " * 8
@@ -230,7 +239,7 @@ def test_documents_that_are_one_object(document: Any, name: str) -> None:
         {"tags": {"status": "x"}, "properties": {"status": {}}},
     ],
 )
-def test_what_is_not_foreign(line: dict[str, Any]) -> None:
+def test_files_that_are_not_foreign(line: dict[str, Any]) -> None:
     for data in (ndjson(line), ndjson(line, ONE), json.dumps([line] * 3).encode()):
         assert "file-foreign" not in [code for code, _ in messages(data)]
 
@@ -262,11 +271,11 @@ def test_a_large_document_is_recognised_by_its_beginning() -> None:
     assert code == "file-foreign"
 
 
-def test_one_foreign_line_refuses_no_file() -> None:
+def test_one_foreign_line_does_not_reject_the_file() -> None:
     data = ndjson(ONE, IDENTITY, TWO)
     staged, _ = validate_file(data)
     assert staged == [ONE, TWO]
-    assert "file-foreign" not in [code for _, _, code in found(data)]
+    assert "file-foreign" not in [code for _, _, code in file_problems(data)]
 
 
 @pytest.mark.slow
@@ -274,7 +283,7 @@ def test_one_foreign_line_refuses_no_file() -> None:
 @given(
     st.recursive(st.integers() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v))
 )
-def test_a_value_is_completed_wherever_it_is_cut(value: Any) -> None:
+def test_a_truncated_value_is_completed(value: Any) -> None:
     text = json.dumps([value]).encode()
     assert completed(text) == [value]
     for end in range(1, len(text)):
@@ -292,7 +301,7 @@ class TestWrapper:
             '{\n "count": 2,\n "@odata.context": "x",\n "all": [\nDEVICES\n]\n, "nextLink": null}',
         ],
     )
-    def test_its_array_is_read(self, text: str, chunk_bytes: int) -> None:
+    def test_the_array_of_a_wrapper_is_read(self, text: str, chunk_bytes: int) -> None:
         pretty = ",\n".join(json.dumps(line, indent=1) for line in (ONE, TWO))
         data = text.replace("DEVICES", pretty).encode()
         with small_pieces(head_bytes=200):
@@ -338,16 +347,16 @@ class TestWrapper:
             assert staged == [line, TWO]
             assert validation.report.format == "ndjson"
 
-    def test_an_empty_one(self) -> None:
-        assert found(b'{"devices": []}') == [(None, "", "file-empty")]
+    def test_an_empty_wrapper(self) -> None:
+        assert file_problems(b'{"devices": []}') == [(None, "", "file-empty")]
 
-    def test_what_follows_is_bounded(self) -> None:
+    def test_text_after_the_array_is_bounded(self) -> None:
         data = b'{"devices":[' + ndjson(ONE) + b'],"x":"' + b"y" * 500_000
-        assert found(data, Limits(max_line_bytes=1000)) == [(1, "", "line-too-long")]
+        assert file_problems(data, Limits(max_line_bytes=1000)) == [(1, "", "line-too-long")]
 
 
 def test_the_file_ends_in_padding() -> None:
-    """As a page blob does."""
+    """As in a page blob."""
     for data in (
         ndjson(ONE, TWO) + b"\n",
         ndjson(ONE, TWO),
@@ -361,13 +370,13 @@ def test_the_file_ends_in_padding() -> None:
             (problem,) = (p for p in validation.report.problems if p.code == "file-padding")
             assert problem.line is None
             assert "block blob" in problem.remedy
-    assert found(b"\0" * 512) == [(None, "", "file-empty"), (None, "", "file-padding")]
+    assert file_problems(b"\0" * 512) == [(None, "", "file-empty"), (None, "", "file-padding")]
     data = ndjson(ONE, b"\0" * 3000, TWO)
-    assert found(data, chunk_bytes=100) == [(2, "", "line-nul")]
+    assert file_problems(data, chunk_bytes=100) == [(2, "", "line-nul")]
 
 
 @pytest.mark.parametrize("name", ["nextLink", "hasMore", "nextPageToken", "continuationToken"])
-def test_a_page_of_several_is_named(name: str) -> None:
+def test_one_page_of_several_is_reported(name: str) -> None:
     line = {"id": "a", "status": "enabled", "importMode": "create"}
     _, validation = validate_file(json.dumps({"devices": [line], name: "x"}).encode())
     assert validation.report.is_unusable
@@ -384,7 +393,7 @@ def test_a_wrapper_of_any_name(name: str) -> None:
 @pytest.mark.parametrize("end", [b"\n", b"\x1a", b"\r\n", b"\0\n\0\n\x1a"])
 @pytest.mark.parametrize("size", [1, 300, 200_000])
 @pytest.mark.parametrize("chunk_bytes", [100, 1 << 20])
-def test_padding_in_front_of_the_last_line_end(end: bytes, size: int, chunk_bytes: int) -> None:
+def test_padding_before_the_last_line_end(end: bytes, size: int, chunk_bytes: int) -> None:
     padding = bytes(size) + end
     for data in (ndjson(ONE, TWO) + b"\n", b"id,status,importMode\nw1,enabled,create\n"):
         expected, _ = validate_file(data)
@@ -394,7 +403,7 @@ def test_padding_in_front_of_the_last_line_end(end: bytes, size: int, chunk_byte
         count = padding.count(b"\0")
         assert f"({count:,} byte{'s' * (count > 1)})" in validation.report.problems[0].message
     data = ndjson(ONE, padding + ndjson(TWO))
-    assert "line-nul" in [code for _, _, code in found(data, chunk_bytes=chunk_bytes)]
+    assert "line-nul" in [code for _, _, code in file_problems(data, chunk_bytes=chunk_bytes)]
 
 
 @given(st.lists(st.sampled_from([b"\0", b"\0" * 90_000, b"\n", b"\x1a", b"{}"])), st.integers(1, 9))
@@ -419,15 +428,17 @@ class TestOtherWrappers:
             ({KEY: {}, "devices": [ONE]}, "not shown"),
         ],
     )
-    def test_they_are_one_problem(self, document: Any, expected: str, indent: int | None) -> None:
+    def test_an_unsupported_wrapper_is_one_problem(
+        self, document: Any, expected: str, indent: int | None
+    ) -> None:
         data = json.dumps(document, indent=indent).encode()
         ((code, message),) = messages(b"\n" + data)
         assert code == "file-wrapper-members"
         assert expected in message
         assert KEY not in message
-        assert found(b"\n\n" + data) == [(3, "", code)]
+        assert file_problems(b"\n\n" + data) == [(3, "", code)]
 
-    def test_lines_of_their_own_are_none(self) -> None:
+    def test_ndjson_lines_are_not_wrappers(self) -> None:
         data = ndjson({"a": {"list": [ONE]}, "status": "enabled"}, ONE, TWO)
         staged, validation = validate_file(data)
         assert staged == [ONE, TWO]
@@ -451,7 +462,7 @@ class TestOtherWrappers:
         text = f'{{"devices":[\n{{"id":"x",}},\n{json.dumps(ONE)}]}}'
         staged, _ = validate_file(text.encode())
         assert staged == [ONE]
-        assert found(text.encode()) == [(2, "", "json-invalid")]
+        assert file_problems(text.encode()) == [(2, "", "json-invalid")]
 
     @pytest.mark.parametrize(
         ("text", "lines"),
@@ -461,10 +472,12 @@ class TestOtherWrappers:
             ('{"devices":[D1,D2],"@odata.count":2,"totalCount":"2"}', []),
         ],
     )
-    def test_the_number_of_elements(self, text: str, lines: list[int]) -> None:
+    def test_the_element_count_of_a_wrapper(self, text: str, lines: list[int]) -> None:
         data = text.replace("D1", json.dumps(ONE)).replace("D2", json.dumps(TWO)).encode()
         with small_pieces():
-            assert found(data, chunk_bytes=50) == [(n, "", "file-wrapper-count") for n in lines]
+            assert file_problems(data, chunk_bytes=50) == [
+                (n, "", "file-wrapper-count") for n in lines
+            ]
 
     @pytest.mark.parametrize("name", ["ger\u00e4te", "$values", 'the "devices"'])
     def test_other_names(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Properties of the validation of whole files, over all that good and bad lines may say."""
+"""Properties of the validation of whole files, for generated valid and invalid lines."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ chunk_sizes = st.sampled_from([1, 7, 64, 1000, 1 << 20])
 
 
 def run(data: bytes, chunk_bytes: int = 1 << 20) -> tuple[list[bytes], Validation]:
-    """The staged lines and the finished validation, of a file that came in small chunks."""
+    """The staged lines and the finished validation of a file read in small chunks."""
     validation = Validation()
     with small_pieces():
         staged = b"".join(validation.run(cut(data, chunk_bytes)))
@@ -40,7 +40,7 @@ def run(data: bytes, chunk_bytes: int = 1 << 20) -> tuple[list[bytes], Validatio
 
 
 def errors(validation: Validation) -> list[tuple[int | None, str, str]]:
-    """Line, field and code."""
+    """Line, field and code of each error."""
     return [
         (problem.line, problem.field, problem.code)
         for problem in validation.report.problems
@@ -61,7 +61,7 @@ def in_form(name: str, devices: list[Device], is_gzipped: bool) -> Written:
 @pytest.mark.slow
 @_SETTINGS
 @given(fleets)
-def test_good_lines_are_handed_on_and_the_hub_takes_them(devices: list[Device]) -> None:
+def test_valid_lines_are_staged_and_accepted_by_the_hub(devices: list[Device]) -> None:
     staged, validation = run(writing.ndjson(devices).data)
     assert errors(validation) == []
     assert staged == list(map(writing.line, devices))
@@ -133,8 +133,8 @@ def test_an_error_is_reported_at_its_line_and_property(
 
 
 @pytest.mark.parametrize("breaking", BREAKINGS, ids=repr)
-def test_each_mistake(breaking: Breaking) -> None:
-    """In a line like those before it, which take the fast path."""
+def test_each_mutation(breaking: Breaking) -> None:
+    """In a line like the previous ones, which take the fast path."""
     base = {"id": "a", "status": "enabled", "authentication": {"type": "certificateAuthority"}}
     lines = [{**base, "id": f"pump-{n}", "tags": {"a": "x"}} for n in range(8)]
     lines[6] = breaking.of(lines[6])
@@ -142,7 +142,7 @@ def test_each_mistake(breaking: Breaking) -> None:
     assert errors(validation) == [(7, breaking.field, breaking.rule.code)]
 
 
-def test_there_is_a_mistake_for_each_rule_of_members() -> None:
+def test_each_property_rule_has_a_mutation() -> None:
     broken = {breaking.rule for breaking in BREAKINGS}
     assert broken == {rule for rule in Rule if rule.severity is Severity.ERROR} - NOT_OF_MEMBERS
 
@@ -164,7 +164,7 @@ def test_the_same_device_twice(devices: list[Device], data: st.DataObject) -> No
 @pytest.mark.parametrize("member", ["tags", "properties"])
 @settings(_SETTINGS, max_examples=20)
 @given(count=st.integers(0, 1200), warning=st.sampled_from(["null", "unknown"]))
-def test_no_number_of_warnings_hides_an_error(member: str, count: int, warning: str) -> None:
+def test_warnings_never_hide_an_error(member: str, count: int, warning: str) -> None:
     nulls = dict.fromkeys(map(str, range(count)), None)
     twin = {**(nulls if warning == "null" else {}), "a b": 1}
     line = {
@@ -179,7 +179,7 @@ def test_no_number_of_warnings_hides_an_error(member: str, count: int, warning: 
     assert errors(validation) == [(1, f"{path}.a b", "twin-key-characters")]
 
 
-def test_a_wide_table_takes_no_search() -> None:
+def test_a_wide_table_is_fast() -> None:
     names = [f"tags.{n:x}" for n in range(20_000)]
     data = ",".join(["id", "status", *names]).encode() + b"\nx,enabled,y\n"
     with fuzz.time_limit():
@@ -219,7 +219,7 @@ def damage(data: bytes, damages: list[tuple[str, int, int]]) -> bytes:
 @pytest.mark.slow
 @settings(_SETTINGS, max_examples=120)
 @given(fleets, _damages, st.sampled_from(["ndjson", "ndjson-crlf-bom", "array", "csv-tabs"]))
-def test_damaged_files_break_nothing(
+def test_damaged_files_cause_no_exception(
     devices: list[Device], damages: list[tuple[str, int, int]], form: str
 ) -> None:
     with small_pieces():

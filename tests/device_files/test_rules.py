@@ -1,4 +1,4 @@
-"""docs/validation.md and the rules say the same."""
+"""docs/validation.md matches the rules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shared.device_files.rules import Rule
 DOCUMENT = Path(__file__).parents[2] / "docs" / "validation.md"
 
 
-def test_the_document_lists_every_rule_as_it_is() -> None:
+def test_the_document_matches_the_rules() -> None:
     rules = DOCUMENT.read_text().partition("\n## Rules\n")[2]
     rows = [
         tuple(cell.strip() for cell in line.strip("|").split("|"))
@@ -23,6 +23,6 @@ def test_the_document_lists_every_rule_as_it_is() -> None:
 
 
 def test_codes_are_distinct_and_rules_complete() -> None:
-    """Members of an enum with equal values would silently be one."""
+    """Enum members with equal values would be silently merged."""
     assert len({rule.code for rule in Rule}) == len(Rule.__members__)
     assert all(rule.meaning and rule.remedy and rule.source for rule in Rule)

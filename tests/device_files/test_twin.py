@@ -1,4 +1,4 @@
-"""The rules of tags and desired properties, with the pairs at their boundaries."""
+"""Rules of tags and desired properties, with valid and invalid values at each limit."""
 
 from __future__ import annotations
 

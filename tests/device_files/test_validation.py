@@ -1,4 +1,4 @@
-"""The rules of a file as a whole, and what becomes of its lines."""
+"""Rules of a whole file, and its staged lines."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from shared.device_files.limits import Limits
 from shared.device_files.lines.values import ImportMode
 from shared.device_files.validation import Validation
 from tests.device_files import fuzz
-from tests.device_files.support import KEY, device, found, ndjson, problems, validate_file
+from tests.device_files.support import KEY, device, file_problems, ndjson, problems, validate_file
 
 
-def test_a_good_file_is_handed_on_as_it_is() -> None:
+def test_a_valid_file_is_staged_unchanged() -> None:
     lines = [
         device(id=f"pump-{n}", importMode=mode, eTag="x", twinETag="x", tags={"n": n})
         for n, mode in enumerate(ImportMode)
@@ -30,7 +30,7 @@ def test_a_good_file_is_handed_on_as_it_is() -> None:
     assert validation.lines.is_identity
 
 
-def test_blank_lines_go_and_numbers_stay() -> None:
+def test_blank_lines_are_removed_and_line_numbers_kept() -> None:
     data = ndjson(device(id="a"), b"", b"\r", device(id="b"))
     _, validation = validate_file(data)
     assert [validation.lines.upload_line(n) for n in (1, 2)] == [1, 4]
@@ -54,7 +54,7 @@ def test_blank_lines_go_and_numbers_stay() -> None:
         (b'{"a":' * 100_000, "json-nesting"),
     ],
 )
-def test_a_line_that_is_no_json_object(line: bytes, code: str) -> None:
+def test_a_line_that_is_not_a_json_object(line: bytes, code: str) -> None:
     assert problems(device(id="first"), line, device(id="last")) == [(2, "", code)]
 
 
@@ -72,17 +72,17 @@ def test_a_line_that_is_no_json_object(line: bytes, code: str) -> None:
         (b'"tags":{"\\ud800":1}', "tags", "json-surrogate"),
     ],
 )
-def test_what_lax_readers_let_pass(part: bytes, field: str, code: str) -> None:
+def test_json_that_lenient_readers_accept_is_rejected(part: bytes, field: str, code: str) -> None:
     good = ndjson(device())
-    assert found(good[:-1] + b"," + part + b"}") == [(1, field, code)]
+    assert file_problems(good[:-1] + b"," + part + b"}") == [(1, field, code)]
 
 
 def test_a_whole_surrogate_pair_is_a_character() -> None:
-    assert found(ndjson(device())[:-1] + b',"tags":{"a":"\\ud83d\\ude00"}}') == []
+    assert file_problems(ndjson(device())[:-1] + b',"tags":{"a":"\\ud83d\\ude00"}}') == []
 
 
 @pytest.mark.parametrize("rest", [b",", b" {}", b"x", b"}"])
-def test_something_after_the_object_hides_nothing_in_it(rest: bytes) -> None:
+def test_text_after_an_object_does_not_hide_its_problems(rest: bytes) -> None:
     assert problems(ndjson(device(status="on")) + rest) == [
         (1, "", "json-trailing-data"),
         (1, "status", "status-invalid"),
@@ -98,7 +98,7 @@ def test_each_pretty_printed_object_is_reported_once() -> None:
     ]
 
 
-def test_a_carriage_return_within_a_line_ends_no_line_at_the_hub() -> None:
+def test_a_carriage_return_within_a_line_does_not_end_it() -> None:
     lines = [b'{"id":"pump-%d",\r"status":"enabled","importMode":"create"}' % n for n in range(50)]
     validation = Validation()
     staged = b"".join(validation.run([b"\n".join(lines)]))
@@ -106,7 +106,7 @@ def test_a_carriage_return_within_a_line_ends_no_line_at_the_hub() -> None:
     assert problems(b'{"id":"a\rb","status":"enabled"}') == [(1, "", "json-invalid")]
 
 
-def test_nothing_is_lost_after_a_truncated_object() -> None:
+def test_all_lines_after_a_truncated_object_are_read() -> None:
     good = [device(id=f"pump-{n}") for n in range(16)]
     halves = [b'{"id":"x","status":"enabled",', b'"id":"y","status":"enabled"}', b"{"]
     assert problems(*good[:6], halves[0], *good[6:], b"garbage", halves[1], halves[2]) == [
@@ -123,7 +123,7 @@ def test_nothing_is_lost_after_a_truncated_object() -> None:
     ]
 
 
-def test_the_same_device_twice_names_both_lines() -> None:
+def test_a_duplicate_device_names_both_lines() -> None:
     lines = [device(id="a"), b"", device(id="b"), device(id="a", moduleId="m"), device(id="a")]
     _, validation = validate_file(ndjson(*lines))
     (_, problem) = validation.report.problems
@@ -131,12 +131,12 @@ def test_the_same_device_twice_names_both_lines() -> None:
     assert "first on line 1" in problem.message
 
 
-def test_a_module_twice() -> None:
+def test_a_duplicate_module() -> None:
     lines = [device(id="a"), device(id="a", moduleId="m"), device(id="a", moduleId="m")]
     assert problems(*lines) == [(3, "moduleId", "id-duplicate")]
 
 
-def test_a_line_that_is_refused_counts_as_the_first() -> None:
+def test_an_invalid_line_counts_as_the_first_occurrence() -> None:
     lines = [device(id="a", status="on"), device(id="b"), device(id="a")]
     _, validation = validate_file(ndjson(*lines))
     assert [problem.code for problem in validation.report.problems] == [
@@ -146,8 +146,8 @@ def test_a_line_that_is_refused_counts_as_the_first() -> None:
     assert "first on line 1" in validation.report.problems[1].message
 
 
-def test_a_file_that_was_appended_to_itself() -> None:
-    """Each line has a twin far away: finding it must not take a search."""
+def test_a_file_appended_to_itself() -> None:
+    """Each line has a distant duplicate, which must be found without a search."""
     lines = [device(id=f"pump-{number}") for number in range(20_000)]
     _, validation = validate_file(ndjson(*lines, *lines), Limits(max_problems=2))
     report = validation.report
@@ -170,7 +170,7 @@ def test_a_module_after_its_device_and_before_it() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\n\r\n  \n", b"[]", b"[ \n ]", b"id,status\n"])
 def test_an_empty_file(data: bytes) -> None:
-    assert found(data) == [(None, "", "file-empty")]
+    assert file_problems(data) == [(None, "", "file-empty")]
 
 
 def test_the_longest_line() -> None:
@@ -184,7 +184,7 @@ def test_the_longest_line() -> None:
 
 def test_the_largest_file() -> None:
     data = ndjson(device(id="a"), device(id="b"))
-    assert found(data, Limits(max_file_bytes=len(data))) == []
+    assert file_problems(data, Limits(max_file_bytes=len(data))) == []
     _, validation = validate_file(data, Limits(max_file_bytes=len(data) - 1))
     assert [problem.code for problem in validation.report.problems] == ["file-too-large"]
     assert validation.report.is_unusable
@@ -208,7 +208,7 @@ def test_the_most_devices() -> None:
         (Limits(max_delete_share=0.2), 3, False),
     ],
 )
-def test_a_file_that_deletes_much_has_to_be_confirmed(
+def test_a_mass_deletion_requires_confirmation(
     limits: Limits, confirmed: int, is_refused: bool
 ) -> None:
     modes = ["delete", "deleteIfMatchETag", "delete"] + ["create"] * 7
@@ -221,7 +221,7 @@ def test_a_file_that_deletes_much_has_to_be_confirmed(
 
 
 def test_all_problems_are_counted_and_the_first_of_each_severity_are_kept() -> None:
-    """A million warnings must not push the one error out of the report."""
+    """A million warnings must not displace the only error in the report."""
     lines = [{"id": f"pump-{n}", "status": "enabled"} for n in range(20)]
     _, validation = validate_file(ndjson(*lines, b"{}"), Limits(max_problems=5))
     report = validation.report
@@ -234,8 +234,8 @@ def test_all_problems_are_counted_and_the_first_of_each_severity_are_kept() -> N
     assert report.counts_json()["truncated"]
 
 
-def test_lines_of_one_shape_are_held_to_the_same_rules() -> None:
-    """Most lines are accepted by the shape of earlier ones; these are among them and are not."""
+def test_lines_of_a_known_shape_are_fully_checked() -> None:
+    """Most lines are accepted by the shape of earlier ones; these must be rejected."""
     shapes = [
         device(id="a", tags={"site": "east", "line": 7}),
         device(id="a", moduleId="m", tags={"site": "east", "line": 7}),
@@ -260,12 +260,12 @@ def test_lines_of_one_shape_are_held_to_the_same_rules() -> None:
         field = "moduleId" if "moduleId" in shape else "id"
         assert (41, field, "id-duplicate") in problems(*duplicate)
         raw = ndjson(*lines).replace(b'"pump-40"', b'"pump-40","id":"x"')
-        assert (41, "id", "json-duplicate-member") in found(raw)
+        assert (41, "id", "json-duplicate-member") in file_problems(raw)
         raw = ndjson(*lines).replace(b"pump-40", b"pump-\xff")
-        assert (41, "", "line-encoding") in found(raw)
+        assert (41, "", "line-encoding") in file_problems(raw)
 
 
-def test_messages_hold_no_key() -> None:
+def test_messages_contain_no_key() -> None:
     lines = [
         {"id": KEY + " ", "status": KEY, "importMode": KEY, "moduleId": KEY + " "},
         ndjson(device(id="x"))[:-30],
@@ -311,7 +311,7 @@ def test_memory_does_not_grow_with_the_file() -> None:
         b"{%s}" % b",".join(b'"m%d":1' % n for n in range(5_000)),
     ],
 )
-def test_one_line_cannot_fill_memory_or_report(line: bytes) -> None:
+def test_one_line_cannot_exhaust_memory_or_the_report(line: bytes) -> None:
     tracemalloc.start()
     _, validation = validate_file(line)
     _, highest = tracemalloc.get_traced_memory()
@@ -323,16 +323,16 @@ def test_one_line_cannot_fill_memory_or_report(line: bytes) -> None:
     assert len(text) < 2_000_000
 
 
-def test_what_nests_too_deep_is_refused_by_rule_and_not_by_chance() -> None:
+def test_excessive_nesting_is_rejected_by_a_rule() -> None:
     for depth, code in ((62, None), (63, "json-nesting"), (500, "json-nesting")):
         line = b'{"id":"a","status":"enabled","properties":{"reported":{"a":%s}}}' % (
             b"[" * (depth - 1) + b"]" * (depth - 1)
         )
-        codes = [code for _, _, code in found(line)]
+        codes = [code for _, _, code in file_problems(line)]
         assert ("json-nesting" in codes) == (code is not None)
 
 
-def test_a_module_that_is_named_before_its_device() -> None:
+def test_a_module_before_its_device() -> None:
     lines: list[dict[str, object]] = [
         {
             "moduleId": f"m{n % 5}",
@@ -347,7 +347,7 @@ def test_a_module_that_is_named_before_its_device() -> None:
     assert problems(*lines, lines[20]) == [(51, "moduleId", "id-duplicate")]
 
 
-def test_texts_in_many_places_cannot_make_a_section_too_large_unseen() -> None:
+def test_a_section_with_many_long_strings_is_measured() -> None:
     def line(n: int, text: str) -> dict[str, object]:
         return device(id=f"pump-{n}", tags={f"tag-number-{k:03}": text for k in range(400)})
 
@@ -356,7 +356,7 @@ def test_texts_in_many_places_cannot_make_a_section_too_large_unseen() -> None:
     assert problems(*small, line(99, "\u00e4" * 7)) == [(51, "tags", "twin-tags-size")]
 
 
-def test_names_that_never_come_again_do_not_pile_up() -> None:
+def test_unique_property_names_do_not_accumulate() -> None:
     lines = (
         b'{"id":"pump-%d","status":"enabled","tags":{"serial-%d":1,"also-%d":"x"}}\n' % (n, n, n)
         for n in range(5_000)
@@ -379,11 +379,11 @@ def test_lines_with_hundreds_of_unknown_properties() -> None:
     assert validation.report.codes == {"member-unknown": 50 * 900}
 
 
-def test_millions_of_blank_lines_take_no_long() -> None:
+def test_millions_of_blank_lines_are_fast() -> None:
     line = b'{"id":"a","status":"enabled","importMode":"create"}'
     data = b"\n" * 3_000_000 + line + b"\n" * 2_000_000
     with fuzz.time_limit():
         staged, validation = validate_file(data)
-    assert [one["id"] for one in staged] == ["a"]
+    assert [line["id"] for line in staged] == ["a"]
     assert validation.lines.upload_line(1) == 3_000_001
     assert "4,999,999" in validation.report.problems[0].message

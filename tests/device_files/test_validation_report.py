@@ -11,7 +11,7 @@ from shared.imports.workflow.upload_reasons import file_rejected
 from tests.device_files.support import device, ndjson, validate_file
 
 
-def test_a_spreadsheet_runs_nothing() -> None:
+def test_cells_are_safe_in_spreadsheets() -> None:
     report = Report()
     for device_id in ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "plain", 'a"b,c\nd'):
         report.add(1, device_id, Finding("=x", Rule.ID_CHARACTERS))
@@ -36,7 +36,7 @@ def test_a_spreadsheet_runs_nothing() -> None:
     }
 
 
-def test_the_members_of_a_problem() -> None:
+def test_the_properties_of_a_problem() -> None:
     report = Report()
     report.add(3, "a b", Finding("id", Rule.ID_CHARACTERS, "U+0020"))
     [problem] = report.problems
@@ -85,7 +85,7 @@ def test_problems_of_the_file_come_first_and_have_no_line() -> None:
         ([], False, False),
     ],
 )
-def test_what_the_policies_let_pass(lines: list[object], reject: bool, partial: bool) -> None:
+def test_problems_allowed_by_policies(lines: list[object], reject: bool, partial: bool) -> None:
     _, validation = validate_file(ndjson(*lines))
     assert validation.report.may_be_imported(Policy.REJECT) == reject
     assert validation.report.may_be_imported(Policy.PARTIAL) == partial
@@ -110,7 +110,7 @@ def test_the_counts() -> None:
     }
 
 
-def test_why_a_file_is_unusable_is_kept_however_many_problems_came_before() -> None:
+def test_the_reason_for_an_unusable_file_is_always_kept() -> None:
     report = Report(max_problems=2)
     for line in range(1, 6):
         report.add(line, "", Finding("id", Rule.ID_MISSING))

@@ -1,4 +1,4 @@
-"""Writes devices as files of every form, with the line that each device begins on."""
+"""Write devices as files of every format, with the first line of each device."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Devices = Sequence[dict[str, Any]]
 
 class Written(NamedTuple):
     data: bytes
-    #: Of each device.
+    #: First line of each device.
     lines: list[int]
     #: The devices as in the file: CSV has no empty properties, only absent ones.
     devices: list[dict[str, Any]]
 
 
 def line(device: dict[str, Any]) -> bytes:
-    """Half a surrogate pair can only be escaped."""
+    """Serialize a line; a lone surrogate must be escaped."""
     try:
         return json.dumps(device, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -60,7 +60,7 @@ def pretty_array(devices: Devices, line_end: bytes = b"\n") -> Written:
 
 
 def csv_table(devices: Devices, separator: str, start: bytes = b"") -> Written:
-    """With a column for each member that any device has, of the plainest type for all values."""
+    """Write CSV with a column per property, of the simplest type that fits all values."""
     columns = _columns(devices)
     rows = [[name for _, _, name in columns]]
     for device in devices:
@@ -81,7 +81,7 @@ def csv_table(devices: Devices, separator: str, start: bytes = b"") -> Written:
 
 
 def gzipped(written: Written) -> Written:
-    """Of two members, as appending to a gzip file makes them."""
+    """Compress to two gzip members, as after appending to a gzip file."""
     half = len(written.data) // 2
     parts = written.data[:half], written.data[half:]
     return written._replace(data=b"".join(gzip.compress(part, mtime=0) for part in parts))
@@ -102,7 +102,7 @@ FORMS: dict[str, Callable[[Devices], Written]] = {
 
 @contextmanager
 def small_pieces(head_bytes: int = 4096) -> Iterator[None]:
-    """Readers get files of this size in several chunks too; else they would all come as one."""
+    """Read small files in several chunks too."""
     with (
         mock.patch.object(detection, "_HEAD_BYTES", head_bytes),
         mock.patch.object(json_array, "_STEP_BYTES", 64),
@@ -111,20 +111,20 @@ def small_pieces(head_bytes: int = 4096) -> Iterator[None]:
         yield
 
 
-#: What has no type of its own in a header, or always has one.
+#: Paths that have no type in a header, or always one.
 _OBJECTS = re.compile(
     r"tags|properties(\.\w+)?|authentication(\.\w+Key|\.x509\w+)?|capabilities"
     r"|attributes|adrDeviceProperties"
 )
 _TYPED = ("capabilities.iotEdge", "parentScopes")
-#: Names that may stand in a header without a thought of quotes, types or steps of a path.
+#: Names that need no quoting or escaping in a header.
 _PLAIN = re.compile(r"\w*")
 
 _Column = tuple[str, str, str]
 
 
 def _columns(devices: Devices) -> list[_Column]:
-    """Path, type and name of each."""
+    """Path, type and name of each column."""
     paths = dict.fromkeys(["id", *(path for device in devices for path in _leaves(device, ""))])
     columns = []
     for path in paths:
@@ -170,7 +170,7 @@ def _kind(path: str, values: list[Any]) -> str:
     if _OBJECTS.fullmatch(path) or path == "parentScopes":
         return "json"
     if types <= {str, type(None)}:
-        # Not the same as none, and a NUL has to be escaped.
+        # An empty string is not an absent value, and NUL must be escaped.
         is_lossy = path in ("id", "moduleId") and "" in values
         if path.startswith(("tags.", "properties.", "attributes.", "adrDeviceProperties.")):
             is_lossy = not all(values)

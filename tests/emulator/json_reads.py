@@ -1,4 +1,4 @@
-"""All ways to read a property of a JSON object, and the message of a refusal."""
+"""All ways to read a property of a JSON object, and the error message."""
 
 from __future__ import annotations
 

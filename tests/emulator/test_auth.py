@@ -15,7 +15,7 @@ def status(client: HubClient, authorization: str) -> tuple[int, str]:
     return error_code(client.send("GET", "/jobs", headers={"Authorization": authorization}))
 
 
-def test_refusals_have_the_shape_of_the_hub(client: HubClient) -> None:
+def test_error_responses_have_the_format_of_the_hub(client: HubClient) -> None:
     response = client.send("GET", "/jobs", headers={"Authorization": ""})
 
     assert error_code(response) == (401, "IotHubUnauthorized")
@@ -80,7 +80,7 @@ def test_token_for_another_resource(client: HubClient, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["", "/", "/jobs", "/JOBS/"])
-def test_token_for_a_resource_above(client: HubClient, suffix: str) -> None:
+def test_token_for_a_parent_resource(client: HubClient, suffix: str) -> None:
     headers = {"Authorization": client.token(client.host + suffix)}
     assert client.send("GET", "/jobs", headers=headers).status_code == 200
 
@@ -119,7 +119,7 @@ def test_reader_cannot_write(hub: HubEmulator) -> None:
     assert reader.create_job({}).status_code == 401
 
 
-def test_local_auth_can_be_off(start_hub: StartHub) -> None:
+def test_local_auth_can_be_disabled(start_hub: StartHub) -> None:
     hub = start_hub(local_auth=False)
     client = HubClient(hub.connection_string())
 

@@ -1,4 +1,4 @@
-"""Bulk requests: up to a hundred lines of an import file, carried out at once."""
+"""Bulk requests: up to 100 import lines in one request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def only_error(response: requests.Response) -> dict[str, Any]:
     return error
 
 
-def test_lines_are_carried_out_in_their_order(hub: HubEmulator, client: HubClient) -> None:
+def test_lines_are_applied_in_order(hub: HubEmulator, client: HubClient) -> None:
     response = bulk(
         client,
         {"id": "pump", "importMode": "create", "status": "disabled", "tags": {"site": "north"}},
@@ -41,7 +41,7 @@ def test_lines_are_carried_out_in_their_order(hub: HubEmulator, client: HubClien
     assert stored(hub.registry, "pump")["status"] == "disabled"
     assert stored(hub.registry, "pump")["tags"] == {"site": "north"}
     assert stored(hub.registry, "pump", "sensor")["properties"]["desired"] == {"rate": 5}
-    assert stored(hub.registry, "valve")["status"] == "enabled", "what a line says nothing of"
+    assert stored(hub.registry, "valve")["status"] == "enabled", "an omitted property is kept"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_all_import_modes(
     assert (hub.registry.get("there") is None) == deleted
 
 
-def test_a_refused_line_stops_no_other(hub: HubEmulator, client: HubClient) -> None:
+def test_a_rejected_line_does_not_affect_others(hub: HubEmulator, client: HubClient) -> None:
     hub.registry.put({"id": "pump"})
     response = bulk(
         client,
@@ -129,7 +129,9 @@ def test_a_stale_etag_is_an_error(hub: HubEmulator, client: HubClient, mode: str
 
 
 @pytest.mark.parametrize("etag", ["AAAAAAAAAAk=", None], ids=["stale", "none"])
-def test_a_twin_needs_its_own_etag(hub: HubEmulator, client: HubClient, etag: str | None) -> None:
+def test_a_twin_requires_its_own_etag(
+    hub: HubEmulator, client: HubClient, etag: str | None
+) -> None:
     hub.registry.put({"id": "pump"})
     line = {"id": "pump", "importMode": "updateTwinIfMatchETag", "twinETag": etag}
 
@@ -145,7 +147,7 @@ def test_a_twin_needs_its_own_etag(hub: HubEmulator, client: HubClient, etag: st
         ("deleteIfMatchETag", ""),
     ],
 )
-def test_an_etag_is_given_where_it_counts_and_only_there(
+def test_an_etag_is_required_or_forbidden_by_the_mode(
     hub: HubEmulator, client: HubClient, mode: str, etag: str | None
 ) -> None:
     if mode != "create":
@@ -159,7 +161,7 @@ def test_an_etag_is_given_where_it_counts_and_only_there(
 
 
 def test_the_second_line_of_an_identity_is_an_error(hub: HubEmulator, client: HubClient) -> None:
-    """Modules are others than their devices, and so are ids in other letters."""
+    """Modules differ from their devices, and ids are case-sensitive."""
     pump, sensor = {"id": "pump"}, {"id": "pump", "moduleId": "sensor"}
     response = bulk(client, pump, {"id": "Pump"}, sensor, {**pump, "status": "disabled"}, sensor)
 
@@ -174,14 +176,14 @@ def test_the_second_line_of_an_identity_is_an_error(hub: HubEmulator, client: Hu
     assert len(hub.registry) == 3
 
 
-def test_a_hundred_devices_are_not_too_many(hub: HubEmulator, client: HubClient) -> None:
+def test_100_devices_are_accepted(hub: HubEmulator, client: HubClient) -> None:
     lines = [{"id": f"pump-{number}"} for number in range(100)]
 
     assert bulk(client, *lines).json() == SUCCESS
     assert len(hub.registry) == 100
 
 
-def test_more_than_a_hundred_devices_are_refused(hub: HubEmulator, client: HubClient) -> None:
+def test_more_than_100_devices_are_rejected(hub: HubEmulator, client: HubClient) -> None:
     lines = [{"id": f"pump-{number}"} for number in range(101)]
 
     assert error_code(bulk(client, *lines)) == (413, "TooManyDevices")
@@ -202,10 +204,10 @@ def test_more_than_a_hundred_devices_are_refused(hub: HubEmulator, client: HubCl
     ],
     ids=["object", "empty", "null", "syntax", "null item", "no id", "mode", "status"],
 )
-def test_a_body_that_is_no_array_of_lines_is_refused_as_a_whole(
+def test_a_body_that_is_not_an_array_of_lines_is_rejected(
     hub: HubEmulator, client: HubClient, body: Any
 ) -> None:
-    """The wrapper object of the REST page is one of these (live hub)."""
+    """Including the wrapper object of the REST documentation (live hub)."""
     assert error_code(client.send("POST", "/devices", body)) == (400, "GenericBadRequest")
     assert len(hub.registry) == 0
 

@@ -1,4 +1,4 @@
-"""All settings of the switches for behaviour that is not published."""
+"""All values of the switches for undocumented behaviour."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_byte_order_mark(
 def test_blank_lines(
     start_hub: StartHub, job_container: JobContainer, choice: Any, logged: list[int]
 ) -> None:
-    """The line feed of the last line does not start another line."""
+    """A final line feed does not start another line."""
     hub = start_hub(choices=Choices(blank_lines=choice))
     job_container.write_bytes(b"\n  \r\n" + json.dumps(PUMP).encode() + b"\n")
     run_job(hub, job_container)
@@ -141,7 +141,7 @@ def test_module_before_device(registry: Registry, choice: Any, logged: list[int]
     assert codes(run(registry, Choices(module_before_device=choice), module, PUMP)) == logged
 
 
-def test_modules_that_wait_in_vain_are_logged(registry: Registry) -> None:
+def test_modules_without_a_device_are_logged(registry: Registry) -> None:
     choices = Choices(module_before_device="wait")
 
     assert codes(run(registry, choices, {**PUMP, "moduleId": "sensor"})) == [404001]
@@ -224,8 +224,8 @@ def test_max_import_bytes(start_hub: StartHub, job_container: JobContainer) -> N
 
     run_job(start_hub(choices=Choices(max_import_bytes=size)), job_container)
     hub = start_hub(choices=Choices(max_import_bytes=size - 1))
-    refused = HubClient(hub.connection_string()).create_job(job_container.request())
-    assert error_code(refused) == (400, "BlobContainerValidationError")
+    rejected = HubClient(hub.connection_string()).create_job(job_container.request())
+    assert error_code(rejected) == (400, "BlobContainerValidationError")
 
 
 @pytest.mark.parametrize(("choice", "log"), [("ignore", "importErrors.log"), ("log", "mine.log")])

@@ -30,7 +30,7 @@ def rates(client: HubClient) -> dict[str, Any]:
     return created
 
 
-def test_create_fills_in_what_is_not_given(client: HubClient) -> None:
+def test_create_sets_defaults(client: HubClient) -> None:
     response = client.send("PUT", RATES, {"id": "rates", "content": CONTENT})
 
     assert response.status_code == 200
@@ -65,14 +65,14 @@ def test_without_a_quoted_if_match_put_only_creates(
     client: HubClient, rates: dict[str, Any], form: str | None
 ) -> None:
     headers = {} if form is None else {"If-Match": form.format(rates["etag"])}
-    refused = client.send("PUT", RATES, {"content": CONTENT, "priority": 9}, headers=headers)
+    rejected = client.send("PUT", RATES, {"content": CONTENT, "priority": 9}, headers=headers)
 
-    assert error_code(refused) == (409, "ConfigurationAlreadyExists")
+    assert error_code(rejected) == (409, "ConfigurationAlreadyExists")
     assert client.send("GET", RATES).json() == rates
 
 
 @pytest.mark.parametrize("form", ["*", '"*"', '"{}"'], ids=["any", "quoted any", "quoted"])
-def test_update_replaces_all_but_the_content(
+def test_update_replaces_everything_except_the_content(
     hub: HubEmulator, client: HubClient, rates: dict[str, Any], form: str
 ) -> None:
     hub.clock.advance(3600)
@@ -81,7 +81,7 @@ def test_update_replaces_all_but_the_content(
 
     assert updated.status_code == 200
     configuration = updated.json()
-    assert configuration["content"] == CONTENT, "another one is ignored without a word (live hub)"
+    assert configuration["content"] == CONTENT, "a changed content is silently ignored (live hub)"
     assert configuration["createdTimeUtc"] == rates["createdTimeUtc"]
     assert configuration["lastUpdatedTimeUtc"] > rates["lastUpdatedTimeUtc"]
     assert configuration["etag"] != rates["etag"]
@@ -91,7 +91,7 @@ def test_update_replaces_all_but_the_content(
     assert client.send("GET", RATES).json() == configuration
 
 
-def test_update_needs_a_configuration_its_etag_and_a_content(
+def test_update_requires_an_existing_configuration_an_etag_and_content(
     client: HubClient, rates: dict[str, Any]
 ) -> None:
     def update(path: str, body: dict[str, Any], etag: str) -> tuple[int, str]:
@@ -105,7 +105,7 @@ def test_update_needs_a_configuration_its_etag_and_a_content(
 
 
 @pytest.mark.usefixtures("rates")
-def test_delete_needs_no_etag_but_looks_at_one(client: HubClient) -> None:
+def test_delete_checks_an_optional_etag(client: HubClient) -> None:
     stale = client.send("DELETE", RATES, headers={"If-Match": '"MA=="'})
     assert error_code(stale) == (412, "PreconditionFailed")
     assert client.send("DELETE", RATES).status_code == 204
@@ -114,7 +114,7 @@ def test_delete_needs_no_etag_but_looks_at_one(client: HubClient) -> None:
     assert client.send("GET", "/configurations").json() == []
 
 
-def test_list_shows_all_whatever_top_says(client: HubClient, rates: dict[str, Any]) -> None:
+def test_list_ignores_top(client: HubClient, rates: dict[str, Any]) -> None:
     other = client.send("PUT", "/configurations/alarms", {"content": CONTENT}).json()
     listed = client.send("GET", "/configurations", query="?api-version=2021-04-12&top=1")
 
@@ -158,7 +158,7 @@ def test_ids(client: HubClient, id_: str, is_valid: bool) -> None:
     ],
     ids=["syntax", "array", "number", "priority", "labels", "none", "null", "empty"],
 )
-def test_bad_configurations(client: HubClient, body: Any, code: str) -> None:
+def test_invalid_configurations(client: HubClient, body: Any, code: str) -> None:
     assert error_code(client.send("PUT", RATES, body)) == (400, code)
     assert client.send("GET", "/configurations").json() == []
 

@@ -1,4 +1,4 @@
-"""State that outlives the process, and history that does not outlive 30 days."""
+"""Persistent state, and the deletion of job history after 30 days."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "hub.db"
 
 
-def test_devices_configurations_and_jobs_are_kept(data: Path, job_container: JobContainer) -> None:
+def test_devices_configurations_and_jobs_are_persistent(
+    data: Path, job_container: JobContainer
+) -> None:
     job_container.write(PUMP)
     with HubEmulator(data=data) as hub:
         client = HubClient(hub.connection_string())
@@ -41,7 +43,7 @@ def test_devices_configurations_and_jobs_are_kept(data: Path, job_container: Job
         assert stored(hub.registry, "valve")["eTag"] != before["eTag"]
 
 
-def test_no_signature_is_kept(data: Path, job_container: JobContainer) -> None:
+def test_no_signature_is_stored(data: Path, job_container: JobContainer) -> None:
     job_container.write(PUMP)
     with HubEmulator(data=data) as hub:
         HubClient(hub.connection_string()).create_job(job_container.request())
@@ -51,7 +53,7 @@ def test_no_signature_is_kept(data: Path, job_container: JobContainer) -> None:
     assert b"sig=" not in data.read_bytes()
 
 
-def test_a_job_that_was_cut_off_has_failed(data: Path, job_container: JobContainer) -> None:
+def test_an_interrupted_job_has_failed(data: Path, job_container: JobContainer) -> None:
     """The file was not closed, as after a power cut."""
     job_container.write(PUMP)
     with HubEmulator(data=data) as hub:
@@ -77,7 +79,7 @@ def test_two_emulators_cannot_share_a_file(data: Path) -> None:
         HubEmulator(data=data)
 
 
-def test_a_file_of_something_else_is_refused(data: Path) -> None:
+def test_a_foreign_file_is_rejected(data: Path) -> None:
     data.write_text("nothing of this kind, and long enough to be sure of that" * 20)
 
     with pytest.raises(ValueError, match="not a database"):
@@ -92,7 +94,7 @@ def test_the_same_object_can_restart(data: Path) -> None:
         assert stored(hub.registry, "pump")
 
 
-def test_jobs_are_forgotten_after_30_days(
+def test_jobs_are_deleted_after_30_days(
     hub: HubEmulator, client: HubClient, job_container: JobContainer
 ) -> None:
     job_container.write(PUMP)
@@ -108,7 +110,7 @@ def test_jobs_are_forgotten_after_30_days(
     assert stored(hub.registry, "pump"), "of devices nothing is forgotten"
 
 
-def test_a_job_that_runs_is_never_too_old(
+def test_a_running_job_is_never_deleted(
     hub: HubEmulator, client: HubClient, job_container: JobContainer
 ) -> None:
     hub.faults.add("hangJob")
@@ -124,7 +126,7 @@ def test_a_job_that_runs_is_never_too_old(
 
 
 @pytest.mark.parametrize("seconds", [-1, "x", None, 1e300])
-def test_the_clock_moves_forward_only(hub: HubEmulator, seconds: float | str | None) -> None:
+def test_the_clock_only_moves_forward(hub: HubEmulator, seconds: float | str | None) -> None:
     response = requests.post(
         f"{hub.url}/emulator/clock", json={"seconds": seconds}, timeout=DEADLINE
     )
@@ -139,7 +141,7 @@ def advance(hub: HubEmulator, seconds: int) -> None:
     assert response.json()["now"]
 
 
-def test_a_full_hub_refuses_devices_and_modules(
+def test_a_full_hub_rejects_devices_and_modules(
     start_hub: StartHub, job_container: JobContainer
 ) -> None:
     hub = start_hub(limits=Limits(identities=2))
@@ -154,7 +156,7 @@ def test_a_full_hub_refuses_devices_and_modules(
     HubClient(hub.connection_string()).create_job(job_container.request())
     hub.wait_idle()
 
-    [refused] = job_container.log()
-    assert (refused["deviceId"], refused["errorCode"]) == ("b", 403002)
-    assert "Max allowed device count : '2', current device count : '2'" in refused["errorStatus"]
+    [rejected] = job_container.log()
+    assert (rejected["deviceId"], rejected["errorCode"]) == ("b", 403002)
+    assert "Max allowed device count : '2', current device count : '2'" in rejected["errorStatus"]
     assert len(hub.registry) == 2

@@ -77,7 +77,7 @@ def test_port_in_use(hub: HubEmulator) -> None:
         ("GET", "/emulator/faults", 200),
     ],
 )
-def test_answers_are_dated_by_the_clock_of_the_hub(
+def test_responses_are_dated_by_the_clock_of_the_hub(
     hub: HubEmulator, client: HubClient, ahead: timedelta, method: str, path: str, status: int
 ) -> None:
     hub.clock.ahead = ahead
@@ -89,22 +89,20 @@ def test_answers_are_dated_by_the_clock_of_the_hub(
     assert abs(date - datetime.now(UTC) - ahead) < timedelta(seconds=30)
 
 
-def test_refused_tokens_throttling_and_errors_are_dated_too(
-    hub: HubEmulator, client: HubClient
-) -> None:
+def test_error_responses_are_dated_too(hub: HubEmulator, client: HubClient) -> None:
     def fail(job: dict[str, Any]) -> dict[str, Any]:
         raise RuntimeError
 
     hub.clock.ahead = timedelta(days=1)
     hub.faults.add("throttle")
     throttled = client.send("GET", "/jobs")
-    refused = client.send("GET", "/jobs", headers={"Authorization": ""})
+    rejected = client.send("GET", "/jobs", headers={"Authorization": ""})
     hub.job_answers.alter = fail
     hub.jobs.add_foreign()
     broken = client.send("GET", "/jobs")
 
-    assert [a.status_code for a in (throttled, refused, broken)] == [429, 401, 500]
-    for answer in (throttled, refused, broken):
+    assert [a.status_code for a in (throttled, rejected, broken)] == [429, 401, 500]
+    for answer in (throttled, rejected, broken):
         date = parsedate_to_datetime(answer.headers["Date"])
         assert date > datetime.now(UTC) + timedelta(hours=23)
 

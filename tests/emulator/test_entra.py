@@ -1,4 +1,4 @@
-"""Bearer tokens: of the emulator's own issuer, of others, and what roles permit."""
+"""Bearer tokens of the emulator's issuer and of others, and permissions of roles."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def hub() -> Iterator[HubEmulator]:
 
 @pytest.fixture
 def trusted(hub: HubEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes clients without a TLS option trust the hub's certificate."""
+    """Make clients without a TLS option trust the hub's certificate."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(hub.ca_file))
 
 
@@ -112,7 +112,7 @@ def test_good_token(hub: HubEmulator, changes: dict[str, Any]) -> None:
         pytest.param({"oid": None}, id="no principal"),
     ],
 )
-def test_bad_claims(hub: HubEmulator, changes: dict[str, Any]) -> None:
+def test_invalid_claims(hub: HubEmulator, changes: dict[str, Any]) -> None:
     assert_refused(send(hub, hub.token(**changes)))
 
 
@@ -126,7 +126,7 @@ def test_token_of_a_fast_clock(hub: HubEmulator, claim: str) -> None:
     assert_refused(send(hub, hub.token(**beyond)))
 
 
-def test_bad_signature(hub: HubEmulator) -> None:
+def test_invalid_signature(hub: HubEmulator) -> None:
     header, claims, signature = hub.token().split(".")
     _, others, _ = hub.token("another").split(".")
     own = jwt.decode(hub.token(), options={"verify_signature": False})
@@ -243,7 +243,7 @@ def test_client_secret_credential(hub: HubEmulator) -> None:
 
 
 @pytest.mark.usefixtures("trusted")
-def test_credential_that_looks_authorities_up(
+def test_credential_with_instance_discovery(
     hub: HubEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tenant "adfs" needs no instance discovery on the internet."""
@@ -256,7 +256,7 @@ def test_credential_that_looks_authorities_up(
 
 
 @pytest.mark.usefixtures("trusted")
-def test_credential_shows_why_it_gets_no_token(hub: HubEmulator) -> None:
+def test_credential_reports_why_it_gets_no_token(hub: HubEmulator) -> None:
     with (
         ClientSecretCredential(
             TENANT, "the app", "any", authority=hub.url, disable_instance_discovery=True
@@ -287,7 +287,7 @@ GRANT = {
         ({"scope": f"openid {SCOPE}"}, 400, "invalid_scope", 1002012),
     ],
 )
-def test_token_requests_that_are_refused(
+def test_rejected_token_requests(
     hub: HubEmulator, changes: dict[str, str], status: int, error: str, number: int
 ) -> None:
     response = ask_for_token(hub, GRANT | changes)
@@ -306,10 +306,10 @@ def test_assertion_in_place_of_a_secret(hub: HubEmulator) -> None:
 
 def test_published_keys_verify_tokens(hub: HubEmulator) -> None:
     document = f"{hub.url}/{TENANT}/v2.0/.well-known/openid-configuration"
-    found = requests.get(document, verify=str(hub.ca_file), timeout=DEADLINE).json()
-    assert found["issuer"] == f"{hub.url}/{TENANT}/v2.0"
+    configuration = requests.get(document, verify=str(hub.ca_file), timeout=DEADLINE).json()
+    assert configuration["issuer"] == f"{hub.url}/{TENANT}/v2.0"
 
-    keys = requests.get(found["jwks_uri"], verify=str(hub.ca_file), timeout=DEADLINE).json()
+    keys = requests.get(configuration["jwks_uri"], verify=str(hub.ca_file), timeout=DEADLINE).json()
     token = hub.token()
     key = jwt.PyJWKSet.from_dict(keys)[jwt.get_unverified_header(token)["kid"]]
     assert jwt.decode(token, key, audience="https://iothubs.azure.net")["oid"]

@@ -1,4 +1,4 @@
-"""Export jobs, and the way back."""
+"""Export jobs, and importing the exports."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def export(hub: HubEmulator, job_container: JobContainer, **members: Any) -> dic
     return hub.jobs[-1]
 
 
-def test_every_identity_is_a_line_with_its_modules_after_it(
+def test_each_identity_is_a_line_followed_by_its_modules(
     fleet: HubEmulator, job_container: JobContainer
 ) -> None:
     job = export(fleet, job_container)
@@ -53,10 +53,10 @@ def test_every_identity_is_a_line_with_its_modules_after_it(
     assert "importErrors.log" not in job_container.names()
 
 
-def test_a_hub_is_moved_by_an_export_and_an_import(
+def test_export_and_import_copy_a_hub(
     fleet: HubEmulator, start_hub: StartHub, job_container: JobContainer
 ) -> None:
-    """The modules that each hub makes for its edge devices itself are refused."""
+    """Modules that each hub creates for its edge devices are rejected."""
     export(fleet, job_container)
     other = start_hub()
     HubClient(other.connection_string()).create_job(job_container.request())
@@ -86,7 +86,7 @@ def test_without_keys(fleet: HubEmulator, job_container: JobContainer) -> None:
     )
 
 
-def test_an_import_of_an_export_without_keys_gives_new_ones(
+def test_importing_an_export_without_keys_creates_new_keys(
     hub: HubEmulator, job_container: JobContainer
 ) -> None:
     hub.registry.put({"id": "pump"})
@@ -116,7 +116,7 @@ def test_an_older_export_is_replaced(fleet: HubEmulator, job_container: JobConta
     assert {line["id"] for line in job_container.lines("devices.txt")} == {"edge"}
 
 
-def test_many_identities_are_read_in_parts(hub: HubEmulator, job_container: JobContainer) -> None:
+def test_many_identities_are_read_in_batches(hub: HubEmulator, job_container: JobContainer) -> None:
     for number in range(1100):
         hub.registry.put({"id": f"pump-{number:04}"})
     export(hub, job_container)
@@ -152,7 +152,7 @@ def test_exports_and_imports_share_the_slot(
     assert client.create_job(job_container.request()).status_code == 200
 
 
-def test_configurations_go_along(
+def test_configurations_are_exported_too(
     hub: HubEmulator, start_hub: StartHub, job_container: JobContainer
 ) -> None:
     content = {"deviceContent": {"properties.desired.rate": 5}}
@@ -188,7 +188,7 @@ def test_configurations_go_along(
     assert job_container.log() == []
 
 
-def test_half_of_a_surrogate_pair_survives(registry: Registry) -> None:
+def test_a_lone_surrogate_is_replaced(registry: Registry) -> None:
     """It is read as the replacement character, as in Json.NET."""
     registry.put(json.loads('{"id": "pump", "statusReason": "\\ud800", "tags": {"a": "\\udfff"}}'))
 

@@ -1,4 +1,4 @@
-"""Faults on demand, by Python and by the control API."""
+"""Fault injection by Python and by the control API."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_fail_over(hub: HubEmulator, client: HubClient) -> None:
     assert client.send("GET", "/jobs").status_code == 200
 
 
-def test_rules_aim_at_operations(hub: HubEmulator, client: HubClient) -> None:
+def test_rules_apply_to_operations(hub: HubEmulator, client: HubClient) -> None:
     for operation in ("createJob", "getJob", "listJobs", "cancelJob", "registry"):
         hub.faults.add("error", operation=operation, status=503, code=operation)
 
@@ -177,7 +177,7 @@ def test_late_log(hub: HubEmulator, client: HubClient, job_container: JobContain
     assert job_container.names() == {"devices.txt"}, "a log is written once"
 
 
-def test_late_logs_by_the_control_api(
+def test_late_logs_through_the_control_api(
     hub: HubEmulator, client: HubClient, ready: JobContainer
 ) -> None:
     hub.faults.add("lateLog")
@@ -231,7 +231,7 @@ def test_control_api(hub: HubEmulator, client: HubClient) -> None:
     assert hub.requests["listJobs"] == 2
 
 
-def test_roles_by_the_control_api(hub: HubEmulator, client: HubClient) -> None:
+def test_roles_through_the_control_api(hub: HubEmulator, client: HubClient) -> None:
     def status() -> int:
         token = {"Authorization": f"Bearer {hub.token('somebody')}"}
         return client.send("GET", "/jobs", headers=token).status_code
@@ -244,7 +244,7 @@ def test_roles_by_the_control_api(hub: HubEmulator, client: HubClient) -> None:
     assert status() == 401
 
 
-def test_slot_by_the_control_api(hub: HubEmulator) -> None:
+def test_slot_through_the_control_api(hub: HubEmulator) -> None:
     assert control(hub, "POST", "/slot", json={"occupied": True}).status_code == 204
     assert hub.jobs[0]["status"] == "running"
     assert control(hub, "POST", "/slot", json={"occupied": False}).status_code == 204
@@ -268,6 +268,6 @@ def test_slot_by_the_control_api(hub: HubEmulator) -> None:
         ("/roles", '{"principal": "somebody", "role": "King"}'),
     ],
 )
-def test_bad_control_requests(hub: HubEmulator, path: str, body: Any) -> None:
+def test_invalid_control_requests(hub: HubEmulator, path: str, body: Any) -> None:
     assert control(hub, "POST", path, data=body).status_code == 400
     assert hub.faults.to_json() == []

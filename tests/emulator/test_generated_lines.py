@@ -1,4 +1,4 @@
-"""Whatever the published rules allow is accepted."""
+"""Lines that the published rules allow are accepted."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def as_text(line: Line) -> str:
 
 @settings(deadline=None)
 @given(device=DEVICES, module_id=MODULE_IDS, module=DEVICES)
-def test_valid_lines_are_accepted_and_their_export_too(
+def test_valid_lines_and_their_export_are_accepted(
     device: dict[str, Any], module_id: str, module: dict[str, Any]
 ) -> None:
     registry = Registry()
@@ -89,7 +89,7 @@ def test_valid_lines_are_accepted_and_their_export_too(
 
 @settings(deadline=None)
 @given(text=st.text())
-def test_any_text_is_refused_in_an_orderly_way(text: str) -> None:
+def test_any_text_is_accepted_or_rejected_without_exception(text: str) -> None:
     registry = Registry()
 
     assert import_line(registry, text) is not None

@@ -30,7 +30,7 @@ PUMP: Ids = ("pump", None)
 
 @pytest.fixture(params=[None, "sensor"], ids=["device", "module"])
 def ids(request: pytest.FixtureRequest, registry: Registry) -> Ids:
-    """The ids of a device, or of a module whose device is there."""
+    """The ids of a device, or of a module of an existing device."""
     if request.param is not None:
         registry.put({"id": "pump"})
     return "pump", request.param
@@ -143,7 +143,7 @@ def test_etag_may_be_quoted(registry: Registry, run_import: RunImport) -> None:
     assert run_import(line(PUMP, "deleteIfMatchETag", eTag=etag)) == []
 
 
-def test_module_needs_its_device(run_import: RunImport) -> None:
+def test_module_requires_its_device(run_import: RunImport) -> None:
     module = line(("pump", "sensor"), "create")
 
     assert run_import(module) == [
@@ -156,7 +156,7 @@ def test_module_needs_its_device(run_import: RunImport) -> None:
     ]
 
 
-def test_device_takes_its_modules_with_it(registry: Registry, run_import: RunImport) -> None:
+def test_deleting_a_device_deletes_its_modules(registry: Registry, run_import: RunImport) -> None:
     registry.put({"id": "pump"})
     registry.put({"id": "pump", "moduleId": "sensor"})
     registry.put({"id": "pump-2"})
@@ -177,9 +177,7 @@ def test_update_twin_merges(registry: Registry, run_import: RunImport) -> None:
     assert after["properties"]["desired"] == {"d": 1, "e": [1, {"f": "g"}]}
 
 
-def test_update_keeps_the_twin_parts_that_it_does_not_name(
-    registry: Registry, run_import: RunImport
-) -> None:
+def test_update_keeps_omitted_twin_parts(registry: Registry, run_import: RunImport) -> None:
     registry.put({"id": "pump", "tags": {"a": 1}, "properties": {"desired": {"d": 1}}})
 
     assert run_import(line(PUMP, "update", tags={"b": 2})) == []

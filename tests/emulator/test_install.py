@@ -19,7 +19,7 @@ DEADLINE = 120.0
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Install as `pipx install` and `uv tool install` do: into an environment of its own."""
+    """Install into a separate environment, as `pipx install` and `uv tool install` do."""
     folder = tmp_path_factory.mktemp("emulator")
     uv = [sys.executable, "-m", "uv", "--quiet"]
     python = folder / "bin" / "python"
@@ -54,7 +54,7 @@ def test_help_names_the_command(command: str) -> None:
     assert run.stdout.startswith("usage: iothub-emulator ")
 
 
-def test_declared_dependencies_are_those_that_are_imported() -> None:
+def test_declared_dependencies_match_the_imports() -> None:
     modules = {
         "aiohttp": "aiohttp",
         "azure.core": "azure-core",

@@ -33,7 +33,7 @@ def test_the_list_lags_behind(
     assert listed(client) == [old, new]
 
 
-def test_a_job_is_found_late(hub: HubEmulator, client: HubClient) -> None:
+def test_a_job_is_readable_after_a_delay(hub: HubEmulator, client: HubClient) -> None:
     hub.job_answers.get_lag = LAG
     job_id = hub.jobs.add_foreign()
 
@@ -43,7 +43,7 @@ def test_a_job_is_found_late(hub: HubEmulator, client: HubClient) -> None:
     assert client.job(job_id)["status"] == "running"
 
 
-def test_a_job_of_the_future_is_shown(hub: HubEmulator, client: HubClient) -> None:
+def test_a_job_with_a_future_time_is_shown(hub: HubEmulator, client: HubClient) -> None:
     job_id = hub.jobs.add_foreign(start=hub.clock.now() + LAG)
 
     assert client.job(job_id)["jobId"] == job_id

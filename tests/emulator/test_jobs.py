@@ -1,4 +1,4 @@
-"""The life of a job: creation and its refusals, the slot, the log, cancelling."""
+"""The lifecycle of a job: creation and errors, the job slot, the log, cancellation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ready(job_container: JobContainer) -> JobContainer:
     return job_container
 
 
-def test_a_job_from_creation_to_end(
+def test_a_job_from_creation_to_completion(
     hub: HubEmulator, client: HubClient, ready: JobContainer
 ) -> None:
     wanted = ready.request(storageAuthenticationType="keyBased")
@@ -73,7 +73,7 @@ def test_time_is_spread_over_the_states(start_hub: StartHub, job_container: JobC
     assert 0.5 < (end - start).total_seconds() < 5
 
 
-def test_a_rate_bounds_a_job(start_hub: StartHub, job_container: JobContainer) -> None:
+def test_a_rate_limits_a_job(start_hub: StartHub, job_container: JobContainer) -> None:
     hub = start_hub(job_rate=200)
     job_container.write(*({"id": f"pump-{number}", "status": "enabled"} for number in range(100)))
     HubClient(hub.connection_string()).create_job(job_container.request())
@@ -96,7 +96,7 @@ RECORDED_VERSION = "?api-version=2020-03-13"
 @pytest.mark.parametrize(
     ("type_", "created_only"), [("export", set()), ("import", {"inputBlobContainerUri"})]
 )
-def test_members_are_those_of_a_live_hub(
+def test_members_match_a_live_hub(
     hub: HubEmulator, client: HubClient, ready: JobContainer, type_: str, created_only: set[str]
 ) -> None:
     hub.faults.add("hangJob")
@@ -171,7 +171,7 @@ def test_all_modes_in_one_file(
     assert len(hub.registry) == len(devices) + 1
 
 
-def test_large_files_are_read_in_pieces(
+def test_large_files_are_read_in_chunks(
     hub: HubEmulator, client: HubClient, job_container: JobContainer
 ) -> None:
     filler = "x" * 100_000
@@ -183,7 +183,7 @@ def test_large_files_are_read_in_pieces(
     assert len(hub.registry) == 90
 
 
-def refused(client: HubClient, job_container: JobContainer, **changes: Any) -> str:
+def rejection(client: HubClient, job_container: JobContainer, **changes: Any) -> str:
     response = client.create_job(job_container.request(**changes))
     assert error_code(response) == (400, "BlobContainerValidationError")
     body = response.json()
@@ -216,7 +216,7 @@ def test_missing_permission(
     permission: str,
     message: str,
 ) -> None:
-    assert refused(client, ready, **{name: ready.uri(permission)}) == message
+    assert rejection(client, ready, **{name: ready.uri(permission)}) == message
     assert len(hub.jobs) == 0
 
 
@@ -235,7 +235,7 @@ def test_least_permissions(hub: HubEmulator, client: HubClient, ready: JobContai
     [("inputBlobContainerUri", CANNOT_READ), ("outputBlobContainerUri", CANNOT_WRITE)],
 )
 def test_expired_sas(client: HubClient, ready: JobContainer, name: str, message: str) -> None:
-    assert refused(client, ready, **{name: ready.uri(expires_in=-60)}) == message
+    assert rejection(client, ready, **{name: ready.uri(expires_in=-60)}) == message
 
 
 def test_one_expired_sas_for_both_containers_is_reported_for_the_output(
@@ -244,23 +244,23 @@ def test_one_expired_sas_for_both_containers_is_reported_for_the_output(
     expired = ready.uri(expires_in=-60)
     changes = {"inputBlobContainerUri": expired, "outputBlobContainerUri": expired}
 
-    assert refused(client, ready, **changes) == CANNOT_WRITE
+    assert rejection(client, ready, **changes) == CANNOT_WRITE
 
 
 @pytest.mark.parametrize("uri", ["nonsense", "http://127.0.0.1:9/account/container"])
 def test_unreachable_uri(client: HubClient, ready: JobContainer, uri: str) -> None:
-    assert refused(client, ready, inputBlobContainerUri=uri) == CANNOT_READ
-    assert refused(client, ready, outputBlobContainerUri=uri) == CANNOT_WRITE
+    assert rejection(client, ready, inputBlobContainerUri=uri) == CANNOT_READ
+    assert rejection(client, ready, outputBlobContainerUri=uri) == CANNOT_WRITE
 
 
 def test_missing_blob(client: HubClient, job_container: JobContainer) -> None:
-    assert refused(client, job_container) == CANNOT_READ
+    assert rejection(client, job_container) == CANNOT_READ
 
 
 def test_empty_blob(client: HubClient, job_container: JobContainer) -> None:
     job_container.write_bytes(b"")
 
-    assert refused(client, job_container) == CANNOT_READ
+    assert rejection(client, job_container) == CANNOT_READ
 
 
 def test_missing_container(client: HubClient, ready: JobContainer) -> None:
@@ -271,7 +271,7 @@ def test_missing_container(client: HubClient, ready: JobContainer) -> None:
 
 
 def test_probe_leaves_nothing_behind(client: HubClient, job_container: JobContainer) -> None:
-    refused(client, job_container)
+    rejection(client, job_container)
 
     assert job_container.names() == set()
 
@@ -321,7 +321,7 @@ def test_storage_lost_while_the_job_runs(start_hub: StartHub, ready: JobContaine
         ({"type": "import", "inputBlobContainerUri": "x"}, "ArgumentNull"),
     ],
 )
-def test_bad_bodies(client: HubClient, body: Any, code: str) -> None:
+def test_invalid_bodies(client: HubClient, body: Any, code: str) -> None:
     assert error_code(client.create_job(body)) == (400, code)
 
 
@@ -398,7 +398,7 @@ def test_foreign_jobs_side_by_side(hub: HubEmulator, client: HubClient) -> None:
         hub.jobs.add_foreign("paused")
 
 
-def test_slot_of_one(hub: HubEmulator, client: HubClient, ready: JobContainer) -> None:
+def test_a_single_job_slot(hub: HubEmulator, client: HubClient, ready: JobContainer) -> None:
     hub.faults.add("hangJob")
     first = client.create_job(ready.request()).json()["jobId"]
 
@@ -409,7 +409,7 @@ def test_slot_of_one(hub: HubEmulator, client: HubClient, ready: JobContainer) -
     assert client.create_job(ready.request()).status_code == 200
 
 
-def test_of_two_creations_at_once_one_wins(
+def test_only_one_of_two_concurrent_creations_succeeds(
     hub: HubEmulator, client: HubClient, ready: JobContainer
 ) -> None:
     hub.faults.add("hangJob")
@@ -441,7 +441,7 @@ def test_cancel(hub: HubEmulator, client: HubClient, ready: JobContainer) -> Non
     assert len(hub.registry) == 0
 
 
-def test_cancelled_job_keeps_what_it_imported(
+def test_cancelled_job_keeps_imported_devices(
     start_hub: StartHub, job_container: JobContainer
 ) -> None:
     hub = start_hub(job_seconds=2)

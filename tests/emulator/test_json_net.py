@@ -57,7 +57,7 @@ def test_objects_and_arrays_in_place_of_one_another() -> None:
         ("1", "Error converting value 1 to type 'T'. Path '', line 1, position 1."),
     ],
 )
-def test_texts_of_another_type(text: str, message: str) -> None:
+def test_values_of_another_type(text: str, message: str) -> None:
     list_message = message.replace("'T'", "'System.Collections.Generic.IEnumerable`1[T]'")
 
     assert refusal(lambda: parse_object(text, dotnet_type="T")) == message
@@ -86,7 +86,7 @@ def test_required_members(read: str, text: str, reason: str) -> None:
     )
 
 
-def test_an_empty_string_is_no_required_enum() -> None:
+def test_a_required_enum_cannot_be_an_empty_string() -> None:
     members = parse_object('{"m":""}')
 
     assert refusal(lambda: READS["required_enum"](members)) == (
@@ -105,7 +105,7 @@ def test_an_empty_string_is_no_required_enum() -> None:
         ("{id:'a',ID:'b',}", "b"),
     ],
 )
-def test_the_last_of_equal_names_counts(text: str, value: str | None) -> None:
+def test_the_last_of_duplicate_names_wins(text: str, value: str | None) -> None:
     assert parse_object(text).string("id") == value
     assert parse_object(f'{{"x":{text}}}').child("x").string("id") == value
 
@@ -124,7 +124,7 @@ def test_letter_case(text: str) -> None:
     assert 'Error converting value "RED"' in refusal(lambda: exact.enum("COLOR", Color, COLOR))
 
 
-def test_numbers_of_enums_are_lenience() -> None:
+def test_enum_numbers_are_rejected_in_strict_mode() -> None:
     strict = parse_object('{"m":1}', lenient=False)
 
     assert "Error converting value 1" in refusal(lambda: READS["enum"](strict))
@@ -148,13 +148,13 @@ def test_paths(path: tuple[str | int, ...], shown: str) -> None:
     assert show_path(path) == shown
 
 
-def test_positions_count_halves_of_surrogate_pairs() -> None:
+def test_positions_count_utf16_code_units() -> None:
     members = parse_object('{"\U0001f600":"\U0001f600","m":"x"}')
 
     assert refusal(lambda: READS["enum"](members)).endswith("Path 'm', line 1, position 18.")
 
 
-def test_lines_end_inside_strings_too() -> None:
+def test_line_ends_inside_strings_count() -> None:
     members = parse_object('{"a":"\r\n\r","m":"x"}')
 
     assert refusal(lambda: READS["enum"](members)).endswith("Path 'm', line 3, position 9.")

@@ -78,7 +78,7 @@ def test_members(read: str, member: str, value: object) -> None:
         ("document", None),
     ],
 )
-def test_members_that_are_absent(read: str, value: object) -> None:
+def test_absent_members(read: str, value: object) -> None:
     assert READS[read](parse_object('{"mm":1}')) == value
     assert READS[read](parse_object('{"m":1}').child("other")) == value
 
@@ -169,7 +169,7 @@ def test_members_of_another_type(read: str, member: str, reason: str, read_to: i
         ("child", '{"m":{"n":{}}}', "m.n", 11),
     ],
 )
-def test_places_inside_members(read: str, text: str, path: str, position: int) -> None:
+def test_positions_inside_members(read: str, text: str, path: str, position: int) -> None:
     message = refusal(lambda: READS[read](parse_object(text)))
 
     assert message.endswith(f"Path '{path}', line 1, position {position}.")

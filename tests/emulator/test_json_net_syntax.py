@@ -16,7 +16,7 @@ from iothub_emulator.json_net.reader import MAX_DEPTH, Reader
 
 
 def value_of(text: str, *, lenient: bool = True) -> Any:
-    """What a text is as a part of a twin."""
+    """The value of a JSON text in a twin."""
     document = parse_object(f'{{"twin":{{"v":{text}}}}}', lenient=lenient).document("twin")
     assert document is not None
     return document["v"]
@@ -65,7 +65,7 @@ def syntax_error(text: str, *, lenient: bool = True) -> str:
         ('{"a":1,"b":2,"a":3}', {"a": 3, "b": 2}),
     ],
 )
-def test_what_is_json(text: str, value: object) -> None:
+def test_valid_json(text: str, value: object) -> None:
     assert repr(value_of(text)) == repr(value)
 
 
@@ -190,7 +190,7 @@ def test_not_a_number() -> None:
     ],
     ids=lambda text: text[:60],
 )
-def test_what_is_no_json(text: str, message: str) -> None:
+def test_invalid_json(text: str, message: str) -> None:
     expected = re.sub(r"@ (.*) (\d+) (\d+)$", r"Path \1, line \2, position \3.", message)
 
     assert syntax_error(text) == expected
@@ -218,7 +218,7 @@ def test_what_is_no_json(text: str, message: str) -> None:
         ('{"a":"\\\'"}', "Bad JSON escape sequence: \\'."),
     ],
 )
-def test_additions_to_json(text: str, reason: str) -> None:
+def test_extensions_of_json(text: str, reason: str) -> None:
     parse_object(text)
 
     assert syntax_error(text, lenient=False).startswith(f"{reason} Path '")
@@ -226,7 +226,7 @@ def test_additions_to_json(text: str, reason: str) -> None:
 
 @pytest.mark.parametrize("lenient", [True, False])
 @pytest.mark.parametrize("text", ['"\\ud800"', "1" * 40, "-0.5e-3", '"\u2028"', "[[], {}, null]"])
-def test_json_is_json(lenient: bool, text: str) -> None:
+def test_standard_json_is_read_as_by_python(lenient: bool, text: str) -> None:
     replaced = json.loads(text.replace("\\ud800", "\\ufffd"))
 
     assert value_of(text, lenient=lenient) == replaced
@@ -284,7 +284,7 @@ def test_all_readers_agree(document: dict[str, Any], form: dict[str, Any], lenie
 
 
 @given(document=DOCUMENTS, form=FORMS, cut=st.integers(0))
-def test_texts_that_are_cut_off(document: dict[str, Any], form: dict[str, Any], cut: int) -> None:
+def test_truncated_texts(document: dict[str, Any], form: dict[str, Any], cut: int) -> None:
     text = json.dumps({"d": document}, **form)
     message = syntax_error(text[: cut % len(text)])
 

@@ -1,4 +1,4 @@
-"""How single lines are read and refused."""
+"""Parsing and rejection of single lines."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_unreadable_lines(run_import: RunImport, raw: str, reason: str) -> None:
         '\t {"id" : "pump" , "status" : "enabled"} ',
     ],
 )
-def test_lenient_reading(registry: Registry, run_import: RunImport, raw: str) -> None:
+def test_lenient_parsing(registry: Registry, run_import: RunImport, raw: str) -> None:
     assert run_import(raw) == []
     assert stored(registry, "pump")
 
@@ -155,14 +155,14 @@ def test_lines_that_break_a_rule(registry: Registry, run_import: RunImport, line
     if "moduleId" in line:
         registry.put({"id": "pump"})
     before = len(registry)
-    [refused] = run_import(line)
+    [rejected] = run_import(line)
 
-    assert refused["errorCode"] == 400004
-    assert refused["deviceId"] == line["id"]
+    assert rejected["errorCode"] == 400004
+    assert rejected["deviceId"] == line["id"]
     assert len(registry) == before
 
 
-def test_system_modules_are_refused(registry: Registry, run_import: RunImport) -> None:
+def test_system_modules_are_rejected(registry: Registry, run_import: RunImport) -> None:
     registry.put({"id": "pump"})
 
     assert codes(run_import(device(moduleId="$edgeAgent"))) == [401100]

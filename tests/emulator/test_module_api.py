@@ -48,7 +48,7 @@ def test_create_answers_200_with_new_keys(client: HubClient) -> None:
 
 
 @pytest.mark.usefixtures("sensor")
-def test_create_refuses_a_module_that_is_there(client: HubClient) -> None:
+def test_create_of_an_existing_module(client: HubClient) -> None:
     response = client.send("PUT", SENSOR, {})
 
     assert error_code(response) == (409, "ModuleAlreadyExistsOnDevice")
@@ -60,7 +60,7 @@ def test_create_refuses_a_module_that_is_there(client: HubClient) -> None:
 
 
 @pytest.mark.parametrize("form", ["*", "{}", '"{}"'], ids=["any", "bare", "quoted"])
-def test_update_replaces_all_that_it_does_not_name(
+def test_update_resets_omitted_properties(
     client: HubClient, sensor: dict[str, Any], form: str
 ) -> None:
     updated = client.send("PUT", SENSOR, {}, headers=if_match(form.format(sensor["etag"])))
@@ -73,7 +73,7 @@ def test_update_replaces_all_that_it_does_not_name(
     assert module["generationId"] == sensor["generationId"]
 
 
-def test_update_needs_a_module_and_its_etag(client: HubClient) -> None:
+def test_update_requires_an_existing_module_and_its_etag(client: HubClient) -> None:
     missing = client.send("PUT", SENSOR, {}, headers=if_match("*"))
     assert error_code(missing) == (404, "ModuleNotFound")
     assert missing.json()["errorCode"] == 404010
@@ -82,15 +82,15 @@ def test_update_needs_a_module_and_its_etag(client: HubClient) -> None:
     assert error_code(stale) == (412, "PreconditionFailed")
 
 
-def test_delete_needs_the_etag(client: HubClient, sensor: dict[str, Any]) -> None:
+def test_delete_requires_the_etag(client: HubClient, sensor: dict[str, Any]) -> None:
     bare = client.send("DELETE", SENSOR)
     assert error_code(bare) == (412, "PreconditionFailed")
     assert "Etag missing" in bare.json()["Message"]
     stale = client.send("DELETE", SENSOR, headers=if_match("c3RhbGU="))
     assert error_code(stale) == (412, "PreconditionFailed")
     assert client.send("DELETE", SENSOR, headers=if_match(sensor["etag"])).status_code == 204
-    gone = client.send("DELETE", SENSOR, headers=if_match("*"))
-    assert error_code(gone) == (404, "ModuleNotFound")
+    response = client.send("DELETE", SENSOR, headers=if_match("*"))
+    assert error_code(response) == (404, "ModuleNotFound")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,9 @@ def test_authentication_none_becomes_sas(client: HubClient) -> None:
     ],
     ids=["syntax", "array", "enum", "other device", "other module", "one key", "bad id"],
 )
-def test_bad_modules(hub: HubEmulator, client: HubClient, path: str, body: Any, code: str) -> None:
+def test_invalid_modules(
+    hub: HubEmulator, client: HubClient, path: str, body: Any, code: str
+) -> None:
     assert error_code(client.send("PUT", path, body)) == (400, code)
     assert len(hub.registry) == 1
 
@@ -156,7 +158,7 @@ def test_edge_devices_have_two_modules_of_the_hub(hub: HubEmulator, client: HubC
 
 @pytest.mark.parametrize("state", ["missing", "disabled"])
 @pytest.mark.parametrize(("method", "path"), CALLS, ids=CALL_NAMES)
-def test_by_a_sas_the_device_has_to_be_there_and_enabled(
+def test_with_a_sas_the_device_must_exist_and_be_enabled(
     hub: HubEmulator, client: HubClient, method: str, path: str, state: str
 ) -> None:
     if state == "disabled":
@@ -169,7 +171,7 @@ def test_by_a_sas_the_device_has_to_be_there_and_enabled(
 
 
 @pytest.mark.parametrize(("method", "path"), CALLS, ids=CALL_NAMES)
-def test_by_entra_id_the_device_has_to_be_there(
+def test_with_entra_id_the_device_must_exist(
     hub: HubEmulator, client: HubClient, method: str, path: str
 ) -> None:
     headers = {"Authorization": f"Bearer {hub.token()}", **if_match("*")}

@@ -55,7 +55,7 @@ MATCHES = [
     ("tags.spare >= FALSE", "pump"),
     ("tags.site", ""),
     ("capabilities.iotEdge = false", "valve"),
-    # Members that are not there, and values of different types.
+    # Absent members, and values of different types.
     ("tags.site != 'munich'", "valve"),
     ("NOT tags.site = 'munich'", "valve"),
     ("tags.site.deeper = 'munich'", ""),
@@ -72,7 +72,7 @@ MATCHES = [
     ("properties.desired.period = properties.reported.period", "pump"),
     ("tags.nothing = 1 OR version = 7", "pump"),
     ("NOT (tags.nothing = 1 AND version = 7)", "valve bare"),
-    # Precedence, and what has to be quoted.
+    # Precedence and quoting.
     ("version = 1 OR version = 2 AND status = 'enabled'", "bare"),
     ("(version = 7 OR version = 2) and not status = 'enabled'", "valve"),
     ("NOT version = 1 AND NOT version = 2", "pump"),
@@ -152,7 +152,7 @@ AGGREGATES = [
     ("count() AS n FROM devices WHERE tags.site = 'nowhere'", [{"n": 0}]),
     ("COUNT() AS n, SUM(version), AVG(version) FROM devices", [{"n": 3, "$1": 10, "$2": 10 / 3}]),
     ("MIN(version) AS a, MAX(deviceId) AS z FROM devices", [{"a": 1, "z": "valve"}]),
-    # Undefined values are skipped; other types spoil the result.
+    # Undefined values are skipped; values of other types make the result undefined.
     ("SUM(properties.desired.period) AS s FROM devices", [{"s": 150}]),
     ("SUM(tags.ring), MIN(tags.ring), MAX(tags.owner), AVG(tags.none) FROM devices", [{}]),
     (
@@ -178,7 +178,7 @@ def test_aggregates(rest: str, rows: list[dict[str, Any]]) -> None:
     assert query.aggregate(filter(query.matches, TWINS)) == rows
 
 
-def test_groups_tell_values_apart_as_json_does() -> None:
+def test_groups_distinguish_values_as_json_does() -> None:
     query = parse_query("SELECT tags.x, COUNT() AS n FROM devices GROUP BY tags.x")
     values = [1, 1.0, True, "1", None, {"a": 1}, {"a": 1}, [1]]
 
@@ -257,7 +257,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("text", "reason"), REFUSALS, ids=[reason for _, reason in REFUSALS])
-def test_refusals(text: str, reason: str) -> None:
+def test_invalid_queries(text: str, reason: str) -> None:
     with pytest.raises(HubError) as refusal:
         parse_query(text)
 
@@ -287,7 +287,7 @@ CONDITIONS = st.recursive(
 
 
 def outcome(condition: str, document: dict[str, Any]) -> bool | None:
-    """None for undefined, which neither a condition nor its negation lets through."""
+    """The result of a condition; None (undefined) if neither it nor its negation matches."""
     for text, value in ((condition, True), (f"NOT {condition}", False)):
         if parse_query(f"SELECT * FROM devices WHERE {text}").matches(document):
             return value
@@ -314,7 +314,7 @@ PHRASES = st.lists(st.sampled_from(WORDS.split()), max_size=12).map(" ".join)
 @given(
     text=st.text() | PHRASES | PHRASES.map(lambda phrase: f"SELECT a FROM devices WHERE {phrase}")
 )
-def test_any_text_is_refused_or_runs(text: str) -> None:
+def test_any_text_runs_or_is_rejected(text: str) -> None:
     try:
         query = parse_query(text)
     except HubError:

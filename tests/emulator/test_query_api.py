@@ -1,4 +1,4 @@
-"""Queries over HTTP, page by page; what a query means is for test_query.py."""
+"""Queries over HTTP and paging; test_query.py tests the language."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MODULE_IDS = "SELECT moduleId FROM devices.modules"
 
 @pytest.fixture(autouse=True)
 def fleet(hub: HubEmulator) -> None:
-    """Five pumps, the third one with three modules; every other one is in the north."""
+    """Five pumps, the third with three modules; every second one has the site north."""
     for number in range(5):
         site = "south" if number % 2 else "north"
         hub.registry.put({"id": f"pump-{number}", "tags": {"site": site}})
@@ -32,7 +32,7 @@ def fleet(hub: HubEmulator) -> None:
 
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The ids of the twins that the hub makes documents of."""
+    """Ids of the twins for which the hub builds documents."""
     ids: list[str] = []
 
     def build(entry: Entry) -> dict[str, Any]:
@@ -63,11 +63,11 @@ def pages(client: HubClient, text: str, size: int) -> Iterator[list[Any]]:
 
 
 def names(page: list[dict[str, str]]) -> str:
-    """The last letters of the ids of a page."""
+    """The last character of each id of a page."""
     return "".join(next(iter(row.values()))[-1] for row in page)
 
 
-def test_select_all_answers_twins(client: HubClient) -> None:
+def test_select_all_returns_twins(client: HubClient) -> None:
     response = query(client, f"{ALL} WHERE deviceId = 'pump-3'")
 
     assert response.headers["x-ms-item-type"] == "Twin"
@@ -90,7 +90,7 @@ def test_select_all_answers_twins(client: HubClient) -> None:
     ],
     ids=["projection", "count", "count of modules", "groups"],
 )
-def test_other_selections_answer_raw_rows(
+def test_other_selections_return_raw_rows(
     client: HubClient, text: str, rows: list[dict[str, Any]]
 ) -> None:
     response = query(client, text, size=1)
@@ -127,7 +127,7 @@ def test_pages(client: HubClient, text: str, size: int, expected: str) -> None:
     assert " ".join(map(names, pages(client, text, size))) == expected
 
 
-def test_default_page_has_a_hundred_rows(hub: HubEmulator, client: HubClient) -> None:
+def test_the_default_page_size_is_100(hub: HubEmulator, client: HubClient) -> None:
     for number in range(96):
         hub.registry.put({"id": f"valve-{number}"})
     first = query(client, IDS)
@@ -136,7 +136,7 @@ def test_default_page_has_a_hundred_rows(hub: HubEmulator, client: HubClient) ->
     assert len(query(client, IDS, token=first.headers["x-ms-continuation"]).json()) == 1
 
 
-def test_pages_go_on_when_the_last_device_of_one_is_gone(
+def test_paging_continues_after_the_last_device_of_a_page_is_deleted(
     hub: HubEmulator, client: HubClient
 ) -> None:
     rest = pages(client, IDS, 2)
@@ -147,7 +147,7 @@ def test_pages_go_on_when_the_last_device_of_one_is_gone(
     assert list(map(names, rest)) == ["23", "4"]
 
 
-def test_a_page_looks_no_further_than_it_has_to(client: HubClient, built: list[str]) -> None:
+def test_a_page_reads_only_the_required_documents(client: HubClient, built: list[str]) -> None:
     """One more document means that there is another page."""
     query(client, ALL, size=2)
     assert built == ["pump-0", "pump-1", "pump-2"]
@@ -173,7 +173,7 @@ def test_a_page_looks_no_further_than_it_has_to(client: HubClient, built: list[s
     ],
     ids=["match", "mismatch", "modules", "nobody", "case", "no id", "surrogate", "aggregate"],
 )
-def test_a_device_that_is_named_is_looked_up(
+def test_a_query_by_id_reads_only_that_device(
     client: HubClient, built: list[str], text: str, expected: list[str]
 ) -> None:
     assert query(client, text).status_code == 200
@@ -192,7 +192,7 @@ def test_a_device_that_is_named_is_looked_up(
     ],
     ids=["syntax", "source", "empty", "no query", "array", "no JSON"],
 )
-def test_bad_queries(client: HubClient, body: Any, code: str) -> None:
+def test_invalid_queries(client: HubClient, body: Any, code: str) -> None:
     assert error_code(client.send("POST", "/devices/query", body)) == (400, code)
 
 
@@ -205,12 +205,12 @@ def encoded(content: bytes) -> str:
     ["x", "Zm9v", encoded(b"\xff"), encoded(b"0/a/"), encoded(b"-1/a/"), encoded(b"1/a/b/c")],
     ids=["no base64", "no token", "no text", "nothing left", "less than nothing", "too much"],
 )
-def test_bad_tokens(client: HubClient, token: str) -> None:
+def test_invalid_continuation_tokens(client: HubClient, token: str) -> None:
     assert error_code(query(client, ALL, token=token)) == (400, "ArgumentInvalid")
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "x", "1.5"])
-def test_bad_page_sizes(client: HubClient, size: str) -> None:
+def test_invalid_page_sizes(client: HubClient, size: str) -> None:
     assert error_code(query(client, ALL, size=size)) == (400, "ArgumentInvalid")
 
 

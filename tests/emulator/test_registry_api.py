@@ -1,4 +1,4 @@
-"""Devices over HTTP, and what a hub counts."""
+"""Devices over HTTP, and statistics."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_create_and_get(client: HubClient) -> None:
     assert got.headers["ETag"] == created.headers["ETag"]
 
 
-def test_create_of_a_device_that_is_there(client: HubClient) -> None:
+def test_create_of_an_existing_device(client: HubClient) -> None:
     etag = client.send("PUT", "/devices/pump", {}).json()["etag"]
     response = client.send("PUT", "/devices/pump", {"etag": etag})
 
@@ -53,7 +53,7 @@ def test_update_with_if_match(client: HubClient, form: str) -> None:
     assert updated.json()["generationId"] == before["generationId"]
 
 
-def test_update_refusals(client: HubClient) -> None:
+def test_rejected_updates(client: HubClient) -> None:
     missing = client.send("PUT", "/devices/pump", {}, headers=if_match("*"))
     assert error_code(missing) == (404, "DeviceNotFound")
     client.send("PUT", "/devices/pump", {})
@@ -71,7 +71,9 @@ def test_update_refusals(client: HubClient) -> None:
         ("/devices/pump", {"authentication": {"type": "none"}}, "ArgumentInvalid"),
     ],
 )
-def test_bad_devices(hub: HubEmulator, client: HubClient, path: str, body: Any, code: str) -> None:
+def test_invalid_devices(
+    hub: HubEmulator, client: HubClient, path: str, body: Any, code: str
+) -> None:
     assert error_code(client.send("PUT", path, body)) == (400, code)
     assert len(hub.registry) == 0
 
@@ -81,7 +83,7 @@ def test_bad_devices(hub: HubEmulator, client: HubClient, path: str, body: Any, 
     [(b"\xef\xbb\xbf{}", 200), (b'{"statusReason": "\xff"}', 200), (b"\xff", 400)],
     ids=["byte order mark", "no UTF-8 in a text", "no UTF-8"],
 )
-def test_bodies_are_read_as_dotnet_does(client: HubClient, body: bytes, status: int) -> None:
+def test_bodies_are_parsed_as_by_dotnet(client: HubClient, body: bytes, status: int) -> None:
     response = requests.put(
         f"http://{client.host}/devices/pump?api-version=2021-04-12",
         data=body,
@@ -119,8 +121,8 @@ def test_delete(hub: HubEmulator, client: HubClient) -> None:
     assert error_code(bare) == (412, "PreconditionFailed")
     assert "Etag missing" in bare.json()["Message"]
     assert client.send("DELETE", "/devices/pump", headers=if_match("*")).status_code == 204
-    gone = client.send("DELETE", "/devices/pump", headers=if_match("*"))
-    assert error_code(gone) == (404, "DeviceNotFound")
+    response = client.send("DELETE", "/devices/pump", headers=if_match("*"))
+    assert error_code(response) == (404, "DeviceNotFound")
     assert len(hub.registry) == 0
 
 
@@ -141,7 +143,7 @@ def test_list(hub: HubEmulator, client: HubClient) -> None:
     assert len(client.send("GET", "/devices").json()) == 3
 
 
-def test_list_with_a_slash_at_the_end(hub: HubEmulator, client: HubClient) -> None:
+def test_list_with_a_trailing_slash(hub: HubEmulator, client: HubClient) -> None:
     """The request of the official Node.js client."""
     hub.registry.put({"id": "pump"})
 
@@ -149,7 +151,7 @@ def test_list_with_a_slash_at_the_end(hub: HubEmulator, client: HubClient) -> No
 
 
 @pytest.mark.parametrize("top", ["0", "1001", "x"])
-def test_bad_top(client: HubClient, top: str) -> None:
+def test_invalid_top(client: HubClient, top: str) -> None:
     response = client.send("GET", "/devices", query=f"?api-version=2021-04-12&top={top}")
     assert error_code(response) == (400, "ArgumentInvalid")
 
@@ -191,7 +193,9 @@ def test_edge_devices_get_a_scope_and_two_modules(hub: HubEmulator, client: HubC
         assert stored(hub.registry, "edge", module_id)["authentication"]["type"] == "none"
 
 
-def test_a_leaf_becomes_an_edge_device_and_one_again(hub: HubEmulator, client: HubClient) -> None:
+def test_a_leaf_becomes_an_edge_device_and_a_leaf_again(
+    hub: HubEmulator, client: HubClient
+) -> None:
     def put(**body: Any) -> dict[str, Any]:
         response = client.send("PUT", "/devices/edge", body, headers=if_match("*"))
         assert response.status_code == 200, response.text
@@ -209,21 +213,19 @@ def test_a_leaf_becomes_an_edge_device_and_one_again(hub: HubEmulator, client: H
 
 
 @pytest.mark.parametrize("scope", [{}, {"deviceScope": ""}, {"deviceScope": None}], ids=repr)
-def test_updates_of_an_edge_device_name_its_scope(
+def test_updates_of_an_edge_device_require_its_scope(
     client: HubClient, scope: dict[str, str | None]
 ) -> None:
     edge = {"capabilities": {"iotEdge": True}}
     before = client.send("PUT", "/devices/edge", edge).json()
-    refused = client.send("PUT", "/devices/edge", edge | scope, headers=if_match("*"))
+    rejected = client.send("PUT", "/devices/edge", edge | scope, headers=if_match("*"))
 
-    assert error_code(refused) == (400, "ArgumentInvalid")
-    assert "Device scope is immutable" in refused.json()["Message"]
+    assert error_code(rejected) == (400, "ArgumentInvalid")
+    assert "Device scope is immutable" in rejected.json()["Message"]
     assert client.send("GET", "/devices/edge").json() == before
 
 
-def test_the_parent_of_a_leaf_is_the_scope_that_it_names(
-    hub: HubEmulator, client: HubClient
-) -> None:
+def test_the_parent_of_a_leaf_is_its_device_scope(hub: HubEmulator, client: HubClient) -> None:
     scope = "ms-azure-iot-edge://edge-1"
     child = client.send("PUT", "/devices/child", {"deviceScope": scope}).json()
     assert (child["deviceScope"], child["parentScopes"]) == (scope, [scope])
@@ -238,9 +240,9 @@ def test_modules_count_as_devices_against_the_quota(start_hub: StartHub) -> None
     client.send("PUT", "/devices/pump/modules/sensor", {})
 
     for path in ("/devices/valve", "/devices/pump/modules/other"):
-        refused = client.send("PUT", path, {})
-        assert error_code(refused) == (403, "IotHubQuotaExceeded")
-        assert refused.json()["Message"] == (
+        rejected = client.send("PUT", path, {})
+        assert error_code(rejected) == (403, "IotHubQuotaExceeded")
+        assert rejected.json()["Message"] == (
             "ErrorCode:IotHubQuotaExceeded;Total number of devices on IotHub 'localhost' exceeded "
             "the allocated quota. Max allowed device count : '2', current device count : '2'. "
             "Consider increasing the units for this hub to increase the quota."
@@ -251,7 +253,7 @@ def test_modules_count_as_devices_against_the_quota(start_hub: StartHub) -> None
     assert client.send("PUT", "/devices/valve", {}).status_code == 200
 
 
-def test_a_device_has_room_for_so_many_modules(start_hub: StartHub) -> None:
+def test_the_number_of_modules_per_device_is_limited(start_hub: StartHub) -> None:
     hub = start_hub(limits=Limits(modules_per_device=2))
     client = HubClient(hub.connection_string())
     for device_id in ("pump", "valve"):
@@ -259,10 +261,10 @@ def test_a_device_has_room_for_so_many_modules(start_hub: StartHub) -> None:
         for module_id in ("a", "b"):
             path = f"/devices/{device_id}/modules/{module_id}"
             assert client.send("PUT", path, {}).status_code == 200
-    refused = client.send("PUT", "/devices/pump/modules/c", {})
+    rejected = client.send("PUT", "/devices/pump/modules/c", {})
 
-    assert error_code(refused) == (413, "TooManyModulesOnDevice")
-    assert refused.json()["errorCode"] == 413003
+    assert error_code(rejected) == (413, "TooManyModulesOnDevice")
+    assert rejected.json()["errorCode"] == 413003
     assert [each["moduleId"] for each in client.send("GET", "/devices/pump/modules").json()] == [
         "a",
         "b",

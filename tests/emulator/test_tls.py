@@ -1,4 +1,4 @@
-"""HTTPS: whom the certificate is for, and the names by which clients call the hub."""
+"""HTTPS: names in the certificate, and host names that clients use."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def port_of(hub: HubEmulator) -> int:
 
 
 def send(hub: HubEmulator, authorization: str, host: str | None = None) -> requests.Response:
-    """By the loopback address, as no resolver knows the hub's name."""
+    """Connect to the loopback address: the hub's name is not in DNS."""
     headers = {"Authorization": authorization} | ({"Host": host} if host else {})
     return requests.get(
         f"https://127.0.0.1:{port_of(hub)}/jobs?api-version=2021-04-12",
@@ -50,7 +50,7 @@ def test_names_of_the_certificate(hub: HubEmulator, name: str) -> None:
         context.wrap_socket(plain, server_hostname=name).close()
 
 
-def test_other_names_and_strangers(hub: HubEmulator) -> None:
+def test_other_names_and_untrusting_clients(hub: HubEmulator) -> None:
     address = ("127.0.0.1", port_of(hub))
     for context, name in (
         (ssl.create_default_context(cafile=hub.ca_file), "other.example"),
@@ -113,7 +113,7 @@ def test_temporary_file_is_deleted_at_the_stop() -> None:
         assert not folder.exists()
 
 
-def test_chosen_file_stays(tmp_path: Path) -> None:
+def test_specified_file_is_kept(tmp_path: Path) -> None:
     ca_file = tmp_path / "ca.pem"
     with HubEmulator(tls=True, ca_file=ca_file) as hub:
         assert hub.ca_file == ca_file
@@ -135,8 +135,8 @@ def test_failed_start_leaves_no_file(hub: HubEmulator) -> None:
         _ = second.ca_file
 
 
-def test_stop_ends_connections_that_clients_keep() -> None:
-    """If not, the collector finds their sockets open, and a warning is an error here."""
+def test_stop_closes_idle_connections() -> None:
+    """Otherwise the open sockets cause a ResourceWarning, which is an error here."""
     with requests.Session() as session:
         session.trust_env = False
         with HubEmulator(tls=True) as hub:

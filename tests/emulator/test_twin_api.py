@@ -48,7 +48,7 @@ def desired(twin: dict[str, Any]) -> dict[str, Any]:
 
 
 def stamp_of(metadata: dict[str, Any]) -> dict[str, Any]:
-    """When and in which version something changed last."""
+    """Time and version of the last change of a member."""
     return {name: value for name, value in metadata.items() if name.startswith("$")}
 
 
@@ -68,7 +68,7 @@ def test_new_twin(client: HubClient, path: str) -> None:
     assert twin["tags"] == {}
 
 
-def test_what_comes_with_a_device_is_the_first_change_of_its_twin(
+def test_a_created_device_has_the_first_version_of_its_twin(
     hub: HubEmulator, client: HubClient
 ) -> None:
     hub.registry.put({"id": "valve", "tags": {"a": 1}, "properties": {"desired": {"b": 2}}})
@@ -134,7 +134,7 @@ def test_patch(
 @pytest.mark.parametrize(
     ("old", "new"), [(1, True), (False, 0), (1, 1.0)], ids=["true", "zero", "fraction"]
 )
-def test_values_that_are_equal_only_in_python_are_distinguished(
+def test_values_that_only_python_considers_equal_are_distinguished(
     client: HubClient, method: str, section: str, old: Any, new: Any
 ) -> None:
     send(client, "PATCH", body_of(section, {"a": old}))
@@ -145,7 +145,7 @@ def test_values_that_are_equal_only_in_python_are_distinguished(
 
 
 @PATHS
-def test_a_patch_leaves_alone_what_it_does_not_name(client: HubClient, path: str) -> None:
+def test_a_patch_keeps_omitted_members(client: HubClient, path: str) -> None:
     send(client, "PATCH", {"tags": {"a": 1}, "properties": {"desired": {"b": 2}}}, path)
     before = send(client, "GET", None, path)
     after = send(client, "PATCH", {"tags": {"a": 2}}, path)
@@ -156,7 +156,7 @@ def test_a_patch_leaves_alone_what_it_does_not_name(client: HubClient, path: str
     assert after["version"] == before["version"] + 1
 
 
-def test_a_patch_stamps_what_it_names(hub: HubEmulator, client: HubClient) -> None:
+def test_a_patch_stamps_its_members(hub: HubEmulator, client: HubClient) -> None:
     send(client, "PATCH", body_of("desired", {"a": {"x": 1, "y": 1}, "b": {"c": 1}, "d": [1]}))
     hub.clock.advance(HOUR)
     section = desired(send(client, "PATCH", body_of("desired", {"a": {"x": 2}, "d": [2]})))
@@ -174,7 +174,7 @@ def test_a_patch_stamps_what_it_names(hub: HubEmulator, client: HubClient) -> No
     }
 
 
-def test_what_is_removed_or_replaced_loses_its_metadata(
+def test_removed_or_replaced_members_lose_their_metadata(
     hub: HubEmulator, client: HubClient
 ) -> None:
     send(client, "PATCH", body_of("desired", {"a": {"x": 1}, "b": 1, "c": {"y": 1}}))
@@ -186,7 +186,7 @@ def test_what_is_removed_or_replaced_loses_its_metadata(
     assert metadata == {**stamp, "a": stamp, "c": stamp}
 
 
-def test_a_hub_compares_no_values(client: HubClient) -> None:
+def test_a_patch_with_equal_values_is_a_change(client: HubClient) -> None:
     """See azure-iot-sdk-csharp#954: repeating a patch is another change."""
     twins = [
         send(client, "PATCH", body_of("desired", patch))
@@ -197,7 +197,7 @@ def test_a_hub_compares_no_values(client: HubClient) -> None:
     assert [twin["version"] for twin in twins] == [3, 4, 4, 4, 5]
 
 
-def test_members_of_the_hub_are_not_patched(client: HubClient) -> None:
+def test_members_owned_by_the_hub_are_not_patched(client: HubClient) -> None:
     patch = {"a": 1, "$version": 9, "$metadata": {"$lastUpdated": "2001-01-01T00:00:00Z"}}
     section = desired(send(client, "PATCH", body_of("desired", patch)))
 
@@ -206,7 +206,7 @@ def test_members_of_the_hub_are_not_patched(client: HubClient) -> None:
 
 
 @PATHS
-def test_put_wipes_what_it_does_not_name(client: HubClient, path: str) -> None:
+def test_put_removes_omitted_members(client: HubClient, path: str) -> None:
     send(client, "PATCH", {"tags": {"a": 1}, "properties": {"desired": {"b": 2, "c": 3}}}, path)
     replaced = send(client, "PUT", body_of("desired", {"c": {"d": []}}), path)
 
@@ -221,10 +221,10 @@ def test_put_wipes_what_it_does_not_name(client: HubClient, path: str) -> None:
 
 @SECTIONS
 @pytest.mark.parametrize("values", [{"a": None}, {"a": {"b": None}}], ids=["top", "nested"])
-def test_put_refuses_null(client: HubClient, section: str, values: dict[str, Any]) -> None:
-    refused = client.send("PUT", PUMP, body_of(section, values))
+def test_put_rejects_null(client: HubClient, section: str, values: dict[str, Any]) -> None:
+    rejected = client.send("PUT", PUMP, body_of(section, values))
 
-    assert error_code(refused) == (400, "ArgumentInvalid")
+    assert error_code(rejected) == (400, "ArgumentInvalid")
     assert send(client, "GET", None)["version"] == 2
 
 
@@ -245,9 +245,9 @@ def test_if_match_is_optional(client: HubClient, method: str, path: str, form: s
 def test_a_stale_etag_changes_nothing(client: HubClient, method: str, path: str) -> None:
     stale = send(client, "GET", None, path)["etag"]
     before = send(client, "PATCH", {"tags": {"a": 1}}, path)
-    refused = client.send(method, path, {"tags": {"a": 2}}, headers={"If-Match": f'"{stale}"'})
+    rejected = client.send(method, path, {"tags": {"a": 2}}, headers={"If-Match": f'"{stale}"'})
 
-    assert error_code(refused) == (412, "PreconditionFailed")
+    assert error_code(rejected) == (412, "PreconditionFailed")
     assert send(client, "GET", None, path) == before
 
 
@@ -269,7 +269,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
 
 @WRITES
 @pytest.mark.parametrize(("body", "code"), BROKEN.values(), ids=BROKEN)
-def test_bad_twins(client: HubClient, method: str, body: Any, code: str) -> None:
+def test_invalid_twins(client: HubClient, method: str, body: Any, code: str) -> None:
     assert error_code(client.send(method, PUMP, body)) == (400, code)
     assert send(client, "GET", None)["version"] == 2
 
@@ -288,15 +288,13 @@ def test_the_largest_twin(client: HubClient, method: str) -> None:
     ["/twins/nobody", "/twins/pump/modules/nothing", "/twins/nobody/modules/nothing"],
     ids=["device", "module", "both"],
 )
-def test_a_missing_twin_is_that_of_a_missing_device(
-    client: HubClient, method: str, path: str
-) -> None:
+def test_a_missing_twin_returns_device_not_found(client: HubClient, method: str, path: str) -> None:
     """For modules too, and not 401 under a SAS as for their identities (live hub)."""
     assert error_code(client.send(method, path, {})) == (404, "DeviceNotFound")
 
 
 @METHODS
-def test_the_twin_of_a_module_outlives_its_device_being_disabled(
+def test_the_twin_of_a_module_of_a_disabled_device(
     hub: HubEmulator, client: HubClient, method: str
 ) -> None:
     hub.registry.put({"id": "pump", "status": "disabled"})

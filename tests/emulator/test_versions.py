@@ -1,4 +1,4 @@
-"""What each api-version knew of devices, twins, modules, configurations and jobs."""
+"""Devices, twins, modules, configurations and jobs in each api-version."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def test_versions_that_live_hubs_accept(client: HubClient, known: str) -> None:
     ["", version(""), version("2021-04-13"), version("2021-04-12-preview"), version("latest")],
     ids=["none", "empty", "made up", "no preview", "word"],
 )
-def test_other_versions_are_refused(client: HubClient, query: str) -> None:
+def test_other_versions_are_rejected(client: HubClient, query: str) -> None:
     assert error_code(client.send("GET", "/devices", query=query)) == REFUSED
 
 
-def test_the_token_comes_before_the_version(client: HubClient) -> None:
+def test_the_token_is_checked_before_the_version(client: HubClient) -> None:
     response = client.send("GET", "/devices", query="", headers={"Authorization": ""})
 
     assert error_code(response) == (401, "IotHubUnauthorized")
@@ -55,7 +55,7 @@ def test_the_token_comes_before_the_version(client: HubClient) -> None:
     ],
     ids=["twins", "queries", "module twins", "modules", "module", "configurations", "one"],
 )
-def test_operations_that_came_later(
+def test_operations_of_later_versions(
     hub: HubEmulator,
     client: HubClient,
     path: str,
@@ -70,12 +70,12 @@ def test_operations_that_came_later(
     headers = {"If-Match": "*"}
 
     for method in methods:
-        refused = client.send(method, path, body, headers=headers, query=version(last_without))
-        assert error_code(refused) == REFUSED
+        rejected = client.send(method, path, body, headers=headers, query=version(last_without))
+        assert error_code(rejected) == REFUSED
         assert client.send(method, path, body, headers=headers, query=version(first)).ok
 
 
-def test_devices_showed_less_at_first(hub: HubEmulator, client: HubClient) -> None:
+def test_early_versions_show_fewer_device_properties(hub: HubEmulator, client: HubClient) -> None:
     hub.registry.put({"id": "pump"})
     first = client.send("GET", "/devices/pump", query=version("2016-02-03")).json()
     later = client.send("GET", "/devices/pump", query=version("2018-06-30")).json()
@@ -97,7 +97,9 @@ BLOB_NAMES = {"inputBlobName", "outputBlobName"}
 CONFIGURATIONS = {"includeConfigurations", "configurationsBlobName"}
 
 
-def test_jobs_show_what_a_version_knows(start_hub: StartHub, job_container: JobContainer) -> None:
+def test_jobs_show_the_properties_of_the_version(
+    start_hub: StartHub, job_container: JobContainer
+) -> None:
     client = HubClient(start_hub(choices=Choices(uri_echo="full")).connection_string())
     job_container.write(PUMP)
     job_id = client.create_job(job_container.request()).json()["jobId"]
@@ -133,7 +135,7 @@ def test_jobs_show_what_a_version_knows(start_hub: StartHub, job_container: JobC
     ],
     ids=["blob name", "identity"],
 )
-def test_a_version_skips_members_that_it_does_not_know(
+def test_unknown_members_of_a_version_are_ignored(
     client: HubClient,
     job_container: JobContainer,
     members: dict[str, str],
@@ -155,7 +157,7 @@ def test_a_version_skips_members_that_it_does_not_know(
         ("2021-04-12", {"devices.txt", "configurations.txt"}),
     ],
 )
-def test_configurations_are_exported_by_versions_that_know_of_it(
+def test_versions_that_export_configurations(
     hub: HubEmulator, client: HubClient, job_container: JobContainer, text: str, names: set[str]
 ) -> None:
     body = {
@@ -215,14 +217,16 @@ def test_later_versions_have_no_import_of_2016(
     ],
     ids=["no output", "no input", "syntax"],
 )
-def test_the_import_of_2016_needs_both_containers(client: HubClient, body: Any, code: str) -> None:
+def test_the_import_of_2016_requires_both_containers(
+    client: HubClient, body: Any, code: str
+) -> None:
     response = client.send("POST", "/importdevices", body, query=HISTORIC)
 
     assert error_code(response) == (400, code)
     assert f"Error: 400 ErrorCode: {code}\nMessage: " in response.json()["Message"]
 
 
-def test_the_import_of_2016_needs_the_right_to_write(hub: HubEmulator) -> None:
+def test_the_import_of_2016_requires_write_permission(hub: HubEmulator) -> None:
     client = HubClient(hub.connection_string("registryRead"))
     response = client.send("GET", "/importdevices", {}, query=HISTORIC)
 
@@ -230,7 +234,7 @@ def test_the_import_of_2016_needs_the_right_to_write(hub: HubEmulator) -> None:
 
 
 @pytest.mark.parametrize("spelling", ["exportBlobContainerUri", "outputBlobContainerUri "])
-def test_the_import_of_today_has_one_spelling(
+def test_the_current_import_has_one_spelling(
     client: HubClient, job_container: JobContainer, spelling: str
 ) -> None:
     body = {

@@ -27,7 +27,7 @@ HostFactory = Callable[..., FunctionsHost]
 
 @pytest.fixture
 def settings(storage_connection_string: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """App settings, also in the environment, where SDK-type bindings read them."""
+    """App settings, also set in the environment, where SDK-type bindings read them."""
     values = {
         "AzureWebJobsStorage": storage_connection_string,
         "Uploads": storage_connection_string,
@@ -40,7 +40,7 @@ def settings(storage_connection_string: str, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def uploads(settings: dict[str, str]) -> Iterator[ContainerClient]:
-    """The container of the test, which exists."""
+    """An existing container for the test."""
     with BlobServiceClient.from_connection_string(settings["Uploads"]) as service:
         container = service.get_container_client(settings["CONTAINER"])
         container.create_container()
@@ -60,7 +60,7 @@ def host_id() -> str:
 
 @pytest.fixture
 def make_host(settings: dict[str, str], host_id: str) -> Iterator[HostFactory]:
-    """Make hosts of this test's own id that are not started, and stop them at its end."""
+    """Create hosts with an id of this test, not yet started; stop them after the test."""
     hosts: list[FunctionsHost] = []
 
     def make(app: func.FunctionApp, host_json: dict[str, Any] | None = None) -> FunctionsHost:

@@ -18,7 +18,7 @@ from tests.host.conftest import HostFactory
 
 @pytest.fixture
 def contents() -> list[bytes]:
-    """What the function read, in order."""
+    """Blob contents in the order in which the function read them."""
     return []
 
 
@@ -39,13 +39,13 @@ def host(make_host: HostFactory, contents: list[bytes]) -> FunctionsHost:
 
 
 class TestAnnounce:
-    def test_nothing_is_found_without_an_event(
+    def test_no_blob_is_processed_without_an_event(
         self, host: FunctionsHost, uploads: ContainerClient
     ) -> None:
         uploads.upload_blob("in/a.txt", b"1")
         assert host.drain() == 0
 
-    def test_repeated_event_runs_on_what_the_blob_is_now(
+    def test_repeated_event_runs_on_the_current_blob(
         self, host: FunctionsHost, uploads: ContainerClient, contents: list[bytes]
     ) -> None:
         uploads.upload_blob("in/a.txt", b"old")
@@ -55,7 +55,7 @@ class TestAnnounce:
         assert host.drain() == 2
         assert contents == [b"new", b"new"]
 
-    def test_path_is_no_filter(
+    def test_path_does_not_filter_events(
         self, host: FunctionsHost, uploads: ContainerClient, contents: list[bytes]
     ) -> None:
         uploads.upload_blob("out/a.txt", b"1")
@@ -78,9 +78,7 @@ class TestAnnounce:
             if hosts.exists():
                 assert not list(hosts.list_blob_names(name_starts_with=f"blobreceipts/{host_id}"))
 
-    def test_event_for_a_blob_that_is_gone(
-        self, host: FunctionsHost, uploads: ContainerClient
-    ) -> None:
+    def test_event_for_a_deleted_blob(self, host: FunctionsHost, uploads: ContainerClient) -> None:
         host.announce(uploads.container_name, "in/never.txt")
         assert host.drain() == 0
 
@@ -122,15 +120,15 @@ class TestWebhook:
         assert json.loads(body) == {"validationResponse": "abc"}
 
     @pytest.mark.parametrize("events", [[{"data": {}}], ["text"], 7])
-    def test_rubbish_is_refused(self, host: FunctionsHost, events: Any) -> None:
+    def test_invalid_requests_are_rejected(self, host: FunctionsHost, events: Any) -> None:
         host.start()
-        with pytest.raises(urllib.error.HTTPError, match="400") as refused:
+        with pytest.raises(urllib.error.HTTPError, match="400") as rejected:
             post_events(host, events)
-        refused.value.close()
+        rejected.value.close()
 
 
 class TestArguments:
-    def test_sdk_client_is_the_extensions_own(
+    def test_sdk_client_comes_from_the_extension(
         self, make_host: HostFactory, uploads: ContainerClient
     ) -> None:
         app = func.FunctionApp()

@@ -59,7 +59,7 @@ class TestScan:
         uploads.upload_blob("a.txt", b"2", overwrite=True)
         assert restarted.drain() == 1
 
-    def test_receipt_is_where_the_real_host_has_it(
+    def test_receipt_is_stored_where_the_real_host_stores_it(
         self,
         make_host: HostFactory,
         uploads: ContainerClient,
@@ -87,7 +87,7 @@ class TestScan:
             container.upload_blob("late.txt", b"1")
         assert host.drain() == 1
 
-    def test_pattern_spans_folders_and_leaves_others_alone(
+    def test_pattern_spans_folders_and_excludes_other_blobs(
         self, make_host: HostFactory, uploads: ContainerClient
     ) -> None:
         names: list[str] = []
@@ -100,7 +100,7 @@ class TestScan:
 
 
 class TestDelivery:
-    def test_blob_that_changed_is_dropped_and_its_new_version_run(
+    def test_changed_blob_is_dropped_and_its_new_version_processed(
         self, make_host: HostFactory, uploads: ContainerClient
     ) -> None:
         contents: list[bytes] = []
@@ -112,7 +112,7 @@ class TestDelivery:
         assert host.drain() == 1
         assert contents == [b"new"]
 
-    def test_blob_that_is_gone_is_no_failure(
+    def test_deleted_blob_is_not_a_failure(
         self, make_host: HostFactory, uploads: ContainerClient
     ) -> None:
         host = make_host(blob_app(lambda blob: pytest.fail("must not run")))
@@ -121,7 +121,7 @@ class TestDelivery:
         uploads.delete_blob("a.txt")
         assert host.drain() == 0
 
-    def test_failure_is_repeated_until_success(
+    def test_failure_is_retried_until_success(
         self, make_host: HostFactory, uploads: ContainerClient, queues: QueueServiceClient
     ) -> None:
         tries: list[int] = []
@@ -165,7 +165,7 @@ class TestDelivery:
         uploads.upload_blob("a.txt", b"1")
         assert make_host(blob_app(fail), with_threshold(2)).drain() == 2
 
-    def test_message_whose_host_died_in_every_try_is_poison(
+    def test_message_whose_host_died_in_every_attempt_is_poison(
         self,
         make_host: HostFactory,
         uploads: ContainerClient,
@@ -250,7 +250,7 @@ class TestBackground:
         eventually(lambda: len(finished) == 4)
         assert highest == [2]
 
-    def test_failures_are_repeated(self, make_host: HostFactory, uploads: ContainerClient) -> None:
+    def test_failures_are_retried(self, make_host: HostFactory, uploads: ContainerClient) -> None:
         tries: list[int] = []
         done = threading.Event()
 
@@ -284,12 +284,12 @@ class TestBackground:
 
 
 def poison_messages(queues: QueueServiceClient, container: str) -> list[dict[str, Any]]:
-    """Poison messages of one container; other tests share the queue, so none is taken away."""
+    """Poison messages of one container, left in the queue that tests share."""
     queue = queues.get_queue_client(
         "webjobs-blobtrigger-poison", message_decode_policy=TextBase64DecodePolicy()
     )
     try:
-        found = [json.loads(message.content) for message in queue.peek_messages(32)]
+        messages = [json.loads(message.content) for message in queue.peek_messages(32)]
     except ResourceNotFoundError:
         return []
-    return [message for message in found if message["ContainerName"] == container]
+    return [message for message in messages if message["ContainerName"] == container]

@@ -71,7 +71,7 @@ def test_route_and_query_parameters(address: str) -> None:
     assert headers["Content-Length"] == "7"
 
 
-def test_literal_route_comes_first_and_text_is_an_answer(address: str) -> None:
+def test_literal_route_has_precedence_and_text_is_a_response(address: str) -> None:
     assert call(f"{address}/api/jobs/latest")[::2] == (200, b"latest")
 
 
@@ -82,7 +82,7 @@ def test_catch_all_route_and_bytes(address: str, method: str) -> None:
     assert headers["Content-Type"] == "application/octet-stream"
 
 
-def test_methods_are_those_of_the_route(address: str) -> None:
+def test_only_methods_of_the_route_are_allowed(address: str) -> None:
     assert call(f"{address}/api/files/a", "GET")[0] == 405
     assert call(f"{address}/api/nothing", "DELETE")[0] == 204
 
@@ -103,7 +103,7 @@ def test_prefix_of_host_json(prefix: str, path: str) -> None:
         assert call(host.address + path)[0] == 200
 
 
-def test_address_needs_a_start_and_a_host_starts_once() -> None:
+def test_address_requires_a_start_and_a_host_starts_once() -> None:
     host = FunctionsHost(http_app(), {}, {"version": "2.0"})
     with pytest.raises(UsageError, match="not started"):
         _ = host.address

@@ -22,7 +22,7 @@ def problems(
     settings: Mapping[str, str] = SETTINGS,
     host_json: Mapping[str, Any] = HOST_JSON,
 ) -> str:
-    """Text of the error, which has all problems."""
+    """The error message, which contains all problems."""
     with pytest.raises(IndexingError) as caught:
         FunctionsHost(app, settings, host_json)
     return str(caught.value)
@@ -86,7 +86,7 @@ class TestAccepted:
         FunctionsHost(app, SETTINGS, HOST_JSON)
         assert FunctionsHost(app, SETTINGS, HOST_JSON).functions
 
-    def test_timers_need_no_bundle(self) -> None:
+    def test_timers_require_no_bundle(self) -> None:
         assert FunctionsHost(timer_app("0 */5 * * * *"), {}, {"version": "2.0"}).functions
 
 

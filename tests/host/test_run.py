@@ -25,7 +25,7 @@ def hello(req: func.HttpRequest) -> str:
     return os.environ["GREETING"]
 """
 
-#: Seconds; starting a process takes many of them on a busy machine.
+#: Seconds; long, because starting a process is slow on a busy machine.
 DEADLINE = 60.0
 
 

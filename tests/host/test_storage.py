@@ -30,6 +30,6 @@ def test_identity_based_connection(clients: StorageClients, connection: str, acc
     assert clients.blobs(connection) is service
 
 
-def test_queue_needs_an_address_of_its_own(clients: StorageClients) -> None:
+def test_queue_requires_its_own_address(clients: StorageClients) -> None:
     with pytest.raises(UsageError, match="set Full__queueServiceUri"):
         clients.queue("any", "Full")

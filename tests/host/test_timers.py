@@ -15,7 +15,7 @@ NOON = datetime(2026, 1, 5, 12, 0, 0, tzinfo=UTC)  # a Monday
 
 
 class Clock(threading.Event):
-    """A clock that is also the stop event: waiting moves the time; it is set at ``end``."""
+    """A clock that is also the stop event: waiting advances the time, and ``end`` sets it."""
 
     def __init__(self, end: datetime) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Clock(threading.Event):
 def seconds_of_ticks(
     expression: str, end: int, each_takes: int = 0, run_on_startup: bool = False, fail: bool = False
 ) -> list[float]:
-    """Run a loop on the clock from noon; return when ticks began, in seconds."""
+    """Run a timer loop on the clock from noon; return the start of each tick in seconds."""
     clock = Clock(NOON + timedelta(seconds=end))
     began: list[float] = []
 

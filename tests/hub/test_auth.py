@@ -24,7 +24,7 @@ def test_a_token_is_signed_as_hubs_expect() -> None:
     assert " " not in unquote(query)
 
 
-def test_a_token_is_renewed_before_its_end() -> None:
+def test_a_token_is_renewed_before_it_expires() -> None:
     now = 0.0
     policy = SharedAccessKeyPolicy("h", "p", KEY, lambda: now)
     first = policy.token()

@@ -1,4 +1,4 @@
-"""The client against the emulator, and against answers that no emulator would give."""
+"""The client against the emulator and against invalid responses."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def connect() -> Iterator[Connect]:
 
 @pytest.fixture
 def request_of_a_job(storage_connection_string: str) -> ImportJobRequest:
-    """With a container that holds a device file."""
+    """A job request for a container with a device file."""
 
     name = f"import-{uuid4().hex}"
     with BlobServiceClient.from_connection_string(storage_connection_string) as service:
@@ -73,7 +73,7 @@ def request_of_a_job(storage_connection_string: str) -> ImportJobRequest:
     return ImportJobRequest(input_blob_container_uri=uri, output_blob_container_uri=uri)
 
 
-def test_the_life_of_a_job(
+def test_the_lifecycle_of_a_job(
     hub: HubEmulator, connect: Connect, request_of_a_job: ImportJobRequest
 ) -> None:
     client = connect(hub.connection_string("registryReadWrite"))
@@ -110,7 +110,7 @@ def test_a_wrong_key(hub: HubEmulator, connect: Connect) -> None:
         connect(connection).list_jobs()
 
 
-def test_nobody_there(connect: Connect) -> None:
+def test_an_unreachable_hub(connect: Connect) -> None:
     client = connect(
         "HostName=127.0.0.1:9;SharedAccessKeyName=a;SharedAccessKey=YWJj;"
         "UseDevelopmentEmulator=true"
@@ -161,7 +161,7 @@ def scripted(connect: Connect) -> Iterator[Callable[..., HubClient]]:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", b"<html>", b'{"jobId":""}', b"\xff"])
-def test_a_job_that_the_answer_does_not_name_may_exist(
+def test_a_job_without_an_id_in_the_response_may_exist(
     scripted: Callable[[int, bytes], HubClient], body: bytes
 ) -> None:
     request = ImportJobRequest(input_blob_container_uri="x", output_blob_container_uri="y")
@@ -170,7 +170,7 @@ def test_a_job_that_the_answer_does_not_name_may_exist(
 
 
 @pytest.mark.parametrize("body", [b"", b"7", b"<html>", b"\xff"])
-def test_reading_a_list_that_is_none(
+def test_a_response_that_is_not_a_list(
     scripted: Callable[[int, bytes], HubClient], body: bytes
 ) -> None:
     with pytest.raises(HubUnavailableError):
@@ -178,7 +178,7 @@ def test_reading_a_list_that_is_none(
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"\xff"])
-def test_reading_an_answer_that_is_no_json(
+def test_a_response_that_is_not_json(
     scripted: Callable[[int, bytes], HubClient], body: bytes
 ) -> None:
     with pytest.raises(HubUnavailableError):
@@ -196,7 +196,7 @@ def test_reading_an_answer_that_is_no_json(
         (405, b""),
     ],
 )
-def test_an_answer_that_is_not_about_the_job(
+def test_a_response_that_is_not_about_the_job(
     scripted: Callable[[int, bytes], HubClient], status: int, body: bytes
 ) -> None:
     with pytest.raises(HubAnswerError):
@@ -206,14 +206,14 @@ def test_an_answer_that_is_not_about_the_job(
 @pytest.mark.parametrize(
     "body", [b"", b"<html>Not Found</html>", b"{}", b'{"Message":"ErrorCode:JobNotFound;no"}']
 )
-def test_a_bare_404_says_that_the_job_is_unknown(
+def test_a_404_with_any_body_means_that_the_job_is_unknown(
     scripted: Callable[[int, bytes], HubClient], body: bytes
 ) -> None:
     with pytest.raises(JobNotFoundError):
         scripted(404, body).get_job("x")
 
 
-def test_an_answer_is_read_up_to_its_largest_size(
+def test_the_size_of_a_response_is_limited(
     scripted: Callable[[int, bytes], HubClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_module, "MAX_ANSWER", 100_000)
@@ -227,7 +227,7 @@ def test_an_answer_is_read_up_to_its_largest_size(
             client.create_import_job(request)
 
 
-def test_a_packed_answer_counts_by_its_unpacked_size(
+def test_the_size_limit_applies_after_decompression(
     scripted: Callable[..., HubClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_module, "MAX_ANSWER", 1_000_000)
@@ -236,14 +236,14 @@ def test_a_packed_answer_counts_by_its_unpacked_size(
         client.list_jobs()
 
 
-def test_an_answer_of_a_later_version(scripted: Callable[[int, bytes], HubClient]) -> None:
+def test_a_response_of_a_later_version(scripted: Callable[[int, bytes], HubClient]) -> None:
     job = scripted(200, b'{"jobId":"1","status":"paused","type":"import","cost":{"eur":1}}')
     assert job.get_job("1").status_text == "paused"
     jobs = scripted(200, b'[{"jobId":"1","type":"somethingElse"}, 7]').list_jobs().jobs
     assert [job.type for job in jobs] == ["somethingElse"]
 
 
-def test_entra_id_tokens_are_for_the_hub_and_never_sent_in_clear() -> None:
+def test_entra_id_tokens_are_for_the_hub_and_never_sent_unencrypted() -> None:
     asked: list[tuple[str, ...]] = []
 
     class Identity:

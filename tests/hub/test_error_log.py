@@ -46,7 +46,7 @@ def test_repeated_lines_count_once() -> None:
     assert [failed.device_id for failed in read(*[entry, other] * 20)] == ["a", "b"]
 
 
-def test_an_unparsable_line_is_found_and_its_keys_are_not_told() -> None:
+def test_an_unparsable_line_is_kept_and_its_keys_are_redacted() -> None:
     line = json.dumps(
         {"id": "a", "authentication": {"type": "X", "symmetricKey": {"primaryKey": KEY}}}
     )
@@ -65,7 +65,7 @@ def test_an_unparsable_line_is_found_and_its_keys_are_not_told() -> None:
     assert KEY not in failed.text
 
 
-def test_what_may_be_a_key_is_redacted_but_an_id_is_not() -> None:
+def test_possible_keys_are_redacted_but_ids_are_not() -> None:
     device_id = "0123456789abcdef0123456789abcdef"
     [failed] = read({"deviceId": device_id, "errorCode": 1, "errorStatus": f"{device_id} {KEY}"})
     assert failed.text == f"{device_id} REDACTED"
@@ -84,13 +84,13 @@ def test_an_empty_log_has_no_failure(data: bytes) -> None:
 
 
 @given(st.lists(st.binary(max_size=60), max_size=8))
-def test_never_fails(chunks: list[bytes]) -> None:
+def test_reading_never_raises(chunks: list[bytes]) -> None:
     for failed in read_error_log(chunks, set()):
         assert len(failed.text) <= 300
 
 
 @given(st.integers(1, 40))
-def test_chunks_do_not_matter(size: int) -> None:
+def test_chunk_sizes_do_not_matter(size: int) -> None:
     data = b"".join(
         b'{"deviceId":"d%d","errorCode":404001,"errorStatus":"d%d"}\r\n' % (n, n) for n in range(5)
     )

@@ -1,4 +1,4 @@
-"""Every body shape that hubs are known to send becomes the right type, with the hub's words."""
+"""Each known error response becomes the right exception with the hub's message."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ E2 = body(
         (409, {}, "[]", HubRequestError, "", "[]"),
     ],
 )
-def test_shapes(
+def test_body_shapes(
     status: int, headers: dict[str, str], text: str, kind: type[Exception], name: str, message: str
 ) -> None:
     error = error_from_response(status, headers, text)
@@ -124,25 +124,25 @@ def test_shapes(
         (JobNotFoundError, PermanentError),
     ],
 )
-def test_what_to_do_is_a_type(kind: type[Exception], family: type[Exception]) -> None:
+def test_each_error_has_one_base_type(kind: type[Exception], family: type[Exception]) -> None:
     families = {TemporaryError, RefusedForNowError, PermanentError}
     assert {base for base in families if issubclass(kind, base)} == {family}
 
 
-def test_the_header_is_believed_first() -> None:
+def test_the_header_has_precedence() -> None:
     text = body(Message="ErrorCode:ArgumentInvalid;x", ExceptionMessage="")
     assert parse_error(403, {"iothub-errorcode": "JobQuotaExceeded"}, text).name == (
         "JobQuotaExceeded"
     )
 
 
-def test_signatures_do_not_pass() -> None:
+def test_signatures_are_redacted() -> None:
     text = body(Message="https://a.blob/c?sv=1&sig=TOPSECRET%3D&se=2", ExceptionMessage="")
     assert "TOPSECRET" not in str(error_from_response(400, {}, text))
 
 
 @given(st.integers(400, 599), st.text(max_size=200))
-def test_never_fails(status: int, text: str) -> None:
+def test_any_body_is_accepted(status: int, text: str) -> None:
     assert parse_error(status, {}, text).status == status
 
 
@@ -157,5 +157,5 @@ def test_never_fails(status: int, text: str) -> None:
         ),
     )
 )
-def test_never_fails_on_json(value: object) -> None:
+def test_any_json_is_accepted(value: object) -> None:
     assert parse_error(400, {}, json.dumps(value)).status == 400

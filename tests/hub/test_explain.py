@@ -1,4 +1,4 @@
-"""Each documented code of a hub has a reason and a remedy, wherever the code comes from."""
+"""Each documented error code has a reason and a remedy, independent of its source."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_each_documented_code_has_an_entry(number: int, name: str) -> None:
     assert refusal.remedy == remedy_of(name)
 
 
-def test_there_is_one_entry_of_each_code_and_no_other() -> None:
+def test_each_code_has_exactly_one_entry() -> None:
     assert len(EXPLANATIONS.values()) == len(EXPLANATIONS)
     assert EXPLANATIONS.keys() == {*DOCUMENTED.values(), *UNNUMBERED}
     assert all(code_label(name) == name for name in UNNUMBERED)
@@ -130,7 +130,7 @@ def test_an_entry_is_two_sentences(refusal: Explanation) -> None:
         (599, "the hub has an internal error"),
     ],
 )
-def test_an_unknown_code_is_judged_by_its_status(status: int, reason: str) -> None:
+def test_an_unknown_code_is_classified_by_its_status(status: int, reason: str) -> None:
     for name in ("", "SomethingNew", f"{status}999"):
         refusal = explain(name, status)
         assert refusal is not None
@@ -139,12 +139,12 @@ def test_an_unknown_code_is_judged_by_its_status(status: int, reason: str) -> No
 
 
 @pytest.mark.parametrize("name", ["", "SomethingNew", "7", "999999", "000000", "\u0664" * 6])
-def test_nothing_is_known_of_other_texts(name: str) -> None:
+def test_other_text_has_no_explanation(name: str) -> None:
     assert explain(name) is None
     assert remedy_of(name) == ""
 
 
-def test_an_unknown_code_is_shown_by_number_with_the_message_and_without_keys() -> None:
+def test_an_unknown_code_is_shown_with_its_message_without_keys() -> None:
     body = json.dumps({"errorCode": 400999, "message": f"New rule; primaryKey={KEY}"})
     error = error_from_response(400, {}, body)
     assert str(error) == "HTTP 400 400999: New rule; primaryKey=REDACTED"
@@ -178,7 +178,7 @@ def test_no_code_in_a_failure_reason(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["IotHubUnauthorized", "IotHubUnauthorizedAccess", "", "New"])
-def test_a_401_to_a_connection_string_may_come_of_disabled_local_authentication(name: str) -> None:
+def test_a_401_for_a_connection_string_mentions_disabled_local_authentication(name: str) -> None:
     headers = {"iothub-errorcode": name}
     signed = error_from_response(401, headers, "", is_signed=True)
     assert isinstance(signed, HubUnauthorizedError)
@@ -190,13 +190,13 @@ def test_a_401_to_a_connection_string_may_come_of_disabled_local_authentication(
 
 
 @pytest.mark.parametrize("is_signed", [True, False])
-def test_a_code_that_says_more_than_401_is_believed(is_signed: bool) -> None:
+def test_a_specific_code_has_precedence_over_401(is_signed: bool) -> None:
     headers = {"iothub-errorcode": "IotHubNotFound"}
     error = error_from_response(401, headers, "", is_signed=is_signed)
     assert isinstance(error, HubError)
     assert error.explanation == EXPLANATIONS["IotHubNotFound"]
 
 
-def test_a_missing_token_is_not_a_missing_role() -> None:
+def test_a_missing_token_is_not_reported_as_a_missing_role() -> None:
     assert HubUnauthorizedError("No Entra ID token for the hub: x").explanation == NO_TOKEN
     assert not NO_TOKEN.awaits_role

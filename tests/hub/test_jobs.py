@@ -22,7 +22,7 @@ JOB = {
 }
 
 
-def test_every_element_of_the_response_has_its_place() -> None:
+def test_all_properties_of_the_response_are_read() -> None:
     job = JobProperties.model_validate(JOB)
     assert job.job_id == "5c4d1a5e"
     assert job.start_time_utc == datetime(2026, 8, 15, 10, 11, 12, 123456, UTC)
@@ -31,12 +31,12 @@ def test_every_element_of_the_response_has_its_place() -> None:
     assert job.failure_reason == ""
 
 
-def test_the_first_publication_of_the_operation_can_be_read() -> None:
+def test_the_format_of_the_first_publication() -> None:
     job = JobProperties.model_validate({**JOB, "progress": "40", "endTimeUtc": ""})
     assert job.progress == 40
 
 
-def test_signatures_are_gone_on_reading() -> None:
+def test_signatures_are_removed_on_reading() -> None:
     job = JobProperties.model_validate(JOB)
     assert job.input_blob_container_uri == (
         "https://a.blob.core.windows.net/in?sv=1&sig=REDACTED&sp=r"
@@ -49,7 +49,7 @@ def test_the_end_of_a_job(status: JobStatus) -> None:
     assert status.is_final == (status.value in {"completed", "failed", "cancelled"})
 
 
-def test_an_unknown_status_keeps_its_word() -> None:
+def test_an_unknown_status_keeps_its_text() -> None:
     job = JobProperties.model_validate({**JOB, "status": "hibernating"})
     assert (job.status, job.status_text) == (JobStatus.UNKNOWN, "hibernating")
 
@@ -60,7 +60,7 @@ def test_an_unknown_status_keeps_its_word() -> None:
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text()),
     )
 )
-def test_odd_values_never_fail(members: dict[str, object]) -> None:
+def test_unexpected_values_never_raise(members: dict[str, object]) -> None:
     JobProperties.model_validate({**JOB, **members})
 
 

@@ -1,4 +1,4 @@
-"""Whatever a hub says can be kept: in a row, in UTF-8, on a line of the log."""
+"""Any data from a hub can be stored in a table row, as UTF-8, and on a log line."""
 
 from __future__ import annotations
 
@@ -22,15 +22,22 @@ from shared.imports.store.rows import table_values
 from shared.text import clean, well_formed
 
 HALF = "\ud83d"
-#: Numbers that Python or JSON makes trouble of.
+#: Numbers that cause errors in Python or JSON.
 NUMBERS = ["²", "٤", "1e999", "NaN", "-1", "9" * 5000, 10**400, 1e308, float("inf"), float("nan")]
 
-odd_texts = st.text(st.characters()) | st.sampled_from(
+unexpected_strings = st.text(st.characters()) | st.sampled_from(
     [HALF, "\0", "\x1b[31m", "\ufeff", *map(str, NUMBERS[:6])]
 )
-odd_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | odd_texts | st.sampled_from(NUMBERS),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(odd_texts, inner, max_size=3),
+unexpected_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | unexpected_strings
+    | st.sampled_from(NUMBERS),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(unexpected_strings, inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -77,8 +84,8 @@ def test_times(value: object, time: datetime | None) -> None:
     assert time_of(value) == time
 
 
-@given(odd_values | st.datetimes(timezones=st.timezones()).map(datetime.isoformat))
-def test_a_time_is_utc_and_fits_the_table(value: object) -> None:
+@given(unexpected_values | st.datetimes(timezones=st.timezones()).map(datetime.isoformat))
+def test_times_are_utc_and_valid_for_table_storage(value: object) -> None:
     check_time(time_of(value))
 
 
@@ -99,18 +106,18 @@ def test_a_time_is_utc_and_fits_the_table(value: object) -> None:
         ([], ""),
     ],
 )
-def test_texts(value: object, text: str) -> None:
+def test_strings(value: object, text: str) -> None:
     assert text_of(value) == text
 
 
-def test_a_long_text_is_cut() -> None:
+def test_a_long_string_is_truncated() -> None:
     text = text_of("ab " * 1_000_000)
     assert len(text) == MAX_TEXT
     assert text.endswith("…")
 
 
-@given(odd_texts)
-def test_clean_texts_stay_as_they_are(text: str) -> None:
+@given(unexpected_strings)
+def test_clean_strings_are_unchanged(text: str) -> None:
     check_text(clean(text, 20), 20)
     assert clean(clean(text, 50), 50) == clean(text, 50)
     assert well_formed(well_formed(text)) == well_formed(text)
@@ -147,12 +154,12 @@ def test_codes(value: object, code: object) -> None:
         (b'{"a":1e999}', {"a": float("inf")}),
     ],
 )
-def test_odd_json(data: bytes, value: object) -> None:
+def test_lenient_json(data: bytes, value: object) -> None:
     assert parse_json(data) == value
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[" * 200_000, b'{"a":' * 200_000, b"\xff\xfe{\0}\0"])
-def test_what_is_no_json_is_a_value_error(data: bytes) -> None:
+def test_invalid_json_raises_value_error(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_json(data)
 
@@ -168,7 +175,10 @@ def test_any_bytes_are_json_or_a_value_error(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("progress", "percent"),
     [(40, 40), ("40", 40), (40.5, 40), ("40.0", 40), (-3, 0), (10**30, 100), ("٤", 4)]
-    + [(odd, None) for odd in ("²", "1e999", float("nan"), float("inf"), True, "", [4])]
+    + [
+        (unexpected, None)
+        for unexpected in ("²", "1e999", float("nan"), float("inf"), True, "", [4])
+    ]
     + [pytest.param(10**5000, None, id="huge")],
 )
 def test_progress(progress: object, percent: int | None) -> None:
@@ -176,21 +186,24 @@ def test_progress(progress: object, percent: int | None) -> None:
 
 
 @pytest.mark.parametrize("job_id", [5, True, None, {}, "", "a\0", HALF, "x" * 300, "a  b"])
-def test_an_id_of_a_job_that_cannot_be_kept_is_none(job_id: object) -> None:
+def test_an_invalid_job_id_is_empty(job_id: object) -> None:
     assert JobProperties.model_validate({"jobId": job_id}).job_id == ""
 
 
 @pytest.mark.parametrize("status", [5, True, None, {}, [], "", "²", HALF])
-def test_a_status_that_is_none_is_unknown(status: object) -> None:
+def test_an_invalid_status_is_unknown(status: object) -> None:
     assert JobProperties.model_validate({"status": status}).status is JobStatus.UNKNOWN
 
 
 MEMBERS = [field.alias or name for name, field in JobProperties.model_fields.items()]
 
 
-@given(odd_values | st.dictionaries(st.sampled_from(MEMBERS) | odd_texts, odd_values))
+@given(
+    unexpected_values
+    | st.dictionaries(st.sampled_from(MEMBERS) | unexpected_strings, unexpected_values)
+)
 @example({"status": "9" * 5000, "failureReason": "x" * 3_000_000, "progress": 10**5000})
-def test_any_job_can_be_kept(answer: object) -> None:
+def test_any_job_can_be_stored(answer: object) -> None:
     job = JobProperties.model_validate(answer)
     for value in job.model_dump().values():
         if isinstance(value, str):
@@ -200,15 +213,17 @@ def test_any_job_can_be_kept(answer: object) -> None:
     check_time(job.end_time_utc)
 
 
-headers = st.dictionaries(st.sampled_from(["iothub-errorcode", "x"]), odd_texts)
+headers = st.dictionaries(st.sampled_from(["iothub-errorcode", "x"]), unexpected_strings)
 bodies = (
     st.binary(max_size=60)
-    | odd_values.map(json.dumps).map(str.encode)
+    | unexpected_values.map(json.dumps).map(str.encode)
     | st.dictionaries(
         st.sampled_from(
             ["Message", "message", "MESSAGE", "errorCode", "code", "errors", "trackingId"]
         ),
-        odd_values | odd_values.map(json.dumps) | st.just("ErrorCode:²;\r\nMessage:\r\n"),
+        unexpected_values
+        | unexpected_values.map(json.dumps)
+        | st.just("ErrorCode:²;\r\nMessage:\r\n"),
     )
     .map(json.dumps)
     .map(str.encode)
@@ -220,7 +235,9 @@ bodies = (
 @example(400, {}, b'{"Message":"%s"}' % (rb"\n" * 500_000))
 @example(400, {}, b'{"Message":"Message: %sx"}' % (b" " * 500_000))
 @example(400, {}, b'{"errorCode":%s}' % (b"9" * 5000))
-def test_any_refusal_is_an_error_of_ours(status: int, headers: dict[str, str], body: bytes) -> None:
+def test_any_error_response_is_a_hub_error(
+    status: int, headers: dict[str, str], body: bytes
+) -> None:
     error = error_from_response(status, headers, body)
     assert isinstance(error, ImporterError)
     check_text(str(error))
@@ -271,12 +288,13 @@ def test_a_damaged_log_is_read(changes: list[tuple[int, bytes]]) -> None:
     st.lists(
         st.dictionaries(
             st.sampled_from(["deviceId", "DEVICEID", "moduleId", "errorCode", "errorStatus"]),
-            odd_values | odd_texts.map("Invalid device format in line: {{{}".format),
+            unexpected_values
+            | unexpected_strings.map("Invalid device format in line: {{{}".format),
         ),
         max_size=3,
     )
 )
-def test_odd_members_of_a_log(entries: list[dict[str, object]]) -> None:
+def test_unexpected_values_in_a_log(entries: list[dict[str, object]]) -> None:
     read(b"\n".join(json.dumps(entry).encode() for entry in entries))
 
 
@@ -298,8 +316,8 @@ def test_hostile_lines_of_a_log(line: bytes) -> None:
     assert first != second
 
 
-def test_an_endless_line_takes_no_memory_and_says_so() -> None:
-    """What would be 1 GB; the chunk is always the same object."""
+def test_an_endless_line_takes_constant_memory_and_is_reported() -> None:
+    """1 GB, by repeating a single chunk."""
     chunk = b"x" * 1_000_000
     rest = b'"}\n%s\n' % LOG.splitlines()[0]
 

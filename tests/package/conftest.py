@@ -1,4 +1,4 @@
-"""A copy of the checkout, in which tests may put what they like."""
+"""A copy of the checkout that tests may modify."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs where only the app and its requirements are installed; reports on them as JSON."""
+"""Report on the app as JSON, in an environment with only the app and its requirements."""
 
 from __future__ import annotations
 

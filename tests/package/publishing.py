@@ -1,4 +1,4 @@
-"""What is published of a folder, by the rules of its `.funcignore` and of those who read it."""
+"""The files of a folder that are published, by its `.funcignore` as each tool reads it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RULES = ".funcignore"
 
 
 def git(folder: Path, *arguments: str) -> list[str]:
-    """The paths that git lists, whatever repository a hook has set."""
+    """The paths that git lists, ignoring the repository variables that hooks set."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", *arguments]
     done = subprocess.run(command, cwd=folder, env=variables, stdout=subprocess.PIPE, check=True)
@@ -26,27 +26,27 @@ def git(folder: Path, *arguments: str) -> list[str]:
 
 
 def copy_checkout(to: Path) -> None:
-    """Copy what git tracks, and new modules; scratch files stay behind."""
+    """Copy tracked files and new modules, without scratch files."""
     tracked = git(ROOT, "ls-files", "-z")
     new = git(ROOT, "ls-files", "-z", "--others", "--exclude-standard", "shared", "cli")
     for path in (*tracked, *new):
-        if (ROOT / path).is_file():  # not if it was just deleted
+        if (ROOT / path).is_file():  # skip deleted files
             (to / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / path, to / path)
 
 
 def published_by_git_rules(root: Path) -> set[str]:
-    """As azd and the GitHub action read the rules: as those of `.gitignore`."""
+    """Published files if the rules are read like `.gitignore`, as by azd and the GitHub action."""
     git(root, "init", "--quiet")
     return set(git(root, "ls-files", "-z", "--others", f"--exclude-from={RULES}"))
 
 
 def published_by_func(root: Path) -> set[str]:
-    """As `func` reads them: it has a parser of its own, and leaves out some names unasked."""
+    """Published files by `func`, which has its own parser and excludes some names by default."""
     rules = [line.strip() for line in (root / RULES).read_text().splitlines()]
     rules = [rule for rule in rules if rule and not rule.startswith("#")]
-    ignored = [_as_func_reads(rule) for rule in rules if not rule.startswith("!")]
-    excepted = [_as_func_reads(rule[1:]) for rule in rules if rule.startswith("!")]
+    ignored = [_without_func_exclusions(rule) for rule in rules if not rule.startswith("!")]
+    excepted = [_without_func_exclusions(rule[1:]) for rule in rules if rule.startswith("!")]
     return {
         path
         for path in _files(root)
@@ -56,7 +56,7 @@ def published_by_func(root: Path) -> set[str]:
 
 
 def write_package(root: Path, package: Path) -> None:
-    """Zip what `func` publishes."""
+    """Zip the files that `func` publishes."""
     with ZipFile(package, "w", ZIP_DEFLATED) as file:
         for path in sorted(published_by_func(root)):
             file.write(root / path, path)
@@ -69,8 +69,8 @@ def _files(root: Path) -> Iterator[str]:
             yield (Path(folder) / name).relative_to(root).as_posix()
 
 
-def _as_func_reads(rule: str) -> re.Pattern[str]:
-    """The beginning of a path, up to the end of a word."""
+def _without_func_exclusions(rule: str) -> re.Pattern[str]:
+    """A pattern that matches the start of a path up to a word boundary, as `func` does."""
     wildcards = {"**": ".+", "*": "[^/]+"}
     parts = re.split(r"(\*\*?)", rule.removeprefix("/"))
     text = "".join(wildcards.get(part, re.escape(part)) for part in parts)

@@ -1,4 +1,4 @@
-"""`pipx install .` gives operators the program, with what it imports and nothing else."""
+"""`pipx install .` installs the program with exactly the dependencies that it imports."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def test_dependencies_agree_with_the_pins() -> None:
     for dependency in DEPENDENCIES:
         [bound] = dependency.specifier
         assert bound.operator == ">="
-        # The oldest version that is allowed is the one that is tested.
+        # The lower bound is the tested version.
         release = Version(bound.version).release
         assert pins[dependency.name].release[: len(release)] == release, dependency.name
 
 
-def test_the_program_is_installed_by_itself(checkout: Path, tmp_path: Path) -> None:
+def test_the_program_runs_with_its_dependencies_only(checkout: Path, tmp_path: Path) -> None:
     wheel = build_wheel(checkout, tmp_path / "dist")
     with ZipFile(wheel) as archive:
         folders = {name.partition("/")[0] for name in archive.namelist()}
@@ -71,7 +71,7 @@ def check_missing_settings(done: subprocess.CompletedProcess[str]) -> None:
 
 
 def check_dependencies(modules: list[str]) -> None:
-    """What is imported is a dependency, and each dependency is imported."""
+    """Check that imports and dependencies match."""
     names = {dependency.name for dependency in DEPENDENCIES}
     imported: dict[str, str | None] = {}
     for name in {name for module in modules for name in _imports(Path(module))}:
@@ -83,7 +83,7 @@ def check_dependencies(modules: list[str]) -> None:
 
 
 def _imports(module: Path) -> Iterator[str]:
-    """Names of modules of others that the module imports."""
+    """Names of third-party modules that the module imports."""
     for node in ast.walk(ast.parse(module.read_text())):
         match node:
             case ast.Import():

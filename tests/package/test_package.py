@@ -1,4 +1,4 @@
-"""What is published runs by itself, on each supported Python, with `requirements.txt` alone."""
+"""The published package runs on each supported Python with only `requirements.txt`."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.package.publishing import published_by_func, published_by_git_rules, 
 # the host's own files, logs and whatever the app writes share.
 MAX_PACKAGE_BYTES = 512 * 1024
 MAX_INSTALLED_BYTES = 80 * 1024 * 1024
-# Half of the minute that the platform gives a worker to start; it takes about one second.
+# Half of the worker's startup timeout of one minute; startup takes about one second.
 MAX_INDEXING_SECONDS = 30.0
 
 TOP_LEVEL = {"function_app.py", "host.json", "requirements.txt", "shared"}
-#: What people and their tools put beside the app; git ignores some of it, and knows none.
+#: Untracked files of developers and tools next to the app; git ignores only part of them.
 LEFT_AT_HOME = (
     ".DS_Store",
     ".azure/config.json",
@@ -88,19 +88,19 @@ LEFT_AT_HOME = (
     "tests/clients/.venv/bin/python",
     "venv/pyvenv.cfg",
 )
-#: A local build's dependencies, in folders that are named like some that stay at home.
+#: Dependencies of a local build, in folders with the names of excluded folders.
 BUILT = (
     ".python_packages/lib/site-packages/msrest/__init__.py",
     ".python_packages/lib/site-packages/somebody/build/docs.py",
     ".python_packages/lib/site-packages/somebody/tests/local.py",
 )
-#: Importing them takes time that only those who need them shall spend.
+#: Slow imports, which must only happen when needed.
 IMPORTED_LATER = {"jinja2", "opentelemetry", "rich", "cli", "shared.web.dispatch"}
 
 
 @pytest.mark.parametrize("published", [published_by_func, published_by_git_rules])
-def test_what_runs_is_published_and_nothing_else(published: Any, checkout: Path) -> None:
-    """`.funcignore` means the same to all who read it, whatever lies around."""
+def test_exactly_the_deployed_files_are_published(published: Any, checkout: Path) -> None:
+    """`.funcignore` has the same effect in all tools, with any untracked files."""
     runs = {
         path.relative_to(checkout).as_posix()
         for name in TOP_LEVEL
@@ -113,7 +113,7 @@ def test_what_runs_is_published_and_nothing_else(published: Any, checkout: Path)
     assert published(checkout) == runs | set(BUILT)
 
 
-def test_readme_and_tools_name_the_supported_pythons() -> None:
+def test_readme_and_tools_list_the_supported_pythons() -> None:
     first, last = SUPPORTED_PYTHONS[0], SUPPORTED_PYTHONS[-1]
     readme = re.sub(r"\s+", " ", (ROOT / "README.md").read_text())
     assert f"Python {first} to {last}" in readme
@@ -126,7 +126,9 @@ def test_readme_and_tools_name_the_supported_pythons() -> None:
 # One test for each Python, since an environment takes ten seconds and cannot be shared between
 # processes.
 @pytest.mark.parametrize("version", SUPPORTED_PYTHONS)
-def test_the_package_runs_by_itself(version: str, checkout: Path, tmp_path: Path) -> None:
+def test_the_package_runs_with_its_requirements_only(
+    version: str, checkout: Path, tmp_path: Path
+) -> None:
     python = find_python(version)
     if python is None:
         pytest.skip(f"no Python {version} here")
@@ -140,14 +142,14 @@ def test_the_package_runs_by_itself(version: str, checkout: Path, tmp_path: Path
         environment.install(app / "requirements.txt")
         environment.pip("check")
         assert environment.installed_bytes() < MAX_INSTALLED_BYTES
-        seen = environment.look_inside(app)
+        seen = environment.probe(app)
         check_pins(version, app / "requirements.txt", seen["installed"])
         check_functions(version, seen)
         check_imports(app, seen["imported"])
 
 
 def check_pins(version: str, requirements: Path, installed: dict[str, str]) -> None:
-    """All that is installed is pinned, and all that is pinned is installed."""
+    """Check that the pinned and installed packages match."""
     lines = [line for line in requirements.read_text().splitlines() if line]
     pins = [Requirement(line) for line in lines if not line.startswith("#")]
     here = {"python_version": version, "python_full_version": f"{version}.0"}
@@ -174,7 +176,7 @@ def check_functions(version: str, seen: dict[str, Any]) -> None:
 
 
 def check_imports(app: Path, imported: dict[str, str | None]) -> None:
-    """No module needs what only developers have."""
+    """Check that no module requires a development dependency."""
     modules = {
         ".".join(path.relative_to(app).with_suffix("").parts).removesuffix(".__init__")
         for path in (app / "shared").rglob("*.py")

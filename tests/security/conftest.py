@@ -1,4 +1,4 @@
-"""Fixtures of other packages, and what listens to everything that the app says."""
+"""Fixtures of other packages, a captured log, and an observed storage account."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.events.conftest import telling as telling
 from tests.security.support import Account, CapturedLog
 from tests.telemetry.conftest import seen as seen
 
-# The account that knows Entra ID: each fixture needs those before it.
+# A storage account with Entra ID: each fixture requires the previous ones.
 from tests.test_entra import azurite as azurite
 from tests.test_entra import entra_app as entra_app
 from tests.test_entra import identity as identity
@@ -24,7 +24,7 @@ from tests.web.conftest import two_hubs as two_hubs
 
 @pytest.fixture
 def captured_log(caplog: pytest.LogCaptureFixture) -> Iterator[CapturedLog]:
-    """Every log line from here on, down to DEBUG."""
+    """All log lines of the test, including DEBUG."""
     caplog.set_level("DEBUG")
     with CapturedLog() as captured_log:
         yield captured_log
@@ -32,6 +32,6 @@ def captured_log(caplog: pytest.LogCaptureFixture) -> Iterator[CapturedLog]:
 
 @pytest.fixture
 def account(storage_connection_string: str) -> Iterator[Account]:
-    """What comes into the storage account from here on: to be asked for before the app."""
+    """Observe what the test adds to the storage account. Request this fixture before `app`."""
     with Account(storage_connection_string) as account:
         yield account

@@ -1,4 +1,4 @@
-"""Pages as a browser parses them."""
+"""HTML pages, parsed as by a browser."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ __all__ = ["Page"]
 
 
 class Page(HTMLParser):
-    """The elements, attributes and texts of a page."""
+    """Elements, attributes and texts of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.elements: list[str] = []
         self.attributes: list[tuple[str, str | None]] = []
-        #: The text in elements of a kind, by kind.
+        #: Text by element name.
         self.texts: dict[str, str] = {}
         self._open = ""
         self.feed(text)
         self.close()
-        # A page has no elements or attributes that its template does not have.
+        # Only elements and attributes of the template are allowed.
         assert self.elements.count("script") == self.elements.count("style") == 1
         assert not {name for name, _ in self.attributes if name.startswith("on")}
         assert not {name for name, _ in self.attributes} & {"style", "src", "srcdoc"}

@@ -37,11 +37,11 @@ class CapturedLog(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self.lines: list[str] = []
-        #: Those of the app's own loggers, without tracebacks.
+        #: Messages of the app's own loggers, without tracebacks.
         self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if _is_elsewhere():
+        if _called_outside_app():
             return
         self.lines.append(f"{record.name} {self.format(record)}")
         if record.name.startswith("shared"):
@@ -55,39 +55,39 @@ class CapturedLog(logging.Handler):
         logging.getLogger().removeHandler(self)
 
 
-#: The hub emulator, which lives in the process of the test, and the client of the API.
-_ELSEWHERE = (str(ROOT / "emulator"), str(ROOT / "tests" / "web" / "support.py"))
+#: The hub emulator, which runs in the test process, and the test's HTTP client.
+_OUTSIDE_APP = (str(ROOT / "emulator"), str(ROOT / "tests" / "web" / "support.py"))
 
 
-def _is_elsewhere() -> bool:
-    """Whether it is not the app that calls this."""
+def _called_outside_app() -> bool:
+    """Whether the caller is the emulator or the test's HTTP client."""
     frame = sys._getframe()
     while frame.f_back is not None:
         frame = frame.f_back
-        if frame.f_code.co_filename.startswith(_ELSEWHERE):
+        if frame.f_code.co_filename.startswith(_OUTSIDE_APP):
             return True
     return False
 
 
 def signatures_sent(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Takes what each request of the app, from here on, proves by who sends it."""
-    found: set[str] = set()
+    """Collect the signatures by which the app's requests authenticate."""
+    signatures: set[str] = set()
     send = ObservedTransport.send
 
-    def listen(self: ObservedTransport, request: Any, **kwargs: Any) -> Any:
+    def record_signature(self: ObservedTransport, request: Any, **kwargs: Any) -> Any:
         if value := request.headers.get("Authorization"):
-            # Of a storage request, or of a hub's token.
+            # The signature of a storage request or of a hub token.
             [signature] = re.findall(r"^SharedKey \w+:(.+)$|\bsig=([^&]+)", value)
-            found.update((text := "".join(signature), unquote(text)))
+            signatures.update((text := "".join(signature), unquote(text)))
         return send(self, request, **kwargs)
 
-    monkeypatch.setattr(ObservedTransport, "send", listen)
-    return found
+    monkeypatch.setattr(ObservedTransport, "send", record_signature)
+    return signatures
 
 
 @dataclass(frozen=True)
 class Blob:
-    """A blob with all that can be read of it."""
+    """Content and metadata of a blob."""
 
     container: str
     name: str
@@ -96,7 +96,7 @@ class Blob:
 
 
 class Account:
-    """The tables, containers and queues that came into a storage account since this was made."""
+    """Tables, containers and queues created in a storage account after this object."""
 
     def __init__(self, connection_string: str) -> None:
         self._resources = ExitStack()
@@ -104,7 +104,10 @@ class Account:
         self._tables = open_(TableServiceClient.from_connection_string(connection_string))
         self._blobs = open_(BlobServiceClient.from_connection_string(connection_string))
         self._queues = open_(QueueServiceClient.from_connection_string(connection_string))
-        self._before = {*self._tables_now(), *(one.name for one in self._blobs.list_containers())}
+        self._before = {
+            *self._tables_now(),
+            *(container.name for container in self._blobs.list_containers()),
+        }
 
     def __enter__(self) -> Self:
         return self
@@ -113,7 +116,7 @@ class Account:
         self._resources.close()
 
     def rows(self) -> list[dict[str, Any]]:
-        """All rows of all tables, whatever they stand for."""
+        """All rows of all tables."""
         return [
             dict(row)
             for name in self._tables_now() - self._before
@@ -121,9 +124,13 @@ class Account:
         ]
 
     def containers(self) -> dict[str, dict[str, str]]:
-        """The containers with their metadata."""
-        found = self._blobs.list_containers(include_metadata=True)
-        return {one.name: one.metadata or {} for one in found if one.name not in self._before}
+        """Metadata by container name."""
+        signatures = self._blobs.list_containers(include_metadata=True)
+        return {
+            container.name: container.metadata or {}
+            for container in signatures
+            if container.name not in self._before
+        }
 
     def blobs(self) -> Iterator[Blob]:
         """All blobs of all containers."""
@@ -134,7 +141,7 @@ class Account:
                 yield Blob(name, blob.name, content, {**(blob.metadata or {}), **(blob.tags or {})})
 
     def messages(self) -> list[str]:
-        """All messages of all queues, those of earlier tests too."""
+        """All messages of all queues, including those of earlier tests."""
         return [
             f"{message.content} {_decoded(message.content)}"
             for queue in self._queues.list_queues()
@@ -146,7 +153,7 @@ class Account:
 
 
 def _decoded(content: str) -> str:
-    """What a message says if it is base64, as the host's are; others may be anything."""
+    """The decoded content of a base64 message (the host's format), otherwise an empty string."""
     with contextlib.suppress(ValueError):
         return base64.b64decode(content, validate=True).decode("utf-8", "replace")
     return ""

@@ -1,4 +1,4 @@
-"""Each threat of docs/security.md has tests, which are listed here."""
+"""Tests of each threat in docs/security.md."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 
 from local.stack import ROOT
 
-#: By the threat's name in the document: its tests, by file.
+#: Test names by threat (as named in the document) and file.
 TESTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "leaked secrets": {
         "security/test_secrets.py": [
-            "test_a_whole_run_tells_no_secret",
-            "test_settings_that_are_wrong_tell_no_secret",
-            "test_what_a_hub_quotes_holds_no_key",
+            "test_a_whole_run_exposes_no_secret",
+            "test_invalid_settings_expose_no_secret",
+            "test_keys_quoted_by_a_hub_are_redacted",
         ],
         "cli/test_process.py": ["test_no_secret_is_shown"],
         "telemetry/test_logs.py": [
@@ -23,39 +23,41 @@ TESTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         ],
         "security/test_redaction.py": [
             "test_redaction",
-            "test_no_key_comes_out",
-            "test_a_key_that_is_cut",
+            "test_no_key_reaches_any_output",
+            "test_a_key_split_by_white_space",
             "test_an_exception_keeps_its_type",
-            "test_an_id_may_look_random",
-            "test_once_is_enough",
-            "test_what_is_no_secret_stays",
-            "test_ids_dates_and_addresses_stay",
-            "test_the_time_grows_with_the_length_alone",
+            "test_a_random_looking_id_is_kept",
+            "test_redaction_is_idempotent",
+            "test_harmless_text_is_kept",
+            "test_ids_dates_and_addresses_are_kept",
+            "test_redaction_takes_linear_time",
         ],
     },
     "SAS": {
         "security/test_sas.py": [
-            "test_it_names_one_container_four_rights_and_an_end",
-            "test_each_import_has_its_own",
-            "test_it_opens_nothing_else",
-            "test_it_opens_no_other_service",
-            "test_it_ends",
-            "test_there_is_none_where_the_hub_has_an_identity",
+            "test_the_sas_states_container_permissions_and_expiry",
+            "test_each_import_has_its_own_sas",
+            "test_the_sas_grants_no_other_access",
+            "test_the_sas_grants_no_other_service",
+            "test_the_sas_expires",
+            "test_no_sas_for_a_hub_with_an_identity",
         ],
     },
     "keys": {
         "test_entra.py": ["test_the_whole_path_without_any_key"],
     },
     "exhausted resources": {
-        "security/test_files.py": ["test_it_is_rejected_and_the_next_goes_in"],
+        "security/test_files.py": [
+            "test_a_malicious_file_is_rejected_and_the_next_import_completes"
+        ],
         "device_files/test_validation.py": [
             "test_memory_does_not_grow_with_the_file",
-            "test_one_line_cannot_fill_memory_or_report",
+            "test_one_line_cannot_exhaust_memory_or_the_report",
         ],
     },
     "ambiguous files": {
-        "device_files/test_validation.py": ["test_what_lax_readers_let_pass"],
-        "device_files/test_properties.py": ["test_good_lines_are_handed_on_and_the_hub_takes_them"],
+        "device_files/test_validation.py": ["test_json_that_lenient_readers_accept_is_rejected"],
+        "device_files/test_properties.py": ["test_valid_lines_are_staged_and_accepted_by_the_hub"],
         "imports/test_intake.py": ["test_a_blob_that_changes_while_it_is_read"],
     },
     "mass deletion": {
@@ -63,47 +65,47 @@ TESTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "names that break out": {
         "security/test_names.py": [
-            "test_names_of_files",
-            "test_names_that_no_list_may_hold",
-            "test_what_a_file_says_of_its_devices",
-            "test_a_folder_that_names_no_hub",
-            "test_names_of_hubs",
-            "test_names_of_hubs_in_connection_strings",
-            "test_a_list_has_a_line_an_import",
+            "test_file_names",
+            "test_names_that_azurite_cannot_list",
+            "test_values_of_device_lines",
+            "test_a_folder_without_a_route",
+            "test_hub_names",
+            "test_hub_names_in_connection_strings",
+            "test_list_prints_one_line_per_import",
         ],
-        "device_files/test_validation_report.py": ["test_a_spreadsheet_runs_nothing"],
-        "web/browser/test_dashboard.py": ["test_whatever_a_file_holds_is_text"],
+        "device_files/test_validation_report.py": ["test_cells_are_safe_in_spreadsheets"],
+        "web/browser/test_dashboard.py": ["test_file_content_is_shown_as_text"],
     },
     "path traversal": {
-        "security/test_names.py": ["test_dots_lead_to_no_other_container"],
+        "security/test_names.py": ["test_dot_segments_do_not_reach_another_container"],
     },
     "forged log lines": {
         "security/test_names.py": [
-            "test_a_line_stays_one_line",
-            "test_a_reason_that_repeats_the_name",
+            "test_a_log_message_stays_on_one_line",
+            "test_a_reason_that_contains_the_file_name",
         ],
     },
     "malicious hub": {
         "security/test_names.py": [
-            "test_what_a_hub_says",
-            "test_what_the_log_of_a_job_says",
-            "test_a_code_that_nobody_knows",
+            "test_messages_of_a_hub",
+            "test_entries_of_an_error_log",
+            "test_an_unknown_error_code",
         ],
         "hub/test_parsing.py": [
-            "test_any_job_can_be_kept",
-            "test_any_refusal_is_an_error_of_ours",
+            "test_any_job_can_be_stored",
+            "test_any_error_response_is_a_hub_error",
             "test_any_bytes_are_a_log",
-            "test_an_endless_line_takes_no_memory_and_says_so",
+            "test_an_endless_line_takes_constant_memory_and_is_reported",
         ],
         "imports/test_unexpected_answers.py": ["test_odd_members_of_a_job", "test_an_odd_log"],
     },
     "SSRF": {
         "security/test_outbound.py": [
-            "test_no_address_of_a_file_or_of_a_hub_is_called",
-            "test_a_hub_leads_nowhere_else",
-            "test_a_storage_account_leads_nowhere_else",
-            "test_a_storage_account_takes_no_credential_elsewhere",
-            "test_a_receiver_of_events_leads_nowhere_else",
+            "test_addresses_in_files_and_hub_responses_are_not_called",
+            "test_redirects_of_a_hub_are_not_followed",
+            "test_redirects_of_a_storage_account_are_not_followed",
+            "test_a_storage_redirect_receives_no_credential",
+            "test_redirects_of_an_event_receiver_are_not_followed",
         ],
     },
     "missing keys": {
@@ -112,28 +114,26 @@ TESTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "stolen function key": {
         "security/test_key.py": [
             "test_there_are_no_other_endpoints",
-            "test_what_reads_changes_nothing",
-            "test_what_changes_touches_imports_that_there_are",
+            "test_read_endpoints_change_nothing",
+            "test_write_endpoints_change_only_existing_imports",
             "test_no_setting_is_shown",
         ],
-        "test_function_app.py": ["test_what_is_served_is_a_setting"],
+        "test_function_app.py": ["test_served_endpoints_depend_on_a_setting"],
     },
     "large requests": {
         "security/test_key.py": [
-            "test_parameters_are_bounded",
-            "test_a_posted_bomb_is_not_unpacked",
-            "test_what_is_posted_is_not_kept_and_not_logged",
+            "test_parameters_are_limited",
+            "test_a_posted_decompression_bomb_is_not_unpacked",
+            "test_posted_files_are_not_stored_or_logged",
         ],
     },
     "cross-site requests": {
-        "web/test_imports.py": ["test_pages_of_other_sites_may_not_act"],
+        "web/test_imports.py": ["test_cross_site_requests_are_rejected"],
         "security/test_key.py": [
-            "test_pages_of_other_sites_may_not_act_by_the_dashboard",
-            "test_every_page_has_its_guards",
+            "test_cross_site_dashboard_requests_are_rejected",
+            "test_every_page_has_security_headers",
         ],
-        "web/browser/test_dashboard.py": [
-            "test_the_policy_runs_no_script_that_is_not_the_page_s_own"
-        ],
+        "web/browser/test_dashboard.py": ["test_the_policy_blocks_foreign_scripts"],
     },
     "forged events": {
         "events/test_webhook.py": ["test_an_event_is_signed"],
@@ -145,7 +145,7 @@ TESTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         ],
     },
     "published files": {
-        "package/test_package.py": ["test_what_runs_is_published_and_nothing_else"],
+        "package/test_package.py": ["test_exactly_the_deployed_files_are_published"],
     },
     "wide roles": {
         "checks/test_bicep.py": [
@@ -155,16 +155,16 @@ TESTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         ],
     },
     "replaced staged file": {
-        "security/test_staged.py": ["test_a_staged_file_that_was_changed_is_not_imported"],
+        "security/test_staged.py": ["test_a_changed_staged_file_is_not_imported"],
     },
     "foreign container": {
-        "security/test_staged.py": ["test_a_container_of_somebody_else_is_not_used"],
+        "security/test_staged.py": ["test_a_foreign_container_is_not_used"],
     },
 }
-#: Tests of the tests.
+#: Tests that check other tests.
 CONTROLS = {
-    "test_a_line_that_nobody_wants_costs_nothing",
-    "test_the_canary_would_have_seen_it",
+    "test_a_disabled_log_level_formats_nothing",
+    "test_the_canary_records_connections",
 }
 
 
@@ -178,7 +178,7 @@ def test_each_threat_has_tests() -> None:
             assert [test for test in tests if f"\ndef {test}(" not in source] == [], file
 
 
-def test_each_test_of_security_belongs_to_a_threat() -> None:
+def test_each_security_test_belongs_to_a_threat() -> None:
     listed = {
         test for files in TESTS.values() for tests in files.values() for test in tests
     } | CONTROLS

@@ -15,11 +15,11 @@ from shared.imports.store.rows import to_row
 from tests.app import App, device
 
 MIB = 1024 * 1024
-#: Bytes: longer than the longest line, and than a chunk.
+#: Bytes; longer than the longest line and than a chunk.
 LONG = 6 * MIB
-#: Bytes that Python may allocate in addition: files are read in chunks of 4 MiB.
+#: Bytes that Python may allocate additionally. Files are read in chunks of 4 MiB.
 MAX_PEAK = 64 * MIB
-#: Tracing is slow: it is skipped for small files and for many lines.
+#: Memory tracing is slow: it is skipped for small files and for many lines.
 SMALL = MIB // 2
 MANY_LINES = "100,000 broken lines"
 MAX_PROBLEMS = 50
@@ -31,11 +31,11 @@ def bomb() -> bytes:
     return gzip.compress(b" " * (40 * MIB))
 
 
-def numbered(line: bytes, count: int) -> bytes:
+def numbered_lines(line: bytes, count: int) -> bytes:
     return b"\n".join(line % number for number in range(count))
 
 
-#: The content and name of each file, and a rule that it breaks.
+#: Content, name and violated rule of each file.
 FILES: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "gzip bomb": (bomb, "a.gz", "file-expansion"),
     "gzip bomb that is cut off": (lambda: bomb()[:-9], "a.gz", "file-expansion"),
@@ -43,7 +43,9 @@ FILES: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "gzip file of many empty parts": (lambda: gzip.compress(b"") * 2_000, "a.gz", "file-empty"),
     "large once it is unpacked": (
         lambda: gzip.compress(
-            numbered(b'{"id":"%%d","status":"enabled","tags":{"a":"%s"}}' % (b"x" * 800), 11_000)
+            numbered_lines(
+                b'{"id":"%%d","status":"enabled","tags":{"a":"%s"}}' % (b"x" * 800), 11_000
+            )
         ),
         "a.gz",
         "file-too-large",
@@ -80,7 +82,7 @@ FILES: dict[str, tuple[Callable[[], bytes], str, str]] = {
         "a.ndjson",
         "json-duplicate-member",
     ),
-    "members that nobody knows": (
+    "unknown properties": (
         lambda: b"{%s}" % b",".join(b'"m%d":1' % number for number in range(1_000)),
         "a.ndjson",
         "id-missing",
@@ -105,7 +107,7 @@ FILES: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "only braces": (lambda: b"{\n" * 3_000, "a.ndjson", "json-pretty-printed"),
     "empty objects": (lambda: b"{}\n" * 2_000, "a.ndjson", "id-missing"),
     MANY_LINES: (
-        lambda: numbered(b'{"id":"pump-%d","status":"on"}', 100_000),
+        lambda: numbered_lines(b'{"id":"pump-%d","status":"on"}', 100_000),
         "a.ndjson",
         "status-invalid",
     ),
@@ -113,7 +115,7 @@ FILES: dict[str, tuple[Callable[[], bytes], str, str]] = {
 
 
 @contextmanager
-def little_memory() -> Iterator[None]:
+def limited_memory() -> Iterator[None]:
     tracemalloc.start()
     yield
     _, peak = tracemalloc.get_traced_memory()
@@ -121,15 +123,15 @@ def little_memory() -> Iterator[None]:
     assert peak < MAX_PEAK
 
 
-@pytest.mark.parametrize("what", FILES)
-def test_it_is_rejected_and_the_next_goes_in(app: App, what: str) -> None:
-    make, name, rule = FILES[what]
+@pytest.mark.parametrize("case", FILES)
+def test_a_malicious_file_is_rejected_and_the_next_import_completes(app: App, case: str) -> None:
+    make, name, rule = FILES[case]
     app.configure(MAX_FILE_BYTES=str(8 * MIB), MAX_REPORTED_PROBLEMS=str(MAX_PROBLEMS))
     content = make()
     app.upload(name, content)
     is_small = len(content) < SMALL and not name.endswith(".gz")
     del content
-    with nullcontext() if is_small or what == MANY_LINES else little_memory():
+    with nullcontext() if is_small or case == MANY_LINES else limited_memory():
         app.deliver(name)
 
     record = app.record(name)

@@ -1,4 +1,4 @@
-"""What a key of the function app allows, and so what a stolen key allows."""
+"""Permissions of a function key, and therefore of a stolen key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.web.support import Client, complete, partly, problem_of, reject
 
 READS, CHANGES = "reads", "changes"
 
-#: All endpoints, and whether they change anything.
+#: All endpoints, and whether they change data.
 ENDPOINTS = {
     "GET imports": READS,
     "GET imports/{id}": READS,
@@ -43,7 +43,7 @@ def test_there_are_no_other_endpoints() -> None:
 
 
 def state_of(app: App) -> Mapping[str, object]:
-    """The versions of everything in the storage account and at the hub."""
+    """Versions of all objects in the storage account and in the hub."""
     services = app.importer.services
     containers = [app.container, *(record.staged.container for record in app.records())]
     return {
@@ -60,7 +60,7 @@ def state_of(app: App) -> Mapping[str, object]:
     }
 
 
-def some_imports(app: App) -> Mapping[str, object]:
+def three_imports(app: App) -> Mapping[str, object]:
     """Create imports that are partly failed, rejected and queued; return the state."""
     partly(app)
     reject(app)
@@ -70,8 +70,8 @@ def some_imports(app: App) -> Mapping[str, object]:
     return state_of(app)
 
 
-def test_what_reads_changes_nothing(app: App, client: Client) -> None:
-    before = some_imports(app)
+def test_read_endpoints_change_nothing(app: App, client: Client) -> None:
+    before = three_imports(app)
     with app.counting() as requests:
         for endpoint, effect in ENDPOINTS.items():
             if effect == READS:
@@ -85,8 +85,8 @@ def test_what_reads_changes_nothing(app: App, client: Client) -> None:
     assert state_of(app) == before
 
 
-def test_what_changes_touches_imports_that_there_are(app: App, client: Client) -> None:
-    before = some_imports(app)
+def test_write_endpoints_change_only_existing_imports(app: App, client: Client) -> None:
+    before = three_imports(app)
     with app.counting() as requests:
         for record in app.records():
             for action in ("cancel", "retry"):
@@ -143,7 +143,7 @@ def test_no_setting_is_shown(app: App, client: Client) -> None:
         ({"MAX_EXPANSION": "1000", "MAX_FILE_BYTES": "4000000"}, "file-too-large"),
     ],
 )
-def test_a_posted_bomb_is_not_unpacked(
+def test_a_posted_decompression_bomb_is_not_unpacked(
     app: App, client: Client, settings: dict[str, str], rule: str
 ) -> None:
     app.configure(**settings)
@@ -151,7 +151,7 @@ def test_a_posted_bomb_is_not_unpacked(
     assert (result["importable"], rule in result["codes"]) == (False, True)
 
 
-def test_what_is_posted_is_not_kept_and_not_logged(
+def test_posted_files_are_not_stored_or_logged(
     app: App, client: Client, captured_log: CapturedLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     complete(app)
@@ -191,18 +191,18 @@ def test_what_is_posted_is_not_kept_and_not_logged(
         ("uploadedAfter", "2026-01-01T00:00:00Z" + "0" * 5_000),
     ],
 )
-def test_parameters_are_bounded(app: App, client: Client, parameter: str, value: str) -> None:
+def test_parameters_are_limited(app: App, client: Client, parameter: str, value: str) -> None:
     with app.counting() as requests:
         [error] = client.problem(400, "imports", **{parameter: value})["errors"]
         assert error["parameter"] == parameter
         query: dict[str, Any] = {parameter: value}
         assert client.get("dashboard", **query).status_code == 400
-    # Which hubs there are is read once a minute.
+    # The list of hubs is read once per minute.
     others = [line for line in requests if not line.endswith("RowKey='hubs')")]
     assert (others, len(requests) <= 1) == ([], True)
 
 
-def test_every_page_has_its_guards(app: App, client: Client) -> None:
+def test_every_page_has_security_headers(app: App, client: Client) -> None:
     complete(app)
     [record] = app.records()
     page = f"dashboard/imports/{record.id}"
@@ -232,9 +232,7 @@ _POLICY = "Content-Security-Policy"
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", ""])
-def test_pages_of_other_sites_may_not_act_by_the_dashboard(
-    app: App, client: Client, site: str
-) -> None:
+def test_cross_site_dashboard_requests_are_rejected(app: App, client: Client, site: str) -> None:
     app.hub.occupy_slot()
     app.upload("waits.ndjson", device("pump-1"))
     app.deliver("waits.ndjson")

@@ -1,4 +1,4 @@
-"""Names of files, ids of devices and words of hubs are texts: they steer nothing."""
+"""File names, device ids and hub messages are handled as plain text only."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ NAMES = {
     "slash at the end": "a/",
 }
 
-#: Azurite takes these but cannot list them as they are. Files that are rejected need no list.
+#: Azurite accepts these but cannot list them. Rejected files need no listing.
 UNLISTED = {
     "backslash": "a\\..\\b.ndjson",
     "NUL": "a\0b.ndjson",
@@ -63,13 +63,13 @@ ROW_KEY = re.compile(r"[A-Za-z0-9().:_ -]{1,512}")
 
 
 def check_log(captured_log: CapturedLog) -> None:
-    """Each message is one line, of characters that can be printed."""
+    """Check that each message is one line of printable characters."""
     assert captured_log.messages
     assert [text for text in captured_log.messages if not text.isprintable()] == []
 
 
 def check_account(account: Account, records: list[ImportRecord]) -> None:
-    """No key of a row and no name of a container is taken from a file."""
+    """Check that no row key and no container name comes from a file."""
     rows = account.rows()
     assert len(rows) >= 2 * len(records)
     keys = [row[name] for row in rows for name in ("PartitionKey", "RowKey")]
@@ -87,7 +87,7 @@ def check_event(post: Post, record: ImportRecord) -> None:
 
 
 def check_answers(client: Client, record: ImportRecord) -> None:
-    """The name comes back as it is, and as a text."""
+    """Check that responses contain the exact name, as text."""
     path = f"imports/{record.id}"
     assert client.json(path)["file"] == record.file
     page = Page(client.get(f"dashboard/{path}").text)
@@ -111,7 +111,7 @@ def check_everything(
     shell: Shell,
     captured_log: CapturedLog,
 ) -> None:
-    """One record a name, and it is a text wherever it is told."""
+    """Check that each name has one record and is shown as text everywhere."""
     tick(app)
     records = {record.file: record for record in app.records()}
     assert len(app.records()) == len(records)
@@ -121,18 +121,18 @@ def check_everything(
     check_account(account, [*records.values()])
     posts = {post.event["data"]["id"]: post for post in receiver.posts}
     overview = Page(client.get("dashboard").text)
-    listed = {one["id"]: one["file"] for one in client.json("imports")["imports"]}
+    listed = {item["id"]: item["file"] for item in client.json("imports")["imports"]}
     for record in records.values():
         check_event(posts[record.id], record)
         check_answers(client, record)
         assert record.file in overview.texts["a"]
         assert listed[record.id] == record.file
     assert shell("list", "--all").out.replace("\n", "").isprintable()
-    told = json.loads(shell("list", "--all", "--format", "json").out)
-    assert {one["file"] for one in told["imports"]} == records.keys()
+    raised = json.loads(shell("list", "--all", "--format", "json").out)
+    assert {item["file"] for item in raised["imports"]} == records.keys()
 
 
-def test_names_of_files(
+def test_file_names(
     account: Account,
     telling: App,
     client: Client,
@@ -149,13 +149,13 @@ def test_names_of_files(
     )
 
 
-def test_a_list_has_a_line_an_import(app: App, shell: Shell) -> None:
+def test_list_prints_one_line_per_import(app: App, shell: Shell) -> None:
     app.upload("a\nb.ndjson", device("pump 1"))
     app.deliver("a\nb.ndjson")
     assert len(shell("list").out.splitlines()) == 2
 
 
-def test_names_that_no_list_may_hold(
+def test_names_that_azurite_cannot_list(
     account: Account,
     telling: App,
     client: Client,
@@ -172,16 +172,16 @@ def test_names_that_no_list_may_hold(
 
 
 @pytest.mark.parametrize("retention", ["delete", "move"])
-def test_dots_lead_to_no_other_container(
+def test_dot_segments_do_not_reach_another_container(
     entra_app: App, captured_log: CapturedLog, retention: str
 ) -> None:
-    """By a token; a key signs the path, and the request would be refused."""
+    """With Entra ID: a shared key signs the path, so Storage would reject the request."""
     app = entra_app
     app.configure(UPLOAD_RETENTION=retention)
     other = app.blobs.create_container(f"other-{app.container}")
     other.upload_blob("a.ndjson", b'{"id":"pump-1","status":"enabled"}')
     name = f"../{other.container_name}/a.ndjson"
-    put_as_it_is(app, name)
+    put_with_exact_name(app, name)
     app.deliver(name)
     assert app.records() == []
     app.sweep()
@@ -195,8 +195,8 @@ def test_dots_lead_to_no_other_container(
     check_log(captured_log)
 
 
-def put_as_it_is(app: App, name: str) -> None:
-    """Upload a blob whose name no client leaves as it is."""
+def put_with_exact_name(app: App, name: str) -> None:
+    """Upload a blob whose name the SDK would normalize."""
     service = urlsplit(app.blobs.url)
     sas = generate_container_sas(
         str(app.blobs.account_name),
@@ -213,14 +213,14 @@ def put_as_it_is(app: App, name: str) -> None:
         assert answer.status == 201, (path, answer.read())
 
 
-#: What breaks out of a line, a page, a cell and a terminal.
+#: Injects into log lines, pages, CSV cells and terminals.
 ODD = "=1+1</td><script>alert(1)</script>\nfailed. \r\u2028\x85\x1b[31m\x9b2J'\"--"
 
-#: The same in a text of a hub and in a reason.
+#: The same text, cleaned as in hub messages and failure reasons.
 CLEAN = "=1+1</td><script>alert(1)</script> failed. \ufffd[31m\ufffd2J'\"--"
 
 
-def test_a_folder_that_names_no_hub(
+def test_a_folder_without_a_route(
     telling: App, two_hubs: TwoHubs, client: Client, receiver: Receiver, captured_log: CapturedLog
 ) -> None:
     name = f"{ODD.replace('/', '')}/a.ndjson"
@@ -236,7 +236,7 @@ def test_a_folder_that_names_no_hub(
     check_log(captured_log)
 
 
-def test_a_reason_that_repeats_the_name(app: App, captured_log: CapturedLog) -> None:
+def test_a_reason_that_contains_the_file_name(app: App, captured_log: CapturedLog) -> None:
     name = "a\nfailed. All is lost [import=0]\x85.ndjson"
 
     def delete(request: str) -> None:
@@ -252,18 +252,16 @@ def test_a_reason_that_repeats_the_name(app: App, captured_log: CapturedLog) -> 
     check_log(captured_log)
 
 
-def test_what_a_file_says_of_its_devices(
-    app: App, client: Client, captured_log: CapturedLog
-) -> None:
+def test_values_of_device_lines(app: App, client: Client, captured_log: CapturedLog) -> None:
     id_, value, name = (f"{ODD}{what}" for what in ("ID", "VALUE", "NAME"))
-    odd = [
+    lines = [
         device(id_, **{name: value}),
         device("a", moduleId=id_, status=value, importMode=value, tags={name: {"b": None}}),
         device("b", authentication={"type": value, name: 1}, capabilities={name: value}),
     ]
     files = {
-        "a.ndjson": b"\n".join(json.dumps(line).encode() for line in odd),
-        "a.json": json.dumps(odd).encode(),
+        "a.ndjson": b"\n".join(json.dumps(line).encode() for line in lines),
+        "a.json": json.dumps(lines).encode(),
         "a.csv": _csv(["id", "status", name, "tags.a:number"], [id_, value, value, value]),
     }
     for file, content in files.items():
@@ -280,12 +278,12 @@ def test_what_a_file_says_of_its_devices(
         # A column's path ends at its first dot.
         assert name.partition(".")[0] in page.texts["td"]
         report = client.get(f"imports/{record.id}/files/report.json").json()
-        found = client.post("check", content, name=file).json()
-        for problems in (report["validation"]["problems"], found["problems"]):
+        checked = client.post("check", content, name=file).json()
+        for problems in (report["validation"]["problems"], checked["problems"]):
             assert id_ in {problem["id"] for problem in problems}
     app.upload("names.ndjson", device("a", tags={name: 2**53}))
     app.deliver("names.ndjson")
-    # A reason names members; what belongs to a device is left to the report.
+    # A failure reason names properties; only the report contains values of devices.
     assert f"tags.{CLEAN}NAME: " in app.record("names.ndjson").failure_reason
     assert any("alert(1)" in text for text in captured_log.messages)
     check_log(captured_log)
@@ -298,7 +296,7 @@ def _csv(*rows: list[str]) -> bytes:
     return text.getvalue().encode()
 
 
-def test_what_a_hub_says(app: App, client: Client, captured_log: CapturedLog) -> None:
+def test_messages_of_a_hub(app: App, client: Client, captured_log: CapturedLog) -> None:
     pages = {}
 
     def end(name: str, kind: str, **fault: object) -> None:
@@ -321,7 +319,7 @@ def test_what_a_hub_says(app: App, client: Client, captured_log: CapturedLog) ->
 
 
 def end_with_log(app: App, *entries: object) -> ImportRecord:
-    """An import, of a line for each entry, whose job leaves this log."""
+    """Run an import with one line per entry, whose job writes these log entries."""
     app.upload("a.ndjson", *(device(f"pump-{number}") for number, _ in enumerate(entries, 1)))
     app.deliver("a.ndjson")
     app.hub.wait_idle()
@@ -332,14 +330,14 @@ def end_with_log(app: App, *entries: object) -> ImportRecord:
     return app.record("a.ndjson")
 
 
-def test_what_the_log_of_a_job_says(app: App, client: Client, captured_log: CapturedLog) -> None:
+def test_entries_of_an_error_log(app: App, client: Client, captured_log: CapturedLog) -> None:
     record = end_with_log(
         app,
         {"deviceId": "", "errorCode": 400012, "errorStatus": ODD},
         {"deviceId": ODD, "moduleId": ODD, "errorCode": 400004, "errorStatus": ODD},
         {"deviceId": "../../jobs", "errorCode": 404001, "errorStatus": ODD},
     )
-    # None of them names a line of the file.
+    # No entry matches a line of the file.
     assert (record.state, record.failed) == ("completedWithErrors", None)
     page = Page(client.get(f"dashboard/imports/{record.id}").text)
     assert f"{ODD}/{ODD}" in page.texts["td"]
@@ -349,7 +347,7 @@ def test_what_the_log_of_a_job_says(app: App, client: Client, captured_log: Capt
     assert any("alert(1)" in text for text in captured_log.messages)
 
 
-def test_a_code_that_nobody_knows(app: App, client: Client, captured_log: CapturedLog) -> None:
+def test_an_unknown_error_code(app: App, client: Client, captured_log: CapturedLog) -> None:
     record = end_with_log(app, {"deviceId": "pump-1", "errorCode": ODD, "errorStatus": "x"})
     assert record.state == "completedWithErrors"
     check_log(captured_log)
@@ -361,22 +359,22 @@ HUBS = ["a/b", "a\\b", "a#b", "a?b", "a b", "a\nb", "", "(none)", "a'", "\u00e4"
 
 
 @pytest.mark.parametrize("name", HUBS)
-def test_names_of_hubs(name: str) -> None:
-    with pytest.raises(ValueError, match="letters, digits, ") as told:
+def test_hub_names(name: str) -> None:
+    with pytest.raises(ValueError, match="letters, digits, ") as raised:
         parse_hubs(json.dumps({name: "fleet.azure-devices.net"}))
-    assert str(told.value).isprintable()
-    with pytest.raises(ValueError, match="neither a connection string nor a host name") as told:
+    assert str(raised.value).isprintable()
+    with pytest.raises(ValueError, match="neither a connection string nor a host name") as raised:
         HubConnection.parse(name)
-    assert str(told.value).isprintable()
+    assert str(raised.value).isprintable()
 
 
 @pytest.mark.parametrize("name", ["a/b", "a#b", "a\nb", "<b>"])
-def test_names_of_hubs_in_connection_strings(name: str) -> None:
+def test_hub_names_in_connection_strings(name: str) -> None:
     with pytest.raises(ValueError, match="HostName"):
         HubConnection.parse(f"HostName={name};SharedAccessKeyName=a;SharedAccessKey=YQ==")
 
 
-def test_a_line_stays_one_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_log_message_stays_on_one_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "shared.test")
     log = logs.logger("shared.test")
     with logs.log_context(logs.LogContext("0815", "hub\n", "job\x1b")):
@@ -384,7 +382,7 @@ def test_a_line_stays_one_line(caplog: pytest.LogCaptureFixture) -> None:
         log.info("%s, %r, %d, %5.1f, %s", "a\nb\\", "a\nb\\", 7, 0.25, ValueError("c\r\u2028d\x85"))
     first, second = (line.getMessage() for line in caplog.records)
     subject = r" [import=0815 hub=hub\n job=job\x1b]"
-    # The message itself is ours.
+    # The message itself comes from the app.
     assert first == f"50 %\n of it{subject}"
     assert second == rf"a\nb\, 'a\nb\\', 7,   0.2, c\r\u2028d\x85{subject}"
     assert caplog.records[1].msg == "%s, %r, %d, %5.1f, %s%s"
@@ -395,7 +393,7 @@ class Untouchable:
         pytest.fail("it is put into words")
 
 
-def test_a_line_that_nobody_wants_costs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_disabled_log_level_formats_nothing(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "shared.test")
     logs.logger("shared.test").info("%s", Untouchable())
     assert caplog.records == []

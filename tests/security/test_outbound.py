@@ -1,4 +1,4 @@
-"""The app talks to whom its settings name, whatever a file, a hub or an answer says."""
+"""The app connects only to hosts that its settings name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REDIRECTS = (302, 303, 307)
 
 @dataclass(frozen=True)
 class Call:
-    """One request that came to a server."""
+    """A request received by a server."""
 
     line: str
     headers: dict[str, str]
@@ -42,7 +42,7 @@ class Call:
 
 
 class Server:
-    """Records all requests; answers 200 without content by default."""
+    """Records all requests and responds 200 without content by default."""
 
     def __init__(
         self,
@@ -88,14 +88,14 @@ class Server:
 
 @pytest.fixture
 def canary() -> Iterator[Server]:
-    """Nobody has any business with it."""
+    """A server that the app must never call."""
     with Server() as canary:
         yield canary
 
 
 @dataclass
 class Connections:
-    """The addresses that this process connects to, and the hosts that it resolves."""
+    """Addresses that this process connects to, and host names that it resolves."""
 
     made: set[str] = field(default_factory=set)
     looked_up: set[str] = field(default_factory=set)
@@ -106,30 +106,30 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> Connections:
     connections = Connections()
     connect, look_up = socket.socket.connect, socket.getaddrinfo
 
-    def noted_connect(self: socket.socket, address: Any) -> None:
+    def recording_connect(self: socket.socket, address: Any) -> None:
         connections.made.add(
             ":".join(map(str, address[:2])) if isinstance(address, tuple) else address
         )
         connect(self, address)
 
-    def noted_look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+    def recording_getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
         connections.looked_up.add(str(host))
         return look_up(host, *args, **kwargs)
 
-    monkeypatch.setattr(socket.socket, "connect", noted_connect)
-    monkeypatch.setattr(socket, "getaddrinfo", noted_look_up)
+    monkeypatch.setattr(socket.socket, "connect", recording_connect)
+    monkeypatch.setattr(socket, "getaddrinfo", recording_getaddrinfo)
     return connections
 
 
 def storage_of(app: App) -> dict[str, str]:
-    """The hosts of the storage account, by service."""
+    """Hosts of the storage account by service."""
     parts = [part.partition("=") for part in app.settings["ImporterStorage"].split(";")]
     services = {name: urlsplit(value).netloc for name, _, value in parts}
     return {name: services[f"{name}Endpoint"] for name in ("Blob", "Queue", "Table")}
 
 
-def lines_full_of(url: str) -> list[dict[str, object]]:
-    """Devices each member of which is an address, where the rules let it; as a file may be."""
+def lines_containing(url: str) -> list[dict[str, object]]:
+    """Devices that contain a URL in every property where the rules allow it."""
     tags = {"url": url, "inputBlobContainerUri": url, "callback": {"href": url}, "list": [url]}
     good = device(
         "pump-1",
@@ -141,7 +141,7 @@ def lines_full_of(url: str) -> list[dict[str, object]]:
     return [good, {**good, "id": "pump-2", "importMode": "update", "eTag": url}]
 
 
-def test_no_address_of_a_file_or_of_a_hub_is_called(
+def test_addresses_in_files_and_hub_responses_are_not_called(
     telling: App,
     client: Client,
     receiver: Receiver,
@@ -151,9 +151,9 @@ def test_no_address_of_a_file_or_of_a_hub_is_called(
     app, url = telling, f"http://{canary.address}/x"
     account = storage_of(app)
     needed = {account["Blob"], account["Table"], app.hub.address, urlsplit(receiver.url).netloc}
-    # The host's queue, and the test's own way to the API.
+    # The host's queue and the test's own connection to the API.
     allowed = needed | {account["Queue"], urlsplit(client.base).netloc}
-    lines = lines_full_of(url)
+    lines = lines_containing(url)
     metadata = {"callback": url, "url": url, "confirmDeletes": "1"}
     files = {
         f"{url}/a.ndjson": "\n".join(map(json.dumps, lines)).encode(),
@@ -192,7 +192,7 @@ def test_no_address_of_a_file_or_of_a_hub_is_called(
     assert canary.calls == []
 
 
-def test_the_canary_would_have_seen_it(canary: Server, connections: Connections) -> None:
+def test_the_canary_records_connections(canary: Server, connections: Connections) -> None:
     with socket.create_connection(tuple(canary.address.split(":"))) as wire:  # type: ignore[arg-type]
         wire.sendall(b"GET /x HTTP/1.0\r\n\r\n")
         assert wire.recv(100).startswith(b"HTTP/1.0 200")
@@ -201,7 +201,7 @@ def test_the_canary_would_have_seen_it(canary: Server, connections: Connections)
 
 
 @pytest.mark.parametrize("status", REDIRECTS)
-def test_a_hub_leads_nowhere_else(app: App, canary: Server, status: int) -> None:
+def test_redirects_of_a_hub_are_not_followed(app: App, canary: Server, status: int) -> None:
     location = {"Location": f"http://{canary.address}/jobs/create"}
     with Server(status, location) as hub:
         app.configure(IOTHUB=app.settings["IOTHUB"].replace(app.hub.address, hub.address))
@@ -220,7 +220,7 @@ def test_a_hub_leads_nowhere_else(app: App, canary: Server, status: int) -> None
 
 
 @pytest.mark.parametrize("status", REDIRECTS)
-def test_a_receiver_of_events_leads_nowhere_else(
+def test_redirects_of_an_event_receiver_are_not_followed(
     telling: App, receiver: Receiver, canary: Server, status: int
 ) -> None:
     receiver.answers.append((status, {"Location": f"http://{canary.address}/hooks"}))
@@ -232,7 +232,7 @@ def test_a_receiver_of_events_leads_nowhere_else(
 
 
 class Identity:
-    """Gives a token for whatever it is asked for."""
+    """Returns a token for any scope."""
 
     def get_token(self, *_: str, **__: Any) -> AccessToken:
         return AccessToken("token-secret-0001", int(time.time()) + 3600)
@@ -240,7 +240,7 @@ class Identity:
 
 @pytest.fixture
 def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """For servers that every client of the test trusts."""
+    """A certificate that all clients of the test trust."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
@@ -264,17 +264,19 @@ def use_table(storage: Storage) -> Iterator[Callable[[], object]]:
 KEY, TOKEN = "key", "token"
 
 
-def led_astray(
+def sent_to_redirect_target(
     storage_uses: Callable[[Storage], Iterator[Callable[[], object]]],
     by: str,
     status: int,
     tls: ssl.SSLContext,
 ) -> list[Call]:
-    """What comes to a stranger, who asks for a token, if the storage account redirects to him."""
-    where = "authorization_uri=https://login.example/tenant/oauth2/authorize"
-    challenge = {"WWW-Authenticate": f"Bearer {where} resource_id=https://storage.azure.com"}
-    with Server(401, challenge, tls) as stranger:
-        location = {"Location": f"https://{stranger.address}/x"}
+    """Requests at a foreign server that demands a token, when Storage redirects to it."""
+    authorization = "authorization_uri=https://login.example/tenant/oauth2/authorize"
+    challenge = {
+        "WWW-Authenticate": f"Bearer {authorization} resource_id=https://storage.azure.com"
+    }
+    with Server(401, challenge, tls) as target:
+        location = {"Location": f"https://{target.address}/x"}
         with Server(status, location, tls) as account:
             url = f"https://{account.address}/{ACCOUNT_NAME}"
             services = ("blob", "queue", "table")
@@ -289,7 +291,7 @@ def led_astray(
             storage.close()
             assert len(account.calls) >= 2
             assert all("Authorization" in call.headers for call in account.calls)
-        return stranger.calls
+        return target.calls
 
 
 @pytest.mark.parametrize("status", [302, 307])
@@ -302,19 +304,19 @@ def led_astray(
         (use_table, TOKEN),
     ],
 )
-def test_a_storage_account_takes_no_credential_elsewhere(
+def test_a_storage_redirect_receives_no_credential(
     use: Callable[[Storage], Iterator[Callable[[], object]]],
     by: str,
     status: int,
     tls: ssl.SSLContext,
 ) -> None:
-    calls = led_astray(use, by, status, tls)
+    calls = sent_to_redirect_target(use, by, status, tls)
     assert [call.line for call in calls if "Authorization" in call.headers] == []
 
 
 @pytest.mark.parametrize("status", [302, 307])
 @pytest.mark.parametrize("use", [use_blobs, use_table])
-def test_a_storage_account_leads_nowhere_else(
+def test_redirects_of_a_storage_account_are_not_followed(
     use: Callable[[Storage], Iterator[Callable[[], object]]], status: int, tls: ssl.SSLContext
 ) -> None:
-    assert led_astray(use, KEY, status, tls) == []
+    assert sent_to_redirect_target(use, KEY, status, tls) == []

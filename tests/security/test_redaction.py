@@ -1,4 +1,4 @@
-"""Keys and signatures that others write into their texts, in every shape and encoding."""
+"""Keys and signatures are redacted in messages of hubs and libraries, in every encoding."""
 
 from __future__ import annotations
 
@@ -107,31 +107,31 @@ def test_redaction(text: str, redacted: str) -> None:
     assert redact(redacted) == redacted
 
 
-#: Each replaces every character by itself.
+#: Encodings of single characters.
 ENCODINGS: dict[str, Callable[[str], str]] = {
     "as it is": lambda text: text,
-    "percent": lambda text: _signs(text, "%{:02X}"),
-    "percent in lower case": lambda text: _signs(text, "%{:02x}"),
-    "percent twice": lambda text: _signs(text, "%25{:02X}"),
-    "percent four times": lambda text: _signs(text, "%252525{:02X}"),
+    "percent": lambda text: _escaped(text, "%{:02X}"),
+    "percent in lower case": lambda text: _escaped(text, "%{:02x}"),
+    "percent twice": lambda text: _escaped(text, "%25{:02X}"),
+    "percent four times": lambda text: _escaped(text, "%252525{:02X}"),
     "percent of all": lambda text: "".join(f"%{ord(sign):02X}" for sign in text),
-    "JSON": lambda text: _signs(text, "\\u{:04x}"),
-    "JSON twice": lambda text: _signs(text, "\\\\u{:04X}"),
+    "JSON": lambda text: _escaped(text, "\\u{:04x}"),
+    "JSON twice": lambda text: _escaped(text, "\\\\u{:04X}"),
     "JSON of all": lambda text: "".join(f"\\u{ord(sign):04x}" for sign in text),
     "slashes": lambda text: text.replace("/", "\\/"),
     "slashes twice": lambda text: text.replace("/", "\\\\\\/"),
-    "JSON of percent": lambda text: _signs(text, "\\u0025{:02X}"),
-    "percent of JSON": lambda text: _signs(text, "%5Cu{:04x}"),
-    "entities": lambda text: _signs(text, "&#{:d};"),
-    "hexadecimal entities": lambda text: _signs(text, "&#x{:X};"),
+    "JSON of percent": lambda text: _escaped(text, "\\u0025{:02X}"),
+    "percent of JSON": lambda text: _escaped(text, "%5Cu{:04x}"),
+    "entities": lambda text: _escaped(text, "&#{:d};"),
+    "hexadecimal entities": lambda text: _escaped(text, "&#x{:X};"),
 }
 
 
-def _signs(text: str, form: str) -> str:
+def _escaped(text: str, form: str) -> str:
     return "".join(sign if sign.isalnum() else form.format(ord(sign)) for sign in text)
 
 
-#: Members whose values are secret, whatever they look like.
+#: Properties whose values are always secret.
 MEMBERS = [
     '"primaryKey":"{}"',
     '"secondaryKey" : "{}",',
@@ -156,7 +156,7 @@ MEMBERS = [
     "pwd = {}",
 ]
 
-#: What may stand around a key without a name.
+#: Text around a key that has no name.
 BARE = [
     "{}",
     "'{}'",
@@ -183,18 +183,18 @@ def padded(draw: st.DrawFn) -> str:
 
 @st.composite
 def unpadded(draw: st.DrawFn) -> str:
-    """Keys as they are made, not those that tests like best."""
+    """Random keys: Hypothesis prefers regular ones."""
     data = random.Random(draw(st.integers(0, 1 << 64))).randbytes(draw(st.integers(16, 64)))
     encode = draw(st.sampled_from([base64.b64encode, base64.urlsafe_b64encode]))
     key = encode(data).decode().rstrip("=")
-    # The docstring of the module says how often one passes.
+    # The docstring of the module states how often a key is not recognized.
     assume(redact(key) == "REDACTED")
     return key
 
 
 @st.composite
 def secrets(draw: st.DrawFn) -> tuple[str, str, Callable[[str], str]]:
-    """A text with a key in it, the key, and how it is encoded."""
+    """A text that contains a key, the key, and its encoding."""
     encode = ENCODINGS[draw(st.sampled_from([*ENCODINGS]))]
     if draw(st.booleans()):
         key = draw(st.one_of(padded(), unpadded()))
@@ -205,7 +205,7 @@ def secrets(draw: st.DrawFn) -> tuple[str, str, Callable[[str], str]]:
     return shape.format(encode(key)), key, encode
 
 
-#: How lines and blanks come between the groups of a key.
+#: White space between groups of a key, in several encodings.
 SPACES = [
     "\n",
     "\r\n",
@@ -222,7 +222,7 @@ SPACES = [
 
 
 def groups(key: str) -> Iterator[str]:
-    """A key cut by white space."""
+    """Variants of a key that is split by white space."""
     for space in SPACES:
         for size in (8, 12, 16, 20, 32):
             yield space.join(key[at : at + size] for at in range(0, len(key), size))
@@ -232,15 +232,15 @@ def groups(key: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
 @pytest.mark.parametrize("size", [32, 64])
-def test_a_key_that_is_cut(encode: Callable[[bytes], bytes], size: int) -> None:
-    """The docstring of the module says what may pass; none of these does."""
+def test_a_key_split_by_white_space(encode: Callable[[bytes], bytes], size: int) -> None:
+    """Exceptions are listed in the docstring of the module; none applies here."""
     rng = random.Random(size)
     for _ in range(10):
         key = encode(rng.randbytes(size)).decode()
         pieces = {key[at : at + 12] for at in range(len(key) - 13)}
         for cut in groups(key):
             for text in (cut, f"SharedAccessKey={cut}", f"primaryKey: {cut};", f"it has '{cut}'"):
-                # As it is, and on one line.
+                # Unchanged, and on one line.
                 for redacted in (redact(f"a {text} b"), clean(f"a {text} b", 10_000)):
                     plain = re.sub(r"\s|\\+[nr]|%0D|%0A|%20|&#10;|&NewLine;", "", redacted)
                     assert not [piece for piece in pieces if piece in plain], (text, redacted)
@@ -255,7 +255,7 @@ words = st.text(max_size=60) | st.sampled_from(
 
 
 def refusals(text: str) -> Iterator[str]:
-    """A refusal of a hub in every shape of its body."""
+    """Errors from a hub response in every body shape."""
     e2 = json.dumps({"errorCode": 400004, "message": text, "trackingId": text})
     bodies = [
         json.dumps({"Message": f"ErrorCode:ArgumentInvalid;{text}", "ExceptionMessage": text}),
@@ -275,7 +275,7 @@ def refusals(text: str) -> Iterator[str]:
 
 
 def jobs(text: str) -> Iterator[str]:
-    """What is kept of a job of which each member says this."""
+    """Stored data of a job whose properties all contain the text."""
     members = ("jobId", "type", "status", "inputBlobContainerUri", "inputBlobName", "failureReason")
     job = JobProperties.model_validate(dict.fromkeys(members, text))
     yield repr(job)
@@ -297,7 +297,7 @@ def jobs(text: str) -> Iterator[str]:
 
 
 def error_log(text: str) -> Iterator[str]:
-    """What is shown of a log that says this in every place."""
+    """Shown entries of an error log whose properties all contain the text."""
     quoted = f'Invalid device format in line: {{"id":"a"}}. {text}'
     entries = [
         {"deviceId": "pump-1", "errorCode": 400004, "errorStatus": text},
@@ -315,7 +315,7 @@ def error_log(text: str) -> Iterator[str]:
 
 
 def exceptions(text: str) -> Iterator[str]:
-    """What leaves the app of exceptions of libraries that say this."""
+    """Output of library exceptions that contain the text."""
     logger = logging.getLogger("shared.test")
     logger.setLevel(logging.INFO)
     with CapturedLog() as captured:
@@ -339,7 +339,7 @@ def exceptions(text: str) -> Iterator[str]:
 @given(words, st.sampled_from(' \n"(,;|'), secrets(), words)
 @example("", " ", ('"primaryKey":"qqqqqqqqqqqq"', "q" * 12, str), "")
 @example("", " ", ('"secondaryKey" : "qqqqqqqqqqqq",', "q" * 12, str), "> x")
-def test_no_key_comes_out(
+def test_no_key_reaches_any_output(
     before: str, stop: str, secret: tuple[str, str, Callable[[str], str]], after: str
 ) -> None:
     text, key, encode = secret
@@ -353,7 +353,7 @@ def test_no_key_comes_out(
             assert not [piece for piece in pieces if piece in output], (channel, output)
 
 
-#: Symbolic names of hubs, and what libraries call their errors.
+#: Symbolic error codes of hubs, Storage and libraries.
 CODES = re.findall(
     r"\w+",
     """
@@ -381,7 +381,7 @@ CODES = re.findall(
 )
 CODES += sorted({code.value for code in (*StorageErrorCode, *TableErrorCode)})
 
-#: Other texts that are no secrets.
+#: Other text without secrets.
 HARMLESS = [
     "import-0123456789abcdef01234567",
     "import-0123456789abcdef01234567-2/devices-1.txt",
@@ -420,7 +420,7 @@ HARMLESS = [
 
 
 @pytest.mark.parametrize("text", [*CODES, *HARMLESS])
-def test_what_is_no_secret_stays(text: str) -> None:
+def test_harmless_text_is_kept(text: str) -> None:
     assert redact(text) == text
     assert redact(f"the '{text}', or ({text})") == f"the '{text}', or ({text})"
 
@@ -441,7 +441,7 @@ numbered = st.tuples(segments, st.integers(0, 99999)).map(lambda parts: f"{parts
     st.datetimes(),
     st.lists(segments | numbered, min_size=1, max_size=8),
 )
-def test_ids_dates_and_addresses_stay(
+def test_ids_dates_and_addresses_are_kept(
     guid: object,
     import_id: bytes,
     thumbprint: bytes,
@@ -477,7 +477,7 @@ def test_ids_dates_and_addresses_stay(
         max_size=4,
     ).map(" ".join)
 )
-def test_once_is_enough(text: str) -> None:
+def test_redaction_is_idempotent(text: str) -> None:
     assert redact(redact(text)) == redact(text)
 
 
@@ -491,8 +491,8 @@ def test_once_is_enough(text: str) -> None:
         *("<primaryKey ", "primaryKey\\", 'primaryKey" , "', "primaryKey=[", "&sig=", "\ud83d"),
     ],
 )
-def test_the_time_grows_with_the_length_alone(piece: str) -> None:
-    """100 KB take some 0.05 s; with the length squared they would take 10 s."""
+def test_redaction_takes_linear_time(piece: str) -> None:
+    """100 KB take about 0.05 s; quadratic time would be 10 s."""
     text = piece * (100_000 // len(piece))
     begun = time.process_time()
     for variant in (text, f"{text}1a", f'primaryKey="{text}', f"primaryKey={text}", f"sig{text}"):
@@ -519,7 +519,7 @@ def test_an_exception_keeps_its_type() -> None:
     assert redact_error(harmless := OSError("no route to host")) is harmless
 
 
-def test_an_id_may_look_random() -> None:
+def test_a_random_looking_id_is_kept() -> None:
     assert redact_id("Xk3vT9pQ2mB7nZ4cR8wY") == "Xk3vT9pQ2mB7nZ4cR8wY"
     assert redact_id(base64.b64encode(b"made-up key of a device, 32 byte").decode()) == "REDACTED"
     assert redact_id('{"primaryKey":"a"}') == '{"primaryKey":"REDACTED"}'

@@ -1,4 +1,4 @@
-"""The SAS of a job opens the container of its import, for as long as it must, and nothing else."""
+"""The SAS of a job grants access only to the container of its import, for a limited time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BY_KEY, BY_ENTRA_ID = "by the account key", "by Entra ID"
 
 @pytest.fixture(params=[BY_KEY, BY_ENTRA_ID])
 def signing(request: pytest.FixtureRequest) -> App:
-    """The app, which signs with a key or a user delegation key."""
+    """The app, signing with an account key or a user delegation key."""
     name = "app" if request.param == BY_KEY else "entra_app"
     signing: App = request.getfixturevalue(name)
     signing.configure(SAS_LIFETIME_HOURS="7", JOB_DEADLINE_HOURS="7")
@@ -30,7 +30,7 @@ def signing(request: pytest.FixtureRequest) -> App:
 
 
 def complete(app: App, name: str) -> tuple[ImportRecord, str]:
-    """An import with the URI that its job was given."""
+    """An import and the container URI of its job."""
     app.upload(name, device("pump-1"))
     app.deliver(name)
     started = app.record(name)
@@ -48,7 +48,7 @@ def granted(uri: str) -> dict[str, str]:
     return {name: value for name, [value] in parse_qs(urlsplit(uri).query).items()}
 
 
-def test_it_names_one_container_four_rights_and_an_end(signing: App) -> None:
+def test_the_sas_states_container_permissions_and_expiry(signing: App) -> None:
     record, uri = complete(signing, "pumps.ndjson")
     assert urlsplit(uri).path == f"/devstoreaccount1/{record.staged.container}"
     sas = granted(uri)
@@ -57,13 +57,13 @@ def test_it_names_one_container_four_rights_and_an_end(signing: App) -> None:
     end = datetime.fromisoformat(sas["se"])
     assert record.last_start_at is not None
     lifetime = timedelta(hours=7)
-    # It tells whole seconds.
+    # Expiry has a resolution of one second.
     assert record.last_start_at + lifetime - timedelta(seconds=1) < end
     assert end <= record.updated_at + lifetime
     assert (sas.get("spr") == "https") == ("skoid" in sas)
 
 
-def test_each_import_has_its_own(signing: App) -> None:
+def test_each_import_has_its_own_sas(signing: App) -> None:
     (record, first), (other, second) = (
         complete(signing, name) for name in ("a.ndjson", "b.ndjson")
     )
@@ -71,13 +71,13 @@ def test_each_import_has_its_own(signing: App) -> None:
     assert granted(first)["sig"] != granted(second)["sig"]
 
 
-def refused(call: Callable[[], object]) -> bool:
+def is_denied(call: Callable[[], object]) -> bool:
     with pytest.raises(HttpResponseError) as raised:
         call()
     return raised.value.status_code in (401, 403)
 
 
-def test_it_opens_nothing_else(signing: App) -> None:
+def test_the_sas_grants_no_other_access(signing: App) -> None:
     record, uri = complete(signing, "a.ndjson")
     other, _ = complete(signing, "b.ndjson")
     sas = AzureSasCredential(urlsplit(uri).query)
@@ -85,35 +85,35 @@ def test_it_opens_nothing_else(signing: App) -> None:
     with BlobServiceClient(account, credential=sas) as blobs:
         mine = blobs.get_container_client(record.staged.container)
         assert "devices.txt" in {blob.name for blob in mine.list_blobs()}
-        assert refused(mine.delete_container)
-        assert refused(lambda: mine.set_container_metadata({"table": "other"}))
-        assert refused(mine.get_container_access_policy)
+        assert is_denied(mine.delete_container)
+        assert is_denied(lambda: mine.set_container_metadata({"table": "other"}))
+        assert is_denied(mine.get_container_access_policy)
         for name in (other.staged.container, signing.container):
             closed = blobs.get_container_client(name)
-            assert refused(lambda closed=closed: list(closed.list_blobs()))  # type: ignore[misc]
+            assert is_denied(lambda closed=closed: list(closed.list_blobs()))  # type: ignore[misc]
             for blob in ("devices.txt", "a.ndjson"):
-                assert refused(closed.get_blob_client(blob).download_blob)
-                assert refused(lambda closed=closed, blob=blob: closed.upload_blob(blob, b""))  # type: ignore[misc]
-                assert refused(closed.get_blob_client(blob).delete_blob)
-        assert refused(lambda: list(blobs.list_containers()))
-        assert refused(lambda: blobs.create_container("import-mine"))
-        assert refused(blobs.get_service_properties)
+                assert is_denied(closed.get_blob_client(blob).download_blob)
+                assert is_denied(lambda closed=closed, blob=blob: closed.upload_blob(blob, b""))  # type: ignore[misc]
+                assert is_denied(closed.get_blob_client(blob).delete_blob)
+        assert is_denied(lambda: list(blobs.list_containers()))
+        assert is_denied(lambda: blobs.create_container("import-mine"))
+        assert is_denied(blobs.get_service_properties)
 
 
-def test_it_opens_no_other_service(app: App) -> None:
+def test_the_sas_grants_no_other_service(app: App) -> None:
     _, uri = complete(app, "a.ndjson")
     sas = AzureSasCredential(urlsplit(uri).query)
     places = dict(part.split("=", 1) for part in app.settings["ImporterStorage"].split(";") if part)
     with TableServiceClient(places["TableEndpoint"], credential=sas) as tables:
         table = tables.get_table_client(app.settings["IMPORTS_TABLE"])
-        assert refused(lambda: list(table.list_entities()))
-        assert refused(lambda: table.upsert_entity({"PartitionKey": "a", "RowKey": "b"}))
-        assert refused(lambda: list(tables.list_tables()))
+        assert is_denied(lambda: list(table.list_entities()))
+        assert is_denied(lambda: table.upsert_entity({"PartitionKey": "a", "RowKey": "b"}))
+        assert is_denied(lambda: list(tables.list_tables()))
     with QueueServiceClient(places["QueueEndpoint"], credential=sas) as queues:
-        assert refused(lambda: list(queues.list_queues()))
+        assert is_denied(lambda: list(queues.list_queues()))
 
 
-def test_it_ends(signing: App) -> None:
+def test_the_sas_expires(signing: App) -> None:
     record, _ = complete(signing, "a.ndjson")
     services = signing.importer.services
     lifetime = services.settings.jobs.sas_lifetime
@@ -129,12 +129,10 @@ def test_it_ends(signing: App) -> None:
 
     now = services.clock()
     assert names(now - lifetime + timedelta(minutes=5))
-    assert refused(lambda: names(now - lifetime - timedelta(seconds=1)))
+    assert is_denied(lambda: names(now - lifetime - timedelta(seconds=1)))
 
 
-def test_there_is_none_where_the_hub_has_an_identity(
-    app: App, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_sas_for_a_hub_with_an_identity(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     def sign(*_: object) -> None:
         pytest.fail("a SAS is made")
 

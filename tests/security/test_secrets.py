@@ -1,4 +1,4 @@
-"""No key and no signature leaves the uploads and the lines that a hub is given, ever."""
+"""Keys and signatures never occur outside uploads and staged lines."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ from tests.security.support import (
 from tests.telemetry.support import Seen
 from tests.web.support import Client
 
-#: Keys of devices that the hub refuses, which the API hands out again.
+#: Keys of rejected devices, which the retry file contains.
 REFUSED = base64.b64encode(b"made-up key of a refused line").decode()
 #: A key of the function app.
 CODE = "made-up-key-of-the-app"
-#: Other people's, as a hub may quote them.
+#: Secrets of others, as a hub may quote them.
 SAS = "https://a.blob.core.windows.net/c?sv=1&sig=c2lnbmF0dXJl"
 STRING = "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=YWNjb3VudA==;EndpointSuffix=x"
 QUOTED = ("c2lnbmF0dXJl", "YWNjb3VudA")
-#: What the address of the receiver of events holds.
-OF_ADDRESS = {"path-secret", "query-secret"}
+#: Secrets in the URL of the event receiver.
+URL_SECRETS = {"path-secret", "query-secret"}
 
 _KEY = PRIMARY.encode()
 
-#: Blobs that have to hold the lines of devices.
+#: Blobs that must contain device lines.
 WITH_LINES = re.compile(r"devices(-\d+)?\.txt|retry-[0-9a-f]{12}\.ndjson|importErrors\.log")
 
 
 def secrets_of(app: App) -> set[str]:
-    """Keys of the app, of its devices and of its receiver of events."""
+    """Keys of the app, its devices and its event receiver."""
     settings = json.dumps(app.settings)
     keys = re.findall(r"(?:SharedAccessKey|AccountKey)=([^;\"]+)", settings)
     assert len(keys) >= 3
-    return {*keys, PRIMARY, SECONDARY, *QUOTED, KEY, *OF_ADDRESS}
+    return {*keys, PRIMARY, SECONDARY, *QUOTED, KEY, *URL_SECRETS}
 
 
 def signatures_given(app: App) -> set[str]:
-    """Those of the SAS that the hub was given."""
+    """Signatures of the SAS that the hub received."""
     signatures = set(re.findall(r"sig=([^&\"]+)", json.dumps(list(app.hub.jobs))))
     return signatures | {*map(unquote, signatures)}
 
@@ -62,11 +62,11 @@ def upload(app: App, name: str, *lines: object) -> None:
     app.deliver(name)
 
 
-def run_every_way(app: App, client: Client) -> None:
-    """Imports that end in every state, and errors on the way that are logged."""
-    refused = with_keys("exists", REFUSED, REFUSED, importMode="create")
-    odd = with_keys("odd", REFUSED, REFUSED)
-    unreadable = {**odd, "authentication": {**odd["authentication"], "type": "SELF_SIGNED"}}  # type: ignore[dict-item]
+def run_all_outcomes(app: App, client: Client) -> None:
+    """Run imports to every final state, with logged errors on the way."""
+    rejected = with_keys("exists", REFUSED, REFUSED, importMode="create")
+    keyed = with_keys("odd", REFUSED, REFUSED)
+    unreadable = {**keyed, "authentication": {**keyed["authentication"], "type": "SELF_SIGNED"}}  # type: ignore[dict-item]
     app.hub.registry.put(device("exists"))
     faults = app.hub.faults
 
@@ -74,8 +74,8 @@ def run_every_way(app: App, client: Client) -> None:
     app.finish()
     upload(app, "broken.ndjson", {**with_keys("pump 1"), "status": PRIMARY}, b'{"k":"%s' % _KEY)
     upload(app, "headless.csv", b"pump-1,enabled,sas,%s" % _KEY)
-    app.upload("partly.ndjson", refused, odd)
-    app.deliver_unseen("partly.ndjson", refused, unreadable)
+    app.upload("partly.ndjson", rejected, keyed)
+    app.deliver_unseen("partly.ndjson", rejected, unreadable)
     app.finish()
 
     faults.add("failJob", reason=f"cannot read {SAS} of {STRING}")
@@ -83,7 +83,7 @@ def run_every_way(app: App, client: Client) -> None:
     app.finish()
     faults.add("error", operation="createJob", status=400, message=f"cannot write {SAS}")
     upload(app, "refused.ndjson", with_keys("pump-4"))
-    # No answer although there is a job, and no answer as the hub never heard of it.
+    # A lost response of a created job, and a request that did not reach the hub.
     for number, kind in enumerate(("dropReply", "refuse")):
         faults.add(kind, operation="createJob")
         upload(app, f"lost-{number}.ndjson", with_keys("pump-5"))
@@ -106,11 +106,11 @@ def run_every_way(app: App, client: Client) -> None:
     app.before_request = overwrite
     upload(app, "superseded.ndjson", with_keys("pump-7"))
 
-    def break_off(request: str) -> None:
+    def fail_to_read(request: str) -> None:
         if request == f"GET /devstoreaccount1/{app.container}/unread.ndjson":
             raise OSError("the disk is on fire")
 
-    app.before_request = break_off
+    app.before_request = fail_to_read
     app.upload("unread.ndjson", with_keys("pump-9"))
     app.host.announce(app.container, "unread.ndjson")
     app.host.drain()
@@ -118,8 +118,8 @@ def run_every_way(app: App, client: Client) -> None:
     app.host.announce(app.container, "superseded.ndjson")
 
 
-def ask_everything(app: App, client: Client) -> None:
-    """Calls each endpoint, about each import where that matters."""
+def call_all_endpoints(app: App, client: Client) -> None:
+    """Call each endpoint, and those of a single import for each import."""
     for path in ("imports", "queues", "days", "health", "openapi.json"):
         client.get(path, code=CODE)
     for path in ("dashboard", "dashboard/health", "dashboard?state=odd"):
@@ -136,7 +136,7 @@ def ask_everything(app: App, client: Client) -> None:
     assert client.post("check", broken, code=CODE).json()["importable"] is False
 
 
-def test_a_whole_run_tells_no_secret(
+def test_a_whole_run_exposes_no_secret(
     account: Account,
     telling: App,
     client: Client,
@@ -148,12 +148,12 @@ def test_a_whole_run_tells_no_secret(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     app = telling
-    # The app turns this off; somebody may turn it on.
+    # Off by default, but an operator may enable it.
     caplog.set_level("DEBUG", "azure")
     sent = signatures_sent(monkeypatch)
-    # What is not accepted stays in the outbox.
+    # Rejected events stay in the outbox.
     receiver.judge = lambda _: 503
-    run_every_way(app, client)
+    run_all_outcomes(app, client)
     app.hub.occupy_slot()
     for import_id in client.ids():
         client.post(f"imports/{import_id}/retry", code=CODE)
@@ -169,7 +169,7 @@ def test_a_whole_run_tells_no_secret(
     receiver.judge = lambda _: 204
     app.clock.ahead_hours(1)
     tick(app)
-    ask_everything(app, client)
+    call_all_endpoints(app, client)
     app.finish()
     tick(app)
     rows += account.rows()
@@ -179,7 +179,7 @@ def test_a_whole_run_tells_no_secret(
 
     secrets = secrets_of(app) | signatures_given(app) | sent
     assert len(secrets) > 100
-    ours = [blob for blob in blobs if blob.container != app.container]
+    app_blobs = [blob for blob in blobs if blob.container != app.container]
     places = {
         "log": "\n".join(line for line in captured_log.lines if not line.startswith("urllib3")),
         "log of connections": "\n".join(captured_log.lines),
@@ -188,7 +188,9 @@ def test_a_whole_run_tells_no_secret(
         + repr(seen.metrics()),
         "rows": json.dumps(rows, default=str),
         "blobs": "\n".join(
-            blob.content.decode("latin-1") for blob in ours if not WITH_LINES.fullmatch(blob.name)
+            blob.content.decode("latin-1")
+            for blob in app_blobs
+            if not WITH_LINES.fullmatch(blob.name)
         ),
         "metadata": json.dumps([account.containers(), *(blob.metadata for blob in blobs)]),
         "messages": "\n".join(messages),
@@ -200,17 +202,19 @@ def test_a_whole_run_tells_no_secret(
     for where, text in places.items():
         leaked = {secret for secret in secrets | {CODE} if secret in text}
         if where == "log of connections":
-            # At DEBUG, which nobody has unless he asks for it, it tells each address.
-            leaked -= OF_ADDRESS
+            # At DEBUG, which is off by default, urllib3 logs each URL.
+            leaked -= URL_SECRETS
         assert leaked == set(), f"{where}: a secret"
         if where != "answers":
             assert REFUSED not in text, f"{where}: a key"
-    tellers = {
+    paths_with_keys = {
         answer.request.path_url for answer in client.answers if REFUSED in answer.content.decode()
     }
-    assert {path.partition("?")[0].rpartition("/")[2] for path in tellers} == {"retry.ndjson"}
+    assert {path.partition("?")[0].rpartition("/")[2] for path in paths_with_keys} == {
+        "retry.ndjson"
+    }
 
-    # All that was looked at, and that there was something to find.
+    # All places were searched, and contained data.
     assert {row["RowKey"].partition("-")[0] for row in rows} >= {
         "import",
         "queue",
@@ -220,14 +224,16 @@ def test_a_whole_run_tells_no_secret(
     assert {"(sweep)", "(claims)", "(app)"} <= {row["PartitionKey"] for row in rows}
     assert places["rows"].count("sig=REDACTED") >= 4
     assert places["rows"].count("AccountKey=REDACTED") >= 2
-    names = {re.sub(r"-[0-9a-f]{12}\.", ".", blob.name) for blob in ours}
+    names = {re.sub(r"-[0-9a-f]{12}\.", ".", blob.name) for blob in app_blobs}
     assert names == {
         *("devices.txt", "devices-1.txt", "retry.ndjson", "importErrors.log"),
         *("report.json", "problems.csv", "lines.bin"),
     }
-    lines = {blob.name: blob.content for blob in ours if PRIMARY.encode() in blob.content}
+    lines = {blob.name: blob.content for blob in app_blobs if PRIMARY.encode() in blob.content}
     assert lines.keys() == {"devices.txt", "devices-1.txt"}
-    assert all(app.settings["IMPORTS_TABLE"] in str(metadata) for metadata in _of_imports(account))
+    assert all(
+        app.settings["IMPORTS_TABLE"] in str(metadata) for metadata in _import_metadata(account)
+    )
     assert any("unread.ndjson" in message for message in messages)
     assert any("superseded.ndjson" in message for message in messages)
     assert "/jobs/create" in places["log"]
@@ -242,12 +248,12 @@ def test_a_whole_run_tells_no_secret(
     assert {span.name for span in seen.spans()} >= {"import", "validate", "start", "end", "retry"}
 
 
-def _of_imports(account: Account) -> list[dict[str, str]]:
+def _import_metadata(account: Account) -> list[dict[str, str]]:
     containers = account.containers()
     return [metadata for name, metadata in containers.items() if name.startswith("import-")]
 
 
-def test_settings_that_are_wrong_tell_no_secret(
+def test_invalid_settings_expose_no_secret(
     app: App, client: Client, captured_log: CapturedLog, capfd: pytest.CaptureFixture[str]
 ) -> None:
     secrets = secrets_of(app)
@@ -278,7 +284,7 @@ def test_settings_that_are_wrong_tell_no_secret(
         assert secret not in output
 
 
-#: A line of a device file as a hub quotes it, in a text of its own and within JSON.
+#: A device line as a hub quotes it, in plain text and in JSON.
 LINE = json.dumps(with_keys("pump-1"))
 QUOTES = {
     "line": LINE,
@@ -293,7 +299,7 @@ QUOTES = {
 
 
 def end_with_quote(app: App, what: str, quote: str) -> str:
-    """Have the hub quote it in every place of an import's way to its end; returns its id."""
+    """Run an import at a hub that returns the quote in this response; return the import id."""
     faults = app.hub.faults
     name = f"{what}.ndjson"
     match what:
@@ -326,7 +332,7 @@ def end_with_quote(app: App, what: str, quote: str) -> str:
 
 
 @pytest.mark.parametrize("quote", QUOTES.values(), ids=QUOTES)
-def test_what_a_hub_quotes_holds_no_key(
+def test_keys_quoted_by_a_hub_are_redacted(
     quote: str, account: Account, app: App, client: Client, seen: Seen, captured_log: CapturedLog
 ) -> None:
     ids = {

@@ -1,4 +1,4 @@
-"""What the hub is given is what was validated, from a container that is the import's own."""
+"""The hub reads exactly the validated lines, from the import's own container."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.app import App, device
 NAME = "pumps.ndjson"
 
 
-def put_another(staged: BlobClient) -> None:
-    """As long as the file that was there."""
+def replace_blob(staged: BlobClient) -> None:
+    """Replace the blob by one of the same length."""
     content = staged.download_blob().readall().replace(b"pump-1", b"pump-2")
     staged.upload_blob(content, overwrite=True)
 
 
-@pytest.mark.parametrize("change", [put_another, BlobClient.delete_blob])
-def test_a_staged_file_that_was_changed_is_not_imported(
+@pytest.mark.parametrize("change", [replace_blob, BlobClient.delete_blob])
+def test_a_changed_staged_file_is_not_imported(
     app: App, change: Callable[[BlobClient], None]
 ) -> None:
     app.hub.occupy_slot()
@@ -36,7 +36,7 @@ def test_a_staged_file_that_was_changed_is_not_imported(
     assert f"{record.staged.container}/devices.txt" in record.failure_reason
     for device_id in ("pump-1", "pump-2"):
         assert app.hub.registry.get(device_id) is None
-    # The upload is what it was.
+    # The upload is unchanged.
     assert ImportDetail.of(record).actions == ["retry"]
     app.importer.actions.retry(record)
     app.finish()
@@ -44,7 +44,7 @@ def test_a_staged_file_that_was_changed_is_not_imported(
     assert app.hub.registry.get("pump-2") is None
 
 
-def test_a_container_of_somebody_else_is_not_used(app: App) -> None:
+def test_a_foreign_container_is_not_used(app: App) -> None:
     app.configure(MAX_ATTEMPTS="1")
     app.upload(NAME, device("pump-1"))
     blob = app.blobs.get_blob_client(app.container, NAME).get_blob_properties()

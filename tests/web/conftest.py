@@ -1,4 +1,4 @@
-"""The app of a test, served over HTTP."""
+"""The app under test, served over HTTP."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from local.host import FunctionsHost
 from tests.app import ROOT, App
 from tests.web.support import Client, TwoHubs
 
-#: A leap day: a test's timers fire when it says so.
+#: A leap day: timers fire only when a test triggers them.
 NEVER = "0 0 0 29 2 *"
 
 
 @pytest.fixture
 def client(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    # With the schedules of the app's settings in the environment they are references.
+    # Schedules are references to environment variables.
     importlib.reload(function_app)
     monkeypatch.setattr(function_app, "importer", lambda: app.importer)
     settings = {**app.settings, "POLL_SCHEDULE": NEVER, "SWEEP_SCHEDULE": NEVER}
@@ -35,7 +35,7 @@ def client(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
 
 @pytest.fixture
 def two_hubs(app: App, storage_connection_string: str) -> Iterator[TwoHubs]:
-    """A second hub beside that of the app, each with its folder."""
+    """The app's hub and a second one, each with its folder."""
     with HubEmulator(identity_connection_string=storage_connection_string) as east:
         hubs = {"east": east, "west": app.hub}
         strings = {name: hub.connection_string("registryReadWrite") for name, hub in hubs.items()}

@@ -1,4 +1,4 @@
-"""The API as its clients see it."""
+"""An HTTP client of the API."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Client:
         self.base = f"{address}/api"
         self.answers: list[requests.Response] = []
         self._session = requests.Session()
-        # No environment, no proxy; and nothing is compressed unless a test asks for it.
+        # No proxy from the environment, and no compression by default.
         self._session.trust_env = False
         self._session.headers["Accept-Encoding"] = "identity"
 
@@ -61,7 +61,7 @@ class Client:
         return self._call("POST", path, headers, query, body)
 
     def json(self, path: str, /, **query: Any) -> Any:
-        """The answer of a call that must succeed."""
+        """The JSON response of a call that must succeed."""
         answer = self.get(path, **query)
         assert answer.status_code == 200, answer.text
         assert answer.headers["Content-Type"] == "application/json"
@@ -73,10 +73,10 @@ class Client:
         return problem_of(answer, status)
 
     def ids(self, **query: Any) -> list[str]:
-        return [one["id"] for one in self.json("imports", **query)["imports"]]
+        return [item["id"] for item in self.json("imports", **query)["imports"]]
 
     def follow(self, url: str) -> Any:
-        """The answer at an address from another answer."""
+        """The response at a URL from another response."""
         assert url.startswith(f"{self.base}/")
         return self.json(urlsplit(url).path.removeprefix("/api/"))
 
@@ -116,7 +116,7 @@ def problem_of(answer: requests.Response, status: int) -> Any:
 
 @dataclass(frozen=True)
 class TwoHubs:
-    """The app with two hubs, named after the folders routed to them. West is the app's own."""
+    """The app with two hubs, named after their folders. West is the app's own."""
 
     app: App
     east_hub: HubEmulator
@@ -134,7 +134,7 @@ class TwoHubs:
         return sorted((self.east, self.west))
 
     def complete_east(self, name: str) -> None:
-        """An import of the east that ends `completed`."""
+        """Run an import in hub east to state `completed`."""
         self.app.upload(name, device("pump-1"))
         self.app.deliver(name)
         self.east_hub.wait_idle()
@@ -147,14 +147,14 @@ def text_of(html: str) -> str:
 
 
 def complete(app: App, name: str = "good.ndjson", *lines: object) -> None:
-    """An import that ends `completed`."""
+    """Run an import to state `completed`."""
     app.upload(name, *(lines or (device("pump-1"),)))
     app.deliver(name)
     app.finish()
 
 
 def partly(app: App, name: str = "partly.ndjson", *lines: object) -> None:
-    """An import that ends `completedWithErrors`: the hub has the device `exists` already."""
+    """Run an import to state `completedWithErrors`: the device `exists` is in the hub already."""
     app.hub.registry.put(device("exists"))
     app.upload(name, *(lines or (device("new"), device("exists", importMode="create"))))
     app.deliver(name)
@@ -162,13 +162,13 @@ def partly(app: App, name: str = "partly.ndjson", *lines: object) -> None:
 
 
 def reject(app: App, name: str = "broken.ndjson") -> None:
-    """An import that ends `rejected`, with problems.csv."""
+    """Run an import to state `rejected`, with problems.csv."""
     app.upload(name, device("pump 1"), device("pump-2"))
     app.deliver(name)
 
 
 def cancel_at_the_hub(app: App, name: str = "stopped.ndjson") -> ImportRecord:
-    """An import of three devices whose job was cancelled, with unknown counts."""
+    """Run an import of three devices whose job is cancelled, with unknown counts."""
     app.hub.faults.add("hangJob")
     app.upload(name, *(device(f"pump-{number}") for number in range(3)))
     app.deliver(name)

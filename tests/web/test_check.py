@@ -63,28 +63,29 @@ def checked(file: Path, *options: str) -> tuple[list[Any], Any]:
 
 
 @pytest.mark.parametrize("policy", ["reject", "partial"])
-def test_it_finds_what_the_command_finds(
+def test_the_api_reports_the_same_as_the_command(
     app: App, client: Client, tmp_path: Path, policy: str
 ) -> None:
     app.configure(VALIDATION_POLICY=policy, MAX_DELETES="2", MAX_DELETE_SHARE="1")
     verdicts = {}
-    for what, (content, name, options, query) in FILES.items():
+    for case, (content, name, options, query) in FILES.items():
         file = tmp_path / name
         file.write_bytes(content)
         shares = ("--max-deletes", "2", "--max-delete-share", "1", "--policy", policy)
         problems, summary = checked(file, *shares, *options)
         answer = client.post("check", content, name=name, **query)
-        assert answer.status_code == 200, what
+        assert answer.status_code == 200, case
         result = answer.json()
         problems_of_api = result.pop("problems")
-        assert {one["file"] for one in problems} <= {str(file)}
-        assert problems_of_api == [{**one, "file": name} for one in problems], what
+        assert {problem["file"] for problem in problems} <= {str(file)}
+        assert problems_of_api == [{**problem, "file": name} for problem in problems], case
         assert all(
-            [*ours] == [*theirs] for ours, theirs in zip(problems_of_api, problems, strict=True)
+            [*api_problem] == [*cli_problem]
+            for api_problem, cli_problem in zip(problems_of_api, problems, strict=True)
         )
         del summary["summary"], summary["file"]
-        assert result == summary, what
-        verdicts[what] = result["importable"]
+        assert result == summary, case
+        verdicts[case] = result["importable"]
     assert verdicts == {
         **dict.fromkeys(FILES, False),
         "good": True,
@@ -93,7 +94,9 @@ def test_it_finds_what_the_command_finds(
     }
 
 
-def test_an_import_s_report_has_the_same_members(app: App, client: Client, tmp_path: Path) -> None:
+def test_the_report_of_an_import_has_the_same_properties(
+    app: App, client: Client, tmp_path: Path
+) -> None:
     name = "west/pumps.ndjson"
     app.upload(name, BROKEN)
     app.deliver(name)
@@ -102,9 +105,9 @@ def test_an_import_s_report_has_the_same_members(app: App, client: Client, tmp_p
     file = tmp_path / "pumps.ndjson"
     file.write_bytes(BROKEN)
     problems, _ = checked(file)
-    expected = [{**one, "file": name} for one in problems]
+    expected = [{**problem, "file": name} for problem in problems]
     assert report["validation"]["problems"] == result["problems"] == expected
-    assert {one["file"] for one in client.post("check", BROKEN).json()["problems"]} == {""}
+    assert {problem["file"] for problem in client.post("check", BROKEN).json()["problems"]} == {""}
 
 
 def test_nothing_is_imported(app: App, client: Client) -> None:
@@ -123,7 +126,7 @@ def test_the_settings_apply(app: App, client: Client) -> None:
     app.configure(MAX_DEVICES="100")
     result = client.post("check", BROKEN).json()
     assert result["truncated"] is True
-    assert len([one for one in result["problems"] if one["severity"] == "error"]) == 1
+    assert len([problem for problem in result["problems"] if problem["severity"] == "error"]) == 1
 
 
 def test_a_large_file(client: Client) -> None:

@@ -1,4 +1,4 @@
-"""Files about an import are downloaded whole, compressed and in ranges."""
+"""Files of an import can be downloaded whole, compressed and in ranges."""
 
 from __future__ import annotations
 
@@ -43,34 +43,36 @@ def test_the_files_of_an_import(app: App, client: Client) -> None:
     assert json.loads(answer.content)["id"] == "exists"
 
 
-def test_a_retry_file_has_the_refused_lines_and_no_key_of_another(app: App, client: Client) -> None:
-    refused = with_keys("exists", importMode="create")
+def test_a_retry_file_contains_only_rejected_lines(app: App, client: Client) -> None:
+    rejected = with_keys("exists", importMode="create")
     other = "b3RoZXIga2V5IG9mIGFub3RoZXIgbGluZQ=="
     keys = {"primaryKey": other, "secondaryKey": other}
     taken = device("new", authentication={"type": "sas", "symmetricKey": keys})
-    partly(app, "partly.ndjson", taken, refused)
+    partly(app, "partly.ndjson", taken, rejected)
     answer = client.get(f"imports/{app.record('partly.ndjson').id}/files/retry.ndjson")
-    assert [json.loads(line) for line in answer.content.splitlines()] == [refused]
+    assert [json.loads(line) for line in answer.content.splitlines()] == [rejected]
     assert PRIMARY in answer.text
     assert other not in answer.text
 
 
-def test_compressed(client: Client, report: str) -> None:
+def test_compressed_downloads(client: Client, report: str) -> None:
     whole = client.get(report)
     answer = client.get(report, headers={"Accept-Encoding": "br;q=1.0, GZIP;q=0.5"})
     assert answer.headers["Content-Encoding"] == "gzip"
     assert answer.headers["Vary"] == "Accept-Encoding"
     assert int(answer.headers["Content-Length"]) < len(whole.content)
     assert answer.content == whole.content
-    # Other bytes have another tag.
+    # Different content has a different ETag.
     assert answer.headers["ETag"] != whole.headers["ETag"]
-    for refused in ("gzip;q=0", "gzip; q=0.000", "deflate, br", "x-gzip-like"):
-        answer = client.get(report, headers={"Accept-Encoding": refused})
+    for rejected in ("gzip;q=0", "gzip; q=0.000", "deflate, br", "x-gzip-like"):
+        answer = client.get(report, headers={"Accept-Encoding": rejected})
         assert "Content-Encoding" not in answer.headers
         assert answer.content == whole.content
 
 
-def test_parts_make_the_whole(client: Client, report: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranges_add_up_to_the_file(
+    client: Client, report: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = client.get(report)
     size = len(whole.content)
     monkeypatch.setattr(downloads, "MAX_PART", 300)
@@ -99,7 +101,7 @@ PARTS = [
 ]
 
 
-def test_a_part(client: Client, report: str) -> None:
+def test_a_valid_range(client: Client, report: str) -> None:
     whole = client.get(report).content
     for wanted, part in PARTS:
         answer = client.get(report, headers={"Range": wanted, "Accept-Encoding": "gzip"})
@@ -108,7 +110,7 @@ def test_a_part(client: Client, report: str) -> None:
         assert answer.content == whole[part], wanted
 
 
-def test_what_is_no_part_gets_the_whole(client: Client, report: str) -> None:
+def test_an_unusable_range_returns_the_whole_file(client: Client, report: str) -> None:
     whole = client.get(report)
     for ignored in ("bytes=-", "bytes=7-3", "bytes=0-1,4-5", "lines=1-2", "bytes=a-b", "9" * 5000):
         for value in (ignored, f"bytes={ignored}-"):
@@ -118,7 +120,7 @@ def test_what_is_no_part_gets_the_whole(client: Client, report: str) -> None:
     assert client.get(report, headers=headers).status_code == 200
 
 
-def test_a_part_that_is_not_there(client: Client, report: str) -> None:
+def test_an_unsatisfiable_range(client: Client, report: str) -> None:
     size = len(client.get(report).content)
     for wanted in ("bytes=999999-", "bytes=999999-1000000", "bytes=-0"):
         answer = client.get(report, headers={"Range": wanted})
@@ -126,7 +128,7 @@ def test_a_part_that_is_not_there(client: Client, report: str) -> None:
         assert answer.headers["Content-Range"] == f"bytes */{size}"
 
 
-def test_a_large_file_is_sent_compressed_or_in_parts(
+def test_a_large_file_requires_compression_or_ranges(
     client: Client, report: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = client.get(report).content
@@ -156,17 +158,17 @@ def test_a_file_of_many_chunks(app: App, client: Client, monkeypatch: pytest.Mon
     assert int(answer.headers["Content-Length"]) < len(large) / 3
 
 
-def test_a_file_that_changes_while_it_is_read(app: App, client: Client, report: str) -> None:
+def test_a_file_that_changes_during_the_download(app: App, client: Client, report: str) -> None:
     record = app.record("partly.ndjson")
     container, name = app.container_of(record), name_of_report(record)
 
-    def meanwhile(request: str) -> None:
+    def change_during_read(request: str) -> None:
         if request == f"GET /devstoreaccount1/{record.report}":
             app.before_request = lambda _: None
             container.upload_blob(name, b"{}", overwrite=True)
 
     for headers in ({}, {"Accept-Encoding": "gzip"}, {"Range": "bytes=1-9"}):
-        app.before_request = meanwhile
+        app.before_request = change_during_read
         problem = problem_of(client.get(report, headers=headers), 409)
         assert problem["type"] == "urn:device-importer:changed"
         container.upload_blob(name, b'{"longer": true}', overwrite=True)
@@ -180,7 +182,7 @@ def test_a_file_that_changes_while_it_is_read(app: App, client: Client, report: 
     client.problem(409, report)
 
 
-def test_files_that_are_not_there(app: App, client: Client) -> None:
+def test_missing_files(app: App, client: Client) -> None:
     complete(app)
     reject(app)
     good, broken = app.record("good.ndjson"), app.record("broken.ndjson")

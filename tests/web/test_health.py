@@ -1,4 +1,4 @@
-"""Health over HTTP: 503 if a check fails, with its name and what is wrong."""
+"""Health over HTTP: 503 if a check fails, with the name and problem of the check."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def test_all_checks_pass(client: Client) -> None:
     assert failed_checks(client) == {}
 
 
-def test_the_upload_container_is_missing(app: App, client: Client) -> None:
+def test_a_missing_upload_container(app: App, client: Client) -> None:
     app.blobs.delete_container(app.container)
     [(name, detail)] = failed_checks(client).items()
     assert name == f"container {app.container}"
     assert "UPLOAD_CONTAINER" in detail
 
 
-def test_settings_are_missing_or_wrong(app: App, client: Client) -> None:
+def test_missing_or_invalid_settings(app: App, client: Client) -> None:
     app.configure(without=["IOTHUB", "UPLOAD_CONTAINER"], MAX_ATTEMPTS="often")
     answer = client.get("health")
     assert answer.status_code == 503
@@ -43,7 +43,7 @@ def test_settings_are_missing_or_wrong(app: App, client: Client) -> None:
     assert "Expected: " in checks[0]["detail"]
 
 
-def test_a_connection_string_that_only_looks_right(app: App, client: Client) -> None:
+def test_a_malformed_connection_string(app: App, client: Client) -> None:
     app.configure(ImporterStorage="AccountName=a;AccountKey=c2VjcmV0;and more")
     [(name, detail)] = failed_checks(client).items()
     assert name == "settings"
@@ -72,7 +72,7 @@ def dashboard(client: Client) -> str:
     return text_of(client.get("dashboard").text)
 
 
-def test_when_the_timers_ran(app: App, client: Client) -> None:
+def test_last_runs_of_the_timers(app: App, client: Client) -> None:
     is_well, detail = timers(client)
     assert is_well
     assert detail == "advance_hubs has not run yet. sweep has not run yet."
@@ -85,7 +85,7 @@ def test_when_the_timers_ran(app: App, client: Client) -> None:
     assert dashboard(client).count(ran_at) == 2
 
 
-def test_timers_that_are_late(app: App, client: Client) -> None:
+def test_late_timers(app: App, client: Client) -> None:
     app.tick()
     app.sweep()
     app.clock.ahead_minutes(5)

@@ -13,7 +13,7 @@ ABSENT = "0" * 24
 
 
 def upload(app: App, name: str = "pumps.ndjson") -> str:
-    """The id of an import that was just delivered."""
+    """Upload and deliver a file; return the import id."""
     app.upload(name, device("pump-1"))
     app.deliver(name)
     return app.record(name).id
@@ -40,11 +40,11 @@ def test_an_import_with_its_history(app: App, client: Client) -> None:
     assert shown["jobStatus"] == "completed"
     assert shown["actions"] == ["retry"]
     assert shown["files"] == ["report.json", "problems.csv", "retry.ndjson"]
-    # What is the workflow's alone is not shown.
+    # Internal properties of the workflow are not shown.
     assert not {"etag", "stamp", "marker", "owner", "uploadEtag", "container"} & shown.keys()
 
 
-def test_an_import_that_is_not_there(client: Client) -> None:
+def test_an_unknown_import(client: Client) -> None:
     for path in ("", "/files/report.json"):
         problem = client.problem(404, f"imports/{ABSENT}{path}")
         assert problem["type"] == "urn:device-importer:import-not-found"
@@ -53,7 +53,7 @@ def test_an_import_that_is_not_there(client: Client) -> None:
         client.problem(404, f"imports/{ABSENT}/{verb}", method="post")
 
 
-def test_what_is_no_id(client: Client) -> None:
+def test_an_invalid_id(client: Client) -> None:
     for wrong in ("0815", "A" * 24, "%C3%A4", "%ff", "..%2fimports", "a b"):
         for path in ("", "/files/report.json"):
             assert client.problem(404, f"imports/{wrong}{path}")["type"].endswith(":not-found")
@@ -61,7 +61,7 @@ def test_what_is_no_id(client: Client) -> None:
             client.problem(404, f"imports/{wrong}/{verb}", method="post")
 
 
-def test_cancel_in_the_queue(app: App, client: Client) -> None:
+def test_cancel_a_queued_import(app: App, client: Client) -> None:
     app.hub.occupy_slot()
     import_id = upload(app)
     assert client.json(f"imports/{import_id}")["actions"] == ["cancel"]
@@ -73,22 +73,22 @@ def test_cancel_in_the_queue(app: App, client: Client) -> None:
     assert f"{import_id} is cancelled" in problem["detail"]
 
 
-def test_cancel_while_the_file_is_read(app: App, client: Client) -> None:
+def test_cancel_during_validation(app: App, client: Client) -> None:
     answers = []
 
-    def cancel_in_between(request: str) -> None:
+    def cancel_during_read(request: str) -> None:
         if request == f"GET /devstoreaccount1/{app.container}/pumps.ndjson":
             app.before_request = lambda _: None
             answers.append(client.post(f"imports/{app.record('pumps.ndjson').id}/cancel"))
 
-    app.before_request = cancel_in_between
+    app.before_request = cancel_during_read
     import_id = upload(app)
     assert [answer.status_code for answer in answers] == [200]
     assert client.json(f"imports/{import_id}")["state"] == "cancelled"
 
 
 @pytest.mark.parametrize("state", ["starting", "running"])
-def test_cancel_of_what_may_have_a_job(app: App, client: Client, state: str) -> None:
+def test_cancel_an_import_that_may_have_a_job(app: App, client: Client, state: str) -> None:
     app.hub.faults.add("hangJob")
     if state == "starting":
         app.hub.faults.add("dropReply", operation="createJob")
@@ -106,7 +106,7 @@ def test_cancel_of_what_may_have_a_job(app: App, client: Client, state: str) -> 
     assert (shown["state"], shown["jobStatus"]) == ("cancelled", "cancelled")
 
 
-def test_retry_of_what_the_hub_refused(app: App, client: Client) -> None:
+def test_retry_of_lines_rejected_by_the_hub(app: App, client: Client) -> None:
     partly(app)
     import_id = app.record("partly.ndjson").id
     answer = client.post(f"imports/{import_id}/retry")
@@ -125,7 +125,7 @@ def test_retry_of_what_the_hub_refused(app: App, client: Client) -> None:
     assert (shown["state"], shown["imported"]) == ("completed", 1)
 
 
-def test_retry_of_what_was_cancelled_with_a_key_in_the_address(app: App, client: Client) -> None:
+def test_retry_of_a_cancelled_import_with_the_key_in_the_url(app: App, client: Client) -> None:
     app.hub.occupy_slot()
     import_id = upload(app)
     client.post(f"imports/{import_id}/cancel")
@@ -134,7 +134,7 @@ def test_retry_of_what_was_cancelled_with_a_key_in_the_address(app: App, client:
     assert "a-key" not in answer.headers["Location"]
 
 
-def test_retry_of_what_cannot_be_tried_again(app: App, client: Client) -> None:
+def test_retry_of_an_import_that_cannot_be_retried(app: App, client: Client) -> None:
     complete(app)
     reject(app)
     app.hub.occupy_slot()
@@ -149,11 +149,11 @@ def test_retry_of_what_cannot_be_tried_again(app: App, client: Client) -> None:
     app.blobs.get_blob_client(app.container, "waits.ndjson").delete_blob()
     problem = client.problem(409, f"imports/{waits}/retry", method="post")
     assert "IMPORT_RETENTION_DAYS" in problem["detail"]
-    assert [one.state for one in app.records()].count(ImportState.QUEUED) == 0
+    assert [record.state for record in app.records()].count(ImportState.QUEUED) == 0
 
 
 def test_retry_of_an_import_whose_container_was_deleted(app: App, client: Client) -> None:
-    """The upload is still there, and is validated again."""
+    """The upload still exists and is validated again."""
     app.hub.occupy_slot()
     import_id = upload(app)
     client.post(f"imports/{import_id}/cancel")
@@ -167,7 +167,7 @@ def test_retry_of_an_import_whose_container_was_deleted(app: App, client: Client
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_pages_of_other_sites_may_not_act(app: App, client: Client, site: str) -> None:
+def test_cross_site_requests_are_rejected(app: App, client: Client, site: str) -> None:
     app.hub.occupy_slot()
     import_id = upload(app)
     headers = {"Sec-Fetch-Site": site}

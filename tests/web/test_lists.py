@@ -11,8 +11,8 @@ from tests.web.support import Client, TwoHubs, partly, reject
 
 
 @pytest.fixture
-def many(app: App, two_hubs: TwoHubs) -> TwoHubs:
-    """Imports in four states at two hubs, and one that is for none."""
+def many_imports(app: App, two_hubs: TwoHubs) -> TwoHubs:
+    """Imports in four states in two hubs, and one without a hub."""
     two_hubs.complete_east("east/good.ndjson")
     partly(app, "west/partly.ndjson")
     reject(app, "east/broken.ndjson")
@@ -25,29 +25,29 @@ def many(app: App, two_hubs: TwoHubs) -> TwoHubs:
 
 
 def files(client: Client, **query: Any) -> set[str]:
-    return {one["file"] for one in client.json("imports", **query)["imports"]}
+    return {item["file"] for item in client.json("imports", **query)["imports"]}
 
 
-def test_all_imports_of_all_hubs_the_newest_first(many: TwoHubs, client: Client) -> None:
-    east, west = many.east, many.west
+def test_imports_of_all_hubs_are_listed_newest_first(many_imports: TwoHubs, client: Client) -> None:
+    east, west = many_imports.east, many_imports.west
     answer = client.json("imports")
     assert answer["continuation"] == ""
-    assert {(one["file"], one["hub"], one["state"]) for one in answer["imports"]} == {
+    assert {(item["file"], item["hub"], item["state"]) for item in answer["imports"]} == {
         ("east/good.ndjson", east, "completed"),
         ("west/partly.ndjson", west, "completedWithErrors"),
         ("east/broken.ndjson", east, "rejected"),
         ("north/lost.ndjson", "(none)", "rejected"),
         ("west/waits.ndjson", west, "queued"),
     }
-    times = [one["uploadedAt"] for one in answer["imports"]]
+    times = [item["uploadedAt"] for item in answer["imports"]]
     assert times == sorted(times, reverse=True)
     assert client.json(f"imports/{answer['imports'][0]['id']}").items() >= (
         answer["imports"][0].items()
     )
 
 
-def test_filters_and_their_combinations(many: TwoHubs, client: Client) -> None:
-    east, west = many.east, many.west
+def test_filters_can_be_combined(many_imports: TwoHubs, client: Client) -> None:
+    east, west = many_imports.east, many_imports.west
     assert files(client, hub=east) == {"east/good.ndjson", "east/broken.ndjson"}
     assert files(client, hub="(none)") == {"north/lost.ndjson"}
     assert len(files(client, hub=f"{east},{west},(none)")) == 5
@@ -70,7 +70,7 @@ def test_filters_and_their_combinations(many: TwoHubs, client: Client) -> None:
     assert files(client, uploadedAfter=at, uploadedBefore=at) == set()
 
 
-def test_pages_hold_everything_once_although_more_is_uploaded(
+def test_pages_list_each_import_once_despite_new_uploads(
     app: App, two_hubs: TwoHubs, client: Client
 ) -> None:
     app.hub.occupy_slot()
@@ -81,12 +81,12 @@ def test_pages_hold_everything_once_although_more_is_uploaded(
         app.deliver(name)
     whole = client.ids()
     assert len(whole) == 7
-    # What is uploaded from now on is newer, as storage's times are whole seconds.
+    # Later uploads must be newer; storage times have a resolution of one second.
     pages: list[list[str]] = []
     continuation = ""
     for number in range(10):
         answer = client.json("imports", limit=2, continuation=continuation)
-        pages.append([one["id"] for one in answer["imports"]])
+        pages.append([item["id"] for item in answer["imports"]])
         continuation = answer["continuation"]
         if not continuation:
             break
@@ -94,11 +94,11 @@ def test_pages_hold_everything_once_although_more_is_uploaded(
         retried = client.post(f"imports/{whole[number]}/retry")
         assert retried.status_code == (201 if cancelled.status_code == 200 else 409)
     assert [len(page) for page in pages] == [2, 2, 2, 1]
-    assert [one for page in pages for one in page] == whole
+    assert [item for page in pages for item in page] == whole
     assert len(client.ids()) > 7
 
 
-#: Invalid parameters, which one it is, and a part of the message.
+#: Invalid query, name of the invalid parameter, and part of the message.
 WRONG: list[tuple[dict[str, str], str, str]] = [
     ({"limit": "0"}, "limit", "greater than or equal to 1"),
     ({"limit": "1001"}, "limit", "less than or equal to 1000"),
@@ -122,7 +122,7 @@ WRONG: list[tuple[dict[str, str], str, str]] = [
 ]
 
 
-def test_wrong_parameters(two_hubs: TwoHubs, client: Client) -> None:
+def test_invalid_parameters(two_hubs: TwoHubs, client: Client) -> None:
     [error] = client.problem(400, "imports", hub="south")["errors"]
     assert all(name in error["message"] for name in (*two_hubs.names, "(none)"))
     for query, parameter, part in WRONG:
@@ -134,7 +134,7 @@ def test_wrong_parameters(two_hubs: TwoHubs, client: Client) -> None:
         assert part in problem["detail"]
 
 
-def test_all_wrong_parameters_are_told_and_the_key_is_none(app: App, client: Client) -> None:
+def test_all_invalid_parameters_are_reported_except_the_key(app: App, client: Client) -> None:
     problem = client.problem(400, "imports", limit="x", state="y", code="a-key", clientId="me")
     assert {error["parameter"] for error in problem["errors"]} == {"limit", "state"}
     assert client.ids(code="a-key", clientId="me") == []
@@ -152,7 +152,7 @@ def test_queues(app: App, two_hubs: TwoHubs, client: Client) -> None:
         app.deliver(f"west/{number}.ndjson")
 
     def queue(hub: str) -> Any:
-        return next(one for one in client.json("queues")["queues"] if one["hub"] == hub)
+        return next(item for item in client.json("queues")["queues"] if item["hub"] == hub)
 
     assert queue(two_hubs.east) == {"hub": two_hubs.east, **nothing}
     west = queue(two_hubs.west)
@@ -163,7 +163,7 @@ def test_queues(app: App, two_hubs: TwoHubs, client: Client) -> None:
     assert (west["length"], west["head"]["file"]) == (2, "west/1.ndjson")
 
 
-def test_days(app: App, many: TwoHubs, client: Client) -> None:
+def test_days(app: App, many_imports: TwoHubs, client: Client) -> None:
     days = client.json("days")["days"]
     assert len(days) == 30
     today = app.clock().date()
@@ -184,7 +184,7 @@ def test_days(app: App, many: TwoHubs, client: Client) -> None:
     assert len(client.json("days", days=366)["days"]) == 366
 
 
-def test_wrong_days(client: Client) -> None:
+def test_invalid_days(client: Client) -> None:
     for days in ("0", "367", "-1", "many", "1.5", ""):
         [error] = client.problem(400, "days", days=days)["errors"]
         assert error["parameter"] == "days"

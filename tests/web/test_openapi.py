@@ -1,4 +1,4 @@
-"""The served document is generated from the code, and the API behaves as it says."""
+"""The served document is generated from the code, and the API conforms to it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ deterministic = true
 database = "none"
 
 [checks]
-# Methods and keys are checked by the host, and the local one is not that of Azure.
+# The host checks methods and keys; the local host differs from Azure's.
 unsupported_method.enabled = false
 allow_header_conformance.enabled = false
 ignored_auth.enabled = false
@@ -45,7 +45,7 @@ checks.response_schema_conformance.enabled = false
 
 
 @pytest.fixture
-def prepared(app: App, two_hubs: TwoHubs, client: Client) -> Any:
+def restricted_document(app: App, two_hubs: TwoHubs, client: Client) -> Any:
     """The served document, with parameters restricted to existing imports in many states."""
     two_hubs.complete_east("east/good.ndjson")
     partly(app, "west/partly.ndjson")
@@ -58,14 +58,14 @@ def prepared(app: App, two_hubs: TwoHubs, client: Client) -> Any:
         app.deliver(f"west/{number}.ndjson")
     served = client.json("openapi.json")
     page = client.json("imports", limit=2)
-    narrow(served, "id", {"enum": [*client.ids(), ABSENT]})
-    narrow(served, "hub", {"enum": [*two_hubs.names, "(none)"]})
-    narrow(served, "continuation", {"enum": ["", page["continuation"]]})
-    narrow(served, "Range", {"enum": ["bytes=0-", "bytes=1-9", "bytes=-5"]})
+    restrict(served, "id", {"enum": [*client.ids(), ABSENT]})
+    restrict(served, "hub", {"enum": [*two_hubs.names, "(none)"]})
+    restrict(served, "continuation", {"enum": ["", page["continuation"]]})
+    restrict(served, "Range", {"enum": ["bytes=0-", "bytes=1-9", "bytes=-5"]})
     return served
 
 
-def narrow(document: Any, name: str, schema: Any) -> None:
+def restrict(document: Any, name: str, schema: Any) -> None:
     """Restrict a parameter to some of its valid values."""
     for path in document["paths"].values():
         for operation in path.values():
@@ -76,7 +76,7 @@ def narrow(document: Any, name: str, schema: Any) -> None:
                     target |= schema
 
 
-def test_the_document_is_openapi(client: Client) -> None:
+def test_the_document_is_valid_openapi(client: Client) -> None:
     served = client.json("openapi.json")
     schemathesis.openapi.from_dict(served).validate()
     for schema in served["components"]["schemas"].values():
@@ -89,22 +89,22 @@ def test_the_document_is_openapi(client: Client) -> None:
     } == {(route.method, route.path) for route in routes}
 
 
-def test_the_document_is_that_of_the_code() -> None:
+def test_the_document_matches_the_code() -> None:
     assert openapi.PATH.read_text() == openapi.text(), "run make docs"
     http = json.loads((ROOT / "host.json").read_text()).get("extensions", {}).get("http", {})
     prefix = http.get("routePrefix", "api")
     assert openapi.document()["servers"] == [{"url": f"/{prefix}"}]
 
 
-def test_every_handler_takes_the_parameters_of_its_route() -> None:
+def test_handlers_have_the_parameters_of_their_routes() -> None:
     for route in ROUTES:
         handler = getattr(dashboard if route.is_page else api, route.name)
         _, _, parameters, _ = handler.__annotations__.values()
         assert parameters == route.parameters, route.name
 
 
-def test_the_document_says_what_parameters_may_be(client: Client) -> None:
-    """The models are read in one way by the endpoints and in another by the document."""
+def test_the_document_describes_all_parameters(client: Client) -> None:
+    """The document describes the models separately from the endpoints that read them."""
     served = client.json("openapi.json")
 
     def schema(path: str, name: str) -> Any:
@@ -122,9 +122,9 @@ def test_the_document_says_what_parameters_may_be(client: Client) -> None:
     assert schema("/check", "confirmDeletes").items() >= {"minimum": 0}.items()
 
 
-def test_the_api_keeps_to_its_document(client: Client, prepared: Any) -> None:
+def test_the_api_conforms_to_its_document(client: Client, restricted_document: Any) -> None:
     config = SchemathesisConfig.from_str(f'base-url = "{client.base}"\n{CONFIG}')
-    schema = schemathesis.openapi.from_dict(prepared, config=config)
+    schema = schemathesis.openapi.from_dict(restricted_document, config=config)
     failures: list[str] = []
     answered: set[tuple[str | None, int]] = set()
     for event in from_schema(schema).execute():

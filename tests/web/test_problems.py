@@ -1,4 +1,4 @@
-"""An error becomes a problem document without internals, and is logged with its cause."""
+"""An error returns a problem document without internals and is logged with its cause."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ VERBS = ("imports/{id}/cancel", "imports/{id}/retry")
 
 
 @pytest.mark.parametrize("path", READS + VERBS)
-def test_storage_that_does_not_answer(
+def test_unavailable_storage(
     app: App, client: Client, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     complete(app)
     path = path.format(id=app.record("good.ndjson").id)
 
-    def cut(_: str) -> None:
+    def fail_connection(_: str) -> None:
         raise ServiceRequestError("the wire was cut")
 
-    app.before_request = cut
+    app.before_request = fail_connection
     with pytest.MonkeyPatch.context() as patch:
-        # The clients' retries are in vain.
+        # All retries of the client fail.
         patch.setattr("time.sleep", lambda _: None)
         answer = client.post(path) if path.endswith(("cancel", "retry")) else client.get(path)
     app.before_request = lambda _: None
@@ -88,7 +88,7 @@ def errors_of_the_app(caplog: pytest.LogCaptureFixture) -> list[str]:
     ]
 
 
-def test_an_import_that_others_change_again_and_again(app: App, client: Client) -> None:
+def test_an_import_under_constant_concurrent_change(app: App, client: Client) -> None:
     app.hub.occupy_slot()
     app.upload("pumps.ndjson", device("pump-1"))
     app.deliver("pumps.ndjson")
@@ -96,7 +96,7 @@ def test_an_import_that_others_change_again_and_again(app: App, client: Client) 
     store = app.importer.services.store
     is_ours = False
 
-    def change_it(request: str) -> None:
+    def change_import(request: str) -> None:
         nonlocal is_ours
         if request.endswith("/$batch") and not is_ours:
             is_ours = True
@@ -104,14 +104,14 @@ def test_an_import_that_others_change_again_and_again(app: App, client: Client) 
             store.update(replace(current, queue_position=7))
             is_ours = False
 
-    app.before_request = change_it
+    app.before_request = change_import
     answer = client.post(f"imports/{record.id}/cancel")
     app.before_request = lambda _: None
     assert problem_of(answer, 503)["type"] == "urn:device-importer:storage-unavailable"
     assert client.post(f"imports/{record.id}/cancel").status_code == 200
 
 
-def test_texts_of_a_request_that_are_no_text(client: Client) -> None:
+def test_request_parameters_that_are_not_valid_text(client: Client) -> None:
     [error] = client.problem(400, "imports?%ff=1")["errors"]
     assert error["message"] == "unknown parameter"
     client.problem(404, "imports/%ed%a0%80")

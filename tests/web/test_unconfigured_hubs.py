@@ -35,7 +35,7 @@ def waiting(app: App, two_hubs: TwoHubs) -> str:
 
 
 def check_reason(reason: str, hub: str) -> None:
-    """Check that it names the hub and both remedies."""
+    """Check that the reason names the hub and both remedies."""
     assert hub in reason
     assert "IOTHUB" in reason
     assert "cancel" in reason.lower()
@@ -48,7 +48,7 @@ def test_api_and_pages(client: Client, two_hubs: TwoHubs, waiting: str) -> None:
     assert listed["actions"] == ["cancel"]
     check_reason(listed["failureReason"], west)
     check_reason(client.json(f"imports/{waiting}")["failureReason"], west)
-    queues = {one["hub"]: one for one in client.json("queues")["queues"]}
+    queues = {item["hub"]: item for item in client.json("queues")["queues"]}
     assert (queues[west]["length"], queues[west]["head"]["id"]) == (1, waiting)
     check_reason(queues[west]["head"]["failureReason"], west)
     overview = client.get("dashboard", hub=west).text
@@ -61,7 +61,7 @@ def test_api_and_pages(client: Client, two_hubs: TwoHubs, waiting: str) -> None:
 def test_health(app: App, client: Client, two_hubs: TwoHubs, waiting: str) -> None:
     answer = client.get("health")
     assert answer.status_code == 503
-    [wrong] = [one for one in answer.json()["checks"] if not one["isHealthy"]]
+    [wrong] = [item for item in answer.json()["checks"] if not item["isHealthy"]]
     check_reason(wrong["detail"], two_hubs.west)
     assert "1 import waits" in wrong["detail"]
     client.post(f"imports/{waiting}/cancel")
@@ -82,11 +82,13 @@ def test_commands(two_hubs: TwoHubs, waiting: str, shell: Shell) -> None:
     assert shell("watch", "--hub", west, "--until-idle").status == 0
 
 
-def test_what_had_no_job_ends_with_certain_counts(app: App, client: Client, waiting: str) -> None:
+def test_an_import_without_a_job_ends_with_known_counts(
+    app: App, client: Client, waiting: str
+) -> None:
     answer = client.post(f"imports/{waiting}/cancel")
     assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
     assert [answer.json()[name] for name in ("imported", "failed")] == [0, 0]
-    # Nothing is left of it, and the hub comes back to an empty queue.
+    # The import has left the queue, which is empty when the hub is configured again.
     app.tick()
     assert client.json("queues")["queues"][0]["head"] is None
     assert len(client.json("queues")["queues"]) == 1
@@ -105,13 +107,13 @@ def test_a_running_import_ends_at_once_and_its_counts_are_unknown(
     check_reason(answer.json()["failureReason"], two_hubs.west)
 
 
-def test_it_goes_on_when_the_hub_is_back(
+def test_the_import_continues_when_the_hub_is_configured_again(
     app: App, two_hubs: TwoHubs, client: Client, waiting: str
 ) -> None:
     app.tick()
     assert client.json(f"imports/{waiting}")["state"] == "queued"
     app.hub.free_slot()
-    # Under another folder: records know hubs, not routes.
+    # With another folder: records contain hubs, not routes.
     hubs = {"east": two_hubs.east_hub, "north": app.hub}
     strings = {name: hub.connection_string("registryReadWrite") for name, hub in hubs.items()}
     app.configure(IOTHUB=json.dumps(strings))

@@ -31,7 +31,7 @@ def counts_of(shown: Any) -> list[int | None]:
 
 def test_the_api(app: App, client: Client, unknown: ImportRecord) -> None:
     partly(app)
-    by_file = {one["file"]: one for one in client.json("imports")["imports"]}
+    by_file = {item["file"]: item for item in client.json("imports")["imports"]}
     assert counts_of(by_file[unknown.file]) == [None, None]
     assert counts_of(by_file["partly.ndjson"]) == [1, 1]
     shown = client.json(f"imports/{unknown.id}")
@@ -44,14 +44,14 @@ def test_the_api(app: App, client: Client, unknown: ImportRecord) -> None:
 def test_sums_of_days(app: App, client: Client, unknown: ImportRecord) -> None:
     partly(app)
     for _ in range(2):
-        # First the ends have rows of their own, then the sweep adds them up.
+        # Each end first has its own row; then the sweep adds them up.
         today = client.json("days", days=1)["days"][0]
         assert today["imports"] == {"cancelled": 1, "completedWithErrors": 1}
         assert [today[name] for name in (*COUNTS, "unknown")] == [1, 1, 1]
         app.sweep()
 
 
-def test_the_document_says_what_null_means(client: Client) -> None:
+def test_the_openapi_document_explains_null(client: Client) -> None:
     schemas = client.json("openapi.json")["components"]["schemas"]
     for model in ("ImportSummary", "ImportDetail"):
         for name in COUNTS:
@@ -102,14 +102,14 @@ def test_the_commands(app: App, shell: Shell, unknown: ImportRecord) -> None:
     assert counts_of(page["imports"][0]) == [None, None]
 
 
-def test_what_is_certain_is_0(app: App, client: Client) -> None:
-    """An import that was cancelled before it had a job, or rejected, touched no device."""
+def test_known_counts_are_0(app: App, client: Client) -> None:
+    """An import that was rejected, or cancelled before its job, changed no device."""
     app.hub.occupy_slot()
     app.upload("waits.ndjson", device("pump-1"))
     app.deliver("waits.ndjson")
     client.post(f"imports/{app.record('waits.ndjson').id}/cancel")
     app.upload("broken.ndjson", {"id": "pump 1"})
     app.deliver("broken.ndjson")
-    for one in client.json("imports")["imports"]:
-        assert counts_of(one) == [0, 0]
+    for item in client.json("imports")["imports"]:
+        assert counts_of(item) == [0, 0]
     assert client.json("days", days=1)["days"][0]["unknown"] == 0

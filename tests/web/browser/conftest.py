@@ -1,4 +1,4 @@
-"""A browser at the dashboard of a test's app."""
+"""A browser that shows the dashboard of the app under test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, 
 from shared.web import dashboard
 from tests.web.support import Client
 
-#: Milliseconds. Generous, because no test may depend on the speed of the machine.
+#: Milliseconds; long, so that no test depends on the speed of the machine.
 TIMEOUT = 20_000
 
 
@@ -19,7 +19,7 @@ TIMEOUT = 20_000
 def browser() -> Iterator[Browser]:
     expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
-        # Chromium's own sandbox needs rights that containers do not give.
+        # Chromium's sandbox needs permissions that containers do not have.
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
@@ -28,21 +28,21 @@ def browser() -> Iterator[Browser]:
 
 
 class Watch:
-    """Records what a page must not do."""
+    """Records policy violations, errors and external requests of a page."""
 
     def __init__(self, page: Page, address: str) -> None:
         self._address = address
         self.trouble: list[str] = []
-        page.on("console", self._on_console)
+        page.on("console", self._record_console)
         page.on("pageerror", lambda error: self.trouble.append(f"error: {error}"))
-        page.on("request", self._on_request)
+        page.on("request", self._record_request)
 
-    def _on_console(self, message: ConsoleMessage) -> None:
+    def _record_console(self, message: ConsoleMessage) -> None:
         # A browser logs each problem response; the tests check those themselves.
         if message.type in ("error", "warning") and "the server responded" not in message.text:
             self.trouble.append(f"console: {message.text}")
 
-    def _on_request(self, request: Request) -> None:
+    def _record_request(self, request: Request) -> None:
         if not request.url.startswith((self._address, "data:,")):
             self.trouble.append(f"request: {request.url}")
 
@@ -54,7 +54,7 @@ def page(
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Page]:
-    """A page at the app's address; it may break no policy and fetch nothing from elsewhere."""
+    """A page of the app. Policy violations and external requests fail the test."""
     monkeypatch.setattr(dashboard, "IDLE_REFRESH", 1)
     monkeypatch.setattr(dashboard, "BUSY_REFRESH", 1)
     options = getattr(request, "param", {})

@@ -18,10 +18,10 @@ DARK_PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
 NARROW = {"viewport": {"width": 1060, "height": 800}, "color_scheme": "light"}
 #: Elements that are wider than their parent.
 TOO_WIDE = """() => {
-  const right = (one) => one.getBoundingClientRect().right;
+  const right = (element) => element.getBoundingClientRect().right;
   return [...document.querySelectorAll("body, section > *, section > div > *")]
-    .filter((one) => right(one) > right(one.parentElement))
-    .map((one) => one.outerHTML.slice(0, 100));
+    .filter((element) => right(element) > right(element.parentElement))
+    .map((element) => element.outerHTML.slice(0, 100));
 }"""
 ODD = '<img src=x onerror="alert(1)">&{{7*7}}'
 
@@ -30,7 +30,7 @@ def page_of(record: ImportRecord) -> str:
     return f"{DASHBOARD}/imports/{record.id}"
 
 
-def begin_partly_refused(app: App) -> ImportRecord:
+def start_partly_rejected_import(app: App) -> ImportRecord:
     app.hub.registry.put(device("exists"))
     lines = (device(name, importMode="create") for name in ("new", "exists"))
     app.upload("partly.ndjson", *lines)
@@ -38,13 +38,13 @@ def begin_partly_refused(app: App) -> ImportRecord:
     return app.record("partly.ndjson")
 
 
-def partly_refused(app: App) -> ImportRecord:
-    begin_partly_refused(app)
+def partly_rejected_import(app: App) -> ImportRecord:
+    start_partly_rejected_import(app)
     app.finish()
     return app.record("partly.ndjson")
 
 
-def test_an_import_from_upload_to_cancelling_it(app: App, page: Page) -> None:
+def test_an_import_from_upload_to_cancellation(app: App, page: Page) -> None:
     """An open page shows each change without a reload."""
     page.goto(DASHBOARD)
     expect(page.locator("#imports")).to_contain_text("No imports yet")
@@ -64,7 +64,7 @@ def test_an_import_from_upload_to_cancelling_it(app: App, page: Page) -> None:
     page.locator("#imports").get_by_role("link", name="first.ndjson").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("first.ndjson")
     expect(page.locator("#history li")).to_have_count(4)
-    # How many were imported is not known yet.
+    # The number of imported devices is not known yet.
     expect(page.locator(".bar")).to_have_attribute("aria-label", "40 in progress")
     page.once("dialog", lambda dialog: dialog.dismiss())
     page.get_by_role("button", name="Cancel import").click()
@@ -89,7 +89,7 @@ def test_an_import_from_upload_to_cancelling_it(app: App, page: Page) -> None:
 
 
 def test_rejected_devices_are_shown_downloaded_and_retried(app: App, page: Page) -> None:
-    record = begin_partly_refused(app)
+    record = start_partly_rejected_import(app)
     page.goto(page_of(record))
     app.finish()
     expect(page.locator("section", has_text="Rejected by the hub")).to_contain_text(
@@ -125,7 +125,7 @@ def test_a_rejected_file_shows_its_problems_errors_first(app: App, page: Page) -
     expect(page.get_by_role("button")).to_have_count(0)
 
 
-def test_filters_are_in_the_address_and_pages_lead_on(
+def test_filters_are_in_the_url_and_pages_are_linked(
     app: App, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.web.dashboard.PAGE_SIZE", 2)
@@ -152,7 +152,7 @@ def test_filters_are_in_the_address_and_pages_lead_on(
     expect(page.locator("#imports")).to_contain_text("No imports match the filters")
 
 
-def test_whatever_a_file_holds_is_text(app: App, page: Page) -> None:
+def test_file_content_is_shown_as_text(app: App, page: Page) -> None:
     name = f"{ODD}.ndjson"
     app.upload(name, {"id": ODD, "status": "enabled", f"x{ODD}": 1})
     app.deliver(name)
@@ -165,7 +165,7 @@ def test_whatever_a_file_holds_is_text(app: App, page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Bad Request")
 
 
-def test_the_policy_runs_no_script_that_is_not_the_page_s_own(app: App, page: Page) -> None:
+def test_the_policy_blocks_foreign_scripts(app: App, page: Page) -> None:
     answer = page.goto(DASHBOARD)
     assert answer
     policy = answer.headers["content-security-policy"]
@@ -175,9 +175,9 @@ def test_the_policy_runs_no_script_that_is_not_the_page_s_own(app: App, page: Pa
     assert answer.headers["referrer-policy"] == "no-referrer"
 
 
-def test_the_key_goes_along(app: App, page: Page) -> None:
+def test_links_keep_the_key(app: App, page: Page) -> None:
     """Every link keeps the key in the address, which the host requires."""
-    record = partly_refused(app)
+    record = partly_rejected_import(app)
     page.goto(f"{DASHBOARD}?code=made-up%2Bkey")
     page.locator(f"#import-{record.id}").click()
     assert page.url.endswith("?code=made-up%2Bkey")
@@ -191,7 +191,7 @@ def test_the_key_goes_along(app: App, page: Page) -> None:
 
 
 @pytest.mark.parametrize("page", [{"java_script_enabled": False}], indirect=True)
-def test_it_works_without_scripts(app: App, page: Page) -> None:
+def test_the_dashboard_works_without_scripts(app: App, page: Page) -> None:
     app.hub.occupy_slot()
     app.upload("a.ndjson", device("pump-1"))
     app.deliver("a.ndjson")
@@ -202,9 +202,9 @@ def test_it_works_without_scripts(app: App, page: Page) -> None:
 
 
 @pytest.mark.parametrize("page", [NARROW, DARK_PHONE], indirect=True, ids=["narrow", "phone"])
-def test_it_can_be_read_by_everybody(app: App, page: Page) -> None:
+def test_pages_are_accessible(app: App, page: Page) -> None:
     """Contrast, names and structure are accessible, and nothing scrolls sideways."""
-    refused = partly_refused(app)
+    rejected = partly_rejected_import(app)
     stopped = cancel_at_the_hub(app)
     app.upload("broken.ndjson", {"id": "pump 1", "status": "on"})
     app.deliver("broken.ndjson")
@@ -216,7 +216,7 @@ def test_it_can_be_read_by_everybody(app: App, page: Page) -> None:
     rejected = app.record("broken.ndjson")
     for address in (
         DASHBOARD,
-        page_of(refused),
+        page_of(rejected),
         page_of(stopped),
         page_of(rejected),
         page_of(running),
@@ -229,14 +229,16 @@ def test_it_can_be_read_by_everybody(app: App, page: Page) -> None:
         assert page.evaluate(TOO_WIDE) == [], address
 
 
-def test_the_keyboard_reaches_everything(app: App, page: Page) -> None:
-    record = partly_refused(app)
+def test_all_controls_are_reachable_by_keyboard(app: App, page: Page) -> None:
+    record = partly_rejected_import(app)
     page.goto(DASHBOARD)
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to main content")).to_be_focused()
     for _ in range(20):
         page.keyboard.press("Tab")
-        if page.locator(f"#import-{record.id}").evaluate("one => one === document.activeElement"):
+        if page.locator(f"#import-{record.id}").evaluate(
+            "element => element === document.activeElement"
+        ):
             break
     # The focus survives a refresh.
     page.evaluate("document.getElementById('updated').textContent = 'old'")
