@@ -35,7 +35,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-def test_the_receiver_is_down_and_comes_up(
+def test_events_are_delivered_after_the_receiver_recovers(
     telling: App, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.stop()
@@ -71,7 +71,7 @@ def assert_waits(app: App, marker: PendingEvent, longest: float) -> None:
     assert longest / 2 - 5 < wait <= longest
 
 
-def test_it_waits_longer_each_time(telling: App, receiver: Receiver) -> None:
+def test_delivery_back_off_grows(telling: App, receiver: Receiver) -> None:
     receiver.judge = lambda _: 503
     reject(telling)
     for tries, longest in enumerate((10, 20, 40, 80, 160, 320, 600, 600), 1):
@@ -84,7 +84,7 @@ def test_it_waits_longer_each_time(telling: App, receiver: Receiver) -> None:
     assert len({event["id"] for event in receiver.events}) == 1
 
 
-def test_the_receiver_asks_for_a_pause(telling: App, receiver: Receiver) -> None:
+def test_retry_after_of_the_receiver_is_honored(telling: App, receiver: Receiver) -> None:
     receiver.answers.append((429, {"Retry-After": "300"}))
     reject(telling, "0.ndjson")
     reject(telling, "1.ndjson")
@@ -98,7 +98,7 @@ def test_the_receiver_asks_for_a_pause(telling: App, receiver: Receiver) -> None
     assert unsent(telling) == []
 
 
-def test_a_pause_is_bounded_and_of_one_hub(telling: App, receiver: Receiver) -> None:
+def test_retry_after_is_bounded_and_applies_to_one_hub(telling: App, receiver: Receiver) -> None:
     two_hubs(telling)
 
     def judge(post: Post) -> tuple[int, dict[str, str]]:
@@ -117,7 +117,7 @@ def test_a_pause_is_bounded_and_of_one_hub(telling: App, receiver: Receiver) -> 
     assert unsent(telling, "north") == []
 
 
-def test_a_clock_that_was_ahead(telling: App, receiver: Receiver) -> None:
+def test_clock_that_was_ahead(telling: App, receiver: Receiver) -> None:
     later(telling, timedelta(days=300))
     receiver.answers.append((503, {"Retry-After": "300"}))
     reject(telling, "0.ndjson")
@@ -129,9 +129,7 @@ def test_a_clock_that_was_ahead(telling: App, receiver: Receiver) -> None:
     assert unsent(telling) == []
 
 
-def test_events_at_which_the_receiver_fails_do_not_block_others(
-    telling: App, receiver: Receiver
-) -> None:
+def test_failed_events_do_not_block_others(telling: App, receiver: Receiver) -> None:
     receiver.judge = lambda post: 204 if post.event["data"]["file"] == "good.ndjson" else 500
     for number in range(3):
         reject(telling, f"{number}.ndjson")
@@ -141,7 +139,7 @@ def test_events_at_which_the_receiver_fails_do_not_block_others(
     assert [marker.attempts for marker in unsent(telling)] == [1, 1, 1]
 
 
-def test_an_event_that_is_refused_does_not_block_others(telling: App, receiver: Receiver) -> None:
+def test_rejected_event_does_not_block_others(telling: App, receiver: Receiver) -> None:
     def judge(post: Post) -> int:
         return 422 if post.event["data"]["file"] == "0.ndjson" else 202
 
@@ -159,7 +157,7 @@ def test_an_event_that_is_refused_does_not_block_others(telling: App, receiver: 
     assert unsent(telling) == []
 
 
-def test_many_that_are_refused_do_not_block_others(telling: App, receiver: Receiver) -> None:
+def test_many_rejected_events_do_not_block_others(telling: App, receiver: Receiver) -> None:
     receiver.judge = lambda post: 202 if post.event["data"]["file"] == "last.ndjson" else 422
     for number in range(MAX_EVENTS + 1):
         reject(telling, f"{number}.ndjson")
@@ -169,7 +167,7 @@ def test_many_that_are_refused_do_not_block_others(telling: App, receiver: Recei
     assert receiver.events[-1]["data"]["file"] == "last.ndjson"
 
 
-def test_many_are_sent_at_once_oldest_first(telling: App, receiver: Receiver) -> None:
+def test_many_events_are_sent_oldest_first(telling: App, receiver: Receiver) -> None:
     for number in range(13):
         reject(telling, f"{number}.ndjson")
     tick(telling)
@@ -179,7 +177,7 @@ def test_many_are_sent_at_once_oldest_first(telling: App, receiver: Receiver) ->
     assert unsent(telling) == []
 
 
-def test_an_event_is_given_up_in_the_end(
+def test_event_is_discarded_after_its_deadline(
     telling: App, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     telling.configure(EVENTS_DEADLINE_HOURS="2")
@@ -202,7 +200,7 @@ def test_an_event_is_given_up_in_the_end(
     assert_no_secret(telling, "\n".join(caplog.messages))
 
 
-def test_a_record_that_was_pruned_has_no_event(telling: App, receiver: Receiver) -> None:
+def test_pruned_record_has_no_event(telling: App, receiver: Receiver) -> None:
     reject(telling)
     record = telling.record(NAME)
     services = telling.importer.services
@@ -214,7 +212,7 @@ def test_a_record_that_was_pruned_has_no_event(telling: App, receiver: Receiver)
     assert receiver.posts == []
 
 
-def test_a_process_that_dies_before_it_notes_it_repeats_the_event(
+def test_event_is_repeated_if_the_process_terminated_before_storing_the_result(
     telling: App, receiver: Receiver
 ) -> None:
     reject(telling)
@@ -237,7 +235,7 @@ def test_a_process_that_dies_before_it_notes_it_repeats_the_event(
     assert unsent(telling) == []
 
 
-def test_a_receiver_that_hangs_holds_nothing_up(telling: App, receiver: Receiver) -> None:
+def test_hanging_receiver_does_not_block_imports(telling: App, receiver: Receiver) -> None:
     receiver.may_answer.clear()
     reject(telling, "0.ndjson")
     telling.tick()
@@ -256,7 +254,7 @@ def test_a_receiver_that_hangs_holds_nothing_up(telling: App, receiver: Receiver
     assert unsent(telling) == []
 
 
-def test_the_app_ends_while_the_receiver_hangs(telling: App, receiver: Receiver) -> None:
+def test_app_stops_while_the_receiver_hangs(telling: App, receiver: Receiver) -> None:
     reject(telling, "0.ndjson")
     reject(telling, "1.ndjson")
     receiver.may_answer.clear()
@@ -273,7 +271,7 @@ def test_the_app_ends_while_the_receiver_hangs(telling: App, receiver: Receiver)
     assert [marker.record_key for marker in unsent(telling)] == [telling.record("1.ndjson").row_key]
 
 
-def test_the_app_ends_although_the_receiver_hangs(
+def test_app_stops_although_the_receiver_hangs(
     telling: App, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "WEBHOOK_DEADLINE", 0.5)
@@ -289,7 +287,7 @@ def test_the_app_ends_although_the_receiver_hangs(
     publisher(telling).send(hub_of(telling))
 
 
-def test_the_app_ends_although_a_post_does_not(
+def test_app_stops_although_a_request_does_not_return(
     telling: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(transport, "WEBHOOK_DEADLINE", 0.1)
@@ -313,7 +311,7 @@ def test_the_app_ends_although_a_post_does_not(
     sender.wait()
 
 
-def test_storage_fails_while_events_are_sent(
+def test_storage_error_while_events_are_sent(
     telling: App, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     reject(telling)
@@ -332,7 +330,7 @@ def test_storage_fails_while_events_are_sent(
     assert len(receiver.posts) == 1
 
 
-def test_a_topic_without_a_key_is_met_with_the_apps_identity(
+def test_topic_without_a_key_uses_the_identity_of_the_app(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str | None] = []

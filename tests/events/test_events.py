@@ -69,7 +69,7 @@ def cancelled(app: App) -> None:
         (cancelled, "Cancelled"),
     ],
 )
-def test_each_end_is_told_once(
+def test_one_event_per_final_import(
     telling: App,
     receiver: Receiver,
     caplog: pytest.LogCaptureFixture,
@@ -121,7 +121,7 @@ def assert_valid(event: dict[str, Any]) -> None:
     assert datetime.fromisoformat(event["time"]).tzinfo is not None
 
 
-def test_an_upload_for_no_hub(telling: App, receiver: Receiver) -> None:
+def test_event_of_an_upload_for_no_hub(telling: App, receiver: Receiver) -> None:
     two_hubs(telling)
     telling.upload("south/pumps.ndjson", device("pump-1"))
     telling.deliver("south/pumps.ndjson")
@@ -135,7 +135,7 @@ def test_an_upload_for_no_hub(telling: App, receiver: Receiver) -> None:
     assert unsent(telling, NO_HUB) == []
 
 
-def test_an_idle_tick_costs_no_query_more(telling: App) -> None:
+def test_idle_tick_sends_no_additional_query(telling: App) -> None:
     completed(telling)
     tick(telling)
     with telling.counting() as idle:
@@ -144,7 +144,7 @@ def test_an_idle_tick_costs_no_query_more(telling: App) -> None:
     assert idle == [table]
 
 
-def test_an_event_costs_four_requests(telling: App) -> None:
+def test_event_needs_four_requests(telling: App) -> None:
     # This one notes that the timer runs, which happens once a minute.
     tick(telling)
     reject(telling)
@@ -156,7 +156,7 @@ def test_an_event_costs_four_requests(telling: App) -> None:
     assert len(by_storage) == 4
 
 
-def test_without_a_receiver_nothing_is_kept(app: App) -> None:
+def test_no_events_are_stored_without_a_receiver(app: App) -> None:
     completed(app)
     reject(app, "bad.ndjson")
     assert app.importer.publisher is None

@@ -89,7 +89,7 @@ def test_an_event_whose_row_names_no_record(
 
 
 @pytest.mark.parametrize("row_key", ["queue.", "row", "sen", "send"])
-def test_rows_of_other_people(telling: App, receiver: Receiver, row_key: str) -> None:
+def test_unrelated_rows_are_ignored(telling: App, receiver: Receiver, row_key: str) -> None:
     reject(telling)
     for number in range(MAX_EVENTS):
         row = {"PartitionKey": hub_of(telling), "RowKey": f"{row_key}{number}"}
@@ -125,7 +125,7 @@ def test_events_whose_records_are_unreadable(
     assert len(receiver.posts) == 1
 
 
-def test_an_exception_is_of_one_event(
+def test_exception_affects_one_event(
     telling: App, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event_of = events.event_of
@@ -147,7 +147,7 @@ def test_an_exception_is_of_one_event(
     assert unsent(telling) == []
 
 
-def test_a_row_that_cannot_be_removed(
+def test_row_that_cannot_be_deleted(
     telling: App, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(MAX_EVENTS + 1):
@@ -168,7 +168,7 @@ def test_a_row_that_cannot_be_removed(
     assert unsent(telling) == []
 
 
-def test_a_hub_whose_events_hang_holds_up_no_other(
+def test_hanging_events_of_a_hub_do_not_block_other_hubs(
     telling: App, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two_hubs(telling)
@@ -190,7 +190,7 @@ def test_a_hub_whose_events_hang_holds_up_no_other(
     assert unsent(telling, "north") == unsent(telling, "east") == []
 
 
-def test_a_slow_hub_gives_its_thread_to_others(
+def test_slow_hub_yields_its_thread(
     telling: App, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]

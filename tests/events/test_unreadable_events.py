@@ -119,7 +119,7 @@ BODIES = [
         (b"503 Busy", WebhookUnavailableError),
     ],
 )
-def test_a_body_is_not_read(
+def test_response_body_is_not_read(
     little_memory: None, status: bytes, kind: type, headers: bytes, block: bytes
 ) -> None:
     begun = time.monotonic()
@@ -141,7 +141,7 @@ HEADS = {
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_headers_without_end(little_memory: None, head: str) -> None:
+def test_endless_headers(little_memory: None, head: str) -> None:
     error, receiver = exchange(endless(*HEADS[head]))
     assert isinstance(error, WebhookUnavailableError)
     assert str(error).startswith("No answer from 127.0.0.1")
@@ -170,7 +170,7 @@ def answering(*blocks: bytes) -> Answer:
         (b"HTTP/1.1 999 Odd\r\n\r\n", WebhookUnavailableError),
     ],
 )
-def test_odd_answers(answer: bytes, kind: type) -> None:
+def test_malformed_responses(answer: bytes, kind: type) -> None:
     error, _ = exchange(answering(answer))
     assert isinstance(error, kind)
 
@@ -215,14 +215,14 @@ SLOW: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("slow", SLOW)
-def test_a_slow_answer_ends_at_the_deadline(short: None, slow: str) -> None:
+def test_slow_response_stops_at_the_deadline(short: None, slow: str) -> None:
     error, receiver = exchange(SLOW[slow])
     assert isinstance(error, WebhookUnavailableError)
     assert str(error) == "No answer from 127.0.0.1 (timed out)."
     assert len(receiver.requests) == 1
 
 
-def test_a_slow_body_does_not_matter(short: None) -> None:
+def test_slow_body_is_ignored(short: None) -> None:
     error, _ = exchange(dribbling(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n", b"x"))
     assert error is None
 
@@ -232,7 +232,7 @@ RECORD = b"\x16\x03\x03\x40\x00"
 
 
 @pytest.mark.parametrize("handshake", [silent, dribbling(RECORD, b"\x02")], ids=["none", "slow"])
-def test_a_handshake_that_does_not_end(short: None, handshake: Answer) -> None:
+def test_endless_tls_handshake(short: None, handshake: Answer) -> None:
     with BrokenReceiver(lambda wire: handshake(receiver, wire), reads=False) as receiver:
         error = post(receiver.url.replace("http:", "https:"))
     assert isinstance(error, WebhookUnavailableError)
@@ -245,9 +245,7 @@ def test_a_receiver_that_does_not_read(short: None) -> None:
     assert isinstance(error, WebhookUnavailableError)
 
 
-def test_many_addresses_at_which_nobody_answers(
-    short: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_addresses_without_a_response(short: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "WEBHOOK_CONNECT_TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
         address = server.getsockname()
@@ -265,7 +263,7 @@ def test_many_addresses_at_which_nobody_answers(
     assert str(error) == "No connection to receiver.example (timed out)."
 
 
-def test_the_second_address_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_address_responds(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         nobody = closed.getsockname()
     answer = b"HTTP/1.1 200 OK\r\n\r\n"

@@ -156,7 +156,9 @@ def test_an_event_is_signed(receiver: Receiver, make: Make, key: str, secret: by
     assert not is_signed(Post(post.path, post.headers, post.body + b" "), secret)
 
 
-def test_a_repeat_has_its_id_and_a_time_of_its_own(receiver: Receiver, make: Make) -> None:
+def test_repeated_event_keeps_its_id_and_has_a_new_timestamp(
+    receiver: Receiver, make: Make
+) -> None:
     times = iter([1614265330.9, 1614265390.0])
     webhook = make(KEY, clock=lambda: next(times))
     webhook.post(EVENT)
@@ -180,14 +182,14 @@ def test_the_published_vector() -> None:
     assert signed == "v1," + base64.b64encode(mac.digest()).decode()
 
 
-def test_a_secret_that_is_none(make: Make) -> None:
+def test_invalid_secret(make: Make) -> None:
     with pytest.raises(SettingsError, match="EVENTS_KEY") as raised:
         make(f"whsec_{KEY}!")
     assert KEY not in "".join(traceback.format_exception(raised.value))
 
 
 @pytest.mark.parametrize("cloud", ["azure.net", "azure.us", "azure.cn"])
-def test_a_topic_takes_its_key(receiver: Receiver, make: Make, cloud: str) -> None:
+def test_topic_accepts_its_key(receiver: Receiver, make: Make, cloud: str) -> None:
     make(KEY, TOPIC.replace("azure.net", cloud).replace("fleet", "Fleet")).post(EVENT)
     [post] = receiver.posts
     assert post.event == EVENT
@@ -196,7 +198,7 @@ def test_a_topic_takes_its_key(receiver: Receiver, make: Make, cloud: str) -> No
     assert post.headers["webhook-signature"] is None
 
 
-def test_a_topic_takes_a_token(receiver: Receiver, make: Make) -> None:
+def test_topic_accepts_a_token(receiver: Receiver, make: Make) -> None:
     identity = Identity()
     webhook = make(url=TOPIC, identity=identity)
     webhook.post(EVENT)
@@ -205,7 +207,7 @@ def test_a_topic_takes_a_token(receiver: Receiver, make: Make) -> None:
     assert identity.scopes == ["https://eventgrid.azure.net/.default"]
 
 
-def test_hosts_that_only_look_like_topics(receiver: Receiver, make: Make) -> None:
+def test_hosts_similar_to_topics_are_not_topics(receiver: Receiver, make: Make) -> None:
     make(KEY, "https://eventgrid.azure.net.example.com/hook").post(EVENT)
     [post] = receiver.posts
     assert post.headers["aeg-sas-key"] is None
@@ -234,7 +236,7 @@ def test_unavailable(receiver: Receiver, make: Make, status: int) -> None:
     assert len(receiver.posts) == 1
 
 
-def test_the_receiver_fails_at_one_event(receiver: Receiver, make: Make) -> None:
+def test_receiver_fails_for_one_event(receiver: Receiver, make: Make) -> None:
     receiver.answers.append((500, {}))
     error = failure(make(KEY))
     assert isinstance(error, WebhookFailedError)
@@ -271,7 +273,7 @@ def test_refused(receiver: Receiver, make: Make, status: int, mend: str) -> None
     assert len(receiver.posts) == 2
 
 
-def test_refused_by_a_topic(receiver: Receiver, make: Make) -> None:
+def test_rejected_by_a_topic(receiver: Receiver, make: Make) -> None:
     for status in (401, 403):
         for key in (None, KEY):
             receiver.answers.append((status, {"WWW-Authenticate": 'Bearer realm="x"'}))
@@ -295,7 +297,7 @@ def test_refused_by_a_topic(receiver: Receiver, make: Make) -> None:
         ("", None),
     ],
 )
-def test_when_the_receiver_wants_more(
+def test_retry_after_of_a_response(
     receiver: Receiver, make: Make, value: str, seconds: float | None
 ) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
@@ -303,7 +305,7 @@ def test_when_the_receiver_wants_more(
     assert failure(make(clock=now.timestamp)).retry_after == seconds
 
 
-def test_nobody_there(receiver: Receiver, make: Make) -> None:
+def test_connection_refused(receiver: Receiver, make: Make) -> None:
     webhook = make(KEY)
     receiver.stop()
     error = failure(webhook)
@@ -312,7 +314,7 @@ def test_nobody_there(receiver: Receiver, make: Make) -> None:
     assert str(error) == "No connection to 127.0.0.1 (Connection refused)."
 
 
-def test_a_name_that_is_none(make: Make) -> None:
+def test_unresolvable_host_name(make: Make) -> None:
     webhook = Webhook(
         SecretStr(f"https://no-such-host.invalid{PATH}"), None, Identity, RequestsTransport()
     )
@@ -322,14 +324,14 @@ def test_a_name_that_is_none(make: Make) -> None:
     assert str(error).startswith("No connection to no-such-host.invalid (")
 
 
-def test_a_receiver_that_hangs_up(receiver: Receiver, make: Make) -> None:
+def test_receiver_that_closes_the_connection(receiver: Receiver, make: Make) -> None:
     receiver.answers.append((0, {}))
     error = failure(make(KEY))
     assert isinstance(error, WebhookUnavailableError)
     assert str(error).startswith("No answer from 127.0.0.1")
 
 
-def test_a_receiver_that_never_answers(
+def test_receiver_that_never_responds(
     receiver: Receiver, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "WEBHOOK_DEADLINE", 0.1)
@@ -352,7 +354,7 @@ def serve_tls(receiver: Receiver) -> trustme.CA:
     return authority
 
 
-def test_by_tls(
+def test_tls(
     receiver: Receiver, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve_tls(receiver).cert_pem.write_to_path(str(tmp_path / "authority.pem"))
@@ -366,7 +368,7 @@ def test_by_tls(
     assert [post.event for post in receiver.posts] == [EVENT, EVENT]
 
 
-def test_a_certificate_that_nobody_trusts(receiver: Receiver) -> None:
+def test_untrusted_certificate(receiver: Receiver) -> None:
     serve_tls(receiver)
     webhook = Webhook(
         SecretStr(receiver.url.replace("http:", "https:")), None, Identity, RequestsTransport()

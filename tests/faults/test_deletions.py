@@ -53,7 +53,7 @@ DELETIONS: dict[str, Callable[[Simulation, str], bool]] = {
 
 
 @pytest.mark.parametrize("name", DELETIONS)
-def test_a_part_is_deleted_after_each_write(account: StorageAccount, name: str) -> None:
+def test_data_deleted_after_each_write(account: StorageAccount, name: str) -> None:
     with Simulation(account) as simulation:
         prepare([(SCENARIO, simulation)])
         SCENARIO.play(simulation)

@@ -33,7 +33,7 @@ def test_threads_share_one_importer(app: App, monkeypatch: pytest.MonkeyPatch) -
         made[0].close()
 
 
-def test_a_queue_that_fails_as_a_whole_needs_no_deeper_stack(
+def test_stack_depth_is_constant_if_all_queued_imports_fail(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for where in (queue_rows, hub_queue):

@@ -36,7 +36,7 @@ def turn_to(app: App, moment: datetime, offset: timedelta) -> None:
     app.clock.ahead += moment + offset - app.clock()
 
 
-def test_a_busy_hub_is_left_alone_for_longer_each_time(app: App) -> None:
+def test_back_off_grows_while_the_hub_is_busy(app: App) -> None:
     app.configure(BACKOFF_SECONDS="10", MAX_BACKOFF_SECONDS="40")
     app.hub.occupy_slot()
     record = start(app)
@@ -63,7 +63,7 @@ def test_a_busy_hub_is_left_alone_for_longer_each_time(app: App) -> None:
     )
 
 
-def test_a_hub_that_only_fails_is_left_alone_too(app: App) -> None:
+def test_back_off_grows_while_the_hub_fails(app: App) -> None:
     """Each error that it answers with has the staged file copied."""
     app.configure(BACKOFF_SECONDS="60")
     app.hub.faults.add("error", operation="createJob", status=503, times=2)
@@ -93,7 +93,7 @@ def test_a_hub_that_only_fails_is_left_alone_too(app: App) -> None:
     assert len(app.hub.jobs) == 1
 
 
-def test_waits_differ(app: App) -> None:
+def test_back_off_has_jitter(app: App) -> None:
     """So that imports of many hubs do not ask at the same moments."""
     app.configure(BACKOFF_SECONDS="600", MAX_BACKOFF_SECONDS="600")
     services = app.importer.services
@@ -105,7 +105,7 @@ def test_waits_differ(app: App) -> None:
     assert timedelta(seconds=500) < max(waits) <= timedelta(seconds=601)
 
 
-def test_a_tick_costs_little_while_the_hub_is_left_alone(app: App) -> None:
+def test_tick_sends_few_requests_during_back_off(app: App) -> None:
     app.configure(BACKOFF_SECONDS="60")
     app.hub.occupy_slot()
     start(app, "first.ndjson")
@@ -118,7 +118,7 @@ def test_a_tick_costs_little_while_the_hub_is_left_alone(app: App) -> None:
     assert not any("/jobs" in request for request in requests)
 
 
-def test_an_event_does_not_cut_the_wait_short(app: App) -> None:
+def test_event_does_not_shorten_back_off(app: App) -> None:
     app.configure(BACKOFF_SECONDS="60")
     app.hub.occupy_slot()
     start(app)
@@ -128,7 +128,7 @@ def test_an_event_does_not_cut_the_wait_short(app: App) -> None:
 
 
 @pytest.mark.parametrize("fault", ["throttle", "refuse"])
-def test_a_running_job_is_left_alone_while_the_hub_is_in_trouble(app: App, fault: str) -> None:
+def test_status_of_a_running_job_is_polled_with_back_off(app: App, fault: str) -> None:
     app.configure(BACKOFF_SECONDS="60", MAX_BACKOFF_SECONDS="60")
     start(app)
     app.hub.wait_idle()
@@ -150,7 +150,7 @@ def test_a_running_job_is_left_alone_while_the_hub_is_in_trouble(app: App, fault
     )
 
 
-def test_a_refusal_is_asked_again_until_the_deadline(app: App) -> None:
+def test_rejected_job_is_retried_until_the_deadline(app: App) -> None:
     app.configure(BACKOFF_SECONDS="10", MAX_BACKOFF_SECONDS="120", REFUSAL_DEADLINE_MINUTES="30")
     fault: dict[str, Any] = {"status": 401, "code": "IotHubUnauthorizedAccess", "times": 999}
     app.hub.faults.add("error", operation="createJob", **fault)
@@ -173,7 +173,7 @@ def test_a_refusal_is_asked_again_until_the_deadline(app: App) -> None:
     assert 12 <= app.hub.requests["createJob"] <= 36
 
 
-def test_a_job_that_never_ends_is_cancelled(app: App) -> None:
+def test_job_is_cancelled_after_its_deadline(app: App) -> None:
     app.configure(JOB_DEADLINE_HOURS="1")
     app.hub.faults.add("hangJob")
     start(app)
@@ -193,7 +193,7 @@ def test_a_job_that_never_ends_is_cancelled(app: App) -> None:
     assert "JOB_DEADLINE_HOURS" in record.failure_reason
 
 
-def test_a_job_that_ended_in_time_is_not_cancelled_however_late_it_is_seen(app: App) -> None:
+def test_job_that_ended_before_its_deadline_is_not_cancelled(app: App) -> None:
     app.configure(JOB_DEADLINE_HOURS="1")
     start(app)
     app.hub.wait_idle()
@@ -204,7 +204,7 @@ def test_a_job_that_ended_in_time_is_not_cancelled_however_late_it_is_seen(app: 
     assert app.hub.requests["cancelJob"] == 0
 
 
-def test_a_job_that_never_ends_holds_up_the_next_one_only_so_long(app: App) -> None:
+def test_hanging_job_delays_the_next_import_no_longer_than_its_deadline(app: App) -> None:
     app.configure(JOB_DEADLINE_HOURS="1")
     app.hub.faults.add("hangJob")
     start(app, "hung.ndjson")
@@ -216,7 +216,7 @@ def test_a_job_that_never_ends_holds_up_the_next_one_only_so_long(app: App) -> N
     assert app.record(NAME).state == "completed"
 
 
-def test_a_status_that_nobody_knows_is_waited_for(app: App) -> None:
+def test_job_with_unknown_status_is_polled_again(app: App) -> None:
     app.hub.faults.add("hangJob")
     start(app)
     app.hub.job_answers.alter = lambda job: job | {"status": "paused"}
@@ -233,7 +233,7 @@ def test_a_status_that_nobody_knows_is_waited_for(app: App) -> None:
     assert (record.failure_reason, record.back_off.unresolved_since) == ("", None)
 
 
-def test_a_log_ends_an_import_whose_job_has_a_status_that_nobody_knows(app: App) -> None:
+def test_error_log_completes_an_import_whose_job_has_an_unknown_status(app: App) -> None:
     app.hub.faults.add("lateLog")
     start(app)
     app.hub.wait_idle()
@@ -246,7 +246,7 @@ def test_a_log_ends_an_import_whose_job_has_a_status_that_nobody_knows(app: App)
     assert (record.state, record.imported, record.failed) == ("completed", 1, 0)
 
 
-def test_a_job_whose_status_nobody_knows_is_given_up_after_its_deadline(app: App) -> None:
+def test_job_with_unknown_status_fails_after_its_deadline(app: App) -> None:
     app.configure(JOB_DEADLINE_HOURS="1", REFUSAL_DEADLINE_MINUTES="30")
     app.hub.faults.add("hangJob")
     app.hub.job_answers.alter = lambda job: job | {"status": "paused"}
@@ -280,7 +280,7 @@ def held(app: App, job_id: str) -> Iterator[None]:
         answer.set()
 
 
-def test_a_hub_that_answers_late_does_not_delay_another(
+def test_slow_hub_does_not_delay_another_hub(
     app: App, other_hub: HubEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tick, "HUB_TIMEOUT", 0.2)
@@ -296,7 +296,7 @@ def test_a_hub_that_answers_late_does_not_delay_another(
     assert app.hub.requests["getJob"] == 1
 
 
-def test_later_ticks_leave_out_a_hub_that_has_not_answered_yet(
+def test_tick_skips_a_hub_that_an_earlier_tick_still_waits_for(
     app: App, other_hub: HubEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tick, "HUB_TIMEOUT", 1)
@@ -322,7 +322,7 @@ def tick_until_final(app: App, hub: HubEmulator) -> None:
         app.tick()
 
 
-def test_a_tick_stays_with_short_jobs_while_others_wait(app: App) -> None:
+def test_tick_waits_for_short_jobs_while_imports_are_queued(app: App) -> None:
     app.hub.occupy_slot()
     for number in range(5):
         start(app, f"{number}.ndjson")
@@ -336,7 +336,7 @@ def test_a_tick_stays_with_short_jobs_while_others_wait(app: App) -> None:
     app.finish()
 
 
-def test_a_tick_does_not_stay_where_nobody_waits(app: App) -> None:
+def test_tick_does_not_wait_if_no_import_is_queued(app: App) -> None:
     app.configure(TICK_SECONDS="5", JOB_POLL_SECONDS="0.05")
     app.hub.faults.add("hangJob")
     start(app)
@@ -344,7 +344,7 @@ def test_a_tick_does_not_stay_where_nobody_waits(app: App) -> None:
     assert app.hub.requests["getJob"] == 1
 
 
-def test_a_tick_does_not_stay_with_an_old_job(app: App) -> None:
+def test_tick_does_not_wait_for_a_long_running_job(app: App) -> None:
     app.configure(TICK_SECONDS="5", JOB_POLL_SECONDS="0.05")
     app.hub.faults.add("hangJob")
     start(app, "first.ndjson")
@@ -354,7 +354,7 @@ def test_a_tick_does_not_stay_with_an_old_job(app: App) -> None:
     assert app.hub.requests["getJob"] == 1
 
 
-def test_a_tick_stays_no_longer_than_it_may(app: App) -> None:
+def test_tick_waits_no_longer_than_its_limit(app: App) -> None:
     app.configure(TICK_SECONDS="1", JOB_POLL_SECONDS="0.05")
     app.hub.faults.add("hangJob")
     start(app, "first.ndjson")
@@ -365,7 +365,7 @@ def test_a_tick_stays_no_longer_than_it_may(app: App) -> None:
     assert 2 <= app.hub.requests["getJob"] <= 20
 
 
-def test_a_tick_does_not_stay_with_a_busy_hub(app: App) -> None:
+def test_tick_does_not_wait_for_a_busy_hub(app: App) -> None:
     app.hub.occupy_slot()
     start(app, "first.ndjson")
     start(app)

@@ -55,7 +55,7 @@ def delete_nothing(app: App, record: ImportRecord) -> None:
 
 @by_event_or_sweep
 @pytest.mark.parametrize("name", ["east/pumps.ndjson", "pumps.ndjson"])
-def test_a_hub_that_gets_a_folder_imports_nothing_again(app: App, how: str, name: str) -> None:
+def test_adding_a_folder_for_a_hub_does_not_repeat_imports(app: App, how: str, name: str) -> None:
     record = complete(app, name)
     app.route(east=app.hub)
     look_again(app, how, name)
@@ -66,7 +66,7 @@ def test_a_hub_that_gets_a_folder_imports_nothing_again(app: App, how: str, name
 
 @by_event_or_sweep
 @pytest.mark.parametrize("delete", [delete_nothing, delete_claim, delete_container])
-def test_an_upload_whose_folder_leads_elsewhere_now_stays_where_it_was(
+def test_upload_stays_with_its_hub_if_its_folder_is_routed_to_another(
     app: App, other_hub: HubEmulator, how: str, delete: Callable[[App, ImportRecord], None]
 ) -> None:
     app.route(east=app.hub)
@@ -80,7 +80,7 @@ def test_an_upload_whose_folder_leads_elsewhere_now_stays_where_it_was(
 
 
 @by_event_or_sweep
-def test_what_waits_for_a_hub_that_is_taken_out_reaches_no_other(
+def test_queued_import_of_a_removed_hub_is_not_sent_to_another(
     app: App, other_hub: HubEmulator, how: str
 ) -> None:
     app.route(east=app.hub, west=other_hub)
@@ -105,7 +105,7 @@ def test_what_waits_for_a_hub_that_is_taken_out_reaches_no_other(
 
 
 @by_event_or_sweep
-def test_what_was_not_validated_when_its_hub_was_taken_out_waits(
+def test_unvalidated_upload_of_a_removed_hub_waits(
     app: App, other_hub: HubEmulator, how: str
 ) -> None:
     app.route(east=app.hub, west=other_hub)
@@ -126,7 +126,7 @@ def test_what_was_not_validated_when_its_hub_was_taken_out_waits(
 
 
 @by_event_or_sweep
-def test_what_was_rejected_for_its_folder_is_not_imported_when_that_leads_somewhere(
+def test_upload_rejected_for_its_folder_is_not_imported_after_the_folder_is_routed(
     app: App, other_hub: HubEmulator, how: str
 ) -> None:
     app.route(east=app.hub)
@@ -142,7 +142,7 @@ def test_what_was_rejected_for_its_folder_is_not_imported_when_that_leads_somewh
 
 @pytest.mark.parametrize("delete", [delete_claim, delete_record, delete_container])
 @by_event_or_sweep
-def test_whatever_of_a_final_import_is_deleted_it_is_not_imported_again(
+def test_final_import_is_not_repeated_after_its_data_is_deleted(
     app: App, how: str, delete: Callable[[App, ImportRecord], None]
 ) -> None:
     record = complete(app)
@@ -158,7 +158,7 @@ def test_whatever_of_a_final_import_is_deleted_it_is_not_imported_again(
 
 @pytest.mark.parametrize("state", ["queued", "running"])
 @by_event_or_sweep
-def test_an_open_import_whose_record_is_deleted_ends(app: App, how: str, state: str) -> None:
+def test_open_import_fails_if_its_record_is_deleted(app: App, how: str, state: str) -> None:
     if state == "queued":
         app.hub.occupy_slot()
     app.hub.faults.add("hangJob")
@@ -185,7 +185,7 @@ def test_an_open_import_whose_record_is_deleted_ends(app: App, how: str, state: 
 
 
 @pytest.mark.parametrize("state", ["queued", "running"])
-def test_an_open_import_whose_container_is_deleted_ends(app: App, state: str) -> None:
+def test_open_import_fails_if_its_container_is_deleted(app: App, state: str) -> None:
     if state == "queued":
         app.hub.occupy_slot()
     app.hub.faults.add("hangJob")
@@ -210,9 +210,7 @@ def test_an_open_import_whose_container_is_deleted_ends(app: App, state: str) ->
 
 @pytest.mark.parametrize("columns", [{"hub": ""}, {"record": 5}, {"hub": "elsewhere"}])
 @by_event_or_sweep
-def test_a_claim_that_people_edited_does_not_harm(
-    app: App, how: str, columns: dict[str, object]
-) -> None:
+def test_edited_claim_is_harmless(app: App, how: str, columns: dict[str, object]) -> None:
     record = complete(app)
     row = {"PartitionKey": "(claims)", "RowKey": record.id, **columns}
     app.table.update_entity(row, mode=UpdateMode.MERGE)
@@ -223,7 +221,7 @@ def test_a_claim_that_people_edited_does_not_harm(
     assert app.importer.reader.get(record.id) == record
 
 
-def test_two_deployments_on_one_upload_container_share_nothing(
+def test_two_deployments_on_one_upload_container_are_independent(
     app: App, other_hub: HubEmulator
 ) -> None:
     """Each has a table of its own: one may be a test, the other production."""

@@ -35,7 +35,7 @@ def nowhere() -> str:
         return f"127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_all_is_well_before_the_first_import_and_after(app: App) -> None:
+def test_healthy_before_and_after_the_first_import(app: App) -> None:
     before = examine(app)
     hub = next(iter(app.importer.services.hubs))
     assert list(before) == [
@@ -60,14 +60,14 @@ def test_all_is_well_before_the_first_import_and_after(app: App) -> None:
         assert re.search(timer + r" last ran at [-0-9]+ [0-9:]+ UTC", after["timers"].detail)
 
 
-def test_it_asks_only_for_what_is_harmless(app: App) -> None:
+def test_health_check_sends_only_read_requests(app: App) -> None:
     with app.counting() as requests:
         examine(app)
     assert {request.split()[0] for request in requests} <= {"GET", "HEAD"}
     assert len(requests) <= 10
 
 
-def test_no_upload_container(app: App) -> None:
+def test_missing_upload_container(app: App) -> None:
     app.blobs.delete_container(app.container)
     assert wrong(app) == {
         f"container {app.container}": f"There is no container {app.container!r}: create it, or "
@@ -75,7 +75,7 @@ def test_no_upload_container(app: App) -> None:
     }
 
 
-def test_a_hub_s_key_is_wrong(app: App, other_hub: HubEmulator) -> None:
+def test_wrong_hub_key(app: App, other_hub: HubEmulator) -> None:
     connection = re.sub(
         r"SharedAccessKey=[^;]+",
         f"SharedAccessKey={base64.b64encode(b'of another hub').decode()}",
@@ -89,13 +89,13 @@ def test_a_hub_s_key_is_wrong(app: App, other_hub: HubEmulator) -> None:
     assert "registryReadWrite or iothubowner in IOTHUB" in detail
 
 
-def test_a_hub_s_policy_has_too_few_rights(app: App) -> None:
+def test_hub_policy_without_required_permissions(app: App) -> None:
     app.configure(IOTHUB=app.hub.connection_string("service"))
     [(_, detail)] = wrong(app).items()
     assert "registryReadWrite or iothubowner in IOTHUB" in detail
 
 
-def test_a_hub_that_is_down(app: App) -> None:
+def test_unreachable_hub(app: App) -> None:
     app.hub.stop()
     [(name, detail)] = wrong(app).items()
     assert name.startswith("hub ")
@@ -103,13 +103,13 @@ def test_a_hub_that_is_down(app: App) -> None:
     assert detail.endswith(". Check IOTHUB, and that the hub is reachable.")
 
 
-def test_a_hub_that_throttles(app: App) -> None:
+def test_throttling_hub(app: App) -> None:
     app.hub.faults.add("throttle", operation="listJobs")
     [(_, detail)] = wrong(app).items()
     assert "IOTHUB" not in detail
 
 
-def test_what_nobody_thought_of(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_exception(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise ValueError("of which nobody may read")
 
@@ -121,7 +121,7 @@ def test_what_nobody_thought_of(app: App, monkeypatch: pytest.MonkeyPatch) -> No
     )
 
 
-def test_the_storage_account_s_key_is_wrong(app: App) -> None:
+def test_wrong_storage_account_key(app: App) -> None:
     storage = re.sub(
         r"AccountKey=[^;]+",
         f"AccountKey={base64.b64encode(b'of another account').decode()}",
@@ -141,7 +141,7 @@ def test_the_storage_account_s_key_is_wrong(app: App) -> None:
         assert "role" not in detail
 
 
-def test_a_key_that_is_no_key(app: App) -> None:
+def test_malformed_storage_account_key(app: App) -> None:
     """It is base64 all the same, so the settings allow it."""
     storage = re.sub(r"AccountKey=[^;]+", "AccountKey=YWJj", app.settings["ImporterStorage"])
     app.configure(ImporterStorage=storage)
@@ -166,7 +166,7 @@ def by_entra_id(app: App, monkeypatch: pytest.MonkeyPatch) -> App:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_an_identity_without_roles(
+def test_identity_without_roles(
     by_entra_id: App, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(request: str) -> None:
@@ -185,7 +185,9 @@ def test_an_identity_without_roles(
     assert roles == [tables, blobs, blobs, blobs, tables, tables]
 
 
-def test_an_identity_that_gets_no_token(by_entra_id: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identity_that_cannot_get_a_token(
+    by_entra_id: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Nobody:
         def get_token(self, *_: str, **__: Any) -> AccessToken:
             raise ClientAuthenticationError("no managed identity endpoint found")
@@ -202,7 +204,7 @@ def test_an_identity_that_gets_no_token(by_entra_id: App, monkeypatch: pytest.Mo
         )
 
 
-def test_a_storage_account_that_cannot_be_reached(app: App, nowhere: str) -> None:
+def test_unreachable_storage_account(app: App, nowhere: str) -> None:
     storage = re.sub(
         r"(Blob|Queue|Table)Endpoint=http://[^/;]+",
         rf"\1Endpoint=http://{nowhere}",
@@ -216,7 +218,7 @@ def test_a_storage_account_that_cannot_be_reached(app: App, nowhere: str) -> Non
         assert "No answer within" not in detail
 
 
-def test_who_gives_no_answer(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_health_check_timeout(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "TIMEOUT", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         connection = app.settings["IOTHUB"].replace(
@@ -235,9 +237,7 @@ def test_who_gives_no_answer(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     ("timer", "setting", "in_time", "late"),
     [("advance_hubs", "POLL_SCHEDULE", 5, 7), ("sweep", "SWEEP_SCHEDULE", 9, 16)],
 )
-def test_a_timer_that_is_late(
-    app: App, timer: str, setting: str, in_time: float, late: float
-) -> None:
+def test_late_timer(app: App, timer: str, setting: str, in_time: float, late: float) -> None:
     app.host.tick(timer)
     app.clock.ahead_minutes(in_time)
     assert wrong(app) == {}
@@ -248,7 +248,7 @@ def test_a_timer_that_is_late(
     assert setting in detail
 
 
-def test_imports_of_a_hub_that_is_not_configured_any_more(app: App, other_hub: HubEmulator) -> None:
+def test_open_imports_of_a_removed_hub(app: App, other_hub: HubEmulator) -> None:
     app.route(east=app.hub, west=other_hub)
     other_hub.occupy_slot()
     app.upload("west/pumps.ndjson", device("pump-1"))
@@ -260,7 +260,7 @@ def test_imports_of_a_hub_that_is_not_configured_any_more(app: App, other_hub: H
     assert "IOTHUB" in detail
 
 
-def test_several_at_once(app: App) -> None:
+def test_several_problems(app: App) -> None:
     app.sweep()
     app.hub.stop()
     app.blobs.delete_container(app.container)

@@ -47,7 +47,7 @@ def lose_one_answer(app: App) -> None:
     app.after_request = lose
 
 
-def test_the_first_to_create_wins(store: ImportStore) -> None:
+def test_only_the_first_create_succeeds(store: ImportStore) -> None:
     first, made = store.create(record(lease=Lease(owner="one")))
     second, made_again = store.create(record(lease=Lease(owner="two")))
     assert (made, made_again) == (True, False)
@@ -55,7 +55,7 @@ def test_the_first_to_create_wins(store: ImportStore) -> None:
     assert second.etag == first.etag
 
 
-def test_a_create_whose_answer_was_lost_was_still_ours(
+def test_create_succeeds_after_a_lost_response(
     app: App, store: ImportStore, queue_rows: QueueRows
 ) -> None:
     store.create(record("other"))
@@ -65,7 +65,7 @@ def test_a_create_whose_answer_was_lost_was_still_ours(
     assert len(queue_rows.oldest("hub")) == 2
 
 
-def test_a_change_whose_answer_was_lost_was_still_ours(
+def test_update_succeeds_after_a_lost_response(
     app: App, store: ImportStore, queue_rows: QueueRows
 ) -> None:
     created, _ = store.create(record())
@@ -77,7 +77,7 @@ def test_a_change_whose_answer_was_lost_was_still_ours(
     assert queue_rows.oldest("hub") == []
 
 
-def test_of_two_changes_one_wins(store: ImportStore) -> None:
+def test_only_one_of_two_concurrent_updates_succeeds(store: ImportStore) -> None:
     created, _ = store.create(record())
     changed = store.update(replace(created, lease=Lease(owner="one")))
     with pytest.raises(ConflictError) as conflict:
@@ -88,13 +88,13 @@ def test_of_two_changes_one_wins(store: ImportStore) -> None:
     assert store.get("hub", created.row_key).lease.owner == "one"
 
 
-def test_there_are_only_the_known_ways(store: ImportStore) -> None:
+def test_only_defined_state_transitions_are_allowed(store: ImportStore) -> None:
     created, _ = store.create(record())
     with pytest.raises(ValueError, match="cannot go from validating to running"):
         store.transition(created, ImportState.RUNNING)
 
 
-def test_the_queue_holds_the_open_imports(store: ImportStore, queue_rows: QueueRows) -> None:
+def test_queue_contains_the_open_imports(store: ImportStore, queue_rows: QueueRows) -> None:
     assert queue_rows.oldest("hub") == []
     made = [
         store.create(record(f"{minute}", uploaded_at=UPLOADED + timedelta(minutes=minute)))[0]
@@ -122,12 +122,12 @@ def test_the_history_is_bounded(store: ImportStore) -> None:
     assert stored.history[-1][0] is ImportState.QUEUED
 
 
-def test_large_numbers_and_odd_texts_come_back(store: ImportStore) -> None:
+def test_large_numbers_and_unusual_strings_are_stored_unchanged(store: ImportStore) -> None:
     created, _ = store.create(record("é/#?\\\n.ndjson", size=5_000_000_000))
     assert store.get("hub", created.row_key) == created
 
 
-def test_ends_are_counted_once(app: App, store: ImportStore) -> None:
+def test_finished_imports_are_counted_once(app: App, store: ImportStore) -> None:
     """Also if answers are lost, and whether the sweep has added them to their day or not."""
     statistics = app.importer.services.daily_counts
     today = app.clock().date()
@@ -146,7 +146,7 @@ def test_ends_are_counted_once(app: App, store: ImportStore) -> None:
     assert list(statistics.since("hub", today)) == [wanted]
 
 
-def test_an_end_leaves_an_event_if_a_receiver_is_configured(app: App) -> None:
+def test_finished_import_queues_an_event_if_a_receiver_is_configured(app: App) -> None:
     app.configure(EVENTS_URL="https://events.example/receive")
     services: Services = app.importer.services
     store, outbox = services.store, services.outbox

@@ -16,7 +16,7 @@ from shared.settings import RetrySettings, load_settings
 from tests.app import App, ObservedTransport, break_down, device
 
 
-def test_the_same_event_again_does_nothing(app: App) -> None:
+def test_repeated_event_is_ignored(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
     for _ in range(3):
         app.deliver("pumps.ndjson")
@@ -26,7 +26,7 @@ def test_the_same_event_again_does_nothing(app: App) -> None:
     assert len(app.hub.jobs) == 1
 
 
-def test_events_at_the_same_moment(app: App) -> None:
+def test_concurrent_events(app: App) -> None:
     names = [f"{number}.ndjson" for number in range(5)]
     for name in names:
         app.upload(name, device(name))
@@ -50,7 +50,7 @@ def test_an_overwrite_is_a_new_upload(app: App) -> None:
 
 
 @pytest.mark.parametrize("fate", ["overwritten", "deleted"])
-def test_a_blob_that_changes_while_it_is_read(app: App, fate: str) -> None:
+def test_blob_that_changes_during_validation(app: App, fate: str) -> None:
     pad = "x" * 2000
     lines = [device(f"pump-{n}", tags={"pad": pad}) for n in range(5000)]
     app.upload("large.ndjson", *lines)
@@ -79,14 +79,14 @@ def test_a_blob_that_changes_while_it_is_read(app: App, fate: str) -> None:
     assert [record.state.value for record in app.records()].count("superseded") == 1
 
 
-def test_a_blob_that_is_gone_leaves_no_trace(app: App) -> None:
+def test_deleted_blob_creates_no_record(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
     app.blobs.get_blob_client(app.container, "pumps.ndjson").delete_blob()
     app.deliver("pumps.ndjson")
     assert app.records() == []
 
 
-def test_an_event_of_another_container_is_not_ours(app: App) -> None:
+def test_event_of_another_container_is_ignored(app: App) -> None:
     """Event Grid does not apply the trigger's path."""
     other = f"other-{app.container}"
     app.blobs.create_container(other)
@@ -96,7 +96,7 @@ def test_an_event_of_another_container_is_not_ours(app: App) -> None:
     assert app.blobs.get_blob_client(other, "pumps.ndjson").exists()
 
 
-def test_storage_trouble_is_tried_again_at_once(app: App) -> None:
+def test_storage_error_is_retried_immediately(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
 
     app.before_request = break_down
@@ -111,7 +111,7 @@ def test_storage_trouble_is_tried_again_at_once(app: App) -> None:
     assert (record.state, record.validation_attempts) == ("completed", 2)
 
 
-def test_the_last_attempt_ends_the_import(app: App) -> None:
+def test_import_fails_after_the_last_attempt(app: App) -> None:
     app.configure(MAX_ATTEMPTS="2")
     app.upload("pumps.ndjson", device("pump-1"))
 
@@ -125,7 +125,7 @@ def test_the_last_attempt_ends_the_import(app: App) -> None:
     assert "RuntimeError: the disk is on fire" in record.failure_reason
 
 
-def test_work_of_a_process_that_died_is_taken_over_when_its_lease_is_over(app: App) -> None:
+def test_expired_lease_can_be_taken_over(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
 
     def die(request: str) -> None:
@@ -144,7 +144,7 @@ def test_work_of_a_process_that_died_is_taken_over_when_its_lease_is_over(app: A
     assert app.record("pumps.ndjson").state == "completed"
 
 
-def test_a_process_that_was_taken_over_stops(app: App) -> None:
+def test_process_stops_after_losing_its_lease(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
     once: list[str] = []
 
@@ -161,9 +161,7 @@ def test_a_process_that_was_taken_over_stops(app: App) -> None:
     assert len(app.hub.jobs) == 1
 
 
-def test_a_lease_is_renewed_however_long_a_step_takes(
-    app: App, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lease_is_renewed_during_a_long_step(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small file may take long: an archive that unpacks to much, or a slow storage account."""
     monkeypatch.setattr(RetrySettings, "lease", property(lambda _: timedelta(seconds=0.6)))
     app.upload("pumps.ndjson", device("pump-1"))
@@ -186,7 +184,7 @@ def test_a_lease_is_renewed_however_long_a_step_takes(
     assert len(app.hub.jobs) == 1
 
 
-def test_the_first_folder_leads_to_a_hub(app: App, other_hub: HubEmulator) -> None:
+def test_first_folder_selects_the_hub(app: App, other_hub: HubEmulator) -> None:
     app.route(east=app.hub, west=other_hub)
     app.upload("east/pumps.ndjson", device("pump-1"))
     app.upload("north/pumps.ndjson", device("pump-2"))
@@ -202,7 +200,7 @@ def test_the_first_folder_leads_to_a_hub(app: App, other_hub: HubEmulator) -> No
     assert (len(app.hub.registry), len(other_hub.registry)) == (1, 0)
 
 
-def test_an_object_with_one_hub_leads_by_folder_too(app: App) -> None:
+def test_folder_selects_the_hub_with_one_configured_hub(app: App) -> None:
     app.route(east=app.hub)
     for name in ("east/pumps.ndjson", "west/pumps.ndjson"):
         app.upload(name, device(name[:4]))
@@ -214,7 +212,7 @@ def test_an_object_with_one_hub_leads_by_folder_too(app: App) -> None:
     assert len(app.hub.registry) == 1
 
 
-def test_blobs_are_found_without_events(app: App) -> None:
+def test_uploads_are_imported_without_events(app: App) -> None:
     """The source of the local stack; the real host then scans the container as this one does."""
     app.upload("one.ndjson", device("pump-1"))
     app.upload("folder/two.ndjson", device("pump-2"))
@@ -225,7 +223,7 @@ def test_blobs_are_found_without_events(app: App) -> None:
     assert {record.file for record in app.records()} == {"one.ndjson", "folder/two.ndjson"}
 
 
-def test_the_last_try_of_the_host_leaves_a_final_record(app: App) -> None:
+def test_last_delivery_attempt_of_the_host_leaves_a_final_record(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
 
     app.before_request = break_down
@@ -236,7 +234,7 @@ def test_the_last_try_of_the_host_leaves_a_final_record(app: App) -> None:
     assert "the disk is on fire" in record.failure_reason
 
 
-def test_a_wrong_setting_is_told_by_every_function(
+def test_every_function_reports_an_invalid_setting(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host: FunctionsHost = app.host

@@ -66,7 +66,7 @@ def assert_not_known(record: ImportRecord) -> None:
 
 
 @any_hub
-def test_a_job_whose_answer_was_lost_is_found(app: App) -> None:
+def test_job_is_identified_after_a_lost_response(app: App) -> None:
     start(app, "before.ndjson", "pump-0")
     app.finish()
     lose_the_answer(app)
@@ -79,7 +79,7 @@ def test_a_job_whose_answer_was_lost_is_found(app: App) -> None:
 
 
 @any_hub
-def test_a_call_that_never_arrived_is_sent_again(app: App) -> None:
+def test_lost_request_is_sent_again(app: App) -> None:
     lose_the_call(app)
     finish_after_grace(app)
     record = app.record(NAME)
@@ -89,7 +89,7 @@ def test_a_call_that_never_arrived_is_sent_again(app: App) -> None:
 
 
 @any_hub
-def test_a_lost_call_is_waited_for_until_its_job_would_have_appeared(app: App) -> None:
+def test_lost_request_is_not_repeated_before_its_job_would_have_appeared(app: App) -> None:
     lose_the_call(app)
     app.tick()
     app.pass_minutes(9)
@@ -102,7 +102,7 @@ def test_a_lost_call_is_waited_for_until_its_job_would_have_appeared(app: App) -
     assert len(app.hub.jobs) == 1
 
 
-def test_a_job_that_ran_unseen_is_known_by_its_log(app: App) -> None:
+def test_unlisted_job_is_identified_by_its_error_log(app: App) -> None:
     lose_the_answer(app)
     app.hub.wait_idle()
     assert len(app.hub.jobs) == 1
@@ -114,7 +114,7 @@ def test_a_job_that_ran_unseen_is_known_by_its_log(app: App) -> None:
 
 @any_hub
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_process_that_dies_around_the_call(app: App, moment: str) -> None:
+def test_process_terminated_before_or_after_the_request(app: App, moment: str) -> None:
     """Killed before the hub is asked, or before its answer is written down."""
 
     def die(request: str) -> None:
@@ -139,7 +139,7 @@ def test_a_process_that_dies_around_the_call(app: App, moment: str) -> None:
     assert len(app.hub.jobs) == 1
 
 
-def test_a_call_that_arrives_too_late_starts_no_second_job(app: App) -> None:
+def test_delayed_request_starts_no_second_job(app: App) -> None:
     """Its process stood still before its socket, while another one did everything."""
     once: list[str] = []
 
@@ -158,7 +158,7 @@ def test_a_call_that_arrives_too_late_starts_no_second_job(app: App) -> None:
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled", "running"])
-def test_a_job_that_names_another_container_is_never_ours(app: App, status: str) -> None:
+def test_job_with_another_container_is_not_matched(app: App, status: str) -> None:
     lose_the_call(app)
     app.hub.jobs.add_foreign(
         status, output_uri="https://account.blob.core.windows.net/theirs?sig=x"
@@ -173,7 +173,7 @@ def test_a_job_that_names_another_container_is_never_ours(app: App, status: str)
 
 
 @no_echo
-def test_an_active_job_that_may_be_ours_is_waited_for(app: App) -> None:
+def test_import_waits_for_an_active_ambiguous_job(app: App) -> None:
     lose_the_call(app)
     app.hub.jobs.add_foreign("running")
     for _ in range(5):
@@ -193,7 +193,7 @@ def test_an_active_job_that_may_be_ours_is_waited_for(app: App) -> None:
 
 @no_echo
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
-def test_a_job_that_may_be_ours_and_failed_is_not_repeated(app: App, status: str) -> None:
+def test_failed_ambiguous_job_is_not_repeated(app: App, status: str) -> None:
     app.hub.faults.add("hangJob" if status == "cancelled" else "failJob")
     lose_the_answer(app)
     if status == "cancelled":
@@ -210,7 +210,7 @@ def test_a_job_that_may_be_ours_and_failed_is_not_repeated(app: App, status: str
 
 @no_echo
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
-def test_a_job_that_ended_before_the_call_is_not_ours(app: App, status: str) -> None:
+def test_job_that_ended_before_the_request_is_not_matched(app: App, status: str) -> None:
     before = app.clock() - timedelta(minutes=6)
     app.hub.jobs.add_foreign(status, start=before, end=before)
     lose_the_call(app)
@@ -221,7 +221,7 @@ def test_a_job_that_ended_before_the_call_is_not_ours(app: App, status: str) -> 
 
 @no_echo
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
-def test_a_job_that_ended_about_when_the_call_was_made_may_be_ours(app: App, status: str) -> None:
+def test_job_that_ended_within_the_clock_tolerance_is_ambiguous(app: App, status: str) -> None:
     """Clocks may be five minutes apart."""
     before = app.clock() - timedelta(minutes=5)
     app.hub.jobs.add_foreign(status, start=before, end=before)
@@ -233,7 +233,7 @@ def test_a_job_that_ended_about_when_the_call_was_made_may_be_ours(app: App, sta
 
 
 @no_echo
-def test_a_job_of_somebody_else_that_completes_may_have_been_ours(app: App) -> None:
+def test_foreign_job_that_completes_is_ambiguous(app: App) -> None:
     """It began after our call, and without a log in our container nobody knows whose it was."""
     lose_the_call(app)
     app.start_foreign_import(device("theirs"))
@@ -247,7 +247,7 @@ def test_a_job_of_somebody_else_that_completes_may_have_been_ours(app: App) -> N
 
 
 @pytest.mark.parametrize("hub", [{"choices": NO_ECHO, "job_seconds": 0.5}], indirect=True)
-def test_a_job_that_ended_shortly_before_is_not_taken_for_ours(app: App) -> None:
+def test_job_that_ended_shortly_before_is_not_matched(app: App) -> None:
     """Ours is in the list too, and still runs."""
     app.start_foreign_import(device("theirs"))
     app.hub.wait_idle()
@@ -263,7 +263,7 @@ def test_a_job_that_ended_shortly_before_is_not_taken_for_ours(app: App) -> None
 
 
 @no_echo
-def test_a_job_of_another_import_of_ours_is_not_taken_for_this_one_s(app: App) -> None:
+def test_job_of_another_import_is_not_matched(app: App) -> None:
     start(app, "before.ndjson", "pump-0")
     app.finish()
     lose_the_call(app)
@@ -273,7 +273,7 @@ def test_a_job_of_another_import_of_ours_is_not_taken_for_this_one_s(app: App) -
 
 
 @no_echo
-def test_a_log_that_comes_late_proves_the_job(app: App) -> None:
+def test_late_error_log_identifies_the_job(app: App) -> None:
     app.hub.faults.add("lateLog")
     lose_the_answer(app)
     assert ticks(app).state == "starting"
@@ -300,7 +300,7 @@ def begin_with_an_error(app: App) -> None:
 
 
 @no_echo
-def test_a_log_that_comes_late_proves_the_job_of_a_call_that_an_error_answered(app: App) -> None:
+def test_late_error_log_identifies_the_job_after_an_error_response(app: App) -> None:
     app.hub.faults.add("lateLog")
     begin_with_an_error(app)
     assert ticks(app).state == "starting"
@@ -313,7 +313,7 @@ def test_a_log_that_comes_late_proves_the_job_of_a_call_that_an_error_answered(a
 
 
 @no_echo
-def test_a_job_without_a_log_of_a_call_that_an_error_answered_may_be_ours(app: App) -> None:
+def test_job_without_an_error_log_is_ambiguous_after_an_error_response(app: App) -> None:
     app.hub.faults.add("lateLog")
     begin_with_an_error(app)
     assert ticks(app).state == "starting"
@@ -325,7 +325,7 @@ def test_a_job_without_a_log_of_a_call_that_an_error_answered_may_be_ours(app: A
 @any_hub
 @pytest.mark.parametrize("minutes", [-3, 3])
 @pytest.mark.parametrize("end", ["completed", "failed"])
-def test_a_hub_whose_clock_is_wrong(app: App, minutes: float, end: str) -> None:
+def test_hub_with_a_wrong_clock(app: App, minutes: float, end: str) -> None:
     app.hub.clock.ahead = timedelta(minutes=minutes)
     if end == "failed":
         app.hub.faults.add("failJob")
@@ -339,7 +339,7 @@ def test_a_hub_whose_clock_is_wrong(app: App, minutes: float, end: str) -> None:
 
 
 @pytest.mark.parametrize("hub", [{"job_rate": 10}], indirect=True)
-def test_a_list_of_jobs_that_lags_starts_no_second_job(app: App) -> None:
+def test_delayed_job_list_starts_no_second_job(app: App) -> None:
     """The job has opened its file when the list does not name it yet, so the file's new name comes
     too late to stop it; its log is looked for until the hub is asked again."""
     app.hub.job_answers.list_lag = timedelta(hours=1)
@@ -357,7 +357,7 @@ def test_a_list_of_jobs_that_lags_starts_no_second_job(app: App) -> None:
     assert [job["status"] for job in app.hub.jobs] == ["completed"]
 
 
-def test_a_job_that_the_hub_does_not_find_yet_is_waited_for(app: App) -> None:
+def test_import_waits_for_a_job_that_the_hub_does_not_return_yet(app: App) -> None:
     app.hub.job_answers.get_lag = timedelta(minutes=1)
     app.hub.faults.add("hangJob")
     start(app)
@@ -375,7 +375,7 @@ def test_a_job_that_the_hub_does_not_find_yet_is_waited_for(app: App) -> None:
     )
 
 
-def test_an_import_behind_one_whose_answer_was_lost_waits(app: App) -> None:
+def test_next_import_waits_after_a_lost_response(app: App) -> None:
     app.hub.faults.add("hangJob")
     lose_the_answer(app)
     start(app, "next.ndjson")

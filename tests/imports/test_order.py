@@ -94,7 +94,7 @@ def order_of_jobs(app: App) -> list[str]:
 
 
 @pytest.mark.parametrize("events", list(permutations(NAMES)))
-def test_uploads_of_one_second_are_applied_in_the_order_of_writing(
+def test_uploads_within_a_second_are_applied_in_write_order(
     app: App, events: tuple[str, ...]
 ) -> None:
     blobs = AzureBlobs(app)
@@ -111,7 +111,7 @@ def test_uploads_of_one_second_are_applied_in_the_order_of_writing(
 
 
 @pytest.mark.parametrize("written", list(permutations(NAMES)))
-def test_uploads_without_events_are_applied_in_the_order_of_writing(
+def test_uploads_without_events_are_applied_in_write_order(
     app: App, written: tuple[str, ...]
 ) -> None:
     """The list of blobs is in the order of names."""
@@ -123,7 +123,7 @@ def test_uploads_without_events_are_applied_in_the_order_of_writing(
     assert order_of_jobs(app) == list(written)
 
 
-def test_where_etags_tell_no_time_first_sight_decides(app: App) -> None:
+def test_registration_order_applies_if_etags_contain_no_time(app: App) -> None:
     blobs = AzureBlobs(app, has_ticks=False)
     app.hub.occupy_slot()
     for name in NAMES:
@@ -146,7 +146,7 @@ def test_an_etag_of_azure_storage() -> None:
 
 
 @given(MOMENTS)
-def test_an_etag_tells_the_moment_of_its_second_alone(moment: datetime) -> None:
+def test_etag_time_is_used_only_within_its_second(moment: datetime) -> None:
     etag, second = etag_of(moment), second_of(moment)
     assert written_at(etag, second) == moment
     for other in (-1, 1):
@@ -154,13 +154,13 @@ def test_an_etag_tells_the_moment_of_its_second_alone(moment: datetime) -> None:
 
 
 @given(st.text() | st.from_regex("0x[0-9A-F]{1,40}", fullmatch=True), MOMENTS)
-def test_any_other_etag_tells_nothing(etag: str, moment: datetime) -> None:
+def test_other_etags_contain_no_time(etag: str, moment: datetime) -> None:
     found = written_at(etag, second_of(moment))
     assert found is None or second_of(found) == second_of(moment)
 
 
 @given(MOMENTS, MOMENTS, st.booleans())
-def test_places_in_the_queue_are_in_the_order_of_writing(
+def test_queue_keys_sort_in_write_order(
     one: datetime, other: datetime, is_first_seen_later: bool
 ) -> None:
     first, second = sorted((one, other))

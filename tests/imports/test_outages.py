@@ -57,7 +57,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @every_outage
 @pytest.mark.usefixtures("no_waiting")
-def test_an_outage_while_a_file_is_staged_counts_no_attempt(app: App, error: Exception) -> None:
+def test_outage_during_staging_does_not_count_as_attempt(app: App, error: Exception) -> None:
     app.configure(MAX_ATTEMPTS="1")
     app.upload(NAME, device("pump-1"))
     app.before_request = failing(error, at="/devices.txt")
@@ -88,7 +88,7 @@ def test_an_outage_while_a_file_is_staged_counts_no_attempt(app: App, error: Exc
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_an_outage_backs_off(app: App) -> None:
+def test_outage_is_retried_with_back_off(app: App) -> None:
     app.configure(BACKOFF_SECONDS="60", MAX_BACKOFF_SECONDS="600")
     app.upload(NAME, device("pump-1"))
     app.before_request = failing(answer(503), at="/devices.txt")
@@ -112,7 +112,7 @@ def test_an_outage_backs_off(app: App) -> None:
 
 @pytest.mark.parametrize("status", [404, 409, 413])
 @pytest.mark.usefixtures("no_waiting")
-def test_any_other_error_counts(app: App, status: int) -> None:
+def test_other_errors_count_as_attempts(app: App, status: int) -> None:
     app.configure(MAX_ATTEMPTS="2")
     app.upload(NAME, device("pump-1"))
     app.before_request = failing(answer(status), at="/devices.txt")
@@ -127,7 +127,7 @@ def test_any_other_error_counts(app: App, status: int) -> None:
 
 @every_outage
 @pytest.mark.usefixtures("no_waiting")
-def test_an_outage_during_a_tick_counts_nothing(app: App, error: Exception) -> None:
+def test_outage_during_a_tick_does_not_count_as_error(app: App, error: Exception) -> None:
     app.configure(MAX_ATTEMPTS="1")
     app.upload(NAME, device("pump-1"))
     app.deliver(NAME)
@@ -156,9 +156,7 @@ def break_starts(monkeypatch: pytest.MonkeyPatch, file: str) -> None:
     monkeypatch.setattr(JobStarter, "start", broken)
 
 
-def test_an_unexpected_error_ends_its_import_and_no_other(
-    app: App, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unexpected_error_fails_only_its_import(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     app.configure(MAX_ATTEMPTS="3")
     app.hub.occupy_slot()
     for name in (NAME, "next.ndjson"):
@@ -183,7 +181,7 @@ def test_an_unexpected_error_ends_its_import_and_no_other(
     assert app.importer.services.queue_rows.oldest(record.hub) == []
 
 
-def test_errors_that_pass_are_forgotten(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_count_is_reset_after_success(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     app.configure(MAX_ATTEMPTS="3")
     queue_one(app)
     with monkeypatch.context() as patch:
@@ -200,7 +198,9 @@ def test_errors_that_pass_are_forgotten(app: App, monkeypatch: pytest.MonkeyPatc
     )
 
 
-def test_an_unexpected_error_backs_off(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_error_is_retried_with_back_off(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app.configure(BACKOFF_SECONDS="60", MAX_BACKOFF_SECONDS="60")
     queue_one(app)
     app.clock.ahead_minutes(2)
@@ -215,7 +215,7 @@ def test_an_unexpected_error_backs_off(app: App, monkeypatch: pytest.MonkeyPatch
     )
 
 
-def test_a_retry_of_what_an_error_ended(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_after_an_unexpected_error(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     app.configure(MAX_ATTEMPTS="1")
     queue_one(app)
     with monkeypatch.context() as patch:

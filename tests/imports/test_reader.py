@@ -80,7 +80,7 @@ def ids(records: list[ImportRecord]) -> list[str]:
     return [record.id for record in records]
 
 
-def test_no_table_yet(reader: Reader) -> None:
+def test_table_does_not_exist_yet(reader: Reader) -> None:
     assert reader.page(ImportFilter(), 10).imports == []
     assert [(queue.hub, queue.length, queue.head) for queue in reader.queues()] == [
         ("east", 0, None),
@@ -91,7 +91,7 @@ def test_no_table_yet(reader: Reader) -> None:
         reader.get("0" * 24)
 
 
-def test_pages_with_any_filter(app: App, reader: Reader) -> None:
+def test_pages_with_each_filter(app: App, reader: Reader) -> None:
     """Whatever is asked for, the pages together are what a plain search finds."""
     records = some(app, 120, seed=1)
     dice = random.Random(2)
@@ -117,9 +117,7 @@ def test_pages_with_any_filter(app: App, reader: Reader) -> None:
         assert all(len(page) == limit for page, _ in found[:-1])
 
 
-def test_a_page_that_ends_where_everything_ends_has_no_continuation(
-    app: App, reader: Reader
-) -> None:
+def test_last_page_has_no_continuation_token(app: App, reader: Reader) -> None:
     some(app, 6, seed=3)
     assert reader.page(ImportFilter(), 6).continuation == ""
     assert reader.page(ImportFilter(), 5).continuation != ""
@@ -127,7 +125,7 @@ def test_a_page_that_ends_where_everything_ends_has_no_continuation(
     assert (len(first), len(second)) == (5, 1)
 
 
-def test_pages_survive_what_happens_meanwhile(app: App, reader: Reader) -> None:
+def test_paging_during_concurrent_changes(app: App, reader: Reader) -> None:
     """New uploads come before the first page; what is pruned is missing, and nothing else."""
     records = some(app, 30, seed=4)
     seen: list[str] = []
@@ -149,7 +147,7 @@ def test_pages_survive_what_happens_meanwhile(app: App, reader: Reader) -> None:
     assert len(reader.page(ImportFilter(), 1000).imports) > len(records) - len(gone)
 
 
-def test_bounds_of_time_are_exact(app: App, reader: Reader) -> None:
+def test_time_bounds_are_exact(app: App, reader: Reader) -> None:
     """Storage tells times of uploads in whole seconds; bounds may lie between them."""
     before, at, after = (add(app, "east", START + SECOND * number).id for number in (-1, 0, 1))
 
@@ -187,24 +185,24 @@ def test_extreme_times(app: App, reader: Reader) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["x", "aW1wb3J0", "é" * 60, "A" * 60, "=" * 60, "a" * 61])
-def test_a_continuation_that_is_none(reader: Reader, wrong: str) -> None:
+def test_invalid_continuation_token(reader: Reader, wrong: str) -> None:
     with pytest.raises(FilterError) as caught:
         reader.page(ImportFilter(), 10, wrong)
     assert caught.value.parameter == "continuation"
 
 
-def test_a_hub_that_is_none(reader: Reader) -> None:
+def test_unknown_hub(reader: Reader) -> None:
     with pytest.raises(FilterError, match="There is no hub 'south'"):
         reader.page(ImportFilter(frozenset({"east", "south"})), 10)
 
 
-def test_an_import_is_found_at_whichever_hub(app: App, reader: Reader) -> None:
+def test_import_is_found_at_any_hub(app: App, reader: Reader) -> None:
     for record in some(app, 9, seed=6):
         assert reader.get(record.id) == record
         assert reader.detail(record.id).hub == record.hub
 
 
-def test_days_are_summed_over_hubs_and_missing_ones_are_filled(app: App, reader: Reader) -> None:
+def test_days_are_summed_over_hubs_and_missing_days_are_filled(app: App, reader: Reader) -> None:
     today = app.clock().date()
     for hours, hub, state in (
         (0, "east", ImportState.COMPLETED),
@@ -234,7 +232,7 @@ def test_days_are_summed_over_hubs_and_missing_ones_are_filled(app: App, reader:
     assert list(reader.days(4)) == expected[:-1]
 
 
-def test_queues_skip_markers_whose_import_is_final_or_gone(app: App, reader: Reader) -> None:
+def test_queues_skip_rows_of_final_or_deleted_imports(app: App, reader: Reader) -> None:
     table = app.importer.services.storage.table(app.settings["IMPORTS_TABLE"])
     first, second, third = (
         add(app, "east", START + timedelta(seconds=number), ImportState.QUEUED)
@@ -257,7 +255,7 @@ def test_queues_skip_markers_whose_import_is_final_or_gone(app: App, reader: Rea
     assert queue() == (2, "")
 
 
-def test_requests_do_not_grow_with_the_history(app: App, reader: Reader) -> None:
+def test_request_count_does_not_grow_with_the_history(app: App, reader: Reader) -> None:
     def cost() -> Counter[str]:
         with app.counting() as requests:
             page = reader.page(ImportFilter(), 2)

@@ -41,7 +41,7 @@ def reason_of(app: App) -> str:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(("status", "code", "remedy"), WAITED_FOR)
-def test_a_refusal_that_people_can_resolve(
+def test_rejection_that_operators_can_resolve(
     app: App, shape: str, status: int, code: str, remedy: str
 ) -> None:
     refuse(app, status, code, message="No.", shape=shape)
@@ -57,7 +57,7 @@ def test_a_refusal_that_people_can_resolve(
 
 
 @pytest.mark.parametrize(("status", "code", "remedy"), WAITED_FOR)
-def test_a_refusal_that_nobody_resolves(app: App, status: int, code: str, remedy: str) -> None:
+def test_rejection_that_is_not_resolved(app: App, status: int, code: str, remedy: str) -> None:
     app.configure(REFUSAL_DEADLINE_MINUTES="0")
     refuse(app, status, code)
     start(app)
@@ -67,7 +67,7 @@ def test_a_refusal_that_nobody_resolves(app: App, status: int, code: str, remedy
     assert reason_of(app).endswith(". Then retry the import.")
 
 
-def test_an_api_version_that_the_hub_does_not_support(app: App) -> None:
+def test_unsupported_api_version(app: App) -> None:
     app.configure(IOTHUB_API_VERSION="2099-01-01")
     start(app)
     record = app.record("pumps.ndjson")
@@ -81,7 +81,7 @@ def test_an_api_version_that_the_hub_does_not_support(app: App) -> None:
     assert finding.detail.endswith(f"supported. {EXPLANATIONS['InvalidProtocolVersion']}")
 
 
-def test_an_unknown_refusal(app: App) -> None:
+def test_unknown_rejection(app: App) -> None:
     refuse(app, 400, "400999", message="A new rule.", shape="E2")
     start(app)
     assert reason_of(app) == (
@@ -98,7 +98,7 @@ def test_an_unknown_refusal(app: App) -> None:
         ("NewRule", f"NewRule. The first is {FIRST}: New; sig=REDACTED."),
     ],
 )
-def test_a_code_in_the_log(app: App, code: object, told: str) -> None:
+def test_error_code_in_the_log(app: App, code: object, told: str) -> None:
     app.hub.faults.add("noLog")
     start(app)
     app.hub.wait_idle()
@@ -119,14 +119,14 @@ def test_a_code_in_the_log(app: App, code: object, told: str) -> None:
         ("(error code 400008)", EXPLANATIONS["BlobContainerValidationError"]),
     ],
 )
-def test_a_job_that_fails_with_a_code(app: App, said: str, refusal: Explanation) -> None:
+def test_job_that_fails_with_an_error_code(app: App, said: str, refusal: Explanation) -> None:
     app.hub.faults.add("failJob", reason=said)
     start(app)
     app.finish()
     assert reason_of(app).startswith(f"The hub failed the job: {said}. {refusal} It is not known")
 
 
-def test_a_running_job_whose_status_is_refused(app: App) -> None:
+def test_running_job_whose_status_request_is_rejected(app: App) -> None:
     app.hub.faults.add("hangJob")
     start(app)
     app.hub.faults.add("error", operation="getJob", status=403, code="IotHubSuspended")

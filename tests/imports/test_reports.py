@@ -27,7 +27,7 @@ def assert_report_agrees(app: App) -> None:
     assert (devices["imported"], devices["failed"]) == (record.imported, record.failed)
 
 
-def test_a_cancel_that_is_overtaken_leaves_the_report_of_the_import(app: App) -> None:
+def test_cancel_after_the_import_completed_keeps_the_report_of_the_import(app: App) -> None:
     """Its process stands still before it writes a report, while another one imports everything."""
     app.hub.occupy_slot()
     app.upload(NAME, device("pump-1"))
@@ -53,7 +53,7 @@ def test_a_cancel_that_is_overtaken_leaves_the_report_of_the_import(app: App) ->
     assert_report_agrees(app)
 
 
-def test_a_cancel_that_overtakes_leaves_its_own_report(app: App) -> None:
+def test_cancel_before_the_import_completed_writes_its_own_report(app: App) -> None:
     app.hub.occupy_slot()
     app.upload(NAME, device("pump-1"))
     app.deliver(NAME)
@@ -82,7 +82,7 @@ def test_a_cancel_that_overtakes_leaves_its_own_report(app: App) -> None:
     assert_report_agrees(app)
 
 
-def test_an_end_needs_no_report(app: App) -> None:
+def test_import_becomes_final_without_a_report(app: App) -> None:
     app.upload(NAME, device("pump-1"))
     app.deliver(NAME)
     app.hub.wait_idle()
@@ -101,7 +101,7 @@ def test_an_end_needs_no_report(app: App) -> None:
 
 
 @pytest.mark.parametrize("end", ["completed", "failed", "cancelled", "rejected"])
-def test_every_end_has_a_report_that_agrees(app: App, end: str) -> None:
+def test_report_agrees_with_every_final_record(app: App, end: str) -> None:
     if end == "failed":
         app.hub.faults.add("failJob")
     if end == "cancelled":
@@ -116,7 +116,7 @@ def test_every_end_has_a_report_that_agrees(app: App, end: str) -> None:
 
 
 @pytest.mark.parametrize("end", ["cancelled", "failed"])
-def test_the_report_of_the_validation_is_not_that_of_the_end(app: App, end: str) -> None:
+def test_validation_report_is_not_the_final_report(app: App, end: str) -> None:
     """There is one since the validation, which had a warning to tell."""
     if end == "cancelled":
         app.hub.occupy_slot()

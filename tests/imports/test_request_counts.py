@@ -16,7 +16,7 @@ NAME = "pumps.ndjson"
 
 
 @pytest.mark.parametrize("hub", [{"job_seconds": 1.0}], indirect=True)
-def test_requests_of_an_import(app: App) -> None:
+def test_request_count_of_an_import(app: App) -> None:
     # The first import makes the table.
     app.upload("first.ndjson", device("pump-0"))
     app.deliver("first.ndjson")
@@ -47,7 +47,9 @@ def test_requests_of_an_import(app: App) -> None:
     assert len(idle) == 1
 
 
-def test_waiting_imports_cost_a_tick_nothing(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queued_imports_add_no_requests_to_a_tick(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A tick looks at the head of the queue alone."""
     # As if the uploads were some seconds old.
     monkeypatch.setattr(uploads, "MARGIN", timedelta(seconds=-60))

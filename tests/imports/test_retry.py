@@ -46,7 +46,7 @@ def staged(app: App, record: ImportRecord) -> bytes:
     return app.container_of(record).download_blob("devices.txt").readall()
 
 
-def test_a_failed_import_is_tried_again(app: App) -> None:
+def test_failed_import_can_be_retried(app: App) -> None:
     failed = fail(app, NAME, device("pump-1"), b"", device("pump-2"))
     new = retry(app, failed)
     assert (new.retry_of, new.file, new.upload_etag) == (failed.id, NAME, failed.upload_etag)
@@ -59,7 +59,7 @@ def test_a_failed_import_is_tried_again(app: App) -> None:
     assert len(app.hub.registry) == 2
 
 
-def test_who_asks_again_gets_the_same_import(app: App) -> None:
+def test_repeated_retry_returns_the_same_import(app: App) -> None:
     failed = fail(app)
     new = retry(app, failed)
     assert retry(app, failed).id == new.id
@@ -71,7 +71,9 @@ def test_who_asks_again_gets_the_same_import(app: App) -> None:
 
 
 @pytest.mark.parametrize("gone", ["old", "new"])
-def test_who_asks_again_later_gets_the_same_import(app: App, gone: str) -> None:
+def test_repeated_retry_returns_the_same_import_after_a_container_is_deleted(
+    app: App, gone: str
+) -> None:
     """Containers are deleted after IMPORT_RETENTION_DAYS, records are kept."""
     failed = fail(app)
     new = retry(app, failed)
@@ -82,7 +84,7 @@ def test_who_asks_again_later_gets_the_same_import(app: App, gone: str) -> None:
     assert len(app.records()) == 2
 
 
-def test_a_retry_can_be_tried_again(app: App) -> None:
+def test_retry_can_be_retried(app: App) -> None:
     failed = fail(app)
     app.hub.faults.add("failJob")
     second = retry(app, failed)
@@ -94,7 +96,7 @@ def test_a_retry_can_be_tried_again(app: App) -> None:
     assert retries == {failed.id: "", second.id: failed.id, third.id: second.id}
 
 
-def test_a_retry_waits_its_turn(app: App) -> None:
+def test_retry_is_queued_last(app: App) -> None:
     failed = fail(app)
     app.hub.faults.add("hangJob")
     start(app, "next.ndjson")
@@ -105,7 +107,7 @@ def test_a_retry_waits_its_turn(app: App) -> None:
     assert now(app, new).state == "completed"
 
 
-def test_a_cancelled_import_is_tried_again(app: App) -> None:
+def test_cancelled_import_can_be_retried(app: App) -> None:
     app.hub.occupy_slot()
     cancelled = cancel(app, start(app))
     app.hub.free_slot()
@@ -114,7 +116,7 @@ def test_a_cancelled_import_is_tried_again(app: App) -> None:
     assert now(app, new).state == "completed"
 
 
-def test_only_refused_lines_are_tried_again(app: App) -> None:
+def test_only_failed_lines_are_retried(app: App) -> None:
     app.hub.registry.put(device("old-1"))
     app.hub.registry.put(device("old-2"))
     record = start(
@@ -144,7 +146,7 @@ def test_only_refused_lines_are_tried_again(app: App) -> None:
     ]
 
 
-def test_the_lines_of_a_retry_are_known_however_often_it_is_repeated(app: App) -> None:
+def test_repeated_retries_keep_the_original_line_numbers(app: App) -> None:
     blocked = [device(f"gone-{n}", importMode="delete") for n in range(4)]
     record = start(app, NAME, device("pump-1"), *(x for one in blocked for x in (b"", one)))
     app.finish()
@@ -158,7 +160,7 @@ def test_the_lines_of_a_retry_are_known_however_often_it_is_repeated(app: App) -
         assert [failure["line"] for failure in failures] == [3, 5, 7][:left]
 
 
-def test_lines_that_are_gone_cannot_be_tried_again(app: App) -> None:
+def test_deleted_lines_cannot_be_retried(app: App) -> None:
     failed = fail(app)
     app.container_of(failed).delete_container()
     app.blobs.get_blob_client(app.container, NAME).delete_blob()
@@ -167,7 +169,7 @@ def test_lines_that_are_gone_cannot_be_tried_again(app: App) -> None:
     assert len(app.records()) == 1
 
 
-def test_refused_lines_that_are_gone_cannot_be_tried_again(app: App) -> None:
+def test_deleted_failed_lines_cannot_be_retried(app: App) -> None:
     start(app, NAME, device("pump-1"), device("gone", importMode="delete"))
     app.finish()
     record = app.record(NAME)
@@ -177,7 +179,7 @@ def test_refused_lines_that_are_gone_cannot_be_tried_again(app: App) -> None:
     assert len(app.records()) == 1
 
 
-def test_lines_that_people_changed_are_not_tried_again(app: App) -> None:
+def test_edited_lines_are_not_retried(app: App) -> None:
     """What the hub is given is what was validated: the upload is validated again."""
     failed = fail(app)
     app.container_of(failed).upload_blob("devices.txt", b'{"id":"other"}\n', overwrite=True)
@@ -226,14 +228,14 @@ def cancelled_before_it_was_staged(app: App) -> None:
         (cancelled_before_it_was_staged, "upload it again"),
     ],
 )
-def test_nothing_to_try_again(app: App, make: Callable[[App], None], says: str) -> None:
+def test_import_that_cannot_be_retried(app: App, make: Callable[[App], None], says: str) -> None:
     make(app)
     with pytest.raises(NotPossibleError, match=says):
         retry(app, app.record(NAME))
     assert len(app.records()) == 1
 
 
-def test_a_retry_whose_process_dies_can_be_repeated(app: App) -> None:
+def test_retry_can_be_repeated_after_the_process_terminated_at_each_request(app: App) -> None:
     """Killed before its first request, then before its second, and so on, until one lives."""
     failed = fail(app, NAME, device("pump-1"), b"", device("pump-2"))
     for deaths in range(1, 30):
@@ -260,7 +262,7 @@ def test_a_retry_whose_process_dies_can_be_repeated(app: App) -> None:
 
 
 @pytest.mark.parametrize("at", ["/devices.txt", "$batch"])
-def test_a_retry_whose_process_died_once_can_be_repeated(app: App, at: str) -> None:
+def test_retry_can_be_repeated_after_the_process_terminated_once(app: App, at: str) -> None:
     failed = fail(app, NAME, device("pump-1"), b"", device("pump-2"))
 
     def die(request: str) -> None:

@@ -34,7 +34,7 @@ def now(app: App, record: ImportRecord) -> ImportRecord:
     return app.importer.services.store.get(record.hub, record.row_key)
 
 
-def test_the_upload_is_validated_again(app: App) -> None:
+def test_upload_is_validated_again(app: App) -> None:
     failed = fail_unstaged(app)
     assert failed.can_be_retried
     new = retry(app, failed)
@@ -53,7 +53,7 @@ def test_the_upload_is_validated_again(app: App) -> None:
     ]
 
 
-def test_who_asks_again_gets_the_same_import(app: App) -> None:
+def test_repeated_retry_returns_the_same_import(app: App) -> None:
     failed = fail_unstaged(app)
     new = retry(app, failed)
     assert retry(app, failed).id == new.id
@@ -64,7 +64,7 @@ def test_who_asks_again_gets_the_same_import(app: App) -> None:
     assert len(app.hub.jobs) == 1
 
 
-def test_an_event_of_the_upload_changes_nothing(app: App) -> None:
+def test_event_of_the_upload_is_ignored(app: App) -> None:
     new = retry(app, fail_unstaged(app))
     app.deliver(NAME)
     app.sweep()
@@ -73,7 +73,7 @@ def test_an_event_of_the_upload_changes_nothing(app: App) -> None:
     assert now(app, new).state == "completed"
 
 
-def test_it_may_be_rejected_by_the_rules_that_hold_by_then(app: App) -> None:
+def test_current_rules_apply_to_a_retry(app: App) -> None:
     failed = fail_unstaged(app, device("pump-1", importMode="delete"))
     app.configure(MAX_DELETES="0")
     new = retry(app, failed)
@@ -84,7 +84,7 @@ def test_it_may_be_rejected_by_the_rules_that_hold_by_then(app: App) -> None:
 
 
 @pytest.mark.parametrize("fate", ["overwritten", "deleted"])
-def test_an_upload_that_is_gone_cannot_be_validated_again(app: App, fate: str) -> None:
+def test_deleted_upload_cannot_be_validated_again(app: App, fate: str) -> None:
     failed = fail_unstaged(app)
     app.blobs.get_blob_client(app.container, NAME).delete_blob()
     if fate == "overwritten":
@@ -94,7 +94,7 @@ def test_an_upload_that_is_gone_cannot_be_validated_again(app: App, fate: str) -
     assert len(app.records()) == 1
 
 
-def test_an_upload_that_goes_meanwhile_is_superseded(app: App) -> None:
+def test_upload_deleted_before_its_retry_is_superseded(app: App) -> None:
     new = retry(app, fail_unstaged(app))
     app.blobs.get_blob_client(app.container, NAME).delete_blob()
     app.finish()
@@ -102,7 +102,7 @@ def test_an_upload_that_goes_meanwhile_is_superseded(app: App) -> None:
 
 
 @pytest.mark.parametrize("hours", [-2, 2])
-def test_its_place_is_by_the_clock_of_storage(app: App, hours: int) -> None:
+def test_queue_position_uses_the_storage_clock(app: App, hours: int) -> None:
     """Behind all that was uploaded until then, however wrong the clock of the app is."""
     failed = fail_unstaged(app)
     app.configure(MAX_ATTEMPTS="5")

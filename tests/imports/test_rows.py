@@ -253,7 +253,7 @@ def test_failed_by_the_hub(app: App) -> None:
     assert_reason(app, "Storage was lost.", "not known how many devices were imported")
 
 
-def test_failed_for_the_hub_refused(app: App) -> None:
+def test_failed_after_hub_rejection(app: App) -> None:
     message = "No such thing."
     app.hub.faults.add("error", operation="createJob", status=400, code="Odd", message=message)
     start(app)
@@ -269,7 +269,7 @@ def test_failed_for_the_hub_refused(app: App) -> None:
     assert_reason(app, "HTTP 400 Odd: No such thing.")
 
 
-def test_failed_for_the_hub_refused_too_long(app: App) -> None:
+def test_failed_after_hub_rejections_until_the_deadline(app: App) -> None:
     code = "IotHubUnauthorizedAccess"
     app.hub.faults.add("error", operation="createJob", status=401, code=code, times=2)
     start(app)

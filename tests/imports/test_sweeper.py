@@ -43,7 +43,7 @@ def places(app: App) -> list[tuple[str, int | None]]:
     return sorted((record.file, record.queue_position) for record in app.records())
 
 
-def test_a_validation_whose_process_died_is_taken_over(app: App) -> None:
+def test_validation_of_a_terminated_process_is_taken_over(app: App) -> None:
     start_and_die(app, "pumps.ndjson")
     app.sweep()
     assert app.record("pumps.ndjson").state == "validating"
@@ -55,7 +55,7 @@ def test_a_validation_whose_process_died_is_taken_over(app: App) -> None:
     assert record.staged.container == f"import-{record.id}-2"
 
 
-def test_a_sweep_whose_process_dies_is_taken_over(app: App) -> None:
+def test_sweep_of_a_terminated_process_is_taken_over(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
     app.before_request = die
     with pytest.raises(KeyboardInterrupt):
@@ -68,7 +68,7 @@ def test_a_sweep_whose_process_dies_is_taken_over(app: App) -> None:
     assert (record.state, record.validation_attempts) == ("completed", 2)
 
 
-def test_a_file_that_kills_each_process_fails_in_the_end(app: App) -> None:
+def test_file_that_terminates_every_process_fails_eventually(app: App) -> None:
     app.configure(MAX_ATTEMPTS="2")
     start_and_die(app, "pumps.ndjson")
     app.clock.ahead_minutes(6)
@@ -88,7 +88,7 @@ def test_a_file_that_kills_each_process_fails_in_the_end(app: App) -> None:
     assert app.record("next.ndjson").state == "completed"
 
 
-def test_an_error_is_told_until_the_next_attempt_works(app: App) -> None:
+def test_error_is_reported_until_an_attempt_succeeds(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
     app.before_request = break_down
     app.sweep()
@@ -102,7 +102,7 @@ def test_an_error_is_told_until_the_next_attempt_works(app: App) -> None:
     assert (record.state, record.validation_attempts, record.failure_reason) == ("completed", 2, "")
 
 
-def test_an_error_before_a_death_is_told_with_it(app: App) -> None:
+def test_error_before_a_terminated_attempt_is_reported_with_it(app: App) -> None:
     app.configure(MAX_ATTEMPTS="2")
     app.upload("pumps.ndjson", device("pump-1"))
     app.before_request = break_down
@@ -119,7 +119,7 @@ def test_an_error_before_a_death_is_told_with_it(app: App) -> None:
     assert "RuntimeError: the disk is on fire" in record.failure_reason
 
 
-def test_a_file_that_cannot_be_read_does_not_hold_up_those_behind_it(app: App) -> None:
+def test_unreadable_file_does_not_block_later_uploads(app: App) -> None:
     app.upload("1.ndjson", device("pump-1"))
     app.upload("2.ndjson", device("pump-2"))
     failed: list[str] = []
@@ -137,7 +137,7 @@ def test_a_file_that_cannot_be_read_does_not_hold_up_those_behind_it(app: App) -
     }
 
 
-def test_a_marker_without_a_record_goes(app: App) -> None:
+def test_queue_row_without_a_record_is_deleted(app: App) -> None:
     app.hub.occupy_slot()
     start(app, "1.ndjson", "2.ndjson")
     gone = app.record("1.ndjson")
@@ -149,7 +149,7 @@ def test_a_marker_without_a_record_goes(app: App) -> None:
     assert markers(app, gone.hub) == []
 
 
-def test_a_marker_of_a_final_import_goes(app: App) -> None:
+def test_queue_row_of_a_final_import_is_deleted(app: App) -> None:
     start(app, "1.ndjson")
     app.finish()
     final = app.record("1.ndjson")
@@ -163,7 +163,7 @@ def test_a_marker_of_a_final_import_goes(app: App) -> None:
 
 
 @pytest.mark.parametrize("state", ["validating", "queued", "running"])
-def test_an_import_that_lost_its_marker_gets_it_back(app: App, state: str) -> None:
+def test_missing_queue_row_is_restored(app: App, state: str) -> None:
     if state == "validating":
         app.before_request = break_down
         app.upload("pumps.ndjson", device("pump-1"))
@@ -185,7 +185,7 @@ def test_an_import_that_lost_its_marker_gets_it_back(app: App, state: str) -> No
     assert markers(app, record.hub) == []
 
 
-def test_places_are_written_at_entry_and_counted_again(app: App) -> None:
+def test_queue_positions_are_stored_on_entry_and_updated_by_the_sweep(app: App) -> None:
     app.hub.occupy_slot()
     start(app, "1.ndjson", "2.ndjson", "3.ndjson", "4.ndjson")
     assert places(app) == [("1.ndjson", 1), ("2.ndjson", 2), ("3.ndjson", 3), ("4.ndjson", 4)]
@@ -198,7 +198,7 @@ def test_places_are_written_at_entry_and_counted_again(app: App) -> None:
     assert [place for _, place in places(app)] == [None] * 4
 
 
-def test_a_record_that_changes_while_places_are_counted_wins(app: App) -> None:
+def test_concurrent_record_change_overrides_queue_position_update(app: App) -> None:
     app.hub.occupy_slot()
     start(app, "1.ndjson", "2.ndjson", "3.ndjson")
     cancel(app, app.record("1.ndjson"))
@@ -222,7 +222,7 @@ def test_a_record_that_changes_while_places_are_counted_wins(app: App) -> None:
     assert app.record("3.ndjson").queue_position == 1
 
 
-def test_one_task_in_trouble_does_not_hinder_the_others(app: App) -> None:
+def test_failing_task_does_not_block_other_tasks(app: App) -> None:
     start_and_die(app, "pumps.ndjson")
     app.clock.ahead_minutes(6)
 
@@ -240,7 +240,7 @@ def test_one_task_in_trouble_does_not_hinder_the_others(app: App) -> None:
     assert app.record("pumps.ndjson").state == "completed"
 
 
-def test_each_task_in_trouble_is_named(app: App) -> None:
+def test_each_failing_task_is_named(app: App) -> None:
     """Everything but the uploads fails: tables cannot be queried, containers not be listed."""
     app.configure(UPLOAD_RETENTION="delete", RECORD_RETENTION_DAYS="30")
     start(app, "pumps.ndjson")
@@ -261,7 +261,7 @@ def test_each_task_in_trouble_is_named(app: App) -> None:
     )
 
 
-def test_a_sweep_costs_the_same_whatever_the_history(
+def test_request_count_of_a_sweep_does_not_grow_with_the_history(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if the uploads were some seconds old.

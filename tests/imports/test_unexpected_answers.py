@@ -71,7 +71,7 @@ ODD = {
 
 @pytest.mark.parametrize("change", ODD.values(), ids=ODD)
 @pytest.mark.parametrize("end", ["completed", "failed"])
-def test_odd_members_of_a_job(
+def test_invalid_properties_of_a_job(
     app: App, monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any], end: str
 ) -> None:
     alter(monkeypatch, change)
@@ -83,7 +83,7 @@ def test_odd_members_of_a_job(
 
 @pytest.mark.parametrize("hub", [{"choices": NO_ECHO}], indirect=True)
 @pytest.mark.parametrize("change", ODD.values(), ids=ODD)
-def test_odd_members_of_jobs_that_are_looked_for(
+def test_invalid_properties_of_listed_jobs(
     app: App, monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]
 ) -> None:
     alter(monkeypatch, change)
@@ -93,9 +93,7 @@ def test_odd_members_of_jobs_that_are_looked_for(
 
 
 @pytest.mark.parametrize("odd", [None, 7, "job", [], {}, {"jobId": 7}, {"jobId": HALF}])
-def test_an_answer_that_names_no_job(
-    app: App, monkeypatch: pytest.MonkeyPatch, odd: object
-) -> None:
+def test_response_without_a_job_id(app: App, monkeypatch: pytest.MonkeyPatch, odd: object) -> None:
     """The first one; the job is then looked for."""
     with monkeypatch.context() as patch:
         alter(patch, lambda _: odd)
@@ -105,7 +103,7 @@ def test_an_answer_that_names_no_job(
 
 
 @pytest.mark.parametrize("member", [None, 7, "job", [], {}, {"jobId": [], "status": {}, "type": 7}])
-def test_a_list_of_jobs_with_broken_members(
+def test_job_list_with_invalid_items(
     app: App, monkeypatch: pytest.MonkeyPatch, member: object
 ) -> None:
     parse = parsing.parse_json
@@ -124,7 +122,7 @@ NO_STATUSES: list[object] = [7, True, None, {}, "²", HALF]
 
 
 @pytest.mark.parametrize("status", NO_STATUSES)
-def test_a_status_that_is_none_is_waited_for(
+def test_job_with_an_invalid_status_is_polled_again(
     app: App, monkeypatch: pytest.MonkeyPatch, status: object
 ) -> None:
     app.hub.faults.add("lateLog")
@@ -141,7 +139,7 @@ def test_a_status_that_is_none_is_waited_for(
 
 
 @pytest.mark.parametrize("status", NO_STATUSES)
-def test_the_log_says_that_a_job_without_a_status_has_ended(
+def test_error_log_shows_that_a_job_without_a_status_has_ended(
     app: App, monkeypatch: pytest.MonkeyPatch, status: object
 ) -> None:
     alter(monkeypatch, with_members(status=status))
@@ -161,7 +159,7 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("change", ELSEWHERE.values(), ids=ELSEWHERE)
-def test_an_answer_about_something_else_does_not_end_an_import(
+def test_response_about_another_job_does_not_complete_an_import(
     app: App, monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]
 ) -> None:
     app.hub.faults.add("lateLog")
@@ -179,7 +177,7 @@ def test_an_answer_about_something_else_does_not_end_an_import(
     assert (record.state, record.imported, record.failed) == ("completed", 1, 0)
 
 
-def test_an_import_of_which_the_hub_says_nothing_can_be_cancelled(
+def test_import_with_unknown_job_status_can_be_cancelled(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app.hub.faults.add("hangJob")
@@ -196,7 +194,9 @@ def test_an_import_of_which_the_hub_says_nothing_can_be_cancelled(
     assert (record.state, record.imported, record.failed) == ("cancelled", None, None)
 
 
-def test_a_job_that_the_hub_forgot_by_a_bare_404(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_job_deleted_by_the_hub_with_an_empty_404(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without a code or a text, as gateways answer; the job's log still counts."""
     app.hub.faults.add("lateLog")
     upload(app)
@@ -215,7 +215,7 @@ def test_a_job_that_the_hub_forgot_by_a_bare_404(app: App, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     "text", [HALF, "\0\x1b[31m", "²", "x" * 1_000_000], ids=["half", "controls", "digit", "long"]
 )
-def test_odd_words_of_a_refusal(app: App, shape: str, text: str) -> None:
+def test_malformed_message_of_a_rejection(app: App, shape: str, text: str) -> None:
     app.hub.faults.add(
         "error", operation="createJob", status=400, code="Odd", message=f"no {text}", shape=shape
     )
@@ -224,7 +224,7 @@ def test_odd_words_of_a_refusal(app: App, shape: str, text: str) -> None:
     assert app.record("a.ndjson").failure_reason.startswith("The hub rejected the job (HTTP 400")
 
 
-def test_a_reason_with_half_of_a_character(app: App) -> None:
+def test_reason_with_a_lone_surrogate(app: App) -> None:
     app.hub.faults.add("failJob", reason=f"broke at {HALF}")
     upload(app)
     assert finish(app) == "failed"
@@ -261,13 +261,13 @@ def end_with_log(app: App, log: bytes) -> ImportRecord:
 
 
 @pytest.mark.parametrize("log", NAMING_LOGS, ids=range(len(NAMING_LOGS)))
-def test_an_odd_log(app: App, log: bytes) -> None:
+def test_malformed_log(app: App, log: bytes) -> None:
     record = end_with_log(app, log)
     assert (record.imported, record.failed) == (0, 1)
 
 
 @pytest.mark.parametrize("log", NAMELESS_LOGS, ids=range(len(NAMELESS_LOGS)))
-def test_an_odd_log_that_names_no_line(app: App, log: bytes) -> None:
+def test_malformed_log_that_names_no_line(app: App, log: bytes) -> None:
     record = end_with_log(app, log)
     assert (record.imported, record.failed) == (None, None)
     assert "name no line of the file" in record.failure_reason

@@ -64,7 +64,7 @@ def test_uploads_without_events_are_imported_in_order(app: App) -> None:
     assert len(app.hub.jobs) == 3
 
 
-def test_an_older_upload_is_applied_first_though_its_event_is_late(app: App) -> None:
+def test_older_upload_with_a_late_event_is_applied_first(app: App) -> None:
     app.upload("old.ndjson", device("pump-1", tags={"n": 1}))
     next_second()
     app.upload("new.ndjson", device("pump-1", tags={"n": 2}))
@@ -79,7 +79,7 @@ def test_an_older_upload_is_applied_first_though_its_event_is_late(app: App) -> 
     assert tags(app, "pump-1") == {"n": 2}
 
 
-def test_an_older_upload_is_applied_first_though_its_event_is_lost(app: App) -> None:
+def test_older_upload_with_a_lost_event_is_applied_first(app: App) -> None:
     app.upload("old.ndjson", device("pump-1", tags={"n": 1}))
     next_second()
     app.upload("new.ndjson", device("pump-1", tags={"n": 2}))
@@ -90,7 +90,7 @@ def test_an_older_upload_is_applied_first_though_its_event_is_lost(app: App) -> 
     assert tags(app, "pump-1") == {"n": 2}
 
 
-def test_an_overwrite_without_an_event_goes_behind_what_waits_for_the_hub(app: App) -> None:
+def test_overwrite_without_an_event_is_queued_last(app: App) -> None:
     """The head of a queue is not at the hub yet when a blob is written again."""
     app.hub.occupy_slot()
     app.upload("old.ndjson", device("pump-1", tags={"n": 1}))
@@ -108,7 +108,7 @@ def test_an_overwrite_without_an_event_goes_behind_what_waits_for_the_hub(app: A
     assert tags(app, "pump-1") == {"n": 3}
 
 
-def test_strays_are_found_and_rejected(app: App, other_hub: HubEmulator) -> None:
+def test_uploads_for_no_hub_are_rejected(app: App, other_hub: HubEmulator) -> None:
     app.route(east=app.hub, west=other_hub)
     for name in ("east/pumps.ndjson", "north/pumps.ndjson", "pumps.ndjson"):
         app.upload(name, device("pump-1"))
@@ -124,7 +124,7 @@ def test_strays_are_found_and_rejected(app: App, other_hub: HubEmulator) -> None
     assert len(app.records("(none)")) == 2
 
 
-def test_an_upload_that_is_overwritten_before_it_is_read(app: App) -> None:
+def test_upload_overwritten_before_it_is_read(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1", tags={"n": 1}))
 
     def overwrite(request: str) -> None:
@@ -142,7 +142,7 @@ def test_an_upload_that_is_overwritten_before_it_is_read(app: App) -> None:
     assert tags(app, "pump-1") == {"n": 2}
 
 
-def test_an_upload_that_is_deleted_before_it_is_read(app: App) -> None:
+def test_upload_deleted_before_it_is_read(app: App) -> None:
     app.upload("first.ndjson", device("pump-1"))
     app.upload("second.ndjson", device("pump-2"))
 
@@ -159,7 +159,7 @@ def test_an_upload_that_is_deleted_before_it_is_read(app: App) -> None:
 
 
 @pytest.mark.usefixtures("aged")
-def test_uploads_before_a_finished_round_are_not_looked_at_again(app: App) -> None:
+def test_uploads_before_a_completed_scan_are_not_checked_again(app: App) -> None:
     for number in range(3):
         app.upload(f"{number}.ndjson", device(f"pump-{number}"))
     app.sweep()
@@ -183,7 +183,7 @@ def test_uploads_before_a_finished_round_are_not_looked_at_again(app: App) -> No
 
 
 @pytest.mark.usefixtures("aged")
-def test_a_start_looks_only_for_what_no_round_has_seen(app: App) -> None:
+def test_scan_before_a_start_lists_only_uploads_not_scanned_yet(app: App) -> None:
     app.upload("1.ndjson", device("pump-1"))
     app.upload("2.ndjson", device("pump-2"))
     with app.counting() as requests:
@@ -197,7 +197,7 @@ def test_a_start_looks_only_for_what_no_round_has_seen(app: App) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_a_look_goes_on_where_the_last_one_stopped(app: App) -> None:
+def test_scan_continues_where_the_last_one_stopped(app: App) -> None:
     app.hub.occupy_slot()
     for number in range(5):
         app.upload(f"{number}.ndjson", device("pump-1", tags={"n": number}))
@@ -214,7 +214,7 @@ def test_a_look_goes_on_where_the_last_one_stopped(app: App) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_another_process_goes_on_where_the_last_one_stopped(app: App) -> None:
+def test_another_process_continues_the_scan(app: App) -> None:
     for number in range(5):
         app.upload(f"{number}.ndjson", device("pump-1", tags={"n": number}))
     for _ in range(3):
@@ -224,7 +224,7 @@ def test_another_process_goes_on_where_the_last_one_stopped(app: App) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_no_upload_of_a_large_container_starts_before_the_older_ones(app: App) -> None:
+def test_no_upload_in_a_large_container_starts_before_older_uploads(app: App) -> None:
     for number in range(5):
         app.upload(f"{number}.ndjson", device("pump-1", tags={"n": number}))
     next_second()
@@ -242,7 +242,7 @@ def test_no_upload_of_a_large_container_starts_before_the_older_ones(app: App) -
     assert tags(app, "pump-1") == {"n": 5}
 
 
-def test_folders_are_no_uploads(app: App) -> None:
+def test_folders_are_not_uploads(app: App) -> None:
     folder = app.blobs.get_blob_client(app.container, "site")
     folder.upload_blob(b"", metadata={"hdi_isfolder": "true"})
     app.upload("site/pumps.ndjson", device("pump-1"))
@@ -251,7 +251,7 @@ def test_folders_are_no_uploads(app: App) -> None:
     assert [record.file for record in app.records()] == ["site/pumps.ndjson"]
 
 
-def test_without_an_upload_container_there_is_nothing_to_find(app: App) -> None:
+def test_scan_without_an_upload_container_is_empty(app: App) -> None:
     app.configure(UPLOAD_CONTAINER=f"{app.container}-later")
     app.sweep()
     assert app.records() == []

@@ -14,7 +14,7 @@ EXAMPLES = 15
 STEPS = 20
 
 
-def test_the_invariants_hold_whatever_happens(storage_connection_string: str) -> None:
+def test_invariants_hold(storage_connection_string: str) -> None:
     examples = int(os.environ.get("MACHINE_EXAMPLES", "0"))
 
     class Machine(ImporterMachine):

@@ -54,7 +54,7 @@ def run(program: str, cwd: Path = ROOT, **settings: str) -> subprocess.Completed
 LOADED = "import sys; print(any(name.startswith('opentelemetry') for name in sys.modules))"
 
 
-def test_who_does_not_ask_for_it_does_not_load_it() -> None:
+def test_azure_monitor_is_loaded_only_if_enabled() -> None:
     assert run(f"import function_app; {LOADED}").stdout == "False\n"
     classic = run(
         f"import function_app; function_app.importer(); {LOADED}",
@@ -137,7 +137,7 @@ print({format(span.context.trace_id, "032x") for span in spans})
 """
 
 
-def test_requests_of_a_step_are_told_and_those_between_steps_are_not() -> None:
+def test_only_requests_within_a_step_are_traced() -> None:
     done = run(
         REQUESTS,
         APPLICATIONINSIGHTS_CONNECTION_STRING=CONNECTION,
@@ -191,7 +191,7 @@ class Configured:
         ("Authorization=AAD;ClientId=11-22", ["11-22"]),
     ],
 )
-def test_application_insights_may_want_entra_id(
+def test_application_insights_with_entra_id(
     monkeypatch: pytest.MonkeyPatch, setting: str, clients: list[str | None]
 ) -> None:
     configured = Configured(monkeypatch)
@@ -203,7 +203,7 @@ def test_application_insights_may_want_entra_id(
 
 
 @pytest.mark.parametrize(("sampler", "names"), [("", ["start"]), ("always_off", [])])
-def test_what_the_worker_configured_is_used(
+def test_configuration_of_the_worker_is_used(
     monkeypatch: pytest.MonkeyPatch, sampler: str, names: list[str]
 ) -> None:
     """The worker's sampler limits spans unless operators chose it; its resource is the app's."""
@@ -221,7 +221,7 @@ def test_what_the_worker_configured_is_used(
     assert configured.options == []
 
 
-def test_operators_may_turn_spans_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spans_can_be_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
     configured = Configured(monkeypatch)
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
     with azure_monitor.connect(configured.credential).span("an import", "start", {}):
@@ -229,7 +229,7 @@ def test_operators_may_turn_spans_off(monkeypatch: pytest.MonkeyPatch) -> None:
     assert configured.exporters == []
 
 
-def test_a_missing_connection_string_stops_no_import() -> None:
+def test_missing_connection_string_does_not_stop_imports() -> None:
     done = run(
         "import logging; logging.basicConfig(); import function_app; function_app.importer(); "
         "print('goes on')"

@@ -17,7 +17,9 @@ from tests.events.receiver import BrokenReceiver
 from tests.telemetry.support import KEY, SAS, Seen, keyed
 
 
-def test_nothing_told_is_secret(app: App, seen: Seen, caplog: pytest.LogCaptureFixture) -> None:
+def test_telemetry_contains_no_secret(
+    app: App, seen: Seen, caplog: pytest.LogCaptureFixture
+) -> None:
     app.hub.faults.add("failJob", reason=SAS)
     app.upload("failed.ndjson", keyed("pump-1"))
     app.deliver("failed.ndjson")
@@ -37,7 +39,9 @@ def lines_of_app(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     return [line for line in caplog.records if line.name.startswith("shared.")]
 
 
-def test_each_line_of_an_import_says_of_which(app: App, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_log_line_of_an_import_contains_its_id(
+    app: App, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     app.upload("pumps.ndjson", keyed("pump-1"))
     app.deliver("pumps.ndjson")
@@ -59,7 +63,7 @@ def test_each_line_of_an_import_says_of_which(app: App, caplog: pytest.LogCaptur
     assert lines[-1].import_state == "completed"  # type: ignore[attr-defined]
 
 
-def test_lines_of_a_tick_say_the_hub(app: App, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_lines_of_a_tick_contain_the_hub(app: App, caplog: pytest.LogCaptureFixture) -> None:
     def fail(request: str) -> None:
         raise OSError("100 % gone")
 
@@ -98,7 +102,7 @@ def _answer_with_a_broken_header(wire: socket.socket) -> None:
     )
 
 
-def test_what_urllib3_logs_of_a_header_is_redacted(
+def test_headers_logged_by_urllib3_are_redacted(
     libraries: None, lines: io.StringIO, caplog: pytest.LogCaptureFixture
 ) -> None:
     with BrokenReceiver(_answer_with_a_broken_header) as receiver, urllib3.PoolManager() as pool:
@@ -117,7 +121,7 @@ def test_what_urllib3_logs_of_a_header_is_redacted(
 
 
 @pytest.mark.parametrize("name", ["azure", "azure.identity", "msal.token", "requests", "urllib3.x"])
-def test_what_libraries_log_is_redacted(
+def test_logs_of_libraries_are_redacted(
     libraries: None, lines: io.StringIO, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     logger = logging.getLogger(name)
@@ -139,7 +143,7 @@ def test_what_libraries_log_is_redacted(
     assert "c2lnbmF0dXJl" not in lines.getvalue()
 
 
-def test_records_of_others_stay_as_they_are(
+def test_unrelated_log_records_are_unchanged(
     libraries: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     error = OSError(SAS)

@@ -11,7 +11,7 @@ from tests.telemetry.support import Seen, keyed
 from tests.web.support import cancel_at_the_hub
 
 
-def test_what_imports_did_is_counted(app: App, seen: Seen) -> None:
+def test_results_of_imports_are_counted(app: App, seen: Seen) -> None:
     app.hub.registry.put(device("exists"))
     app.upload("good.ndjson", keyed("pump-1"), keyed("pump-2"))
     app.deliver("good.ndjson")
@@ -50,7 +50,7 @@ def test_what_imports_did_is_counted(app: App, seen: Seen) -> None:
     assert root.status.description == rejected.failure_reason
 
 
-def test_devices_of_which_nothing_is_known_are_counted_apart(app: App, seen: Seen) -> None:
+def test_devices_with_unknown_results_are_counted_separately(app: App, seen: Seen) -> None:
     cancel_at_the_hub(app)
     assert seen.metrics()["deviceimporter.devices"] == {("unknown",): 3}
     [root] = [span for span in seen.spans() if span.name == "import"]
@@ -60,7 +60,7 @@ def test_devices_of_which_nothing_is_known_are_counted_apart(app: App, seen: See
     assert not known & root.attributes.keys()
 
 
-def test_a_hub_that_throttles_or_is_busy_is_counted(app: App, seen: Seen) -> None:
+def test_throttled_and_busy_responses_are_counted(app: App, seen: Seen) -> None:
     app.hub.faults.add("error", operation="createJob", status=429, times=2)
     app.upload("pumps.ndjson", keyed("pump-1"))
     app.deliver("pumps.ndjson")

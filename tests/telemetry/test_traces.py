@@ -59,7 +59,7 @@ def test_an_import_is_one_trace_from_its_upload_to_its_end(app: App, seen: Seen)
     assert root.status.status_code is StatusCode.UNSET
 
 
-def test_an_idle_tick_makes_no_span(app: App, seen: Seen) -> None:
+def test_idle_tick_creates_no_span(app: App, seen: Seen) -> None:
     app.hub.faults.add("hangJob")
     app.upload("pumps.ndjson", keyed("pump-1"))
     app.deliver("pumps.ndjson")
@@ -71,7 +71,7 @@ def test_an_idle_tick_makes_no_span(app: App, seen: Seen) -> None:
     assert len(seen.spans()) == before
 
 
-def test_a_retry_is_a_trace_that_leads_back(app: App, seen: Seen) -> None:
+def test_retry_is_a_trace_linked_to_the_original(app: App, seen: Seen) -> None:
     app.hub.faults.add("failJob")
     app.upload("pumps.ndjson", keyed("pump-1"))
     app.deliver("pumps.ndjson")
@@ -86,7 +86,7 @@ def test_a_retry_is_a_trace_that_leads_back(app: App, seen: Seen) -> None:
     assert attributes(cancel)["import.state"] == "cancelled"
 
 
-def test_a_step_that_fails_says_why(app: App, seen: Seen) -> None:
+def test_failed_step_records_the_error(app: App, seen: Seen) -> None:
     app.upload("pumps.ndjson", keyed("pump-1"))
 
     def fail(request: str) -> None:
@@ -115,7 +115,7 @@ def test_a_step_links_to_the_invocation(app: App, seen: Seen) -> None:
         assert [link.context for link in span.links] == ([] if span.name == "import" else [host])
 
 
-def test_the_azure_sdk_is_quiet_between_steps(seen: Seen) -> None:
+def test_azure_sdk_creates_no_spans_between_steps(seen: Seen) -> None:
     """Below a local span that is not recorded, samplers drop all."""
     tracer = seen.tracers.get_tracer("azure")
     with telemetry.suppress_sdk_spans():
