@@ -1,4 +1,4 @@
-"""Receivers of events: a small HTTP server that keeps what is posted, and one that misbehaves."""
+"""Event receivers: an HTTP server that stores posted events, and one that misbehaves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Self
 
 __all__ = ["PATH", "BrokenReceiver", "Post", "Receiver"]
 
-#: As webhooks have them: path and query are as good as a password.
+#: Path and query of a webhook are secrets.
 PATH = "/hooks/path-secret-0001?code=query-secret-0001"
 
 
@@ -34,16 +34,16 @@ class Post:
 
 
 class Receiver:
-    """Answers what stands first in `answers`, else as `judge` says, by default 204."""
+    """Respond with the first item of `answers`, otherwise the result of `judge`, by default 204."""
 
     def __init__(self) -> None:
         self.posts: list[Post] = []
-        #: Status and headers of the next answers; status 0 hangs up.
+        #: Status and headers of the next responses; status 0 closes the connection.
         self.answers: deque[tuple[int, dict[str, str]]] = deque()
         self.judge: Callable[[Post], int | tuple[int, dict[str, str]]] = lambda _: 204
-        #: A post has come since it was last cleared.
+        #: Set when a post arrives.
         self.got_one = threading.Event()
-        #: Cleared: posts are taken and not answered.
+        #: If cleared, posts are accepted but not answered.
         self.may_answer = threading.Event()
         self.may_answer.set()
         self._port = 0
@@ -65,7 +65,7 @@ class Receiver:
         return [post.event for post in self.posts]
 
     def start(self) -> None:
-        """Listen, after a stop at the same port."""
+        """Listen; after a stop, on the same port."""
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -82,7 +82,7 @@ class Receiver:
         self._thread.start()
 
     def stop(self) -> None:
-        """Be out of reach."""
+        """Become unreachable."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -94,10 +94,10 @@ class Receiver:
         answer = self.answers.popleft() if self.answers else self.judge(post)
         status, headers = answer if isinstance(answer, tuple) else (answer, {})
         if status == 0:
-            # Hangs up without a word.
+            # Closes the connection without a response.
             handler.close_connection = True
             return
-        # As Express does: the path comes back.
+        # Like Express, the response contains the path.
         text = b"Cannot POST %s, sig=c2lnbmF0dXJl" % post.path.encode()
         handler.send_response(status)
         for name, value in headers.items():
@@ -106,21 +106,21 @@ class Receiver:
             handler.send_header("Content-Length", str(len(text)))
         handler.end_headers()
         if status != 204:
-            # The app does not wait for it.
+            # The app does not wait for the body.
             with contextlib.suppress(ConnectionError):
                 handler.wfile.write(text)
 
 
 class BrokenReceiver:
-    """Accepts connections and hands each to `answer`, with the post read unless told otherwise."""
+    """Accept connections and pass each to `answer`, by default after reading the post."""
 
     def __init__(self, answer: Callable[[socket.socket], None], *, reads: bool = True) -> None:
         self._answer, self._reads = answer, reads
         #: Requests, or connections if none is read.
         self.requests: list[bytes] = []
-        #: Bytes of answers that the sockets took.
+        #: Bytes of responses that the sockets accepted.
         self.sent = 0
-        #: Nobody waits for answers any more.
+        #: No client waits for responses any more.
         self.closing = threading.Event()
         self._threads: list[threading.Thread] = []
         self._wires: list[socket.socket] = []

@@ -1,4 +1,4 @@
-"""An app that tells of ends, and what the tests ask of it."""
+"""Helpers for tests of an app that sends events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def publisher(app: App) -> EventPublisher:
 
 
 def tick(app: App) -> None:
-    """A tick, and all the sending that it begins."""
+    """Run a tick, and wait until its events are sent."""
     app.tick()
     publisher(app).wait()
 
@@ -35,7 +35,7 @@ def unsent(app: App, hub: str = "") -> list[PendingEvent]:
 
 
 def reject(app: App, name: str = NAME) -> None:
-    """An import that ends at once."""
+    """An import that is rejected immediately."""
     app.upload(name, {"id": "no good"})
     app.deliver(name)
 
@@ -54,7 +54,7 @@ def assert_no_secret(app: App, text: str) -> None:
 
 
 def two_hubs(app: App) -> None:
-    """The hubs north and east, which no test reaches: files that break rules go to none."""
+    """Configure the hubs north and east, which are never called: invalid files reach no hub."""
     _, _, credentials = app.hub.connection_string().partition(";")
     hosts = {name: f"HostName={name}.azure-devices.net;{credentials}" for name in ("north", "east")}
     app.configure(IOTHUB=json.dumps(hosts))

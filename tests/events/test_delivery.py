@@ -1,4 +1,4 @@
-"""Events are sent at least once, until accepted or too old, and hold nothing else up."""
+"""Events are sent at least once, until accepted or expired, and do not block imports."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.events.support import (
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """Terminates the process."""
 
 
 def test_events_are_delivered_after_the_receiver_recovers(
@@ -42,7 +42,7 @@ def test_events_are_delivered_after_the_receiver_recovers(
     for number in range(3):
         reject(telling, f"{number}.ndjson")
     tick(telling)
-    # The first was tried, the others wait behind it.
+    # The first was sent, the others wait behind it.
     *others, first = unsent(telling)
     assert (first.attempts, [marker.attempts for marker in others]) == (1, [0, 0])
     assert_waits(telling, first, 10)
@@ -244,7 +244,7 @@ def test_hanging_receiver_does_not_block_imports(telling: App, receiver: Receive
     for _ in range(3):
         telling.tick()
     assert telling.record(NAME).state == "completed"
-    # It was offered again and again, and still waits for its first answer.
+    # It was submitted repeatedly, and still waits for its first response.
     assert len(receiver.posts) == 1
     assert [marker.attempts for marker in unsent(telling)] == [0, 0]
     receiver.may_answer.set()

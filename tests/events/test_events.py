@@ -1,4 +1,4 @@
-"""Each end of an import is told by one event, which holds nothing secret."""
+"""One event for each final import; events contain no secrets."""
 
 from __future__ import annotations
 
@@ -145,14 +145,14 @@ def test_idle_tick_sends_no_additional_query(telling: App) -> None:
 
 
 def test_event_needs_four_requests(telling: App) -> None:
-    # This one notes that the timer runs, which happens once a minute.
+    # This tick stores the timer's timestamp, which happens once a minute.
     tick(telling)
     reject(telling)
     with telling.counting() as told:
         tick(telling)
     by_storage = [line for line in told if not line.startswith("POST /hooks/")]
     assert len(told) - len(by_storage) == 1
-    # Beside the query of an idle tick: the outbox, the record, and the row goes.
+    # In addition to an idle tick's query: read outbox and record, delete the row.
     assert len(by_storage) == 4
 
 

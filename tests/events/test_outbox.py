@@ -1,4 +1,4 @@
-"""No event and no row, however odd, holds up others; each event ends some time."""
+"""Malformed events and rows do not block others; each event is sent or discarded eventually."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def table(app: App) -> TableClient:
 
 
 def edit(app: App, row_key: str, columns: dict[str, Any]) -> None:
-    """Replace the only row of the outbox, as people may."""
+    """Edit the only row of the outbox."""
     [marker] = unsent(app)
     row = {"PartitionKey": hub_of(app), "record": marker.record_key}
     row |= {"RowKey": row_key or marker.row_key, **columns}
@@ -178,7 +178,7 @@ def test_hanging_events_of_a_hub_do_not_block_other_hubs(
         if post.event["source"] == "/hubs/east":
             has_east.set()
             return 204
-        # Answers once the other hub's event has come.
+        # Responds after the other hub's event has arrived.
         return 204 if has_east.wait(10) else 503
 
     receiver.judge = judge

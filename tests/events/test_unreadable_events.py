@@ -1,4 +1,4 @@
-"""A receiver that misbehaves costs a post its deadline at most, and no memory."""
+"""A misbehaving receiver delays a post until its deadline at most, and uses no memory."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ KEY = "key-secret-0001"
 SECRETS = ("path-secret", "query-secret", KEY)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
-#: What sockets of both sides take in before the receiver is held up.
+#: Bytes that the sockets of both sides buffer before the receiver is blocked.
 BUFFERS = 32 << 20
 
-#: Seconds that a machine under load may add.
+#: Additional seconds on a machine under load.
 TOLERANCE = 5
 
 Answer = Callable[[BrokenReceiver, socket.socket], None]
@@ -52,7 +52,7 @@ class Identity:
 
 
 def post(url: str, event: dict[str, Any] = EVENT, times: int = 1) -> ImporterError | None:
-    """Post an event; what the last post raises."""
+    """Post an event; return the exception of the last post."""
     webhook = Webhook(SecretStr(url), SecretStr(KEY), Identity, RequestsTransport())
     error: ImporterError | None = None
     for _ in range(times):
@@ -73,7 +73,7 @@ def exchange(answer: Answer, **options: Any) -> tuple[ImporterError | None, Brok
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A short deadline, which the block has to meet."""
+    """Set a short deadline and check that the test meets it."""
     monkeypatch.setattr(transport, "WEBHOOK_DEADLINE", 0.4)
     begun = time.monotonic()
     yield
@@ -176,7 +176,7 @@ def test_malformed_responses(answer: bytes, kind: type) -> None:
 
 
 def test_invalid_headers_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Libraries log them, and the address with them."""
+    """Libraries log them together with the address."""
     caplog.set_level(logging.INFO)
     invalid = b"HTTP/1.1 200 OK\r\nno header\r\nTransfer-Encoding: odd\r\n: 1\r\n\0: \xff\r\n\r\n"
     error, _ = exchange(answering(invalid))
@@ -227,7 +227,7 @@ def test_slow_body_is_ignored(short: None) -> None:
     assert error is None
 
 
-#: A handshake record of TLS that is never complete.
+#: A TLS handshake record that is never completed.
 RECORD = b"\x16\x03\x03\x40\x00"
 
 
@@ -249,7 +249,7 @@ def test_many_addresses_without_a_response(short: None, monkeypatch: pytest.Monk
     monkeypatch.setattr(transport, "WEBHOOK_CONNECT_TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
         address = server.getsockname()
-        # Linux drops further ones.
+        # Linux drops further connections.
         waiting = [socket.socket() for _ in range(4)]
         for wire in waiting:
             wire.setblocking(False)

@@ -1,4 +1,4 @@
-"""One event on its way: its signature, a topic's credentials, and what each answer means."""
+"""Sending an event: signature, credentials of a topic, and handling of each response."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 class Identity:
-    """A managed identity that topics know."""
+    """A managed identity that topics accept."""
 
     def __init__(self) -> None:
         self.scopes: list[str] = []
@@ -63,7 +63,7 @@ class NoIdentity(Identity):
 
 
 class LedAstray(RequestsTransport):  # type: ignore[misc]
-    """Connections to a topic's host end at the receiver."""
+    """Redirect connections to a topic's host to the receiver."""
 
     def __init__(self, receiver: Receiver) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ Make = Callable[..., Webhook]
 
 @pytest.fixture
 def make(receiver: Receiver) -> Iterator[Make]:
-    """Makes webhooks: the receiver, or with `url` a topic whose host leads to it."""
+    """Create webhooks for the receiver, or with `url` for a topic that is redirected to it."""
     made: list[Webhook] = []
 
     def make(
@@ -106,7 +106,7 @@ def make(receiver: Receiver) -> Iterator[Make]:
 
 
 def failure(webhook: Webhook) -> Any:
-    """What posting the event raises; neither it nor its traceback tells a secret."""
+    """Post the event; return the exception, which must not contain a secret."""
     with pytest.raises(ImporterError) as raised:
         webhook.post(EVENT)
     told = "".join(traceback.format_exception(raised.value)) + str(raised.value)
@@ -116,7 +116,7 @@ def failure(webhook: Webhook) -> Any:
 
 
 def is_signed(post: Post, secret: bytes, tolerance: float = 300) -> bool:
-    """The check of Standard Webhooks, as a receiver writes it."""
+    """Verify a signature as specified by Standard Webhooks."""
     signed = f"{post.headers['webhook-id']}.{post.headers['webhook-timestamp']}.".encode()
     expected = base64.b64encode(hmac.new(secret, signed + post.body, hashlib.sha256).digest())
     is_fresh = abs(time.time() - int(post.headers["webhook-timestamp"])) <= tolerance
@@ -171,7 +171,7 @@ def test_repeated_event_keeps_its_id_and_has_a_new_timestamp(
 
 
 def test_the_published_vector() -> None:
-    """The one that the libraries of Standard Webhooks are tested with."""
+    """The test vector of the Standard Webhooks libraries."""
     secret = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     event_id, sent_at, body = "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
     signed = signature(signing_key(f"whsec_{secret}"), event_id, sent_at, body)
@@ -344,7 +344,7 @@ def test_receiver_that_never_responds(
 
 
 def serve_tls(receiver: Receiver) -> trustme.CA:
-    """Have the receiver speak TLS; the authority of its certificate."""
+    """Enable TLS for the receiver; return the authority of its certificate."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)

@@ -1,4 +1,4 @@
-"""A storage account of its own, so that the sweeper finds little else; SDKs do not wait."""
+"""A separate storage account, so that the sweep lists few other rows; SDKs do not wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A part of an import is deleted by hand after each write of it: nothing is applied twice."""
+"""Data of an import is deleted manually after each write: no device is applied twice."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def test_data_deleted_after_each_write(account: StorageAccount, name: str) -> No
         prepare([(SCENARIO, simulation)])
         SCENARIO.play(simulation)
         requests = simulation.injector.requests
-    # What is deleted before a request that follows a write is there as that write left it.
+    # A deletion before the request after a write affects the state left by that write.
     positions = [at for at in range(1, len(requests)) if not requests[at - 1].startswith(READS)]
     was_deleted = [_play(account, position, name) for position in positions]
     assert any(was_deleted)
 
 
 def _play(account: StorageAccount, position: int, name: str) -> bool:
-    """Returns whether there was anything to delete; if not, the run ends there."""
+    """Return whether there was anything to delete; if not, the run stops."""
     simulation = Simulation(account)
     simulation.after_invocation = HistoryCheck(simulation).check
     prepare([(SCENARIO, simulation)])

@@ -1,10 +1,10 @@
-"""Pairs of faults, with whatever else can happen to a simulation, chosen at random.
+"""Random pairs of faults and other disturbances.
 
-Each run has a seed of its own, which a failure names: repeat it alone by
+Each run has its own seed, which is shown with a failure. Repeat a single run by
 
     FAULT_SEED=<seed> FAULT_RUNS=1 pytest tests/faults/test_pairs.py
 
-FAULT_RUNS=5000 tries more than `make test` does, as CI does every night; FAULT_SEED is then the
+FAULT_RUNS=5000 runs more than `make test`, as CI does every night; FAULT_SEED is then the
 seed of the first run.
 """
 
@@ -27,24 +27,24 @@ from tests.faults.simulation import Conditions, Simulation, device
 from tests.faults.stored_state import StorageAccount
 
 RUNS = int(os.environ.get("FAULT_RUNS", "100"))
-#: The same in each process if it is given.
+#: The same in each process if set.
 FIRST_SEED = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(10**9))
-#: Tests that share the runs, so that several processes can.
+#: Number of tests that share the runs, so that they can run in parallel.
 PARTS = 4
-#: Worlds whose files are uploaded together, as the younger ones need another second.
+#: Simulations whose files are uploaded together, as later uploads need another second.
 BATCH = 25
 
-#: Faults strike up to this request; most scenarios make fewer, and faults add some.
+#: Faults occur up to this request; most scenarios have fewer, and faults add some.
 LENGTH = 45
-#: A file that is not deleted or edited by hand where another one is.
+#: A file that is not deleted or edited manually in runs with manual changes.
 UNRELATED = "east/z.ndjson"
-#: Scenarios whose fault of the hub could hit it if the other import was ended by hand before.
+#: Scenarios whose hub fault could affect it if the other import was ended manually before.
 HUB_TROUBLE = ("cancelled", "retried")
 
 
 @dataclass
 class Run:
-    """All that is chosen for one run."""
+    """The random choices for one run."""
 
     seed: int
     name: str
@@ -76,10 +76,10 @@ def choose(seed: int) -> Run:
     ]
     certainty = max((one.certainty for _, one in disturbances), default=Certainty.END)
     if any(one.name == NO_LOG for _, one in disturbances):
-        # A hub that names no containers and writes no logs tells nothing of a lost call.
+        # A hub that returns no containers and writes no logs cannot identify a lost request.
         echo = "output"
     if echo == "none":
-        # Two lost answers may leave nothing that says whose job it was.
+        # After two lost responses the owner of a job may be unknown.
         certainty = max(certainty, Certainty.COUNTS_UNKNOWN)
     conditions = Conditions(
         echo,
@@ -100,7 +100,7 @@ def _injection(rng: random.Random) -> Injection:
 
 
 def _position(rng: random.Random) -> int:
-    """A request; early ones are more likely, as not all scenarios make so many."""
+    """The position of a request; early ones are more likely, as scenarios differ in length."""
     return int(LENGTH * rng.random() ** 1.5)
 
 
@@ -140,7 +140,7 @@ def _acting(
         try:
             disturbance.act(simulation, rng)
         except Exception as error:
-            # The app would take it for its own.
+            # The app would match it as its own.
             simulation.notes.append(f"{disturbance} did not work: {error!r}")
             simulation.has_test_error = True
 
@@ -153,7 +153,7 @@ def _play(run: Run, simulation: Simulation) -> None:
             run.scenario.play(simulation)
             simulation.settle()
             simulation.injector.disarm()
-            # Retention goes on where it was cut off.
+            # Retention continues where it was interrupted.
             for _ in range(2 if run.scenario.settings else 1):
                 simulation.sweep()
             _judge(run, simulation)
@@ -195,7 +195,7 @@ def _judge(run: Run, simulation: Simulation) -> None:
 
 
 def _is_almost_as_wanted(run: Run, simulation: Simulation, record: ImportRecord) -> None:
-    """The state of the scenario, unless it is said that it is not known what a job did."""
+    """The scenario's expected state, unless the result of a job is recorded as unknown."""
     file = f"retry of {record.file}" if record.retry_of else record.file
     if record.state == run.scenario.states.get(file) or record.has_unknown_counts:
         return

@@ -1,4 +1,4 @@
-"""The time by storage's clock is known whatever happens to the question."""
+"""The storage clock can be read despite a failed request."""
 
 from __future__ import annotations
 

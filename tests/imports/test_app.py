@@ -1,4 +1,4 @@
-"""One importer in a process, and a queue of any length in a stack of the same height."""
+"""One importer per process; stack depth does not depend on the queue length."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_stack_depth_is_constant_if_all_queued_imports_fail(
 ) -> None:
     for where in (queue_rows, hub_queue):
         monkeypatch.setattr(where, "MAX_ROWS", 2)
-    # As if the uploads were some seconds old: the container is looked through once.
+    # Uploads appear a few seconds old, so the container is scanned once.
     monkeypatch.setattr(uploads, "MARGIN", timedelta(seconds=-60))
     app.hub.occupy_slot()
     for number in range(12):

@@ -1,4 +1,4 @@
-"""How long hubs are left alone, jobs may take, and ticks stay."""
+"""Back-off per hub, job deadlines and duration of ticks."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def start(app: App, name: str = NAME) -> ImportRecord:
 
 
 def wait_of(app: App, record: ImportRecord) -> float:
-    """Seconds from the last write of the record to when the hub is asked again."""
+    """Seconds from the last write of the record to the next request to the hub."""
     assert record.back_off.next_try_at is not None
     return (record.back_off.next_try_at - record.updated_at).total_seconds()
 
 
 def turn_to(app: App, moment: datetime, offset: timedelta) -> None:
-    """Turn the app's clock so that it stands so far from that moment."""
+    """Set the app's clock to `moment` plus `offset`."""
     app.clock.ahead += moment + offset - app.clock()
 
 
@@ -64,7 +64,7 @@ def test_back_off_grows_while_the_hub_is_busy(app: App) -> None:
 
 
 def test_back_off_grows_while_the_hub_fails(app: App) -> None:
-    """Each error that it answers with has the staged file copied."""
+    """The staged file is copied after each error response."""
     app.configure(BACKOFF_SECONDS="60")
     app.hub.faults.add("error", operation="createJob", status=503, times=2)
     record = start(app)
@@ -73,7 +73,7 @@ def test_back_off_grows_while_the_hub_fails(app: App) -> None:
         1,
         1,
     )
-    # It was an answer: unlike a lost one it is not waited for.
+    # The hub responded, so unlike after a lost response there is no delay.
     assert record.back_off.next_try_at is None
     app.tick()
     record = app.record(NAME)
@@ -94,7 +94,7 @@ def test_back_off_grows_while_the_hub_fails(app: App) -> None:
 
 
 def test_back_off_has_jitter(app: App) -> None:
-    """So that imports of many hubs do not ask at the same moments."""
+    """Jitter spreads the requests of imports of many hubs."""
     app.configure(BACKOFF_SECONDS="600", MAX_BACKOFF_SECONDS="600")
     services = app.importer.services
     app.hub.occupy_slot()
@@ -110,7 +110,7 @@ def test_tick_sends_few_requests_during_back_off(app: App) -> None:
     app.hub.occupy_slot()
     start(app, "first.ndjson")
     start(app)
-    # The first tick of a minute notes that it ran.
+    # The first tick of a minute stores its timestamp.
     app.tick()
     with app.counting() as requests:
         app.tick()
@@ -169,7 +169,7 @@ def test_rejected_job_is_retried_until_the_deadline(app: App) -> None:
     assert "IoT Hub Data Contributor" in record.failure_reason
     assert record.finished_at is not None
     assert timedelta(minutes=30) <= record.finished_at - first <= timedelta(minutes=33)
-    # Once in one to two and a half minutes, and a few more at first.
+    # Every 1 to 2.5 minutes, and a few more at first.
     assert 12 <= app.hub.requests["createJob"] <= 36
 
 
@@ -266,7 +266,7 @@ def test_job_with_unknown_status_fails_after_its_deadline(app: App) -> None:
 
 @contextlib.contextmanager
 def held(app: App, job_id: str) -> Iterator[None]:
-    """The hub gives no answer about this job until the block ends."""
+    """Delay the hub's responses about this job until the block ends."""
     answer = threading.Event()
 
     def hold(request: str) -> None:
@@ -330,7 +330,7 @@ def test_tick_waits_for_short_jobs_while_imports_are_queued(app: App) -> None:
     app.configure(POLL_SCHEDULE="0 */5 * * * *", TICK_SECONDS="60", JOB_POLL_SECONDS="0.05")
     app.tick()
     states = {record.file: record.state.value for record in app.records()}
-    # With nobody behind it, the last one is left to the next tick.
+    # No import is queued behind the last one, so the next tick completes it.
     assert states.pop("4.ndjson") == "running"
     assert set(states.values()) == {"completed"}
     app.finish()

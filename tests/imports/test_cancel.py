@@ -1,4 +1,4 @@
-"""Operators cancel an import, whatever it is doing."""
+"""Cancel an import in each state."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_cancel_of_a_starting_import_whose_request_was_lost(app: App) -> None:
     assert record.state == "starting"
     assert cancel(app, record).state == "starting"
     app.tick()
-    # A job of the lost call may still appear, and would have to be cancelled.
+    # A job of the lost request may still appear and must then be cancelled.
     assert app.record(NAME).state == "starting"
     app.pass_minutes(11)
     app.finish()
@@ -95,7 +95,7 @@ def test_cancel_of_a_starting_import_whose_request_was_lost(app: App) -> None:
 
 
 def test_cancel_of_a_queued_import_after_a_lost_response(app: App) -> None:
-    """The lost call may still arrive: a tick looks for its job before the import ends."""
+    """The lost request may still arrive: a tick checks for its job before the final state."""
     app.hub.faults.add("refuse", operation="createJob")
     start(app)
     app.hub.occupy_slot()
@@ -166,7 +166,7 @@ def test_cancel_while_the_job_is_created(app: App) -> None:
 
 @pytest.mark.parametrize("hub", [{"choices": NO_ECHO}], indirect=True)
 def test_cancel_of_an_import_whose_job_is_ambiguous(app: App) -> None:
-    """The job has ended, and nobody knows whether it was this import's."""
+    """The job has ended, and it is unknown whether it belonged to this import."""
     app.hub.faults.add("refuse", operation="createJob")
     record = start(app)
     app.start_foreign_import(device("theirs"))
@@ -236,7 +236,7 @@ def test_final_import_cannot_be_cancelled(app: App) -> None:
 def test_cancel_of_an_import_whose_hub_was_removed(
     app: App, other_hub: HubEmulator, state: str
 ) -> None:
-    """Nobody can ask the hub, so the import ends at once; what its job did is not known."""
+    """The hub cannot be queried: the import becomes final immediately, with unknown counts."""
     app.route(east=app.hub, west=other_hub)
     app.upload("west/pumps.ndjson", device("pump-1"))
     if state == "validating":

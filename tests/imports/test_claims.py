@@ -1,4 +1,4 @@
-"""An upload belongs to the hub that it was first seen for, whatever settings and people change."""
+"""An upload stays with the hub that it was first registered for, despite later changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ by_event_or_sweep = pytest.mark.parametrize("how", ["event", "sweep"])
 
 
 def look_again(app: App, how: str, name: str = NAME) -> None:
-    """The app comes to the upload once more, in a process that remembers nothing."""
+    """Process the upload again in a new process."""
     app.configure()
     if how == "event":
         app.deliver(name)
@@ -217,14 +217,14 @@ def test_edited_claim_is_harmless(app: App, how: str, columns: dict[str, object]
     look_again(app, how)
     assert app.records() == [record]
     assert len(app.hub.jobs) == 1
-    # The container leads to the record too.
+    # The record can also be found by the container.
     assert app.importer.reader.get(record.id) == record
 
 
 def test_two_deployments_on_one_upload_container_are_independent(
     app: App, other_hub: HubEmulator
 ) -> None:
-    """Each has a table of its own: one may be a test, the other production."""
+    """Each uses its own table, for example test and production."""
     table = f"Other{app.container[-12:]}"
     app.configure(IOTHUB=other_hub.connection_string(), IMPORTS_TABLE=table)
     other = Importer(

@@ -1,4 +1,4 @@
-"""The staged file may be written by two processes: the first one counts."""
+"""Two processes may write the staged file: the first one wins."""
 
 from __future__ import annotations
 

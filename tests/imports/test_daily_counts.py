@@ -1,4 +1,4 @@
-"""Counts of days: each end counts once, whatever becomes of sweeps and rows."""
+"""Daily counts: each finished import counts once, despite failed sweeps and edited rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def statistics(app: App) -> DailyCountsStore:
 
 
 def end(app: App, count: int, hub: str = HUB, **members: Any) -> None:
-    """Imports that have failed, each with 2 devices imported and 1 failed unless told otherwise."""
+    """Create failed imports, by default with 2 devices imported and 1 failed each."""
     store = app.importer.services.store
     now = app.clock()
     for number in range(count):
@@ -188,7 +188,7 @@ def test_rows_with_invalid_days_are_ignored(
 
 
 def test_rows_of_a_newer_version_are_kept(app: App, statistics: DailyCountsStore) -> None:
-    """With them the other rows of their day, which that version counts; readers add them up."""
+    """Other rows of the day are kept too: the newer version counts them, readers add them up."""
     today = app.clock().date()
     end(app, 2)
     [first, second] = rows(app)
@@ -227,7 +227,7 @@ def test_unknown_counts_are_counted(app: App, statistics: DailyCountsStore) -> N
 
 
 def test_finished_import_is_counted_without_a_row_for_its_day(app: App) -> None:
-    """Whatever people did to the day's row, an import ends."""
+    """An import becomes final even if the row of the day was edited."""
     today = app.clock().date()
     hub = app.hub.address
     app.upload("first.ndjson", device("pump-1"))

@@ -1,4 +1,4 @@
-"""Rows that people edited hold up nothing but what they are about, and that not for ever."""
+"""Edited rows block only their own import, and only until a deadline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAME = "pumps.ndjson"
 
 
 def queue_two(app: App) -> ImportRecord:
-    """Two imports wait for the hub; returns the first."""
+    """Queue two imports; return the first."""
     app.hub.occupy_slot()
     for name in (NAME, "next.ndjson"):
         app.upload(name, device(name))

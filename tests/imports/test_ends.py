@@ -1,4 +1,4 @@
-"""The ends of an import, through the app's triggers: what an operator finds in row and report."""
+"""Final states of an import, through the app's triggers: contents of row and report."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_invalid_file_is_rejected(app: App) -> None:
     assert (record.imported, record.failed) == (0, 0)
     for told in ("4 of 5 lines", "line 3: status ", "line 4: id ", "line 5: ", "problems.csv"):
         assert told in record.failure_reason
-    # Three are examples enough.
+    # Only the first three problems are quoted.
     assert "line 6" not in record.failure_reason
     report = app.report(record)
     found = report["validation"]["problems"]
@@ -124,9 +124,9 @@ def test_failed_devices_are_reported_with_their_lines(app: App) -> None:
 
 
 def test_line_that_the_hub_cannot_parse_is_reported(app: App) -> None:
-    """The hub names no device then, but quotes the line with its keys.
+    """The hub then names no device, but quotes the line including its keys.
 
-    No line that we know of passes the validation and ends so; the hub may know others.
+    No known line passes the validation and has this result; other lines may.
     """
     authentication = {"type": "sas", "symmetricKey": KEYS}
     line = device("pump-2", authentication=authentication)
@@ -177,7 +177,7 @@ def test_job_that_fails_without_a_reason_after_its_sas_expired(app: App) -> None
     app.configure(SAS_LIFETIME_HOURS="1", JOB_DEADLINE_HOURS="1")
     app.clock.ahead_hours(-2)
     app.upload("pumps.ndjson", device("pump-1"))
-    # A SAS that is over already would be refused at creation.
+    # The hub would reject an expired SAS when the job is created.
     app.configure(JOB_STORAGE_AUTHENTICATION="identityBased")
     app.deliver("pumps.ndjson")
     app.configure(JOB_STORAGE_AUTHENTICATION="keyBased")

@@ -1,4 +1,4 @@
-"""Each thing that the importer needs, broken one at a time: its finding says what to mend."""
+"""Health check: each dependency fails in turn, and its finding states the fix."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def wrong(app: App) -> dict[str, str]:
 
 @pytest.fixture
 def nowhere() -> str:
-    """An address of this machine at which nobody listens."""
+    """A local address without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return f"127.0.0.1:{server.getsockname()[1]}"
 
@@ -142,7 +142,7 @@ def test_wrong_storage_account_key(app: App) -> None:
 
 
 def test_malformed_storage_account_key(app: App) -> None:
-    """It is base64 all the same, so the settings allow it."""
+    """It is valid base64, so the settings allow it."""
     storage = re.sub(r"AccountKey=[^;]+", "AccountKey=YWJj", app.settings["ImporterStorage"])
     app.configure(ImporterStorage=storage)
     found = wrong(app)
@@ -152,7 +152,7 @@ def test_malformed_storage_account_key(app: App) -> None:
 
 @pytest.fixture
 def by_entra_id(app: App, monkeypatch: pytest.MonkeyPatch) -> App:
-    """Storage by a managed identity, which gets tokens."""
+    """The app with storage access by managed identity."""
 
     class Identity:
         def get_token(self, *_: str, **__: Any) -> AccessToken:
@@ -226,7 +226,7 @@ def test_health_check_timeout(app: App, monkeypatch: pytest.MonkeyPatch) -> None
         )
         app.configure(IOTHUB=connection)
         found = wrong(app)
-    # On a busy machine others may be late too.
+    # On a busy machine other timers may be late too.
     [hub] = app.importer.services.hubs
     assert found[f"hub {hub}"] == (
         "No answer within 0.5 seconds. Check IOTHUB, and that the hub is reachable."

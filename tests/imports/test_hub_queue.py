@@ -1,4 +1,4 @@
-"""Starting jobs: in order, once, and with patience where patience helps."""
+"""Jobs start in order and once; temporary errors are retried."""
 
 from __future__ import annotations
 

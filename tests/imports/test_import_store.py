@@ -1,4 +1,4 @@
-"""The table under lost answers and other processes."""
+"""The table with lost responses and concurrent processes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def record(file: str = "pumps.ndjson", **members: Any) -> ImportRecord:
 
 
 def lose_one_answer(app: App) -> None:
-    """The next write is carried out, but nobody hears of it."""
+    """Execute the next write and lose its response."""
 
     def lose(request: str) -> None:
         if request.split()[0] in ("POST", "PUT"):
@@ -128,7 +128,7 @@ def test_large_numbers_and_unusual_strings_are_stored_unchanged(store: ImportSto
 
 
 def test_finished_imports_are_counted_once(app: App, store: ImportStore) -> None:
-    """Also if answers are lost, and whether the sweep has added them to their day or not."""
+    """Also if responses are lost, before and after the sweep has added them to their day."""
     statistics = app.importer.services.daily_counts
     today = app.clock().date()
     for number in range(6):

@@ -1,4 +1,4 @@
-"""Blobs that their writers may not have finished, and blobs that are folders."""
+"""Incomplete blobs, and blobs that are folders."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_an_empty_blob_is_read_after_a_minute(app: App, how: str) -> None:
 
 @by_event_or_sweep
 def test_blob_that_is_created_empty_and_then_written(app: App, how: str) -> None:
-    """As clients do that open a file on a mounted container."""
+    """Clients of a mounted container write files this way."""
     app.upload(NAME)
     look(app, how)
     app.upload(NAME, device("pump-1"))
@@ -92,7 +92,7 @@ def test_append_blob_is_imported_again_after_another_append(app: App) -> None:
 
 
 def test_later_uploads_wait_for_an_incomplete_upload(app: App) -> None:
-    """It keeps its place: it may be the older version of the same devices."""
+    """It keeps its queue position: it may contain an older version of the same devices."""
     append(app, line("pump-1"), create=True)
     app.deliver(NAME)
     app.upload("next.ndjson", device("pump-1", tags={"n": 2}))

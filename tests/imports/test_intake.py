@@ -1,4 +1,4 @@
-"""What uploads and their events can do: repeat, change meanwhile, vanish, go to a wrong place."""
+"""Events and uploads that are repeated, changed, deleted or misplaced."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_process_stops_after_losing_its_lease(app: App) -> None:
 
 
 def test_lease_is_renewed_during_a_long_step(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small file may take long: an archive that unpacks to much, or a slow storage account."""
+    """A small file may take long: an archive with a high compression ratio or slow storage."""
     monkeypatch.setattr(RetrySettings, "lease", property(lambda _: timedelta(seconds=0.6)))
     app.upload("pumps.ndjson", device("pump-1"))
     nothing = lambda _: None  # noqa: E731
@@ -213,7 +213,7 @@ def test_folder_selects_the_hub_with_one_configured_hub(app: App) -> None:
 
 
 def test_uploads_are_imported_without_events(app: App) -> None:
-    """The source of the local stack; the real host then scans the container as this one does."""
+    """Uses the blob source of the local stack, which scans the container like the real host."""
     app.upload("one.ndjson", device("pump-1"))
     app.upload("folder/two.ndjson", device("pump-2"))
     with app.scanning_host() as host:

@@ -1,8 +1,8 @@
-"""Nobody heard what became of a call for a job: it is looked for, and no device is applied twice.
+"""Lost responses to job requests: the job is identified, and no device is applied twice.
 
-Recorded hubs name a job's output container, so its job is found by that. On a hub that names none
-(`NO_ECHO`) a log in the import's container proves its job; of other jobs nobody can say. Where
-nothing is found, a job may still appear, so the hub is asked again only after some minutes.
+Recorded hubs return a job's output container, which identifies the job. On a hub without it
+(`NO_ECHO`) a log in the import's container identifies the job; other jobs are ambiguous. If no
+job is found, it may still appear, so the request is repeated only after some minutes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from shared.imports.model.record import ImportRecord
 from tests.app import NO_ECHO, App, device
 
 NAME = "pumps.ndjson"
-#: Minutes: longer than a log may take to appear, or a job that a lost call began.
+#: Minutes; longer than the delay until a log, or the job of a lost request, appears.
 GRACE = 11
 
 any_hub = pytest.mark.parametrize("hub", [{}, {"choices": NO_ECHO}], indirect=True)
@@ -30,14 +30,14 @@ def start(app: App, name: str = NAME, device_id: str = "pump-1") -> None:
 
 
 def lose_the_answer(app: App, name: str = NAME) -> None:
-    """The hub begins the job."""
+    """Lose the response; the hub starts the job."""
     app.hub.faults.add("dropReply", operation="createJob")
     start(app, name)
     assert app.record(name).state == "starting"
 
 
 def lose_the_call(app: App) -> None:
-    """The hub never hears of the job, and the app does not know that."""
+    """Lose the request; the app cannot detect that."""
     app.hub.faults.add("refuse", operation="createJob")
     start(app)
     assert app.record(NAME).state == "starting"
@@ -51,7 +51,7 @@ def ticks(app: App, count: int = 3) -> ImportRecord:
 
 
 def finish_after_grace(app: App) -> None:
-    """What was lost is waited for, and nothing more is asked of the hub meanwhile."""
+    """Check that the request is not repeated during the grace period; then finish the import."""
     calls = app.hub.requests["createJob"]
     record = ticks(app)
     assert (record.state, record.staged.generation) == ("starting", 1)
@@ -115,7 +115,7 @@ def test_unlisted_job_is_identified_by_its_error_log(app: App) -> None:
 @any_hub
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_process_terminated_before_or_after_the_request(app: App, moment: str) -> None:
-    """Killed before the hub is asked, or before its answer is written down."""
+    """The process terminates before the request, or before the response is stored."""
 
     def die(request: str) -> None:
         created = any(line.endswith("/jobs/create") for line in app.requests[:-1])
@@ -140,7 +140,7 @@ def test_process_terminated_before_or_after_the_request(app: App, moment: str) -
 
 
 def test_delayed_request_starts_no_second_job(app: App) -> None:
-    """Its process stood still before its socket, while another one did everything."""
+    """The process is suspended before the request while another one completes the import."""
     once: list[str] = []
 
     def stand_still(request: str) -> None:
@@ -183,7 +183,7 @@ def test_import_waits_for_an_active_ambiguous_job(app: App) -> None:
         assert "Waiting" in record.failure_reason
     assert app.hub.requests["createJob"] == 1
     app.hub.free_slot()
-    # It has completed just now: if it was ours, its log may still come.
+    # The job has just completed; if it belongs to this import, its log may still appear.
     assert ticks(app).state == "starting"
     app.pass_minutes(GRACE)
     assert_not_known(ticks(app))
@@ -202,7 +202,7 @@ def test_failed_ambiguous_job_is_not_repeated(app: App, status: str) -> None:
     app.pass_minutes(GRACE)
     assert_not_known(ticks(app))
     assert len(app.hub.jobs) == 1
-    # An operator who has compared them may try them again.
+    # An operator can retry the import after comparing the devices.
     app.importer.actions.retry(app.record(NAME))
     app.finish()
     assert [record.state for record in app.records()] == ["completed", "failed"]
@@ -222,7 +222,7 @@ def test_job_that_ended_before_the_request_is_not_matched(app: App, status: str)
 @no_echo
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 def test_job_that_ended_within_the_clock_tolerance_is_ambiguous(app: App, status: str) -> None:
-    """Clocks may be five minutes apart."""
+    """Clocks may differ by five minutes."""
     before = app.clock() - timedelta(minutes=5)
     app.hub.jobs.add_foreign(status, start=before, end=before)
     lose_the_call(app)
@@ -234,7 +234,7 @@ def test_job_that_ended_within_the_clock_tolerance_is_ambiguous(app: App, status
 
 @no_echo
 def test_foreign_job_that_completes_is_ambiguous(app: App) -> None:
-    """It began after our call, and without a log in our container nobody knows whose it was."""
+    """It started after the request; without a log in the container its owner is unknown."""
     lose_the_call(app)
     app.start_foreign_import(device("theirs"))
     assert ticks(app).state == "starting"
@@ -248,12 +248,12 @@ def test_foreign_job_that_completes_is_ambiguous(app: App) -> None:
 
 @pytest.mark.parametrize("hub", [{"choices": NO_ECHO, "job_seconds": 0.5}], indirect=True)
 def test_job_that_ended_shortly_before_is_not_matched(app: App) -> None:
-    """Ours is in the list too, and still runs."""
+    """The import's own job is in the list too, and still runs."""
     app.start_foreign_import(device("theirs"))
     app.hub.wait_idle()
     lose_the_answer(app)
     app.tick()
-    # Which of them is ours is known by the log alone.
+    # Only the log identifies the import's own job.
     assert app.record(NAME).state == "starting"
     app.hub.wait_idle()
     app.finish()
@@ -286,7 +286,7 @@ def test_late_error_log_identifies_the_job(app: App) -> None:
 
 
 def begin_with_an_error(app: App) -> None:
-    """The hub begins the job, and answers that it failed to."""
+    """Start the job, but respond with an error."""
 
     def fail(response: Any) -> None:
         if response.request.url.partition("?")[0].endswith("/jobs/create"):
@@ -340,8 +340,8 @@ def test_hub_with_a_wrong_clock(app: App, minutes: float, end: str) -> None:
 
 @pytest.mark.parametrize("hub", [{"job_rate": 10}], indirect=True)
 def test_delayed_job_list_starts_no_second_job(app: App) -> None:
-    """The job has opened its file when the list does not name it yet, so the file's new name comes
-    too late to stop it; its log is looked for until the hub is asked again."""
+    """The job has opened its file before the list contains it, so renaming the file does not
+    stop it; the app checks for its log until the request is repeated."""
     app.hub.job_answers.list_lag = timedelta(hours=1)
     app.hub.faults.add("dropReply", operation="createJob")
     app.upload(NAME, *(device(f"pump-{number}") for number in range(15)))

@@ -1,4 +1,4 @@
-"""A hub says that it completed a job: only its log tells what became of the devices."""
+"""Completed jobs without an error log: only the log contains the results of the devices."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_import_waits_for_a_missing_log(app: App) -> None:
 
 
 def test_missing_log_of_a_job_that_ended_long_ago(app: App) -> None:
-    """The time counts from when the app saw it."""
+    """The deadline starts when the app first sees the end of the job."""
     app.hub.faults.add("noLog")
     start(app)
     app.clock.ahead_hours(3)
@@ -140,7 +140,7 @@ def test_log_that_lists_more_failures_than_devices(app: App) -> None:
 
 @pytest.mark.parametrize("status", [404, 409, 416])
 def test_unreadable_log(app: App, status: int) -> None:
-    """It is there, and a rule of the account keeps it."""
+    """The log exists, but the account denies access to it."""
     start(app)
 
     def refuse(request: str) -> None:
@@ -165,7 +165,7 @@ def test_unreadable_log(app: App, status: int) -> None:
 
 @pytest.mark.parametrize("failed", [0, 1])
 def test_staged_file_edited_after_the_start(app: App, failed: int) -> None:
-    """Nobody can say which lines the hub read."""
+    """It is unknown which lines the hub read."""
     record = start(app, device("pump-1"), *[device("gone", importMode="delete")] * failed)
     staged = app.container_of(record).get_blob_client("devices.txt")
     staged.upload_blob(staged.download_blob().readall(), overwrite=True)

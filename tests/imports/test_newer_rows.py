@@ -1,4 +1,4 @@
-"""Rows of a newer version of the app: both versions work on one table during a deployment."""
+"""Rows of a newer app version: both versions use one table during a deployment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def row_of(app: App, record: ImportRecord) -> dict[str, Any]:
 
 
 def queue_two(app: App) -> ImportRecord:
-    """Two imports wait for the hub, the first in a row of a newer version."""
+    """Queue two imports, the first in a row of a newer version."""
     app.hub.occupy_slot()
     for name in (NAME, "next.ndjson"):
         app.upload(name, device(name))
@@ -69,7 +69,7 @@ def test_newer_row_is_continued_by_its_version(app: App) -> None:
 
 @pytest.mark.parametrize("minutes", [9, 11])
 def test_later_uploads_wait_for_an_upload_that_cannot_be_registered(app: App, minutes: int) -> None:
-    app.tick()  # makes the table
+    app.tick()  # creates the table
     app.upload(NAME, device("pump-1"))
     blob = app.blobs.get_blob_client(app.container, NAME).get_blob_properties()
     claim = record_of(app.importer.services, Upload.of(blob)).id

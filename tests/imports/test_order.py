@@ -1,7 +1,7 @@
-"""The order of uploads within one second, which ETags of Azure Storage tell.
+"""The order of uploads within one second, derived from ETags of Azure Storage.
 
-Azurite has other ETags, so a transport gives its blobs those of Azure Storage, and the same
-Last-Modified to all of them.
+Azurite has other ETags, so a transport replaces them with those of Azure Storage, and sets one
+Last-Modified for all blobs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 def etag_of(moment: datetime) -> str:
-    """As Azure Storage makes it at that moment."""
+    """The ETag that Azure Storage creates at that time."""
     return f"0x{(moment - TICK_ZERO) // MICROSECOND * 10:X}"
 
 
@@ -38,7 +38,7 @@ def second_of(moment: datetime) -> datetime:
 
 
 class AzureBlobs:
-    """Between app and Azurite: blobs of the upload container were written at these moments."""
+    """Between app and Azurite: set the write times of blobs in the upload container."""
 
     def __init__(self, app: App, *, has_ticks: bool = True) -> None:
         self._app = app
@@ -114,7 +114,7 @@ def test_uploads_within_a_second_are_applied_in_write_order(
 def test_uploads_without_events_are_applied_in_write_order(
     app: App, written: tuple[str, ...]
 ) -> None:
-    """The list of blobs is in the order of names."""
+    """The list of blobs is sorted by name."""
     blobs = AzureBlobs(app)
     for number, name in enumerate(written):
         blobs.upload(name, 1000 * number, device(name))
@@ -133,12 +133,12 @@ def test_registration_order_applies_if_etags_contain_no_time(app: App) -> None:
         app.deliver(name)
     app.hub.free_slot()
     app.finish()
-    # The first event leads to a look at the container, which sees the others by their names.
+    # The first event causes a scan of the container, which lists the others by name.
     assert order_of_jobs(app) == ["2.ndjson", "1.ndjson", "3.ndjson"]
 
 
 def test_an_etag_of_azure_storage() -> None:
-    """Of the documentation of Event Grid, whose event of this write says 18:41:00.958."""
+    """Example from the Event Grid documentation; its event has the time 18:41:00.958."""
     last_modified = datetime(2017, 6, 26, 18, 41, tzinfo=UTC)
     moment = written_at("0x8D4BCC2E4835CD0", last_modified)
     assert moment == datetime(2017, 6, 26, 18, 41, 0, 957409, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""An outage counts no attempt; an unexpected error does, and ends its own import alone."""
+"""Outages do not count as attempts; unexpected errors do, and fail only their own import."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def queue_one(app: App) -> None:
 
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDKs repeat a request at once."""
+    """Let the SDKs retry without delay."""
     monkeypatch.setattr("azure.core.pipeline.transport.HttpTransport.sleep", lambda *_: None)
     monkeypatch.setattr("time.sleep", lambda _: None)
 
@@ -100,7 +100,7 @@ def test_outage_is_retried_with_back_off(app: App) -> None:
         timedelta(seconds=20) < record.back_off.next_try_at - app.clock() <= timedelta(seconds=60)
     )
     app.before_request = lambda _: None
-    # The host delivers the event again: the import waits all the same.
+    # The host delivers the event again; the import still waits.
     app.deliver(NAME)
     app.tick()
     app.sweep()
@@ -145,7 +145,7 @@ def test_outage_during_a_tick_does_not_count_as_error(app: App, error: Exception
 
 
 def break_starts(monkeypatch: pytest.MonkeyPatch, file: str) -> None:
-    """A mistake of ours, which one file brings about."""
+    """Simulate a bug that one file triggers."""
     start = JobStarter.start
 
     def broken(queue: JobStarter, record: ImportRecord) -> ImportRecord:

@@ -1,4 +1,4 @@
-"""What operators ask, over tables with many rows of several hubs."""
+"""Queries over tables with many rows of several hubs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECOND, MILLISECOND = timedelta(seconds=1), timedelta(milliseconds=1)
 
 @pytest.fixture
 def reader(app: App) -> Reader:
-    # Nobody calls them.
+    # Never called.
     hubs = {folder: f"{folder}.azure-devices.net" for folder in ("east", "west")}
     app.configure(IOTHUB=json.dumps(hubs))
     return app.importer.reader
@@ -37,7 +37,7 @@ def reader(app: App) -> Reader:
 def add(
     app: App, hub: str, uploaded_at: datetime, state: ImportState = ImportState.COMPLETED
 ) -> ImportRecord:
-    """A row as an import leaves it."""
+    """The row of a final import."""
     file = f"{random.random()}.ndjson"
     record = import_record(
         *(hub, file, "etag", uploaded_at),
@@ -53,12 +53,12 @@ def add(
 
 
 def some(app: App, count: int, seed: int) -> list[ImportRecord]:
-    """Random imports in the order of the list; some were uploaded within the same second."""
+    """Random imports in list order; some were uploaded within the same second."""
     dice = random.Random(seed)
     records = []
     for _ in range(count):
         hub = dice.choice(HUBS)
-        # What leads to no hub is rejected at once.
+        # Uploads for no hub are rejected immediately.
         state = dice.choice(FINAL if hub == NO_HUB else STATES)
         records.append(add(app, hub, START + SECOND * dice.randrange(count // 2), state))
     return sorted(records, key=lambda record: record.row_key)
@@ -92,7 +92,7 @@ def test_table_does_not_exist_yet(reader: Reader) -> None:
 
 
 def test_pages_with_each_filter(app: App, reader: Reader) -> None:
-    """Whatever is asked for, the pages together are what a plain search finds."""
+    """All pages together equal the result of a linear search."""
     records = some(app, 120, seed=1)
     dice = random.Random(2)
     times = sorted({record.uploaded_at for record in records})
@@ -126,7 +126,7 @@ def test_last_page_has_no_continuation_token(app: App, reader: Reader) -> None:
 
 
 def test_paging_during_concurrent_changes(app: App, reader: Reader) -> None:
-    """New uploads come before the first page; what is pruned is missing, and nothing else."""
+    """New uploads sort before the first page; only pruned records are missing."""
     records = some(app, 30, seed=4)
     seen: list[str] = []
     gone: set[str] = set()
@@ -135,7 +135,7 @@ def test_paging_during_concurrent_changes(app: App, reader: Reader) -> None:
         for hub in HUBS:
             add(app, hub, START + timedelta(days=1, seconds=number))
         if continuation:
-            # The very import at which the next page begins, and one that is still to come.
+            # The first import of the next page, and a later one.
             table = app.importer.services.storage.table(app.settings["IMPORTS_TABLE"])
             left = [one for one in records if one.id not in seen]
             for doomed in (page[-1], left[-1]):
@@ -148,7 +148,7 @@ def test_paging_during_concurrent_changes(app: App, reader: Reader) -> None:
 
 
 def test_time_bounds_are_exact(app: App, reader: Reader) -> None:
-    """Storage tells times of uploads in whole seconds; bounds may lie between them."""
+    """Storage returns upload times in whole seconds; bounds may lie between them."""
     before, at, after = (add(app, "east", START + SECOND * number).id for number in (-1, 0, 1))
 
     def found(first: datetime | None, last: datetime | None) -> set[str]:
@@ -164,7 +164,7 @@ def test_time_bounds_are_exact(app: App, reader: Reader) -> None:
     assert found(START, START + MILLISECOND) == {at}
     assert found(START, START) == set()
     assert found(START + SECOND, START - SECOND) == set()
-    # The same moment, told elsewhere.
+    # The same time in another time zone.
     there = START.astimezone(timezone(timedelta(hours=-9, minutes=-30)))
     assert found(there, there + MILLISECOND) == {at}
 
@@ -227,7 +227,7 @@ def test_days_are_summed_over_hubs_and_missing_days_are_filled(app: App, reader:
     assert list(reader.days(2)) == expected[-2:]
     assert list(reader.days(1)) == expected[-1:]
     assert list(reader.days(7))[2:] == expected
-    # A row of a day to come, by a clock that was ahead, is of no day that is asked for.
+    # A row of a future day (from a clock that was ahead) is outside the requested days.
     app.clock.ahead_hours(72)
     assert list(reader.days(4)) == expected[:-1]
 
@@ -268,7 +268,7 @@ def test_request_count_does_not_grow_with_the_history(app: App, reader: Reader) 
     for number in range(5):
         add(app, HUBS[number % 3], START + timedelta(seconds=number))
     add(app, "east", START, ImportState.QUEUED)
-    # Which hubs there are is read once a minute.
+    # The list of hubs is read once a minute.
     reader.queues()
     few = cost()
     for number in range(5, 150):

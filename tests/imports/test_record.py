@@ -96,7 +96,7 @@ def test_upload_fully_imported_only_if_all_counts_agree(
 
 @given(TIMES, st.timedeltas(timedelta(), timedelta(seconds=2)))
 def test_bounds_between_two_seconds(uploaded: datetime, before: timedelta) -> None:
-    """What was uploaded from a moment on sorts before its key, what was uploaded before behind."""
+    """Uploads at or after the time sort before its key, earlier uploads after it."""
     moment = uploaded.replace(microsecond=0) - timedelta(seconds=1) + before
     key = record(at=uploaded.replace(microsecond=0)).row_key
     is_from_then_on = uploaded.replace(microsecond=0) >= moment
@@ -116,7 +116,7 @@ def test_records_sort_newest_first_and_queue_rows_oldest_first(
 
 @given(st.text(min_size=1, max_size=300), st.text())
 def test_keys_fit_table_storage(file: str, etag: str) -> None:
-    """Forbidden are / \\ # ? and control characters, and more than 512 of any."""
+    """Keys must not contain / \\ # ? or control characters, or exceed 512 characters."""
     for key in (record(file, etag).row_key, record(file, etag).new_queue_key):
         assert len(key) < 100
         assert all(character.isalnum() or character == "-" for character in key)

@@ -1,4 +1,4 @@
-"""What a record says when the hub refuses: a reason and a remedy of its own for each cause."""
+"""Rejections by the hub: the record contains a reason and a remedy for each cause."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHAPES = ("E1", "E2", "E3", "E4")
 
 FIRST = "'pump-1' on line 1"
 
-#: Status, code and a part of the remedy.
+#: Status, code and part of the remedy.
 WAITED_FOR = [
     (403, "IotHubSuspended", "Reactivate the hub's subscription"),
     (403, "OperationNotAvailableInCurrentTier", "Upgrade the hub to a standard tier"),

@@ -1,4 +1,4 @@
-"""The report that a record names agrees with the record, whoever else wrote one."""
+"""A record's report agrees with the record, also if other processes wrote reports."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def assert_report_agrees(app: App) -> None:
 
 
 def test_cancel_after_the_import_completed_keeps_the_report_of_the_import(app: App) -> None:
-    """Its process stands still before it writes a report, while another one imports everything."""
+    """The process is suspended before it writes a report while another one completes the import."""
     app.hub.occupy_slot()
     app.upload(NAME, device("pump-1"))
     app.deliver(NAME)
@@ -70,10 +70,10 @@ def test_cancel_before_the_import_completed_writes_its_own_report(app: App) -> N
     app.before_request = overtake
     app.tick()
     assert app.record(NAME).state == "starting"
-    # The process that was overtaken keeps its lease.
+    # The suspended process keeps its lease.
     app.clock.ahead_minutes(6)
     app.tick()
-    # It may have made its call: a job that comes of it is waited for.
+    # It may have sent its request, so the import waits for the job.
     assert app.record(NAME).state == "starting"
     app.pass_minutes(11)
     app.finish()
@@ -117,7 +117,7 @@ def test_report_agrees_with_every_final_record(app: App, end: str) -> None:
 
 @pytest.mark.parametrize("end", ["cancelled", "failed"])
 def test_validation_report_is_not_the_final_report(app: App, end: str) -> None:
-    """There is one since the validation, which had a warning to tell."""
+    """It was written by the validation, which had a warning."""
     if end == "cancelled":
         app.hub.occupy_slot()
     else:

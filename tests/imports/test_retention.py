@@ -1,4 +1,4 @@
-"""What is deleted once an import is final, when, and what is never touched."""
+"""Data that is deleted after an import is final, when, and data that is kept."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def has_upload(app: App, name: str = "pumps.ndjson") -> bool:
 
 
 def archive(app: App) -> str:
-    """Configure the app to move uploads; returns the name of its own archive container."""
+    """Configure the app to move uploads; return the name of the archive container."""
     name = f"processed-{uuid.uuid4().hex[:12]}"
     app.configure(UPLOAD_RETENTION="move", UPLOAD_ARCHIVE_CONTAINER=name)
     return name
@@ -90,7 +90,7 @@ def test_retention_time_starts_when_the_import_is_final(app: App) -> None:
 
 
 def test_unrelated_containers_are_kept(app: App) -> None:
-    """Another app shares the account; people name containers as they like."""
+    """Other apps may share the account and use any container names."""
     one, other = (f"import-{uuid.uuid4().hex}" for _ in range(2))
     others = {
         one: {"table": "Another", "hub": "hub", "record": "import-1-2"},
@@ -141,7 +141,7 @@ def test_uploads_are_kept_by_default(app: App) -> None:
 
 
 def test_fully_imported_upload_is_deleted(app: App) -> None:
-    """One that somebody has to correct stays."""
+    """An upload that needs a correction is kept."""
     app.configure(UPLOAD_RETENTION="delete")
     app.hub.occupy_slot()
     app.upload("pumps.ndjson", device("pump-1"))
@@ -175,7 +175,7 @@ def test_upload_of_a_final_import_is_moved(app: App) -> None:
 
 
 def test_uploads_cannot_be_moved_to_their_own_container(app: App) -> None:
-    """Each would be an upload again, without end."""
+    """Each moved blob would be a new upload, endlessly."""
     app.configure(UPLOAD_RETENTION="move", UPLOAD_ARCHIVE_CONTAINER=app.container)
     with pytest.raises(SettingsError):
         app.sweep()
@@ -254,7 +254,7 @@ def test_records_are_kept_by_default(app: App) -> None:
 def test_record_is_deleted_after_its_retention_time(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As if the upload was some seconds old.
+    # The upload appears a few seconds old.
     monkeypatch.setattr(uploads, "MARGIN", timedelta(seconds=-60))
     app.configure(RECORD_RETENTION_DAYS="30")
     complete(app)

@@ -1,4 +1,4 @@
-"""Operators try again what an import has left undone: all of its lines, or those refused."""
+"""Retry an import: all of its lines, or only the failed ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def start(app: App, name: str = NAME, *lines: object) -> ImportRecord:
 
 
 def fail(app: App, name: str = NAME, *lines: object) -> ImportRecord:
-    """An import whose job the hub fails."""
+    """Run an import whose job fails."""
     app.hub.faults.add("failJob")
     start(app, name, *lines)
     app.finish()
@@ -180,7 +180,7 @@ def test_deleted_failed_lines_cannot_be_retried(app: App) -> None:
 
 
 def test_edited_lines_are_not_retried(app: App) -> None:
-    """What the hub is given is what was validated: the upload is validated again."""
+    """Only validated lines are sent to the hub: the upload is validated again."""
     failed = fail(app)
     app.container_of(failed).upload_blob("devices.txt", b'{"id":"other"}\n', overwrite=True)
     new = retry(app, failed)
@@ -236,7 +236,7 @@ def test_import_that_cannot_be_retried(app: App, make: Callable[[App], None], sa
 
 
 def test_retry_can_be_repeated_after_the_process_terminated_at_each_request(app: App) -> None:
-    """Killed before its first request, then before its second, and so on, until one lives."""
+    """Terminate the process before the first request, the second, and so on."""
     failed = fail(app, NAME, device("pump-1"), b"", device("pump-2"))
     for deaths in range(1, 30):
         seen: list[str] = []

@@ -1,4 +1,4 @@
-"""retry.ndjson, the lines that the hub refused; and a log that blames devices that are there."""
+"""retry.ndjson with the failed lines; and logs that list devices which exist as failed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run(app: App, *lines: object) -> ImportRecord:
 
 
 def run_with_log(app: App, log: list[dict[str, object]], *lines: object) -> ImportRecord:
-    """An import whose hub leaves this log."""
+    """Run an import with this error log."""
     app.upload(NAME, *lines)
     app.deliver(NAME)
     app.hub.wait_idle()
@@ -96,7 +96,7 @@ def test_duplicate_log_entries_are_counted_once(app: App) -> None:
 
 
 def test_log_entry_for_an_unknown_device_leaves_the_counts_unknown(app: App) -> None:
-    """Then it is not known what became of the other lines either."""
+    """The results of the other lines are then unknown too."""
     log: list[dict[str, object]] = [
         {"deviceId": "stranger", "errorCode": 400004, "errorStatus": "no"},
         {"deviceId": "b", "errorCode": 400004, "errorStatus": "no"},

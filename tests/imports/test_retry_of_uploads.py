@@ -1,4 +1,4 @@
-"""An import that failed before it was staged is tried again by validating its upload again."""
+"""Retry of an import that failed before staging: its upload is validated again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAME = "pumps.ndjson"
 
 
 def fail_unstaged(app: App, *lines: object) -> ImportRecord:
-    """An import whose file could not be staged, for no fault of the file."""
+    """An import of a valid file that could not be staged."""
 
     app.configure(MAX_ATTEMPTS="1")
     app.upload(NAME, *(lines or (device("pump-1"),)))
@@ -103,7 +103,7 @@ def test_upload_deleted_before_its_retry_is_superseded(app: App) -> None:
 
 @pytest.mark.parametrize("hours", [-2, 2])
 def test_queue_position_uses_the_storage_clock(app: App, hours: int) -> None:
-    """Behind all that was uploaded until then, however wrong the clock of the app is."""
+    """After all earlier uploads, even if the app's clock is wrong."""
     failed = fail_unstaged(app)
     app.configure(MAX_ATTEMPTS="5")
     app.hub.occupy_slot()

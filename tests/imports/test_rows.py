@@ -1,4 +1,4 @@
-"""The record tells the truth: the whole row of each end, as an operator reads it in the table."""
+"""The complete table row of each final state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GOOD = device("pump-1", authentication=CA)
 
 
 def row(app: App) -> dict[str, Any]:
-    """The one import's row; what differs from run to run is replaced by what it is."""
+    """The only import's row; values that differ between runs are replaced by placeholders."""
     settings = app.settings
     with TableServiceClient.from_connection_string(settings["ImporterStorage"]) as service:
         table = service.get_table_client(settings["IMPORTS_TABLE"])
@@ -53,7 +53,7 @@ def assert_reason(app: App, *facts: str) -> None:
         assert fact in record.failure_reason
 
 
-#: What every row has.
+#: Columns of every row.
 UPLOAD = {
     "PartitionKey": "<hub>",
     "RowKey": "import-<time>-<id>",
@@ -84,7 +84,7 @@ COUNTS = {
     "valid": 1,
     "leftOut": 0,
 }
-#: The file that holds `GOOD` alone.
+#: The file that contains only `GOOD`.
 STAGED = {
     **OPENED,
     "container": "import-<id>",
@@ -96,7 +96,7 @@ STAGED = {
     "stagedEtag": "<stagedEtag>",
     "validation": COUNTS,
 }
-#: Of an import of which it is certain that the hub took nothing.
+#: Columns of an import of which the hub applied nothing.
 NOTHING = {"imported": 0, "failed": 0}
 RAN = {
     **STAGED,
@@ -394,5 +394,5 @@ def test_a_retry(app: App) -> None:
         "retryOf": failed.id,
         "state": "completed",
     }
-    # The file was validated once, for the import that failed.
+    # The file was validated once, for the failed import.
     assert row(app) == {k: v for k, v in expected.items() if k != "validation"}

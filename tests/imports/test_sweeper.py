@@ -1,4 +1,4 @@
-"""The slow timer: work that died, markers that went astray, places in the queue, and its cost."""
+"""The sweep: abandoned work, inconsistent queue rows, queue positions, and request counts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def table(app: App) -> TableClient:
 
 
 def die(request: str) -> None:
-    """The process is killed while it stages a file."""
+    """Terminate the process while it stages a file."""
     if request.endswith("/devices.txt"):
         raise KeyboardInterrupt
 
@@ -208,7 +208,7 @@ def test_concurrent_record_change_overrides_queue_position_update(app: App) -> N
     def meddle(request: str) -> None:
         if request.endswith("$batch"):
             batches.append(request)
-            # The first one counts the end of 1.ndjson.
+            # The first one counts the final state of 1.ndjson.
             if len(batches) == 2:
                 app.before_request = lambda _: None
                 cancel(app, app.record("2.ndjson"))
@@ -241,7 +241,7 @@ def test_failing_task_does_not_block_other_tasks(app: App) -> None:
 
 
 def test_each_failing_task_is_named(app: App) -> None:
-    """Everything but the uploads fails: tables cannot be queried, containers not be listed."""
+    """Everything but the uploads fails: tables cannot be queried, containers cannot be listed."""
     app.configure(UPLOAD_RETENTION="delete", RECORD_RETENTION_DAYS="30")
     start(app, "pumps.ndjson")
     app.finish()
@@ -264,7 +264,7 @@ def test_each_failing_task_is_named(app: App) -> None:
 def test_request_count_of_a_sweep_does_not_grow_with_the_history(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As if the uploads were some seconds old.
+    # Uploads appear a few seconds old.
     monkeypatch.setattr(uploads, "MARGIN", timedelta(seconds=-60))
     start(app, *(f"{number}.ndjson" for number in range(5)))
     app.finish()
@@ -279,7 +279,7 @@ def test_request_count_of_a_sweep_does_not_grow_with_the_history(
             rejected = ImportState.REJECTED
             app.importer.services.store.end(replace(record, imported=0, failed=0), rejected)
     assert len(app.records()) == 50
-    # It adds the ends to the counts of their day.
+    # It adds finished imports to the counts of their day.
     app.sweep()
     with app.counting() as old:
         app.sweep()

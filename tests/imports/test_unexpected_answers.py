@@ -1,4 +1,4 @@
-"""Whatever a hub answers, imports end and ticks do not fail."""
+"""Malformed responses of a hub: imports become final, and ticks do not fail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HALF = "\ud83d"
 
 
 def alter(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> None:
-    """Change each answer of the hub that is about a job or several."""
+    """Change each response of the hub about one or several jobs."""
     parse = parsing.parse_json
 
     def altered(data: bytes) -> Any:
@@ -31,7 +31,7 @@ def with_members(**members: object) -> Callable[[Any], Any]:
 
 
 def without_zones(job: dict[str, Any]) -> dict[str, Any]:
-    """As .NET writes a time whose kind is not specified."""
+    """The .NET format of a time of unspecified kind."""
     times = {name: job[name] for name in ("startTimeUtc", "endTimeUtc") if job.get(name)}
     return {**job, **{name: text.removesuffix("Z").split("+")[0] for name, text in times.items()}}
 
@@ -94,7 +94,7 @@ def test_invalid_properties_of_listed_jobs(
 
 @pytest.mark.parametrize("odd", [None, 7, "job", [], {}, {"jobId": 7}, {"jobId": HALF}])
 def test_response_without_a_job_id(app: App, monkeypatch: pytest.MonkeyPatch, odd: object) -> None:
-    """The first one; the job is then looked for."""
+    """The first response has no id; the app then checks the list of jobs."""
     with monkeypatch.context() as patch:
         alter(patch, lambda _: odd)
         upload(app)
@@ -197,7 +197,7 @@ def test_import_with_unknown_job_status_can_be_cancelled(
 def test_job_deleted_by_the_hub_with_an_empty_404(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a code or a text, as gateways answer; the job's log still counts."""
+    """Without code or message, like a gateway; the job's log still counts."""
     app.hub.faults.add("lateLog")
     upload(app)
     app.hub.wait_idle()
@@ -233,7 +233,7 @@ def test_reason_with_a_lone_surrogate(app: App) -> None:
     assert app.report(record)["job"]["failureReason"] == "broke at \ufffd"
 
 
-#: Each has one entry, which names the line of the file or not.
+#: Each has one entry, with or without the line of the file.
 NAMING_LOGS = [
     json.dumps({"deviceId": "pump-1", "errorCode": 400004, "errorStatus": f"bad {HALF}"}).encode(),
     json.dumps({"deviceId": "pump-1", "errorCode": "²", "errorStatus": {"a": [HALF]}}).encode(),

@@ -1,4 +1,4 @@
-"""Uploads are deleted only if it is proven that they are in the hub, and moving them has an end."""
+"""Uploads are deleted only if fully imported, and moves are abandoned after repeated errors."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def log_missing(app: App) -> None:
 def test_upload_not_proven_to_be_fully_imported_is_kept(
     app: App, end: object, retention: str
 ) -> None:
-    """Moving loses nothing, so every final import's upload is moved."""
+    """Moving loses no data, so every final import's upload is moved."""
     app.configure(
         UPLOAD_RETENTION=retention, UPLOAD_ARCHIVE_CONTAINER=f"processed-{uuid.uuid4().hex[:12]}"
     )
@@ -82,7 +82,7 @@ def test_upload_not_proven_to_be_fully_imported_is_kept(
 
 
 def test_upload_is_kept_if_the_record_contradicts_the_report(app: App) -> None:
-    """A completed import of which a count was edited or never written."""
+    """A completed import with an edited or missing count."""
     app.configure(UPLOAD_RETENTION="delete")
     run(app)
     record = app.record(NAME)
@@ -131,7 +131,7 @@ def test_record_is_pruned_if_its_claim_is_deleted(app: App) -> None:
 
 
 def test_upload_is_moved_without_decoding(app: App) -> None:
-    """Content that is marked as compressed is not unpacked, and its properties are kept."""
+    """Compressed content is not decompressed, and its properties are kept."""
     archive = f"processed-{uuid.uuid4().hex[:12]}"
     app.configure(UPLOAD_RETENTION="move", UPLOAD_ARCHIVE_CONTAINER=archive)
     line = json.dumps(device("pump-1", tags={"random": os.urandom(3_000_000).hex()})).encode()

@@ -1,4 +1,4 @@
-"""Uploads that no event announced, or that one announced too late, by what the container holds."""
+"""Uploads without an event or with a late event, found by scanning the container."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tests.app import App, device
 
 @pytest.fixture
 def aged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Uploads are as if they were some seconds old when the container is looked through."""
+    """Uploads appear a few seconds old when the container is scanned."""
     monkeypatch.setattr(uploads, "MARGIN", timedelta(seconds=-60))
 
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch, aged: None) -> None:
-    """A look at the container reads two blobs."""
+    """A scan of the container reads two blobs."""
     monkeypatch.setattr(uploads, "MAX_PAGES", 1)
     two_at_a_time = functools.partialmethod(ContainerClient.list_blobs, results_per_page=2)
     monkeypatch.setattr(ContainerClient, "list_blobs", two_at_a_time)
 
 
 def next_second() -> None:
-    """Storage tells upload times in whole seconds; what is uploaded now is younger."""
+    """Wait for the next second: storage returns upload times in whole seconds."""
     time.sleep(1 - time.time() % 1 + 0.01)
 
 
@@ -40,7 +40,7 @@ def tags(app: App, device_id: str) -> object:
 
 
 def looks(app: App, requests: list[str]) -> int:
-    """How many pages of the upload container were listed."""
+    """The number of pages of the upload container that were listed."""
     return requests.count(f"GET /devstoreaccount1/{app.container}")
 
 
@@ -91,7 +91,7 @@ def test_older_upload_with_a_lost_event_is_applied_first(app: App) -> None:
 
 
 def test_overwrite_without_an_event_is_queued_last(app: App) -> None:
-    """The head of a queue is not at the hub yet when a blob is written again."""
+    """A blob is overwritten before the first import of the queue has started."""
     app.hub.occupy_slot()
     app.upload("old.ndjson", device("pump-1", tags={"n": 1}))
     blob = app.blobs.get_blob_client(app.container, "old.ndjson")
@@ -171,7 +171,7 @@ def test_uploads_before_a_completed_scan_are_not_checked_again(app: App) -> None
         app.deliver("0.ndjson")
         app.tick()
     assert looks(app, requests) == 0
-    # Another process learns from the table how far the last round has come.
+    # Another process reads the progress of the last scan from the table.
     app.configure()
     app.upload("3.ndjson", device("pump-3"))
     for record in app.records():

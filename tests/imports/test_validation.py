@@ -1,4 +1,4 @@
-"""What becomes of a file in which the validation finds something: reports, policies, guards."""
+"""Files with validation problems: reports, policies and limits."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_limits_are_configurable(app: App, setting: str, value: str, code: str) 
 def test_blob_with_a_content_encoding_is_read_completely(
     app: App, monkeypatch: pytest.MonkeyPatch, policy: str, name: str
 ) -> None:
-    """The SDK would unpack the first range and lose the others."""
+    """The SDK would decompress the first range and lose the others."""
     monkeypatch.setattr(storage, "CHUNK_BYTES", 4096)
     app.configure(VALIDATION_POLICY=policy)
     dice = random.Random(1)

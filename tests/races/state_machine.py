@@ -1,7 +1,7 @@
-"""The app as a machine whose next step anything may be: an event, a timer, a fault, a death.
+"""State machine of the app; each step is an event, a timer, a fault or a process termination.
 
-The hub's jobs end at once, or hang until they are cancelled, so that no step depends on how fast
-the machine is. The hub's clock is turned together with the app's; that of storage is not.
+The hub's jobs end immediately, or hang until cancelled, so that no step depends on the speed of
+the computer. The clocks of hub and app change together; that of storage does not.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ class AppTime(Clock):
 
 
 class Killed(BaseException):
-    """The process is gone: no code of it runs any more, but for what unwinds."""
+    """Terminates the process; only its cleanup code still runs."""
 
 
 class LogCapture(logging.Handler):
-    """Hears of exceptions that the app catches and tells its log, though it should not have any."""
+    """Collects unexpected exceptions that the app catches and logs."""
 
     def __init__(self, violations: list[str]) -> None:
         super().__init__()
@@ -84,20 +84,20 @@ class LogCapture(logging.Handler):
 
 
 class ImporterMachine(RuleBasedStateMachine):
-    """Drives the app through its triggers and compares what it leaves with what has to be."""
+    """Drive the app through its triggers and check its stored state."""
 
-    #: Connection string of the account; a subclass says it.
+    #: Connection string of the account; set by a subclass.
     storage: ClassVar[str]
 
     def __init__(self) -> None:
         super().__init__()
         self._resources = contextlib.ExitStack()
-        #: Rows as they were when their imports had become final.
+        #: Rows at the time when their imports became final.
         self._final: dict[str, ImportRecord] = {}
-        #: Jobs that were seen, and those that run until they are cancelled.
+        #: Known jobs, and those that run until cancelled.
         self._jobs: set[str] = set()
         self._hanging: set[str] = set()
-        #: What the app must not do but would hide, since it happens deep inside of it.
+        #: Violations inside the app, which would otherwise stay hidden.
         self._violations: list[str] = []
         self._uploads = 0
 
@@ -120,7 +120,7 @@ class ImporterMachine(RuleBasedStateMachine):
         logging.getLogger("shared").addHandler(handler)
         self._resources.callback(logging.getLogger("shared").removeHandler, handler)
 
-    # What people do.
+    # Actions of operators.
 
     @rule(name=names, devices=devices)
     def upload(self, name: str, devices: set[str]) -> None:
@@ -152,7 +152,7 @@ class ImporterMachine(RuleBasedStateMachine):
             with self._calling():
                 self.app.importer.actions.retry(record)
 
-    # What the platform does.
+    # Actions of the platform.
 
     @rule(name=names, times=st.integers(1, 3))
     def event(self, name: str, times: int) -> None:
@@ -175,7 +175,7 @@ class ImporterMachine(RuleBasedStateMachine):
 
     @rule(requests=st.integers(1, 14), moment=st.sampled_from(["before", "after"]))
     def kill(self, requests: int, moment: str) -> None:
-        """The process ends at one of the next requests: before it is sent, or answered."""
+        """Terminate the process at one of the next requests: before it, or before its response."""
         left = [requests]
 
         def count(_: str) -> None:
@@ -192,7 +192,7 @@ class ImporterMachine(RuleBasedStateMachine):
         else:
             self.app.after_request = count
 
-    # What the hub does.
+    # Actions of the hub.
 
     @rule(
         kind=st.sampled_from(["throttle", "error", "refuse", "dropReply"]),
@@ -212,7 +212,7 @@ class ImporterMachine(RuleBasedStateMachine):
 
     @rule()
     def somebody_imports(self) -> None:
-        """By a job that may be taken for ours on a hub that echoes no URIs."""
+        """The job is ambiguous on a hub that returns no URIs."""
         if self._hang_rules() or any(job["status"] in ACTIVE for job in self.hub.jobs):
             return
         name = f"{FOREIGN}{uuid.uuid4().hex[:12]}"
@@ -233,7 +233,7 @@ class ImporterMachine(RuleBasedStateMachine):
     def the_export_ends(self) -> None:
         self.hub.free_slot()
 
-    # What holds at any time.
+    # Invariants at any time.
 
     @invariant()
     def table_is_sound(self) -> None:
@@ -250,7 +250,7 @@ class ImporterMachine(RuleBasedStateMachine):
         jobs_ran_once(records.values(), import_jobs(self.hub))
 
     def _watch(self, request: str) -> None:
-        """Only the head of the queue may start, and nothing older may be unknown then."""
+        """Only the first import of the queue may start, and no older upload may be unregistered."""
         if not request.endswith("/jobs/create"):
             return
         records, queue_rows = read_table(self.table)
@@ -264,7 +264,7 @@ class ImporterMachine(RuleBasedStateMachine):
             if blob.last_modified < head.uploaded_at and version not in known:
                 self._violations.append(f"a job is asked for before {version} has its record")
 
-    # The end of each run.
+    # End of each run.
 
     def teardown(self) -> None:
         try:
@@ -303,7 +303,7 @@ class ImporterMachine(RuleBasedStateMachine):
         jobs = [job for job in import_jobs(self.hub) if job["status"] == "completed"]
         applied = [by_container[container_of_job(job)] for job in jobs]
         assert all(record.state is ImportState.COMPLETED for record in applied), applied
-        # Retries enter the queue by the app's clock, which the test turns: see `_watch` for them.
+        # Retries enter the queue by the app's clock, which the test changes: see `_watch` for them.
         queue_keys_of_uploads = [record.queue_key for record in applied if not record.retry_of]
         assert queue_keys_of_uploads == sorted(queue_keys_of_uploads)
         wanted = {}
@@ -322,7 +322,7 @@ class ImporterMachine(RuleBasedStateMachine):
 
     @contextlib.contextmanager
     def _calling(self) -> Iterator[None]:
-        """A call of the app, which may fail in ways that the platform knows, or die."""
+        """Call the app, which may fail with an error that the platform handles, or terminate."""
         hangs = self._hang_rules()
         try:
             yield
@@ -339,7 +339,7 @@ class ImporterMachine(RuleBasedStateMachine):
         assert self._violations == []
 
     def _wait_for_jobs(self) -> None:
-        """Let those jobs end that do not hang, or that were cancelled."""
+        """Complete the jobs that do not hang or were cancelled."""
         while any(
             job["status"] in ACTIVE and job["jobId"] not in self._hanging
             for job in self.hub.jobs
@@ -348,7 +348,7 @@ class ImporterMachine(RuleBasedStateMachine):
             time.sleep(0.002)
 
     def _restart(self) -> None:
-        """A fresh process takes the place of the old one."""
+        """Replace the process with a new one."""
         self.app.before_request, self.app.after_request = self._watch, lambda _: None
         self.app.configure()
 
@@ -356,9 +356,9 @@ class ImporterMachine(RuleBasedStateMachine):
         return {(blob.name, blob.etag.strip('"')) for blob in self.container.list_blobs()}
 
     def _cancel_unknown_jobs(self, records: Iterable[ImportRecord]) -> None:
-        """People cancel a job that hangs, which the app must not: it may be somebody else's.
+        """Cancel hanging jobs as an operator; the app must not, since they may be foreign.
 
-        On a hub that names no containers, that is one whose answer was lost.
+        On a hub that returns no containers, these are jobs whose response was lost.
         """
         known = {record.job.id for record in records}
         for job in import_jobs(self.hub):

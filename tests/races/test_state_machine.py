@@ -1,4 +1,4 @@
-"""The app as a state machine: whatever happens in whatever order, the invariants hold."""
+"""The app as a state machine: the invariants hold for any sequence of steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.races.state_machine import ImporterMachine
 
-#: Runs of the machine. To look for more than the same runs each time, set MACHINE_EXAMPLES.
+#: Number of runs, the same each time. Set MACHINE_EXAMPLES for random runs.
 EXAMPLES = 15
 STEPS = 20
 

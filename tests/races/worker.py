@@ -1,4 +1,4 @@
-"""One process of the app: gets events on its standard input, and fires its own timers.
+"""One process of the app: reads events from standard input, and runs its own timers.
 
     python -m tests.races.worker CONTAINER COUNTS_FILE SEED FAULTS [tick] [sweep]
 
@@ -34,17 +34,17 @@ __all__ = ["NO_MORE_FAULTS", "UNEXPECTED"]
 
 #: On the input: the faults end.
 NO_MORE_FAULTS = "*no more faults*"
-#: In the log: an exception that faults do not explain.
+#: In the log: an exception that no fault explains.
 UNEXPECTED = "UNEXPECTED"
 
-#: Events that are handled at the same time.
+#: Number of concurrent events.
 THREADS = 2
-#: Times that the platform delivers an event whose function failed.
+#: Delivery attempts of the platform for a failing event.
 TRIES = 5
 #: Less than the settings allow, so that the work of killed processes is resumed within the test.
-#: The emulator answers each call at once.
+#: The emulator responds immediately.
 LEASE_SECONDS = 2
-#: The same of the time after which a job that has not appeared will not: its list does not lag.
+#: The emulator's job list has no delay, so the deadline for a job to appear is short too.
 LOG_GRACE = timedelta(seconds=3)
 #: Seconds between runs of the timers.
 TICK_PAUSE = 0.05

@@ -89,13 +89,13 @@ TESTS: Mapping[str, Mapping[str, Sequence[str]]] = {
             "test_what_the_log_of_a_job_says",
             "test_a_code_that_nobody_knows",
         ],
-        "hub/test_answers.py": [
+        "hub/test_parsing.py": [
             "test_any_job_can_be_kept",
             "test_any_refusal_is_an_error_of_ours",
             "test_any_bytes_are_a_log",
             "test_an_endless_line_takes_no_memory_and_says_so",
         ],
-        "imports/test_malformed_responses.py": [
+        "imports/test_unexpected_answers.py": [
             "test_invalid_properties_of_a_job",
             "test_malformed_log",
         ],

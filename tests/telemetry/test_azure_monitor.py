@@ -1,4 +1,4 @@
-"""Azure Monitor, in processes of its own: only if asked for, once, and never in the way."""
+"""Azure Monitor, in separate processes: enabled explicitly, configured once, never blocking."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from shared.telemetry import azure_monitor
 from shared.telemetry.otel import trace_ids
 from tests.app import ROOT
 
-#: All that a process of the app would have, without a file of settings.
+#: The complete environment of an app process, without a settings file.
 SETTINGS = {
     "ImporterStorage": "UseDevelopmentStorage=true",
     "IOTHUB": "myhub.azure-devices.net",
@@ -93,7 +93,7 @@ CONNECTION = (
 def test_azure_monitor_is_configured_once(
     tmp_path: Path, app_sends_logs: str, handlers: int
 ) -> None:
-    """Nothing is reachable: the process ends all the same, at once and without a traceback."""
+    """Without network access the process still exits immediately and without a traceback."""
     done = run(
         CONFIGURED,
         APPLICATIONINSIGHTS_CONNECTION_STRING=CONNECTION,
@@ -150,7 +150,7 @@ def test_only_requests_within_a_step_are_traced() -> None:
 
 
 class Configured:
-    """What Azure Monitor was asked for, in the place of doing it."""
+    """Records the configuration calls for Azure Monitor instead of executing them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.options: list[dict[str, Any]] = []
@@ -165,12 +165,12 @@ class Configured:
         monkeypatch.setattr(
             azure.monitor.opentelemetry.exporter, "AzureMonitorTraceExporter", self._exporter
         )
-        # It exports at once, and without a thread.
+        # Exports immediately, without a thread.
         monkeypatch.setattr(
             "opentelemetry.sdk.trace.export.BatchSpanProcessor", SimpleSpanProcessor
         )
         monkeypatch.setenv("APPLICATIONINSIGHTS_CONNECTION_STRING", CONNECTION)
-        # What is set is undone after the test, and not set by the app.
+        # Set by the test, which restores it, and not by the app.
         monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
         monkeypatch.setenv("OTEL_LOGS_EXPORTER", "none")
 
@@ -206,7 +206,7 @@ def test_application_insights_with_entra_id(
 def test_configuration_of_the_worker_is_used(
     monkeypatch: pytest.MonkeyPatch, sampler: str, names: list[str]
 ) -> None:
-    """The worker's sampler limits spans unless operators chose it; its resource is the app's."""
+    """The worker's sampler applies only if operators configured it; its resource is kept."""
     configured = Configured(monkeypatch)
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
     resource = Resource({"service.name": "worker"})

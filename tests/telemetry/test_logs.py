@@ -78,7 +78,7 @@ def test_log_lines_of_a_tick_contain_the_hub(app: App, caplog: pytest.LogCapture
 
 @pytest.fixture
 def libraries() -> Iterator[None]:
-    """As in a process of the app; elsewhere the tests see what libraries really log."""
+    """Redact as in a process of the app; other tests see the original logs of libraries."""
     factory = logging.getLogRecordFactory()
     logs.redact_libraries()
     yield
@@ -87,7 +87,7 @@ def libraries() -> Iterator[None]:
 
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
-    """What a handler of the root writes, tracebacks included."""
+    """The output of a handler of the root logger, including tracebacks."""
     text = io.StringIO()
     handler = logging.StreamHandler(text)
     logging.getLogger().addHandler(handler)
@@ -152,7 +152,7 @@ def test_unrelated_log_records_are_unchanged(
     assert (record.msg, record.args) == ("%s", (SAS,))
     assert record.exc_info
     assert record.exc_info[1] is error
-    # As handlers of sockets make them.
+    # As created by socket handlers.
     assert logging.makeLogRecord({"msg": SAS}).getMessage() == SAS
 
 
@@ -161,7 +161,7 @@ def test_libraries_are_redacted_once(libraries: None) -> None:
     logs.redact_libraries()
     assert logging.getLogRecordFactory() is first
 
-    # As OpenTelemetry adds its attributes.
+    # OpenTelemetry adds its attributes like this.
     def adding(*args: object, **kwargs: object) -> logging.LogRecord:
         record = first(*args, **kwargs)
         record.otelTraceID = "1"

@@ -1,4 +1,4 @@
-"""What imports did and what hubs refused is counted."""
+"""Metrics of imports and of rejected requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_results_of_imports_are_counted(app: App, seen: Seen) -> None:
     app.upload("partly.ndjson", keyed("exists", importMode="create"), keyed("pump-4"))
     app.deliver("partly.ndjson")
     app.finish()
-    # Repeated events and ticks count nothing twice.
+    # Repeated events and ticks do not count twice.
     app.deliver("good.ndjson")
     app.tick()
     metrics = seen.metrics()

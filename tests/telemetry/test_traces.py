@@ -1,4 +1,4 @@
-"""One trace an import: spans of its steps, from its upload to its end."""
+"""One trace per import: spans of its steps, from upload to final state."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_step_links_to_the_invocation(app: App, seen: Seen) -> None:
 
 
 def test_azure_sdk_creates_no_spans_between_steps(seen: Seen) -> None:
-    """Below a local span that is not recorded, samplers drop all."""
+    """Samplers drop all children of a local span that is not recorded."""
     tracer = seen.tracers.get_tracer("azure")
     with telemetry.suppress_sdk_spans():
         tracer.start_span("idle").end()
