@@ -18,7 +18,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def telling(app: App, receiver: Receiver) -> Iterator[App]:
+def app_with_receiver(app: App, receiver: Receiver) -> Iterator[App]:
     """The app, configured to send events to the receiver."""
     app.configure(EVENTS_URL=receiver.url, EVENTS_KEY=KEY)
     yield app

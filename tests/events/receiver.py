@@ -42,7 +42,7 @@ class Receiver:
         self.answers: deque[tuple[int, dict[str, str]]] = deque()
         self.judge: Callable[[Post], int | tuple[int, dict[str, str]]] = lambda _: 204
         #: Set when a post arrives.
-        self.got_one = threading.Event()
+        self.received = threading.Event()
         #: If cleared, posts are accepted but not answered.
         self.may_answer = threading.Event()
         self.may_answer.set()
@@ -89,7 +89,7 @@ class Receiver:
 
     def _take(self, handler: BaseHTTPRequestHandler, post: Post) -> None:
         self.posts.append(post)
-        self.got_one.set()
+        self.received.set()
         self.may_answer.wait(30)
         answer = self.answers.popleft() if self.answers else self.judge(post)
         status, headers = answer if isinstance(answer, tuple) else (answer, {})
@@ -123,7 +123,7 @@ class BrokenReceiver:
         #: No client waits for responses any more.
         self.closing = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._wires: list[socket.socket] = []
+        self._connections: list[socket.socket] = []
 
     def __enter__(self) -> Self:
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -132,10 +132,10 @@ class BrokenReceiver:
 
     def __exit__(self, *_: object) -> None:
         self.closing.set()
-        for wire in (self._server, *self._wires):
+        for connection in (self._server, *self._connections):
             with contextlib.suppress(OSError):
-                wire.shutdown(socket.SHUT_RDWR)
-            wire.close()
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
         for thread in self._threads:
             thread.join()
 
@@ -143,16 +143,16 @@ class BrokenReceiver:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.getsockname()[1]}{PATH}"
 
-    def send(self, wire: socket.socket, *blocks: bytes, pause: float = 0) -> None:
+    def send(self, connection: socket.socket, *blocks: bytes, pause: float = 0) -> None:
         """Send blocks with pauses between them."""
         for block in blocks:
-            wire.sendall(block)
+            connection.sendall(block)
             self.sent += len(block)
             self.closing.wait(pause)
 
-    def send_for_ever(self, wire: socket.socket, block: bytes, pause: float = 0) -> None:
+    def send_endlessly(self, connection: socket.socket, block: bytes, pause: float = 0) -> None:
         while not self.closing.is_set():
-            self.send(wire, block, pause=pause)
+            self.send(connection, block, pause=pause)
 
     def _begin(self, run: Callable[[], None]) -> None:
         thread = threading.Thread(target=run)
@@ -162,17 +162,17 @@ class BrokenReceiver:
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while not self.closing.is_set():
-                wire, _ = self._server.accept()
-                self._wires.append(wire)
-                self._begin(lambda wire=wire: self._serve(wire))  # type: ignore[misc]
+                connection, _ = self._server.accept()
+                self._connections.append(connection)
+                self._begin(lambda connection=connection: self._serve(connection))  # type: ignore[misc]
 
-    def _serve(self, wire: socket.socket) -> None:
-        with contextlib.suppress(OSError), wire:
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
             request = b""
             while self._reads and b"\r\n\r\n" not in request:
-                block = wire.recv(65536)
+                block = connection.recv(65536)
                 if not block:
                     return
                 request += block
             self.requests.append(request)
-            self._answer(wire)
+            self._answer(connection)

@@ -62,7 +62,7 @@ class NoIdentity(Identity):
         raise ClientAuthenticationError("no identity here: token-secret-0001")
 
 
-class LedAstray(RequestsTransport):  # type: ignore[misc]
+class RedirectedTransport(RequestsTransport):  # type: ignore[misc]
     """Redirect connections to a topic's host to the receiver."""
 
     def __init__(self, receiver: Receiver) -> None:
@@ -89,7 +89,7 @@ def make(receiver: Receiver) -> Iterator[Make]:
         identity: Identity | None = None,
         clock: Callable[[], float] = time.time,
     ) -> Webhook:
-        transport = LedAstray(receiver) if url else RequestsTransport()
+        transport = RedirectedTransport(receiver) if url else RequestsTransport()
         webhook = Webhook(
             SecretStr(url or receiver.url),
             SecretStr(key) if key else None,
@@ -107,12 +107,12 @@ def make(receiver: Receiver) -> Iterator[Make]:
 
 def failure(webhook: Webhook) -> Any:
     """Post the event; return the exception, which must not contain a secret."""
-    with pytest.raises(ImporterError) as raised:
+    with pytest.raises(ImporterError) as caught:
         webhook.post(EVENT)
-    told = "".join(traceback.format_exception(raised.value)) + str(raised.value)
-    assert [secret for secret in SECRETS if secret in told] == []
-    assert webhook.host in str(raised.value)
-    return raised.value
+    output = "".join(traceback.format_exception(caught.value)) + str(caught.value)
+    assert [secret for secret in SECRETS if secret in output] == []
+    assert webhook.host in str(caught.value)
+    return caught.value
 
 
 def is_signed(post: Post, secret: bytes, tolerance: float = 300) -> bool:
@@ -163,9 +163,9 @@ def test_repeated_event_keeps_its_id_and_has_a_new_timestamp(
     webhook = make(KEY, clock=lambda: next(times))
     webhook.post(EVENT)
     webhook.post(EVENT)
-    one, two = receiver.posts
-    assert one.headers["webhook-id"] == two.headers["webhook-id"]
-    assert (one.headers["webhook-timestamp"], two.headers["webhook-timestamp"]) == (
+    first, second = receiver.posts
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert (first.headers["webhook-timestamp"], second.headers["webhook-timestamp"]) == (
         *("1614265330", "1614265390"),
     )
 
@@ -183,9 +183,9 @@ def test_the_published_vector() -> None:
 
 
 def test_invalid_secret(make: Make) -> None:
-    with pytest.raises(SettingsError, match="EVENTS_KEY") as raised:
+    with pytest.raises(SettingsError, match="EVENTS_KEY") as caught:
         make(f"whsec_{KEY}!")
-    assert KEY not in "".join(traceback.format_exception(raised.value))
+    assert KEY not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("cloud", ["azure.net", "azure.us", "azure.cn"])

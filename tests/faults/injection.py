@@ -62,12 +62,12 @@ class Injection:
 
     #: Index of the request, from 0.
     position: int
-    what: Fault | Callable[[], None]
+    action: Fault | Callable[[], None]
     #: Number of invocations that an outage lasts.
     invocations: int = 1
 
     def __str__(self) -> str:
-        name = self.what.name if isinstance(self.what, Fault) else str(self.what)
+        name = self.action.name if isinstance(self.action, Fault) else str(self.action)
         return f"{name} at request {self.position}" + (
             f", for {self.invocations} invocations" if self.invocations > 1 else ""
         )
@@ -114,19 +114,19 @@ class Injector:
         self.observe(line)
         fault: Fault | None = None
         for injection in hits:
-            if not isinstance(injection.what, Fault):
-                injection.what()
-            elif injection.what is Fault.OVERTAKEN:
+            if not isinstance(injection.action, Fault):
+                injection.action()
+            elif injection.action is Fault.OVERTAKEN:
                 self._overtake()
-            elif injection.what.is_outage:
+            elif injection.action.is_outage:
                 self._outage, self._outage_left = injection, injection.invocations
             else:
-                fault = injection.what
-        if self._outage and self._outage_left > 0 and isinstance(self._outage.what, Fault):
-            if self._outage.what is Fault.OUTAGE:
+                fault = injection.action
+        if self._outage and self._outage_left > 0 and isinstance(self._outage.action, Fault):
+            if self._outage.action is Fault.OUTAGE:
                 fault = Fault.REFUSED
             elif is_to_storage(line):
-                fault = self._outage.what
+                fault = self._outage.action
         return self._send(request, send, fault)
 
     def _send(self, request: Any, send: Callable[[Any], Any], fault: Fault | None) -> Any:

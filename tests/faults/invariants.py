@@ -98,12 +98,12 @@ def _jobs_fit(simulation: Simulation, record: ImportRecord, *, is_edited: bool) 
 def _jobs_have_records(simulation: Simulation, records: Iterable[ImportRecord]) -> None:
     """Each job belongs to an import that had a record."""
     known = {record.id for record in records} | simulation.seen
-    strangers = [
+    unknown_jobs = [
         job["inputBlobContainerUri"]
         for _, job in simulation.jobs()
         if not any(f"/import-{id_}" in job["inputBlobContainerUri"] for id_ in known)
     ]
-    assert not strangers
+    assert not unknown_jobs
 
 
 def _report_agrees(record: ImportRecord, report: Mapping[str, Any]) -> None:
@@ -155,8 +155,8 @@ def _claims_lead_to_records(
 
 def _queues_are_empty(records: Iterable[ImportRecord], rows: Iterable[Mapping[str, Any]]) -> None:
     open_keys = {record.queue_key for record in records if not record.state.is_final}
-    left = [row["RowKey"] for row in rows if row["RowKey"].startswith("queue-")]
-    assert set(left) <= open_keys
+    remaining = [row["RowKey"] for row in rows if row["RowKey"].startswith("queue-")]
+    assert set(remaining) <= open_keys
 
 
 def _order_is_kept(simulation: Simulation, records: Sequence[ImportRecord]) -> None:

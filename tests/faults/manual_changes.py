@@ -62,7 +62,7 @@ def _ids(simulation: Simulation) -> list[str]:
     """The ids of the imports of A and B, and of their retries."""
     files = {record.id: record for record in simulation.records()}
     ids = [*simulation.ids_of(A), *simulation.ids_of(B)]
-    return ids + [one.id for one in files.values() if one.retry_of in ids]
+    return ids + [item.id for item in files.values() if item.retry_of in ids]
 
 
 def _rows(simulation: Simulation, *, edit: bool = False) -> list[_Target]:
@@ -158,9 +158,9 @@ def _containers(simulation: Simulation) -> list[_Target]:
         return change
 
     return [
-        _Target(f"container {one.name}", id_, deleter(one.name))
+        _Target(f"container {item.name}", id_, deleter(item.name))
         for id_ in _ids(simulation)
-        for one in simulation.blobs.list_containers(f"import-{id_}")
+        for item in simulation.blobs.list_containers(f"import-{id_}")
     ]
 
 

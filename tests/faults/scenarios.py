@@ -123,7 +123,7 @@ def _hanging_job(simulation: Simulation) -> None:
 
 def _cancelled(simulation: Simulation) -> None:
     simulation.without_fault(_take_upload)
-    _until_it_holds(simulation, _cancel(simulation))
+    _repeat_until_done(simulation, _cancel(simulation))
     simulation.tick()
     simulation.tick()
 
@@ -131,7 +131,7 @@ def _cancelled(simulation: Simulation) -> None:
 def _cancelled_in_queue(simulation: Simulation) -> None:
     simulation.hub.occupy_slot()
     simulation.without_fault(_take_upload)
-    _until_it_holds(simulation, _cancel(simulation))
+    _repeat_until_done(simulation, _cancel(simulation))
     simulation.hub.free_slot()
     simulation.tick()
 
@@ -142,7 +142,7 @@ def _retried(simulation: Simulation) -> None:
     simulation.without_fault(_take_upload)
     simulation.wait()
     simulation.without_fault(Importer.on_tick)
-    _until_it_holds(simulation, _retry(simulation))
+    _repeat_until_done(simulation, _retry(simulation))
 
 
 def _refused_lines_retried(simulation: Simulation) -> None:
@@ -151,7 +151,7 @@ def _refused_lines_retried(simulation: Simulation) -> None:
     simulation.wait()
     simulation.without_fault(Importer.on_tick)
     simulation.hub.registry.delete(Key("pump-1"))
-    _until_it_holds(simulation, _retry(simulation))
+    _repeat_until_done(simulation, _retry(simulation))
     simulation.tick()
     simulation.wait()
     simulation.tick()
@@ -183,14 +183,14 @@ def _take_upload(importer: Importer) -> None:
     importer.on_upload(importer.services.settings.uploads.container, A)
 
 
-def _until_it_holds(simulation: Simulation, verb: Callable[[Importer], object]) -> None:
+def _repeat_until_done(simulation: Simulation, command: Callable[[Importer], object]) -> None:
     """Repeat a failed operator command, unless it is impossible, a limited number of times."""
     for _ in range(16):
         done: list[bool] = []
 
         def call(importer: Importer, done: list[bool] = done) -> None:
             with contextlib.suppress(NotPossibleError):
-                verb(importer)
+                command(importer)
             done.append(True)
 
         simulation.invoke(call)
@@ -310,7 +310,7 @@ def prepare(scenarios: Sequence[tuple[Scenario, Simulation]]) -> None:
 
     Storage returns upload times in whole seconds.
     """
-    for number in range(max((len(one.prepare) for one, _ in scenarios), default=0)):
+    for number in range(max((len(scenario.prepare) for scenario, _ in scenarios), default=0)):
         if number:
             now = int(time.time())
             while int(time.time()) == now:

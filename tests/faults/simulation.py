@@ -266,7 +266,7 @@ class Simulation(StoredState):
                 self.wait()
             self.sweep()
             self.pass_time(timedelta(minutes=2))
-            for recovery in [one for one in self.recoveries if one[0] <= turn]:
+            for recovery in [item for item in self.recoveries if item[0] <= turn]:
                 self.recoveries.remove(recovery)
                 recovery[1]()
         raise AssertionError(f"still open: {[(r.file, r.state) for r in self.records()]}")

@@ -74,8 +74,8 @@ def choose(seed: int) -> Run:
         (_position(rng) if rng.random() < 0.7 else 0, rng.choice(DISTURBANCES))
         for _ in range(rng.choice((0, 1, 1)))
     ]
-    certainty = max((one.certainty for _, one in disturbances), default=Certainty.END)
-    if any(one.name == NO_LOG for _, one in disturbances):
+    certainty = max((item.certainty for _, item in disturbances), default=Certainty.END)
+    if any(item.name == NO_LOG for _, item in disturbances):
         # A hub that returns no containers and writes no logs cannot identify a lost request.
         echo = "output"
     if echo == "none":
@@ -165,16 +165,17 @@ def _play(run: Run, simulation: Simulation) -> None:
             for note in (*simulation.notes, *_ends(simulation)):
                 error.add_note(note)
             error.add_note(
-                f"requests: {[simulation.injector.request_at(one) for one in run.injections]}"
+                f"requests: {[simulation.injector.request_at(item) for item in run.injections]}"
             )
             raise
 
 
 def _ends(simulation: Simulation) -> list[str]:
     return [
-        f"{one.hub} {one.id} {one.file}: {one.state}, {one.devices} {one.imported} {one.failed}, "
-        f"{one.failure_reason}"
-        for one in simulation.records()
+        f"{record.hub} {record.id} {record.file}: {record.state}, "
+        f"{record.devices} {record.imported} {record.failed}, "
+        f"{record.failure_reason}"
+        for record in simulation.records()
     ]
 
 

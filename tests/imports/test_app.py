@@ -36,8 +36,8 @@ def test_threads_share_one_importer(app: App, monkeypatch: pytest.MonkeyPatch) -
 def test_stack_depth_is_constant_if_all_queued_imports_fail(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for where in (queue_rows, hub_queue):
-        monkeypatch.setattr(where, "MAX_ROWS", 2)
+    for queue_module in (queue_rows, hub_queue):
+        monkeypatch.setattr(queue_module, "MAX_ROWS", 2)
     # Uploads appear a few seconds old, so the container is scanned once.
     monkeypatch.setattr(uploads, "MARGIN", timedelta(seconds=-60))
     app.hub.occupy_slot()

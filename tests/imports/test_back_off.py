@@ -25,13 +25,13 @@ def start(app: App, name: str = NAME) -> ImportRecord:
     return next(record for record in app.records() if record.file == name)
 
 
-def wait_of(app: App, record: ImportRecord) -> float:
+def back_off_of(app: App, record: ImportRecord) -> float:
     """Seconds from the last write of the record to the next request to the hub."""
     assert record.back_off.next_try_at is not None
     return (record.back_off.next_try_at - record.updated_at).total_seconds()
 
 
-def turn_to(app: App, moment: datetime, offset: timedelta) -> None:
+def set_clock(app: App, moment: datetime, offset: timedelta) -> None:
     """Set the app's clock to `moment` plus `offset`."""
     app.clock.ahead += moment + offset - app.clock()
 
@@ -40,20 +40,20 @@ def test_back_off_grows_while_the_hub_is_busy(app: App) -> None:
     app.configure(BACKOFF_SECONDS="10", MAX_BACKOFF_SECONDS="40")
     app.hub.occupy_slot()
     record = start(app)
-    for tries, longest in enumerate((10, 20, 40, 40, 40), 1):
-        assert (record.state, record.back_off.hub_retries) == ("queued", tries)
-        assert longest / 2 - 1 <= wait_of(app, record) <= longest
-        assert app.hub.requests["createJob"] == tries
+    for retries, longest in enumerate((10, 20, 40, 40, 40), 1):
+        assert (record.state, record.back_off.hub_retries) == ("queued", retries)
+        assert longest / 2 - 1 <= back_off_of(app, record) <= longest
+        assert app.hub.requests["createJob"] == retries
         assert record.back_off.next_try_at is not None
-        turn_to(app, record.back_off.next_try_at, timedelta(seconds=-1))
+        set_clock(app, record.back_off.next_try_at, timedelta(seconds=-1))
         app.tick()
         assert app.record(NAME) == record
-        assert app.hub.requests["createJob"] == tries
-        turn_to(app, record.back_off.next_try_at, timedelta(seconds=1))
+        assert app.hub.requests["createJob"] == retries
+        set_clock(app, record.back_off.next_try_at, timedelta(seconds=1))
         app.tick()
         record = app.record(NAME)
     app.hub.free_slot()
-    turn_to(app, app.clock(), timedelta(seconds=41))
+    set_clock(app, app.clock(), timedelta(seconds=41))
     app.tick()
     record = app.record(NAME)
     assert (record.state, record.back_off.hub_retries, record.back_off.next_try_at) == (
@@ -82,12 +82,12 @@ def test_back_off_grows_while_the_hub_fails(app: App) -> None:
         2,
         2,
     )
-    assert 59 <= wait_of(app, record) <= 120
+    assert 59 <= back_off_of(app, record) <= 120
     app.tick()
     assert app.record(NAME) == record
     assert app.hub.requests["createJob"] == 2
     assert record.back_off.next_try_at is not None
-    turn_to(app, record.back_off.next_try_at, timedelta(seconds=1))
+    set_clock(app, record.back_off.next_try_at, timedelta(seconds=1))
     app.finish()
     assert app.record(NAME).state == "completed"
     assert len(app.hub.jobs) == 1
@@ -100,9 +100,9 @@ def test_back_off_has_jitter(app: App) -> None:
     app.hub.occupy_slot()
     record = start(app)
     now = app.clock()
-    waits = [services.next_try_at(record.back_off.hub_retries) - now for _ in range(50)]
-    assert timedelta(seconds=300) <= min(waits) < timedelta(seconds=400)
-    assert timedelta(seconds=500) < max(waits) <= timedelta(seconds=601)
+    delays = [services.next_try_at(record.back_off.hub_retries) - now for _ in range(50)]
+    assert timedelta(seconds=300) <= min(delays) < timedelta(seconds=400)
+    assert timedelta(seconds=500) < max(delays) <= timedelta(seconds=601)
 
 
 def test_tick_sends_few_requests_during_back_off(app: App) -> None:
@@ -133,14 +133,14 @@ def test_status_of_a_running_job_is_polled_with_back_off(app: App, fault: str) -
     start(app)
     app.hub.wait_idle()
     app.hub.faults.add(fault, operation="getJob", times=2)
-    for tries in (1, 2):
+    for retries in (1, 2):
         app.tick()
         record = app.record(NAME)
-        assert (record.state, record.back_off.hub_retries) == ("running", tries)
-        assert 29 <= wait_of(app, record) <= 60
+        assert (record.state, record.back_off.hub_retries) == ("running", retries)
+        assert 29 <= back_off_of(app, record) <= 60
         app.tick()
-        assert app.hub.requests["getJob"] == tries
-        app.clock.ahead_minutes(2 * tries)
+        assert app.hub.requests["getJob"] == retries
+        app.clock.ahead_minutes(2 * retries)
     app.tick()
     record = app.record(NAME)
     assert (record.state, record.back_off.hub_retries, record.failure_reason) == (
@@ -265,15 +265,15 @@ def test_job_with_unknown_status_fails_after_its_deadline(app: App) -> None:
 
 
 @contextlib.contextmanager
-def held(app: App, job_id: str) -> Iterator[None]:
+def delayed_responses(app: App, job_id: str) -> Iterator[None]:
     """Delay the hub's responses about this job until the block ends."""
     answer = threading.Event()
 
-    def hold(request: str) -> None:
+    def delay(request: str) -> None:
         if request == f"GET /jobs/{job_id}":
             answer.wait(30)
 
-    app.before_request = hold
+    app.before_request = delay
     try:
         yield
     finally:
@@ -289,7 +289,7 @@ def test_slow_hub_does_not_delay_another_hub(
         app.upload(name, device("pump-1"))
         app.deliver(name)
     [record] = app.records(app.hub.address)
-    with held(app, record.job.id):
+    with delayed_responses(app, record.job.id):
         tick_until_final(app, other_hub)
         assert app.records(app.hub.address) == [record]
     tick_until_final(app, app.hub)
@@ -306,7 +306,7 @@ def test_tick_skips_a_hub_that_an_earlier_tick_still_waits_for(
     for name in ("late/0.ndjson", *(f"prompt/{number}.ndjson" for number in range(4))):
         app.upload(name, device("pump-1"))
         app.deliver(name)
-    with held(app, app.records(app.hub.address)[0].job.id):
+    with delayed_responses(app, app.records(app.hub.address)[0].job.id):
         app.tick()
         other_hub.free_slot()
         app.tick()

@@ -92,9 +92,9 @@ def test_queued_import_of_a_removed_hub_is_not_sent_to_another(
     look_again(app, how, "west/pumps.ndjson")
     assert app.records(other_hub.address) == [waiting]
     assert app.records(app.hub.address) == []
-    shown = app.importer.reader.get(waiting.id)
-    assert other_hub.address in shown.failure_reason
-    assert "not configured" in shown.failure_reason
+    detail = app.importer.reader.get(waiting.id)
+    assert other_hub.address in detail.failure_reason
+    assert "not configured" in detail.failure_reason
     app.route(east=app.hub, west=other_hub)
     other_hub.free_slot()
     app.tick()
@@ -150,7 +150,7 @@ def test_final_import_is_not_repeated_after_its_data_is_deleted(
     delete(app, record)
     look_again(app, how)
     app.finish()
-    assert [one.id for one in app.records()] == [record.id]
+    assert [record.id for record in app.records()] == [record.id]
     if delete is not delete_record:
         assert app.records() == [record]
     assert len(app.hub.jobs) == 1

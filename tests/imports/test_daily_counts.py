@@ -39,7 +39,8 @@ def end(app: App, count: int, hub: str = HUB, **members: Any) -> None:
 
 def total(statistics: DailyCountsStore, day: date) -> DailyCounts:
     return sum(
-        (one for one in statistics.since(HUB, day) if one.date == day), start=DailyCounts(day)
+        (counts for counts in statistics.since(HUB, day) if counts.date == day),
+        start=DailyCounts(day),
     )
 
 

@@ -145,7 +145,7 @@ def test_unreadable_final_row_does_not_block_the_queue(app: App) -> None:
     record = app.record(NAME)
     edit(app, record, devices="many")
     app.sweep()
-    assert [one.file for one in app.records()] == ["next.ndjson"]
+    assert [record.file for record in app.records()] == ["next.ndjson"]
     uploads = list(app.blobs.get_container_client(app.container).list_blob_names())
     assert uploads == [NAME], "only what was surely imported is deleted"
     assert len(app.hub.jobs) == 2
@@ -160,7 +160,7 @@ def test_rows_with_invalid_queue_keys_are_ignored(app: App, key: str) -> None:
     app.hub.free_slot()
     app.sweep()
     app.finish()
-    assert [one.state for one in app.records()] == ["completed"] * 2
+    assert [record.state for record in app.records()] == ["completed"] * 2
     assert app.table.get_entity(record.hub, key)["RowKey"] == key
 
 

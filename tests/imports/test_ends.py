@@ -69,13 +69,13 @@ def test_invalid_file_is_rejected(app: App) -> None:
     assert record.state == "rejected"
     assert (record.lines, record.invalid_lines, record.devices) == (5, 4, None)
     assert (record.imported, record.failed) == (0, 0)
-    for told in ("4 of 5 lines", "line 3: status ", "line 4: id ", "line 5: ", "problems.csv"):
-        assert told in record.failure_reason
+    for expected in ("4 of 5 lines", "line 3: status ", "line 4: id ", "line 5: ", "problems.csv"):
+        assert expected in record.failure_reason
     # Only the first three problems are quoted.
     assert "line 6" not in record.failure_reason
     report = app.report(record)
-    found = report["validation"]["problems"]
-    assert [(p["line"], p["code"]) for p in found if p["severity"] == "error"] == [
+    problems = report["validation"]["problems"]
+    assert [(p["line"], p["code"]) for p in problems if p["severity"] == "error"] == [
         (3, "status-missing"),
         (4, "id-characters"),
         (5, "json-invalid"),
@@ -106,13 +106,13 @@ def test_failed_devices_are_reported_with_their_lines(app: App) -> None:
     assert record.state == "completedWithErrors"
     assert record.job.status == "completed"
     assert (record.devices, record.imported, record.failed) == (4, 1, 3)
-    for told in (
+    for expected in (
         "3 of 4 devices failed: 2 x 409001 DeviceAlreadyExists (",
         "1 x 404001 DeviceNotFound (",
         "'old-2' on line 3",
         "retry.ndjson",
     ):
-        assert told in record.failure_reason
+        assert expected in record.failure_reason
     failures = app.report(record)["failures"]
     assert [(f["line"], f["id"], f["code"]) for f in failures["devices"]] == [
         (3, "old-2", "409001 DeviceAlreadyExists"),
@@ -167,8 +167,8 @@ def test_job_failed_by_the_hub(app: App) -> None:
     assert (record.state, record.job.status) == ("failed", "failed")
     assert record.job.failure_reason == "Storage was lost."
     assert (record.imported, record.failed) == (None, None)
-    for told in ("Storage was lost.", "not known", "retry the import"):
-        assert told in record.failure_reason
+    for expected in ("Storage was lost.", "not known", "retry the import"):
+        assert expected in record.failure_reason
     assert app.report(record)["job"]["failureReason"] == "Storage was lost."
 
 

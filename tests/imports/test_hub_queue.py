@@ -83,7 +83,7 @@ def test_bad_request_fails_the_import_immediately(app: App, shape: str) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(
-    ("status", "code", "told"),
+    ("status", "code", "expected"),
     [
         (403, "JobQuotaExceeded", "job slot"),
         (401, "IotHubUnauthorizedAccess", "IoT Hub Data Contributor"),
@@ -94,13 +94,13 @@ def test_bad_request_fails_the_import_immediately(app: App, shape: str) -> None:
     ],
 )
 def test_temporary_rejection_keeps_the_queue_position(
-    app: App, shape: str, status: int, code: str, told: str
+    app: App, shape: str, status: int, code: str, expected: str
 ) -> None:
     app.hub.faults.add("error", operation="createJob", shape=shape, status=status, code=code)
     start(app)
     record = app.record("pumps.ndjson")
     assert record.state in ("queued", "starting")
-    assert told in record.failure_reason
+    assert expected in record.failure_reason
     app.finish()
     record = app.record("pumps.ndjson")
     assert (record.state, record.failure_reason) == ("completed", "")
@@ -116,14 +116,14 @@ def test_import_waits_after_an_empty_gateway_error(app: App) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "told"),
+    ("status", "code", "expected"),
     [
         (401, "IotHubUnauthorizedAccess", "IoT Hub Data Contributor"),
         (400, "BlobContainerValidationError", "Storage Blob Data Contributor"),
     ],
 )
 def test_permanent_rejection_fails_the_import_after_the_deadline(
-    app: App, status: int, code: str, told: str
+    app: App, status: int, code: str, expected: str
 ) -> None:
     app.hub.faults.add("error", operation="createJob", status=status, code=code, times=99)
     start(app)
@@ -134,7 +134,7 @@ def test_permanent_rejection_fails_the_import_after_the_deadline(
     app.tick()
     record = app.record("pumps.ndjson")
     assert record.state == "failed"
-    assert told in record.failure_reason
+    assert expected in record.failure_reason
     assert code in record.failure_reason
 
 

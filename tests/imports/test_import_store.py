@@ -100,14 +100,18 @@ def test_queue_contains_the_open_imports(store: ImportStore, queue_rows: QueueRo
         store.create(record(f"{minute}", uploaded_at=UPLOADED + timedelta(minutes=minute)))[0]
         for minute in (2, 1, 3)
     ]
-    left = [made[1], made[0], made[2]]
-    while left:
-        assert [row.record_key for row in queue_rows.oldest("hub")] == [one.row_key for one in left]
-        assert [queue_rows.position(one) for one in left] == list(range(1, len(left) + 1))
-        store.end(left.pop(0), ImportState.SUPERSEDED)
+    remaining = [made[1], made[0], made[2]]
+    while remaining:
+        assert [row.record_key for row in queue_rows.oldest("hub")] == [
+            item.row_key for item in remaining
+        ]
+        assert [queue_rows.position(item) for item in remaining] == list(
+            range(1, len(remaining) + 1)
+        )
+        store.end(remaining.pop(0), ImportState.SUPERSEDED)
     assert queue_rows.oldest("hub") == []
     assert queue_rows.oldest("another hub") == []
-    assert [one.file for one in store.all("hub")] == ["3", "2", "1"]
+    assert [item.file for item in store.all("hub")] == ["3", "2", "1"]
 
 
 def test_the_history_is_bounded(store: ImportStore) -> None:

@@ -17,7 +17,7 @@ def line(device_id: str) -> bytes:
     return json.dumps(device(device_id)).encode() + b"\n"
 
 
-def look(app: App, how: str, name: str = NAME) -> None:
+def process_upload(app: App, how: str, name: str = NAME) -> None:
     if how == "event":
         app.deliver(name)
     else:
@@ -35,7 +35,7 @@ def append(app: App, data: bytes, *, create: bool = False) -> None:
 @by_event_or_sweep
 def test_an_empty_blob_is_read_after_a_minute(app: App, how: str) -> None:
     app.upload(NAME)
-    look(app, how)
+    process_upload(app, how)
     for _ in range(2):
         app.tick()
         app.sweep()
@@ -52,9 +52,9 @@ def test_an_empty_blob_is_read_after_a_minute(app: App, how: str) -> None:
 def test_blob_that_is_created_empty_and_then_written(app: App, how: str) -> None:
     """Clients of a mounted container write files this way."""
     app.upload(NAME)
-    look(app, how)
+    process_upload(app, how)
     app.upload(NAME, device("pump-1"))
-    look(app, how)
+    process_upload(app, how)
     assert app.hub.requests["createJob"] == 0
     app.clock.ahead_minutes(2)
     app.finish()
@@ -65,10 +65,10 @@ def test_blob_that_is_created_empty_and_then_written(app: App, how: str) -> None
 @by_event_or_sweep
 def test_append_blob_is_read_after_its_last_append(app: App, how: str) -> None:
     append(app, line("pump-1"), create=True)
-    look(app, how)
+    process_upload(app, how)
     assert app.record(NAME).state == "validating"
     append(app, line("pump-2"))
-    look(app, how)
+    process_upload(app, how)
     app.clock.ahead_minutes(0.5)
     app.tick()
     assert {record.state for record in app.records()} == {"validating"}
@@ -113,9 +113,9 @@ def test_later_uploads_wait_for_an_incomplete_upload(app: App) -> None:
 def test_folders_are_not_imported(app: App, how: str, name: str, value: str) -> None:
     folder = app.blobs.get_blob_client(app.container, "site")
     folder.upload_blob(b"", metadata={name: value})
-    look(app, how, "site")
+    process_upload(app, how, "site")
     app.upload("site/pumps.ndjson", device("pump-1"))
-    look(app, how, "site/pumps.ndjson")
+    process_upload(app, how, "site/pumps.ndjson")
     app.finish()
     assert [record.file for record in app.records()] == ["site/pumps.ndjson"]
 

@@ -51,13 +51,13 @@ def test_an_overwrite_is_a_new_upload(app: App) -> None:
 
 @pytest.mark.parametrize("fate", ["overwritten", "deleted"])
 def test_blob_that_changes_during_validation(app: App, fate: str) -> None:
-    pad = "x" * 2000
-    lines = [device(f"pump-{n}", tags={"pad": pad}) for n in range(5000)]
+    padding = "x" * 2000
+    lines = [device(f"pump-{n}", tags={"pad": padding}) for n in range(5000)]
     app.upload("large.ndjson", *lines)
     blob = app.blobs.get_blob_client(app.container, "large.ndjson")
     reads: list[str] = []
 
-    def meddle(request: str) -> None:
+    def interfere(request: str) -> None:
         if request == f"GET /devstoreaccount1/{app.container}/large.ndjson":
             reads.append(request)
             if len(reads) == 2 and fate == "deleted":
@@ -65,7 +65,7 @@ def test_blob_that_changes_during_validation(app: App, fate: str) -> None:
             elif len(reads) == 2:
                 app.upload("large.ndjson", device("other"))
 
-    app.before_request = meddle
+    app.before_request = interfere
     app.deliver("large.ndjson")
     assert len(reads) == 2
     record = app.record("large.ndjson")
@@ -88,12 +88,12 @@ def test_deleted_blob_creates_no_record(app: App) -> None:
 
 def test_event_of_another_container_is_ignored(app: App) -> None:
     """Event Grid does not apply the trigger's path."""
-    other = f"other-{app.container}"
-    app.blobs.create_container(other)
-    app.blobs.get_blob_client(other, "pumps.ndjson").upload_blob(b"{}")
-    app.host.invoke_blob(other, "pumps.ndjson", "import_upload")
+    other_container = f"other-{app.container}"
+    app.blobs.create_container(other_container)
+    app.blobs.get_blob_client(other_container, "pumps.ndjson").upload_blob(b"{}")
+    app.host.invoke_blob(other_container, "pumps.ndjson", "import_upload")
     assert app.records() == []
-    assert app.blobs.get_blob_client(other, "pumps.ndjson").exists()
+    assert app.blobs.get_blob_client(other_container, "pumps.ndjson").exists()
 
 
 def test_storage_error_is_retried_immediately(app: App) -> None:
@@ -128,11 +128,11 @@ def test_import_fails_after_the_last_attempt(app: App) -> None:
 def test_expired_lease_can_be_taken_over(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
 
-    def die(request: str) -> None:
+    def terminate(request: str) -> None:
         if request.endswith("/devices.txt"):
             raise KeyboardInterrupt
 
-    app.before_request = die
+    app.before_request = terminate
     with pytest.raises(KeyboardInterrupt):
         app.deliver("pumps.ndjson")
     app.before_request = lambda _: None
@@ -146,11 +146,11 @@ def test_expired_lease_can_be_taken_over(app: App) -> None:
 
 def test_process_stops_after_losing_its_lease(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
-    once: list[str] = []
+    calls: list[str] = []
 
     def take_over(request: str) -> None:
-        if request.endswith("/devices.txt") and not once:
-            once.append(request)
+        if request.endswith("/devices.txt") and not calls:
+            calls.append(request)
             app.clock.ahead_hours(1)
             app.deliver("pumps.ndjson")
 
@@ -165,19 +165,21 @@ def test_lease_is_renewed_during_a_long_step(app: App, monkeypatch: pytest.Monke
     """A small file may take long: an archive with a high compression ratio or slow storage."""
     monkeypatch.setattr(RetrySettings, "lease", property(lambda _: timedelta(seconds=0.6)))
     app.upload("pumps.ndjson", device("pump-1"))
-    nothing = lambda _: None  # noqa: E731
-    other = Importer(load_settings(), app.clock, lambda: ObservedTransport(nothing, nothing))
+    no_hook = lambda _: None  # noqa: E731
+    other_importer = Importer(
+        load_settings(), app.clock, lambda: ObservedTransport(no_hook, no_hook)
+    )
 
     def take_long(request: str) -> None:
         if request.endswith("/devices.txt"):
             for _ in range(4):
                 time.sleep(0.5)
-                other.on_upload(app.container, "pumps.ndjson")
+                other_importer.on_upload(app.container, "pumps.ndjson")
 
     app.before_request = take_long
     app.deliver("pumps.ndjson")
     app.before_request = lambda _: None
-    other.close()
+    other_importer.close()
     app.finish()
     record = app.record("pumps.ndjson")
     assert (record.state, record.validation_attempts) == ("completed", 1)
@@ -193,10 +195,10 @@ def test_first_folder_selects_the_hub(app: App, other_hub: HubEmulator) -> None:
         app.deliver(name)
     app.finish()
     assert [record.state for record in app.records(app.hub.address)] == ["completed"]
-    strays = app.records("(none)")
-    assert {record.file for record in strays} == {"north/pumps.ndjson", "pumps.ndjson"}
-    assert {record.state for record in strays} == {"rejected"}
-    assert all("these folders: east, west." in record.failure_reason for record in strays)
+    rejected = app.records("(none)")
+    assert {record.file for record in rejected} == {"north/pumps.ndjson", "pumps.ndjson"}
+    assert {record.state for record in rejected} == {"rejected"}
+    assert all("these folders: east, west." in record.failure_reason for record in rejected)
     assert (len(app.hub.registry), len(other_hub.registry)) == (1, 0)
 
 
@@ -207,8 +209,8 @@ def test_folder_selects_the_hub_with_one_configured_hub(app: App) -> None:
         app.deliver(name)
     app.finish()
     assert app.record("east/pumps.ndjson").state == "completed"
-    [stray] = app.records("(none)")
-    assert (stray.file, stray.state) == ("west/pumps.ndjson", "rejected")
+    [rejected] = app.records("(none)")
+    assert (rejected.file, rejected.state) == ("west/pumps.ndjson", "rejected")
     assert len(app.hub.registry) == 1
 
 

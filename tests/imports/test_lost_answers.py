@@ -29,14 +29,14 @@ def start(app: App, name: str = NAME, device_id: str = "pump-1") -> None:
     app.deliver(name)
 
 
-def lose_the_answer(app: App, name: str = NAME) -> None:
+def lose_response(app: App, name: str = NAME) -> None:
     """Lose the response; the hub starts the job."""
     app.hub.faults.add("dropReply", operation="createJob")
     start(app, name)
     assert app.record(name).state == "starting"
 
 
-def lose_the_call(app: App) -> None:
+def lose_request(app: App) -> None:
     """Lose the request; the app cannot detect that."""
     app.hub.faults.add("refuse", operation="createJob")
     start(app)
@@ -60,7 +60,7 @@ def finish_after_grace(app: App) -> None:
     app.finish()
 
 
-def assert_not_known(record: ImportRecord) -> None:
+def assert_counts_unknown(record: ImportRecord) -> None:
     assert (record.state, record.imported, record.failed) == ("failed", None, None)
     assert "It is not known whether the devices were applied" in record.failure_reason
 
@@ -69,7 +69,7 @@ def assert_not_known(record: ImportRecord) -> None:
 def test_job_is_identified_after_a_lost_response(app: App) -> None:
     start(app, "before.ndjson", "pump-0")
     app.finish()
-    lose_the_answer(app)
+    lose_response(app)
     assert "No answer from the hub:" in app.record(NAME).failure_reason
     app.finish()
     record = app.record(NAME)
@@ -80,7 +80,7 @@ def test_job_is_identified_after_a_lost_response(app: App) -> None:
 
 @any_hub
 def test_lost_request_is_sent_again(app: App) -> None:
-    lose_the_call(app)
+    lose_request(app)
     finish_after_grace(app)
     record = app.record(NAME)
     assert (record.state, record.imported) == ("completed", 1)
@@ -90,7 +90,7 @@ def test_lost_request_is_sent_again(app: App) -> None:
 
 @any_hub
 def test_lost_request_is_not_repeated_before_its_job_would_have_appeared(app: App) -> None:
-    lose_the_call(app)
+    lose_request(app)
     app.tick()
     app.pass_minutes(9)
     record = ticks(app)
@@ -103,7 +103,7 @@ def test_lost_request_is_not_repeated_before_its_job_would_have_appeared(app: Ap
 
 
 def test_unlisted_job_is_identified_by_its_error_log(app: App) -> None:
-    lose_the_answer(app)
+    lose_response(app)
     app.hub.wait_idle()
     assert len(app.hub.jobs) == 1
     app.hub.faults.add("forgetJob")
@@ -117,13 +117,13 @@ def test_unlisted_job_is_identified_by_its_error_log(app: App) -> None:
 def test_process_terminated_before_or_after_the_request(app: App, moment: str) -> None:
     """The process terminates before the request, or before the response is stored."""
 
-    def die(request: str) -> None:
+    def terminate(request: str) -> None:
         created = any(line.endswith("/jobs/create") for line in app.requests[:-1])
         if request.endswith("/jobs/create") if moment == "before" else created:
             raise KeyboardInterrupt
 
     app.upload(NAME, device("pump-1"))
-    app.before_request = die
+    app.before_request = terminate
     with pytest.raises(KeyboardInterrupt):
         app.deliver(NAME)
     app.before_request = lambda _: None
@@ -141,15 +141,15 @@ def test_process_terminated_before_or_after_the_request(app: App, moment: str) -
 
 def test_delayed_request_starts_no_second_job(app: App) -> None:
     """The process is suspended before the request while another one completes the import."""
-    once: list[str] = []
+    calls: list[str] = []
 
-    def stand_still(request: str) -> None:
-        if request.endswith("/jobs/create") and not once:
-            once.append(request)
+    def suspend(request: str) -> None:
+        if request.endswith("/jobs/create") and not calls:
+            calls.append(request)
             app.clock.ahead_hours(1)
             finish_after_grace(app)
 
-    app.before_request = stand_still
+    app.before_request = suspend
     start(app)
     assert app.record(NAME).state == "completed"
     assert len(app.hub.jobs) == 1
@@ -159,7 +159,7 @@ def test_delayed_request_starts_no_second_job(app: App) -> None:
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled", "running"])
 def test_job_with_another_container_is_not_matched(app: App, status: str) -> None:
-    lose_the_call(app)
+    lose_request(app)
     app.hub.jobs.add_foreign(
         status, output_uri="https://account.blob.core.windows.net/theirs?sig=x"
     )
@@ -174,7 +174,7 @@ def test_job_with_another_container_is_not_matched(app: App, status: str) -> Non
 
 @no_echo
 def test_import_waits_for_an_active_ambiguous_job(app: App) -> None:
-    lose_the_call(app)
+    lose_request(app)
     app.hub.jobs.add_foreign("running")
     for _ in range(5):
         app.pass_minutes(60)
@@ -186,7 +186,7 @@ def test_import_waits_for_an_active_ambiguous_job(app: App) -> None:
     # The job has just completed; if it belongs to this import, its log may still appear.
     assert ticks(app).state == "starting"
     app.pass_minutes(GRACE)
-    assert_not_known(ticks(app))
+    assert_counts_unknown(ticks(app))
     assert app.hub.requests["createJob"] == 1
     assert len(app.hub.jobs) == 1
 
@@ -195,12 +195,12 @@ def test_import_waits_for_an_active_ambiguous_job(app: App) -> None:
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
 def test_failed_ambiguous_job_is_not_repeated(app: App, status: str) -> None:
     app.hub.faults.add("hangJob" if status == "cancelled" else "failJob")
-    lose_the_answer(app)
+    lose_response(app)
     if status == "cancelled":
         app.hub.jobs.cancel(app.hub.jobs[0]["jobId"])
     assert ticks(app).state == "starting"
     app.pass_minutes(GRACE)
-    assert_not_known(ticks(app))
+    assert_counts_unknown(ticks(app))
     assert len(app.hub.jobs) == 1
     # An operator can retry the import after comparing the devices.
     app.importer.actions.retry(app.record(NAME))
@@ -213,7 +213,7 @@ def test_failed_ambiguous_job_is_not_repeated(app: App, status: str) -> None:
 def test_job_that_ended_before_the_request_is_not_matched(app: App, status: str) -> None:
     before = app.clock() - timedelta(minutes=6)
     app.hub.jobs.add_foreign(status, start=before, end=before)
-    lose_the_call(app)
+    lose_request(app)
     finish_after_grace(app)
     assert app.record(NAME).state == "completed"
     assert len(app.hub.jobs) == 2
@@ -225,22 +225,22 @@ def test_job_that_ended_within_the_clock_tolerance_is_ambiguous(app: App, status
     """Clocks may differ by five minutes."""
     before = app.clock() - timedelta(minutes=5)
     app.hub.jobs.add_foreign(status, start=before, end=before)
-    lose_the_call(app)
+    lose_request(app)
     assert ticks(app).state == "starting"
     app.pass_minutes(GRACE)
-    assert_not_known(ticks(app))
+    assert_counts_unknown(ticks(app))
     assert app.hub.requests["createJob"] == 1
 
 
 @no_echo
 def test_foreign_job_that_completes_is_ambiguous(app: App) -> None:
     """It started after the request; without a log in the container its owner is unknown."""
-    lose_the_call(app)
+    lose_request(app)
     app.start_foreign_import(device("theirs"))
     assert ticks(app).state == "starting"
     app.pass_minutes(GRACE)
     record = ticks(app)
-    assert_not_known(record)
+    assert_counts_unknown(record)
     assert record.job.id == ""
     assert app.hub.registry.get("pump-1") is None
     assert len(app.hub.jobs) == 1
@@ -251,7 +251,7 @@ def test_job_that_ended_shortly_before_is_not_matched(app: App) -> None:
     """The import's own job is in the list too, and still runs."""
     app.start_foreign_import(device("theirs"))
     app.hub.wait_idle()
-    lose_the_answer(app)
+    lose_response(app)
     app.tick()
     # Only the log identifies the import's own job.
     assert app.record(NAME).state == "starting"
@@ -266,7 +266,7 @@ def test_job_that_ended_shortly_before_is_not_matched(app: App) -> None:
 def test_job_of_another_import_is_not_matched(app: App) -> None:
     start(app, "before.ndjson", "pump-0")
     app.finish()
-    lose_the_call(app)
+    lose_request(app)
     finish_after_grace(app)
     assert [record.state for record in app.records()] == ["completed"] * 2
     assert len(app.hub.jobs) == 2
@@ -275,7 +275,7 @@ def test_job_of_another_import_is_not_matched(app: App) -> None:
 @no_echo
 def test_late_error_log_identifies_the_job(app: App) -> None:
     app.hub.faults.add("lateLog")
-    lose_the_answer(app)
+    lose_response(app)
     assert ticks(app).state == "starting"
     app.pass_minutes(9)
     assert ticks(app).state == "starting"
@@ -285,7 +285,7 @@ def test_late_error_log_identifies_the_job(app: App) -> None:
     assert len(app.hub.jobs) == 1
 
 
-def begin_with_an_error(app: App) -> None:
+def start_with_an_error_response(app: App) -> None:
     """Start the job, but respond with an error."""
 
     def fail(response: Any) -> None:
@@ -302,7 +302,7 @@ def begin_with_an_error(app: App) -> None:
 @no_echo
 def test_late_error_log_identifies_the_job_after_an_error_response(app: App) -> None:
     app.hub.faults.add("lateLog")
-    begin_with_an_error(app)
+    start_with_an_error_response(app)
     assert ticks(app).state == "starting"
     app.pass_minutes(9)
     assert ticks(app).state == "starting"
@@ -315,10 +315,10 @@ def test_late_error_log_identifies_the_job_after_an_error_response(app: App) -> 
 @no_echo
 def test_job_without_an_error_log_is_ambiguous_after_an_error_response(app: App) -> None:
     app.hub.faults.add("lateLog")
-    begin_with_an_error(app)
+    start_with_an_error_response(app)
     assert ticks(app).state == "starting"
     app.pass_minutes(GRACE)
-    assert_not_known(ticks(app))
+    assert_counts_unknown(ticks(app))
     assert app.hub.requests["createJob"] == 1
 
 
@@ -329,7 +329,7 @@ def test_hub_with_a_wrong_clock(app: App, minutes: float, end: str) -> None:
     app.hub.clock.ahead = timedelta(minutes=minutes)
     if end == "failed":
         app.hub.faults.add("failJob")
-    lose_the_answer(app)
+    lose_response(app)
     record = ticks(app)
     if not record.state.is_final:
         app.pass_minutes(GRACE)
@@ -377,7 +377,7 @@ def test_import_waits_for_a_job_that_the_hub_does_not_return_yet(app: App) -> No
 
 def test_next_import_waits_after_a_lost_response(app: App) -> None:
     app.hub.faults.add("hangJob")
-    lose_the_answer(app)
+    lose_response(app)
     start(app, "next.ndjson")
     for _ in range(2):
         app.tick()

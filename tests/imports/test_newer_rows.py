@@ -54,8 +54,8 @@ def test_the_queue_waits_behind_a_newer_row_for_some_minutes(app: App) -> None:
     app.sweep()
     assert app.record("next.ndjson").state == "completed"
     assert row_of(app, record) == before
-    [place] = app.importer.services.queue_rows.oldest(record.hub)
-    assert place.record_key == record.row_key
+    [queue_row] = app.importer.services.queue_rows.oldest(record.hub)
+    assert queue_row.record_key == record.row_key
 
 
 def test_newer_row_is_continued_by_its_version(app: App) -> None:
@@ -64,7 +64,7 @@ def test_newer_row_is_continued_by_its_version(app: App) -> None:
     tick(app)
     write_newer(app, record.hub, record.row_key, schema=1)
     app.finish()
-    assert [one.state for one in app.records()] == ["completed"] * 2
+    assert [item.state for item in app.records()] == ["completed"] * 2
 
 
 @pytest.mark.parametrize("minutes", [9, 11])
@@ -126,8 +126,8 @@ def test_upload_claimed_by_a_newer_version_is_skipped(app: App) -> None:
 def test_lists_omit_newer_rows_and_health_reports_them(app: App, schema: int) -> None:
     record = queue_two(app)
     write_newer(app, record.hub, record.row_key, schema)
-    assert [one.file for one in app.records()] == ["next.ndjson"]
-    [finding] = [one for one in app.importer.health.examine() if not one.is_well]
+    assert [item.file for item in app.records()] == ["next.ndjson"]
+    [finding] = [item for item in app.importer.health.examine() if not item.is_well]
     assert record.row_key in finding.detail
     assert f"schema {schema}" in finding.detail
 

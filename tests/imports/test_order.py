@@ -128,8 +128,8 @@ def test_registration_order_applies_if_etags_contain_no_time(app: App) -> None:
     app.hub.occupy_slot()
     for name in NAMES:
         blobs.upload(name, 0, device(name))
-    seen = ["2.ndjson", "1.ndjson", "3.ndjson"]
-    for name in seen:
+    delivery_order = ["2.ndjson", "1.ndjson", "3.ndjson"]
+    for name in delivery_order:
         app.deliver(name)
     app.hub.free_slot()
     app.finish()
@@ -149,30 +149,30 @@ def test_an_etag_of_azure_storage() -> None:
 def test_etag_time_is_used_only_within_its_second(moment: datetime) -> None:
     etag, second = etag_of(moment), second_of(moment)
     assert written_at(etag, second) == moment
-    for other in (-1, 1):
-        assert written_at(etag, second + timedelta(seconds=other)) is None
+    for offset in (-1, 1):
+        assert written_at(etag, second + timedelta(seconds=offset)) is None
 
 
 @given(st.text() | st.from_regex("0x[0-9A-F]{1,40}", fullmatch=True), MOMENTS)
 def test_other_etags_contain_no_time(etag: str, moment: datetime) -> None:
-    found = written_at(etag, second_of(moment))
-    assert found is None or second_of(found) == second_of(moment)
+    time = written_at(etag, second_of(moment))
+    assert time is None or second_of(time) == second_of(moment)
 
 
 @given(MOMENTS, MOMENTS, st.booleans())
 def test_queue_keys_sort_in_write_order(
-    one: datetime, other: datetime, is_first_seen_later: bool
+    one_time: datetime, other_time: datetime, is_first_seen_later: bool
 ) -> None:
-    first, second = sorted((one, other))
-    seen = [second + timedelta(seconds=10 + number) for number in range(2)]
+    first, second = sorted((one_time, other_time))
+    registered_at = [second + timedelta(seconds=10 + number) for number in range(2)]
     if is_first_seen_later:
-        seen.reverse()
-    places = []
-    for moment, created_at in zip((first, second), seen, strict=True):
+        registered_at.reverse()
+    queue_keys = []
+    for moment, created_at in zip((first, second), registered_at, strict=True):
         record = import_record(
             "hub", "a", etag_of(moment), second_of(moment), created_at=created_at
         )
         assert record_key_of(record.new_queue_key) == record.row_key
-        places.append(record.new_queue_key)
+        queue_keys.append(record.new_queue_key)
     if first != second:
-        assert places == sorted(places)
+        assert queue_keys == sorted(queue_keys)

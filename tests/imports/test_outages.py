@@ -16,14 +16,14 @@ from tests.app import App, device
 NAME = "pumps.ndjson"
 
 
-def answer(status: int) -> Exception:
+def http_error(status: int) -> Exception:
     error = HttpResponseError("Injected by the test.")
     error.status_code = status
     return error
 
 
 OUTAGES = [
-    *(answer(status) for status in (401, 403, 408, 429, 500, 503)),
+    *(http_error(status) for status in (401, 403, 408, 429, 500, 503)),
     ServiceRequestError("no connection"),
     ServiceResponseError("the connection was lost"),
 ]
@@ -61,11 +61,11 @@ def test_outage_during_staging_does_not_count_as_attempt(app: App, error: Except
     app.configure(MAX_ATTEMPTS="1")
     app.upload(NAME, device("pump-1"))
     app.before_request = failing(error, at="/devices.txt")
-    for tries in (1, 2, 3):
-        if tries == 1:
+    for attempts in (1, 2, 3):
+        if attempts == 1:
             with pytest.raises(type(error)):
                 app.deliver(NAME)
-        elif tries == 2:
+        elif attempts == 2:
             app.sweep()
         else:
             app.tick()
@@ -73,7 +73,7 @@ def test_outage_during_staging_does_not_count_as_attempt(app: App, error: Except
         assert (record.state, record.validation_attempts, record.back_off.hub_retries) == (
             "validating",
             0,
-            tries,
+            attempts,
         )
         assert (record.lease.owner, record.lease.until) == ("", None)
         assert "this attempt does not count" in record.failure_reason
@@ -91,7 +91,7 @@ def test_outage_during_staging_does_not_count_as_attempt(app: App, error: Except
 def test_outage_is_retried_with_back_off(app: App) -> None:
     app.configure(BACKOFF_SECONDS="60", MAX_BACKOFF_SECONDS="600")
     app.upload(NAME, device("pump-1"))
-    app.before_request = failing(answer(503), at="/devices.txt")
+    app.before_request = failing(http_error(503), at="/devices.txt")
     with pytest.raises(HttpResponseError):
         app.deliver(NAME)
     record = app.record(NAME)
@@ -115,7 +115,7 @@ def test_outage_is_retried_with_back_off(app: App) -> None:
 def test_other_errors_count_as_attempts(app: App, status: int) -> None:
     app.configure(MAX_ATTEMPTS="2")
     app.upload(NAME, device("pump-1"))
-    app.before_request = failing(answer(status), at="/devices.txt")
+    app.before_request = failing(http_error(status), at="/devices.txt")
     with pytest.raises(HttpResponseError):
         app.deliver(NAME)
     assert app.record(NAME).validation_attempts == 1

@@ -52,7 +52,7 @@ def add(
     return services.store.create(record)[0]
 
 
-def some(app: App, count: int, seed: int) -> list[ImportRecord]:
+def add_random_imports(app: App, count: int, seed: int) -> list[ImportRecord]:
     """Random imports in list order; some were uploaded within the same second."""
     dice = random.Random(seed)
     records = []
@@ -65,11 +65,11 @@ def some(app: App, count: int, seed: int) -> list[ImportRecord]:
 
 
 def pages(
-    reader: Reader, wanted: ImportFilter, limit: int
+    reader: Reader, filter_: ImportFilter, limit: int
 ) -> Iterator[tuple[list[ImportRecord], str]]:
     continuation = ""
     while True:
-        page = reader.page(wanted, limit, continuation)
+        page = reader.page(filter_, limit, continuation)
         yield list(page.imports), page.continuation
         continuation = page.continuation
         if not continuation:
@@ -93,11 +93,11 @@ def test_table_does_not_exist_yet(reader: Reader) -> None:
 
 def test_pages_with_each_filter(app: App, reader: Reader) -> None:
     """All pages together equal the result of a linear search."""
-    records = some(app, 120, seed=1)
+    records = add_random_imports(app, 120, seed=1)
     dice = random.Random(2)
     times = sorted({record.uploaded_at for record in records})
     for _ in range(40):
-        wanted = ImportFilter(
+        filter_ = ImportFilter(
             frozenset(dice.sample(HUBS, dice.randrange(4))),
             frozenset(dice.sample(STATES, dice.choice((0, 1, 3, 10)))),
             dice.choice((None, dice.choice(times), dice.choice(times) + MILLISECOND)),
@@ -106,19 +106,19 @@ def test_pages_with_each_filter(app: App, reader: Reader) -> None:
         expected = [
             record.id
             for record in records
-            if (not wanted.hubs or record.hub in wanted.hubs)
-            and (not wanted.states or record.state in wanted.states)
-            and (wanted.uploaded_after is None or record.uploaded_at >= wanted.uploaded_after)
-            and (wanted.uploaded_before is None or record.uploaded_at < wanted.uploaded_before)
+            if (not filter_.hubs or record.hub in filter_.hubs)
+            and (not filter_.states or record.state in filter_.states)
+            and (filter_.uploaded_after is None or record.uploaded_at >= filter_.uploaded_after)
+            and (filter_.uploaded_before is None or record.uploaded_at < filter_.uploaded_before)
         ]
         limit = dice.choice((1, 7, 50, 1000)) if len(expected) < 30 else dice.choice((11, 50, 1000))
-        found = list(pages(reader, wanted, limit))
-        assert [one for page, _ in found for one in ids(page)] == expected
-        assert all(len(page) == limit for page, _ in found[:-1])
+        results = list(pages(reader, filter_, limit))
+        assert [import_id for page, _ in results for import_id in ids(page)] == expected
+        assert all(len(page) == limit for page, _ in results[:-1])
 
 
 def test_last_page_has_no_continuation_token(app: App, reader: Reader) -> None:
-    some(app, 6, seed=3)
+    add_random_imports(app, 6, seed=3)
     assert reader.page(ImportFilter(), 6).continuation == ""
     assert reader.page(ImportFilter(), 5).continuation != ""
     [(first, _), (second, _)] = pages(reader, ImportFilter(), 5)
@@ -127,9 +127,9 @@ def test_last_page_has_no_continuation_token(app: App, reader: Reader) -> None:
 
 def test_paging_during_concurrent_changes(app: App, reader: Reader) -> None:
     """New uploads sort before the first page; only pruned records are missing."""
-    records = some(app, 30, seed=4)
+    records = add_random_imports(app, 30, seed=4)
     seen: list[str] = []
-    gone: set[str] = set()
+    deleted: set[str] = set()
     for number, (page, continuation) in enumerate(pages(reader, ImportFilter(), 4)):
         seen += ids(page)
         for hub in HUBS:
@@ -137,40 +137,40 @@ def test_paging_during_concurrent_changes(app: App, reader: Reader) -> None:
         if continuation:
             # The first import of the next page, and a later one.
             table = app.importer.services.storage.table(app.settings["IMPORTS_TABLE"])
-            left = [one for one in records if one.id not in seen]
-            for doomed in (page[-1], left[-1]):
-                if doomed.id not in gone:
-                    table.delete_entity(doomed.hub, doomed.row_key)
-                    gone.add(doomed.id)
-    assert seen == [one for one in ids(records) if one in seen]
-    assert set(ids(records)) - set(seen) <= gone
-    assert len(reader.page(ImportFilter(), 1000).imports) > len(records) - len(gone)
+            remaining = [record for record in records if record.id not in seen]
+            for pruned in (page[-1], remaining[-1]):
+                if pruned.id not in deleted:
+                    table.delete_entity(pruned.hub, pruned.row_key)
+                    deleted.add(pruned.id)
+    assert seen == [import_id for import_id in ids(records) if import_id in seen]
+    assert set(ids(records)) - set(seen) <= deleted
+    assert len(reader.page(ImportFilter(), 1000).imports) > len(records) - len(deleted)
 
 
 def test_time_bounds_are_exact(app: App, reader: Reader) -> None:
     """Storage returns upload times in whole seconds; bounds may lie between them."""
     before, at, after = (add(app, "east", START + SECOND * number).id for number in (-1, 0, 1))
 
-    def found(first: datetime | None, last: datetime | None) -> set[str]:
-        wanted = ImportFilter(uploaded_after=first, uploaded_before=last)
-        return set(ids(list(reader.page(wanted, 10).imports)))
+    def ids_between(first: datetime | None, last: datetime | None) -> set[str]:
+        filter_ = ImportFilter(uploaded_after=first, uploaded_before=last)
+        return set(ids(list(reader.page(filter_, 10).imports)))
 
-    assert found(START, None) == {at, after}
-    assert found(START + MILLISECOND, None) == {after}
-    assert found(START - MILLISECOND, None) == {at, after}
-    assert found(None, START) == {before}
-    assert found(None, START + MILLISECOND) == {before, at}
-    assert found(None, START - MILLISECOND) == {before}
-    assert found(START, START + MILLISECOND) == {at}
-    assert found(START, START) == set()
-    assert found(START + SECOND, START - SECOND) == set()
+    assert ids_between(START, None) == {at, after}
+    assert ids_between(START + MILLISECOND, None) == {after}
+    assert ids_between(START - MILLISECOND, None) == {at, after}
+    assert ids_between(None, START) == {before}
+    assert ids_between(None, START + MILLISECOND) == {before, at}
+    assert ids_between(None, START - MILLISECOND) == {before}
+    assert ids_between(START, START + MILLISECOND) == {at}
+    assert ids_between(START, START) == set()
+    assert ids_between(START + SECOND, START - SECOND) == set()
     # The same time in another time zone.
-    there = START.astimezone(timezone(timedelta(hours=-9, minutes=-30)))
-    assert found(there, there + MILLISECOND) == {at}
+    other_zone = START.astimezone(timezone(timedelta(hours=-9, minutes=-30)))
+    assert ids_between(other_zone, other_zone + MILLISECOND) == {at}
 
 
 def test_extreme_times(app: App, reader: Reader) -> None:
-    some(app, 5, seed=5)
+    add_random_imports(app, 5, seed=5)
     east, west = (timezone(timedelta(hours=hours, minutes=59 * (hours > 0))) for hours in (23, -23))
     for first in (datetime.min, datetime(1969, 12, 31), datetime(1970, 1, 1)):
         for zone in (UTC, east, west):
@@ -184,10 +184,10 @@ def test_extreme_times(app: App, reader: Reader) -> None:
             assert reader.page(ImportFilter(uploaded_after=time), 10).imports == []
 
 
-@pytest.mark.parametrize("wrong", ["x", "aW1wb3J0", "é" * 60, "A" * 60, "=" * 60, "a" * 61])
-def test_invalid_continuation_token(reader: Reader, wrong: str) -> None:
+@pytest.mark.parametrize("token", ["x", "aW1wb3J0", "é" * 60, "A" * 60, "=" * 60, "a" * 61])
+def test_invalid_continuation_token(reader: Reader, token: str) -> None:
     with pytest.raises(FilterError) as caught:
-        reader.page(ImportFilter(), 10, wrong)
+        reader.page(ImportFilter(), 10, token)
     assert caught.value.parameter == "continuation"
 
 
@@ -197,7 +197,7 @@ def test_unknown_hub(reader: Reader) -> None:
 
 
 def test_import_is_found_at_any_hub(app: App, reader: Reader) -> None:
-    for record in some(app, 9, seed=6):
+    for record in add_random_imports(app, 9, seed=6):
         assert reader.get(record.id) == record
         assert reader.detail(record.id).hub == record.hub
 
@@ -247,9 +247,9 @@ def test_queues_skip_rows_of_final_or_deleted_imports(app: App, reader: Reader) 
     assert queue() == (3, first.id)
     table.delete_entity("east", first.row_key)
     assert queue() == (3, second.id)
-    marker = table.get_entity("east", second.queue_key)
+    queue_row = table.get_entity("east", second.queue_key)
     app.importer.services.store.end(second, ImportState.CANCELLED)
-    table.upsert_entity(marker)
+    table.upsert_entity(queue_row)
     assert queue() == (3, third.id)
     app.importer.services.store.end(third, ImportState.CANCELLED)
     assert queue() == (2, "")

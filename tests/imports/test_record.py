@@ -27,11 +27,11 @@ def test_every_state_can_reach_a_final_state() -> None:
     for state in ImportState:
         reachable, new = {state}, {state}
         while (
-            new := {after for one in new for after in ImportState if one.may_become(after)}
+            new := {after for state in new for after in ImportState if state.may_become(after)}
             - reachable
         ):
             reachable |= new
-        assert any(one.is_final for one in reachable), state
+        assert any(state.is_final for state in reachable), state
 
 
 def test_final_states() -> None:
@@ -105,9 +105,9 @@ def test_bounds_between_two_seconds(uploaded: datetime, before: timedelta) -> No
 
 @given(TIMES, TIMES)
 def test_records_sort_newest_first_and_queue_rows_oldest_first(
-    one: datetime, other: datetime
+    first: datetime, second: datetime
 ) -> None:
-    older, newer = (record(at=time.replace(microsecond=0)) for time in (one, other))
+    older, newer = (record(at=time.replace(microsecond=0)) for time in (first, second))
     if older.uploaded_at >= newer.uploaded_at:
         return
     assert newer.row_key < older.row_key

@@ -77,7 +77,7 @@ def test_unsupported_api_version(app: App) -> None:
         f"is not supported.). {EXPLANATIONS['InvalidProtocolVersion']} Then retry the import."
     )
     assert "IOTHUB_API_VERSION" in record.failure_reason
-    [finding] = [one for one in app.importer.health.examine() if not one.is_well]
+    [finding] = [item for item in app.importer.health.examine() if not item.is_well]
     assert finding.detail.endswith(f"supported. {EXPLANATIONS['InvalidProtocolVersion']}")
 
 
@@ -91,14 +91,14 @@ def test_unknown_rejection(app: App) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "expected"),
     [
         (403010, f"403010 OperationNotAvailableInCurrentTier ({{}}). The first is {FIRST}."),
         (400999, f"400999 ({BY_STATUS[400].remedy}). The first is {FIRST}: New; sig=REDACTED."),
         ("NewRule", f"NewRule. The first is {FIRST}: New; sig=REDACTED."),
     ],
 )
-def test_error_code_in_the_log(app: App, code: object, told: str) -> None:
+def test_error_code_in_the_log(app: App, code: object, expected: str) -> None:
     app.hub.faults.add("noLog")
     start(app)
     app.hub.wait_idle()
@@ -106,24 +106,26 @@ def test_error_code_in_the_log(app: App, code: object, told: str) -> None:
     container = app.container_of(app.record("pumps.ndjson"))
     container.upload_blob("importErrors.log", json.dumps(entry).encode())
     app.finish()
-    told = told.format(EXPLANATIONS["OperationNotAvailableInCurrentTier"].remedy)
-    assert reason_of(app).startswith(f"1 of 1 devices failed: 1 x {told}")
+    expected = expected.format(EXPLANATIONS["OperationNotAvailableInCurrentTier"].remedy)
+    assert reason_of(app).startswith(f"1 of 1 devices failed: 1 x {expected}")
     [listed] = app.report(app.record("pumps.ndjson"))["failures"]["codes"]
     assert listed.get("remedy", "") == remedy_of(str(code_name(code)))
 
 
 @pytest.mark.parametrize(
-    ("said", "refusal"),
+    ("message", "refusal"),
     [
         ("ErrorCode:ManagedIdentityNotEnabled;x", EXPLANATIONS["ManagedIdentityNotEnabled"]),
         ("(error code 400008)", EXPLANATIONS["BlobContainerValidationError"]),
     ],
 )
-def test_job_that_fails_with_an_error_code(app: App, said: str, refusal: Explanation) -> None:
-    app.hub.faults.add("failJob", reason=said)
+def test_job_that_fails_with_an_error_code(app: App, message: str, refusal: Explanation) -> None:
+    app.hub.faults.add("failJob", reason=message)
     start(app)
     app.finish()
-    assert reason_of(app).startswith(f"The hub failed the job: {said}. {refusal} It is not known")
+    assert reason_of(app).startswith(
+        f"The hub failed the job: {message}. {refusal} It is not known"
+    )
 
 
 def test_running_job_whose_status_request_is_rejected(app: App) -> None:

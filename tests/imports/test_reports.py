@@ -14,8 +14,8 @@ NAME = "pumps.ndjson"
 
 
 def another_process(app: App) -> Importer:
-    nothing = lambda _: None  # noqa: E731
-    return Importer(load_settings(), app.clock, lambda: ObservedTransport(nothing, nothing))
+    no_hook = lambda _: None  # noqa: E731
+    return Importer(load_settings(), app.clock, lambda: ObservedTransport(no_hook, no_hook))
 
 
 def assert_report_agrees(app: App) -> None:
@@ -33,21 +33,21 @@ def test_cancel_after_the_import_completed_keeps_the_report_of_the_import(app: A
     app.upload(NAME, device("pump-1"))
     app.deliver(NAME)
     app.hub.free_slot()
-    other = another_process(app)
+    other_importer = another_process(app)
     overtaken: list[str] = []
 
     def overtake(request: str) -> None:
         if request.startswith("PUT") and "/report" in request and not overtaken:
             overtaken.append(request)
-            other.on_tick()
+            other_importer.on_tick()
             app.hub.wait_idle()
-            other.on_tick()
+            other_importer.on_tick()
 
     app.before_request = overtake
     with pytest.raises(NotPossibleError):
         app.importer.actions.cancel(app.record(NAME))
     app.before_request = lambda _: None
-    other.close()
+    other_importer.close()
     assert overtaken
     assert app.record(NAME).state == "completed"
     assert_report_agrees(app)
@@ -60,12 +60,12 @@ def test_cancel_before_the_import_completed_writes_its_own_report(app: App) -> N
     app.hub.free_slot()
     code = {"status": 400, "code": "ArgumentInvalid"}
     app.hub.faults.add("error", operation="createJob", **code)
-    other = another_process(app)
+    other_importer = another_process(app)
 
     def overtake(request: str) -> None:
         if request.startswith("PUT") and "/report" in request:
             app.before_request = lambda _: None
-            other.actions.cancel(app.record(NAME))
+            other_importer.actions.cancel(app.record(NAME))
 
     app.before_request = overtake
     app.tick()
@@ -77,7 +77,7 @@ def test_cancel_before_the_import_completed_writes_its_own_report(app: App) -> N
     assert app.record(NAME).state == "starting"
     app.pass_minutes(11)
     app.finish()
-    other.close()
+    other_importer.close()
     assert app.record(NAME).state == "cancelled"
     assert_report_agrees(app)
 

@@ -91,10 +91,10 @@ def test_retention_time_starts_when_the_import_is_final(app: App) -> None:
 
 def test_unrelated_containers_are_kept(app: App) -> None:
     """Other apps may share the account and use any container names."""
-    one, other = (f"import-{uuid.uuid4().hex}" for _ in range(2))
+    old, recent = (f"import-{uuid.uuid4().hex}" for _ in range(2))
     others = {
-        one: {"table": "Another", "hub": "hub", "record": "import-1-2"},
-        other: None,
+        old: {"table": "Another", "hub": "hub", "record": "import-1-2"},
+        recent: None,
         f"exports-{uuid.uuid4().hex}": {"table": app.settings["IMPORTS_TABLE"], "hub": "hub"},
     }
     for name, metadata in others.items():
@@ -220,11 +220,11 @@ def test_move_is_repeated_after_the_process_terminated(app: App) -> None:
     archived = archive(app)
     record = complete(app)
 
-    def die(request: str) -> None:
+    def terminate(request: str) -> None:
         if request.startswith("DELETE"):
             raise KeyboardInterrupt
 
-    app.before_request = die
+    app.before_request = terminate
     with pytest.raises(KeyboardInterrupt):
         app.sweep()
     app.before_request = lambda _: None

@@ -25,7 +25,7 @@ def fail(app: App, name: str = NAME, *lines: object) -> ImportRecord:
     app.hub.faults.add("failJob")
     start(app, name, *lines)
     app.finish()
-    record = next(one for one in app.records() if one.file == name)
+    record = next(item for item in app.records() if item.file == name)
     assert record.state == "failed"
     return record
 
@@ -38,7 +38,7 @@ def retry(app: App, record: ImportRecord) -> ImportRecord:
     return app.importer.actions.retry(record)
 
 
-def now(app: App, record: ImportRecord) -> ImportRecord:
+def current(app: App, record: ImportRecord) -> ImportRecord:
     return app.importer.services.store.get(record.hub, record.row_key)
 
 
@@ -52,10 +52,10 @@ def test_failed_import_can_be_retried(app: App) -> None:
     assert (new.retry_of, new.file, new.upload_etag) == (failed.id, NAME, failed.upload_etag)
     assert new.id != failed.id
     app.finish()
-    new = now(app, new)
+    new = current(app, new)
     assert (new.state, new.devices, new.imported, new.validation_attempts) == ("completed", 2, 2, 0)
     assert staged(app, new) == staged(app, failed)
-    assert now(app, failed) == failed
+    assert current(app, failed) == failed
     assert len(app.hub.registry) == 2
 
 
@@ -70,15 +70,15 @@ def test_repeated_retry_returns_the_same_import(app: App) -> None:
     assert len(app.hub.jobs) == 2
 
 
-@pytest.mark.parametrize("gone", ["old", "new"])
+@pytest.mark.parametrize("deleted", ["old", "new"])
 def test_repeated_retry_returns_the_same_import_after_a_container_is_deleted(
-    app: App, gone: str
+    app: App, deleted: str
 ) -> None:
     """Containers are deleted after IMPORT_RETENTION_DAYS, records are kept."""
     failed = fail(app)
     new = retry(app, failed)
     app.finish()
-    app.container_of(failed if gone == "old" else new).delete_container()
+    app.container_of(failed if deleted == "old" else new).delete_container()
     again = retry(app, failed)
     assert (again.id, again.state) == (new.id, "completed")
     assert len(app.records()) == 2
@@ -89,9 +89,9 @@ def test_retry_can_be_retried(app: App) -> None:
     app.hub.faults.add("failJob")
     second = retry(app, failed)
     app.finish()
-    third = retry(app, now(app, second))
+    third = retry(app, current(app, second))
     app.finish()
-    assert now(app, third).state == "completed"
+    assert current(app, third).state == "completed"
     retries = {record.id: record.retry_of for record in app.records()}
     assert retries == {failed.id: "", second.id: failed.id, third.id: second.id}
 
@@ -104,7 +104,7 @@ def test_retry_is_queued_last(app: App) -> None:
     assert (new.state, new.queue_position) == ("queued", 2)
     app.hub.jobs.cancel(app.record("next.ndjson").job.id)
     app.finish()
-    assert now(app, new).state == "completed"
+    assert current(app, new).state == "completed"
 
 
 def test_cancelled_import_can_be_retried(app: App) -> None:
@@ -113,7 +113,7 @@ def test_cancelled_import_can_be_retried(app: App) -> None:
     app.hub.free_slot()
     new = retry(app, cancelled)
     app.finish()
-    assert now(app, new).state == "completed"
+    assert current(app, new).state == "completed"
 
 
 def test_only_failed_lines_are_retried(app: App) -> None:
@@ -135,7 +135,7 @@ def test_only_failed_lines_are_retried(app: App) -> None:
     assert record.state == "completedWithErrors"
     new = retry(app, record)
     app.finish()
-    new = now(app, new)
+    new = current(app, new)
     assert staged(app, new).count(b"\n") == 2
     assert (new.state, new.devices, new.imported, new.failed) == ("completedWithErrors", 2, 0, 2)
     assert "The first is 'old-1' on line 3." in new.failure_reason
@@ -148,16 +148,16 @@ def test_only_failed_lines_are_retried(app: App) -> None:
 
 def test_repeated_retries_keep_the_original_line_numbers(app: App) -> None:
     blocked = [device(f"gone-{n}", importMode="delete") for n in range(4)]
-    record = start(app, NAME, device("pump-1"), *(x for one in blocked for x in (b"", one)))
+    record = start(app, NAME, device("pump-1"), *(x for item in blocked for x in (b"", item)))
     app.finish()
     record = app.record(NAME)
-    for left in (3, 2):
-        app.hub.registry.put(device(f"gone-{left}"))
+    for failed_count in (3, 2):
+        app.hub.registry.put(device(f"gone-{failed_count}"))
         record = retry(app, record)
         app.finish()
-        record = now(app, record)
+        record = current(app, record)
         failures = app.report(record)["failures"]["devices"]
-        assert [failure["line"] for failure in failures] == [3, 5, 7][:left]
+        assert [failure["line"] for failure in failures] == [3, 5, 7][:failed_count]
 
 
 def test_deleted_lines_cannot_be_retried(app: App) -> None:
@@ -186,7 +186,7 @@ def test_edited_lines_are_not_retried(app: App) -> None:
     new = retry(app, failed)
     assert new.state == "validating"
     app.finish()
-    assert now(app, new).state == "completed"
+    assert current(app, new).state == "completed"
     assert app.hub.registry.get("other") is None
 
 
@@ -219,7 +219,7 @@ def cancelled_before_it_was_staged(app: App) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
         (completed, "is completed. Only imports that failed"),
         (rejected, "is rejected. Only imports that failed"),
@@ -228,9 +228,9 @@ def cancelled_before_it_was_staged(app: App) -> None:
         (cancelled_before_it_was_staged, "upload it again"),
     ],
 )
-def test_import_that_cannot_be_retried(app: App, make: Callable[[App], None], says: str) -> None:
+def test_import_that_cannot_be_retried(app: App, make: Callable[[App], None], message: str) -> None:
     make(app)
-    with pytest.raises(NotPossibleError, match=says):
+    with pytest.raises(NotPossibleError, match=message):
         retry(app, app.record(NAME))
     assert len(app.records()) == 1
 
@@ -238,25 +238,25 @@ def test_import_that_cannot_be_retried(app: App, make: Callable[[App], None], sa
 def test_retry_can_be_repeated_after_the_process_terminated_at_each_request(app: App) -> None:
     """Terminate the process before the first request, the second, and so on."""
     failed = fail(app, NAME, device("pump-1"), b"", device("pump-2"))
-    for deaths in range(1, 30):
-        seen: list[str] = []
+    for terminated_at in range(1, 30):
+        sent: list[str] = []
 
-        def die(request: str, at: int = deaths, seen: list[str] = seen) -> None:
-            seen.append(request)
-            if len(seen) == at:
+        def terminate(request: str, at: int = terminated_at, sent: list[str] = sent) -> None:
+            sent.append(request)
+            if len(sent) == at:
                 raise KeyboardInterrupt
 
-        app.before_request = die
+        app.before_request = terminate
         with contextlib.suppress(KeyboardInterrupt):
             retry(app, failed)
-        if len(seen) < deaths:
+        if len(sent) < terminated_at:
             break
     app.before_request = lambda _: None
-    assert deaths > 8
+    assert terminated_at > 8
     new = retry(app, failed)
     app.clock.ahead_minutes(6)
     app.finish()
-    new = now(app, new)
+    new = current(app, new)
     assert (new.state, new.imported, new.retry_of) == ("completed", 2, failed.id)
     assert len(app.records()) == len(app.hub.jobs) == 2
 
@@ -265,17 +265,17 @@ def test_retry_can_be_repeated_after_the_process_terminated_at_each_request(app:
 def test_retry_can_be_repeated_after_the_process_terminated_once(app: App, at: str) -> None:
     failed = fail(app, NAME, device("pump-1"), b"", device("pump-2"))
 
-    def die(request: str) -> None:
+    def terminate(request: str) -> None:
         if request.endswith(at) and not request.startswith("GET"):
             raise KeyboardInterrupt
 
-    app.before_request = die
+    app.before_request = terminate
     with pytest.raises(KeyboardInterrupt):
         retry(app, failed)
     app.before_request = lambda _: None
     new = retry(app, failed)
     app.clock.ahead_minutes(6)
     app.finish()
-    new = now(app, new)
+    new = current(app, new)
     assert (new.state, new.imported, new.retry_of) == ("completed", 2, failed.id)
     assert len(app.records()) == len(app.hub.jobs) == 2

@@ -157,8 +157,8 @@ def test_log_entry_for_a_device_selects_the_line_of_the_device(app: App, device_
 def test_lines_that_the_hub_cannot_parse_are_kept_unchanged(app: App) -> None:
     authentication = {"type": "sas", "symmetricKey": KEYS}
     app.upload(NAME, device("a"), device("b", authentication=authentication), device("c"))
-    odd = device("b", authentication={**authentication, "type": "SELF_SIGNED"})
-    text = json.dumps(odd, separators=(" ,", ": ")).encode()
+    invalid = device("b", authentication={**authentication, "type": "SELF_SIGNED"})
+    text = json.dumps(invalid, separators=(" ,", ": ")).encode()
     app.deliver_unseen(NAME, device("a"), text, device("c"))
     app.finish()
     record = app.record(NAME)
@@ -197,10 +197,10 @@ def test_retry_file_can_be_imported_after_the_cause_is_fixed(app: App) -> None:
 
 def test_retry_file_excludes_lines_skipped_by_validation(app: App) -> None:
     app.configure(VALIDATION_POLICY="partial")
-    gone = device("gone", importMode="delete")
-    record = run(app, b"broken", gone, device("pump"))
+    missing = device("gone", importMode="delete")
+    record = run(app, b"broken", missing, device("pump"))
     assert (record.invalid_lines, record.failed) == (1, 1)
-    assert retry_lines(app, record) == [gone]
+    assert retry_lines(app, record) == [missing]
     assert listed(app, record) == [(2, "gone", "")]
 
 

@@ -30,7 +30,7 @@ def retry(app: App, record: ImportRecord) -> ImportRecord:
     return app.importer.actions.retry(record)
 
 
-def now(app: App, record: ImportRecord) -> ImportRecord:
+def current(app: App, record: ImportRecord) -> ImportRecord:
     return app.importer.services.store.get(record.hub, record.row_key)
 
 
@@ -41,9 +41,9 @@ def test_upload_is_validated_again(app: App) -> None:
     assert (new.state, new.retry_of, new.file) == ("validating", failed.id, NAME)
     assert new.id != failed.id
     app.finish()
-    new = now(app, new)
+    new = current(app, new)
     assert (new.state, new.lines, new.imported, new.validation_attempts) == ("completed", 1, 1, 1)
-    assert now(app, failed) == failed
+    assert current(app, failed) == failed
     assert [state for state, _ in new.history] == [
         "validating",
         "queued",
@@ -70,7 +70,7 @@ def test_event_of_the_upload_is_ignored(app: App) -> None:
     app.sweep()
     app.finish()
     assert sorted(record.state for record in app.records()) == ["completed", "failed"]
-    assert now(app, new).state == "completed"
+    assert current(app, new).state == "completed"
 
 
 def test_current_rules_apply_to_a_retry(app: App) -> None:
@@ -78,7 +78,7 @@ def test_current_rules_apply_to_a_retry(app: App) -> None:
     app.configure(MAX_DELETES="0")
     new = retry(app, failed)
     app.finish()
-    new = now(app, new)
+    new = current(app, new)
     assert (new.state, new.imported) == ("rejected", 0)
     assert len(app.hub.jobs) == 0
 
@@ -98,7 +98,7 @@ def test_upload_deleted_before_its_retry_is_superseded(app: App) -> None:
     new = retry(app, fail_unstaged(app))
     app.blobs.get_blob_client(app.container, NAME).delete_blob()
     app.finish()
-    assert now(app, new).state == "superseded"
+    assert current(app, new).state == "superseded"
 
 
 @pytest.mark.parametrize("hours", [-2, 2])
@@ -117,6 +117,8 @@ def test_queue_position_uses_the_storage_clock(app: App, hours: int) -> None:
     app.hub.free_slot()
     app.finish()
     starts = sorted(
-        (one.job.start_time_utc, one.id) for one in app.records() if one.job.start_time_utc
+        (record.job.start_time_utc, record.id)
+        for record in app.records()
+        if record.job.start_time_utc
     )
     assert [import_id for _, import_id in starts] == [app.record("before.ndjson").id, new.id]

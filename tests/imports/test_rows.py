@@ -23,8 +23,8 @@ def row(app: App) -> dict[str, Any]:
     with TableServiceClient.from_connection_string(settings["ImporterStorage"]) as service:
         table = service.get_table_client(settings["IMPORTS_TABLE"])
         [entity] = table.query_entities("RowKey ge 'import-' and RowKey lt 'import.'")
-        markers = list(table.query_entities("RowKey ge 'queue-' and RowKey lt 'queue.'"))
-    assert markers == []
+        queue_rows = list(table.query_entities("RowKey ge 'queue-' and RowKey lt 'queue.'"))
+    assert queue_rows == []
     hub, import_id, job_id = entity["hub"], entity["id"], entity.get("jobId", "")
     assert hub == next(iter(app.importer.services.hubs), None) or hub == "(none)"
     assert not job_id or job_id in [job["jobId"] for job in app.hub.jobs]
@@ -275,9 +275,9 @@ def test_failed_after_hub_rejections_until_the_deadline(app: App) -> None:
     start(app)
     app.clock.ahead_minutes(31)
     app.tick()
-    found = row(app)
+    actual = row(app)
     assert_reason(app, f"HTTP 401 {code}")
-    assert found == {
+    assert actual == {
         **STAGED,
         **NOTHING,
         "failureReason": "<failureReason>",

@@ -20,7 +20,7 @@ def table(app: App) -> TableClient:
     return app.table
 
 
-def die(request: str) -> None:
+def terminate(request: str) -> None:
     """Terminate the process while it stages a file."""
     if request.endswith("/devices.txt"):
         raise KeyboardInterrupt
@@ -32,19 +32,19 @@ def start(app: App, *names: str) -> None:
         app.deliver(name)
 
 
-def start_and_die(app: App, name: str) -> None:
-    app.before_request = die
+def start_and_terminate(app: App, name: str) -> None:
+    app.before_request = terminate
     with pytest.raises(KeyboardInterrupt):
         start(app, name)
     app.before_request = lambda _: None
 
 
-def places(app: App) -> list[tuple[str, int | None]]:
+def queue_positions(app: App) -> list[tuple[str, int | None]]:
     return sorted((record.file, record.queue_position) for record in app.records())
 
 
 def test_validation_of_a_terminated_process_is_taken_over(app: App) -> None:
-    start_and_die(app, "pumps.ndjson")
+    start_and_terminate(app, "pumps.ndjson")
     app.sweep()
     assert app.record("pumps.ndjson").state == "validating"
     app.clock.ahead_minutes(6)
@@ -57,7 +57,7 @@ def test_validation_of_a_terminated_process_is_taken_over(app: App) -> None:
 
 def test_sweep_of_a_terminated_process_is_taken_over(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
-    app.before_request = die
+    app.before_request = terminate
     with pytest.raises(KeyboardInterrupt):
         app.sweep()
     app.before_request = lambda _: None
@@ -70,9 +70,9 @@ def test_sweep_of_a_terminated_process_is_taken_over(app: App) -> None:
 
 def test_file_that_terminates_every_process_fails_eventually(app: App) -> None:
     app.configure(MAX_ATTEMPTS="2")
-    start_and_die(app, "pumps.ndjson")
+    start_and_terminate(app, "pumps.ndjson")
     app.clock.ahead_minutes(6)
-    app.before_request = die
+    app.before_request = terminate
     with pytest.raises(KeyboardInterrupt):
         app.sweep()
     app.before_request = lambda _: None
@@ -83,8 +83,8 @@ def test_file_that_terminates_every_process_fails_eventually(app: App) -> None:
     app.finish()
     record = app.record("pumps.ndjson")
     assert (record.state, record.imported, record.failed) == ("failed", 0, 0)
-    for told in ("failed 2 times", "terminated", "functionTimeout"):
-        assert told in record.failure_reason
+    for expected in ("failed 2 times", "terminated", "functionTimeout"):
+        assert expected in record.failure_reason
     assert app.record("next.ndjson").state == "completed"
 
 
@@ -107,7 +107,7 @@ def test_error_before_a_terminated_attempt_is_reported_with_it(app: App) -> None
     app.upload("pumps.ndjson", device("pump-1"))
     app.before_request = break_down
     app.sweep()
-    app.before_request = die
+    app.before_request = terminate
     with pytest.raises(KeyboardInterrupt):
         app.sweep()
     app.before_request = lambda _: None
@@ -140,13 +140,13 @@ def test_unreadable_file_does_not_block_later_uploads(app: App) -> None:
 def test_queue_row_without_a_record_is_deleted(app: App) -> None:
     app.hub.occupy_slot()
     start(app, "1.ndjson", "2.ndjson")
-    gone = app.record("1.ndjson")
-    table(app).delete_entity(gone.hub, gone.row_key)
+    deleted = app.record("1.ndjson")
+    table(app).delete_entity(deleted.hub, deleted.row_key)
     app.hub.free_slot()
     app.sweep()
     app.finish()
     assert app.record("2.ndjson").state == "completed"
-    assert markers(app, gone.hub) == []
+    assert queue_rows(app, deleted.hub) == []
 
 
 def test_queue_row_of_a_final_import_is_deleted(app: App) -> None:
@@ -159,7 +159,7 @@ def test_queue_row_of_a_final_import_is_deleted(app: App) -> None:
     app.finish()
     assert app.record("2.ndjson").state == "completed"
     assert app.record("1.ndjson") == final
-    assert markers(app, final.hub) == []
+    assert queue_rows(app, final.hub) == []
 
 
 @pytest.mark.parametrize("state", ["validating", "queued", "running"])
@@ -182,20 +182,35 @@ def test_missing_queue_row_is_restored(app: App, state: str) -> None:
     app.sweep()
     app.finish()
     assert app.record("pumps.ndjson").state == "completed"
-    assert markers(app, record.hub) == []
+    assert queue_rows(app, record.hub) == []
 
 
 def test_queue_positions_are_stored_on_entry_and_updated_by_the_sweep(app: App) -> None:
     app.hub.occupy_slot()
     start(app, "1.ndjson", "2.ndjson", "3.ndjson", "4.ndjson")
-    assert places(app) == [("1.ndjson", 1), ("2.ndjson", 2), ("3.ndjson", 3), ("4.ndjson", 4)]
+    assert queue_positions(app) == [
+        ("1.ndjson", 1),
+        ("2.ndjson", 2),
+        ("3.ndjson", 3),
+        ("4.ndjson", 4),
+    ]
     cancel(app, app.record("2.ndjson"))
-    assert places(app) == [("1.ndjson", 1), ("2.ndjson", None), ("3.ndjson", 3), ("4.ndjson", 4)]
+    assert queue_positions(app) == [
+        ("1.ndjson", 1),
+        ("2.ndjson", None),
+        ("3.ndjson", 3),
+        ("4.ndjson", 4),
+    ]
     app.sweep()
-    assert places(app) == [("1.ndjson", 1), ("2.ndjson", None), ("3.ndjson", 2), ("4.ndjson", 3)]
+    assert queue_positions(app) == [
+        ("1.ndjson", 1),
+        ("2.ndjson", None),
+        ("3.ndjson", 2),
+        ("4.ndjson", 3),
+    ]
     app.hub.free_slot()
     app.finish()
-    assert [place for _, place in places(app)] == [None] * 4
+    assert [position for _, position in queue_positions(app)] == [None] * 4
 
 
 def test_concurrent_record_change_overrides_queue_position_update(app: App) -> None:
@@ -205,7 +220,7 @@ def test_concurrent_record_change_overrides_queue_position_update(app: App) -> N
 
     batches: list[str] = []
 
-    def meddle(request: str) -> None:
+    def interfere(request: str) -> None:
         if request.endswith("$batch"):
             batches.append(request)
             # The first one counts the final state of 1.ndjson.
@@ -213,7 +228,7 @@ def test_concurrent_record_change_overrides_queue_position_update(app: App) -> N
                 app.before_request = lambda _: None
                 cancel(app, app.record("2.ndjson"))
 
-    app.before_request = meddle
+    app.before_request = interfere
     app.sweep()
     assert len(batches) == 2
     assert app.record("2.ndjson").state == "cancelled"
@@ -223,7 +238,7 @@ def test_concurrent_record_change_overrides_queue_position_update(app: App) -> N
 
 
 def test_failing_task_does_not_block_other_tasks(app: App) -> None:
-    start_and_die(app, "pumps.ndjson")
+    start_and_terminate(app, "pumps.ndjson")
     app.clock.ahead_minutes(6)
 
     def refuse(request: str) -> None:
@@ -269,7 +284,7 @@ def test_request_count_of_a_sweep_does_not_grow_with_the_history(
     start(app, *(f"{number}.ndjson" for number in range(5)))
     app.finish()
     app.sweep()
-    with app.counting() as young:
+    with app.counting() as requests_before:
         app.sweep()
     for number in range(5, 50):
         app.upload(f"{number}.ndjson", b"broken")
@@ -281,13 +296,13 @@ def test_request_count_of_a_sweep_does_not_grow_with_the_history(
     assert len(app.records()) == 50
     # It adds finished imports to the counts of their day.
     app.sweep()
-    with app.counting() as old:
+    with app.counting() as requests_after:
         app.sweep()
-    print(*old, sep="\n")
-    assert len(young) == len(old) <= 10
+    print(*requests_after, sep="\n")
+    assert len(requests_before) == len(requests_after) <= 10
 
 
-def markers(app: App, hub: str) -> list[str]:
+def queue_rows(app: App, hub: str) -> list[str]:
     rows = table(app).query_entities(f"PartitionKey eq '{hub}' and RowKey ge 'queue-'")
     return [row["RowKey"] for row in rows]
 

@@ -20,8 +20,8 @@ def alter(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> None
     parse = parsing.parse_json
 
     def altered(data: bytes) -> Any:
-        answer = parse(data)
-        return [*map(change, answer)] if isinstance(answer, list) else change(answer)
+        content = parse(data)
+        return [*map(change, content)] if isinstance(content, list) else change(content)
 
     monkeypatch.setattr(client, "parse_json", altered)
 
@@ -92,11 +92,13 @@ def test_invalid_properties_of_listed_jobs(
     assert finish(app) == "completed"
 
 
-@pytest.mark.parametrize("odd", [None, 7, "job", [], {}, {"jobId": 7}, {"jobId": HALF}])
-def test_response_without_a_job_id(app: App, monkeypatch: pytest.MonkeyPatch, odd: object) -> None:
+@pytest.mark.parametrize("value", [None, 7, "job", [], {}, {"jobId": 7}, {"jobId": HALF}])
+def test_response_without_a_job_id(
+    app: App, monkeypatch: pytest.MonkeyPatch, value: object
+) -> None:
     """The first response has no id; the app then checks the list of jobs."""
     with monkeypatch.context() as patch:
-        alter(patch, lambda _: odd)
+        alter(patch, lambda _: value)
         upload(app)
     assert app.record("a.ndjson").state == "starting"
     assert finish(app) == "completed"
@@ -109,8 +111,8 @@ def test_job_list_with_invalid_items(
     parse = parsing.parse_json
 
     def altered(data: bytes) -> Any:
-        answer = parse(data)
-        return [member, *answer, member] if isinstance(answer, list) else answer
+        content = parse(data)
+        return [member, *content, member] if isinstance(content, list) else content
 
     monkeypatch.setattr(client, "parse_json", altered)
     app.hub.faults.add("dropReply", operation="createJob")

@@ -135,14 +135,14 @@ def test_upload_is_moved_without_decoding(app: App) -> None:
     archive = f"processed-{uuid.uuid4().hex[:12]}"
     app.configure(UPLOAD_RETENTION="move", UPLOAD_ARCHIVE_CONTAINER=archive)
     line = json.dumps(device("pump-1", tags={"random": os.urandom(3_000_000).hex()})).encode()
-    packed = gzip.compress(json.dumps(device("pump-2")).encode() + b"\n" + line, 1)
-    assert len(packed) > 3_000_000
+    compressed = gzip.compress(json.dumps(device("pump-2")).encode() + b"\n" + line, 1)
+    assert len(compressed) > 3_000_000
     settings = ContentSettings(
         content_type="application/x-ndjson", content_encoding="gzip", cache_control="no-store"
     )
     app.configure(MAX_LINE_BYTES="16777216")
     app.blobs.get_blob_client(app.container, NAME).upload_blob(
-        packed, content_settings=settings, metadata={"site": "east"}
+        compressed, content_settings=settings, metadata={"site": "east"}
     )
     app.deliver(NAME)
     app.sweep()
@@ -150,11 +150,15 @@ def test_upload_is_moved_without_decoding(app: App) -> None:
     assert record.state.is_final
     assert not has_upload(app)
     moved = app.blobs.get_blob_client(archive, f"{record.id}/{NAME}")
-    assert moved.download_blob(decompress=False).readall() == packed
+    assert moved.download_blob(decompress=False).readall() == compressed
     properties = moved.get_blob_properties()
     assert properties.metadata == {"site": "east"}
-    kept = properties.content_settings
-    assert (kept.content_type, kept.content_encoding, kept.cache_control) == (
+    content_settings = properties.content_settings
+    assert (
+        content_settings.content_type,
+        content_settings.content_encoding,
+        content_settings.cache_control,
+    ) == (
         *("application/x-ndjson", "gzip"),
         "no-store",
     )

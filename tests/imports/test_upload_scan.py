@@ -24,8 +24,8 @@ def aged(monkeypatch: pytest.MonkeyPatch) -> None:
 def small_pages(monkeypatch: pytest.MonkeyPatch, aged: None) -> None:
     """A scan of the container reads two blobs."""
     monkeypatch.setattr(uploads, "MAX_PAGES", 1)
-    two_at_a_time = functools.partialmethod(ContainerClient.list_blobs, results_per_page=2)
-    monkeypatch.setattr(ContainerClient, "list_blobs", two_at_a_time)
+    two_per_page = functools.partialmethod(ContainerClient.list_blobs, results_per_page=2)
+    monkeypatch.setattr(ContainerClient, "list_blobs", two_per_page)
 
 
 def next_second() -> None:
@@ -39,13 +39,17 @@ def tags(app: App, device_id: str) -> object:
     return stored["tags"]
 
 
-def looks(app: App, requests: list[str]) -> int:
+def listed_pages(app: App, requests: list[str]) -> int:
     """The number of pages of the upload container that were listed."""
     return requests.count(f"GET /devstoreaccount1/{app.container}")
 
 
 def in_order_of_start(app: App) -> list[str]:
-    starts = [(one.job.start_time_utc, one.file) for one in app.records() if one.job.start_time_utc]
+    starts = [
+        (record.job.start_time_utc, record.file)
+        for record in app.records()
+        if record.job.start_time_utc
+    ]
     return [file for _, file in sorted(starts)]
 
 
@@ -116,10 +120,10 @@ def test_uploads_for_no_hub_are_rejected(app: App, other_hub: HubEmulator) -> No
     app.finish()
     assert [record.state for record in app.records(app.hub.address)] == ["completed"]
     assert app.records(other_hub.address) == []
-    strays = app.records("(none)")
-    assert {record.file for record in strays} == {"north/pumps.ndjson", "pumps.ndjson"}
-    assert {record.state for record in strays} == {"rejected"}
-    assert all("these folders: east, west." in record.failure_reason for record in strays)
+    rejected = app.records("(none)")
+    assert {record.file for record in rejected} == {"north/pumps.ndjson", "pumps.ndjson"}
+    assert {record.state for record in rejected} == {"rejected"}
+    assert all("these folders: east, west." in record.failure_reason for record in rejected)
     app.sweep()
     assert len(app.records("(none)")) == 2
 
@@ -166,11 +170,11 @@ def test_uploads_before_a_completed_scan_are_not_checked_again(app: App) -> None
     app.finish()
     with app.counting() as requests:
         app.sweep()
-    assert looks(app, requests) == 1
+    assert listed_pages(app, requests) == 1
     with app.counting() as requests:
         app.deliver("0.ndjson")
         app.tick()
-    assert looks(app, requests) == 0
+    assert listed_pages(app, requests) == 0
     # Another process reads the progress of the last scan from the table.
     app.configure()
     app.upload("3.ndjson", device("pump-3"))
@@ -179,7 +183,7 @@ def test_uploads_before_a_completed_scan_are_not_checked_again(app: App) -> None
     with app.counting() as requests:
         app.sweep()
     assert app.records() == []
-    assert looks(app, requests) == 1
+    assert listed_pages(app, requests) == 1
 
 
 @pytest.mark.usefixtures("aged")
@@ -188,11 +192,11 @@ def test_scan_before_a_start_lists_only_uploads_not_scanned_yet(app: App) -> Non
     app.upload("2.ndjson", device("pump-2"))
     with app.counting() as requests:
         app.deliver("1.ndjson")
-    assert looks(app, requests) == 1
+    assert listed_pages(app, requests) == 1
     with app.counting() as requests:
         app.deliver("2.ndjson")
         app.finish()
-    assert looks(app, requests) == 0
+    assert listed_pages(app, requests) == 0
     assert [record.state for record in app.records()] == ["completed"] * 2
 
 
@@ -201,16 +205,16 @@ def test_scan_continues_where_the_last_one_stopped(app: App) -> None:
     app.hub.occupy_slot()
     for number in range(5):
         app.upload(f"{number}.ndjson", device("pump-1", tags={"n": number}))
-    found = []
+    files = []
     service = app.importer._sweeper._upload_scan
     for _ in range(3):
         service.sweep()
-        found.append(sorted(record.file for record in app.records()))
+        files.append(sorted(record.file for record in app.records()))
     names = [f"{number}.ndjson" for number in range(5)]
-    assert found == [names[:2], names[:4], names]
+    assert files == [names[:2], names[:4], names]
     with app.counting() as requests:
         service.sweep()
-    assert looks(app, requests) == 1
+    assert listed_pages(app, requests) == 1
 
 
 @pytest.mark.usefixtures("small_pages")

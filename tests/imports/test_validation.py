@@ -126,7 +126,7 @@ def test_import_with_skipped_lines_is_not_fully_imported(app: App) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"nonsense", f"1 of 1 lines breaks a rule: line 1: {Rule.JSON_INVALID.meaning}"),
         (
@@ -135,13 +135,13 @@ def test_import_with_skipped_lines_is_not_fully_imported(app: App) -> None:
         ),
     ],
 )
-def test_policy_partial_rejects_unusable_files(app: App, content: bytes, says: str) -> None:
+def test_policy_partial_rejects_unusable_files(app: App, content: bytes, message: str) -> None:
     app.configure(VALIDATION_POLICY="partial")
     app.upload("fleet.ndjson", content)
     app.deliver("fleet.ndjson")
     record = app.record("fleet.ndjson")
     assert record.state == "rejected"
-    assert record.failure_reason.startswith(says)
+    assert record.failure_reason.startswith(message)
     assert len(app.hub.jobs) == 0
 
 

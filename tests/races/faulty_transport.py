@@ -34,22 +34,22 @@ class RequestCounts:
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def add(self, what: str) -> None:
-        os.write(self._file, MARKS[what])
+    def add(self, kind: str) -> None:
+        os.write(self._file, MARKS[kind])
 
     @staticmethod
     def read(path: Path) -> Counter[str]:
         marks = path.read_bytes()
-        return Counter({what: marks.count(mark) for what, mark in MARKS.items()})
+        return Counter({kind: marks.count(mark) for kind, mark in MARKS.items()})
 
 
 class FaultyTransport(RequestsTransport):  # type: ignore[misc]
     """Fail a share of the requests."""
 
-    def __init__(self, share: float, rng: random.Random, counts_file: RequestCounts) -> None:
+    def __init__(self, fraction: float, rng: random.Random, counts_file: RequestCounts) -> None:
         session = requests.Session()
         self._adapter = _FaultyAdapter(rng, counts_file)
-        self._adapter.share = share
+        self._adapter.share = fraction
         session.mount("http://", self._adapter)
         super().__init__(session=session)
 

@@ -66,14 +66,14 @@ def ends_are_counted_once(
     for record in records:
         claims[record.id] = (record.hub, record.row_key)
         if record.finished_at:
-            one = DailyCounts.of_record(record)
-            wanted[one.date] = wanted.get(one.date, DailyCounts(one.date)) + one
-    found: dict[date, DailyCounts] = {}
+            counts = DailyCounts.of_record(record)
+            wanted[counts.date] = wanted.get(counts.date, DailyCounts(counts.date)) + counts
+    stored: dict[date, DailyCounts] = {}
     for row in rows:
         if row["RowKey"].startswith("day-"):
-            one = DailyCounts.of_row(row)
-            found[one.date] = found.get(one.date, DailyCounts(one.date)) + one
-    assert found == wanted
+            counts = DailyCounts.of_row(row)
+            stored[counts.date] = stored.get(counts.date, DailyCounts(counts.date)) + counts
+    assert stored == wanted
     made = {
         row["RowKey"]: (row["hub"], row["record"])
         for row in rows

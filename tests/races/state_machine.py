@@ -173,21 +173,21 @@ class ImporterMachine(RuleBasedStateMachine):
     def time_passes(self, jump: timedelta) -> None:
         self.app.clock.ahead += jump
 
-    @rule(requests=st.integers(1, 14), moment=st.sampled_from(["before", "after"]))
-    def kill(self, requests: int, moment: str) -> None:
+    @rule(requests=st.integers(1, 14), phase=st.sampled_from(["before", "after"]))
+    def kill(self, requests: int, phase: str) -> None:
         """Terminate the process at one of the next requests: before it, or before its response."""
-        left = [requests]
+        remaining = [requests]
 
         def count(_: str) -> None:
-            left[0] -= 1
-            if left[0] <= 0:
+            remaining[0] -= 1
+            if remaining[0] <= 0:
                 raise Killed
 
         def watch_and_count(request: str) -> None:
             self._watch(request)
             count(request)
 
-        if moment == "before":
+        if phase == "before":
             self.app.before_request = watch_and_count
         else:
             self.app.after_request = count
@@ -211,7 +211,7 @@ class ImporterMachine(RuleBasedStateMachine):
         self.hub.faults.add(kind, operation="createJob")
 
     @rule()
-    def somebody_imports(self) -> None:
+    def foreign_import(self) -> None:
         """The job is ambiguous on a hub that returns no URIs."""
         if self._hang_rules() or any(job["status"] in ACTIVE for job in self.hub.jobs):
             return
@@ -225,12 +225,12 @@ class ImporterMachine(RuleBasedStateMachine):
         self._wait_for_jobs()
 
     @rule()
-    def somebody_exports(self) -> None:
+    def foreign_export(self) -> None:
         if not any(job["status"] in ACTIVE for job in self.hub.jobs):
             self.hub.occupy_slot()
 
     @rule()
-    def the_export_ends(self) -> None:
+    def foreign_export_ends(self) -> None:
         self.hub.free_slot()
 
     # Invariants at any time.

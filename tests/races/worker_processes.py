@@ -55,11 +55,11 @@ class WorkerProcesses:
         """Deliver the event of a blob to one of the processes."""
         number = self.rng.randrange(len(TIMERS))
         self.delivered[number].append(name)
-        self._tell(number, name)
+        self._send(number, name)
 
     def stop_faults(self) -> None:
         for number in range(len(TIMERS)):
-            self._tell(number, NO_MORE_FAULTS)
+            self._send(number, NO_MORE_FAULTS)
 
     def kill_and_replace(self, number: int) -> None:
         """Kill a process at any point, and start another one.
@@ -76,7 +76,7 @@ class WorkerProcesses:
             if self.rng.random() >= LOSSES:
                 self.announce(name)
 
-    def _tell(self, number: int, line: str) -> None:
+    def _send(self, number: int, line: str) -> None:
         stdin = self.processes[number].stdin
         assert stdin is not None
         stdin.write(f"{line}\n")

@@ -23,7 +23,7 @@ from tests.security.support import (
     signatures_sent,
     with_keys,
 )
-from tests.telemetry.support import Seen
+from tests.telemetry.support import CapturedTelemetry
 from tests.web.support import Client
 
 #: Keys of devices that the hub refuses, which the API hands out again.
@@ -138,16 +138,16 @@ def ask_everything(app: App, client: Client) -> None:
 
 def test_a_whole_run_tells_no_secret(
     account: Account,
-    telling: App,
+    app_with_receiver: App,
     client: Client,
     receiver: Receiver,
-    seen: Seen,
+    captured_telemetry: CapturedTelemetry,
     captured_log: CapturedLog,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    app = telling
+    app = app_with_receiver
     # The app turns this off; somebody may turn it on.
     caplog.set_level("DEBUG", "azure")
     sent = signatures_sent(monkeypatch)
@@ -184,8 +184,8 @@ def test_a_whole_run_tells_no_secret(
         "log": "\n".join(line for line in captured_log.lines if not line.startswith("urllib3")),
         "log of connections": "\n".join(captured_log.lines),
         "output": "".join(capfd.readouterr()),
-        "spans and metrics": "".join(span.to_json() for span in seen.spans())
-        + repr(seen.metrics()),
+        "spans and metrics": "".join(span.to_json() for span in captured_telemetry.spans())
+        + repr(captured_telemetry.metrics()),
         "rows": json.dumps(rows, default=str),
         "blobs": "\n".join(
             blob.content.decode("latin-1") for blob in ours if not WITH_LINES.fullmatch(blob.name)
@@ -239,7 +239,13 @@ def test_a_whole_run_tells_no_secret(
     assert len(receiver.posts) > states.total()
     asked = {answer.request.path_url.partition("?")[0] for answer in client.answers}
     assert len(asked) > 8 * states.total() > 8 * len(ROUTES)
-    assert {span.name for span in seen.spans()} >= {"import", "validate", "start", "end", "retry"}
+    assert {span.name for span in captured_telemetry.spans()} >= {
+        "import",
+        "validate",
+        "start",
+        "end",
+        "retry",
+    }
 
 
 def _of_imports(account: Account) -> list[dict[str, str]]:
@@ -327,7 +333,12 @@ def end_with_quote(app: App, what: str, quote: str) -> str:
 
 @pytest.mark.parametrize("quote", QUOTES.values(), ids=QUOTES)
 def test_what_a_hub_quotes_holds_no_key(
-    quote: str, account: Account, app: App, client: Client, seen: Seen, captured_log: CapturedLog
+    quote: str,
+    account: Account,
+    app: App,
+    client: Client,
+    captured_telemetry: CapturedTelemetry,
+    captured_log: CapturedLog,
 ) -> None:
     ids = {
         what: end_with_quote(app, what, quote)
@@ -347,7 +358,7 @@ def test_what_a_hub_quotes_holds_no_key(
         client.get(f"imports/{id_}/files/report.json")
     places = {
         "log": "\n".join(captured_log.lines),
-        "spans": "".join(span.to_json() for span in seen.spans()),
+        "spans": "".join(span.to_json() for span in captured_telemetry.spans()),
         "rows": json.dumps(account.rows(), default=str),
         "reports": "".join(
             blob.content.decode()

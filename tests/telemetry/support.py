@@ -19,7 +19,7 @@ KEY = base64.b64encode(b"made-up telemetry key 01").decode()
 SAS = "https://a.blob.core.windows.net/c?sv=1&sig=c2lnbmF0dXJl"
 
 
-class Seen:
+class CapturedTelemetry:
     """The spans and metrics of a process."""
 
     def __init__(self) -> None:

@@ -14,11 +14,11 @@ import urllib3
 from shared import logs
 from tests.app import ROOT, App
 from tests.events.receiver import BrokenReceiver
-from tests.telemetry.support import KEY, SAS, Seen, keyed
+from tests.telemetry.support import KEY, SAS, CapturedTelemetry, keyed
 
 
 def test_telemetry_contains_no_secret(
-    app: App, seen: Seen, caplog: pytest.LogCaptureFixture
+    app: App, captured_telemetry: CapturedTelemetry, caplog: pytest.LogCaptureFixture
 ) -> None:
     app.hub.faults.add("failJob", reason=SAS)
     app.upload("failed.ndjson", keyed("pump-1"))
@@ -29,7 +29,9 @@ def test_telemetry_contains_no_secret(
     app.deliver("refused.ndjson")
     app.upload("broken.ndjson", {**keyed("pump 1"), "status": KEY}, b'{"k":"%s' % KEY.encode())
     app.deliver("broken.ndjson")
-    text = "".join(span.to_json() for span in seen.spans()) + repr(seen.metrics())
+    text = "".join(span.to_json() for span in captured_telemetry.spans()) + repr(
+        captured_telemetry.metrics()
+    )
     assert text.count("sig=REDACTED") >= 2
     for secret in (KEY, "c2lnbmF0dXJl", "AccountKey=", "SharedAccessKey="):
         assert secret not in text
@@ -95,8 +97,8 @@ def lines() -> Iterator[io.StringIO]:
     logging.getLogger().removeHandler(handler)
 
 
-def _answer_with_a_broken_header(wire: socket.socket) -> None:
-    wire.sendall(
+def _answer_with_a_broken_header(connection: socket.socket) -> None:
+    connection.sendall(
         b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
         b"bad header line sig=c2lnbmF0dXJl\r\nX-Y: primaryKey=a2V5\r\n\r\n"
     )
