@@ -114,24 +114,24 @@ class App:
             _ndjson(lines), overwrite=True, metadata=metadata
         )
 
-    def deliver_unseen(self, name: str, *lines: object) -> None:
+    def deliver_unvalidated(self, name: str, *lines: object) -> None:
         """Deliver an upload, and send these unvalidated lines to the hub instead of its own."""
 
-        def blind(*arguments: Any) -> Validation:
+        def replace_validation(*arguments: Any) -> Validation:
             validation = configured_validation(*arguments)
             run = validation.run
 
-            def replaced(chunks: Iterable[bytes]) -> Iterator[bytes]:
+            def replace_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
                 for _ in run(chunks):
                     pass
                 assert validation.report.valid == len(lines)
                 yield _ndjson(lines) + b"\n"
 
-            self._monkeypatch.setattr(validation, "run", replaced)
+            self._monkeypatch.setattr(validation, "run", replace_lines)
             return validation
 
         with self._monkeypatch.context() as patch:
-            patch.setattr(intake, "configured_validation", blind)
+            patch.setattr(intake, "configured_validation", replace_validation)
             self.deliver(name)
 
     def deliver(self, name: str) -> None:
@@ -163,19 +163,19 @@ class App:
     @contextlib.contextmanager
     def counting(self) -> Iterator[list[str]]:
         """Collect the requests that the app sends within the block."""
-        taken: list[str] = []
+        sent: list[str] = []
         before = len(self.requests)
-        yield taken
-        taken += self.requests[before:]
+        yield sent
+        sent += self.requests[before:]
 
     @contextlib.contextmanager
     def scanning_host(self) -> Iterator[FunctionsHost]:
         """A host of the app with the blob source of the local stack."""
         self._monkeypatch.setenv("UPLOAD_TRIGGER_SOURCE", "LogsAndContainerScan")
-        scanning = importlib.reload(function_app)
+        reloaded = importlib.reload(function_app)
         self._monkeypatch.setattr(function_app, "importer", lambda: self.importer)
         host = FunctionsHost(
-            scanning.app, self.settings, ROOT / "host.json", host_id=self.container
+            reloaded.app, self.settings, ROOT / "host.json", host_id=self.container
         )
         try:
             yield host
@@ -307,7 +307,7 @@ def device(device_id: str, **members: object) -> dict[str, object]:
     return {"id": device_id, "status": "enabled", **members}
 
 
-def break_down(request: str) -> None:
+def fail_writes(request: str) -> None:
     """For `App.before_request`: fail each write of a validated copy of a file."""
     if request.endswith("/devices.txt"):
         raise RuntimeError("the disk is on fire")

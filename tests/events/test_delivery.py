@@ -341,9 +341,9 @@ def test_storage_error_while_events_are_sent(
 def test_topic_without_a_key_uses_the_identity_of_the_app(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str | None] = []
-    monkeypatch.setattr(Settings, "credential", lambda _, client_id: asked.append(client_id))
+    client_ids: list[str | None] = []
+    monkeypatch.setattr(Settings, "credential", lambda _, client_id: client_ids.append(client_id))
     topic = "https://fleet.westeurope-1.eventgrid.azure.net/api/events"
     app.configure(EVENTS_URL=topic, IOTHUB_CLIENT_ID="hub-identity")
     publisher(app)
-    assert asked == ["hub-identity"]
+    assert client_ids == ["hub-identity"]

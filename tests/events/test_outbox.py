@@ -64,7 +64,7 @@ def files(receiver: Receiver) -> list[str]:
         ("send-²²²²²²²²²²²²²-x", {"tries": 3}),
     ],
 )
-def test_an_event_whose_row_was_edited_is_sent(
+def test_event_with_an_edited_row_is_sent(
     app_with_receiver: App, receiver: Receiver, row_key: str, columns: dict[str, Any]
 ) -> None:
     reject(app_with_receiver, "0.ndjson")
@@ -82,7 +82,7 @@ def test_an_event_whose_row_was_edited_is_sent(
 
 
 @pytest.mark.parametrize("record", [None, 5, "", "no record", "it's none", "\t", "day-19700101"])
-def test_an_event_whose_row_names_no_record(
+def test_event_row_without_a_record(
     app_with_receiver: App, receiver: Receiver, caplog: pytest.LogCaptureFixture, record: object
 ) -> None:
     reject(app_with_receiver, "0.ndjson")

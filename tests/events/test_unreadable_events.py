@@ -243,7 +243,7 @@ def test_endless_tls_handshake(short_deadline: None, handshake: Answer) -> None:
     assert "timed out" in str(error)
 
 
-def test_a_receiver_that_does_not_read(short_deadline: None) -> None:
+def test_receiver_that_does_not_read(short_deadline: None) -> None:
     with BrokenReceiver(
         lambda connection: send_nothing(receiver, connection), reads=False
     ) as receiver:

@@ -127,7 +127,7 @@ def is_signed(post: Post, secret: bytes, tolerance: float = 300) -> bool:
     )
 
 
-def test_an_event_in_structured_mode(receiver: Receiver, make: Make) -> None:
+def test_event_in_structured_mode(receiver: Receiver, make: Make) -> None:
     make().post(EVENT)
     [post] = receiver.posts
     assert post.event == EVENT
@@ -147,7 +147,7 @@ def test_an_event_in_structured_mode(receiver: Receiver, make: Make) -> None:
         (f"{KEY}\n", KEY.encode()),
     ],
 )
-def test_an_event_is_signed(receiver: Receiver, make: Make, key: str, secret: bytes) -> None:
+def test_event_is_signed(receiver: Receiver, make: Make, key: str, secret: bytes) -> None:
     make(key).post(EVENT)
     [post] = receiver.posts
     assert post.headers["webhook-id"] == EVENT["id"]
@@ -170,7 +170,7 @@ def test_repeated_event_keeps_its_id_and_has_a_new_timestamp(
     )
 
 
-def test_the_published_vector() -> None:
+def test_published_signature_vector() -> None:
     """The test vector of the Standard Webhooks libraries."""
     secret = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     event_id, sent_at, body = "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
@@ -243,7 +243,7 @@ def test_receiver_fails_for_one_event(receiver: Receiver, make: Make) -> None:
     assert str(error) == "127.0.0.1 answers HTTP 500. Check the receiver's log."
 
 
-def test_an_event_that_cannot_be_sent(receiver: Receiver, make: Make) -> None:
+def test_event_that_cannot_be_sent(receiver: Receiver, make: Make) -> None:
     webhook = make(KEY)
     with pytest.raises(WebhookFailedError, match=r"127\.0\.0\.1 \(UnicodeEncodeError\)"):
         webhook.post({**EVENT, "id": "€"})
@@ -251,7 +251,7 @@ def test_an_event_that_cannot_be_sent(receiver: Receiver, make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "mend"),
+    ("status", "remedy"),
     [
         (301, "Set EVENTS_URL to the final URL"),
         (307, "Set EVENTS_URL to the final URL"),
@@ -263,13 +263,13 @@ def test_an_event_that_cannot_be_sent(receiver: Receiver, make: Make) -> None:
         (413, "CloudEvents 1.0"),
     ],
 )
-def test_refused(receiver: Receiver, make: Make, status: int, mend: str) -> None:
+def test_refused(receiver: Receiver, make: Make, status: int, remedy: str) -> None:
     for key in (None, KEY):
         receiver.answers.append((status, {"Location": "/hooks/elsewhere-path-secret"}))
         error = failure(make(key))
         assert isinstance(error, WebhookRefusedError)
         assert str(error).startswith(f"127.0.0.1 answers HTTP {status}. ")
-        assert mend in str(error)
+        assert remedy in str(error)
     assert len(receiver.posts) == 2
 
 

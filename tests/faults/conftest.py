@@ -26,7 +26,7 @@ def account() -> Iterator[StorageAccount]:
 
 
 @pytest.fixture(scope="package", autouse=True)
-def _no_waiting() -> Iterator[None]:
+def _no_sdk_delays() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(HttpTransport, "sleep", lambda *_: None)
         yield

@@ -51,9 +51,9 @@ class Disturbance:
 
 def _slow_lists(simulation: Simulation, rng: random.Random) -> None:
     """New jobs appear in lists, or by id, after a delay."""
-    answers = simulation.hub.job_answers
-    answers.list_lag = timedelta(seconds=rng.choice([0, 20, 60]))
-    answers.get_lag = timedelta(seconds=rng.choice([0, 20, 60]))
+    job_answers = simulation.hub.job_answers
+    job_answers.list_lag = timedelta(seconds=rng.choice([0, 20, 60]))
+    job_answers.get_lag = timedelta(seconds=rng.choice([0, 20, 60]))
 
 
 def _late_log(simulation: Simulation, _: random.Random) -> None:
@@ -114,11 +114,11 @@ def _settings_change(*kinds: str) -> Callable[[Simulation, random.Random], None]
     def act(simulation: Simulation, rng: random.Random) -> None:
         former = simulation.settings
         simulation.deploy(simulation.with_hubs(_routes(simulation, rng.choice(kinds))))
-        both = simulation.with_hubs(_routes(simulation, "a second hub"))
+        settings_with_both_hubs = simulation.with_hubs(_routes(simulation, "a second hub"))
         simulation.recoveries += [
             (0, lambda: simulation.deploy(former)),
             # Uploads first seen under the other settings wait for their hub.
-            (1, lambda: simulation.deploy(both)),
+            (1, lambda: simulation.deploy(settings_with_both_hubs)),
         ]
 
     return act
@@ -131,8 +131,8 @@ def _two_versions(*kinds: str) -> Callable[[Simulation, random.Random], None]:
         kind = rng.choice(kinds)
         simulation.notes.append(f"overtaken by a process with {kind}")
         simulation.overtake(simulation.with_hubs(_routes(simulation, kind)))
-        both = simulation.with_hubs(_routes(simulation, "a second hub"))
-        simulation.recoveries.append((1, lambda: simulation.deploy(both)))
+        settings_with_both_hubs = simulation.with_hubs(_routes(simulation, "a second hub"))
+        simulation.recoveries.append((1, lambda: simulation.deploy(settings_with_both_hubs)))
 
     return act
 

@@ -21,7 +21,7 @@ from shared.imports.operate.retry import retry_id
 from shared.imports.store.daily_counts import DailyCounts
 from tests.faults.simulation import KEYS, Simulation
 
-__all__ = ["HistoryCheck", "LogCapture", "check", "ends_are_counted", "name_of"]
+__all__ = ["HistoryCheck", "LogCapture", "check", "finished_imports_are_counted", "name_of"]
 
 SECRETS = (*KEYS.values(), "sig=", "AccountKey=", "SharedAccessKey=")
 
@@ -41,7 +41,7 @@ def check(simulation: Simulation) -> None:
         assert record.finished_at, record
         _counts_add_up(record)
     for record in records:
-        _jobs_fit(simulation, record, is_edited=record.id in edited)
+        _jobs_match_record(simulation, record, is_edited=record.id in edited)
     _jobs_have_records(simulation, records)
     reports = [(record, _report(simulation, record)) for record in records]
     for record, report in reports:
@@ -54,7 +54,7 @@ def check(simulation: Simulation) -> None:
         if not simulation.are_app_rows_edited:
             _order_is_kept(simulation, records)
         if not simulation.are_counts_edited:
-            ends_are_counted(records, rows)
+            finished_imports_are_counted(records, rows)
     stored = f"{rows}{reports}"
     assert not [secret for secret in SECRETS if secret in stored]
 
@@ -80,7 +80,7 @@ def _counts_add_up(record: ImportRecord) -> None:
         assert record.imported == record.devices, summary
 
 
-def _jobs_fit(simulation: Simulation, record: ImportRecord, *, is_edited: bool) -> None:
+def _jobs_match_record(simulation: Simulation, record: ImportRecord, *, is_edited: bool) -> None:
     """No import is applied twice or at another hub, and no unknown count is 0."""
     jobs = simulation.jobs_of(record)
     completed = [job for _, job in jobs if job["status"] == "completed"]
@@ -172,7 +172,7 @@ def _order_is_kept(simulation: Simulation, records: Sequence[ImportRecord]) -> N
         assert keys == sorted(keys), [record.file for record in imports]
 
 
-def ends_are_counted(
+def finished_imports_are_counted(
     records: Iterable[ImportRecord],
     rows: Iterable[Mapping[str, Any]],
     *,

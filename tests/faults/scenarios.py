@@ -96,15 +96,15 @@ def _start_without_answer(simulation: Simulation, kind: str) -> None:
     simulation.tick()
 
 
-def _older_file(simulation: Simulation) -> None:
+def _earlier_file(simulation: Simulation) -> None:
     simulation.upload(A, device("pump-1", tags={"n": 1}))
 
 
-def _younger_file(simulation: Simulation) -> None:
+def _later_file(simulation: Simulation) -> None:
     simulation.upload(B, device("pump-1", tags={"n": 2}))
 
 
-def _younger_event_first(simulation: Simulation) -> None:
+def _later_event_first(simulation: Simulation) -> None:
     simulation.deliver(B)
     simulation.deliver(A)
     simulation.wait()
@@ -157,7 +157,7 @@ def _refused_lines_retried(simulation: Simulation) -> None:
     simulation.tick()
 
 
-def _swept(simulation: Simulation) -> None:
+def _after_sweep(simulation: Simulation) -> None:
     """The import is final; the faults occur during later processing."""
     simulation.without_fault(_take_upload)
     simulation.wait()
@@ -166,7 +166,7 @@ def _swept(simulation: Simulation) -> None:
     simulation.sweep()
 
 
-def _outlived(simulation: Simulation) -> None:
+def _after_retention(simulation: Simulation) -> None:
     """After the retention time of container and record."""
     simulation.without_fault(_take_upload)
     simulation.wait()
@@ -228,7 +228,7 @@ def _retry(simulation: Simulation) -> Callable[[Importer], None]:
 
 BOTH = {"pump-1": 1, "pump-2": 1}
 RETRY_OF_A = f"retry of {A}"
-KEPT_FOR_A_MONTH = {
+RETENTION_SETTINGS = {
     "UPLOAD_RETENTION": "delete",
     "IMPORT_RETENTION_DAYS": "30",
     "RECORD_RETENTION_DAYS": "30",
@@ -252,8 +252,8 @@ SCENARIOS = {
         (_one_good_file,), _call_never_arrives, {A: "completed"}, BOTH, echo="none"
     ),
     "younger event first": Scenario(
-        (_older_file, _younger_file),
-        _younger_event_first,
+        (_earlier_file, _later_file),
+        _later_event_first,
         {A: "completed", B: "completed"},
         {"pump-1": 2},
     ),
@@ -277,7 +277,7 @@ SCENARIOS = {
     ),
     "upload deleted": Scenario(
         (_one_good_file,),
-        _swept,
+        _after_sweep,
         {A: "completed"},
         BOTH,
         settings={"UPLOAD_RETENTION": "delete"},
@@ -286,7 +286,7 @@ SCENARIOS = {
     ),
     "upload moved": Scenario(
         (_one_good_file,),
-        _swept,
+        _after_sweep,
         {A: "completed"},
         BOTH,
         settings={"UPLOAD_RETENTION": "move"},
@@ -295,10 +295,10 @@ SCENARIOS = {
     ),
     "outlived": Scenario(
         (_one_good_file,),
-        _outlived,
+        _after_retention,
         {},
         BOTH,
-        settings=KEPT_FOR_A_MONTH,
+        settings=RETENTION_SETTINGS,
         uploads=(),
         faults=(Fault.KILLED,),
     ),

@@ -147,7 +147,9 @@ class Simulation(StoredState):
             importer.on_upload(self.container.container_name, name)
 
         for _ in range(DELIVERIES):
-            if self._call(self._at_once(deliver) if self.conditions.events_come_twice else deliver):
+            if self._call(
+                self._concurrently(deliver) if self.conditions.events_come_twice else deliver
+            ):
                 break
         else:
             self.notes.append(f"the event of {name} went to the poison queue")
@@ -197,19 +199,19 @@ class Simulation(StoredState):
         return True
 
     @staticmethod
-    def _at_once(call: Callable[[Importer], object]) -> Callable[[Importer], None]:
+    def _concurrently(call: Callable[[Importer], object]) -> Callable[[Importer], None]:
         """Run the call twice concurrently."""
 
-        def twice(importer: Importer) -> None:
+        def call_twice(importer: Importer) -> None:
             errors: list[BaseException] = []
 
-            def once() -> None:
+            def call_once() -> None:
                 try:
                     call(importer)
                 except BaseException as error:
                     errors.append(error)
 
-            threads = [threading.Thread(target=once) for _ in range(2)]
+            threads = [threading.Thread(target=call_once) for _ in range(2)]
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -218,7 +220,7 @@ class Simulation(StoredState):
             for error in sorted(errors, key=lambda error: isinstance(error, Exception)):
                 raise error
 
-        return twice
+        return call_twice
 
     def without_fault(self, call: Callable[[Importer], object]) -> None:
         """Run an action at another time."""

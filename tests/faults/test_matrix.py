@@ -46,7 +46,7 @@ CASES = [
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _uploads_are_young() -> Iterator[None]:
+def _fixed_upload_age() -> Iterator[None]:
     """The number of requests of a scenario must not depend on the time of the run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(upload_scan, "MARGIN", timedelta(hours=1))
@@ -106,10 +106,10 @@ def _check(simulation: Simulation, scenario: Scenario) -> None:
     """Check the invariants and the scenario's end against hub and storage."""
     check(simulation)
     check_end(simulation, scenario)
-    _nothing_changes(simulation)
+    _final_records_do_not_change(simulation)
 
 
-def _nothing_changes(simulation: Simulation) -> None:
+def _final_records_do_not_change(simulation: Simulation) -> None:
     """A final record does not change, also if the event of its upload is repeated."""
     before = _rows_of_imports(simulation)
     jobs = len(simulation.jobs())

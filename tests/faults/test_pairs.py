@@ -21,7 +21,13 @@ import pytest
 from shared.imports.model.record import ImportRecord
 from tests.faults.disturbances import DISTURBANCES, NO_LOG, Certainty, Disturbance
 from tests.faults.injection import Fault, Injection
-from tests.faults.invariants import HistoryCheck, LogCapture, check, ends_are_counted, name_of
+from tests.faults.invariants import (
+    HistoryCheck,
+    LogCapture,
+    check,
+    finished_imports_are_counted,
+    name_of,
+)
 from tests.faults.scenarios import SCENARIOS, Scenario, check_end, prepare
 from tests.faults.simulation import Conditions, Simulation, device
 from tests.faults.stored_state import StorageAccount
@@ -156,7 +162,7 @@ def _play(run: Run, simulation: Simulation) -> None:
             # Retention continues where it was interrupted.
             for _ in range(2 if run.scenario.settings else 1):
                 simulation.sweep()
-            _judge(run, simulation)
+            _check_end(run, simulation)
             assert not simulation.has_test_error
             assert not log_capture.leaks
             if run.certainty is not Certainty.OTHERS:
@@ -179,11 +185,11 @@ def _ends(simulation: Simulation) -> list[str]:
     ]
 
 
-def _judge(run: Run, simulation: Simulation) -> None:
+def _check_end(run: Run, simulation: Simulation) -> None:
     check(simulation)
     records = simulation.records()
     if not (simulation.edited or simulation.are_counts_edited):
-        ends_are_counted(records, simulation.rows(), is_swept=True)
+        finished_imports_are_counted(records, simulation.rows(), is_swept=True)
     if run.certainty is Certainty.END:
         check_end(simulation, run.scenario)
     elif UNRELATED in simulation.uploaded:
@@ -192,10 +198,10 @@ def _judge(run: Run, simulation: Simulation) -> None:
         assert (simulation.hub.registry.get("pump-9") or {})["tags"] == {"n": 1}
     elif run.certainty is not Certainty.OTHERS:
         for record in records:
-            _is_almost_as_wanted(run, simulation, record)
+            _has_expected_or_unknown_end(run, simulation, record)
 
 
-def _is_almost_as_wanted(run: Run, simulation: Simulation, record: ImportRecord) -> None:
+def _has_expected_or_unknown_end(run: Run, simulation: Simulation, record: ImportRecord) -> None:
     """The scenario's expected state, unless the result of a job is recorded as unknown."""
     file = f"retry of {record.file}" if record.retry_of else record.file
     if record.state == run.scenario.states.get(file) or record.has_unknown_counts:

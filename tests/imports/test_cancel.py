@@ -9,7 +9,7 @@ import pytest
 from iothub_emulator import HubEmulator
 from shared.errors import NotPossibleError
 from shared.imports.model.record import ImportRecord
-from tests.app import NO_ECHO, App, break_down, device
+from tests.app import NO_ECHO, App, device, fail_writes
 
 NAME = "pumps.ndjson"
 
@@ -240,7 +240,7 @@ def test_cancel_of_an_import_whose_hub_was_removed(
     app.route(east=app.hub, west=other_hub)
     app.upload("west/pumps.ndjson", device("pump-1"))
     if state == "validating":
-        app.before_request = break_down
+        app.before_request = fail_writes
         app.sweep()
         app.before_request = lambda _: None
     else:

@@ -11,7 +11,7 @@ from iothub_emulator import HubEmulator
 from shared.imports.app import Importer
 from shared.imports.model.record import ImportRecord
 from shared.settings import load_settings
-from tests.app import App, ObservedTransport, break_down, device
+from tests.app import App, ObservedTransport, device, fail_writes
 
 NAME = "pumps.ndjson"
 
@@ -111,7 +111,7 @@ def test_unvalidated_upload_of_a_removed_hub_waits(
     app.route(east=app.hub, west=other_hub)
     app.upload("west/pumps.ndjson", device("pump-1"))
 
-    app.before_request = break_down
+    app.before_request = fail_writes
     app.sweep()
     app.before_request = lambda _: None
     app.route(east=app.hub)

@@ -146,7 +146,7 @@ def test_edited_day_is_counted_from_its_records(
     assert total(statistics, today) == wanted(today, 5)
 
 
-def test_a_day_without_a_column_is_counted_from_its_records(
+def test_day_without_a_column_is_counted_from_its_records(
     app: App, statistics: DailyCountsStore
 ) -> None:
     today = app.clock().date()

@@ -9,7 +9,7 @@ import pytest
 from azure.data.tables import UpdateMode
 
 from shared.imports.model.record import ImportRecord
-from tests.app import App, break_down, device
+from tests.app import App, device, fail_writes
 
 NAME = "pumps.ndjson"
 
@@ -79,7 +79,7 @@ def test_counts_are_0_only_if_no_device_can_have_been_applied(
     if state == "validating":
         app.configure(MAX_ATTEMPTS="2")
         app.upload(NAME, device("pump-1"))
-        app.before_request = break_down
+        app.before_request = fail_writes
         app.sweep()
         app.before_request = lambda _: None
     else:

@@ -132,7 +132,7 @@ def test_line_that_the_hub_cannot_parse_is_reported(app: App) -> None:
     line = device("pump-2", authentication=authentication)
     app.upload("java.ndjson", device("pump-1"), line)
     refused = {**line, "authentication": {**authentication, "type": "SELF_SIGNED"}}
-    app.deliver_unseen("java.ndjson", device("pump-1"), refused)
+    app.deliver_unvalidated("java.ndjson", device("pump-1"), refused)
     app.finish()
 
     record = app.record("java.ndjson")
@@ -256,7 +256,7 @@ def test_job_deleted_by_the_hub_with_a_late_error_log(app: App) -> None:
 
 
 @pytest.mark.parametrize("hub", [{"job_seconds": 0.5}], indirect=True)
-def test_the_progress_of_a_job_is_recorded(app: App) -> None:
+def test_progress_of_a_job_is_recorded(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
     app.deliver("pumps.ndjson")
     seen = set()

@@ -114,7 +114,7 @@ def test_queue_contains_the_open_imports(store: ImportStore, queue_rows: QueueRo
     assert [item.file for item in store.all("hub")] == ["3", "2", "1"]
 
 
-def test_the_history_is_bounded(store: ImportStore) -> None:
+def test_history_is_bounded(store: ImportStore) -> None:
     changed, _ = store.create(record())
     changed = store.transition(changed, ImportState.QUEUED)
     for _ in range(30):

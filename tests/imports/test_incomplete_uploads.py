@@ -33,7 +33,7 @@ def append(app: App, data: bytes, *, create: bool = False) -> None:
 
 
 @by_event_or_sweep
-def test_an_empty_blob_is_read_after_a_minute(app: App, how: str) -> None:
+def test_empty_blob_is_read_after_a_minute(app: App, how: str) -> None:
     app.upload(NAME)
     process_upload(app, how)
     for _ in range(2):

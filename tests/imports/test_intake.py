@@ -13,7 +13,7 @@ from local.host import FunctionsHost
 from shared.errors import SettingsError
 from shared.imports.app import Importer
 from shared.settings import RetrySettings, load_settings
-from tests.app import App, ObservedTransport, break_down, device
+from tests.app import App, ObservedTransport, device, fail_writes
 
 
 def test_repeated_event_is_ignored(app: App) -> None:
@@ -37,7 +37,7 @@ def test_concurrent_events(app: App) -> None:
     assert len(app.hub.jobs) == 5
 
 
-def test_an_overwrite_is_a_new_upload(app: App) -> None:
+def test_overwrite_is_a_new_upload(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1", tags={"version": 1}))
     app.deliver("pumps.ndjson")
     app.upload("pumps.ndjson", device("pump-1", tags={"version": 2}))
@@ -99,7 +99,7 @@ def test_event_of_another_container_is_ignored(app: App) -> None:
 def test_storage_error_is_retried_immediately(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
 
-    app.before_request = break_down
+    app.before_request = fail_writes
     with pytest.raises(RuntimeError):
         app.deliver("pumps.ndjson")
     record = app.record("pumps.ndjson")
@@ -115,7 +115,7 @@ def test_import_fails_after_the_last_attempt(app: App) -> None:
     app.configure(MAX_ATTEMPTS="2")
     app.upload("pumps.ndjson", device("pump-1"))
 
-    app.before_request = break_down
+    app.before_request = fail_writes
     for _ in range(2):
         with pytest.raises(RuntimeError):
             app.deliver("pumps.ndjson")
@@ -228,7 +228,7 @@ def test_uploads_are_imported_without_events(app: App) -> None:
 def test_last_delivery_attempt_of_the_host_leaves_a_final_record(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
 
-    app.before_request = break_down
+    app.before_request = fail_writes
     with app.scanning_host() as host:
         assert host.drain() == 5
     record = app.record("pumps.ndjson")

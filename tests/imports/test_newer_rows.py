@@ -42,7 +42,7 @@ def tick(app: App, times: int = 3) -> None:
         app.tick()
 
 
-def test_the_queue_waits_behind_a_newer_row_for_some_minutes(app: App) -> None:
+def test_queue_waits_for_a_newer_row_until_a_deadline(app: App) -> None:
     record = queue_two(app)
     before = row_of(app, record)
     app.clock.ahead_minutes(9)

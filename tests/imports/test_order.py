@@ -137,7 +137,7 @@ def test_registration_order_applies_if_etags_contain_no_time(app: App) -> None:
     assert order_of_jobs(app) == ["2.ndjson", "1.ndjson", "3.ndjson"]
 
 
-def test_an_etag_of_azure_storage() -> None:
+def test_etag_of_azure_storage() -> None:
     """Example from the Event Grid documentation; its event has the time 18:41:00.958."""
     last_modified = datetime(2017, 6, 26, 18, 41, tzinfo=UTC)
     moment = written_at("0x8D4BCC2E4835CD0", last_modified)

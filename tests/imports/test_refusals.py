@@ -16,7 +16,7 @@ SHAPES = ("E1", "E2", "E3", "E4")
 FIRST = "'pump-1' on line 1"
 
 #: Status, code and part of the remedy.
-WAITED_FOR = [
+RETRIED = [
     (403, "IotHubSuspended", "Reactivate the hub's subscription"),
     (403, "OperationNotAvailableInCurrentTier", "Upgrade the hub to a standard tier"),
     (401, "IotHubNotFound", "Correct the host name in IOTHUB"),
@@ -40,7 +40,7 @@ def reason_of(app: App) -> str:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(("status", "code", "remedy"), WAITED_FOR)
+@pytest.mark.parametrize(("status", "code", "remedy"), RETRIED)
 def test_rejection_that_operators_can_resolve(
     app: App, shape: str, status: int, code: str, remedy: str
 ) -> None:
@@ -56,7 +56,7 @@ def test_rejection_that_operators_can_resolve(
     assert app.record("pumps.ndjson").state == "completed"
 
 
-@pytest.mark.parametrize(("status", "code", "remedy"), WAITED_FOR)
+@pytest.mark.parametrize(("status", "code", "remedy"), RETRIED)
 def test_rejection_that_is_not_resolved(app: App, status: int, code: str, remedy: str) -> None:
     app.configure(REFUSAL_DEADLINE_MINUTES="0")
     refuse(app, status, code)

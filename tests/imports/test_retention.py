@@ -10,7 +10,7 @@ import pytest
 from shared.errors import SettingsError
 from shared.imports.model.record import ImportRecord
 from shared.imports.workflow import upload_scan as uploads
-from tests.app import App, break_down, device
+from tests.app import App, device, fail_writes
 
 DAY = 24
 
@@ -119,7 +119,7 @@ def test_old_container_without_a_record_is_deleted(app: App) -> None:
 def test_containers_of_failed_attempts_are_deleted(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
 
-    app.before_request = break_down
+    app.before_request = fail_writes
     app.sweep()
     app.before_request = lambda _: None
     app.sweep()

@@ -9,7 +9,7 @@ import pytest
 
 from shared.errors import NotPossibleError
 from shared.imports.model.record import ImportRecord
-from tests.app import App, break_down, device
+from tests.app import App, device, fail_writes
 
 NAME = "pumps.ndjson"
 
@@ -211,7 +211,7 @@ def left_out_lines(app: App) -> None:
 
 
 def cancelled_before_it_was_staged(app: App) -> None:
-    app.before_request = break_down
+    app.before_request = fail_writes
     app.upload(NAME, device("pump-1"))
     app.sweep()
     app.before_request = lambda _: None

@@ -159,7 +159,7 @@ def test_lines_that_the_hub_cannot_parse_are_kept_unchanged(app: App) -> None:
     app.upload(NAME, device("a"), device("b", authentication=authentication), device("c"))
     invalid = device("b", authentication={**authentication, "type": "SELF_SIGNED"})
     text = json.dumps(invalid, separators=(" ,", ": ")).encode()
-    app.deliver_unseen(NAME, device("a"), text, device("c"))
+    app.deliver_unvalidated(NAME, device("a"), text, device("c"))
     app.finish()
     record = app.record(NAME)
     assert (record.imported, record.failed) == (2, 1)

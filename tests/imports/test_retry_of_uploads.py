@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import NotPossibleError
 from shared.imports.model.record import ImportRecord
-from tests.app import App, break_down, device
+from tests.app import App, device, fail_writes
 
 NAME = "pumps.ndjson"
 
@@ -18,7 +18,7 @@ def fail_unstaged(app: App, *lines: object) -> ImportRecord:
 
     app.configure(MAX_ATTEMPTS="1")
     app.upload(NAME, *(lines or (device("pump-1"),)))
-    app.before_request = break_down
+    app.before_request = fail_writes
     app.sweep()
     app.before_request = lambda _: None
     record = app.record(NAME)

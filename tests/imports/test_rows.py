@@ -10,7 +10,7 @@ from typing import Any
 from azure.data.tables import TableServiceClient
 
 from shared.device_files.rules import Rule
-from tests.app import App, break_down, device
+from tests.app import App, device, fail_writes
 
 NAME = "fleet.ndjson"
 CA = {"type": "certificateAuthority"}
@@ -72,7 +72,7 @@ UPLOAD = {
     "uploadEtag": "<uploadEtag>",
     "uploadedAt": "<time>",
 }
-OPENED = {**UPLOAD, "validationAttempts": 1, "queueKey": "queue-<time>-<time>-<id>"}
+VALIDATED = {**UPLOAD, "validationAttempts": 1, "queueKey": "queue-<time>-<time>-<id>"}
 COUNTS = {
     "authenticationTypes": {"certificateAuthority": 1},
     "codes": {},
@@ -86,7 +86,7 @@ COUNTS = {
 }
 #: The file that contains only `GOOD`.
 STAGED = {
-    **OPENED,
+    **VALIDATED,
     "container": "import-<id>",
     "devices": 1,
     "invalidLines": 0,
@@ -97,8 +97,8 @@ STAGED = {
     "validation": COUNTS,
 }
 #: Columns of an import of which the hub applied nothing.
-NOTHING = {"imported": 0, "failed": 0}
-RAN = {
+NOTHING_APPLIED = {"imported": 0, "failed": 0}
+JOB_STARTED = {
     **STAGED,
     "endTimeUtc": "<time>",
     "jobId": "<jobId>",
@@ -122,7 +122,7 @@ def test_completed(app: App) -> None:
     start(app)
     app.finish()
     assert row(app) == {
-        **RAN,
+        **JOB_STARTED,
         "failed": 0,
         "history": ["validating", "queued", "starting", "running", "completed"],
         "imported": 1,
@@ -137,7 +137,7 @@ def test_completed_with_errors(app: App) -> None:
     start(app, GOOD, b"broken", device("gone", importMode="delete"))
     app.finish()
     assert row(app) == {
-        **RAN,
+        **JOB_STARTED,
         "devices": 2,
         "failed": 1,
         "failureReason": "<failureReason>",
@@ -177,8 +177,8 @@ def test_completed_with_errors(app: App) -> None:
 def test_rejected(app: App) -> None:
     start(app, GOOD, b"broken")
     assert row(app) == {
-        **OPENED,
-        **NOTHING,
+        **VALIDATED,
+        **NOTHING_APPLIED,
         "container": "import-<id>",
         "failureReason": "<failureReason>",
         "history": ["validating", "rejected"],
@@ -209,7 +209,7 @@ def test_rejected_for_its_folder(app: App) -> None:
     start(app)
     assert row(app) == {
         **UPLOAD,
-        **NOTHING,
+        **NOTHING_APPLIED,
         "validationAttempts": 0,
         "failureReason": "<failureReason>",
         "history": ["rejected"],
@@ -227,8 +227,8 @@ def test_superseded(app: App) -> None:
     app.before_request = delete
     start(app)
     assert row(app) == {
-        **OPENED,
-        **NOTHING,
+        **VALIDATED,
+        **NOTHING_APPLIED,
         "failureReason": "<failureReason>",
         "history": ["validating", "superseded"],
         "size": 89,
@@ -242,7 +242,7 @@ def test_failed_by_the_hub(app: App) -> None:
     start(app)
     app.finish()
     assert row(app) == {
-        **RAN,
+        **JOB_STARTED,
         "failureReason": "<failureReason>",
         "history": ["validating", "queued", "starting", "running", "failed"],
         "jobFailureReason": "Storage was lost.",
@@ -259,7 +259,7 @@ def test_failed_after_hub_rejection(app: App) -> None:
     start(app)
     assert row(app) == {
         **STAGED,
-        **NOTHING,
+        **NOTHING_APPLIED,
         "failureReason": "<failureReason>",
         "history": ["validating", "queued", "starting", "failed"],
         "lastStartAt": "<time>",
@@ -279,7 +279,7 @@ def test_failed_after_hub_rejections_until_the_deadline(app: App) -> None:
     assert_reason(app, f"HTTP 401 {code}")
     assert actual == {
         **STAGED,
-        **NOTHING,
+        **NOTHING_APPLIED,
         "failureReason": "<failureReason>",
         "history": ["validating", "queued", "starting", "queued", "starting", "failed"],
         "lastStartAt": "<time>",
@@ -291,12 +291,12 @@ def test_failed_after_hub_rejections_until_the_deadline(app: App) -> None:
 def test_failed_in_validation(app: App) -> None:
     app.configure(MAX_ATTEMPTS="2")
     app.upload(NAME, GOOD)
-    app.before_request = break_down
+    app.before_request = fail_writes
     for _ in range(2):
         app.sweep()
     assert row(app) == {
-        **OPENED,
-        **NOTHING,
+        **VALIDATED,
+        **NOTHING_APPLIED,
         "validationAttempts": 2,
         "failureReason": "<failureReason>",
         "history": ["validating", "failed"],
@@ -308,13 +308,13 @@ def test_failed_in_validation(app: App) -> None:
 
 def test_cancelled_before_it_was_staged(app: App) -> None:
     app.upload(NAME, GOOD)
-    app.before_request = break_down
+    app.before_request = fail_writes
     app.sweep()
     app.before_request = lambda _: None
     cancel(app)
     assert row(app) == {
-        **OPENED,
-        **NOTHING,
+        **VALIDATED,
+        **NOTHING_APPLIED,
         "failureReason": "<failureReason>",
         "history": ["validating", "cancelled"],
         "size": 89,
@@ -330,7 +330,7 @@ def test_cancelled_in_the_queue(app: App) -> None:
     cancel(app)
     assert row(app) == {
         **STAGED,
-        **NOTHING,
+        **NOTHING_APPLIED,
         "failureReason": "<failureReason>",
         "history": ["validating", "queued", "starting", "queued", "cancelled"],
         "lastStartAt": "<time>",
@@ -348,7 +348,7 @@ def test_cancelled_by_an_operator_while_it_ran(app: App) -> None:
     app.tick()
     app.finish()
     assert row(app) == {
-        **RAN,
+        **JOB_STARTED,
         "failureReason": "<failureReason>",
         "history": ["validating", "queued", "starting", "running", "cancelled"],
         "jobStatus": "cancelled",
@@ -365,7 +365,7 @@ def test_cancelled_at_the_hub(app: App) -> None:
     app.hub.jobs.cancel(app.record(NAME).job.id)
     app.finish()
     assert row(app) == {
-        **RAN,
+        **JOB_STARTED,
         "failureReason": "<failureReason>",
         "history": ["validating", "queued", "starting", "running", "cancelled"],
         "jobStatus": "cancelled",
@@ -375,7 +375,7 @@ def test_cancelled_at_the_hub(app: App) -> None:
     assert_reason(app, "cancelled at the hub", "not known how many devices were imported")
 
 
-def test_a_retry(app: App) -> None:
+def test_completed_retry(app: App) -> None:
     app.hub.faults.add("failJob")
     start(app)
     app.finish()
@@ -384,7 +384,7 @@ def test_a_retry(app: App) -> None:
     app.finish()
     app.table.delete_entity(failed.hub, failed.row_key)
     expected = {
-        **RAN,
+        **JOB_STARTED,
         "validationAttempts": 0,
         "failed": 0,
         "history": ["queued", "starting", "running", "completed"],

@@ -13,7 +13,7 @@ from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.workflow import upload_scan as uploads
 from shared.imports.workflow.registration import Upload, register
-from tests.app import App, break_down, device
+from tests.app import App, device, fail_writes
 
 
 def table(app: App) -> TableClient:
@@ -90,7 +90,7 @@ def test_file_that_terminates_every_process_fails_eventually(app: App) -> None:
 
 def test_error_is_reported_until_an_attempt_succeeds(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
-    app.before_request = break_down
+    app.before_request = fail_writes
     app.sweep()
     record = app.record("pumps.ndjson")
     assert (record.state, record.validation_attempts, record.lease.owner) == ("validating", 1, "")
@@ -105,7 +105,7 @@ def test_error_is_reported_until_an_attempt_succeeds(app: App) -> None:
 def test_error_before_a_terminated_attempt_is_reported_with_it(app: App) -> None:
     app.configure(MAX_ATTEMPTS="2")
     app.upload("pumps.ndjson", device("pump-1"))
-    app.before_request = break_down
+    app.before_request = fail_writes
     app.sweep()
     app.before_request = terminate
     with pytest.raises(KeyboardInterrupt):
@@ -165,7 +165,7 @@ def test_queue_row_of_a_final_import_is_deleted(app: App) -> None:
 @pytest.mark.parametrize("state", ["validating", "queued", "running"])
 def test_missing_queue_row_is_restored(app: App, state: str) -> None:
     if state == "validating":
-        app.before_request = break_down
+        app.before_request = fail_writes
         app.upload("pumps.ndjson", device("pump-1"))
         app.sweep()
         app.before_request = lambda _: None

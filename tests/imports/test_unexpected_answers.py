@@ -12,7 +12,7 @@ from shared.hub import client, parsing
 from shared.imports.model.record import ImportRecord
 from tests.app import NO_ECHO, App, device
 
-HALF = "\ud83d"
+LONE_SURROGATE = "\ud83d"
 
 
 def alter(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> None:
@@ -63,7 +63,9 @@ ODD = {
     "no times": with_members(startTimeUtc={}, endTimeUtc=[True]),
     "no progress": with_members(progress="²"),
     "endless progress": with_members(progress=float("inf")),
-    "halves": with_members(failureReason=HALF, type=f"import{HALF}", inputBlobName=HALF),
+    "halves": with_members(
+        failureReason=LONE_SURROGATE, type=f"import{LONE_SURROGATE}", inputBlobName=LONE_SURROGATE
+    ),
     "megabytes": with_members(failureReason="x" * 3_000_000),
     "numbers": with_members(failureReason=7, inputBlobContainerUri=True, excludeKeysInExport=7),
 }
@@ -92,7 +94,7 @@ def test_invalid_properties_of_listed_jobs(
     assert finish(app) == "completed"
 
 
-@pytest.mark.parametrize("value", [None, 7, "job", [], {}, {"jobId": 7}, {"jobId": HALF}])
+@pytest.mark.parametrize("value", [None, 7, "job", [], {}, {"jobId": 7}, {"jobId": LONE_SURROGATE}])
 def test_response_without_a_job_id(
     app: App, monkeypatch: pytest.MonkeyPatch, value: object
 ) -> None:
@@ -120,7 +122,7 @@ def test_job_list_with_invalid_items(
     assert finish(app) == "completed"
 
 
-NO_STATUSES: list[object] = [7, True, None, {}, "²", HALF]
+NO_STATUSES: list[object] = [7, True, None, {}, "²", LONE_SURROGATE]
 
 
 @pytest.mark.parametrize("status", NO_STATUSES)
@@ -215,7 +217,9 @@ def test_job_deleted_by_the_hub_with_an_empty_404(
 
 @pytest.mark.parametrize("shape", ["E1", "E2", "E3", "E4"])
 @pytest.mark.parametrize(
-    "text", [HALF, "\0\x1b[31m", "²", "x" * 1_000_000], ids=["half", "controls", "digit", "long"]
+    "text",
+    [LONE_SURROGATE, "\0\x1b[31m", "²", "x" * 1_000_000],
+    ids=["half", "controls", "digit", "long"],
 )
 def test_malformed_message_of_a_rejection(app: App, shape: str, text: str) -> None:
     app.hub.faults.add(
@@ -227,7 +231,7 @@ def test_malformed_message_of_a_rejection(app: App, shape: str, text: str) -> No
 
 
 def test_reason_with_a_lone_surrogate(app: App) -> None:
-    app.hub.faults.add("failJob", reason=f"broke at {HALF}")
+    app.hub.faults.add("failJob", reason=f"broke at {LONE_SURROGATE}")
     upload(app)
     assert finish(app) == "failed"
     record = app.record("a.ndjson")
@@ -237,13 +241,19 @@ def test_reason_with_a_lone_surrogate(app: App) -> None:
 
 #: Each has one entry, with or without the line of the file.
 NAMING_LOGS = [
-    json.dumps({"deviceId": "pump-1", "errorCode": 400004, "errorStatus": f"bad {HALF}"}).encode(),
-    json.dumps({"deviceId": "pump-1", "errorCode": "²", "errorStatus": {"a": [HALF]}}).encode(),
+    json.dumps(
+        {"deviceId": "pump-1", "errorCode": 400004, "errorStatus": f"bad {LONE_SURROGATE}"}
+    ).encode(),
+    json.dumps(
+        {"deviceId": "pump-1", "errorCode": "²", "errorStatus": {"a": [LONE_SURROGATE]}}
+    ).encode(),
     b'{"deviceId":"pump-1","errorCode":%s}' % (b"9" * 5000),
     b'{"deviceId":"pump-1","errorCode":1e999,"errorStatus":NaN}',
 ]
 NAMELESS_LOGS = [
-    json.dumps({"deviceId": HALF, "moduleId": f"{HALF}\0", "errorCode": 404001}).encode(),
+    json.dumps(
+        {"deviceId": LONE_SURROGATE, "moduleId": f"{LONE_SURROGATE}\0", "errorCode": 404001}
+    ).encode(),
     b"\xff\xfe\0" * 100,
     b"[" * 100_000,
     b"x" * 3_000_000,
@@ -275,7 +285,7 @@ def test_malformed_log_that_names_no_line(app: App, log: bytes) -> None:
     assert "name no line of the file" in record.failure_reason
 
 
-def test_a_log_with_a_code_for_each_line(app: App) -> None:
+def test_log_with_an_error_code_per_line(app: App) -> None:
     upload(app)
     app.hub.wait_idle()
     entries = [{"deviceId": f"d{n}", "errorCode": f"code {n}"} for n in range(1000)]

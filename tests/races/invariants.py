@@ -22,9 +22,9 @@ from shared.imports.store.rows import to_record
 
 __all__ = [
     "FOREIGN",
-    "at_most_one_has_the_hub",
+    "at_most_one_import_uses_the_hub",
     "container_of_job",
-    "ends_are_counted_once",
+    "finished_imports_are_counted_once",
     "histories_follow_the_transitions",
     "import_jobs",
     "jobs_ran_once",
@@ -53,7 +53,7 @@ def read_table(table: TableClient) -> tuple[dict[str, ImportRecord], dict[str, s
     return records, dict(sorted(queue_rows.items()))
 
 
-def ends_are_counted_once(
+def finished_imports_are_counted_once(
     records: Iterable[ImportRecord], rows: Iterable[Mapping[str, Any]]
 ) -> None:
     """Each final import is counted on its day, and each claim refers to its record.
@@ -90,7 +90,7 @@ def queue_rows_match_open_imports(
     assert wanted == queue_rows
 
 
-def at_most_one_has_the_hub(records: Iterable[ImportRecord]) -> None:
+def at_most_one_import_uses_the_hub(records: Iterable[ImportRecord]) -> None:
     busy = [(record.file, record.state) for record in records if record.state in WITH_HUB]
     assert len(busy) <= 1, busy
 

@@ -33,9 +33,9 @@ from shared.imports.model.states import ImportState
 from tests.app import NO_ECHO, App
 from tests.races.invariants import (
     FOREIGN,
-    at_most_one_has_the_hub,
+    at_most_one_import_uses_the_hub,
     container_of_job,
-    ends_are_counted_once,
+    finished_imports_are_counted_once,
     histories_follow_the_transitions,
     import_jobs,
     jobs_ran_once,
@@ -50,7 +50,7 @@ FILES = ("a.ndjson", "b.ndjson", "c.ndjson", "d.ndjson")
 DEVICES = ("pump-1", "pump-2", "pump-3")
 ACTIVE = ("enqueued", "running")
 #: Less than IMPORT_RETENTION_DAYS.
-LONGEST = timedelta(days=25)
+MAX_CLOCK_OFFSET = timedelta(days=25)
 CALLS = ("createJob", "getJob", "listJobs", "cancelJob")
 
 names = st.sampled_from(FILES)
@@ -168,7 +168,7 @@ class ImporterMachine(RuleBasedStateMachine):
     def sweep(self) -> None:
         self._call(self.app.sweep)
 
-    @precondition(lambda self: self.app.clock.ahead < LONGEST)
+    @precondition(lambda self: self.app.clock.ahead < MAX_CLOCK_OFFSET)
     @rule(jump=st.sampled_from([timedelta(seconds=20), timedelta(minutes=6), timedelta(hours=25)]))
     def time_passes(self, jump: timedelta) -> None:
         self.app.clock.ahead += jump
@@ -203,7 +203,7 @@ class ImporterMachine(RuleBasedStateMachine):
         self.hub.faults.add(kind, operation=operation, times=times)
 
     @rule()
-    def call_loses_its_answer(self) -> None:
+    def response_is_lost(self) -> None:
         self.hub.faults.add("dropReply", operation="createJob")
 
     @rule(kind=st.sampled_from(["failJob", "hangJob"]))
@@ -236,17 +236,17 @@ class ImporterMachine(RuleBasedStateMachine):
     # Invariants at any time.
 
     @invariant()
-    def table_is_sound(self) -> None:
+    def table_is_consistent(self) -> None:
         if not hasattr(self, "table"):
             return
         records, queue_rows = read_table(self.table)
         for id_, record in self._final.items():
             assert records[id_] == record, "a final record changed"
         self._final = {id_: record for id_, record in records.items() if record.state.is_final}
-        at_most_one_has_the_hub(records.values())
+        at_most_one_import_uses_the_hub(records.values())
         histories_follow_the_transitions(records.values())
         queue_rows_match_open_imports(records.values(), queue_rows)
-        ends_are_counted_once(records.values(), self.table.list_entities())
+        finished_imports_are_counted_once(records.values(), self.table.list_entities())
         jobs_ran_once(records.values(), import_jobs(self.hub))
 
     def _watch(self, request: str) -> None:
@@ -257,12 +257,14 @@ class ImporterMachine(RuleBasedStateMachine):
         by_key = {record.row_key: record for record in records.values()}
         head = by_key[next(iter(queue_rows.values()))]
         if head.state is not ImportState.STARTING:
-            self._violations.append(f"a job is asked for that is not of the head: {head}")
+            self._violations.append(
+                f"a job was requested that is not the first of the queue: {head}"
+            )
         known = {(record.file, record.upload_etag) for record in records.values()}
         for blob in self.container.list_blobs():
             version = (blob.name, blob.etag.strip('"'))
             if blob.last_modified < head.uploaded_at and version not in known:
-                self._violations.append(f"a job is asked for before {version} has its record")
+                self._violations.append(f"a job was requested before {version} was registered")
 
     # End of each run.
 
@@ -294,7 +296,7 @@ class ImporterMachine(RuleBasedStateMachine):
         raise AssertionError(f"still open: {[r for r in self._sorted() if not r.state.is_final]}")
 
     def _check_end(self) -> None:
-        self.table_is_sound()
+        self.table_is_consistent()
         records, queue_rows = read_table(self.table)
         assert queue_rows == {}
         uploads = [record for record in records.values() if not record.retry_of]

@@ -36,7 +36,7 @@ from shared.imports.model.states import ImportState
 from tests.races.faulty_transport import RequestCounts
 from tests.races.invariants import (
     container_of_job,
-    ends_are_counted_once,
+    finished_imports_are_counted_once,
     histories_follow_the_transitions,
     import_jobs,
     jobs_ran_once,
@@ -122,7 +122,7 @@ def test_every_upload_is_applied_once_and_in_order(
         records, queue_rows = read_table(tables.get_table_client(table))
         assert queue_rows == {}
         rows = tables.get_table_client(table).list_entities()
-        ends_are_counted_once(records.values(), rows)
+        finished_imports_are_counted_once(records.values(), rows)
         histories_follow_the_transitions(records.values())
         every_upload_has_its_end(uploads, records, upload_container)
         jobs_ran_once(records.values(), import_jobs(hub))
@@ -140,7 +140,7 @@ def upload_and_announce(
     rng = random.Random(SEED)
     uploads: list[Upload] = []
     waiting: list[str] = []
-    kills = {int(share * UPLOADS): number for share, number in KILLS.items()}
+    kills = {int(fraction * UPLOADS): number for fraction, number in KILLS.items()}
     began = time.monotonic()
     for number in range(UPLOADS):
         upload = make_upload(container, table, rng, number, uploads)

@@ -19,7 +19,7 @@ from tests.app import App
 from tests.telemetry.support import SAS, CapturedTelemetry, attributes, keyed
 
 
-def test_an_import_is_one_trace_from_its_upload_to_its_end(
+def test_import_is_one_trace_from_upload_to_final_state(
     app: App, captured_telemetry: CapturedTelemetry
 ) -> None:
     app.upload("pumps.ndjson", keyed("pump-1"), keyed("pump-2"))
@@ -106,7 +106,7 @@ def test_failed_step_records_the_error(app: App, captured_telemetry: CapturedTel
     assert "sig=REDACTED" in str(validate.status.description)
 
 
-def test_a_step_links_to_the_invocation(app: App, captured_telemetry: CapturedTelemetry) -> None:
+def test_step_links_to_the_invocation(app: App, captured_telemetry: CapturedTelemetry) -> None:
     host = SpanContext(7, 8, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
     app.upload("pumps.ndjson", keyed("pump-1"))
     token = contexts.attach(trace.set_span_in_context(NonRecordingSpan(host)))
