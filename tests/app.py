@@ -1,4 +1,4 @@
-"""Drives the app through its triggers, as the platform does, and looks at what it leaves."""
+"""Drive the app through its triggers like the platform, and inspect its stored state."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ from shared.settings import load_settings
 
 ROOT = Path(__file__).parent.parent
 
-#: For a hub whose jobs do not tell which containers they use.
+#: For a hub that does not return the container URIs of jobs.
 NO_ECHO = Choices(uri_echo="none")
 
 
 class App:
-    """The app with its own upload container and table, and a host that does as it is told."""
+    """The app with its own upload container and table, and a controllable host."""
 
     def __init__(self, storage: str, hub: HubEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
         self.clock = Clock()
         self.requests: list[str] = []
-        #: Called with `METHOD path` before each request, and before its answer is seen.
+        #: Called with `METHOD path` before each request, and before its response is processed.
         self.before_request: Callable[[str], None] = lambda _: None
         self.after_request: Callable[[str], None] = lambda _: None
-        #: Called with each request, and with each answer, which they may change.
+        #: Called with each request and each response; may change them.
         self.alter_request: Callable[[Any], None] = lambda _: None
         self.alter_response: Callable[[Any], None] = lambda _: None
         self._importer: Importer | None = None
@@ -80,7 +80,7 @@ class App:
         self.blobs.create_container(self.container)
 
     def configure(self, without: Iterable[str] = (), **changes: str) -> None:
-        """Change settings, as a deploy does: the next call builds the importer anew."""
+        """Change settings like a deployment: the next call creates a new importer."""
         self.settings |= changes
         for name in without:
             self.settings.pop(name)
@@ -90,7 +90,7 @@ class App:
         self._close_importer()
 
     def route(self, **hubs: HubEmulator) -> None:
-        """Configure a hub for each of several folders; its name is its address."""
+        """Configure hubs by folder; a hub's name is its address."""
         routes = {folder: hub.connection_string() for folder, hub in hubs.items()}
         self.configure(IOTHUB=json.dumps(routes))
 
@@ -109,45 +109,45 @@ class App:
         return self._importer
 
     def upload(self, name: str, *lines: object, metadata: dict[str, str] | None = None) -> None:
-        """Upload a device file; lines are objects, or bytes to be taken as they are."""
+        """Upload a device file; lines are objects, or raw bytes."""
         self.blobs.get_blob_client(self.container, name).upload_blob(
             _ndjson(lines), overwrite=True, metadata=metadata
         )
 
-    def deliver_unseen(self, name: str, *lines: object) -> None:
-        """Deliver an upload, and give the hub these lines in the place of its own, unvalidated."""
+    def deliver_unvalidated(self, name: str, *lines: object) -> None:
+        """Deliver an upload, and send these unvalidated lines to the hub instead of its own."""
 
-        def blind(*arguments: Any) -> Validation:
+        def replace_validation(*arguments: Any) -> Validation:
             validation = configured_validation(*arguments)
             run = validation.run
 
-            def replaced(chunks: Iterable[bytes]) -> Iterator[bytes]:
+            def replace_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
                 for _ in run(chunks):
                     pass
                 assert validation.report.valid == len(lines)
                 yield _ndjson(lines) + b"\n"
 
-            self._monkeypatch.setattr(validation, "run", replaced)
+            self._monkeypatch.setattr(validation, "run", replace_lines)
             return validation
 
         with self._monkeypatch.context() as patch:
-            patch.setattr(intake, "configured_validation", blind)
+            patch.setattr(intake, "configured_validation", replace_validation)
             self.deliver(name)
 
     def deliver(self, name: str) -> None:
-        """One event of a blob reaches the app."""
+        """Deliver one event of a blob to the app."""
         self.host.invoke_blob(self.container, name)
 
     def tick(self) -> None:
-        """The timer fires once."""
+        """Run the tick timer once."""
         self.host.tick("advance_hubs")
 
     def sweep(self) -> None:
-        """The slow timer fires once."""
+        """Run the sweep timer once."""
         self.host.tick("sweep")
 
     def finish(self, hub: str | None = None) -> None:
-        """Let the hub end its jobs, and tick until no import of it (or of another) is open."""
+        """Complete the hub's jobs, and tick until no import of it (or of `hub`) is open."""
         for _ in range(20):
             self.hub.wait_idle()
             self.tick()
@@ -156,26 +156,26 @@ class App:
         raise AssertionError(f"still open: {[record.state for record in self.records(hub)]}")
 
     def pass_minutes(self, minutes: float) -> None:
-        """Turn the app's clock and the hub's alike."""
+        """Advance the clocks of app and hub."""
         self.clock.ahead += timedelta(minutes=minutes)
         self.hub.clock.advance(60 * minutes)
 
     @contextlib.contextmanager
     def counting(self) -> Iterator[list[str]]:
-        """The requests that leave the app within the block."""
-        taken: list[str] = []
+        """Collect the requests that the app sends within the block."""
+        sent: list[str] = []
         before = len(self.requests)
-        yield taken
-        taken += self.requests[before:]
+        yield sent
+        sent += self.requests[before:]
 
     @contextlib.contextmanager
     def scanning_host(self) -> Iterator[FunctionsHost]:
         """A host of the app with the blob source of the local stack."""
         self._monkeypatch.setenv("UPLOAD_TRIGGER_SOURCE", "LogsAndContainerScan")
-        scanning = importlib.reload(function_app)
+        reloaded = importlib.reload(function_app)
         self._monkeypatch.setattr(function_app, "importer", lambda: self.importer)
         host = FunctionsHost(
-            scanning.app, self.settings, ROOT / "host.json", host_id=self.container
+            reloaded.app, self.settings, ROOT / "host.json", host_id=self.container
         )
         try:
             yield host
@@ -208,7 +208,7 @@ class App:
         return self.blobs.get_blob_client(container, name).download_blob().readall().decode()
 
     def start_foreign_import(self, *lines: object) -> None:
-        """Somebody else starts an import job at the hub, with a container of their own."""
+        """Start a foreign import job at the hub, with a separate container."""
         services = self.importer.services
         name = f"foreign-{uuid.uuid4().hex[:12]}"
         container = self.blobs.create_container(name)
@@ -223,8 +223,8 @@ class App:
         self._resources.close()
 
     def _transport(self) -> ObservedTransport:
-        # By identity it goes by https, and the environment says whom to trust. Otherwise it is left
-        # out, as requests asks it at each request.
+        # With an identity, https is used, and the environment configures trust. Otherwise trust is
+        # skipped, as requests reads the environment at each request.
         return _AlteredTransport(
             self,
             self._before,
@@ -243,7 +243,7 @@ class App:
 
 
 class Clock:
-    """Tells the time, some time ahead."""
+    """A clock that can be set ahead."""
 
     def __init__(self) -> None:
         self.ahead = timedelta()
@@ -259,7 +259,7 @@ class Clock:
 
 
 class ObservedTransport(RequestsTransport):  # type: ignore[misc]
-    """Tells of each request before it leaves the app, and of its answer before that is seen."""
+    """Call hooks before each request is sent, and before its response is processed."""
 
     def __init__(
         self,
@@ -284,7 +284,7 @@ class ObservedTransport(RequestsTransport):  # type: ignore[misc]
 
 
 class _AlteredTransport(ObservedTransport):
-    """Lets a test change requests and answers."""
+    """Let a test change requests and responses."""
 
     def __init__(self, app: App, *hooks: Callable[[str], None], **options: Any) -> None:
         super().__init__(*hooks, **options)
@@ -307,7 +307,7 @@ def device(device_id: str, **members: object) -> dict[str, object]:
     return {"id": device_id, "status": "enabled", **members}
 
 
-def break_down(request: str) -> None:
-    """For `App.before_request`: no validated copy of a file can be written."""
+def fail_writes(request: str) -> None:
+    """For `App.before_request`: fail each write of a validated copy of a file."""
     if request.endswith("/devices.txt"):
         raise RuntimeError("the disk is on fire")

@@ -18,7 +18,7 @@ hypothesis.settings.load_profile("importer")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than cores: tests wait for Azurite, hubs, browsers and each other."""
+    """One process more than cores: tests often wait for Azurite, hubs and browsers."""
     return (os.cpu_count() or 1) + 1
 
 
@@ -30,7 +30,7 @@ def storage_connection_string() -> Iterator[str]:
 
 @pytest.fixture
 def hub(request: pytest.FixtureRequest, storage_connection_string: str) -> Iterator[HubEmulator]:
-    """A hub; a test may ask for one with other options by indirect parametrization."""
+    """A hub; tests set other options by indirect parametrization."""
     options = {"identity_connection_string": storage_connection_string}
     with HubEmulator(**{**options, **getattr(request, "param", {})}) as emulator:
         yield emulator

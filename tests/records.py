@@ -1,4 +1,4 @@
-"""Records of imports, for tests that need no upload."""
+"""Import records for tests without an upload."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shared.imports.model.record import ImportRecord, upload_id
 
 
 def import_record(hub: str, file: str, etag: str, at: datetime, **columns: Any) -> ImportRecord:
-    """The record of an upload that was made and seen at that time."""
+    """The record of an upload that was written and registered at that time."""
     times = {"uploaded_at": at, "created_at": at, "updated_at": at}
     return ImportRecord(
         hub=hub,

@@ -1,4 +1,4 @@
-"""A receiver of events, and an app that tells it."""
+"""An event receiver, and an app that sends events to it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def telling(app: App, receiver: Receiver) -> Iterator[App]:
-    """The app, with the receiver for its events."""
+def app_with_receiver(app: App, receiver: Receiver) -> Iterator[App]:
+    """The app, configured to send events to the receiver."""
     app.configure(EVENTS_URL=receiver.url, EVENTS_KEY=KEY)
     yield app
     receiver.may_answer.set()

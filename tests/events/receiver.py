@@ -1,4 +1,4 @@
-"""Receivers of events: a small HTTP server that keeps what is posted, and one that misbehaves."""
+"""Event receivers: an HTTP server that stores posted events, and one that misbehaves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Self
 
 __all__ = ["PATH", "BrokenReceiver", "Post", "Receiver"]
 
-#: As webhooks have them: path and query are as good as a password.
+#: Path and query of a webhook are secrets.
 PATH = "/hooks/path-secret-0001?code=query-secret-0001"
 
 
@@ -34,16 +34,16 @@ class Post:
 
 
 class Receiver:
-    """Answers what stands first in `answers`, else as `judge` says, by default 204."""
+    """Respond with the first item of `answers`, otherwise the result of `judge`, by default 204."""
 
     def __init__(self) -> None:
         self.posts: list[Post] = []
-        #: Status and headers of the next answers; status 0 hangs up.
+        #: Status and headers of the next responses; status 0 closes the connection.
         self.answers: deque[tuple[int, dict[str, str]]] = deque()
         self.judge: Callable[[Post], int | tuple[int, dict[str, str]]] = lambda _: 204
-        #: A post has come since it was last cleared.
-        self.got_one = threading.Event()
-        #: Cleared: posts are taken and not answered.
+        #: Set when a post arrives.
+        self.received = threading.Event()
+        #: If cleared, posts are accepted but not answered.
         self.may_answer = threading.Event()
         self.may_answer.set()
         self._port = 0
@@ -65,7 +65,7 @@ class Receiver:
         return [post.event for post in self.posts]
 
     def start(self) -> None:
-        """Listen, after a stop at the same port."""
+        """Listen; after a stop, on the same port."""
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -82,22 +82,22 @@ class Receiver:
         self._thread.start()
 
     def stop(self) -> None:
-        """Be out of reach."""
+        """Become unreachable."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
     def _take(self, handler: BaseHTTPRequestHandler, post: Post) -> None:
         self.posts.append(post)
-        self.got_one.set()
+        self.received.set()
         self.may_answer.wait(30)
         answer = self.answers.popleft() if self.answers else self.judge(post)
         status, headers = answer if isinstance(answer, tuple) else (answer, {})
         if status == 0:
-            # Hangs up without a word.
+            # Closes the connection without a response.
             handler.close_connection = True
             return
-        # As Express does: the path comes back.
+        # Like Express, the response contains the path.
         text = b"Cannot POST %s, sig=c2lnbmF0dXJl" % post.path.encode()
         handler.send_response(status)
         for name, value in headers.items():
@@ -106,24 +106,24 @@ class Receiver:
             handler.send_header("Content-Length", str(len(text)))
         handler.end_headers()
         if status != 204:
-            # The app does not wait for it.
+            # The app does not wait for the body.
             with contextlib.suppress(ConnectionError):
                 handler.wfile.write(text)
 
 
 class BrokenReceiver:
-    """Accepts connections and hands each to `answer`, with the post read unless told otherwise."""
+    """Accept connections and pass each to `answer`, by default after reading the post."""
 
     def __init__(self, answer: Callable[[socket.socket], None], *, reads: bool = True) -> None:
         self._answer, self._reads = answer, reads
         #: Requests, or connections if none is read.
         self.requests: list[bytes] = []
-        #: Bytes of answers that the sockets took.
+        #: Bytes of responses that the sockets accepted.
         self.sent = 0
-        #: Nobody waits for answers any more.
+        #: No client waits for responses any more.
         self.closing = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._wires: list[socket.socket] = []
+        self._connections: list[socket.socket] = []
 
     def __enter__(self) -> Self:
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -132,10 +132,10 @@ class BrokenReceiver:
 
     def __exit__(self, *_: object) -> None:
         self.closing.set()
-        for wire in (self._server, *self._wires):
+        for connection in (self._server, *self._connections):
             with contextlib.suppress(OSError):
-                wire.shutdown(socket.SHUT_RDWR)
-            wire.close()
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
         for thread in self._threads:
             thread.join()
 
@@ -143,16 +143,16 @@ class BrokenReceiver:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.getsockname()[1]}{PATH}"
 
-    def send(self, wire: socket.socket, *blocks: bytes, pause: float = 0) -> None:
+    def send(self, connection: socket.socket, *blocks: bytes, pause: float = 0) -> None:
         """Send blocks with pauses between them."""
         for block in blocks:
-            wire.sendall(block)
+            connection.sendall(block)
             self.sent += len(block)
             self.closing.wait(pause)
 
-    def send_for_ever(self, wire: socket.socket, block: bytes, pause: float = 0) -> None:
+    def send_endlessly(self, connection: socket.socket, block: bytes, pause: float = 0) -> None:
         while not self.closing.is_set():
-            self.send(wire, block, pause=pause)
+            self.send(connection, block, pause=pause)
 
     def _begin(self, run: Callable[[], None]) -> None:
         thread = threading.Thread(target=run)
@@ -162,17 +162,17 @@ class BrokenReceiver:
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while not self.closing.is_set():
-                wire, _ = self._server.accept()
-                self._wires.append(wire)
-                self._begin(lambda wire=wire: self._serve(wire))  # type: ignore[misc]
+                connection, _ = self._server.accept()
+                self._connections.append(connection)
+                self._begin(lambda connection=connection: self._serve(connection))  # type: ignore[misc]
 
-    def _serve(self, wire: socket.socket) -> None:
-        with contextlib.suppress(OSError), wire:
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
             request = b""
             while self._reads and b"\r\n\r\n" not in request:
-                block = wire.recv(65536)
+                block = connection.recv(65536)
                 if not block:
                     return
                 request += block
             self.requests.append(request)
-            self._answer(wire)
+            self._answer(connection)

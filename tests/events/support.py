@@ -1,4 +1,4 @@
-"""An app that tells of ends, and what the tests ask of it."""
+"""Helpers for tests of an app that sends events."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ KEY = "key-secret-0001"
 
 
 def publisher(app: App) -> EventPublisher:
-    found = app.importer.publisher
-    assert found is not None
-    return found
+    event_publisher = app.importer.publisher
+    assert event_publisher is not None
+    return event_publisher
 
 
 def tick(app: App) -> None:
-    """A tick, and all the sending that it begins."""
+    """Run a tick, and wait until its events are sent."""
     app.tick()
     publisher(app).wait()
 
@@ -30,12 +30,12 @@ def hub_of(app: App) -> str:
     return next(iter(app.importer.services.hubs))
 
 
-def unsent(app: App, hub: str = "") -> list[PendingEvent]:
+def pending_events(app: App, hub: str = "") -> list[PendingEvent]:
     return app.importer.services.outbox.pending(hub or hub_of(app))
 
 
 def reject(app: App, name: str = NAME) -> None:
-    """An import that ends at once."""
+    """An import that is rejected immediately."""
     app.upload(name, {"id": "no good"})
     app.deliver(name)
 
@@ -48,13 +48,13 @@ def assert_no_secret(app: App, text: str) -> None:
     pattern = r"(?:Shared|Account)?AccessKey=([^;]+)|AccountKey=([^;]+)"
     keys = re.findall(pattern, app.settings["IOTHUB"] + ";" + app.settings["ImporterStorage"])
     secrets = ["c2lnbmF0dXJl", KEY, "path-secret", "query-secret", "ConnectionString"]
-    secrets += [key for found in keys for key in found if key]
+    secrets += [key for groups in keys for key in groups if key]
     assert len(secrets) > 6
     assert [secret for secret in secrets if secret in text] == []
 
 
-def two_hubs(app: App) -> None:
-    """The hubs north and east, which no test reaches: files that break rules go to none."""
+def configure_two_hubs(app: App) -> None:
+    """Configure the hubs north and east, which are never called: invalid files reach no hub."""
     _, _, credentials = app.hub.connection_string().partition(";")
     hosts = {name: f"HostName={name}.azure-devices.net;{credentials}" for name in ("north", "east")}
     app.configure(IOTHUB=json.dumps(hosts))

@@ -1,4 +1,4 @@
-"""Each end of an import is told by one event, which holds nothing secret."""
+"""One event for each final import; events contain no secrets."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.events.support import (
     NAME,
     assert_no_secret,
     completed,
+    configure_two_hubs,
     hub_of,
+    pending_events,
     reject,
     tick,
-    two_hubs,
-    unsent,
 )
 from tests.events.test_webhook import is_signed
 
@@ -69,25 +69,25 @@ def cancelled(app: App) -> None:
         (cancelled, "Cancelled"),
     ],
 )
-def test_each_end_is_told_once(
-    telling: App,
+def test_one_event_per_final_import(
+    app_with_receiver: App,
     receiver: Receiver,
     caplog: pytest.LogCaptureFixture,
     end: Callable[[App], None],
     kind: str,
 ) -> None:
     caplog.set_level(logging.INFO)
-    end(telling)
+    end(app_with_receiver)
     for _ in range(3):
-        tick(telling)
+        tick(app_with_receiver)
     [post] = receiver.posts
-    record = telling.record(NAME)
+    record = app_with_receiver.record(NAME)
     assert_valid(post.event)
     assert post.event == {
         "specversion": "1.0",
         "id": f"{record.id}-{record.state.value}",
         "type": f"DeviceImporter.Import.{kind}",
-        "source": f"/hubs/{quote(hub_of(telling), safe='')}",
+        "source": f"/hubs/{quote(hub_of(app_with_receiver), safe='')}",
         "subject": f"imports/{record.id}",
         "time": post.event["time"],
         "datacontenttype": "application/json",
@@ -95,19 +95,19 @@ def test_each_end_is_told_once(
     }
     assert post.event["time"].endswith("Z")
     assert datetime.fromisoformat(post.event["time"]) == record.finished_at
-    told = post.event["data"]
-    assert (told["id"], told["file"], told["hub"]) == (record.id, NAME, hub_of(telling))
-    assert (told["state"], told["isFinal"]) == (record.state.value, True)
-    assert told["failureReason"] == record.failure_reason
-    assert (told["imported"], told["failed"]) == (record.imported, record.failed)
+    data = post.event["data"]
+    assert (data["id"], data["file"], data["hub"]) == (record.id, NAME, hub_of(app_with_receiver))
+    assert (data["state"], data["isFinal"]) == (record.state.value, True)
+    assert data["failureReason"] == record.failure_reason
+    assert (data["imported"], data["failed"]) == (record.imported, record.failed)
     assert post.headers["webhook-id"] == post.event["id"]
     assert is_signed(post, KEY.encode())
-    assert unsent(telling) == []
-    assert_no_secret(telling, post.body.decode() + str(post.headers))
-    ours = [
+    assert pending_events(app_with_receiver) == []
+    assert_no_secret(app_with_receiver, post.body.decode() + str(post.headers))
+    log_lines = [
         line.getMessage() for line in caplog.records if line.name.startswith(("shared", "azure"))
     ]
-    assert_no_secret(telling, "\n".join(ours))
+    assert_no_secret(app_with_receiver, "\n".join(log_lines))
 
 
 def assert_valid(event: dict[str, Any]) -> None:
@@ -121,43 +121,43 @@ def assert_valid(event: dict[str, Any]) -> None:
     assert datetime.fromisoformat(event["time"]).tzinfo is not None
 
 
-def test_an_upload_for_no_hub(telling: App, receiver: Receiver) -> None:
-    two_hubs(telling)
-    telling.upload("south/pumps.ndjson", device("pump-1"))
-    telling.deliver("south/pumps.ndjson")
-    tick(telling)
-    tick(telling)
+def test_event_of_an_upload_for_no_hub(app_with_receiver: App, receiver: Receiver) -> None:
+    configure_two_hubs(app_with_receiver)
+    app_with_receiver.upload("south/pumps.ndjson", device("pump-1"))
+    app_with_receiver.deliver("south/pumps.ndjson")
+    tick(app_with_receiver)
+    tick(app_with_receiver)
     [event] = receiver.events
     assert_valid(event)
     assert event["type"] == "DeviceImporter.Import.Rejected"
     assert event["source"] == "/hubs/%28none%29"
     assert event["data"]["hub"] == NO_HUB
-    assert unsent(telling, NO_HUB) == []
+    assert pending_events(app_with_receiver, NO_HUB) == []
 
 
-def test_an_idle_tick_costs_no_query_more(telling: App) -> None:
-    completed(telling)
-    tick(telling)
-    with telling.counting() as idle:
-        tick(telling)
-    table = f"GET /devstoreaccount1/{telling.settings['IMPORTS_TABLE']}()"
+def test_idle_tick_sends_no_additional_query(app_with_receiver: App) -> None:
+    completed(app_with_receiver)
+    tick(app_with_receiver)
+    with app_with_receiver.counting() as idle:
+        tick(app_with_receiver)
+    table = f"GET /devstoreaccount1/{app_with_receiver.settings['IMPORTS_TABLE']}()"
     assert idle == [table]
 
 
-def test_an_event_costs_four_requests(telling: App) -> None:
-    # This one notes that the timer runs, which happens once a minute.
-    tick(telling)
-    reject(telling)
-    with telling.counting() as told:
-        tick(telling)
-    by_storage = [line for line in told if not line.startswith("POST /hooks/")]
-    assert len(told) - len(by_storage) == 1
-    # Beside the query of an idle tick: the outbox, the record, and the row goes.
+def test_event_needs_four_requests(app_with_receiver: App) -> None:
+    # This tick stores the timer's timestamp, which happens once a minute.
+    tick(app_with_receiver)
+    reject(app_with_receiver)
+    with app_with_receiver.counting() as requests:
+        tick(app_with_receiver)
+    by_storage = [line for line in requests if not line.startswith("POST /hooks/")]
+    assert len(requests) - len(by_storage) == 1
+    # In addition to an idle tick's query: read outbox and record, delete the row.
     assert len(by_storage) == 4
 
 
-def test_without_a_receiver_nothing_is_kept(app: App) -> None:
+def test_no_events_are_stored_without_a_receiver(app: App) -> None:
     completed(app)
     reject(app, "bad.ndjson")
     assert app.importer.publisher is None
-    assert unsent(app) == []
+    assert pending_events(app) == []

@@ -1,4 +1,4 @@
-"""No event and no row, however odd, holds up others; each event ends some time."""
+"""Malformed events and rows do not block others; each event is sent or discarded eventually."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from shared.imports.store.outbox import MAX_EVENTS
 from shared.imports.workflow import event_publisher as events
 from tests.app import App
 from tests.events.receiver import Post, Receiver
-from tests.events.support import hub_of, later, publisher, reject, tick, two_hubs, unsent
+from tests.events.support import (
+    configure_two_hubs,
+    hub_of,
+    later,
+    pending_events,
+    publisher,
+    reject,
+    tick,
+)
 
 
 def table(app: App) -> TableClient:
@@ -23,12 +31,12 @@ def table(app: App) -> TableClient:
 
 
 def edit(app: App, row_key: str, columns: dict[str, Any]) -> None:
-    """Replace the only row of the outbox, as people may."""
-    [marker] = unsent(app)
-    row = {"PartitionKey": hub_of(app), "record": marker.record_key}
-    row |= {"RowKey": row_key or marker.row_key, **columns}
+    """Edit the only row of the outbox."""
+    [pending] = pending_events(app)
+    row = {"PartitionKey": hub_of(app), "record": pending.record_key}
+    row |= {"RowKey": row_key or pending.row_key, **columns}
     with table(app) as rows:
-        rows.delete_entity(hub_of(app), marker.row_key)
+        rows.delete_entity(hub_of(app), pending.row_key)
         rows.upsert_entity({name: value for name, value in row.items() if value is not None})
 
 
@@ -56,77 +64,79 @@ def files(receiver: Receiver) -> list[str]:
         ("send-²²²²²²²²²²²²²-x", {"tries": 3}),
     ],
 )
-def test_an_event_whose_row_was_edited_is_sent(
-    telling: App, receiver: Receiver, row_key: str, columns: dict[str, Any]
+def test_event_with_an_edited_row_is_sent(
+    app_with_receiver: App, receiver: Receiver, row_key: str, columns: dict[str, Any]
 ) -> None:
-    reject(telling, "0.ndjson")
-    edit(telling, row_key, columns)
-    reject(telling, "1.ndjson")
+    reject(app_with_receiver, "0.ndjson")
+    edit(app_with_receiver, row_key, columns)
+    reject(app_with_receiver, "1.ndjson")
     receiver.judge = lambda _: 422
-    tick(telling)
+    tick(app_with_receiver)
     assert sorted(files(receiver)) == ["0.ndjson", "1.ndjson"]
-    assert [marker.attempts >= 1 for marker in unsent(telling)] == [True, True]
+    assert [pending.attempts >= 1 for pending in pending_events(app_with_receiver)] == [True, True]
     receiver.judge = lambda _: 204
-    later(telling, timedelta(minutes=11))
-    tick(telling)
+    later(app_with_receiver, timedelta(minutes=11))
+    tick(app_with_receiver)
     assert len(receiver.posts) == 4
-    assert unsent(telling) == []
+    assert pending_events(app_with_receiver) == []
 
 
 @pytest.mark.parametrize("record", [None, 5, "", "no record", "it's none", "\t", "day-19700101"])
-def test_an_event_whose_row_names_no_record(
-    telling: App, receiver: Receiver, caplog: pytest.LogCaptureFixture, record: object
+def test_event_row_without_a_record(
+    app_with_receiver: App, receiver: Receiver, caplog: pytest.LogCaptureFixture, record: object
 ) -> None:
-    reject(telling, "0.ndjson")
-    edit(telling, "", {"record": record})
-    reject(telling, "1.ndjson")
-    tick(telling)
+    reject(app_with_receiver, "0.ndjson")
+    edit(app_with_receiver, "", {"record": record})
+    reject(app_with_receiver, "1.ndjson")
+    tick(app_with_receiver)
     assert files(receiver) == ["1.ndjson"]
     assert "record" in caplog.text
-    later(telling, timedelta(hours=25))
-    tick(telling)
-    assert unsent(telling) == []
+    later(app_with_receiver, timedelta(hours=25))
+    tick(app_with_receiver)
+    assert pending_events(app_with_receiver) == []
 
 
 @pytest.mark.parametrize("row_key", ["queue.", "row", "sen", "send"])
-def test_rows_of_other_people(telling: App, receiver: Receiver, row_key: str) -> None:
-    reject(telling)
+def test_unrelated_rows_are_ignored(
+    app_with_receiver: App, receiver: Receiver, row_key: str
+) -> None:
+    reject(app_with_receiver)
     for number in range(MAX_EVENTS):
-        row = {"PartitionKey": hub_of(telling), "RowKey": f"{row_key}{number}"}
-        table(telling).upsert_entity(row)
-    tick(telling)
+        row = {"PartitionKey": hub_of(app_with_receiver), "RowKey": f"{row_key}{number}"}
+        table(app_with_receiver).upsert_entity(row)
+    tick(app_with_receiver)
     assert len(receiver.posts) == 1
 
 
 def test_events_whose_records_are_unreadable(
-    telling: App, receiver: Receiver, caplog: pytest.LogCaptureFixture
+    app_with_receiver: App, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(MAX_EVENTS + 1):
-        reject(telling, f"{number}.ndjson")
-    for record in telling.records():
+        reject(app_with_receiver, f"{number}.ndjson")
+    for record in app_with_receiver.records():
         key = {"PartitionKey": record.hub, "RowKey": record.row_key}
-        table(telling).update_entity({**key, "history": "[nonsense"})
-    telling.upload("good.ndjson", {"id": "no good"})
-    telling.deliver("good.ndjson")
+        table(app_with_receiver).update_entity({**key, "history": "[nonsense"})
+    app_with_receiver.upload("good.ndjson", {"id": "no good"})
+    app_with_receiver.deliver("good.ndjson")
     for _ in range(2):
-        tick(telling)
+        tick(app_with_receiver)
     assert files(receiver) == ["good.ndjson"]
-    assert [marker.attempts for marker in unsent(telling)] == [1] * MAX_EVENTS
+    assert [pending.attempts for pending in pending_events(app_with_receiver)] == [1] * MAX_EVENTS
 
-    later(telling, timedelta(hours=23))
-    tick(telling)
-    assert {marker.attempts for marker in unsent(telling)} == {2}
-    later(telling, timedelta(hours=2))
+    later(app_with_receiver, timedelta(hours=23))
+    tick(app_with_receiver)
+    assert {pending.attempts for pending in pending_events(app_with_receiver)} == {2}
+    later(app_with_receiver, timedelta(hours=2))
     caplog.clear()
-    tick(telling)
-    assert unsent(telling) == []
+    tick(app_with_receiver)
+    assert pending_events(app_with_receiver) == []
     given_up = [line for line in caplog.messages if "EVENTS_DEADLINE_HOURS" in line]
     assert len(given_up) == MAX_EVENTS + 1
     assert len(receiver.posts) == 1
 
 
-def test_an_exception_is_of_one_event(
-    telling: App, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+def test_exception_affects_one_event(
+    app_with_receiver: App, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event_of = events.event_of
 
@@ -136,67 +146,71 @@ def test_an_exception_is_of_one_event(
         return event_of(record)
 
     for number in range(MAX_EVENTS + 1):
-        reject(telling, f"{number}.ndjson")
-    reject(telling, "last.ndjson")
+        reject(app_with_receiver, f"{number}.ndjson")
+    reject(app_with_receiver, "last.ndjson")
     monkeypatch.setattr(events, "event_of", fail)
-    tick(telling)
+    tick(app_with_receiver)
     assert files(receiver) == ["last.ndjson"]
-    assert len(unsent(telling)) == MAX_EVENTS
-    later(telling, timedelta(hours=25))
-    tick(telling)
-    assert unsent(telling) == []
+    assert len(pending_events(app_with_receiver)) == MAX_EVENTS
+    later(app_with_receiver, timedelta(hours=25))
+    tick(app_with_receiver)
+    assert pending_events(app_with_receiver) == []
 
 
-def test_a_row_that_cannot_be_removed(
-    telling: App, receiver: Receiver, caplog: pytest.LogCaptureFixture
+def test_row_that_cannot_be_deleted(
+    app_with_receiver: App, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(MAX_EVENTS + 1):
-        reject(telling, f"{number}.ndjson")
-    stuck = telling.record("3.ndjson").id
+        reject(app_with_receiver, f"{number}.ndjson")
+    stuck = app_with_receiver.record("3.ndjson").id
 
     def fail(request: str) -> None:
         if request.startswith("DELETE") and stuck in request:
             raise RuntimeError("the disk is on fire")
 
-    telling.before_request = fail
-    tick(telling)
+    app_with_receiver.before_request = fail
+    tick(app_with_receiver)
     assert files(receiver) == [f"{number}.ndjson" for number in range(MAX_EVENTS + 1)]
-    assert [marker.import_id for marker in unsent(telling)] == [stuck]
+    assert [pending.import_id for pending in pending_events(app_with_receiver)] == [stuck]
     assert "can be neither removed nor moved" in caplog.text
-    telling.before_request = lambda _: None
-    tick(telling)
-    assert unsent(telling) == []
+    app_with_receiver.before_request = lambda _: None
+    tick(app_with_receiver)
+    assert pending_events(app_with_receiver) == []
 
 
-def test_a_hub_whose_events_hang_holds_up_no_other(
-    telling: App, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+def test_hanging_events_of_a_hub_do_not_block_other_hubs(
+    app_with_receiver: App, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    two_hubs(telling)
+    configure_two_hubs(app_with_receiver)
     has_east = threading.Event()
 
     def judge(post: Post) -> int:
         if post.event["source"] == "/hubs/east":
             has_east.set()
             return 204
-        # Answers once the other hub's event has come.
+        # Responds after the other hub's event has arrived.
         return 204 if has_east.wait(10) else 503
 
     receiver.judge = judge
-    reject(telling, "north/0.ndjson")
-    telling.tick()
-    assert receiver.got_one.wait(10)
-    reject(telling, "east/1.ndjson")
-    tick(telling)
-    assert unsent(telling, "north") == unsent(telling, "east") == []
+    reject(app_with_receiver, "north/0.ndjson")
+    app_with_receiver.tick()
+    assert receiver.received.wait(10)
+    reject(app_with_receiver, "east/1.ndjson")
+    tick(app_with_receiver)
+    assert (
+        pending_events(app_with_receiver, "north")
+        == pending_events(app_with_receiver, "east")
+        == []
+    )
 
 
-def test_a_slow_hub_gives_its_thread_to_others(
-    telling: App, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+def test_slow_hub_yields_its_thread(
+    app_with_receiver: App, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
     monkeypatch.setattr(events, "THREADS", 1)
     monkeypatch.setattr(events, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    two_hubs(telling)
+    configure_two_hubs(app_with_receiver)
 
     def judge(_: Post) -> int:
         now[0] += 0.6 * events.BATCH_SECONDS
@@ -204,14 +218,14 @@ def test_a_slow_hub_gives_its_thread_to_others(
 
     receiver.judge = judge
     for number in range(4):
-        reject(telling, f"north/{number}.ndjson")
-    sender = publisher(telling)
+        reject(app_with_receiver, f"north/{number}.ndjson")
+    sender = publisher(app_with_receiver)
     sender.send("north")
-    assert receiver.got_one.wait(10)
-    reject(telling, "east/last.ndjson")
+    assert receiver.received.wait(10)
+    reject(app_with_receiver, "east/last.ndjson")
     sender.send("east")
     sender.wait()
     assert files(receiver) == ["north/0.ndjson", "north/1.ndjson", "east/last.ndjson"]
     sender.send("north")
     sender.wait()
-    assert unsent(telling, "north") == []
+    assert pending_events(app_with_receiver, "north") == []

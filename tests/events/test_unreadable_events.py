@@ -1,4 +1,4 @@
-"""A receiver that misbehaves costs a post its deadline at most, and no memory."""
+"""A misbehaving receiver delays a post until its deadline at most, and uses no memory."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ KEY = "key-secret-0001"
 SECRETS = ("path-secret", "query-secret", KEY)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
-#: What sockets of both sides take in before the receiver is held up.
+#: Bytes that the sockets of both sides buffer before the receiver is blocked.
 BUFFERS = 32 << 20
 
-#: Seconds that a machine under load may add.
+#: Additional seconds on a machine under load.
 TOLERANCE = 5
 
 Answer = Callable[[BrokenReceiver, socket.socket], None]
@@ -52,7 +52,7 @@ class Identity:
 
 
 def post(url: str, event: dict[str, Any] = EVENT, times: int = 1) -> ImporterError | None:
-    """Post an event; what the last post raises."""
+    """Post an event; return the exception of the last post."""
     webhook = Webhook(SecretStr(url), SecretStr(KEY), Identity, RequestsTransport())
     error: ImporterError | None = None
     for _ in range(times):
@@ -61,19 +61,19 @@ def post(url: str, event: dict[str, Any] = EVENT, times: int = 1) -> ImporterErr
         except ImporterError as raised:
             error = raised
     webhook.close()
-    told = "".join(traceback.format_exception(error)) if error else ""
-    assert [secret for secret in SECRETS if secret in told] == []
+    output = "".join(traceback.format_exception(error)) if error else ""
+    assert [secret for secret in SECRETS if secret in output] == []
     return error
 
 
-def exchange(answer: Answer, **options: Any) -> tuple[ImporterError | None, BrokenReceiver]:
-    with BrokenReceiver(lambda wire: answer(receiver, wire), **options) as receiver:
+def exchange(respond: Answer, **options: Any) -> tuple[ImporterError | None, BrokenReceiver]:
+    with BrokenReceiver(lambda connection: respond(receiver, connection), **options) as receiver:
         return post(receiver.url), receiver
 
 
 @pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A short deadline, which the block has to meet."""
+def short_deadline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Set a short deadline and check that the test meets it."""
     monkeypatch.setattr(transport, "WEBHOOK_DEADLINE", 0.4)
     begun = time.monotonic()
     yield
@@ -90,11 +90,11 @@ def little_memory() -> Iterator[None]:
 
 
 def endless(head: bytes, block: bytes) -> Answer:
-    def answer(receiver: BrokenReceiver, wire: socket.socket) -> None:
-        receiver.send(wire, head)
-        receiver.send_for_ever(wire, block)
+    def respond(receiver: BrokenReceiver, connection: socket.socket) -> None:
+        receiver.send(connection, head)
+        receiver.send_endlessly(connection, block)
 
-    return answer
+    return respond
 
 
 BOMB = gzip.compress(b"\0" * (8 << 20))
@@ -119,7 +119,7 @@ BODIES = [
         (b"503 Busy", WebhookUnavailableError),
     ],
 )
-def test_a_body_is_not_read(
+def test_response_body_is_not_read(
     little_memory: None, status: bytes, kind: type, headers: bytes, block: bytes
 ) -> None:
     begun = time.monotonic()
@@ -141,7 +141,7 @@ HEADS = {
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_headers_without_end(little_memory: None, head: str) -> None:
+def test_endless_headers(little_memory: None, head: str) -> None:
     error, receiver = exchange(endless(*HEADS[head]))
     assert isinstance(error, WebhookUnavailableError)
     assert str(error).startswith("No answer from 127.0.0.1")
@@ -152,11 +152,11 @@ INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </>\r
 
 
 def answering(*blocks: bytes) -> Answer:
-    return lambda receiver, wire: receiver.send(wire, *blocks)
+    return lambda receiver, connection: receiver.send(connection, *blocks)
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind"),
+    ("response", "kind"),
     [
         (b"HTTP/1.1 202 \r\n%s\r\n" % (b"X-Many: 1\r\n" * 5000), type(None)),
         (b"HTTP/1.0 204\nX: 1\n\n", type(None)),
@@ -170,13 +170,13 @@ def answering(*blocks: bytes) -> Answer:
         (b"HTTP/1.1 999 Odd\r\n\r\n", WebhookUnavailableError),
     ],
 )
-def test_odd_answers(answer: bytes, kind: type) -> None:
-    error, _ = exchange(answering(answer))
+def test_malformed_responses(response: bytes, kind: type) -> None:
+    error, _ = exchange(answering(response))
     assert isinstance(error, kind)
 
 
 def test_invalid_headers_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Libraries log them, and the address with them."""
+    """Libraries log them together with the address."""
     caplog.set_level(logging.INFO)
     invalid = b"HTTP/1.1 200 OK\r\nno header\r\nTransfer-Encoding: odd\r\n: 1\r\n\0: \xff\r\n\r\n"
     error, _ = exchange(answering(invalid))
@@ -186,27 +186,27 @@ def test_invalid_headers_are_not_logged(caplog: pytest.LogCaptureFixture) -> Non
 
 def test_cookies_are_not_kept() -> None:
     cookie = b"HTTP/1.1 200 OK\r\nSet-Cookie: tracked=%s\r\n\r\n" % (b"x" * 4000)
-    with BrokenReceiver(lambda wire: receiver.send(wire, cookie)) as receiver:
+    with BrokenReceiver(lambda connection: receiver.send(connection, cookie)) as receiver:
         assert post(receiver.url, times=3) is None
     assert len(receiver.requests) == 3
     assert not any(b"tracked" in request for request in receiver.requests)
 
 
 def dribbling(done: bytes, rest: bytes) -> Answer:
-    def answer(receiver: BrokenReceiver, wire: socket.socket) -> None:
-        receiver.send(wire, done)
+    def respond(receiver: BrokenReceiver, connection: socket.socket) -> None:
+        receiver.send(connection, done)
         while True:
-            receiver.send(wire, *(bytes([byte]) for byte in rest), pause=0.02)
+            receiver.send(connection, *(bytes([byte]) for byte in rest), pause=0.02)
 
-    return answer
+    return respond
 
 
-def silent(receiver: BrokenReceiver, _: socket.socket) -> None:
+def send_nothing(receiver: BrokenReceiver, _: socket.socket) -> None:
     receiver.closing.wait(30)
 
 
 SLOW: dict[str, Answer] = {
-    "no answer": silent,
+    "no answer": send_nothing,
     "a slow status": dribbling(b"HTTP/1.1 200 ", b"x"),
     "slow headers": dribbling(b"HTTP/1.1 200 OK\r\n", b"X-Slow: 1\r\n"),
     "a slow header": dribbling(b"HTTP/1.1 200 OK\r\nX: ", b"x"),
@@ -214,66 +214,75 @@ SLOW: dict[str, Answer] = {
 }
 
 
-@pytest.mark.parametrize("slow", SLOW)
-def test_a_slow_answer_ends_at_the_deadline(short: None, slow: str) -> None:
-    error, receiver = exchange(SLOW[slow])
+@pytest.mark.parametrize("case", SLOW)
+def test_slow_response_stops_at_the_deadline(short_deadline: None, case: str) -> None:
+    error, receiver = exchange(SLOW[case])
     assert isinstance(error, WebhookUnavailableError)
     assert str(error) == "No answer from 127.0.0.1 (timed out)."
     assert len(receiver.requests) == 1
 
 
-def test_a_slow_body_does_not_matter(short: None) -> None:
+def test_slow_body_is_ignored(short_deadline: None) -> None:
     error, _ = exchange(dribbling(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n", b"x"))
     assert error is None
 
 
-#: A handshake record of TLS that is never complete.
+#: A TLS handshake record that is never completed.
 RECORD = b"\x16\x03\x03\x40\x00"
 
 
-@pytest.mark.parametrize("handshake", [silent, dribbling(RECORD, b"\x02")], ids=["none", "slow"])
-def test_a_handshake_that_does_not_end(short: None, handshake: Answer) -> None:
-    with BrokenReceiver(lambda wire: handshake(receiver, wire), reads=False) as receiver:
+@pytest.mark.parametrize(
+    "handshake", [send_nothing, dribbling(RECORD, b"\x02")], ids=["none", "slow"]
+)
+def test_endless_tls_handshake(short_deadline: None, handshake: Answer) -> None:
+    with BrokenReceiver(
+        lambda connection: handshake(receiver, connection), reads=False
+    ) as receiver:
         error = post(receiver.url.replace("http:", "https:"))
     assert isinstance(error, WebhookUnavailableError)
     assert "timed out" in str(error)
 
 
-def test_a_receiver_that_does_not_read(short: None) -> None:
-    with BrokenReceiver(lambda wire: silent(receiver, wire), reads=False) as receiver:
+def test_receiver_that_does_not_read(short_deadline: None) -> None:
+    with BrokenReceiver(
+        lambda connection: send_nothing(receiver, connection), reads=False
+    ) as receiver:
         error = post(receiver.url, {**EVENT, "data": "x" * BUFFERS})
     assert isinstance(error, WebhookUnavailableError)
 
 
-def test_many_addresses_at_which_nobody_answers(
-    short: None, monkeypatch: pytest.MonkeyPatch
+def test_many_addresses_without_a_response(
+    short_deadline: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "WEBHOOK_CONNECT_TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
         address = server.getsockname()
-        # Linux drops further ones.
+        # Linux drops further connections.
         waiting = [socket.socket() for _ in range(4)]
-        for wire in waiting:
-            wire.setblocking(False)
-            wire.connect_ex(address)
+        for connection in waiting:
+            connection.setblocking(False)
+            connection.connect_ex(address)
         found = (socket.AF_INET, socket.SOCK_STREAM, 0, "", address)
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [found] * 1000)
         error = post(f"http://receiver.example:{address[1]}/path-secret")
-        for wire in waiting:
-            wire.close()
+        for connection in waiting:
+            connection.close()
     assert isinstance(error, WebhookUnavailableError)
     assert str(error) == "No connection to receiver.example (timed out)."
 
 
-def test_the_second_address_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_address_responds(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
-        nobody = closed.getsockname()
-    answer = b"HTTP/1.1 200 OK\r\n\r\n"
-    with BrokenReceiver(lambda wire: receiver.send(wire, answer)) as receiver:
+        closed_address = closed.getsockname()
+    response = b"HTTP/1.1 200 OK\r\n\r\n"
+    with BrokenReceiver(lambda connection: receiver.send(connection, response)) as receiver:
         url = receiver.url
-        somebody = ("127.0.0.1", int(url.split(":")[2].split("/")[0]))
-        both = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", one) for one in (nobody, somebody)]
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+        open_address = ("127.0.0.1", int(url.split(":")[2].split("/")[0]))
+        addresses = [
+            (socket.AF_INET, socket.SOCK_STREAM, 0, "", address)
+            for address in (closed_address, open_address)
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
         assert post(url.replace("127.0.0.1", "receiver.example")) is None
 
 
@@ -324,7 +333,7 @@ def test_seconds_are_honored(seconds: int, space: str) -> None:
 
 
 @given(st.timedeltas(timedelta(days=-1), timedelta(days=1)))
-def test_dates_are_honored(left: timedelta) -> None:
-    left = timedelta(seconds=left // timedelta(seconds=1))
-    value = format_datetime(NOW + left, usegmt=True)
-    assert retry_after(value, NOW) == min(max(0, left.total_seconds()), MAX_RETRY_AFTER)
+def test_dates_are_honored(delay: timedelta) -> None:
+    delay = timedelta(seconds=delay // timedelta(seconds=1))
+    value = format_datetime(NOW + delay, usegmt=True)
+    assert retry_after(value, NOW) == min(max(0, delay.total_seconds()), MAX_RETRY_AFTER)

@@ -1,4 +1,4 @@
-"""One event on its way: its signature, a topic's credentials, and what each answer means."""
+"""Sending an event: signature, credentials of a topic, and handling of each response."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 class Identity:
-    """A managed identity that topics know."""
+    """A managed identity that topics accept."""
 
     def __init__(self) -> None:
         self.scopes: list[str] = []
@@ -62,8 +62,8 @@ class NoIdentity(Identity):
         raise ClientAuthenticationError("no identity here: token-secret-0001")
 
 
-class LedAstray(RequestsTransport):  # type: ignore[misc]
-    """Connections to a topic's host end at the receiver."""
+class RedirectedTransport(RequestsTransport):  # type: ignore[misc]
+    """Redirect connections to a topic's host to the receiver."""
 
     def __init__(self, receiver: Receiver) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ Make = Callable[..., Webhook]
 
 @pytest.fixture
 def make(receiver: Receiver) -> Iterator[Make]:
-    """Makes webhooks: the receiver, or with `url` a topic whose host leads to it."""
+    """Create webhooks for the receiver, or with `url` for a topic that is redirected to it."""
     made: list[Webhook] = []
 
     def make(
@@ -89,7 +89,7 @@ def make(receiver: Receiver) -> Iterator[Make]:
         identity: Identity | None = None,
         clock: Callable[[], float] = time.time,
     ) -> Webhook:
-        transport = LedAstray(receiver) if url else RequestsTransport()
+        transport = RedirectedTransport(receiver) if url else RequestsTransport()
         webhook = Webhook(
             SecretStr(url or receiver.url),
             SecretStr(key) if key else None,
@@ -106,17 +106,17 @@ def make(receiver: Receiver) -> Iterator[Make]:
 
 
 def failure(webhook: Webhook) -> Any:
-    """What posting the event raises; neither it nor its traceback tells a secret."""
-    with pytest.raises(ImporterError) as raised:
+    """Post the event; return the exception, which must not contain a secret."""
+    with pytest.raises(ImporterError) as caught:
         webhook.post(EVENT)
-    told = "".join(traceback.format_exception(raised.value)) + str(raised.value)
-    assert [secret for secret in SECRETS if secret in told] == []
-    assert webhook.host in str(raised.value)
-    return raised.value
+    output = "".join(traceback.format_exception(caught.value)) + str(caught.value)
+    assert [secret for secret in SECRETS if secret in output] == []
+    assert webhook.host in str(caught.value)
+    return caught.value
 
 
 def is_signed(post: Post, secret: bytes, tolerance: float = 300) -> bool:
-    """The check of Standard Webhooks, as a receiver writes it."""
+    """Verify a signature as specified by Standard Webhooks."""
     signed = f"{post.headers['webhook-id']}.{post.headers['webhook-timestamp']}.".encode()
     expected = base64.b64encode(hmac.new(secret, signed + post.body, hashlib.sha256).digest())
     is_fresh = abs(time.time() - int(post.headers["webhook-timestamp"])) <= tolerance
@@ -127,7 +127,7 @@ def is_signed(post: Post, secret: bytes, tolerance: float = 300) -> bool:
     )
 
 
-def test_an_event_in_structured_mode(receiver: Receiver, make: Make) -> None:
+def test_event_in_structured_mode(receiver: Receiver, make: Make) -> None:
     make().post(EVENT)
     [post] = receiver.posts
     assert post.event == EVENT
@@ -147,7 +147,7 @@ def test_an_event_in_structured_mode(receiver: Receiver, make: Make) -> None:
         (f"{KEY}\n", KEY.encode()),
     ],
 )
-def test_an_event_is_signed(receiver: Receiver, make: Make, key: str, secret: bytes) -> None:
+def test_event_is_signed(receiver: Receiver, make: Make, key: str, secret: bytes) -> None:
     make(key).post(EVENT)
     [post] = receiver.posts
     assert post.headers["webhook-id"] == EVENT["id"]
@@ -156,20 +156,22 @@ def test_an_event_is_signed(receiver: Receiver, make: Make, key: str, secret: by
     assert not is_signed(Post(post.path, post.headers, post.body + b" "), secret)
 
 
-def test_a_repeat_has_its_id_and_a_time_of_its_own(receiver: Receiver, make: Make) -> None:
+def test_repeated_event_keeps_its_id_and_has_a_new_timestamp(
+    receiver: Receiver, make: Make
+) -> None:
     times = iter([1614265330.9, 1614265390.0])
     webhook = make(KEY, clock=lambda: next(times))
     webhook.post(EVENT)
     webhook.post(EVENT)
-    one, two = receiver.posts
-    assert one.headers["webhook-id"] == two.headers["webhook-id"]
-    assert (one.headers["webhook-timestamp"], two.headers["webhook-timestamp"]) == (
+    first, second = receiver.posts
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert (first.headers["webhook-timestamp"], second.headers["webhook-timestamp"]) == (
         *("1614265330", "1614265390"),
     )
 
 
-def test_the_published_vector() -> None:
-    """The one that the libraries of Standard Webhooks are tested with."""
+def test_published_signature_vector() -> None:
+    """The test vector of the Standard Webhooks libraries."""
     secret = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     event_id, sent_at, body = "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
     signed = signature(signing_key(f"whsec_{secret}"), event_id, sent_at, body)
@@ -180,14 +182,14 @@ def test_the_published_vector() -> None:
     assert signed == "v1," + base64.b64encode(mac.digest()).decode()
 
 
-def test_a_secret_that_is_none(make: Make) -> None:
-    with pytest.raises(SettingsError, match="EVENTS_KEY") as raised:
+def test_invalid_secret(make: Make) -> None:
+    with pytest.raises(SettingsError, match="EVENTS_KEY") as caught:
         make(f"whsec_{KEY}!")
-    assert KEY not in "".join(traceback.format_exception(raised.value))
+    assert KEY not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("cloud", ["azure.net", "azure.us", "azure.cn"])
-def test_a_topic_takes_its_key(receiver: Receiver, make: Make, cloud: str) -> None:
+def test_topic_accepts_its_key(receiver: Receiver, make: Make, cloud: str) -> None:
     make(KEY, TOPIC.replace("azure.net", cloud).replace("fleet", "Fleet")).post(EVENT)
     [post] = receiver.posts
     assert post.event == EVENT
@@ -196,7 +198,7 @@ def test_a_topic_takes_its_key(receiver: Receiver, make: Make, cloud: str) -> No
     assert post.headers["webhook-signature"] is None
 
 
-def test_a_topic_takes_a_token(receiver: Receiver, make: Make) -> None:
+def test_topic_accepts_a_token(receiver: Receiver, make: Make) -> None:
     identity = Identity()
     webhook = make(url=TOPIC, identity=identity)
     webhook.post(EVENT)
@@ -205,7 +207,7 @@ def test_a_topic_takes_a_token(receiver: Receiver, make: Make) -> None:
     assert identity.scopes == ["https://eventgrid.azure.net/.default"]
 
 
-def test_hosts_that_only_look_like_topics(receiver: Receiver, make: Make) -> None:
+def test_hosts_similar_to_topics_are_not_topics(receiver: Receiver, make: Make) -> None:
     make(KEY, "https://eventgrid.azure.net.example.com/hook").post(EVENT)
     [post] = receiver.posts
     assert post.headers["aeg-sas-key"] is None
@@ -234,14 +236,14 @@ def test_unavailable(receiver: Receiver, make: Make, status: int) -> None:
     assert len(receiver.posts) == 1
 
 
-def test_the_receiver_fails_at_one_event(receiver: Receiver, make: Make) -> None:
+def test_receiver_fails_for_one_event(receiver: Receiver, make: Make) -> None:
     receiver.answers.append((500, {}))
     error = failure(make(KEY))
     assert isinstance(error, WebhookFailedError)
     assert str(error) == "127.0.0.1 answers HTTP 500. Check the receiver's log."
 
 
-def test_an_event_that_cannot_be_sent(receiver: Receiver, make: Make) -> None:
+def test_event_that_cannot_be_sent(receiver: Receiver, make: Make) -> None:
     webhook = make(KEY)
     with pytest.raises(WebhookFailedError, match=r"127\.0\.0\.1 \(UnicodeEncodeError\)"):
         webhook.post({**EVENT, "id": "€"})
@@ -249,7 +251,7 @@ def test_an_event_that_cannot_be_sent(receiver: Receiver, make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "mend"),
+    ("status", "remedy"),
     [
         (301, "Set EVENTS_URL to the final URL"),
         (307, "Set EVENTS_URL to the final URL"),
@@ -261,17 +263,17 @@ def test_an_event_that_cannot_be_sent(receiver: Receiver, make: Make) -> None:
         (413, "CloudEvents 1.0"),
     ],
 )
-def test_refused(receiver: Receiver, make: Make, status: int, mend: str) -> None:
+def test_refused(receiver: Receiver, make: Make, status: int, remedy: str) -> None:
     for key in (None, KEY):
         receiver.answers.append((status, {"Location": "/hooks/elsewhere-path-secret"}))
         error = failure(make(key))
         assert isinstance(error, WebhookRefusedError)
         assert str(error).startswith(f"127.0.0.1 answers HTTP {status}. ")
-        assert mend in str(error)
+        assert remedy in str(error)
     assert len(receiver.posts) == 2
 
 
-def test_refused_by_a_topic(receiver: Receiver, make: Make) -> None:
+def test_rejected_by_a_topic(receiver: Receiver, make: Make) -> None:
     for status in (401, 403):
         for key in (None, KEY):
             receiver.answers.append((status, {"WWW-Authenticate": 'Bearer realm="x"'}))
@@ -295,7 +297,7 @@ def test_refused_by_a_topic(receiver: Receiver, make: Make) -> None:
         ("", None),
     ],
 )
-def test_when_the_receiver_wants_more(
+def test_retry_after_of_a_response(
     receiver: Receiver, make: Make, value: str, seconds: float | None
 ) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
@@ -303,7 +305,7 @@ def test_when_the_receiver_wants_more(
     assert failure(make(clock=now.timestamp)).retry_after == seconds
 
 
-def test_nobody_there(receiver: Receiver, make: Make) -> None:
+def test_connection_refused(receiver: Receiver, make: Make) -> None:
     webhook = make(KEY)
     receiver.stop()
     error = failure(webhook)
@@ -312,7 +314,7 @@ def test_nobody_there(receiver: Receiver, make: Make) -> None:
     assert str(error) == "No connection to 127.0.0.1 (Connection refused)."
 
 
-def test_a_name_that_is_none(make: Make) -> None:
+def test_unresolvable_host_name(make: Make) -> None:
     webhook = Webhook(
         SecretStr(f"https://no-such-host.invalid{PATH}"), None, Identity, RequestsTransport()
     )
@@ -322,14 +324,14 @@ def test_a_name_that_is_none(make: Make) -> None:
     assert str(error).startswith("No connection to no-such-host.invalid (")
 
 
-def test_a_receiver_that_hangs_up(receiver: Receiver, make: Make) -> None:
+def test_receiver_that_closes_the_connection(receiver: Receiver, make: Make) -> None:
     receiver.answers.append((0, {}))
     error = failure(make(KEY))
     assert isinstance(error, WebhookUnavailableError)
     assert str(error).startswith("No answer from 127.0.0.1")
 
 
-def test_a_receiver_that_never_answers(
+def test_receiver_that_never_responds(
     receiver: Receiver, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "WEBHOOK_DEADLINE", 0.1)
@@ -342,7 +344,7 @@ def test_a_receiver_that_never_answers(
 
 
 def serve_tls(receiver: Receiver) -> trustme.CA:
-    """Have the receiver speak TLS; the authority of its certificate."""
+    """Enable TLS for the receiver; return the authority of its certificate."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -352,7 +354,7 @@ def serve_tls(receiver: Receiver) -> trustme.CA:
     return authority
 
 
-def test_by_tls(
+def test_tls(
     receiver: Receiver, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve_tls(receiver).cert_pem.write_to_path(str(tmp_path / "authority.pem"))
@@ -366,7 +368,7 @@ def test_by_tls(
     assert [post.event for post in receiver.posts] == [EVENT, EVENT]
 
 
-def test_a_certificate_that_nobody_trusts(receiver: Receiver) -> None:
+def test_untrusted_certificate(receiver: Receiver) -> None:
     serve_tls(receiver)
     webhook = Webhook(
         SecretStr(receiver.url.replace("http:", "https:")), None, Identity, RequestsTransport()

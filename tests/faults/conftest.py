@@ -1,4 +1,4 @@
-"""A storage account of its own, so that the sweeper finds little else; SDKs do not wait."""
+"""A separate storage account, so that the sweep lists few other rows; SDKs do not wait."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def account() -> Iterator[StorageAccount]:
 
 
 @pytest.fixture(scope="package", autouse=True)
-def _no_waiting() -> Iterator[None]:
+def _no_sdk_delays() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(HttpTransport, "sleep", lambda *_: None)
         yield

@@ -1,4 +1,4 @@
-"""What else happens in a simulation: settings change, hubs are slow, operators delete or edit.
+"""Other events in a simulation: changed settings, slow hubs, deletions and edits by operators.
 
 Each disturbance acts at one request of the app, as faults do, and says how much of a scenario's end
 it leaves certain.
@@ -23,22 +23,22 @@ NO_LOG = "no log comes"
 
 
 class Certainty(IntEnum):
-    """How much of the scenario's end must still hold; each includes what comes after it."""
+    """How much of the scenario's expected end still applies; each includes the ones after it."""
 
     #: All of it.
     END = 0
-    #: It may be unknown, and said to be so, what a job did.
+    #: The result of a job may be unknown, and must be recorded as unknown.
     COUNTS_UNKNOWN = 1
-    #: An upload that was first seen under other settings is of another hub, or of none.
+    #: An upload first seen under other settings belongs to another hub, or to none.
     HUB = 2
-    #: Edited imports only end, and are not applied twice; the others have their end.
+    #: Edited imports become final and are not applied twice; others have their expected end.
     OTHERS = 3
 
 
 @dataclass(frozen=True)
 class Disturbance:
     name: str
-    #: What is left of the end.
+    #: The remaining certainty.
     certainty: Certainty
     act: Callable[[Simulation, random.Random], None]
 
@@ -50,10 +50,10 @@ class Disturbance:
 
 
 def _slow_lists(simulation: Simulation, rng: random.Random) -> None:
-    """New jobs are listed, or found by their ids, after some time."""
-    answers = simulation.hub.job_answers
-    answers.list_lag = timedelta(seconds=rng.choice([0, 20, 60]))
-    answers.get_lag = timedelta(seconds=rng.choice([0, 20, 60]))
+    """New jobs appear in lists, or by id, after a delay."""
+    job_answers = simulation.hub.job_answers
+    job_answers.list_lag = timedelta(seconds=rng.choice([0, 20, 60]))
+    job_answers.get_lag = timedelta(seconds=rng.choice([0, 20, 60]))
 
 
 def _late_log(simulation: Simulation, _: random.Random) -> None:
@@ -61,7 +61,7 @@ def _late_log(simulation: Simulation, _: random.Random) -> None:
 
     def write() -> None:
         simulation.wait()
-        # The container may have been deleted by hand.
+        # The container may have been deleted manually.
         with contextlib.suppress(Exception):
             simulation.hub.write_late_logs()
 
@@ -73,7 +73,7 @@ def _no_log(simulation: Simulation, _: random.Random) -> None:
 
 
 def _foreign_jobs(simulation: Simulation, rng: random.Random) -> None:
-    """Jobs of other applications, which hold the slot or have ended."""
+    """Jobs of other applications, which occupy the slot or have ended."""
     for _ in range(rng.randint(1, 2)):
         uri = rng.choice(["", "https://theirs.blob.core.windows.net/devices"])
         status = rng.choice(["running", "completed", "failed", "cancelled"])
@@ -88,7 +88,7 @@ def _foreign_jobs(simulation: Simulation, rng: random.Random) -> None:
 
 
 def _routes(simulation: Simulation, kind: str) -> str:
-    """What IOTHUB says; uploads are in the folder "east"."""
+    """The value of IOTHUB; uploads are in the folder "east"."""
     policy = "registryReadWrite"
     east, west = (
         hub.connection_string(policy) for hub in (simulation.hub, simulation.start_west())
@@ -109,30 +109,30 @@ _OTHER_HUB = ("folder renamed", "hub removed", "another hub", "hubs swapped")
 
 
 def _settings_change(*kinds: str) -> Callable[[Simulation, random.Random], None]:
-    """The app is deployed with other settings, and later with those that it had."""
+    """Deploy the app with other settings, and later with the original ones."""
 
     def act(simulation: Simulation, rng: random.Random) -> None:
         former = simulation.settings
         simulation.deploy(simulation.with_hubs(_routes(simulation, rng.choice(kinds))))
-        both = simulation.with_hubs(_routes(simulation, "a second hub"))
+        settings_with_both_hubs = simulation.with_hubs(_routes(simulation, "a second hub"))
         simulation.recoveries += [
             (0, lambda: simulation.deploy(former)),
-            # What was first seen under the other settings waits for its hub.
-            (1, lambda: simulation.deploy(both)),
+            # Uploads first seen under the other settings wait for their hub.
+            (1, lambda: simulation.deploy(settings_with_both_hubs)),
         ]
 
     return act
 
 
 def _two_versions(*kinds: str) -> Callable[[Simulation, random.Random], None]:
-    """Another process with other settings does all that there is to do."""
+    """Another process with other settings does all pending work."""
 
     def act(simulation: Simulation, rng: random.Random) -> None:
         kind = rng.choice(kinds)
         simulation.notes.append(f"overtaken by a process with {kind}")
         simulation.overtake(simulation.with_hubs(_routes(simulation, kind)))
-        both = simulation.with_hubs(_routes(simulation, "a second hub"))
-        simulation.recoveries.append((1, lambda: simulation.deploy(both)))
+        settings_with_both_hubs = simulation.with_hubs(_routes(simulation, "a second hub"))
+        simulation.recoveries.append((1, lambda: simulation.deploy(settings_with_both_hubs)))
 
     return act
 

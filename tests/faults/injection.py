@@ -1,4 +1,4 @@
-"""Faults at requests, under the pipelines of all SDKs."""
+"""Fault injection at requests, below the pipelines of all SDKs."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from local.azurite import ACCOUNT_NAME
 
 
 class Fault(StrEnum):
-    """What can happen to a request. Each injections once, but for outages."""
+    """Faults of a request. Each occurs once, except for outages."""
 
     REFUSED = "no connection, nothing is sent"
     LOST = "carried out, and the answer is lost"
     ERROR = "500, nothing is done"
     THROTTLED = "429, nothing is done"
-    #: From this request to the end of the invocation, or of several ones, no request arrives.
+    #: No request arrives from this one to the end of one or several invocations.
     OUTAGE = "no connection any more"
-    #: So long storage answers every request like this; the hub is well.
+    #: During the outage storage answers every request like this; the hub works.
     FORBIDDEN = "storage answers 403"
     UNAVAILABLE = "storage answers 503"
     KILLED = "the process is killed once it is carried out"
-    #: The process stands still here while its lease expires and another one does everything.
+    #: The process is suspended until its lease expires and another one has done all work.
     OVERTAKEN = "the lease expires, another process goes on"
 
     @property
@@ -53,21 +53,21 @@ def is_to_storage(request: str) -> bool:
 
 
 class Killed(BaseException):
-    """The process ends here: nothing of it may run on."""
+    """Terminates the process."""
 
 
 @dataclass(frozen=True)
 class Injection:
-    """Something that happens at a request: a fault of it, or anything else in the simulation."""
+    """A fault of a request, or another action in the simulation at that request."""
 
-    #: Of the request, counted from 0.
+    #: Index of the request, from 0.
     position: int
-    what: Fault | Callable[[], None]
-    #: How many invocations an outage lasts.
+    action: Fault | Callable[[], None]
+    #: Number of invocations that an outage lasts.
     invocations: int = 1
 
     def __str__(self) -> str:
-        name = self.what.name if isinstance(self.what, Fault) else str(self.what)
+        name = self.action.name if isinstance(self.action, Fault) else str(self.action)
         return f"{name} at request {self.position}" + (
             f", for {self.invocations} invocations" if self.invocations > 1 else ""
         )
@@ -82,7 +82,7 @@ class Injector:
         self._lock = threading.Lock()
         self._outage: Injection | None = None
         self._outage_left = 0
-        #: Whether the process under test was killed: none of its threads may go on.
+        #: Whether the process under test was killed: none of its threads may continue.
         self.is_killed = False
         #: `METHOD path` of each request that was about to be sent.
         self.requests: list[str] = []
@@ -93,11 +93,11 @@ class Injector:
         self._injections.append(injection)
 
     def disarm(self) -> None:
-        """Nothing happens any more."""
+        """Remove all injections."""
         self._injections, self._outage = [], None
 
     def request_at(self, injection: Injection) -> str:
-        """The request that was hit; "" if there were not so many."""
+        """The affected request; "" if there were fewer requests."""
         return self.requests[injection.position] if len(self.requests) > injection.position else ""
 
     def invocation_ends(self) -> None:
@@ -114,19 +114,19 @@ class Injector:
         self.observe(line)
         fault: Fault | None = None
         for injection in hits:
-            if not isinstance(injection.what, Fault):
-                injection.what()
-            elif injection.what is Fault.OVERTAKEN:
+            if not isinstance(injection.action, Fault):
+                injection.action()
+            elif injection.action is Fault.OVERTAKEN:
                 self._overtake()
-            elif injection.what.is_outage:
+            elif injection.action.is_outage:
                 self._outage, self._outage_left = injection, injection.invocations
             else:
-                fault = injection.what
-        if self._outage and self._outage_left > 0 and isinstance(self._outage.what, Fault):
-            if self._outage.what is Fault.OUTAGE:
+                fault = injection.action
+        if self._outage and self._outage_left > 0 and isinstance(self._outage.action, Fault):
+            if self._outage.action is Fault.OUTAGE:
                 fault = Fault.REFUSED
             elif is_to_storage(line):
-                fault = self._outage.what
+                fault = self._outage.action
         return self._send(request, send, fault)
 
     def _send(self, request: Any, send: Callable[[Any], Any], fault: Fault | None) -> Any:
@@ -137,7 +137,7 @@ class Injector:
         if fault in _STATUS:
             response = send(_redirected(request, _STATUS[fault]))
             # The SDK of tables leaves the answer to a refused transaction unread, and its
-            # connection to the garbage collector, which warns of it at some time.
+            # connection to the garbage collector, which issues a warning later.
             response.internal_response.content  # noqa: B018
             return response
         response = send(request)
@@ -149,10 +149,10 @@ class Injector:
 
 
 class Transport(RequestsTransport):  # type: ignore[misc]
-    """Sends by way of an injector."""
+    """Send requests through an injector."""
 
     def __init__(self, injector: Injector | None) -> None:
-        # requests asks the environment for proxies and trust, a sixth of the time of each.
+        # requests reads proxies and certificates from the environment, a sixth of its time.
         super().__init__(use_env_settings=False)
         self._injector = injector
 
@@ -164,7 +164,7 @@ class Transport(RequestsTransport):  # type: ignore[misc]
 
 
 class _Answers(BaseHTTPRequestHandler):
-    """Answers every request with the status in its path."""
+    """Answer every request with the status in its path."""
 
     protocol_version = "HTTP/1.1"
 
@@ -181,7 +181,7 @@ class _Answers(BaseHTTPRequestHandler):
 
 
 class Answers:
-    """A server for the answers that neither storage nor the emulator gives on demand."""
+    """A server for responses that neither storage nor the emulator returns on demand."""
 
     address = ""
 

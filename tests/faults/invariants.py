@@ -1,4 +1,4 @@
-"""What holds of table, containers and hubs at the end, whatever happened on the way."""
+"""Invariants of table, containers and hubs at the end of each simulation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from shared.imports.operate.retry import retry_id
 from shared.imports.store.daily_counts import DailyCounts
 from tests.faults.simulation import KEYS, Simulation
 
-__all__ = ["HistoryCheck", "LogCapture", "check", "ends_are_counted", "name_of"]
+__all__ = ["HistoryCheck", "LogCapture", "check", "finished_imports_are_counted", "name_of"]
 
 SECRETS = (*KEYS.values(), "sig=", "AccountKey=", "SharedAccessKey=")
 
@@ -29,7 +29,7 @@ _APPLIED = ("completed", "completedWithErrors")
 
 
 def check(simulation: Simulation) -> None:
-    """The invariants, apart from what was deleted or edited by hand."""
+    """Check the invariants, except for data that was deleted or edited manually."""
     edited = simulation.edited | set(map(retry_id, simulation.edited))
     rows = simulation.rows()
     records = simulation.records(rows)
@@ -41,7 +41,7 @@ def check(simulation: Simulation) -> None:
         assert record.finished_at, record
         _counts_add_up(record)
     for record in records:
-        _jobs_fit(simulation, record, is_edited=record.id in edited)
+        _jobs_match_record(simulation, record, is_edited=record.id in edited)
     _jobs_have_records(simulation, records)
     reports = [(record, _report(simulation, record)) for record in records]
     for record, report in reports:
@@ -54,7 +54,7 @@ def check(simulation: Simulation) -> None:
         if not simulation.are_app_rows_edited:
             _order_is_kept(simulation, records)
         if not simulation.are_counts_edited:
-            ends_are_counted(records, rows)
+            finished_imports_are_counted(records, rows)
     stored = f"{rows}{reports}"
     assert not [secret for secret in SECRETS if secret in stored]
 
@@ -68,7 +68,7 @@ def _ids_are_unique(records: Sequence[ImportRecord], rows: Iterable[Mapping[str,
 
 
 def _counts_add_up(record: ImportRecord) -> None:
-    """What is known adds up."""
+    """Known counts add up."""
     counts = (record.lines, record.devices, record.invalid_lines, record.imported, record.failed)
     summary = f"{record.file} is {record.state}: {counts}"
     if record.lines is not None and record.devices is not None:
@@ -80,8 +80,8 @@ def _counts_add_up(record: ImportRecord) -> None:
         assert record.imported == record.devices, summary
 
 
-def _jobs_fit(simulation: Simulation, record: ImportRecord, *, is_edited: bool) -> None:
-    """No import is applied twice or at another hub, and no count that is unknown is 0."""
+def _jobs_match_record(simulation: Simulation, record: ImportRecord, *, is_edited: bool) -> None:
+    """No import is applied twice or at another hub, and no unknown count is 0."""
     jobs = simulation.jobs_of(record)
     completed = [job for _, job in jobs if job["status"] == "completed"]
     summary = f"{record.file} is {record.state}: {[job['status'] for _, job in jobs]}"
@@ -96,14 +96,14 @@ def _jobs_fit(simulation: Simulation, record: ImportRecord, *, is_edited: bool) 
 
 
 def _jobs_have_records(simulation: Simulation, records: Iterable[ImportRecord]) -> None:
-    """Each job is of an import that had a record."""
+    """Each job belongs to an import that had a record."""
     known = {record.id for record in records} | simulation.seen
-    strangers = [
+    unknown_jobs = [
         job["inputBlobContainerUri"]
         for _, job in simulation.jobs()
         if not any(f"/import-{id_}" in job["inputBlobContainerUri"] for id_ in known)
     ]
-    assert not strangers
+    assert not unknown_jobs
 
 
 def _report_agrees(record: ImportRecord, report: Mapping[str, Any]) -> None:
@@ -124,7 +124,7 @@ def _report(simulation: Simulation, record: ImportRecord) -> dict[str, Any] | No
     try:
         return simulation.report(record)
     except (ResourceNotFoundError, ValueError):
-        # Retention deletes it, and so may an operator.
+        # Deleted by retention or by an operator.
         return None
 
 
@@ -155,8 +155,8 @@ def _claims_lead_to_records(
 
 def _queues_are_empty(records: Iterable[ImportRecord], rows: Iterable[Mapping[str, Any]]) -> None:
     open_keys = {record.queue_key for record in records if not record.state.is_final}
-    left = [row["RowKey"] for row in rows if row["RowKey"].startswith("queue-")]
-    assert set(left) <= open_keys
+    remaining = [row["RowKey"] for row in rows if row["RowKey"].startswith("queue-")]
+    assert set(remaining) <= open_keys
 
 
 def _order_is_kept(simulation: Simulation, records: Sequence[ImportRecord]) -> None:
@@ -172,13 +172,13 @@ def _order_is_kept(simulation: Simulation, records: Sequence[ImportRecord]) -> N
         assert keys == sorted(keys), [record.file for record in imports]
 
 
-def ends_are_counted(
+def finished_imports_are_counted(
     records: Iterable[ImportRecord],
     rows: Iterable[Mapping[str, Any]],
     *,
     is_swept: bool = False,
 ) -> None:
-    """Each final import counts on its day; right after a sweep in the row of the day itself."""
+    """Each final import is counted on its day; after a sweep in the row of the day."""
     wanted: dict[tuple[str, date], DailyCounts] = {}
     for record in records:
         if record.finished_at:
@@ -192,7 +192,7 @@ def ends_are_counted(
             counts = DailyCounts.of_row(row)
             key = (row["PartitionKey"], counts.date)
             stored[key] = stored.get(key, DailyCounts(counts.date)) + counts
-    # Days outlive records.
+    # Daily counts are kept longer than records.
     assert {key: stored.get(key) for key in wanted} == wanted
 
 
@@ -201,7 +201,7 @@ def name_of(hub: HubEmulator) -> str:
 
 
 class HistoryCheck:
-    """Compares the imports from one invocation to the next."""
+    """Compare the imports from one invocation to the next."""
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
@@ -209,7 +209,7 @@ class HistoryCheck:
         self._hubs: dict[str, str] = {}
 
     def check(self) -> None:
-        """A final record stays as it is, and an import stays at its hub."""
+        """A final record does not change, and an import stays with its hub."""
         for record in self._simulation.records():
             if record.id in self._simulation.edited:
                 continue

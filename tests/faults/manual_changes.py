@@ -1,4 +1,4 @@
-"""Deletions and edits of the app's rows and blobs by hand."""
+"""Manual deletions and edits of the app's rows and blobs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def edit_something(simulation: Simulation, rng: random.Random) -> None:
 @dataclass(frozen=True)
 class _Target:
     name: str
-    #: "" for what is of no import alone.
+    #: "" if not specific to an import.
     import_id: str
     change: Callable[[random.Random], str]
 
@@ -62,7 +62,7 @@ def _ids(simulation: Simulation) -> list[str]:
     """The ids of the imports of A and B, and of their retries."""
     files = {record.id: record for record in simulation.records()}
     ids = [*simulation.ids_of(A), *simulation.ids_of(B)]
-    return ids + [one.id for one in files.values() if one.retry_of in ids]
+    return ids + [item.id for item in files.values() if item.retry_of in ids]
 
 
 def _rows(simulation: Simulation, *, edit: bool = False) -> list[_Target]:
@@ -97,7 +97,7 @@ _GARBAGE: tuple[Any, ...] = (
 )
 
 
-#: Until when or since when an import waits; a clock that was wrong is as bad as an edit.
+#: Times until or since which an import waits; a wrong clock has the effect of an edit.
 _TIMES = ("nextTryAt", "leaseUntil", "unresolvedSince", "refusedSince", "lastStartAt")
 
 
@@ -112,7 +112,7 @@ def _row_editor(simulation: Simulation, row: TableEntity) -> Callable[[random.Ra
         elif kind == "schema":
             entity["schema"] = 99
             done = "schema 99"
-            # Rolled back, after longer than the queue waits.
+            # Rolled back after the queue's deadline.
             simulation.recoveries += [
                 (7, lambda: _older_again(simulation, row)),
                 (8, lambda: _end_jobs(simulation)),
@@ -143,7 +143,7 @@ def _older_again(simulation: Simulation, row: TableEntity) -> None:
 
 
 def _end_jobs(simulation: Simulation) -> None:
-    """End the jobs at the hub."""
+    """Complete the jobs at the hub."""
     for job in simulation.hub.jobs:
         if job["status"] in ("enqueued", "running"):
             simulation.hub.jobs.cancel(job["jobId"])
@@ -158,9 +158,9 @@ def _containers(simulation: Simulation) -> list[_Target]:
         return change
 
     return [
-        _Target(f"container {one.name}", id_, deleter(one.name))
+        _Target(f"container {item.name}", id_, deleter(item.name))
         for id_ in _ids(simulation)
-        for one in simulation.blobs.list_containers(f"import-{id_}")
+        for item in simulation.blobs.list_containers(f"import-{id_}")
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the faults are injected into: whole imports, each with the end that it has to have."""
+"""Scenarios for fault injection: complete imports, each with its expected end."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from tests.faults.simulation import Simulation, device
 
 @dataclass(frozen=True)
 class Scenario:
-    """What happens, and how it has to end whatever fails on the way."""
+    """A sequence of invocations, and its expected end despite any fault."""
 
-    #: Make the uploads and what the hub holds before; each step at least a second after the last.
+    #: Prepare uploads and hub; each step at least one second after the previous one.
     prepare: tuple[Callable[[Simulation], None], ...]
-    #: The invocations in the course of which the fault strikes. What comes before them and is part
-    #: of another scenario happens without fault.
+    #: The invocations in which the fault occurs. Earlier invocations that are part
+    #: of another scenario run without a fault.
     play: Callable[[Simulation], None]
-    #: The final state of each file's import, and of those that try an import again.
+    #: The final state of each file's import, and of retries.
     states: Mapping[str, str]
     #: The devices in the registry at the end, with their tag n.
     devices: Mapping[str, int]
     echo: UriEcho = "output"
     settings: Mapping[str, str] = field(default_factory=dict)
-    #: Blobs in the upload container at the end; None for all of them.
+    #: Blobs in the upload container at the end; None means all.
     uploads: tuple[str, ...] | None = None
-    #: What is tried. Deaths leave what is half done; where only they are, the pairs try the rest.
+    #: Faults to inject. If only terminations are listed, the pairs cover the other faults.
     faults: tuple[Fault, ...] = tuple(Fault)
 
 
-#: Everything leads to the hub "east", whether IOTHUB is one hub or an object of folders.
+#: All uploads go to the hub "east", whether IOTHUB is one hub or an object of folders.
 A, B = "east/a.ndjson", "east/b.ndjson"
 
 
@@ -88,7 +88,7 @@ def _call_never_arrives(simulation: Simulation) -> None:
 
 
 def _start_without_answer(simulation: Simulation, kind: str) -> None:
-    """The hub itself loses the call or its answer; the fault comes on top of it."""
+    """The hub loses the request or its response, in addition to the fault."""
     simulation.hub.faults.add(kind, operation="createJob")
     simulation.without_fault(_take_upload)
     simulation.tick()
@@ -96,15 +96,15 @@ def _start_without_answer(simulation: Simulation, kind: str) -> None:
     simulation.tick()
 
 
-def _older_file(simulation: Simulation) -> None:
+def _earlier_file(simulation: Simulation) -> None:
     simulation.upload(A, device("pump-1", tags={"n": 1}))
 
 
-def _younger_file(simulation: Simulation) -> None:
+def _later_file(simulation: Simulation) -> None:
     simulation.upload(B, device("pump-1", tags={"n": 2}))
 
 
-def _younger_event_first(simulation: Simulation) -> None:
+def _later_event_first(simulation: Simulation) -> None:
     simulation.deliver(B)
     simulation.deliver(A)
     simulation.wait()
@@ -123,7 +123,7 @@ def _hanging_job(simulation: Simulation) -> None:
 
 def _cancelled(simulation: Simulation) -> None:
     simulation.without_fault(_take_upload)
-    _until_it_holds(simulation, _cancel(simulation))
+    _repeat_until_done(simulation, _cancel(simulation))
     simulation.tick()
     simulation.tick()
 
@@ -131,34 +131,34 @@ def _cancelled(simulation: Simulation) -> None:
 def _cancelled_in_queue(simulation: Simulation) -> None:
     simulation.hub.occupy_slot()
     simulation.without_fault(_take_upload)
-    _until_it_holds(simulation, _cancel(simulation))
+    _repeat_until_done(simulation, _cancel(simulation))
     simulation.hub.free_slot()
     simulation.tick()
 
 
 def _retried(simulation: Simulation) -> None:
-    """The job of the upload failed before the fault strikes."""
+    """The upload's job failed before the fault."""
     simulation.hub.faults.add("failJob")
     simulation.without_fault(_take_upload)
     simulation.wait()
     simulation.without_fault(Importer.on_tick)
-    _until_it_holds(simulation, _retry(simulation))
+    _repeat_until_done(simulation, _retry(simulation))
 
 
 def _refused_lines_retried(simulation: Simulation) -> None:
-    """Only what the hub refused is tried again, and by now the hub takes it."""
+    """Only rejected lines are retried, and the hub now accepts them."""
     simulation.without_fault(_take_upload)
     simulation.wait()
     simulation.without_fault(Importer.on_tick)
     simulation.hub.registry.delete(Key("pump-1"))
-    _until_it_holds(simulation, _retry(simulation))
+    _repeat_until_done(simulation, _retry(simulation))
     simulation.tick()
     simulation.wait()
     simulation.tick()
 
 
-def _swept(simulation: Simulation) -> None:
-    """The import has ended; the faults strike in what is done to it later."""
+def _after_sweep(simulation: Simulation) -> None:
+    """The import is final; the faults occur during later processing."""
     simulation.without_fault(_take_upload)
     simulation.wait()
     simulation.without_fault(Importer.on_tick)
@@ -166,8 +166,8 @@ def _swept(simulation: Simulation) -> None:
     simulation.sweep()
 
 
-def _outlived(simulation: Simulation) -> None:
-    """As long after the end of the import as its container and its record are kept."""
+def _after_retention(simulation: Simulation) -> None:
+    """After the retention time of container and record."""
     simulation.without_fault(_take_upload)
     simulation.wait()
     simulation.without_fault(Importer.on_tick)
@@ -175,7 +175,7 @@ def _outlived(simulation: Simulation) -> None:
     simulation.pass_time(timedelta(days=32))
     simulation.sweep()
     simulation.sweep()
-    # No event is so late.
+    # Events are never this late.
     simulation.uploaded.remove(A)
 
 
@@ -183,14 +183,14 @@ def _take_upload(importer: Importer) -> None:
     importer.on_upload(importer.services.settings.uploads.container, A)
 
 
-def _until_it_holds(simulation: Simulation, verb: Callable[[Importer], object]) -> None:
-    """An operator repeats a command that failed, unless it is not possible, and not for ever."""
+def _repeat_until_done(simulation: Simulation, command: Callable[[Importer], object]) -> None:
+    """Repeat a failed operator command, unless it is impossible, a limited number of times."""
     for _ in range(16):
         done: list[bool] = []
 
         def call(importer: Importer, done: list[bool] = done) -> None:
             with contextlib.suppress(NotPossibleError):
-                verb(importer)
+                command(importer)
             done.append(True)
 
         simulation.invoke(call)
@@ -228,7 +228,7 @@ def _retry(simulation: Simulation) -> Callable[[Importer], None]:
 
 BOTH = {"pump-1": 1, "pump-2": 1}
 RETRY_OF_A = f"retry of {A}"
-KEPT_FOR_A_MONTH = {
+RETENTION_SETTINGS = {
     "UPLOAD_RETENTION": "delete",
     "IMPORT_RETENTION_DAYS": "30",
     "RECORD_RETENTION_DAYS": "30",
@@ -252,8 +252,8 @@ SCENARIOS = {
         (_one_good_file,), _call_never_arrives, {A: "completed"}, BOTH, echo="none"
     ),
     "younger event first": Scenario(
-        (_older_file, _younger_file),
-        _younger_event_first,
+        (_earlier_file, _later_file),
+        _later_event_first,
         {A: "completed", B: "completed"},
         {"pump-1": 2},
     ),
@@ -277,7 +277,7 @@ SCENARIOS = {
     ),
     "upload deleted": Scenario(
         (_one_good_file,),
-        _swept,
+        _after_sweep,
         {A: "completed"},
         BOTH,
         settings={"UPLOAD_RETENTION": "delete"},
@@ -286,7 +286,7 @@ SCENARIOS = {
     ),
     "upload moved": Scenario(
         (_one_good_file,),
-        _swept,
+        _after_sweep,
         {A: "completed"},
         BOTH,
         settings={"UPLOAD_RETENTION": "move"},
@@ -295,10 +295,10 @@ SCENARIOS = {
     ),
     "outlived": Scenario(
         (_one_good_file,),
-        _outlived,
+        _after_retention,
         {},
         BOTH,
-        settings=KEPT_FOR_A_MONTH,
+        settings=RETENTION_SETTINGS,
         uploads=(),
         faults=(Fault.KILLED,),
     ),
@@ -306,11 +306,11 @@ SCENARIOS = {
 
 
 def prepare(scenarios: Sequence[tuple[Scenario, Simulation]]) -> None:
-    """Make the uploads; the younger ones of all simulations in a later second.
+    """Create the uploads; the later ones of all simulations in a later second.
 
-    Storage tells upload times in whole seconds.
+    Storage returns upload times in whole seconds.
     """
-    for number in range(max((len(one.prepare) for one, _ in scenarios), default=0)):
+    for number in range(max((len(scenario.prepare) for scenario, _ in scenarios), default=0)):
         if number:
             now = int(time.time())
             while int(time.time()) == now:
@@ -321,7 +321,7 @@ def prepare(scenarios: Sequence[tuple[Scenario, Simulation]]) -> None:
 
 
 def check_end(simulation: Simulation, scenario: Scenario) -> None:
-    """The end that the scenario has to have, if nothing else than faults happened."""
+    """Check the scenario's expected end, if nothing but faults occurred."""
     current = {}
     for record in reversed(simulation.records()):
         current[f"retry of {record.file}" if record.retry_of else record.file] = record

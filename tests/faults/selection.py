@@ -1,4 +1,4 @@
-"""Which fault strikes at which request, so that no two runs prove the same."""
+"""Selection of faults and requests, so that no two runs prove the same."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tests.faults.simulation import Simulation
 
 __all__ = ["Selection", "positions", "select"]
 
-#: The positions of the requests at which each fault strikes, by the name of the scenario.
+#: The positions of the requests for each fault, by scenario name.
 Selection = dict[tuple[str, Fault], list[int]]
 
-#: What differs between two requests of one kind.
+#: Differences between two requests of one kind.
 _NAMES = (
     (re.compile(r"(Faults|uploads-|archive-)[0-9a-f]{12}"), r"\1"),
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{24}"), "ID"),
@@ -27,22 +27,22 @@ _NAMES = (
 
 @dataclass(frozen=True)
 class Request:
-    """A request of the app that is about to leave."""
+    """A request that the app is about to send."""
 
     line: str
-    #: Its method, service and what it is about, without the names of one run.
+    #: Its method, service and target, without run-specific names.
     kind: str
-    #: Of each import in the table: its state and the columns that are set.
+    #: State and non-empty columns of each import in the table.
     imports: tuple[tuple[str, ...], ...]
-    #: Where an import may have a job: how many the hub has, and which containers it names.
+    #: If an import may have a job: the number of jobs, and the containers they name.
     jobs: tuple[int, UriEcho] | None
 
 
 def select(make: Callable[[Scenario], Simulation], *, is_exhaustive: bool) -> Selection:
-    """Play each scenario without a fault, and choose.
+    """Run each scenario without a fault, and select the requests.
 
-    Exhaustive is each fault at each request where it can prove anything (see `positions`).
-    Otherwise it strikes once for each case (see `_case`), in the first scenario that has it.
+    Exhaustive means each fault at each request where it can prove anything (see `positions`).
+    Otherwise it occurs once per case (see `_case`), in the first scenario with that case.
     """
     taken: set[Hashable] = set()
     selection: Selection = {}
@@ -88,23 +88,23 @@ def _kind(line: str) -> str:
 
 
 def _case(fault: Fault, request: Request) -> Hashable:
-    """What a run proves; `test_matrix` says it in full."""
+    """The case that a run proves; see `test_matrix`."""
     if fault in (Fault.FORBIDDEN, Fault.UNAVAILABLE):
-        # Either will do: the app does not tell them apart.
+        # Either is sufficient: the app does not distinguish them.
         return "storage fails", request.kind, tuple(state for state, *_ in request.imports)
     if fault in (Fault.REFUSED, Fault.ERROR, Fault.THROTTLED) and is_to_storage(request.line):
-        # The SDK repeats the request, whatever is stored.
+        # The SDK repeats the request, regardless of the stored state.
         return fault, request.kind
     return fault, request.kind, request.imports, request.jobs
 
 
 def positions(fault: Fault, requests: Sequence[str]) -> list[int]:
-    """The requests at which the fault proves something that it does not prove elsewhere.
+    """The requests at which the fault proves something that no other request does.
 
-    A read has no effect that could be lost, so a lost answer is a refused connection, and a process
-    that is killed after a read leaves what one leaves that was killed after the write before; for
+    A read has no effect that could be lost, so a lost response equals a refused connection. A
+    process killed after a read leaves the same state as one killed after the previous write; for
     the same reason none is killed before a request. The SDKs repeat a request to storage that was
-    refused, failed or throttled within one call, and the app does not notice: these take turns.
+    refused, failed or throttled within one call, and the app does not notice: these alternate.
     """
     if fault in (Fault.LOST, Fault.KILLED):
         return [at for at, line in enumerate(requests) if not line.startswith(READS)]

@@ -1,4 +1,4 @@
-"""Simulates what surrounds the app: events, timers, time, hubs, processes that end and start."""
+"""Simulates the environment of the app: events, timers, time, hubs and process restarts."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from tests.faults.stored_state import StorageAccount, StoredState
 
 log = logging.getLogger(__name__)
 
-#: In the files of the scenarios; must appear nowhere else.
+#: Keys in the files of the scenarios; must not appear elsewhere.
 KEYS = {"primaryKey": "bWFkZS11cC1mYXVsdC1rZXkx", "secondaryKey": "bWFkZS11cC1mYXVsdC1rZXky"}
 
-#: Attempts of the host to deliver an event, before it goes to the poison queue.
+#: Delivery attempts of the host before an event is moved to the poison queue.
 DELIVERIES = 5
 
 
@@ -39,11 +39,11 @@ class Conditions:
     echo: UriEcho = "output"
     #: Settings of the app other than those of every simulation.
     settings: Mapping[str, str] = field(default_factory=dict)
-    #: Each event comes twice at the same time.
+    #: Each event is delivered twice at the same time.
     events_come_twice: bool = False
-    #: What no event announces again is left to the timers.
+    #: Without repeated events, the timers must find the uploads.
     events_are_repeated: bool = True
-    #: How far the clocks are ahead of storage's.
+    #: How far the clocks are ahead of the storage clock.
     app_ahead: timedelta = timedelta()
     hub_ahead: timedelta = timedelta()
     #: Of a second process.
@@ -70,15 +70,15 @@ class Simulation(StoredState):
         self._is_west_started = False
         #: Names of blobs, in the order of their last upload.
         self.uploaded: list[str] = []
-        #: Name and ETag of each version that was ever uploaded.
+        #: Name and ETag of each uploaded version.
         self.versions_seen: list[tuple[str, str]] = []
         #: Whether the hub's job runs until it is cancelled.
         self.job_hangs = False
-        #: What happened, shown with a failure.
+        #: Events so far, shown with a failure.
         self.notes: list[str] = []
-        #: Whether a disturbance did not work, which is an error of the tests.
+        #: Whether a disturbance failed, which is a bug in the tests.
         self.has_test_error = False
-        #: Called once the faults are over and the timers have fired so often; until then imports
+        #: Called after the faults, when the timers have run that many times; until then imports
         #: may stay open.
         self.recoveries: list[tuple[int, Callable[[], None]]] = []
         #: Called after each invocation.
@@ -100,7 +100,7 @@ class Simulation(StoredState):
         self._resources.close()
 
     def with_hubs(self, iothub: str) -> Settings:
-        """Settings that differ in the hubs."""
+        """Settings with other hubs."""
         values = {
             "ImporterStorage": self._account.connection_string,
             "IOTHUB": iothub,
@@ -116,14 +116,14 @@ class Simulation(StoredState):
         return load_settings(values)
 
     def start_west(self) -> HubEmulator:
-        """The second hub, which starts when it is first asked for."""
+        """The second hub, started on first use."""
         if not self._is_west_started:
             self._resources.enter_context(self.west)
             self._is_west_started = True
         return self.west
 
     def deploy(self, settings: Settings) -> None:
-        """The next invocation finds a process with other settings."""
+        """Use a process with other settings from the next invocation on."""
         self.settings = settings
         routes = settings.hub.routes
         self.notes.append(f"deployed {routes.folders or list(routes.by_name)}")
@@ -138,16 +138,18 @@ class Simulation(StoredState):
         self.versions_seen.append((name, etag.strip('"')))
         self.uploaded = [other for other in self.uploaded if other != name] + [name]
 
-    # What the platform does.
+    # Actions of the platform.
 
     def deliver(self, name: str) -> None:
-        """An event reaches the process under test, as the host delivers it."""
+        """Deliver an event to the process under test like the host."""
 
         def deliver(importer: Importer) -> None:
             importer.on_upload(self.container.container_name, name)
 
         for _ in range(DELIVERIES):
-            if self._call(self._at_once(deliver) if self.conditions.events_come_twice else deliver):
+            if self._call(
+                self._concurrently(deliver) if self.conditions.events_come_twice else deliver
+            ):
                 break
         else:
             self.notes.append(f"the event of {name} went to the poison queue")
@@ -160,7 +162,7 @@ class Simulation(StoredState):
         self.invoke(Importer.on_sweep)
 
     def invoke(self, call: Callable[[Importer], object]) -> bool:
-        """One invocation; returns whether it came to its end."""
+        """Run one invocation; return whether it completed."""
         is_done = self._call(call)
         self._invocation_ends()
         return is_done
@@ -170,7 +172,7 @@ class Simulation(StoredState):
         self.after_invocation()
 
     def _call(self, call: Callable[[Importer], object]) -> bool:
-        """What it raises is the platform's to log, and a killed process is gone."""
+        """The platform logs its exceptions; a killed process does not continue."""
         if self._importer is None or self._importer.services.settings is not self.settings:
             self._end_process()
             self._importer = self._process(self.injector)
@@ -178,15 +180,15 @@ class Simulation(StoredState):
             return self._try(functools.partial(call, self._importer))
         except Killed:
             self._end_process()
-            # Its message comes again later.
+            # Its message is delivered again later.
             return True
 
     def _try(self, call: Callable[[], object]) -> bool:
-        """Whether a call comes to its end."""
+        """Return whether a call completes."""
         try:
             call()
         except (ImporterError, AzureError) as error:
-            # Trouble of storage or hub; the workflow has no other.
+            # Errors of storage or hub; the workflow raises no others.
             log.info("%s", error)
             return False
         except Exception:
@@ -197,37 +199,37 @@ class Simulation(StoredState):
         return True
 
     @staticmethod
-    def _at_once(call: Callable[[Importer], object]) -> Callable[[Importer], None]:
-        """The call, twice at the same time."""
+    def _concurrently(call: Callable[[Importer], object]) -> Callable[[Importer], None]:
+        """Run the call twice concurrently."""
 
-        def twice(importer: Importer) -> None:
+        def call_twice(importer: Importer) -> None:
             errors: list[BaseException] = []
 
-            def once() -> None:
+            def call_once() -> None:
                 try:
                     call(importer)
                 except BaseException as error:
                     errors.append(error)
 
-            threads = [threading.Thread(target=once) for _ in range(2)]
+            threads = [threading.Thread(target=call_once) for _ in range(2)]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
-            # A death counts before anything else.
+            # A termination takes precedence over other exceptions.
             for error in sorted(errors, key=lambda error: isinstance(error, Exception)):
                 raise error
 
-        return twice
+        return call_twice
 
     def without_fault(self, call: Callable[[Importer], object]) -> None:
-        """Something that a process did at another time."""
+        """Run an action at another time."""
         with self._another_process() as importer:
             self._try(functools.partial(call, importer))
         self.note_imports()
 
     def overtake(self, settings: Settings | None = None) -> None:
-        """Another process does all that there is to do, after this one's lease."""
+        """Another process does all pending work, after this one's lease has expired."""
         self.pass_time(timedelta(minutes=2))
         self.note_imports()
         with self._another_process(settings) as importer:
@@ -238,7 +240,7 @@ class Simulation(StoredState):
             for call in (importer.on_tick, self.wait, importer.on_tick, importer.on_sweep):
                 self._try(call)
 
-    # Time, and the way to the end.
+    # Time and completion.
 
     def pass_time(self, time: timedelta) -> None:
         self.jobs()
@@ -247,13 +249,13 @@ class Simulation(StoredState):
             hub.clock.ahead += time
 
     def wait(self) -> None:
-        """Let the hubs end their jobs."""
+        """Complete the jobs of all hubs."""
         if not self.job_hangs:
             self.hub.wait_idle()
         self.west.wait_idle()
 
     def settle(self) -> None:
-        """Let events and timers come until nothing is open; the hub has no trouble any more."""
+        """Deliver events and run timers until no import is open; the hub has no more faults."""
         self.hub.faults.clear()
         for turn in range(20):
             if self.conditions.events_are_repeated or not turn:
@@ -266,7 +268,7 @@ class Simulation(StoredState):
                 self.wait()
             self.sweep()
             self.pass_time(timedelta(minutes=2))
-            for recovery in [one for one in self.recoveries if one[0] <= turn]:
+            for recovery in [item for item in self.recoveries if item[0] <= turn]:
                 self.recoveries.remove(recovery)
                 recovery[1]()
         raise AssertionError(f"still open: {[(r.file, r.state) for r in self.records()]}")

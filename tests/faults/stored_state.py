@@ -1,4 +1,4 @@
-"""What a simulation leaves: its table, its containers and its hubs."""
+"""The stored state of a simulation: table, containers and hubs."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ class StoredState:
         #: The hub of every upload, and another one.
         self.hub, self.west = (HubEmulator(choices=choices) for _ in range(2))
         self._jobs: dict[str, tuple[HubEmulator, dict[str, Any]]] = {}
-        #: Ids of all imports that were ever seen, and of those with rows or blobs edited by hand.
+        #: Ids of all imports seen so far, and of those with manually edited rows or blobs.
         self.seen: set[str] = set()
         self.edited: set[str] = set()
         #: Whether the counts of a day were edited, which cannot be detected.
         self.are_counts_edited = False
-        #: Whether a row was edited that registration needs: newer uploads wait for older ones
-        #: a few minutes only.
+        #: Whether a row required for registration was edited: newer uploads wait for older ones
+        #: for only a few minutes.
         self.are_app_rows_edited = False
         #: Whether retention deletes records.
         self.are_records_pruned = False
 
     def records(self, rows: Iterable[TableEntity] | None = None) -> list[ImportRecord]:
-        """All imports that can be read, of all hubs, the newest upload first."""
+        """All readable imports of all hubs, newest upload first."""
         records = []
         for row in self.rows() if rows is None else rows:
             if row["RowKey"].startswith("import-"):
@@ -62,18 +62,18 @@ class StoredState:
         return sorted(records, key=lambda record: record.row_key)
 
     def rows(self) -> list[TableEntity]:
-        """The table as it is; notes which imports there are."""
+        """All rows of the table; also record the ids of the imports."""
         try:
             rows = list(self.table.list_entities())
         except ResourceNotFoundError:
-            # The app makes it.
+            # The app creates it.
             return []
         keys = [row["RowKey"] for row in rows]
         self.seen |= {import_id_of(key) for key in keys if key.startswith("import-")}
         return sorted(rows, key=lambda row: (row["RowKey"], row["PartitionKey"]))
 
     def id_of(self, file: str, etag: str) -> str:
-        """The id of an upload's import, whatever its hub."""
+        """The id of an upload's import, independent of its hub."""
         return upload_id(self.table.table_name, self.container.container_name, file, etag)
 
     def versions(self) -> list[tuple[str, str]]:
@@ -87,11 +87,11 @@ class StoredState:
         return report
 
     def note_imports(self) -> None:
-        """Note which imports there are, before they are deleted."""
+        """Record the ids of the imports before they are deleted."""
         self.rows()
 
     def jobs(self) -> list[tuple[HubEmulator, dict[str, Any]]]:
-        """The jobs of imports at both hubs, each hub's oldest first; hubs forget them in time."""
+        """The import jobs of both hubs, oldest first per hub; hubs delete them after some time."""
         for hub in (self.hub, self.west):
             for job in hub.jobs:
                 if "/import-" in job.get("inputBlobContainerUri", ""):
@@ -99,7 +99,7 @@ class StoredState:
         return list(self._jobs.values())
 
     def jobs_of(self, record: ImportRecord) -> list[tuple[HubEmulator, dict[str, Any]]]:
-        """The jobs that were given any of the import's containers."""
+        """The jobs that use any of the import's containers."""
         return [
             (hub, job)
             for hub, job in self.jobs()
@@ -107,13 +107,13 @@ class StoredState:
         ]
 
     def must_have_record(self, import_id: str) -> bool:
-        """Whether an upload has a record: unless it was deleted by hand or by retention."""
+        """Whether an upload must have a record: unless deleted manually or by retention."""
         return not (
             import_id in self.seen and (self.are_records_pruned or import_id in self.edited)
         )
 
     def is_settled(self) -> bool:
-        """Whether nothing is open. An unreadable row may stay, but not in the queue."""
+        """Whether no import is open. An unreadable row may remain, but not in the queue."""
         rows = self.rows()
         keys = [row["RowKey"] for row in rows]
         records = self.records(rows)

@@ -1,4 +1,4 @@
-"""A part of an import is deleted by hand after each write of it: nothing is applied twice."""
+"""Data of an import is deleted manually after each write: no device is applied twice."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ DELETIONS: dict[str, Callable[[Simulation, str], bool]] = {
 
 
 @pytest.mark.parametrize("name", DELETIONS)
-def test_a_part_is_deleted_after_each_write(account: StorageAccount, name: str) -> None:
+def test_data_deleted_after_each_write(account: StorageAccount, name: str) -> None:
     with Simulation(account) as simulation:
         prepare([(SCENARIO, simulation)])
         SCENARIO.play(simulation)
         requests = simulation.injector.requests
-    # What is deleted before a request that follows a write is there as that write left it.
+    # A deletion before the request after a write affects the state left by that write.
     positions = [at for at in range(1, len(requests)) if not requests[at - 1].startswith(READS)]
     was_deleted = [_play(account, position, name) for position in positions]
     assert any(was_deleted)
 
 
 def _play(account: StorageAccount, position: int, name: str) -> bool:
-    """Returns whether there was anything to delete; if not, the run ends there."""
+    """Return whether there was anything to delete; if not, the run stops."""
     simulation = Simulation(account)
     simulation.after_invocation = HistoryCheck(simulation).check
     prepare([(SCENARIO, simulation)])

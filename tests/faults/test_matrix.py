@@ -1,12 +1,12 @@
-"""One fault in each situation of whole imports: nothing is lost, nothing applied twice, in order.
+"""One fault in each situation of an import: no upload is lost or applied twice, order is kept.
 
-Each scenario is played once without a fault. Then it is played again for each request at which a
-fault proves something, with the fault there; after that all events are announced again and the
-timers tick until nothing is open. How it ends must not depend on the fault.
+Each scenario runs once without a fault. Then it runs again for each request at which a
+fault proves something, with that fault; after that all events are delivered again and the
+timers run until no import is open. The end must not depend on the fault.
 
-What `make test` proves, for the scenarios and faults in `scenarios.py` and `injection.py`:
+Coverage of `make test`, for the scenarios and faults in `scenarios.py` and `injection.py`:
 
-- a lost answer, a killed process, the end of all connections, and another process that takes over,
+- a lost response, a killed process, a network outage, and a takeover by another process,
   at each kind of request (method, service, row or blob) in each situation that a scenario brings
   about: the states of the imports and the columns that are set; and while a job may run, how many
   the hub has and whether it names their containers;
@@ -15,8 +15,8 @@ What `make test` proves, for the scenarios and faults in `scenarios.py` and `inj
 - a request that is refused or answered with 500 or 429, at each kind of request to the hub in each
   situation, and at each kind of request to storage, which the SDK repeats.
 
-A situation that several scenarios share is tried in the first of them. `FAULT_MATRIX=all` tries
-each scenario by itself, at each request; CI does so every night.
+A situation that several scenarios share is tested in the first of them. `FAULT_MATRIX=all` tests
+each scenario separately, at each request; CI does so every night.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ CASES = [
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _uploads_are_young() -> Iterator[None]:
-    """The number of requests of a scenario must not depend on when it is played."""
+def _fixed_upload_age() -> Iterator[None]:
+    """The number of requests of a scenario must not depend on the time of the run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(upload_scan, "MARGIN", timedelta(hours=1))
         yield
@@ -91,7 +91,7 @@ def _play(scenario: Scenario, simulation: Simulation) -> None:
         scenario.play(simulation)
         simulation.settle()
         if scenario.faults != tuple(Fault):
-            # What is done to imports that have ended may have been cut off.
+            # Processing of final imports may have been interrupted.
             simulation.sweep()
             simulation.sweep()
         try:
@@ -103,14 +103,14 @@ def _play(scenario: Scenario, simulation: Simulation) -> None:
 
 
 def _check(simulation: Simulation, scenario: Scenario) -> None:
-    """The invariants, and the end of the scenario, by what hub and storage hold."""
+    """Check the invariants and the scenario's end against hub and storage."""
     check(simulation)
     check_end(simulation, scenario)
-    _nothing_changes(simulation)
+    _final_records_do_not_change(simulation)
 
 
-def _nothing_changes(simulation: Simulation) -> None:
-    """A final record stays as it is, also when its upload is announced again."""
+def _final_records_do_not_change(simulation: Simulation) -> None:
+    """A final record does not change, also if the event of its upload is repeated."""
     before = _rows_of_imports(simulation)
     jobs = len(simulation.jobs())
     for name in simulation.uploaded:

@@ -1,10 +1,10 @@
-"""Pairs of faults, with whatever else can happen to a simulation, chosen at random.
+"""Random pairs of faults and other disturbances.
 
-Each run has a seed of its own, which a failure names: repeat it alone by
+Each run has its own seed, which is shown with a failure. Repeat a single run by
 
     FAULT_SEED=<seed> FAULT_RUNS=1 pytest tests/faults/test_pairs.py
 
-FAULT_RUNS=5000 tries more than `make test` does, as CI does every night; FAULT_SEED is then the
+FAULT_RUNS=5000 runs more than `make test`, as CI does every night; FAULT_SEED is then the
 seed of the first run.
 """
 
@@ -21,30 +21,36 @@ import pytest
 from shared.imports.model.record import ImportRecord
 from tests.faults.disturbances import DISTURBANCES, NO_LOG, Certainty, Disturbance
 from tests.faults.injection import Fault, Injection
-from tests.faults.invariants import HistoryCheck, LogCapture, check, ends_are_counted, name_of
+from tests.faults.invariants import (
+    HistoryCheck,
+    LogCapture,
+    check,
+    finished_imports_are_counted,
+    name_of,
+)
 from tests.faults.scenarios import SCENARIOS, Scenario, check_end, prepare
 from tests.faults.simulation import Conditions, Simulation, device
 from tests.faults.stored_state import StorageAccount
 
 RUNS = int(os.environ.get("FAULT_RUNS", "100"))
-#: The same in each process if it is given.
+#: The same in each process if set.
 FIRST_SEED = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(10**9))
-#: Tests that share the runs, so that several processes can.
+#: Number of tests that share the runs, so that they can run in parallel.
 PARTS = 4
-#: Worlds whose files are uploaded together, as the younger ones need another second.
+#: Simulations whose files are uploaded together, as later uploads need another second.
 BATCH = 25
 
-#: Faults strike up to this request; most scenarios make fewer, and faults add some.
+#: Faults occur up to this request; most scenarios have fewer, and faults add some.
 LENGTH = 45
-#: A file that is not deleted or edited by hand where another one is.
+#: A file that is not deleted or edited manually in runs with manual changes.
 UNRELATED = "east/z.ndjson"
-#: Scenarios whose fault of the hub could hit it if the other import was ended by hand before.
+#: Scenarios whose hub fault could affect it if the other import was ended manually before.
 HUB_TROUBLE = ("cancelled", "retried")
 
 
 @dataclass
 class Run:
-    """All that is chosen for one run."""
+    """The random choices for one run."""
 
     seed: int
     name: str
@@ -74,12 +80,12 @@ def choose(seed: int) -> Run:
         (_position(rng) if rng.random() < 0.7 else 0, rng.choice(DISTURBANCES))
         for _ in range(rng.choice((0, 1, 1)))
     ]
-    certainty = max((one.certainty for _, one in disturbances), default=Certainty.END)
-    if any(one.name == NO_LOG for _, one in disturbances):
-        # A hub that names no containers and writes no logs tells nothing of a lost call.
+    certainty = max((item.certainty for _, item in disturbances), default=Certainty.END)
+    if any(item.name == NO_LOG for _, item in disturbances):
+        # A hub that returns no containers and writes no logs cannot identify a lost request.
         echo = "output"
     if echo == "none":
-        # Two lost answers may leave nothing that says whose job it was.
+        # After two lost responses the owner of a job may be unknown.
         certainty = max(certainty, Certainty.COUNTS_UNKNOWN)
     conditions = Conditions(
         echo,
@@ -100,7 +106,7 @@ def _injection(rng: random.Random) -> Injection:
 
 
 def _position(rng: random.Random) -> int:
-    """A request; early ones are more likely, as not all scenarios make so many."""
+    """The position of a request; early ones are more likely, as scenarios differ in length."""
     return int(LENGTH * rng.random() ** 1.5)
 
 
@@ -140,7 +146,7 @@ def _acting(
         try:
             disturbance.act(simulation, rng)
         except Exception as error:
-            # The app would take it for its own.
+            # The app would match it as its own.
             simulation.notes.append(f"{disturbance} did not work: {error!r}")
             simulation.has_test_error = True
 
@@ -153,10 +159,10 @@ def _play(run: Run, simulation: Simulation) -> None:
             run.scenario.play(simulation)
             simulation.settle()
             simulation.injector.disarm()
-            # Retention goes on where it was cut off.
+            # Retention continues where it was interrupted.
             for _ in range(2 if run.scenario.settings else 1):
                 simulation.sweep()
-            _judge(run, simulation)
+            _check_end(run, simulation)
             assert not simulation.has_test_error
             assert not log_capture.leaks
             if run.certainty is not Certainty.OTHERS:
@@ -165,24 +171,25 @@ def _play(run: Run, simulation: Simulation) -> None:
             for note in (*simulation.notes, *_ends(simulation)):
                 error.add_note(note)
             error.add_note(
-                f"requests: {[simulation.injector.request_at(one) for one in run.injections]}"
+                f"requests: {[simulation.injector.request_at(item) for item in run.injections]}"
             )
             raise
 
 
 def _ends(simulation: Simulation) -> list[str]:
     return [
-        f"{one.hub} {one.id} {one.file}: {one.state}, {one.devices} {one.imported} {one.failed}, "
-        f"{one.failure_reason}"
-        for one in simulation.records()
+        f"{record.hub} {record.id} {record.file}: {record.state}, "
+        f"{record.devices} {record.imported} {record.failed}, "
+        f"{record.failure_reason}"
+        for record in simulation.records()
     ]
 
 
-def _judge(run: Run, simulation: Simulation) -> None:
+def _check_end(run: Run, simulation: Simulation) -> None:
     check(simulation)
     records = simulation.records()
     if not (simulation.edited or simulation.are_counts_edited):
-        ends_are_counted(records, simulation.rows(), is_swept=True)
+        finished_imports_are_counted(records, simulation.rows(), is_swept=True)
     if run.certainty is Certainty.END:
         check_end(simulation, run.scenario)
     elif UNRELATED in simulation.uploaded:
@@ -191,11 +198,11 @@ def _judge(run: Run, simulation: Simulation) -> None:
         assert (simulation.hub.registry.get("pump-9") or {})["tags"] == {"n": 1}
     elif run.certainty is not Certainty.OTHERS:
         for record in records:
-            _is_almost_as_wanted(run, simulation, record)
+            _has_expected_or_unknown_end(run, simulation, record)
 
 
-def _is_almost_as_wanted(run: Run, simulation: Simulation, record: ImportRecord) -> None:
-    """The state of the scenario, unless it is said that it is not known what a job did."""
+def _has_expected_or_unknown_end(run: Run, simulation: Simulation, record: ImportRecord) -> None:
+    """The scenario's expected state, unless the result of a job is recorded as unknown."""
     file = f"retry of {record.file}" if record.retry_of else record.file
     if record.state == run.scenario.states.get(file) or record.has_unknown_counts:
         return

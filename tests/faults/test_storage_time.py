@@ -1,4 +1,4 @@
-"""The time by storage's clock is known whatever happens to the question."""
+"""The storage clock can be read despite a failed request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _no_credential() -> TokenCredential:
 
 @pytest.mark.parametrize("exists", [True, False])
 @pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.LOST, Fault.ERROR])
-def test_a_repeated_question_is_answered(
+def test_time_is_read_again_after_a_failure(
     account: StorageAccount, fault: Fault, *, exists: bool
 ) -> None:
     name = f"time-{fault.name.lower()}-{exists}".lower()

@@ -1,4 +1,4 @@
-"""One importer in a process, and a queue of any length in a stack of the same height."""
+"""One importer per process; stack depth does not depend on the queue length."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def test_threads_share_one_importer(app: App, monkeypatch: pytest.MonkeyPatch) -
         made[0].close()
 
 
-def test_a_queue_that_fails_as_a_whole_needs_no_deeper_stack(
+def test_stack_depth_is_constant_if_all_queued_imports_fail(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for where in (queue_rows, hub_queue):
-        monkeypatch.setattr(where, "MAX_ROWS", 2)
-    # As if the uploads were some seconds old: the container is looked through once.
+    for queue_module in (queue_rows, hub_queue):
+        monkeypatch.setattr(queue_module, "MAX_ROWS", 2)
+    # Uploads appear a few seconds old, so the container is scanned once.
     monkeypatch.setattr(uploads, "MARGIN", timedelta(seconds=-60))
     app.hub.occupy_slot()
     for number in range(12):

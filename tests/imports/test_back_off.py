@@ -1,4 +1,4 @@
-"""How long hubs are left alone, jobs may take, and ticks stay."""
+"""Back-off per hub, job deadlines and duration of ticks."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ def start(app: App, name: str = NAME) -> ImportRecord:
     return next(record for record in app.records() if record.file == name)
 
 
-def wait_of(app: App, record: ImportRecord) -> float:
-    """Seconds from the last write of the record to when the hub is asked again."""
+def back_off_of(app: App, record: ImportRecord) -> float:
+    """Seconds from the last write of the record to the next request to the hub."""
     assert record.back_off.next_try_at is not None
     return (record.back_off.next_try_at - record.updated_at).total_seconds()
 
 
-def turn_to(app: App, moment: datetime, offset: timedelta) -> None:
-    """Turn the app's clock so that it stands so far from that moment."""
+def set_clock(app: App, moment: datetime, offset: timedelta) -> None:
+    """Set the app's clock to `moment` plus `offset`."""
     app.clock.ahead += moment + offset - app.clock()
 
 
-def test_a_busy_hub_is_left_alone_for_longer_each_time(app: App) -> None:
+def test_back_off_grows_while_the_hub_is_busy(app: App) -> None:
     app.configure(BACKOFF_SECONDS="10", MAX_BACKOFF_SECONDS="40")
     app.hub.occupy_slot()
     record = start(app)
-    for tries, longest in enumerate((10, 20, 40, 40, 40), 1):
-        assert (record.state, record.back_off.hub_retries) == ("queued", tries)
-        assert longest / 2 - 1 <= wait_of(app, record) <= longest
-        assert app.hub.requests["createJob"] == tries
+    for retries, longest in enumerate((10, 20, 40, 40, 40), 1):
+        assert (record.state, record.back_off.hub_retries) == ("queued", retries)
+        assert longest / 2 - 1 <= back_off_of(app, record) <= longest
+        assert app.hub.requests["createJob"] == retries
         assert record.back_off.next_try_at is not None
-        turn_to(app, record.back_off.next_try_at, timedelta(seconds=-1))
+        set_clock(app, record.back_off.next_try_at, timedelta(seconds=-1))
         app.tick()
         assert app.record(NAME) == record
-        assert app.hub.requests["createJob"] == tries
-        turn_to(app, record.back_off.next_try_at, timedelta(seconds=1))
+        assert app.hub.requests["createJob"] == retries
+        set_clock(app, record.back_off.next_try_at, timedelta(seconds=1))
         app.tick()
         record = app.record(NAME)
     app.hub.free_slot()
-    turn_to(app, app.clock(), timedelta(seconds=41))
+    set_clock(app, app.clock(), timedelta(seconds=41))
     app.tick()
     record = app.record(NAME)
     assert (record.state, record.back_off.hub_retries, record.back_off.next_try_at) == (
@@ -63,8 +63,8 @@ def test_a_busy_hub_is_left_alone_for_longer_each_time(app: App) -> None:
     )
 
 
-def test_a_hub_that_only_fails_is_left_alone_too(app: App) -> None:
-    """Each error that it answers with has the staged file copied."""
+def test_back_off_grows_while_the_hub_fails(app: App) -> None:
+    """The staged file is copied after each error response."""
     app.configure(BACKOFF_SECONDS="60")
     app.hub.faults.add("error", operation="createJob", status=503, times=2)
     record = start(app)
@@ -73,7 +73,7 @@ def test_a_hub_that_only_fails_is_left_alone_too(app: App) -> None:
         1,
         1,
     )
-    # It was an answer: unlike a lost one it is not waited for.
+    # The hub responded, so unlike after a lost response there is no delay.
     assert record.back_off.next_try_at is None
     app.tick()
     record = app.record(NAME)
@@ -82,35 +82,35 @@ def test_a_hub_that_only_fails_is_left_alone_too(app: App) -> None:
         2,
         2,
     )
-    assert 59 <= wait_of(app, record) <= 120
+    assert 59 <= back_off_of(app, record) <= 120
     app.tick()
     assert app.record(NAME) == record
     assert app.hub.requests["createJob"] == 2
     assert record.back_off.next_try_at is not None
-    turn_to(app, record.back_off.next_try_at, timedelta(seconds=1))
+    set_clock(app, record.back_off.next_try_at, timedelta(seconds=1))
     app.finish()
     assert app.record(NAME).state == "completed"
     assert len(app.hub.jobs) == 1
 
 
-def test_waits_differ(app: App) -> None:
-    """So that imports of many hubs do not ask at the same moments."""
+def test_back_off_has_jitter(app: App) -> None:
+    """Jitter spreads the requests of imports of many hubs."""
     app.configure(BACKOFF_SECONDS="600", MAX_BACKOFF_SECONDS="600")
     services = app.importer.services
     app.hub.occupy_slot()
     record = start(app)
     now = app.clock()
-    waits = [services.next_try_at(record.back_off.hub_retries) - now for _ in range(50)]
-    assert timedelta(seconds=300) <= min(waits) < timedelta(seconds=400)
-    assert timedelta(seconds=500) < max(waits) <= timedelta(seconds=601)
+    delays = [services.next_try_at(record.back_off.hub_retries) - now for _ in range(50)]
+    assert timedelta(seconds=300) <= min(delays) < timedelta(seconds=400)
+    assert timedelta(seconds=500) < max(delays) <= timedelta(seconds=601)
 
 
-def test_a_tick_costs_little_while_the_hub_is_left_alone(app: App) -> None:
+def test_tick_sends_few_requests_during_back_off(app: App) -> None:
     app.configure(BACKOFF_SECONDS="60")
     app.hub.occupy_slot()
     start(app, "first.ndjson")
     start(app)
-    # The first tick of a minute notes that it ran.
+    # The first tick of a minute stores its timestamp.
     app.tick()
     with app.counting() as requests:
         app.tick()
@@ -118,7 +118,7 @@ def test_a_tick_costs_little_while_the_hub_is_left_alone(app: App) -> None:
     assert not any("/jobs" in request for request in requests)
 
 
-def test_an_event_does_not_cut_the_wait_short(app: App) -> None:
+def test_event_does_not_shorten_back_off(app: App) -> None:
     app.configure(BACKOFF_SECONDS="60")
     app.hub.occupy_slot()
     start(app)
@@ -128,19 +128,19 @@ def test_an_event_does_not_cut_the_wait_short(app: App) -> None:
 
 
 @pytest.mark.parametrize("fault", ["throttle", "refuse"])
-def test_a_running_job_is_left_alone_while_the_hub_is_in_trouble(app: App, fault: str) -> None:
+def test_status_of_a_running_job_is_polled_with_back_off(app: App, fault: str) -> None:
     app.configure(BACKOFF_SECONDS="60", MAX_BACKOFF_SECONDS="60")
     start(app)
     app.hub.wait_idle()
     app.hub.faults.add(fault, operation="getJob", times=2)
-    for tries in (1, 2):
+    for retries in (1, 2):
         app.tick()
         record = app.record(NAME)
-        assert (record.state, record.back_off.hub_retries) == ("running", tries)
-        assert 29 <= wait_of(app, record) <= 60
+        assert (record.state, record.back_off.hub_retries) == ("running", retries)
+        assert 29 <= back_off_of(app, record) <= 60
         app.tick()
-        assert app.hub.requests["getJob"] == tries
-        app.clock.ahead_minutes(2 * tries)
+        assert app.hub.requests["getJob"] == retries
+        app.clock.ahead_minutes(2 * retries)
     app.tick()
     record = app.record(NAME)
     assert (record.state, record.back_off.hub_retries, record.failure_reason) == (
@@ -150,7 +150,7 @@ def test_a_running_job_is_left_alone_while_the_hub_is_in_trouble(app: App, fault
     )
 
 
-def test_a_refusal_is_asked_again_until_the_deadline(app: App) -> None:
+def test_rejected_job_is_retried_until_the_deadline(app: App) -> None:
     app.configure(BACKOFF_SECONDS="10", MAX_BACKOFF_SECONDS="120", REFUSAL_DEADLINE_MINUTES="30")
     fault: dict[str, Any] = {"status": 401, "code": "IotHubUnauthorizedAccess", "times": 999}
     app.hub.faults.add("error", operation="createJob", **fault)
@@ -169,11 +169,11 @@ def test_a_refusal_is_asked_again_until_the_deadline(app: App) -> None:
     assert "IoT Hub Data Contributor" in record.failure_reason
     assert record.finished_at is not None
     assert timedelta(minutes=30) <= record.finished_at - first <= timedelta(minutes=33)
-    # Once in one to two and a half minutes, and a few more at first.
+    # Every 1 to 2.5 minutes, and a few more at first.
     assert 12 <= app.hub.requests["createJob"] <= 36
 
 
-def test_a_job_that_never_ends_is_cancelled(app: App) -> None:
+def test_job_is_cancelled_after_its_deadline(app: App) -> None:
     app.configure(JOB_DEADLINE_HOURS="1")
     app.hub.faults.add("hangJob")
     start(app)
@@ -193,7 +193,7 @@ def test_a_job_that_never_ends_is_cancelled(app: App) -> None:
     assert "JOB_DEADLINE_HOURS" in record.failure_reason
 
 
-def test_a_job_that_ended_in_time_is_not_cancelled_however_late_it_is_seen(app: App) -> None:
+def test_job_that_ended_before_its_deadline_is_not_cancelled(app: App) -> None:
     app.configure(JOB_DEADLINE_HOURS="1")
     start(app)
     app.hub.wait_idle()
@@ -204,7 +204,7 @@ def test_a_job_that_ended_in_time_is_not_cancelled_however_late_it_is_seen(app: 
     assert app.hub.requests["cancelJob"] == 0
 
 
-def test_a_job_that_never_ends_holds_up_the_next_one_only_so_long(app: App) -> None:
+def test_hanging_job_delays_the_next_import_no_longer_than_its_deadline(app: App) -> None:
     app.configure(JOB_DEADLINE_HOURS="1")
     app.hub.faults.add("hangJob")
     start(app, "hung.ndjson")
@@ -216,7 +216,7 @@ def test_a_job_that_never_ends_holds_up_the_next_one_only_so_long(app: App) -> N
     assert app.record(NAME).state == "completed"
 
 
-def test_a_status_that_nobody_knows_is_waited_for(app: App) -> None:
+def test_job_with_unknown_status_is_polled_again(app: App) -> None:
     app.hub.faults.add("hangJob")
     start(app)
     app.hub.job_answers.alter = lambda job: job | {"status": "paused"}
@@ -233,7 +233,7 @@ def test_a_status_that_nobody_knows_is_waited_for(app: App) -> None:
     assert (record.failure_reason, record.back_off.unresolved_since) == ("", None)
 
 
-def test_a_log_ends_an_import_whose_job_has_a_status_that_nobody_knows(app: App) -> None:
+def test_error_log_completes_an_import_whose_job_has_an_unknown_status(app: App) -> None:
     app.hub.faults.add("lateLog")
     start(app)
     app.hub.wait_idle()
@@ -246,7 +246,7 @@ def test_a_log_ends_an_import_whose_job_has_a_status_that_nobody_knows(app: App)
     assert (record.state, record.imported, record.failed) == ("completed", 1, 0)
 
 
-def test_a_job_whose_status_nobody_knows_is_given_up_after_its_deadline(app: App) -> None:
+def test_job_with_unknown_status_fails_after_its_deadline(app: App) -> None:
     app.configure(JOB_DEADLINE_HOURS="1", REFUSAL_DEADLINE_MINUTES="30")
     app.hub.faults.add("hangJob")
     app.hub.job_answers.alter = lambda job: job | {"status": "paused"}
@@ -265,22 +265,22 @@ def test_a_job_whose_status_nobody_knows_is_given_up_after_its_deadline(app: App
 
 
 @contextlib.contextmanager
-def held(app: App, job_id: str) -> Iterator[None]:
-    """The hub gives no answer about this job until the block ends."""
+def delayed_responses(app: App, job_id: str) -> Iterator[None]:
+    """Delay the hub's responses about this job until the block ends."""
     answer = threading.Event()
 
-    def hold(request: str) -> None:
+    def delay(request: str) -> None:
         if request == f"GET /jobs/{job_id}":
             answer.wait(30)
 
-    app.before_request = hold
+    app.before_request = delay
     try:
         yield
     finally:
         answer.set()
 
 
-def test_a_hub_that_answers_late_does_not_delay_another(
+def test_slow_hub_does_not_delay_another_hub(
     app: App, other_hub: HubEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tick, "HUB_TIMEOUT", 0.2)
@@ -289,14 +289,14 @@ def test_a_hub_that_answers_late_does_not_delay_another(
         app.upload(name, device("pump-1"))
         app.deliver(name)
     [record] = app.records(app.hub.address)
-    with held(app, record.job.id):
+    with delayed_responses(app, record.job.id):
         tick_until_final(app, other_hub)
         assert app.records(app.hub.address) == [record]
     tick_until_final(app, app.hub)
     assert app.hub.requests["getJob"] == 1
 
 
-def test_later_ticks_leave_out_a_hub_that_has_not_answered_yet(
+def test_tick_skips_a_hub_that_an_earlier_tick_still_waits_for(
     app: App, other_hub: HubEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tick, "HUB_TIMEOUT", 1)
@@ -306,7 +306,7 @@ def test_later_ticks_leave_out_a_hub_that_has_not_answered_yet(
     for name in ("late/0.ndjson", *(f"prompt/{number}.ndjson" for number in range(4))):
         app.upload(name, device("pump-1"))
         app.deliver(name)
-    with held(app, app.records(app.hub.address)[0].job.id):
+    with delayed_responses(app, app.records(app.hub.address)[0].job.id):
         app.tick()
         other_hub.free_slot()
         app.tick()
@@ -322,7 +322,7 @@ def tick_until_final(app: App, hub: HubEmulator) -> None:
         app.tick()
 
 
-def test_a_tick_stays_with_short_jobs_while_others_wait(app: App) -> None:
+def test_tick_waits_for_short_jobs_while_imports_are_queued(app: App) -> None:
     app.hub.occupy_slot()
     for number in range(5):
         start(app, f"{number}.ndjson")
@@ -330,13 +330,13 @@ def test_a_tick_stays_with_short_jobs_while_others_wait(app: App) -> None:
     app.configure(POLL_SCHEDULE="0 */5 * * * *", TICK_SECONDS="60", JOB_POLL_SECONDS="0.05")
     app.tick()
     states = {record.file: record.state.value for record in app.records()}
-    # With nobody behind it, the last one is left to the next tick.
+    # No import is queued behind the last one, so the next tick completes it.
     assert states.pop("4.ndjson") == "running"
     assert set(states.values()) == {"completed"}
     app.finish()
 
 
-def test_a_tick_does_not_stay_where_nobody_waits(app: App) -> None:
+def test_tick_does_not_wait_if_no_import_is_queued(app: App) -> None:
     app.configure(TICK_SECONDS="5", JOB_POLL_SECONDS="0.05")
     app.hub.faults.add("hangJob")
     start(app)
@@ -344,7 +344,7 @@ def test_a_tick_does_not_stay_where_nobody_waits(app: App) -> None:
     assert app.hub.requests["getJob"] == 1
 
 
-def test_a_tick_does_not_stay_with_an_old_job(app: App) -> None:
+def test_tick_does_not_wait_for_a_long_running_job(app: App) -> None:
     app.configure(TICK_SECONDS="5", JOB_POLL_SECONDS="0.05")
     app.hub.faults.add("hangJob")
     start(app, "first.ndjson")
@@ -354,7 +354,7 @@ def test_a_tick_does_not_stay_with_an_old_job(app: App) -> None:
     assert app.hub.requests["getJob"] == 1
 
 
-def test_a_tick_stays_no_longer_than_it_may(app: App) -> None:
+def test_tick_waits_no_longer_than_its_limit(app: App) -> None:
     app.configure(TICK_SECONDS="1", JOB_POLL_SECONDS="0.05")
     app.hub.faults.add("hangJob")
     start(app, "first.ndjson")
@@ -365,7 +365,7 @@ def test_a_tick_stays_no_longer_than_it_may(app: App) -> None:
     assert 2 <= app.hub.requests["getJob"] <= 20
 
 
-def test_a_tick_does_not_stay_with_a_busy_hub(app: App) -> None:
+def test_tick_does_not_wait_for_a_busy_hub(app: App) -> None:
     app.hub.occupy_slot()
     start(app, "first.ndjson")
     start(app)

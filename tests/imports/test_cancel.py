@@ -1,4 +1,4 @@
-"""Operators cancel an import, whatever it is doing."""
+"""Cancel an import in each state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from iothub_emulator import HubEmulator
 from shared.errors import NotPossibleError
 from shared.imports.model.record import ImportRecord
-from tests.app import NO_ECHO, App, break_down, device
+from tests.app import NO_ECHO, App, device, fail_writes
 
 NAME = "pumps.ndjson"
 
@@ -34,7 +34,7 @@ def assert_counts_are_unknown(record: ImportRecord) -> None:
     assert "An operator cancelled the import" in record.failure_reason
 
 
-def test_cancel_while_the_file_is_read(app: App) -> None:
+def test_cancel_during_validation(app: App) -> None:
     app.upload(NAME, *(device(f"pump-{n}", tags={"pad": "x" * 2000}) for n in range(2500)))
     reads: list[str] = []
 
@@ -55,7 +55,7 @@ def test_cancel_while_the_file_is_read(app: App) -> None:
     assert len(app.hub.jobs) == 0
 
 
-def test_cancel_in_the_queue(app: App) -> None:
+def test_cancel_of_a_queued_import(app: App) -> None:
     app.hub.occupy_slot()
     start(app, "first.ndjson")
     record = cancel(app, start(app))
@@ -67,7 +67,7 @@ def test_cancel_in_the_queue(app: App) -> None:
     assert len(app.hub.jobs) == 2
 
 
-def test_cancel_of_the_head_lets_the_next_one_start(app: App) -> None:
+def test_cancel_of_the_first_queued_import_starts_the_next(app: App) -> None:
     app.configure(BACKOFF_SECONDS="600", MAX_BACKOFF_SECONDS="600")
     app.hub.occupy_slot()
     head = start(app, "first.ndjson")
@@ -79,13 +79,13 @@ def test_cancel_of_the_head_lets_the_next_one_start(app: App) -> None:
     assert app.record(NAME).state == "completed"
 
 
-def test_cancel_of_a_start_that_never_reached_the_hub(app: App) -> None:
+def test_cancel_of_a_starting_import_whose_request_was_lost(app: App) -> None:
     app.hub.faults.add("refuse", operation="createJob")
     record = start(app)
     assert record.state == "starting"
     assert cancel(app, record).state == "starting"
     app.tick()
-    # A job of the lost call may still appear, and would have to be cancelled.
+    # A job of the lost request may still appear and must then be cancelled.
     assert app.record(NAME).state == "starting"
     app.pass_minutes(11)
     app.finish()
@@ -94,8 +94,8 @@ def test_cancel_of_a_start_that_never_reached_the_hub(app: App) -> None:
     assert app.hub.requests["createJob"] == 1
 
 
-def test_cancel_in_the_queue_after_an_answer_was_lost(app: App) -> None:
-    """The lost call may still arrive: a tick looks for its job before the import ends."""
+def test_cancel_of_a_queued_import_after_a_lost_response(app: App) -> None:
+    """The lost request may still arrive: a tick checks for its job before the final state."""
     app.hub.faults.add("refuse", operation="createJob")
     start(app)
     app.hub.occupy_slot()
@@ -111,7 +111,7 @@ def test_cancel_in_the_queue_after_an_answer_was_lost(app: App) -> None:
     assert len(app.hub.registry) == 0
 
 
-def test_cancel_of_a_queued_import_whose_lost_call_did_arrive(app: App) -> None:
+def test_cancel_of_a_queued_import_whose_job_was_created(app: App) -> None:
     app.hub.faults.add("hangJob")
     app.hub.faults.add("dropReply", operation="createJob")
     app.hub.job_answers.list_lag = timedelta(hours=1)
@@ -131,7 +131,7 @@ def test_cancel_of_a_queued_import_whose_lost_call_did_arrive(app: App) -> None:
     assert len(app.hub.jobs) == 1
 
 
-def test_cancel_of_a_start_whose_answer_was_lost(app: App) -> None:
+def test_cancel_of_a_starting_import_after_a_lost_response(app: App) -> None:
     app.hub.faults.add("hangJob")
     app.hub.faults.add("dropReply", operation="createJob")
     record = start(app)
@@ -146,7 +146,7 @@ def test_cancel_of_a_start_whose_answer_was_lost(app: App) -> None:
     assert_counts_are_unknown(record)
 
 
-def test_cancel_at_the_moment_of_the_start(app: App) -> None:
+def test_cancel_while_the_job_is_created(app: App) -> None:
     def cancel_at_creation(request: str) -> None:
         if request.endswith("/jobs/create"):
             assert cancel(app, app.record(NAME)).state == "starting"
@@ -165,8 +165,8 @@ def test_cancel_at_the_moment_of_the_start(app: App) -> None:
 
 
 @pytest.mark.parametrize("hub", [{"choices": NO_ECHO}], indirect=True)
-def test_cancel_of_an_import_whose_job_may_be_another_s(app: App) -> None:
-    """The job has ended, and nobody knows whether it was this import's."""
+def test_cancel_of_an_import_whose_job_is_ambiguous(app: App) -> None:
+    """The job has ended, and it is unknown whether it belonged to this import."""
     app.hub.faults.add("refuse", operation="createJob")
     record = start(app)
     app.start_foreign_import(device("theirs"))
@@ -201,7 +201,7 @@ def test_cancel_of_a_running_import_waits_for_the_hub(app: App) -> None:
 
 
 @pytest.mark.parametrize("fault", ["dropReply", "refuse", "throttle"])
-def test_cancel_survives_trouble_at_the_hub(app: App, fault: str) -> None:
+def test_cancel_is_retried_after_a_hub_error(app: App, fault: str) -> None:
     app.hub.faults.add("hangJob")
     app.hub.faults.add(fault, operation="cancelJob")
     cancel(app, start(app))
@@ -214,7 +214,7 @@ def test_cancel_survives_trouble_at_the_hub(app: App, fault: str) -> None:
     assert_counts_are_unknown(app.record(NAME))
 
 
-def test_cancel_that_comes_too_late(app: App) -> None:
+def test_cancel_after_the_job_completed(app: App) -> None:
     record = start(app)
     app.hub.wait_idle()
     assert cancel(app, record).state == "running"
@@ -225,7 +225,7 @@ def test_cancel_that_comes_too_late(app: App) -> None:
     assert app.hub.requests["cancelJob"] == 0
 
 
-def test_what_is_final_cannot_be_cancelled(app: App) -> None:
+def test_final_import_cannot_be_cancelled(app: App) -> None:
     record = start(app)
     app.finish()
     with pytest.raises(NotPossibleError, match=r"is completed, which is final\.$"):
@@ -233,14 +233,14 @@ def test_what_is_final_cannot_be_cancelled(app: App) -> None:
 
 
 @pytest.mark.parametrize("state", ["validating", "queued", "running"])
-def test_cancel_where_the_hub_is_not_configured_any_more(
+def test_cancel_of_an_import_whose_hub_was_removed(
     app: App, other_hub: HubEmulator, state: str
 ) -> None:
-    """Nobody can ask the hub, so the import ends at once; what its job did is not known."""
+    """The hub cannot be queried: the import becomes final immediately, with unknown counts."""
     app.route(east=app.hub, west=other_hub)
     app.upload("west/pumps.ndjson", device("pump-1"))
     if state == "validating":
-        app.before_request = break_down
+        app.before_request = fail_writes
         app.sweep()
         app.before_request = lambda _: None
     else:

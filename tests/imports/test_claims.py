@@ -1,4 +1,4 @@
-"""An upload belongs to the hub that it was first seen for, whatever settings and people change."""
+"""An upload stays with the hub that it was first registered for, despite later changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from iothub_emulator import HubEmulator
 from shared.imports.app import Importer
 from shared.imports.model.record import ImportRecord
 from shared.settings import load_settings
-from tests.app import App, ObservedTransport, break_down, device
+from tests.app import App, ObservedTransport, device, fail_writes
 
 NAME = "pumps.ndjson"
 
@@ -19,7 +19,7 @@ by_event_or_sweep = pytest.mark.parametrize("how", ["event", "sweep"])
 
 
 def look_again(app: App, how: str, name: str = NAME) -> None:
-    """The app comes to the upload once more, in a process that remembers nothing."""
+    """Process the upload again in a new process."""
     app.configure()
     if how == "event":
         app.deliver(name)
@@ -55,7 +55,7 @@ def delete_nothing(app: App, record: ImportRecord) -> None:
 
 @by_event_or_sweep
 @pytest.mark.parametrize("name", ["east/pumps.ndjson", "pumps.ndjson"])
-def test_a_hub_that_gets_a_folder_imports_nothing_again(app: App, how: str, name: str) -> None:
+def test_adding_a_folder_for_a_hub_does_not_repeat_imports(app: App, how: str, name: str) -> None:
     record = complete(app, name)
     app.route(east=app.hub)
     look_again(app, how, name)
@@ -66,7 +66,7 @@ def test_a_hub_that_gets_a_folder_imports_nothing_again(app: App, how: str, name
 
 @by_event_or_sweep
 @pytest.mark.parametrize("delete", [delete_nothing, delete_claim, delete_container])
-def test_an_upload_whose_folder_leads_elsewhere_now_stays_where_it_was(
+def test_upload_stays_with_its_hub_if_its_folder_is_routed_to_another(
     app: App, other_hub: HubEmulator, how: str, delete: Callable[[App, ImportRecord], None]
 ) -> None:
     app.route(east=app.hub)
@@ -80,7 +80,7 @@ def test_an_upload_whose_folder_leads_elsewhere_now_stays_where_it_was(
 
 
 @by_event_or_sweep
-def test_what_waits_for_a_hub_that_is_taken_out_reaches_no_other(
+def test_queued_import_of_a_removed_hub_is_not_sent_to_another(
     app: App, other_hub: HubEmulator, how: str
 ) -> None:
     app.route(east=app.hub, west=other_hub)
@@ -92,9 +92,9 @@ def test_what_waits_for_a_hub_that_is_taken_out_reaches_no_other(
     look_again(app, how, "west/pumps.ndjson")
     assert app.records(other_hub.address) == [waiting]
     assert app.records(app.hub.address) == []
-    shown = app.importer.reader.get(waiting.id)
-    assert other_hub.address in shown.failure_reason
-    assert "not configured" in shown.failure_reason
+    detail = app.importer.reader.get(waiting.id)
+    assert other_hub.address in detail.failure_reason
+    assert "not configured" in detail.failure_reason
     app.route(east=app.hub, west=other_hub)
     other_hub.free_slot()
     app.tick()
@@ -105,13 +105,13 @@ def test_what_waits_for_a_hub_that_is_taken_out_reaches_no_other(
 
 
 @by_event_or_sweep
-def test_what_was_not_validated_when_its_hub_was_taken_out_waits(
+def test_unvalidated_upload_of_a_removed_hub_waits(
     app: App, other_hub: HubEmulator, how: str
 ) -> None:
     app.route(east=app.hub, west=other_hub)
     app.upload("west/pumps.ndjson", device("pump-1"))
 
-    app.before_request = break_down
+    app.before_request = fail_writes
     app.sweep()
     app.before_request = lambda _: None
     app.route(east=app.hub)
@@ -126,7 +126,7 @@ def test_what_was_not_validated_when_its_hub_was_taken_out_waits(
 
 
 @by_event_or_sweep
-def test_what_was_rejected_for_its_folder_is_not_imported_when_that_leads_somewhere(
+def test_upload_rejected_for_its_folder_is_not_imported_after_the_folder_is_routed(
     app: App, other_hub: HubEmulator, how: str
 ) -> None:
     app.route(east=app.hub)
@@ -142,7 +142,7 @@ def test_what_was_rejected_for_its_folder_is_not_imported_when_that_leads_somewh
 
 @pytest.mark.parametrize("delete", [delete_claim, delete_record, delete_container])
 @by_event_or_sweep
-def test_whatever_of_a_final_import_is_deleted_it_is_not_imported_again(
+def test_final_import_is_not_repeated_after_its_data_is_deleted(
     app: App, how: str, delete: Callable[[App, ImportRecord], None]
 ) -> None:
     record = complete(app)
@@ -150,7 +150,7 @@ def test_whatever_of_a_final_import_is_deleted_it_is_not_imported_again(
     delete(app, record)
     look_again(app, how)
     app.finish()
-    assert [one.id for one in app.records()] == [record.id]
+    assert [record.id for record in app.records()] == [record.id]
     if delete is not delete_record:
         assert app.records() == [record]
     assert len(app.hub.jobs) == 1
@@ -158,7 +158,7 @@ def test_whatever_of_a_final_import_is_deleted_it_is_not_imported_again(
 
 @pytest.mark.parametrize("state", ["queued", "running"])
 @by_event_or_sweep
-def test_an_open_import_whose_record_is_deleted_ends(app: App, how: str, state: str) -> None:
+def test_open_import_fails_if_its_record_is_deleted(app: App, how: str, state: str) -> None:
     if state == "queued":
         app.hub.occupy_slot()
     app.hub.faults.add("hangJob")
@@ -185,7 +185,7 @@ def test_an_open_import_whose_record_is_deleted_ends(app: App, how: str, state: 
 
 
 @pytest.mark.parametrize("state", ["queued", "running"])
-def test_an_open_import_whose_container_is_deleted_ends(app: App, state: str) -> None:
+def test_open_import_fails_if_its_container_is_deleted(app: App, state: str) -> None:
     if state == "queued":
         app.hub.occupy_slot()
     app.hub.faults.add("hangJob")
@@ -210,23 +210,21 @@ def test_an_open_import_whose_container_is_deleted_ends(app: App, state: str) ->
 
 @pytest.mark.parametrize("columns", [{"hub": ""}, {"record": 5}, {"hub": "elsewhere"}])
 @by_event_or_sweep
-def test_a_claim_that_people_edited_does_not_harm(
-    app: App, how: str, columns: dict[str, object]
-) -> None:
+def test_edited_claim_is_harmless(app: App, how: str, columns: dict[str, object]) -> None:
     record = complete(app)
     row = {"PartitionKey": "(claims)", "RowKey": record.id, **columns}
     app.table.update_entity(row, mode=UpdateMode.MERGE)
     look_again(app, how)
     assert app.records() == [record]
     assert len(app.hub.jobs) == 1
-    # The container leads to the record too.
+    # The record can also be found by the container.
     assert app.importer.reader.get(record.id) == record
 
 
-def test_two_deployments_on_one_upload_container_share_nothing(
+def test_two_deployments_on_one_upload_container_are_independent(
     app: App, other_hub: HubEmulator
 ) -> None:
-    """Each has a table of its own: one may be a test, the other production."""
+    """Each uses its own table, for example test and production."""
     table = f"Other{app.container[-12:]}"
     app.configure(IOTHUB=other_hub.connection_string(), IMPORTS_TABLE=table)
     other = Importer(

@@ -1,4 +1,4 @@
-"""The staged file may be written by two processes: the first one counts."""
+"""Two processes may write the staged file: the first one wins."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def writer(client: ContainerClient, content: bytes) -> BlockWriter:
     return writer
 
 
-def test_the_same_content_may_be_committed_twice(client: ContainerClient) -> None:
+def test_same_content_can_be_committed_twice(client: ContainerClient) -> None:
     container = ImportContainer(client)
     first = container.commit_once(writer(client, CONTENT))
     assert container.commit_once(writer(client, CONTENT)) == first
@@ -50,7 +50,9 @@ def test_the_same_content_may_be_committed_twice(client: ContainerClient) -> Non
     [b"", CONTENT + b"\n", CONTENT[:-1], CONTENT.replace(b"pump-7", b"pomp-7")],
     ids=["empty", "longer", "shorter", "as long"],
 )
-def test_other_content_is_not_taken_for_the_file(client: ContainerClient, other: bytes) -> None:
+def test_different_content_is_not_accepted_as_the_staged_file(
+    client: ContainerClient, other: bytes
+) -> None:
     client.upload_blob(NAME, other)
     with pytest.raises(StagedFileChangedError):
         ImportContainer(client).commit_once(writer(client, CONTENT))

@@ -1,4 +1,4 @@
-"""Counts of days: each end counts once, whatever becomes of sweeps and rows."""
+"""Daily counts: each finished import counts once, despite failed sweeps and edited rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def statistics(app: App) -> DailyCountsStore:
 
 
 def end(app: App, count: int, hub: str = HUB, **members: Any) -> None:
-    """Imports that have failed, each with 2 devices imported and 1 failed unless told otherwise."""
+    """Create failed imports, by default with 2 devices imported and 1 failed each."""
     store = app.importer.services.store
     now = app.clock()
     for number in range(count):
@@ -39,7 +39,8 @@ def end(app: App, count: int, hub: str = HUB, **members: Any) -> None:
 
 def total(statistics: DailyCountsStore, day: date) -> DailyCounts:
     return sum(
-        (one for one in statistics.since(HUB, day) if one.date == day), start=DailyCounts(day)
+        (counts for counts in statistics.since(HUB, day) if counts.date == day),
+        start=DailyCounts(day),
     )
 
 
@@ -56,7 +57,9 @@ def edit(app: App, key: str, mode: UpdateMode = UpdateMode.MERGE, **columns: Any
     app.table.update_entity({"PartitionKey": HUB, "RowKey": key, **columns}, mode=mode)
 
 
-def test_ends_count_before_the_sweep_and_after(app: App, statistics: DailyCountsStore) -> None:
+def test_finished_imports_are_counted_before_and_after_the_sweep(
+    app: App, statistics: DailyCountsStore
+) -> None:
     today = app.clock().date()
     end(app, 5)
     assert len(rows(app)) == 5
@@ -69,7 +72,9 @@ def test_ends_count_before_the_sweep_and_after(app: App, statistics: DailyCounts
     assert total(statistics, today) == wanted(today, 7)
 
 
-def test_more_ends_than_a_transaction_holds(app: App, statistics: DailyCountsStore) -> None:
+def test_more_finished_imports_than_a_transaction_can_contain(
+    app: App, statistics: DailyCountsStore
+) -> None:
     today = app.clock().date()
     end(app, 120)
     statistics.count_ends(HUB, today, 1)
@@ -93,7 +98,7 @@ def test_several_days(app: App, statistics: DailyCountsStore) -> None:
         assert total(statistics, day) == wanted(day, count)
 
 
-def test_of_two_sweeps_one_counts(app: App, statistics: DailyCountsStore) -> None:
+def test_only_one_of_two_concurrent_sweeps_counts(app: App, statistics: DailyCountsStore) -> None:
     today = app.clock().date()
     end(app, 3)
 
@@ -109,7 +114,7 @@ def test_of_two_sweeps_one_counts(app: App, statistics: DailyCountsStore) -> Non
     assert total(statistics, today) == wanted(today, 3)
 
 
-def test_a_count_whose_answer_is_lost_counts_once(app: App, statistics: DailyCountsStore) -> None:
+def test_lost_response_does_not_count_twice(app: App, statistics: DailyCountsStore) -> None:
     today = app.clock().date()
     end(app, 3)
 
@@ -128,7 +133,7 @@ def test_a_count_whose_answer_is_lost_counts_once(app: App, statistics: DailyCou
 @pytest.mark.parametrize(
     "columns", [{"devicesImported": "many"}, {"failed": -1}, {"importsUnknown": 1.5}], ids=str
 )
-def test_a_day_that_people_edited_is_counted_from_its_records(
+def test_edited_day_is_counted_from_its_records(
     app: App, statistics: DailyCountsStore, columns: dict[str, Any]
 ) -> None:
     today = app.clock().date()
@@ -141,7 +146,7 @@ def test_a_day_that_people_edited_is_counted_from_its_records(
     assert total(statistics, today) == wanted(today, 5)
 
 
-def test_a_day_without_a_column_is_counted_from_its_records(
+def test_day_without_a_column_is_counted_from_its_records(
     app: App, statistics: DailyCountsStore
 ) -> None:
     today = app.clock().date()
@@ -152,9 +157,7 @@ def test_a_day_without_a_column_is_counted_from_its_records(
     assert total(statistics, today) == wanted(today, 3)
 
 
-def test_an_end_that_people_edited_is_counted_from_its_record(
-    app: App, statistics: DailyCountsStore
-) -> None:
+def test_edited_end_row_is_counted_from_its_record(app: App, statistics: DailyCountsStore) -> None:
     today = app.clock().date()
     end(app, 3)
     edit(app, rows(app)[1], devicesImported="many")
@@ -163,9 +166,7 @@ def test_an_end_that_people_edited_is_counted_from_its_record(
     assert total(statistics, today) == wanted(today, 3)
 
 
-def test_a_day_that_people_deleted_does_not_come_back_by_halves(
-    app: App, statistics: DailyCountsStore
-) -> None:
+def test_deleted_day_is_not_restored_partially(app: App, statistics: DailyCountsStore) -> None:
     today = app.clock().date()
     end(app, 3)
     statistics.count_ends(HUB, today, 50)
@@ -176,7 +177,7 @@ def test_a_day_that_people_deleted_does_not_come_back_by_halves(
 
 
 @pytest.mark.parametrize("key", ["day-", "day-x", "day-20269999", "day-2026-x"])
-def test_rows_that_are_no_days_are_ignored(
+def test_rows_with_invalid_days_are_ignored(
     app: App, statistics: DailyCountsStore, key: str
 ) -> None:
     today = app.clock().date()
@@ -187,8 +188,8 @@ def test_rows_that_are_no_days_are_ignored(
     assert key in rows(app)
 
 
-def test_rows_of_a_newer_version_stay(app: App, statistics: DailyCountsStore) -> None:
-    """With them the other rows of their day, which that version counts; readers add them up."""
+def test_rows_of_a_newer_version_are_kept(app: App, statistics: DailyCountsStore) -> None:
+    """Other rows of the day are kept too: the newer version counts them, readers add them up."""
     today = app.clock().date()
     end(app, 2)
     [first, second] = rows(app)
@@ -203,7 +204,7 @@ def test_rows_of_a_newer_version_stay(app: App, statistics: DailyCountsStore) ->
 
 
 @pytest.mark.parametrize("edited", ["the day", "an end"])
-def test_a_day_of_a_newer_version_is_not_counted_again(
+def test_day_of_a_newer_version_is_not_recounted(
     app: App, statistics: DailyCountsStore, edited: str
 ) -> None:
     today = app.clock().date()
@@ -226,8 +227,8 @@ def test_unknown_counts_are_counted(app: App, statistics: DailyCountsStore) -> N
     assert (counted.unknown, counted.imported, counted.failed) == (2, 0, 0)
 
 
-def test_an_end_needs_no_row_of_its_day(app: App) -> None:
-    """Whatever people did to the day's row, an import ends."""
+def test_finished_import_is_counted_without_a_row_for_its_day(app: App) -> None:
+    """An import becomes final even if the row of the day was edited."""
     today = app.clock().date()
     hub = app.hub.address
     app.upload("first.ndjson", device("pump-1"))

@@ -1,4 +1,4 @@
-"""Rows that people edited hold up nothing but what they are about, and that not for ever."""
+"""Edited rows block only their own import, and only until a deadline."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 from azure.data.tables import UpdateMode
 
 from shared.imports.model.record import ImportRecord
-from tests.app import App, break_down, device
+from tests.app import App, device, fail_writes
 
 NAME = "pumps.ndjson"
 
 
 def queue_two(app: App) -> ImportRecord:
-    """Two imports wait for the hub; returns the first."""
+    """Queue two imports; return the first."""
     app.hub.occupy_slot()
     for name in (NAME, "next.ndjson"):
         app.upload(name, device(name))
@@ -52,9 +52,7 @@ def tick(app: App) -> None:
     ],
     ids=lambda columns: str(columns)[:40],
 )
-def test_an_import_whose_row_cannot_be_read_fails_in_the_end(
-    app: App, columns: dict[str, Any]
-) -> None:
+def test_import_with_an_unreadable_row_fails_eventually(app: App, columns: dict[str, Any]) -> None:
     app.configure(MAX_ATTEMPTS="3")
     record = queue_two(app)
     edit(app, record, **columns)
@@ -74,14 +72,14 @@ def test_an_import_whose_row_cannot_be_read_fails_in_the_end(
 
 
 @pytest.mark.parametrize(("state", "count"), [("queued", 0), ("running", None), ("validating", 0)])
-def test_counts_are_0_only_where_nothing_can_have_been_applied(
+def test_counts_are_0_only_if_no_device_can_have_been_applied(
     app: App, state: str, count: int | None
 ) -> None:
     app.configure(MAX_ATTEMPTS="1")
     if state == "validating":
         app.configure(MAX_ATTEMPTS="2")
         app.upload(NAME, device("pump-1"))
-        app.before_request = break_down
+        app.before_request = fail_writes
         app.sweep()
         app.before_request = lambda _: None
     else:
@@ -99,7 +97,7 @@ def test_counts_are_0_only_where_nothing_can_have_been_applied(
     assert (ended.state, ended.imported, ended.failed) == ("failed", count, count)
 
 
-def test_a_row_that_is_corrected_in_time_goes_on(app: App) -> None:
+def test_import_continues_after_its_row_is_corrected(app: App) -> None:
     record = queue_two(app)
     edit(app, record, state="done")
     app.hub.free_slot()
@@ -115,7 +113,7 @@ def test_a_row_that_is_corrected_in_time_goes_on(app: App) -> None:
     assert app.record("next.ndjson").state == "completed"
 
 
-def test_an_edited_row_backs_off(app: App) -> None:
+def test_unreadable_row_is_retried_with_back_off(app: App) -> None:
     app.configure(BACKOFF_SECONDS="60", MAX_BACKOFF_SECONDS="60")
     record = queue_two(app)
     app.clock.ahead_minutes(2)
@@ -127,7 +125,7 @@ def test_an_edited_row_backs_off(app: App) -> None:
     assert timedelta(seconds=20) < row["nextTryAt"] - app.clock() <= timedelta(seconds=60)
 
 
-def test_an_event_of_an_upload_whose_row_cannot_be_read_does_nothing(app: App) -> None:
+def test_event_for_an_upload_with_an_unreadable_row_is_ignored(app: App) -> None:
     record = queue_two(app)
     edit(app, record, state="done")
     before = row_of(app, record)
@@ -138,7 +136,7 @@ def test_an_event_of_an_upload_whose_row_cannot_be_read_does_nothing(app: App) -
     ]
 
 
-def test_a_final_row_that_cannot_be_read_holds_up_nothing(app: App) -> None:
+def test_unreadable_final_row_does_not_block_the_queue(app: App) -> None:
     app.configure(RECORD_RETENTION_DAYS="30", UPLOAD_RETENTION="delete")
     for name in (NAME, "next.ndjson"):
         app.upload(name, device(name))
@@ -147,7 +145,7 @@ def test_a_final_row_that_cannot_be_read_holds_up_nothing(app: App) -> None:
     record = app.record(NAME)
     edit(app, record, devices="many")
     app.sweep()
-    assert [one.file for one in app.records()] == ["next.ndjson"]
+    assert [record.file for record in app.records()] == ["next.ndjson"]
     uploads = list(app.blobs.get_container_client(app.container).list_blob_names())
     assert uploads == [NAME], "only what was surely imported is deleted"
     assert len(app.hub.jobs) == 2
@@ -156,18 +154,18 @@ def test_a_final_row_that_cannot_be_read_holds_up_nothing(app: App) -> None:
 @pytest.mark.parametrize(
     "key", ["queue-", "queue-x", "queue-1-2-3", "queue-~", "queue-0000000000000000-1-zz"]
 )
-def test_rows_that_are_no_places_are_ignored(app: App, key: str) -> None:
+def test_rows_with_invalid_queue_keys_are_ignored(app: App, key: str) -> None:
     record = queue_two(app)
     app.table.upsert_entity({"PartitionKey": record.hub, "RowKey": key})
     app.hub.free_slot()
     app.sweep()
     app.finish()
-    assert [one.state for one in app.records()] == ["completed"] * 2
+    assert [record.state for record in app.records()] == ["completed"] * 2
     assert app.table.get_entity(record.hub, key)["RowKey"] == key
 
 
 @pytest.mark.parametrize("value", ["{", "", 5, "[1, {}]", "null"])
-def test_the_list_of_hubs_comes_back(app: App, value: object) -> None:
+def test_edited_list_of_hubs_is_restored(app: App, value: object) -> None:
     queue_two(app)
     row = {"PartitionKey": "(app)", "RowKey": "hubs", "names": value}
     app.table.upsert_entity(row, mode=UpdateMode.REPLACE)
@@ -182,7 +180,7 @@ def test_the_list_of_hubs_comes_back(app: App, value: object) -> None:
     assert app.importer.services.known_hubs.all() == {app.hub.address}
 
 
-def test_notes_of_the_sweep_that_people_edited_are_as_none(app: App) -> None:
+def test_edited_sweep_state_is_ignored(app: App) -> None:
     app.configure(UPLOAD_RETENTION="delete")
     app.upload(NAME, device("pump-1"))
     app.sweep()

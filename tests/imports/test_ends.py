@@ -1,4 +1,4 @@
-"""The ends of an import, through the app's triggers: what an operator finds in row and report."""
+"""Final states of an import, through the app's triggers: contents of row and report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEYS = {"primaryKey": "bWFkZS11cC1rZXktMDAwMQ==", "secondaryKey": "bWFkZS11cC1rZ
 SAS = {"type": "sas", "symmetricKey": KEYS}
 
 
-def test_a_good_file_is_imported(app: App) -> None:
+def test_valid_file_is_imported(app: App) -> None:
     app.upload("site/pumps.ndjson", device("pump-1", authentication=SAS), device("pump-2"))
     app.deliver("site/pumps.ndjson")
     app.finish()
@@ -53,7 +53,7 @@ def test_a_good_file_is_imported(app: App) -> None:
     }
 
 
-def test_a_file_that_breaks_rules_is_rejected(app: App) -> None:
+def test_invalid_file_is_rejected(app: App) -> None:
     app.upload(
         "broken.ndjson",
         device("pump-1"),
@@ -69,13 +69,13 @@ def test_a_file_that_breaks_rules_is_rejected(app: App) -> None:
     assert record.state == "rejected"
     assert (record.lines, record.invalid_lines, record.devices) == (5, 4, None)
     assert (record.imported, record.failed) == (0, 0)
-    for told in ("4 of 5 lines", "line 3: status ", "line 4: id ", "line 5: ", "problems.csv"):
-        assert told in record.failure_reason
-    # Three are examples enough.
+    for expected in ("4 of 5 lines", "line 3: status ", "line 4: id ", "line 5: ", "problems.csv"):
+        assert expected in record.failure_reason
+    # Only the first three problems are quoted.
     assert "line 6" not in record.failure_reason
     report = app.report(record)
-    found = report["validation"]["problems"]
-    assert [(p["line"], p["code"]) for p in found if p["severity"] == "error"] == [
+    problems = report["validation"]["problems"]
+    assert [(p["line"], p["code"]) for p in problems if p["severity"] == "error"] == [
         (3, "status-missing"),
         (4, "id-characters"),
         (5, "json-invalid"),
@@ -88,7 +88,7 @@ def test_a_file_that_breaks_rules_is_rejected(app: App) -> None:
         app.container_of(record).download_blob("devices.txt")
 
 
-def test_failed_devices_are_named_with_their_lines(app: App) -> None:
+def test_failed_devices_are_reported_with_their_lines(app: App) -> None:
     app.hub.registry.put(device("old-1"))
     app.hub.registry.put(device("old-2"))
     app.upload(
@@ -106,13 +106,13 @@ def test_failed_devices_are_named_with_their_lines(app: App) -> None:
     assert record.state == "completedWithErrors"
     assert record.job.status == "completed"
     assert (record.devices, record.imported, record.failed) == (4, 1, 3)
-    for told in (
+    for expected in (
         "3 of 4 devices failed: 2 x 409001 DeviceAlreadyExists (",
         "1 x 404001 DeviceNotFound (",
         "'old-2' on line 3",
         "retry.ndjson",
     ):
-        assert told in record.failure_reason
+        assert expected in record.failure_reason
     failures = app.report(record)["failures"]
     assert [(f["line"], f["id"], f["code"]) for f in failures["devices"]] == [
         (3, "old-2", "409001 DeviceAlreadyExists"),
@@ -123,16 +123,16 @@ def test_failed_devices_are_named_with_their_lines(app: App) -> None:
     assert not failures["truncated"]
 
 
-def test_a_line_that_the_hub_cannot_read_is_found(app: App) -> None:
-    """The hub names no device then, but quotes the line with its keys.
+def test_line_that_the_hub_cannot_parse_is_reported(app: App) -> None:
+    """The hub then names no device, but quotes the line including its keys.
 
-    No line that we know of passes the validation and ends so; the hub may know others.
+    No known line passes the validation and has this result; other lines may.
     """
     authentication = {"type": "sas", "symmetricKey": KEYS}
     line = device("pump-2", authentication=authentication)
     app.upload("java.ndjson", device("pump-1"), line)
     refused = {**line, "authentication": {**authentication, "type": "SELF_SIGNED"}}
-    app.deliver_unseen("java.ndjson", device("pump-1"), refused)
+    app.deliver_unvalidated("java.ndjson", device("pump-1"), refused)
     app.finish()
 
     record = app.record("java.ndjson")
@@ -144,7 +144,7 @@ def test_a_line_that_the_hub_cannot_read_is_found(app: App) -> None:
     assert KEYS["primaryKey"] not in str(app.report(record))
 
 
-def test_more_failures_than_a_report_lists_are_counted(app: App) -> None:
+def test_failures_beyond_the_report_limit_are_counted(app: App) -> None:
     app.configure(MAX_REPORTED_PROBLEMS="2")
     app.upload("gone.ndjson", *(device(f"gone-{n}", importMode="delete") for n in range(5)))
     app.deliver("gone.ndjson")
@@ -157,7 +157,7 @@ def test_more_failures_than_a_report_lists_are_counted(app: App) -> None:
     assert failures["truncated"]
 
 
-def test_a_job_that_the_hub_fails(app: App) -> None:
+def test_job_failed_by_the_hub(app: App) -> None:
     app.hub.faults.add("failJob", reason="Storage was lost.")
     app.upload("pumps.ndjson", device("pump-1"))
     app.deliver("pumps.ndjson")
@@ -167,17 +167,17 @@ def test_a_job_that_the_hub_fails(app: App) -> None:
     assert (record.state, record.job.status) == ("failed", "failed")
     assert record.job.failure_reason == "Storage was lost."
     assert (record.imported, record.failed) == (None, None)
-    for told in ("Storage was lost.", "not known", "retry the import"):
-        assert told in record.failure_reason
+    for expected in ("Storage was lost.", "not known", "retry the import"):
+        assert expected in record.failure_reason
     assert app.report(record)["job"]["failureReason"] == "Storage was lost."
 
 
-def test_a_job_that_fails_without_a_reason_after_its_sas_expired(app: App) -> None:
+def test_job_that_fails_without_a_reason_after_its_sas_expired(app: App) -> None:
     app.hub.faults.add("failJob", reason="")
     app.configure(SAS_LIFETIME_HOURS="1", JOB_DEADLINE_HOURS="1")
     app.clock.ahead_hours(-2)
     app.upload("pumps.ndjson", device("pump-1"))
-    # A SAS that is over already would be refused at creation.
+    # The hub would reject an expired SAS when the job is created.
     app.configure(JOB_STORAGE_AUTHENTICATION="identityBased")
     app.deliver("pumps.ndjson")
     app.configure(JOB_STORAGE_AUTHENTICATION="keyBased")
@@ -188,7 +188,7 @@ def test_a_job_that_fails_without_a_reason_after_its_sas_expired(app: App) -> No
     assert "its SAS had expired by then. Raise SAS_LIFETIME_HOURS." in record.failure_reason
 
 
-def test_a_job_that_somebody_cancels(app: App) -> None:
+def test_job_cancelled_at_the_hub(app: App) -> None:
     app.hub.faults.add("hangJob")
     app.upload("pumps.ndjson", device("pump-1"))
     app.deliver("pumps.ndjson")
@@ -203,7 +203,7 @@ def test_a_job_that_somebody_cancels(app: App) -> None:
     assert record.failure_reason.startswith("The job was cancelled at the hub.")
 
 
-def test_a_job_that_the_hub_has_forgotten_but_that_left_its_log(app: App) -> None:
+def test_job_deleted_by_the_hub_with_an_error_log(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"), device("gone", importMode="delete"))
     app.deliver("pumps.ndjson")
     app.hub.wait_idle()
@@ -215,7 +215,7 @@ def test_a_job_that_the_hub_has_forgotten_but_that_left_its_log(app: App) -> Non
     assert (record.imported, record.failed) == (1, 1)
 
 
-def test_a_job_that_the_hub_has_forgotten_without_a_trace(app: App) -> None:
+def test_job_deleted_by_the_hub_without_an_error_log(app: App) -> None:
     app.hub.faults.add("hangJob")
     app.upload("pumps.ndjson", device("pump-1"))
     app.deliver("pumps.ndjson")
@@ -232,7 +232,7 @@ def test_a_job_that_the_hub_has_forgotten_without_a_trace(app: App) -> None:
     assert "31 min after it was started" in record.failure_reason
 
 
-def test_a_job_older_than_the_memory_of_the_hub(app: App) -> None:
+def test_job_older_than_the_job_history_of_the_hub(app: App) -> None:
     app.hub.faults.add("hangJob")
     app.upload("pumps.ndjson", device("pump-1"))
     app.deliver("pumps.ndjson")
@@ -241,10 +241,10 @@ def test_a_job_older_than_the_memory_of_the_hub(app: App) -> None:
     app.tick()
     record = app.record("pumps.ndjson")
     assert record.state == "failed"
-    assert "31 days after it was started" in record.failure_reason
+    assert "31 d after it was started" in record.failure_reason
 
 
-def test_a_forgotten_job_whose_log_comes_late(app: App) -> None:
+def test_job_deleted_by_the_hub_with_a_late_error_log(app: App) -> None:
     app.hub.faults.add("hangJob")
     app.upload("pumps.ndjson", device("pump-1"))
     app.deliver("pumps.ndjson")
@@ -256,7 +256,7 @@ def test_a_forgotten_job_whose_log_comes_late(app: App) -> None:
 
 
 @pytest.mark.parametrize("hub", [{"job_seconds": 0.5}], indirect=True)
-def test_the_progress_of_a_job_is_recorded(app: App) -> None:
+def test_progress_of_a_job_is_recorded(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
     app.deliver("pumps.ndjson")
     seen = set()
@@ -266,7 +266,7 @@ def test_the_progress_of_a_job_is_recorded(app: App) -> None:
     assert ("running", "running") in seen
 
 
-def test_a_final_record_stays(app: App) -> None:
+def test_final_record_does_not_change(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
     app.deliver("pumps.ndjson")
     app.finish()

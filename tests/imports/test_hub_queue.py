@@ -1,4 +1,4 @@
-"""Starting jobs: in order, once, and with patience where patience helps."""
+"""Jobs start in order and once; temporary errors are retried."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_uploads_are_applied_in_order_one_job_at_a_time(app: App) -> None:
     assert [file for _, file in starts] == [f"{9 - number}.ndjson" for number in range(4)]
 
 
-def test_a_foreign_job_is_waited_for(app: App) -> None:
+def test_import_waits_for_a_foreign_job(app: App) -> None:
     app.hub.occupy_slot()
     start(app)
     app.tick()
@@ -49,7 +49,7 @@ def test_a_foreign_job_is_waited_for(app: App) -> None:
     assert (record.state, record.failure_reason) == ("completed", "")
 
 
-def test_a_hub_that_throttles_is_waited_for(app: App) -> None:
+def test_import_waits_while_the_hub_throttles(app: App) -> None:
     app.hub.faults.add("throttle", operation="createJob", times=2)
     start(app)
     assert "throttles" in app.record("pumps.ndjson").failure_reason
@@ -58,7 +58,7 @@ def test_a_hub_that_throttles_is_waited_for(app: App) -> None:
     assert app.record("pumps.ndjson").state == "completed"
 
 
-def test_a_hub_that_cannot_be_reached_is_waited_for(app: App) -> None:
+def test_import_waits_while_the_hub_is_unreachable(app: App) -> None:
     app.hub.stop()
     start(app)
     record = app.record("pumps.ndjson")
@@ -70,7 +70,7 @@ SHAPES = ("E1", "E2", "E3", "E4")
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_bad_request_fails_at_once(app: App, shape: str) -> None:
+def test_bad_request_fails_the_import_immediately(app: App, shape: str) -> None:
     fault: dict[str, Any] = {"status": 400, "code": "ArgumentInvalid", "message": "No such thing."}
     app.hub.faults.add("error", operation="createJob", shape=shape, **fault)
     start(app)
@@ -83,7 +83,7 @@ def test_a_bad_request_fails_at_once(app: App, shape: str) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(
-    ("status", "code", "told"),
+    ("status", "code", "expected"),
     [
         (403, "JobQuotaExceeded", "job slot"),
         (401, "IotHubUnauthorizedAccess", "IoT Hub Data Contributor"),
@@ -93,21 +93,21 @@ def test_a_bad_request_fails_at_once(app: App, shape: str) -> None:
         (503, "ServerBusy", "HTTP 503 ServerBusy"),
     ],
 )
-def test_a_refusal_that_may_pass_keeps_the_place(
-    app: App, shape: str, status: int, code: str, told: str
+def test_temporary_rejection_keeps_the_queue_position(
+    app: App, shape: str, status: int, code: str, expected: str
 ) -> None:
     app.hub.faults.add("error", operation="createJob", shape=shape, status=status, code=code)
     start(app)
     record = app.record("pumps.ndjson")
     assert record.state in ("queued", "starting")
-    assert told in record.failure_reason
+    assert expected in record.failure_reason
     app.finish()
     record = app.record("pumps.ndjson")
     assert (record.state, record.failure_reason) == ("completed", "")
     assert len(app.hub.jobs) == 1
 
 
-def test_a_gateway_that_says_nothing_is_waited_for(app: App) -> None:
+def test_import_waits_after_an_empty_gateway_error(app: App) -> None:
     app.hub.faults.add("error", operation="createJob", shape="E7", status=502)
     start(app)
     assert "HTTP 502" in app.record("pumps.ndjson").failure_reason
@@ -116,14 +116,14 @@ def test_a_gateway_that_says_nothing_is_waited_for(app: App) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "told"),
+    ("status", "code", "expected"),
     [
         (401, "IotHubUnauthorizedAccess", "IoT Hub Data Contributor"),
         (400, "BlobContainerValidationError", "Storage Blob Data Contributor"),
     ],
 )
-def test_a_refusal_that_lasts_fails_after_the_deadline(
-    app: App, status: int, code: str, told: str
+def test_permanent_rejection_fails_the_import_after_the_deadline(
+    app: App, status: int, code: str, expected: str
 ) -> None:
     app.hub.faults.add("error", operation="createJob", status=status, code=code, times=99)
     start(app)
@@ -134,11 +134,11 @@ def test_a_refusal_that_lasts_fails_after_the_deadline(
     app.tick()
     record = app.record("pumps.ndjson")
     assert record.state == "failed"
-    assert told in record.failure_reason
+    assert expected in record.failure_reason
     assert code in record.failure_reason
 
 
-def test_a_policy_without_the_right_is_refused(app: App) -> None:
+def test_policy_without_the_required_permission(app: App) -> None:
     app.configure(IOTHUB=app.hub.connection_string("registryRead"))
     start(app)
     assert "registryReadWrite or iothubowner" in app.record("pumps.ndjson").failure_reason
@@ -147,7 +147,7 @@ def test_a_policy_without_the_right_is_refused(app: App) -> None:
     assert app.record("pumps.ndjson").state == "completed"
 
 
-def test_a_hub_in_trouble_is_told_in_the_record(app: App) -> None:
+def test_record_states_the_hub_error(app: App) -> None:
     app.hub.faults.add("hangJob")
     start(app)
     app.hub.faults.add("error", operation="getJob", status=500)
@@ -160,7 +160,7 @@ def test_a_hub_in_trouble_is_told_in_the_record(app: App) -> None:
     assert (record.state, record.failure_reason, record.back_off.hub_retries) == ("running", "", 0)
 
 
-def test_a_role_that_is_taken_away_is_named(app: App) -> None:
+def test_record_names_the_missing_role(app: App) -> None:
     app.hub.faults.add("hangJob")
     start(app)
     app.configure(IOTHUB=app.hub.connection_string("registryRead"))
@@ -168,7 +168,7 @@ def test_a_role_that_is_taken_away_is_named(app: App) -> None:
     assert "IoT Hub Data Contributor" in app.record("pumps.ndjson").failure_reason
 
 
-def test_one_hub_in_trouble_does_not_hold_up_another(app: App) -> None:
+def test_failing_hub_does_not_block_another_hub(app: App) -> None:
     absent = "HostName=127.0.0.1:9;SharedAccessKeyName=a;SharedAccessKey=YWJj"
     app.configure(
         IOTHUB=f'{{"a": "{absent};UseDevelopmentEmulator=true", '
@@ -182,7 +182,7 @@ def test_one_hub_in_trouble_does_not_hold_up_another(app: App) -> None:
     assert [record.state for record in app.records(app.hub.address)] == ["completed"]
 
 
-def test_identity_based_storage_access_needs_no_sas(app: App) -> None:
+def test_identity_based_storage_access_uses_no_sas(app: App) -> None:
     app.configure(JOB_STORAGE_AUTHENTICATION="identityBased")
     start(app)
     app.finish()
@@ -192,7 +192,7 @@ def test_identity_based_storage_access_needs_no_sas(app: App) -> None:
     assert job["storageAuthenticationType"] == "identityBased"
 
 
-def test_the_hub_gets_a_sas_for_one_container(app: App) -> None:
+def test_hub_receives_a_sas_for_one_container(app: App) -> None:
     start(app)
     app.finish()
     [job] = app.hub.jobs
@@ -202,7 +202,7 @@ def test_the_hub_gets_a_sas_for_one_container(app: App) -> None:
     assert "sp=rwdl" in sas.split("&")
 
 
-def test_the_wait_for_a_slot_does_not_count_as_refusal(app: App) -> None:
+def test_waiting_for_a_slot_does_not_count_as_rejection(app: App) -> None:
     app.hub.occupy_slot()
     start(app)
     app.clock.ahead_hours(5)

@@ -1,4 +1,4 @@
-"""The table under lost answers and other processes."""
+"""The table with lost responses and concurrent processes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def record(file: str = "pumps.ndjson", **members: Any) -> ImportRecord:
 
 
 def lose_one_answer(app: App) -> None:
-    """The next write is carried out, but nobody hears of it."""
+    """Execute the next write and lose its response."""
 
     def lose(request: str) -> None:
         if request.split()[0] in ("POST", "PUT"):
@@ -47,7 +47,7 @@ def lose_one_answer(app: App) -> None:
     app.after_request = lose
 
 
-def test_the_first_to_create_wins(store: ImportStore) -> None:
+def test_only_the_first_create_succeeds(store: ImportStore) -> None:
     first, made = store.create(record(lease=Lease(owner="one")))
     second, made_again = store.create(record(lease=Lease(owner="two")))
     assert (made, made_again) == (True, False)
@@ -55,7 +55,7 @@ def test_the_first_to_create_wins(store: ImportStore) -> None:
     assert second.etag == first.etag
 
 
-def test_a_create_whose_answer_was_lost_was_still_ours(
+def test_create_succeeds_after_a_lost_response(
     app: App, store: ImportStore, queue_rows: QueueRows
 ) -> None:
     store.create(record("other"))
@@ -65,7 +65,7 @@ def test_a_create_whose_answer_was_lost_was_still_ours(
     assert len(queue_rows.oldest("hub")) == 2
 
 
-def test_a_change_whose_answer_was_lost_was_still_ours(
+def test_update_succeeds_after_a_lost_response(
     app: App, store: ImportStore, queue_rows: QueueRows
 ) -> None:
     created, _ = store.create(record())
@@ -77,7 +77,7 @@ def test_a_change_whose_answer_was_lost_was_still_ours(
     assert queue_rows.oldest("hub") == []
 
 
-def test_of_two_changes_one_wins(store: ImportStore) -> None:
+def test_only_one_of_two_concurrent_updates_succeeds(store: ImportStore) -> None:
     created, _ = store.create(record())
     changed = store.update(replace(created, lease=Lease(owner="one")))
     with pytest.raises(ConflictError) as conflict:
@@ -88,29 +88,33 @@ def test_of_two_changes_one_wins(store: ImportStore) -> None:
     assert store.get("hub", created.row_key).lease.owner == "one"
 
 
-def test_there_are_only_the_known_ways(store: ImportStore) -> None:
+def test_only_defined_state_transitions_are_allowed(store: ImportStore) -> None:
     created, _ = store.create(record())
     with pytest.raises(ValueError, match="cannot go from validating to running"):
         store.transition(created, ImportState.RUNNING)
 
 
-def test_the_queue_holds_the_open_imports(store: ImportStore, queue_rows: QueueRows) -> None:
+def test_queue_contains_the_open_imports(store: ImportStore, queue_rows: QueueRows) -> None:
     assert queue_rows.oldest("hub") == []
     made = [
         store.create(record(f"{minute}", uploaded_at=UPLOADED + timedelta(minutes=minute)))[0]
         for minute in (2, 1, 3)
     ]
-    left = [made[1], made[0], made[2]]
-    while left:
-        assert [row.record_key for row in queue_rows.oldest("hub")] == [one.row_key for one in left]
-        assert [queue_rows.position(one) for one in left] == list(range(1, len(left) + 1))
-        store.end(left.pop(0), ImportState.SUPERSEDED)
+    remaining = [made[1], made[0], made[2]]
+    while remaining:
+        assert [row.record_key for row in queue_rows.oldest("hub")] == [
+            item.row_key for item in remaining
+        ]
+        assert [queue_rows.position(item) for item in remaining] == list(
+            range(1, len(remaining) + 1)
+        )
+        store.end(remaining.pop(0), ImportState.SUPERSEDED)
     assert queue_rows.oldest("hub") == []
     assert queue_rows.oldest("another hub") == []
-    assert [one.file for one in store.all("hub")] == ["3", "2", "1"]
+    assert [item.file for item in store.all("hub")] == ["3", "2", "1"]
 
 
-def test_the_history_is_bounded(store: ImportStore) -> None:
+def test_history_is_bounded(store: ImportStore) -> None:
     changed, _ = store.create(record())
     changed = store.transition(changed, ImportState.QUEUED)
     for _ in range(30):
@@ -122,13 +126,13 @@ def test_the_history_is_bounded(store: ImportStore) -> None:
     assert stored.history[-1][0] is ImportState.QUEUED
 
 
-def test_large_numbers_and_odd_texts_come_back(store: ImportStore) -> None:
+def test_large_numbers_and_unusual_strings_are_stored_unchanged(store: ImportStore) -> None:
     created, _ = store.create(record("é/#?\\\n.ndjson", size=5_000_000_000))
     assert store.get("hub", created.row_key) == created
 
 
-def test_ends_are_counted_once(app: App, store: ImportStore) -> None:
-    """Also if answers are lost, and whether the sweep has added them to their day or not."""
+def test_finished_imports_are_counted_once(app: App, store: ImportStore) -> None:
+    """Also if responses are lost, before and after the sweep has added them to their day."""
     statistics = app.importer.services.daily_counts
     today = app.clock().date()
     for number in range(6):
@@ -146,7 +150,7 @@ def test_ends_are_counted_once(app: App, store: ImportStore) -> None:
     assert list(statistics.since("hub", today)) == [wanted]
 
 
-def test_an_end_leaves_an_event_if_a_receiver_is_configured(app: App) -> None:
+def test_finished_import_queues_an_event_if_a_receiver_is_configured(app: App) -> None:
     app.configure(EVENTS_URL="https://events.example/receive")
     services: Services = app.importer.services
     store, outbox = services.store, services.outbox

@@ -1,4 +1,4 @@
-"""Blobs that their writers may not have finished, and blobs that are folders."""
+"""Incomplete blobs, and blobs that are folders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def line(device_id: str) -> bytes:
     return json.dumps(device(device_id)).encode() + b"\n"
 
 
-def look(app: App, how: str, name: str = NAME) -> None:
+def process_upload(app: App, how: str, name: str = NAME) -> None:
     if how == "event":
         app.deliver(name)
     else:
@@ -33,9 +33,9 @@ def append(app: App, data: bytes, *, create: bool = False) -> None:
 
 
 @by_event_or_sweep
-def test_an_empty_blob_is_read_after_a_minute(app: App, how: str) -> None:
+def test_empty_blob_is_read_after_a_minute(app: App, how: str) -> None:
     app.upload(NAME)
-    look(app, how)
+    process_upload(app, how)
     for _ in range(2):
         app.tick()
         app.sweep()
@@ -49,12 +49,12 @@ def test_an_empty_blob_is_read_after_a_minute(app: App, how: str) -> None:
 
 
 @by_event_or_sweep
-def test_a_blob_that_is_created_empty_and_then_written(app: App, how: str) -> None:
-    """As clients do that open a file on a mounted container."""
+def test_blob_that_is_created_empty_and_then_written(app: App, how: str) -> None:
+    """Clients of a mounted container write files this way."""
     app.upload(NAME)
-    look(app, how)
+    process_upload(app, how)
     app.upload(NAME, device("pump-1"))
-    look(app, how)
+    process_upload(app, how)
     assert app.hub.requests["createJob"] == 0
     app.clock.ahead_minutes(2)
     app.finish()
@@ -63,12 +63,12 @@ def test_a_blob_that_is_created_empty_and_then_written(app: App, how: str) -> No
 
 
 @by_event_or_sweep
-def test_an_append_blob_is_read_once_nobody_appends_to_it_any_more(app: App, how: str) -> None:
+def test_append_blob_is_read_after_its_last_append(app: App, how: str) -> None:
     append(app, line("pump-1"), create=True)
-    look(app, how)
+    process_upload(app, how)
     assert app.record(NAME).state == "validating"
     append(app, line("pump-2"))
-    look(app, how)
+    process_upload(app, how)
     app.clock.ahead_minutes(0.5)
     app.tick()
     assert {record.state for record in app.records()} == {"validating"}
@@ -78,7 +78,7 @@ def test_an_append_blob_is_read_once_nobody_appends_to_it_any_more(app: App, how
     assert (len(app.hub.jobs), len(app.hub.registry)) == (1, 2)
 
 
-def test_an_append_blob_that_is_appended_to_later_is_imported_again(app: App) -> None:
+def test_append_blob_is_imported_again_after_another_append(app: App) -> None:
     append(app, line("pump-1"), create=True)
     app.deliver(NAME)
     app.clock.ahead_minutes(2)
@@ -91,8 +91,8 @@ def test_an_append_blob_that_is_appended_to_later_is_imported_again(app: App) ->
     assert sorted(record.devices or 0 for record in app.records()) == [1, 2]
 
 
-def test_what_is_settled_behind_waits_for_it(app: App) -> None:
-    """It keeps its place: it may be the older version of the same devices."""
+def test_later_uploads_wait_for_an_incomplete_upload(app: App) -> None:
+    """It keeps its queue position: it may contain an older version of the same devices."""
     append(app, line("pump-1"), create=True)
     app.deliver(NAME)
     app.upload("next.ndjson", device("pump-1", tags={"n": 2}))
@@ -110,17 +110,17 @@ def test_what_is_settled_behind_waits_for_it(app: App) -> None:
 @by_event_or_sweep
 @pytest.mark.parametrize("name", ["hdi_isfolder", "Hdi_isfolder", "HDI_ISFOLDER"])
 @pytest.mark.parametrize("value", ["true", "True"])
-def test_folders_are_no_imports(app: App, how: str, name: str, value: str) -> None:
+def test_folders_are_not_imported(app: App, how: str, name: str, value: str) -> None:
     folder = app.blobs.get_blob_client(app.container, "site")
     folder.upload_blob(b"", metadata={name: value})
-    look(app, how, "site")
+    process_upload(app, how, "site")
     app.upload("site/pumps.ndjson", device("pump-1"))
-    look(app, how, "site/pumps.ndjson")
+    process_upload(app, how, "site/pumps.ndjson")
     app.finish()
     assert [record.file for record in app.records()] == ["site/pumps.ndjson"]
 
 
-def test_a_file_that_is_said_to_be_no_folder_is_an_import(app: App) -> None:
+def test_file_with_folder_metadata_set_to_false_is_imported(app: App) -> None:
     app.upload(NAME, device("pump-1"), metadata={"hdi_isfolder": "false"})
     app.deliver(NAME)
     app.finish()

@@ -1,4 +1,4 @@
-"""What uploads and their events can do: repeat, change meanwhile, vanish, go to a wrong place."""
+"""Events and uploads that are repeated, changed, deleted or misplaced."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from local.host import FunctionsHost
 from shared.errors import SettingsError
 from shared.imports.app import Importer
 from shared.settings import RetrySettings, load_settings
-from tests.app import App, ObservedTransport, break_down, device
+from tests.app import App, ObservedTransport, device, fail_writes
 
 
-def test_the_same_event_again_does_nothing(app: App) -> None:
+def test_repeated_event_is_ignored(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
     for _ in range(3):
         app.deliver("pumps.ndjson")
@@ -26,7 +26,7 @@ def test_the_same_event_again_does_nothing(app: App) -> None:
     assert len(app.hub.jobs) == 1
 
 
-def test_events_at_the_same_moment(app: App) -> None:
+def test_concurrent_events(app: App) -> None:
     names = [f"{number}.ndjson" for number in range(5)]
     for name in names:
         app.upload(name, device(name))
@@ -37,7 +37,7 @@ def test_events_at_the_same_moment(app: App) -> None:
     assert len(app.hub.jobs) == 5
 
 
-def test_an_overwrite_is_a_new_upload(app: App) -> None:
+def test_overwrite_is_a_new_upload(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1", tags={"version": 1}))
     app.deliver("pumps.ndjson")
     app.upload("pumps.ndjson", device("pump-1", tags={"version": 2}))
@@ -50,14 +50,14 @@ def test_an_overwrite_is_a_new_upload(app: App) -> None:
 
 
 @pytest.mark.parametrize("fate", ["overwritten", "deleted"])
-def test_a_blob_that_changes_while_it_is_read(app: App, fate: str) -> None:
-    pad = "x" * 2000
-    lines = [device(f"pump-{n}", tags={"pad": pad}) for n in range(5000)]
+def test_blob_that_changes_during_validation(app: App, fate: str) -> None:
+    padding = "x" * 2000
+    lines = [device(f"pump-{n}", tags={"pad": padding}) for n in range(5000)]
     app.upload("large.ndjson", *lines)
     blob = app.blobs.get_blob_client(app.container, "large.ndjson")
     reads: list[str] = []
 
-    def meddle(request: str) -> None:
+    def interfere(request: str) -> None:
         if request == f"GET /devstoreaccount1/{app.container}/large.ndjson":
             reads.append(request)
             if len(reads) == 2 and fate == "deleted":
@@ -65,7 +65,7 @@ def test_a_blob_that_changes_while_it_is_read(app: App, fate: str) -> None:
             elif len(reads) == 2:
                 app.upload("large.ndjson", device("other"))
 
-    app.before_request = meddle
+    app.before_request = interfere
     app.deliver("large.ndjson")
     assert len(reads) == 2
     record = app.record("large.ndjson")
@@ -79,27 +79,27 @@ def test_a_blob_that_changes_while_it_is_read(app: App, fate: str) -> None:
     assert [record.state.value for record in app.records()].count("superseded") == 1
 
 
-def test_a_blob_that_is_gone_leaves_no_trace(app: App) -> None:
+def test_deleted_blob_creates_no_record(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
     app.blobs.get_blob_client(app.container, "pumps.ndjson").delete_blob()
     app.deliver("pumps.ndjson")
     assert app.records() == []
 
 
-def test_an_event_of_another_container_is_not_ours(app: App) -> None:
+def test_event_of_another_container_is_ignored(app: App) -> None:
     """Event Grid does not apply the trigger's path."""
-    other = f"other-{app.container}"
-    app.blobs.create_container(other)
-    app.blobs.get_blob_client(other, "pumps.ndjson").upload_blob(b"{}")
-    app.host.invoke_blob(other, "pumps.ndjson", "import_upload")
+    other_container = f"other-{app.container}"
+    app.blobs.create_container(other_container)
+    app.blobs.get_blob_client(other_container, "pumps.ndjson").upload_blob(b"{}")
+    app.host.invoke_blob(other_container, "pumps.ndjson", "import_upload")
     assert app.records() == []
-    assert app.blobs.get_blob_client(other, "pumps.ndjson").exists()
+    assert app.blobs.get_blob_client(other_container, "pumps.ndjson").exists()
 
 
-def test_storage_trouble_is_tried_again_at_once(app: App) -> None:
+def test_storage_error_is_retried_immediately(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
 
-    app.before_request = break_down
+    app.before_request = fail_writes
     with pytest.raises(RuntimeError):
         app.deliver("pumps.ndjson")
     record = app.record("pumps.ndjson")
@@ -111,11 +111,11 @@ def test_storage_trouble_is_tried_again_at_once(app: App) -> None:
     assert (record.state, record.validation_attempts) == ("completed", 2)
 
 
-def test_the_last_attempt_ends_the_import(app: App) -> None:
+def test_import_fails_after_the_last_attempt(app: App) -> None:
     app.configure(MAX_ATTEMPTS="2")
     app.upload("pumps.ndjson", device("pump-1"))
 
-    app.before_request = break_down
+    app.before_request = fail_writes
     for _ in range(2):
         with pytest.raises(RuntimeError):
             app.deliver("pumps.ndjson")
@@ -125,14 +125,14 @@ def test_the_last_attempt_ends_the_import(app: App) -> None:
     assert "RuntimeError: the disk is on fire" in record.failure_reason
 
 
-def test_work_of_a_process_that_died_is_taken_over_when_its_lease_is_over(app: App) -> None:
+def test_expired_lease_can_be_taken_over(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
 
-    def die(request: str) -> None:
+    def terminate(request: str) -> None:
         if request.endswith("/devices.txt"):
             raise KeyboardInterrupt
 
-    app.before_request = die
+    app.before_request = terminate
     with pytest.raises(KeyboardInterrupt):
         app.deliver("pumps.ndjson")
     app.before_request = lambda _: None
@@ -144,13 +144,13 @@ def test_work_of_a_process_that_died_is_taken_over_when_its_lease_is_over(app: A
     assert app.record("pumps.ndjson").state == "completed"
 
 
-def test_a_process_that_was_taken_over_stops(app: App) -> None:
+def test_process_stops_after_losing_its_lease(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
-    once: list[str] = []
+    calls: list[str] = []
 
     def take_over(request: str) -> None:
-        if request.endswith("/devices.txt") and not once:
-            once.append(request)
+        if request.endswith("/devices.txt") and not calls:
+            calls.append(request)
             app.clock.ahead_hours(1)
             app.deliver("pumps.ndjson")
 
@@ -161,32 +161,32 @@ def test_a_process_that_was_taken_over_stops(app: App) -> None:
     assert len(app.hub.jobs) == 1
 
 
-def test_a_lease_is_renewed_however_long_a_step_takes(
-    app: App, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A small file may take long: an archive that unpacks to much, or a slow storage account."""
+def test_lease_is_renewed_during_a_long_step(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file may take long: an archive with a high compression ratio or slow storage."""
     monkeypatch.setattr(RetrySettings, "lease", property(lambda _: timedelta(seconds=0.6)))
     app.upload("pumps.ndjson", device("pump-1"))
-    nothing = lambda _: None  # noqa: E731
-    other = Importer(load_settings(), app.clock, lambda: ObservedTransport(nothing, nothing))
+    no_hook = lambda _: None  # noqa: E731
+    other_importer = Importer(
+        load_settings(), app.clock, lambda: ObservedTransport(no_hook, no_hook)
+    )
 
     def take_long(request: str) -> None:
         if request.endswith("/devices.txt"):
             for _ in range(4):
                 time.sleep(0.5)
-                other.on_upload(app.container, "pumps.ndjson")
+                other_importer.on_upload(app.container, "pumps.ndjson")
 
     app.before_request = take_long
     app.deliver("pumps.ndjson")
     app.before_request = lambda _: None
-    other.close()
+    other_importer.close()
     app.finish()
     record = app.record("pumps.ndjson")
     assert (record.state, record.validation_attempts) == ("completed", 1)
     assert len(app.hub.jobs) == 1
 
 
-def test_the_first_folder_leads_to_a_hub(app: App, other_hub: HubEmulator) -> None:
+def test_first_folder_selects_the_hub(app: App, other_hub: HubEmulator) -> None:
     app.route(east=app.hub, west=other_hub)
     app.upload("east/pumps.ndjson", device("pump-1"))
     app.upload("north/pumps.ndjson", device("pump-2"))
@@ -195,27 +195,27 @@ def test_the_first_folder_leads_to_a_hub(app: App, other_hub: HubEmulator) -> No
         app.deliver(name)
     app.finish()
     assert [record.state for record in app.records(app.hub.address)] == ["completed"]
-    strays = app.records("(none)")
-    assert {record.file for record in strays} == {"north/pumps.ndjson", "pumps.ndjson"}
-    assert {record.state for record in strays} == {"rejected"}
-    assert all("these folders: east, west." in record.failure_reason for record in strays)
+    rejected = app.records("(none)")
+    assert {record.file for record in rejected} == {"north/pumps.ndjson", "pumps.ndjson"}
+    assert {record.state for record in rejected} == {"rejected"}
+    assert all("these folders: east, west." in record.failure_reason for record in rejected)
     assert (len(app.hub.registry), len(other_hub.registry)) == (1, 0)
 
 
-def test_an_object_with_one_hub_leads_by_folder_too(app: App) -> None:
+def test_folder_selects_the_hub_with_one_configured_hub(app: App) -> None:
     app.route(east=app.hub)
     for name in ("east/pumps.ndjson", "west/pumps.ndjson"):
         app.upload(name, device(name[:4]))
         app.deliver(name)
     app.finish()
     assert app.record("east/pumps.ndjson").state == "completed"
-    [stray] = app.records("(none)")
-    assert (stray.file, stray.state) == ("west/pumps.ndjson", "rejected")
+    [rejected] = app.records("(none)")
+    assert (rejected.file, rejected.state) == ("west/pumps.ndjson", "rejected")
     assert len(app.hub.registry) == 1
 
 
-def test_blobs_are_found_without_events(app: App) -> None:
-    """The source of the local stack; the real host then scans the container as this one does."""
+def test_uploads_are_imported_without_events(app: App) -> None:
+    """Uses the blob source of the local stack, which scans the container like the real host."""
     app.upload("one.ndjson", device("pump-1"))
     app.upload("folder/two.ndjson", device("pump-2"))
     with app.scanning_host() as host:
@@ -225,10 +225,10 @@ def test_blobs_are_found_without_events(app: App) -> None:
     assert {record.file for record in app.records()} == {"one.ndjson", "folder/two.ndjson"}
 
 
-def test_the_last_try_of_the_host_leaves_a_final_record(app: App) -> None:
+def test_last_delivery_attempt_of_the_host_leaves_a_final_record(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
 
-    app.before_request = break_down
+    app.before_request = fail_writes
     with app.scanning_host() as host:
         assert host.drain() == 5
     record = app.record("pumps.ndjson")
@@ -236,7 +236,7 @@ def test_the_last_try_of_the_host_leaves_a_final_record(app: App) -> None:
     assert "the disk is on fire" in record.failure_reason
 
 
-def test_a_wrong_setting_is_told_by_every_function(
+def test_every_function_reports_an_invalid_setting(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host: FunctionsHost = app.host

@@ -1,8 +1,8 @@
-"""Nobody heard what became of a call for a job: it is looked for, and no device is applied twice.
+"""Lost responses to job requests: the job is identified, and no device is applied twice.
 
-Recorded hubs name a job's output container, so its job is found by that. On a hub that names none
-(`NO_ECHO`) a log in the import's container proves its job; of other jobs nobody can say. Where
-nothing is found, a job may still appear, so the hub is asked again only after some minutes.
+Recorded hubs return a job's output container, which identifies the job. On a hub without it
+(`NO_ECHO`) a log in the import's container identifies the job; other jobs are ambiguous. If no
+job is found, it may still appear, so the request is repeated only after some minutes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from shared.imports.model.record import ImportRecord
 from tests.app import NO_ECHO, App, device
 
 NAME = "pumps.ndjson"
-#: Minutes: longer than a log may take to appear, or a job that a lost call began.
+#: Minutes; longer than the delay until a log, or the job of a lost request, appears.
 GRACE = 11
 
 any_hub = pytest.mark.parametrize("hub", [{}, {"choices": NO_ECHO}], indirect=True)
@@ -29,15 +29,15 @@ def start(app: App, name: str = NAME, device_id: str = "pump-1") -> None:
     app.deliver(name)
 
 
-def lose_the_answer(app: App, name: str = NAME) -> None:
-    """The hub begins the job."""
+def lose_response(app: App, name: str = NAME) -> None:
+    """Lose the response; the hub starts the job."""
     app.hub.faults.add("dropReply", operation="createJob")
     start(app, name)
     assert app.record(name).state == "starting"
 
 
-def lose_the_call(app: App) -> None:
-    """The hub never hears of the job, and the app does not know that."""
+def lose_request(app: App) -> None:
+    """Lose the request; the app cannot detect that."""
     app.hub.faults.add("refuse", operation="createJob")
     start(app)
     assert app.record(NAME).state == "starting"
@@ -51,7 +51,7 @@ def ticks(app: App, count: int = 3) -> ImportRecord:
 
 
 def finish_after_grace(app: App) -> None:
-    """What was lost is waited for, and nothing more is asked of the hub meanwhile."""
+    """Check that the request is not repeated during the grace period; then finish the import."""
     calls = app.hub.requests["createJob"]
     record = ticks(app)
     assert (record.state, record.staged.generation) == ("starting", 1)
@@ -60,16 +60,16 @@ def finish_after_grace(app: App) -> None:
     app.finish()
 
 
-def assert_not_known(record: ImportRecord) -> None:
+def assert_counts_unknown(record: ImportRecord) -> None:
     assert (record.state, record.imported, record.failed) == ("failed", None, None)
     assert "It is not known whether the devices were applied" in record.failure_reason
 
 
 @any_hub
-def test_a_job_whose_answer_was_lost_is_found(app: App) -> None:
+def test_job_is_identified_after_a_lost_response(app: App) -> None:
     start(app, "before.ndjson", "pump-0")
     app.finish()
-    lose_the_answer(app)
+    lose_response(app)
     assert "No answer from the hub:" in app.record(NAME).failure_reason
     app.finish()
     record = app.record(NAME)
@@ -79,8 +79,8 @@ def test_a_job_whose_answer_was_lost_is_found(app: App) -> None:
 
 
 @any_hub
-def test_a_call_that_never_arrived_is_sent_again(app: App) -> None:
-    lose_the_call(app)
+def test_lost_request_is_sent_again(app: App) -> None:
+    lose_request(app)
     finish_after_grace(app)
     record = app.record(NAME)
     assert (record.state, record.imported) == ("completed", 1)
@@ -89,8 +89,8 @@ def test_a_call_that_never_arrived_is_sent_again(app: App) -> None:
 
 
 @any_hub
-def test_a_lost_call_is_waited_for_until_its_job_would_have_appeared(app: App) -> None:
-    lose_the_call(app)
+def test_lost_request_is_not_repeated_before_its_job_would_have_appeared(app: App) -> None:
+    lose_request(app)
     app.tick()
     app.pass_minutes(9)
     record = ticks(app)
@@ -102,8 +102,8 @@ def test_a_lost_call_is_waited_for_until_its_job_would_have_appeared(app: App) -
     assert len(app.hub.jobs) == 1
 
 
-def test_a_job_that_ran_unseen_is_known_by_its_log(app: App) -> None:
-    lose_the_answer(app)
+def test_unlisted_job_is_identified_by_its_error_log(app: App) -> None:
+    lose_response(app)
     app.hub.wait_idle()
     assert len(app.hub.jobs) == 1
     app.hub.faults.add("forgetJob")
@@ -114,16 +114,16 @@ def test_a_job_that_ran_unseen_is_known_by_its_log(app: App) -> None:
 
 @any_hub
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_process_that_dies_around_the_call(app: App, moment: str) -> None:
-    """Killed before the hub is asked, or before its answer is written down."""
+def test_process_terminated_before_or_after_the_request(app: App, moment: str) -> None:
+    """The process terminates before the request, or before the response is stored."""
 
-    def die(request: str) -> None:
+    def terminate(request: str) -> None:
         created = any(line.endswith("/jobs/create") for line in app.requests[:-1])
         if request.endswith("/jobs/create") if moment == "before" else created:
             raise KeyboardInterrupt
 
     app.upload(NAME, device("pump-1"))
-    app.before_request = die
+    app.before_request = terminate
     with pytest.raises(KeyboardInterrupt):
         app.deliver(NAME)
     app.before_request = lambda _: None
@@ -139,17 +139,17 @@ def test_a_process_that_dies_around_the_call(app: App, moment: str) -> None:
     assert len(app.hub.jobs) == 1
 
 
-def test_a_call_that_arrives_too_late_starts_no_second_job(app: App) -> None:
-    """Its process stood still before its socket, while another one did everything."""
-    once: list[str] = []
+def test_delayed_request_starts_no_second_job(app: App) -> None:
+    """The process is suspended before the request while another one completes the import."""
+    calls: list[str] = []
 
-    def stand_still(request: str) -> None:
-        if request.endswith("/jobs/create") and not once:
-            once.append(request)
+    def suspend(request: str) -> None:
+        if request.endswith("/jobs/create") and not calls:
+            calls.append(request)
             app.clock.ahead_hours(1)
             finish_after_grace(app)
 
-    app.before_request = stand_still
+    app.before_request = suspend
     start(app)
     assert app.record(NAME).state == "completed"
     assert len(app.hub.jobs) == 1
@@ -158,8 +158,8 @@ def test_a_call_that_arrives_too_late_starts_no_second_job(app: App) -> None:
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled", "running"])
-def test_a_job_that_names_another_container_is_never_ours(app: App, status: str) -> None:
-    lose_the_call(app)
+def test_job_with_another_container_is_not_matched(app: App, status: str) -> None:
+    lose_request(app)
     app.hub.jobs.add_foreign(
         status, output_uri="https://account.blob.core.windows.net/theirs?sig=x"
     )
@@ -173,8 +173,8 @@ def test_a_job_that_names_another_container_is_never_ours(app: App, status: str)
 
 
 @no_echo
-def test_an_active_job_that_may_be_ours_is_waited_for(app: App) -> None:
-    lose_the_call(app)
+def test_import_waits_for_an_active_ambiguous_job(app: App) -> None:
+    lose_request(app)
     app.hub.jobs.add_foreign("running")
     for _ in range(5):
         app.pass_minutes(60)
@@ -183,26 +183,26 @@ def test_an_active_job_that_may_be_ours_is_waited_for(app: App) -> None:
         assert "Waiting" in record.failure_reason
     assert app.hub.requests["createJob"] == 1
     app.hub.free_slot()
-    # It has completed just now: if it was ours, its log may still come.
+    # The job has just completed; if it belongs to this import, its log may still appear.
     assert ticks(app).state == "starting"
     app.pass_minutes(GRACE)
-    assert_not_known(ticks(app))
+    assert_counts_unknown(ticks(app))
     assert app.hub.requests["createJob"] == 1
     assert len(app.hub.jobs) == 1
 
 
 @no_echo
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
-def test_a_job_that_may_be_ours_and_failed_is_not_repeated(app: App, status: str) -> None:
+def test_failed_ambiguous_job_is_not_repeated(app: App, status: str) -> None:
     app.hub.faults.add("hangJob" if status == "cancelled" else "failJob")
-    lose_the_answer(app)
+    lose_response(app)
     if status == "cancelled":
         app.hub.jobs.cancel(app.hub.jobs[0]["jobId"])
     assert ticks(app).state == "starting"
     app.pass_minutes(GRACE)
-    assert_not_known(ticks(app))
+    assert_counts_unknown(ticks(app))
     assert len(app.hub.jobs) == 1
-    # An operator who has compared them may try them again.
+    # An operator can retry the import after comparing the devices.
     app.importer.actions.retry(app.record(NAME))
     app.finish()
     assert [record.state for record in app.records()] == ["completed", "failed"]
@@ -210,10 +210,10 @@ def test_a_job_that_may_be_ours_and_failed_is_not_repeated(app: App, status: str
 
 @no_echo
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
-def test_a_job_that_ended_before_the_call_is_not_ours(app: App, status: str) -> None:
+def test_job_that_ended_before_the_request_is_not_matched(app: App, status: str) -> None:
     before = app.clock() - timedelta(minutes=6)
     app.hub.jobs.add_foreign(status, start=before, end=before)
-    lose_the_call(app)
+    lose_request(app)
     finish_after_grace(app)
     assert app.record(NAME).state == "completed"
     assert len(app.hub.jobs) == 2
@@ -221,39 +221,39 @@ def test_a_job_that_ended_before_the_call_is_not_ours(app: App, status: str) -> 
 
 @no_echo
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
-def test_a_job_that_ended_about_when_the_call_was_made_may_be_ours(app: App, status: str) -> None:
-    """Clocks may be five minutes apart."""
+def test_job_that_ended_within_the_clock_tolerance_is_ambiguous(app: App, status: str) -> None:
+    """Clocks may differ by five minutes."""
     before = app.clock() - timedelta(minutes=5)
     app.hub.jobs.add_foreign(status, start=before, end=before)
-    lose_the_call(app)
+    lose_request(app)
     assert ticks(app).state == "starting"
     app.pass_minutes(GRACE)
-    assert_not_known(ticks(app))
+    assert_counts_unknown(ticks(app))
     assert app.hub.requests["createJob"] == 1
 
 
 @no_echo
-def test_a_job_of_somebody_else_that_completes_may_have_been_ours(app: App) -> None:
-    """It began after our call, and without a log in our container nobody knows whose it was."""
-    lose_the_call(app)
+def test_foreign_job_that_completes_is_ambiguous(app: App) -> None:
+    """It started after the request; without a log in the container its owner is unknown."""
+    lose_request(app)
     app.start_foreign_import(device("theirs"))
     assert ticks(app).state == "starting"
     app.pass_minutes(GRACE)
     record = ticks(app)
-    assert_not_known(record)
+    assert_counts_unknown(record)
     assert record.job.id == ""
     assert app.hub.registry.get("pump-1") is None
     assert len(app.hub.jobs) == 1
 
 
 @pytest.mark.parametrize("hub", [{"choices": NO_ECHO, "job_seconds": 0.5}], indirect=True)
-def test_a_job_that_ended_shortly_before_is_not_taken_for_ours(app: App) -> None:
-    """Ours is in the list too, and still runs."""
+def test_job_that_ended_shortly_before_is_not_matched(app: App) -> None:
+    """The import's own job is in the list too, and still runs."""
     app.start_foreign_import(device("theirs"))
     app.hub.wait_idle()
-    lose_the_answer(app)
+    lose_response(app)
     app.tick()
-    # Which of them is ours is known by the log alone.
+    # Only the log identifies the import's own job.
     assert app.record(NAME).state == "starting"
     app.hub.wait_idle()
     app.finish()
@@ -263,19 +263,19 @@ def test_a_job_that_ended_shortly_before_is_not_taken_for_ours(app: App) -> None
 
 
 @no_echo
-def test_a_job_of_another_import_of_ours_is_not_taken_for_this_one_s(app: App) -> None:
+def test_job_of_another_import_is_not_matched(app: App) -> None:
     start(app, "before.ndjson", "pump-0")
     app.finish()
-    lose_the_call(app)
+    lose_request(app)
     finish_after_grace(app)
     assert [record.state for record in app.records()] == ["completed"] * 2
     assert len(app.hub.jobs) == 2
 
 
 @no_echo
-def test_a_log_that_comes_late_proves_the_job(app: App) -> None:
+def test_late_error_log_identifies_the_job(app: App) -> None:
     app.hub.faults.add("lateLog")
-    lose_the_answer(app)
+    lose_response(app)
     assert ticks(app).state == "starting"
     app.pass_minutes(9)
     assert ticks(app).state == "starting"
@@ -285,8 +285,8 @@ def test_a_log_that_comes_late_proves_the_job(app: App) -> None:
     assert len(app.hub.jobs) == 1
 
 
-def begin_with_an_error(app: App) -> None:
-    """The hub begins the job, and answers that it failed to."""
+def start_with_an_error_response(app: App) -> None:
+    """Start the job, but respond with an error."""
 
     def fail(response: Any) -> None:
         if response.request.url.partition("?")[0].endswith("/jobs/create"):
@@ -300,9 +300,9 @@ def begin_with_an_error(app: App) -> None:
 
 
 @no_echo
-def test_a_log_that_comes_late_proves_the_job_of_a_call_that_an_error_answered(app: App) -> None:
+def test_late_error_log_identifies_the_job_after_an_error_response(app: App) -> None:
     app.hub.faults.add("lateLog")
-    begin_with_an_error(app)
+    start_with_an_error_response(app)
     assert ticks(app).state == "starting"
     app.pass_minutes(9)
     assert ticks(app).state == "starting"
@@ -313,23 +313,23 @@ def test_a_log_that_comes_late_proves_the_job_of_a_call_that_an_error_answered(a
 
 
 @no_echo
-def test_a_job_without_a_log_of_a_call_that_an_error_answered_may_be_ours(app: App) -> None:
+def test_job_without_an_error_log_is_ambiguous_after_an_error_response(app: App) -> None:
     app.hub.faults.add("lateLog")
-    begin_with_an_error(app)
+    start_with_an_error_response(app)
     assert ticks(app).state == "starting"
     app.pass_minutes(GRACE)
-    assert_not_known(ticks(app))
+    assert_counts_unknown(ticks(app))
     assert app.hub.requests["createJob"] == 1
 
 
 @any_hub
 @pytest.mark.parametrize("minutes", [-3, 3])
 @pytest.mark.parametrize("end", ["completed", "failed"])
-def test_a_hub_whose_clock_is_wrong(app: App, minutes: float, end: str) -> None:
+def test_hub_with_a_wrong_clock(app: App, minutes: float, end: str) -> None:
     app.hub.clock.ahead = timedelta(minutes=minutes)
     if end == "failed":
         app.hub.faults.add("failJob")
-    lose_the_answer(app)
+    lose_response(app)
     record = ticks(app)
     if not record.state.is_final:
         app.pass_minutes(GRACE)
@@ -339,9 +339,9 @@ def test_a_hub_whose_clock_is_wrong(app: App, minutes: float, end: str) -> None:
 
 
 @pytest.mark.parametrize("hub", [{"job_rate": 10}], indirect=True)
-def test_a_list_of_jobs_that_lags_starts_no_second_job(app: App) -> None:
-    """The job has opened its file when the list does not name it yet, so the file's new name comes
-    too late to stop it; its log is looked for until the hub is asked again."""
+def test_delayed_job_list_starts_no_second_job(app: App) -> None:
+    """The job has opened its file before the list contains it, so renaming the file does not
+    stop it; the app checks for its log until the request is repeated."""
     app.hub.job_answers.list_lag = timedelta(hours=1)
     app.hub.faults.add("dropReply", operation="createJob")
     app.upload(NAME, *(device(f"pump-{number}") for number in range(15)))
@@ -357,7 +357,7 @@ def test_a_list_of_jobs_that_lags_starts_no_second_job(app: App) -> None:
     assert [job["status"] for job in app.hub.jobs] == ["completed"]
 
 
-def test_a_job_that_the_hub_does_not_find_yet_is_waited_for(app: App) -> None:
+def test_import_waits_for_a_job_that_the_hub_does_not_return_yet(app: App) -> None:
     app.hub.job_answers.get_lag = timedelta(minutes=1)
     app.hub.faults.add("hangJob")
     start(app)
@@ -375,9 +375,9 @@ def test_a_job_that_the_hub_does_not_find_yet_is_waited_for(app: App) -> None:
     )
 
 
-def test_an_import_behind_one_whose_answer_was_lost_waits(app: App) -> None:
+def test_next_import_waits_after_a_lost_response(app: App) -> None:
     app.hub.faults.add("hangJob")
-    lose_the_answer(app)
+    lose_response(app)
     start(app, "next.ndjson")
     for _ in range(2):
         app.tick()

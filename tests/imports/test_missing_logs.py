@@ -1,4 +1,4 @@
-"""A hub says that it completed a job: only its log tells what became of the devices."""
+"""Completed jobs without an error log: only the log contains the results of the devices."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def assert_not_known(record: ImportRecord) -> None:
     assert not record.is_fully_imported
 
 
-def test_a_log_that_never_comes_is_waited_for(app: App) -> None:
+def test_import_waits_for_a_missing_log(app: App) -> None:
     app.hub.faults.add("noLog")
     start(app)
     for minutes in (0, 9):
@@ -51,8 +51,8 @@ def test_a_log_that_never_comes_is_waited_for(app: App) -> None:
     assert report["devices"]["failed"] is None
 
 
-def test_the_job_s_end_is_seen_late(app: App) -> None:
-    """The time counts from when the app saw it."""
+def test_missing_log_of_a_job_that_ended_long_ago(app: App) -> None:
+    """The deadline starts when the app first sees the end of the job."""
     app.hub.faults.add("noLog")
     start(app)
     app.clock.ahead_hours(3)
@@ -66,7 +66,7 @@ def test_the_job_s_end_is_seen_late(app: App) -> None:
     assert_not_known(app.record(NAME))
 
 
-def test_a_log_that_comes_late(app: App) -> None:
+def test_late_log(app: App) -> None:
     app.hub.faults.add("lateLog")
     start(app, device("pump-1"), device("gone", importMode="delete"))
     app.tick()
@@ -79,7 +79,7 @@ def test_a_log_that_comes_late(app: App) -> None:
     assert record.back_off.unresolved_since is None
 
 
-def test_a_log_that_comes_after_the_end_changes_nothing(app: App) -> None:
+def test_log_written_after_the_import_is_final_is_ignored(app: App) -> None:
     app.hub.faults.add("lateLog")
     start(app)
     app.tick()
@@ -93,7 +93,7 @@ def test_a_log_that_comes_after_the_end_changes_nothing(app: App) -> None:
     assert app.record(NAME) == ended
 
 
-def test_the_imports_behind_wait_for_the_log_no_longer_than_that(app: App) -> None:
+def test_queued_imports_wait_for_a_missing_log_no_longer_than_its_deadline(app: App) -> None:
     app.hub.faults.add("noLog")
     start(app)
     app.upload("next.ndjson", device("pump-2"))
@@ -106,7 +106,7 @@ def test_the_imports_behind_wait_for_the_log_no_longer_than_that(app: App) -> No
     assert app.record("next.ndjson").state == "completed"
 
 
-def test_an_upload_of_which_the_log_is_missing_is_not_deleted(app: App) -> None:
+def test_upload_with_a_missing_log_is_not_deleted(app: App) -> None:
     app.configure(UPLOAD_RETENTION="delete")
     app.hub.faults.add("noLog")
     start(app)
@@ -117,7 +117,7 @@ def test_an_upload_of_which_the_log_is_missing_is_not_deleted(app: App) -> None:
     assert app.blobs.get_blob_client(app.container, NAME).exists()
 
 
-def test_lines_that_nobody_knows_are_not_retried(app: App) -> None:
+def test_unknown_lines_are_not_retried(app: App) -> None:
     app.hub.faults.add("noLog")
     start(app)
     app.tick()
@@ -127,7 +127,7 @@ def test_lines_that_nobody_knows_are_not_retried(app: App) -> None:
     assert "retry" not in detail.actions
 
 
-def test_a_log_that_lists_more_failures_than_there_are_devices(app: App) -> None:
+def test_log_that_lists_more_failures_than_devices(app: App) -> None:
     app.hub.faults.add("noLog")
     start(app)
     lines = [{"deviceId": f"other-{n}", "errorCode": 404001} for n in range(3)]
@@ -139,8 +139,8 @@ def test_a_log_that_lists_more_failures_than_there_are_devices(app: App) -> None
 
 
 @pytest.mark.parametrize("status", [404, 409, 416])
-def test_a_log_that_cannot_be_read(app: App, status: int) -> None:
-    """It is there, and a rule of the account keeps it."""
+def test_unreadable_log(app: App, status: int) -> None:
+    """The log exists, but the account denies access to it."""
     start(app)
 
     def refuse(request: str) -> None:
@@ -164,8 +164,8 @@ def test_a_log_that_cannot_be_read(app: App, status: int) -> None:
 
 
 @pytest.mark.parametrize("failed", [0, 1])
-def test_a_staged_file_that_was_edited_after_the_start(app: App, failed: int) -> None:
-    """Nobody can say which lines the hub read."""
+def test_staged_file_edited_after_the_start(app: App, failed: int) -> None:
+    """It is unknown which lines the hub read."""
     record = start(app, device("pump-1"), *[device("gone", importMode="delete")] * failed)
     staged = app.container_of(record).get_blob_client("devices.txt")
     staged.upload_blob(staged.download_blob().readall(), overwrite=True)
@@ -175,7 +175,7 @@ def test_a_staged_file_that_was_edited_after_the_start(app: App, failed: int) ->
     assert "staged file was edited" in record.failure_reason
 
 
-def test_a_staged_file_that_is_gone_costs_the_lines_alone(app: App) -> None:
+def test_deleted_staged_file_loses_only_the_line_numbers(app: App) -> None:
     app.hub.registry.put(device("pump-1"))
     record = start(app, device("pump-1", importMode="create"), device("pump-2"))
     app.container_of(record).delete_blob("devices.txt")
@@ -192,7 +192,7 @@ def test_a_staged_file_that_is_gone_costs_the_lines_alone(app: App) -> None:
 @pytest.mark.parametrize(
     "content", [None, b"", b"{}", b"[]", b'{"validation": 5}', b"\xff", b"[" * 100_000]
 )
-def test_a_report_of_the_validation_that_people_changed(app: App, content: bytes | None) -> None:
+def test_edited_validation_report(app: App, content: bytes | None) -> None:
     app.configure(VALIDATION_POLICY="partial")
     record = start(app, device("pump-1"), b"broken")
     container = app.container_of(record)

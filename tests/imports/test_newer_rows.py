@@ -1,4 +1,4 @@
-"""Rows of a newer version of the app: both versions work on one table during a deployment."""
+"""Rows of a newer app version: both versions use one table during a deployment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def row_of(app: App, record: ImportRecord) -> dict[str, Any]:
 
 
 def queue_two(app: App) -> ImportRecord:
-    """Two imports wait for the hub, the first in a row of a newer version."""
+    """Queue two imports, the first in a row of a newer version."""
     app.hub.occupy_slot()
     for name in (NAME, "next.ndjson"):
         app.upload(name, device(name))
@@ -42,7 +42,7 @@ def tick(app: App, times: int = 3) -> None:
         app.tick()
 
 
-def test_the_queue_waits_behind_a_newer_row_for_some_minutes(app: App) -> None:
+def test_queue_waits_for_a_newer_row_until_a_deadline(app: App) -> None:
     record = queue_two(app)
     before = row_of(app, record)
     app.clock.ahead_minutes(9)
@@ -54,24 +54,22 @@ def test_the_queue_waits_behind_a_newer_row_for_some_minutes(app: App) -> None:
     app.sweep()
     assert app.record("next.ndjson").state == "completed"
     assert row_of(app, record) == before
-    [place] = app.importer.services.queue_rows.oldest(record.hub)
-    assert place.record_key == record.row_key
+    [queue_row] = app.importer.services.queue_rows.oldest(record.hub)
+    assert queue_row.record_key == record.row_key
 
 
-def test_a_newer_row_goes_on_with_its_version(app: App) -> None:
+def test_newer_row_is_continued_by_its_version(app: App) -> None:
     record = queue_two(app)
     app.clock.ahead_minutes(11)
     tick(app)
     write_newer(app, record.hub, record.row_key, schema=1)
     app.finish()
-    assert [one.state for one in app.records()] == ["completed"] * 2
+    assert [item.state for item in app.records()] == ["completed"] * 2
 
 
 @pytest.mark.parametrize("minutes", [9, 11])
-def test_younger_uploads_wait_some_minutes_for_one_that_cannot_be_registered(
-    app: App, minutes: int
-) -> None:
-    app.tick()  # makes the table
+def test_later_uploads_wait_for_an_upload_that_cannot_be_registered(app: App, minutes: int) -> None:
+    app.tick()  # creates the table
     app.upload(NAME, device("pump-1"))
     blob = app.blobs.get_blob_client(app.container, NAME).get_blob_properties()
     claim = record_of(app.importer.services, Upload.of(blob)).id
@@ -91,7 +89,7 @@ def test_younger_uploads_wait_some_minutes_for_one_that_cannot_be_registered(
     assert [record.state for record in app.records()] == ["completed"] * 2
 
 
-def test_nothing_that_the_app_does_changes_a_newer_row(app: App) -> None:
+def test_app_does_not_change_newer_rows(app: App) -> None:
     app.configure(UPLOAD_RETENTION="delete", RECORD_RETENTION_DAYS="30", IMPORT_RETENTION_DAYS="1")
     app.upload(NAME, device("pump-1"))
     app.deliver(NAME)
@@ -111,7 +109,7 @@ def test_nothing_that_the_app_does_changes_a_newer_row(app: App) -> None:
     assert len(app.hub.jobs) == 1
 
 
-def test_an_upload_that_a_newer_version_has_claimed_is_left_to_it(app: App) -> None:
+def test_upload_claimed_by_a_newer_version_is_skipped(app: App) -> None:
     app.upload(NAME, device("pump-1"))
     app.deliver(NAME)
     app.finish()
@@ -125,16 +123,16 @@ def test_an_upload_that_a_newer_version_has_claimed_is_left_to_it(app: App) -> N
 
 
 @pytest.mark.parametrize("schema", [2, 99])
-def test_lists_leave_newer_rows_out_and_health_names_them(app: App, schema: int) -> None:
+def test_lists_omit_newer_rows_and_health_reports_them(app: App, schema: int) -> None:
     record = queue_two(app)
     write_newer(app, record.hub, record.row_key, schema)
-    assert [one.file for one in app.records()] == ["next.ndjson"]
-    [finding] = [one for one in app.importer.health.examine() if not one.is_well]
+    assert [item.file for item in app.records()] == ["next.ndjson"]
+    [finding] = [item for item in app.importer.health.examine() if not item.is_well]
     assert record.row_key in finding.detail
     assert f"schema {schema}" in finding.detail
 
 
-def test_every_row_carries_the_schema(app: App) -> None:
+def test_every_row_contains_the_schema_version(app: App) -> None:
     app.configure(EVENTS_URL="http://127.0.0.1:9/hook")
     app.hub.occupy_slot()
     for name in (NAME, "next.ndjson"):
@@ -150,7 +148,7 @@ def test_every_row_carries_the_schema(app: App) -> None:
     assert {row.get("schema") for row in rows} == {1}
 
 
-def test_a_state_of_a_newer_version_is_not_taken_for_final(app: App) -> None:
+def test_unknown_state_is_not_final(app: App) -> None:
     record = queue_two(app)
     row = {"PartitionKey": record.hub, "RowKey": record.row_key, "state": "planned"}
     app.table.update_entity(row, mode=UpdateMode.MERGE)

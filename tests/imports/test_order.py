@@ -1,7 +1,7 @@
-"""The order of uploads within one second, which ETags of Azure Storage tell.
+"""The order of uploads within one second, derived from ETags of Azure Storage.
 
-Azurite has other ETags, so a transport gives its blobs those of Azure Storage, and the same
-Last-Modified to all of them.
+Azurite has other ETags, so a transport replaces them with those of Azure Storage, and sets one
+Last-Modified for all blobs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 def etag_of(moment: datetime) -> str:
-    """As Azure Storage makes it at that moment."""
+    """The ETag that Azure Storage creates at that time."""
     return f"0x{(moment - TICK_ZERO) // MICROSECOND * 10:X}"
 
 
@@ -38,7 +38,7 @@ def second_of(moment: datetime) -> datetime:
 
 
 class AzureBlobs:
-    """Between app and Azurite: blobs of the upload container were written at these moments."""
+    """Between app and Azurite: set the write times of blobs in the upload container."""
 
     def __init__(self, app: App, *, has_ticks: bool = True) -> None:
         self._app = app
@@ -94,7 +94,7 @@ def order_of_jobs(app: App) -> list[str]:
 
 
 @pytest.mark.parametrize("events", list(permutations(NAMES)))
-def test_uploads_of_one_second_are_applied_in_the_order_of_writing(
+def test_uploads_within_a_second_are_applied_in_write_order(
     app: App, events: tuple[str, ...]
 ) -> None:
     blobs = AzureBlobs(app)
@@ -111,10 +111,10 @@ def test_uploads_of_one_second_are_applied_in_the_order_of_writing(
 
 
 @pytest.mark.parametrize("written", list(permutations(NAMES)))
-def test_uploads_without_events_are_applied_in_the_order_of_writing(
+def test_uploads_without_events_are_applied_in_write_order(
     app: App, written: tuple[str, ...]
 ) -> None:
-    """The list of blobs is in the order of names."""
+    """The list of blobs is sorted by name."""
     blobs = AzureBlobs(app)
     for number, name in enumerate(written):
         blobs.upload(name, 1000 * number, device(name))
@@ -123,22 +123,22 @@ def test_uploads_without_events_are_applied_in_the_order_of_writing(
     assert order_of_jobs(app) == list(written)
 
 
-def test_where_etags_tell_no_time_first_sight_decides(app: App) -> None:
+def test_registration_order_applies_if_etags_contain_no_time(app: App) -> None:
     blobs = AzureBlobs(app, has_ticks=False)
     app.hub.occupy_slot()
     for name in NAMES:
         blobs.upload(name, 0, device(name))
-    seen = ["2.ndjson", "1.ndjson", "3.ndjson"]
-    for name in seen:
+    delivery_order = ["2.ndjson", "1.ndjson", "3.ndjson"]
+    for name in delivery_order:
         app.deliver(name)
     app.hub.free_slot()
     app.finish()
-    # The first event leads to a look at the container, which sees the others by their names.
+    # The first event causes a scan of the container, which lists the others by name.
     assert order_of_jobs(app) == ["2.ndjson", "1.ndjson", "3.ndjson"]
 
 
-def test_an_etag_of_azure_storage() -> None:
-    """Of the documentation of Event Grid, whose event of this write says 18:41:00.958."""
+def test_etag_of_azure_storage() -> None:
+    """Example from the Event Grid documentation; its event has the time 18:41:00.958."""
     last_modified = datetime(2017, 6, 26, 18, 41, tzinfo=UTC)
     moment = written_at("0x8D4BCC2E4835CD0", last_modified)
     assert moment == datetime(2017, 6, 26, 18, 41, 0, 957409, tzinfo=UTC)
@@ -146,33 +146,33 @@ def test_an_etag_of_azure_storage() -> None:
 
 
 @given(MOMENTS)
-def test_an_etag_tells_the_moment_of_its_second_alone(moment: datetime) -> None:
+def test_etag_time_is_used_only_within_its_second(moment: datetime) -> None:
     etag, second = etag_of(moment), second_of(moment)
     assert written_at(etag, second) == moment
-    for other in (-1, 1):
-        assert written_at(etag, second + timedelta(seconds=other)) is None
+    for offset in (-1, 1):
+        assert written_at(etag, second + timedelta(seconds=offset)) is None
 
 
 @given(st.text() | st.from_regex("0x[0-9A-F]{1,40}", fullmatch=True), MOMENTS)
-def test_any_other_etag_tells_nothing(etag: str, moment: datetime) -> None:
-    found = written_at(etag, second_of(moment))
-    assert found is None or second_of(found) == second_of(moment)
+def test_other_etags_contain_no_time(etag: str, moment: datetime) -> None:
+    time = written_at(etag, second_of(moment))
+    assert time is None or second_of(time) == second_of(moment)
 
 
 @given(MOMENTS, MOMENTS, st.booleans())
-def test_places_in_the_queue_are_in_the_order_of_writing(
-    one: datetime, other: datetime, is_first_seen_later: bool
+def test_queue_keys_sort_in_write_order(
+    one_time: datetime, other_time: datetime, is_first_seen_later: bool
 ) -> None:
-    first, second = sorted((one, other))
-    seen = [second + timedelta(seconds=10 + number) for number in range(2)]
+    first, second = sorted((one_time, other_time))
+    registered_at = [second + timedelta(seconds=10 + number) for number in range(2)]
     if is_first_seen_later:
-        seen.reverse()
-    places = []
-    for moment, created_at in zip((first, second), seen, strict=True):
+        registered_at.reverse()
+    queue_keys = []
+    for moment, created_at in zip((first, second), registered_at, strict=True):
         record = import_record(
             "hub", "a", etag_of(moment), second_of(moment), created_at=created_at
         )
         assert record_key_of(record.new_queue_key) == record.row_key
-        places.append(record.new_queue_key)
+        queue_keys.append(record.new_queue_key)
     if first != second:
-        assert places == sorted(places)
+        assert queue_keys == sorted(queue_keys)

@@ -1,4 +1,4 @@
-"""An outage counts no attempt; an unexpected error does, and ends its own import alone."""
+"""Outages do not count as attempts; unexpected errors do, and fail only their own import."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.app import App, device
 NAME = "pumps.ndjson"
 
 
-def answer(status: int) -> Exception:
+def http_error(status: int) -> Exception:
     error = HttpResponseError("Injected by the test.")
     error.status_code = status
     return error
 
 
 OUTAGES = [
-    *(answer(status) for status in (401, 403, 408, 429, 500, 503)),
+    *(http_error(status) for status in (401, 403, 408, 429, 500, 503)),
     ServiceRequestError("no connection"),
     ServiceResponseError("the connection was lost"),
 ]
@@ -50,22 +50,22 @@ def queue_one(app: App) -> None:
 
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDKs repeat a request at once."""
+    """Let the SDKs retry without delay."""
     monkeypatch.setattr("azure.core.pipeline.transport.HttpTransport.sleep", lambda *_: None)
     monkeypatch.setattr("time.sleep", lambda _: None)
 
 
 @every_outage
 @pytest.mark.usefixtures("no_waiting")
-def test_an_outage_while_a_file_is_staged_counts_no_attempt(app: App, error: Exception) -> None:
+def test_outage_during_staging_does_not_count_as_attempt(app: App, error: Exception) -> None:
     app.configure(MAX_ATTEMPTS="1")
     app.upload(NAME, device("pump-1"))
     app.before_request = failing(error, at="/devices.txt")
-    for tries in (1, 2, 3):
-        if tries == 1:
+    for attempts in (1, 2, 3):
+        if attempts == 1:
             with pytest.raises(type(error)):
                 app.deliver(NAME)
-        elif tries == 2:
+        elif attempts == 2:
             app.sweep()
         else:
             app.tick()
@@ -73,7 +73,7 @@ def test_an_outage_while_a_file_is_staged_counts_no_attempt(app: App, error: Exc
         assert (record.state, record.validation_attempts, record.back_off.hub_retries) == (
             "validating",
             0,
-            tries,
+            attempts,
         )
         assert (record.lease.owner, record.lease.until) == ("", None)
         assert "this attempt does not count" in record.failure_reason
@@ -88,10 +88,10 @@ def test_an_outage_while_a_file_is_staged_counts_no_attempt(app: App, error: Exc
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_an_outage_backs_off(app: App) -> None:
+def test_outage_is_retried_with_back_off(app: App) -> None:
     app.configure(BACKOFF_SECONDS="60", MAX_BACKOFF_SECONDS="600")
     app.upload(NAME, device("pump-1"))
-    app.before_request = failing(answer(503), at="/devices.txt")
+    app.before_request = failing(http_error(503), at="/devices.txt")
     with pytest.raises(HttpResponseError):
         app.deliver(NAME)
     record = app.record(NAME)
@@ -100,7 +100,7 @@ def test_an_outage_backs_off(app: App) -> None:
         timedelta(seconds=20) < record.back_off.next_try_at - app.clock() <= timedelta(seconds=60)
     )
     app.before_request = lambda _: None
-    # The host delivers the event again: the import waits all the same.
+    # The host delivers the event again; the import still waits.
     app.deliver(NAME)
     app.tick()
     app.sweep()
@@ -112,10 +112,10 @@ def test_an_outage_backs_off(app: App) -> None:
 
 @pytest.mark.parametrize("status", [404, 409, 413])
 @pytest.mark.usefixtures("no_waiting")
-def test_any_other_error_counts(app: App, status: int) -> None:
+def test_other_errors_count_as_attempts(app: App, status: int) -> None:
     app.configure(MAX_ATTEMPTS="2")
     app.upload(NAME, device("pump-1"))
-    app.before_request = failing(answer(status), at="/devices.txt")
+    app.before_request = failing(http_error(status), at="/devices.txt")
     with pytest.raises(HttpResponseError):
         app.deliver(NAME)
     assert app.record(NAME).validation_attempts == 1
@@ -127,7 +127,7 @@ def test_any_other_error_counts(app: App, status: int) -> None:
 
 @every_outage
 @pytest.mark.usefixtures("no_waiting")
-def test_an_outage_during_a_tick_counts_nothing(app: App, error: Exception) -> None:
+def test_outage_during_a_tick_does_not_count_as_error(app: App, error: Exception) -> None:
     app.configure(MAX_ATTEMPTS="1")
     app.upload(NAME, device("pump-1"))
     app.deliver(NAME)
@@ -145,7 +145,7 @@ def test_an_outage_during_a_tick_counts_nothing(app: App, error: Exception) -> N
 
 
 def break_starts(monkeypatch: pytest.MonkeyPatch, file: str) -> None:
-    """A mistake of ours, which one file brings about."""
+    """Simulate a bug that one file triggers."""
     start = JobStarter.start
 
     def broken(queue: JobStarter, record: ImportRecord) -> ImportRecord:
@@ -156,9 +156,7 @@ def break_starts(monkeypatch: pytest.MonkeyPatch, file: str) -> None:
     monkeypatch.setattr(JobStarter, "start", broken)
 
 
-def test_an_unexpected_error_ends_its_import_and_no_other(
-    app: App, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unexpected_error_fails_only_its_import(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     app.configure(MAX_ATTEMPTS="3")
     app.hub.occupy_slot()
     for name in (NAME, "next.ndjson"):
@@ -183,7 +181,7 @@ def test_an_unexpected_error_ends_its_import_and_no_other(
     assert app.importer.services.queue_rows.oldest(record.hub) == []
 
 
-def test_errors_that_pass_are_forgotten(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_count_is_reset_after_success(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     app.configure(MAX_ATTEMPTS="3")
     queue_one(app)
     with monkeypatch.context() as patch:
@@ -200,7 +198,9 @@ def test_errors_that_pass_are_forgotten(app: App, monkeypatch: pytest.MonkeyPatc
     )
 
 
-def test_an_unexpected_error_backs_off(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_error_is_retried_with_back_off(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app.configure(BACKOFF_SECONDS="60", MAX_BACKOFF_SECONDS="60")
     queue_one(app)
     app.clock.ahead_minutes(2)
@@ -215,7 +215,7 @@ def test_an_unexpected_error_backs_off(app: App, monkeypatch: pytest.MonkeyPatch
     )
 
 
-def test_a_retry_of_what_an_error_ended(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_after_an_unexpected_error(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     app.configure(MAX_ATTEMPTS="1")
     queue_one(app)
     with monkeypatch.context() as patch:

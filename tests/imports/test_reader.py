@@ -1,4 +1,4 @@
-"""What operators ask, over tables with many rows of several hubs."""
+"""Queries over tables with many rows of several hubs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECOND, MILLISECOND = timedelta(seconds=1), timedelta(milliseconds=1)
 
 @pytest.fixture
 def reader(app: App) -> Reader:
-    # Nobody calls them.
+    # Never called.
     hubs = {folder: f"{folder}.azure-devices.net" for folder in ("east", "west")}
     app.configure(IOTHUB=json.dumps(hubs))
     return app.importer.reader
@@ -37,7 +37,7 @@ def reader(app: App) -> Reader:
 def add(
     app: App, hub: str, uploaded_at: datetime, state: ImportState = ImportState.COMPLETED
 ) -> ImportRecord:
-    """A row as an import leaves it."""
+    """The row of a final import."""
     file = f"{random.random()}.ndjson"
     record = import_record(
         *(hub, file, "etag", uploaded_at),
@@ -52,24 +52,24 @@ def add(
     return services.store.create(record)[0]
 
 
-def some(app: App, count: int, seed: int) -> list[ImportRecord]:
-    """Random imports in the order of the list; some were uploaded within the same second."""
+def add_random_imports(app: App, count: int, seed: int) -> list[ImportRecord]:
+    """Random imports in list order; some were uploaded within the same second."""
     dice = random.Random(seed)
     records = []
     for _ in range(count):
         hub = dice.choice(HUBS)
-        # What leads to no hub is rejected at once.
+        # Uploads for no hub are rejected immediately.
         state = dice.choice(FINAL if hub == NO_HUB else STATES)
         records.append(add(app, hub, START + SECOND * dice.randrange(count // 2), state))
     return sorted(records, key=lambda record: record.row_key)
 
 
 def pages(
-    reader: Reader, wanted: ImportFilter, limit: int
+    reader: Reader, filter_: ImportFilter, limit: int
 ) -> Iterator[tuple[list[ImportRecord], str]]:
     continuation = ""
     while True:
-        page = reader.page(wanted, limit, continuation)
+        page = reader.page(filter_, limit, continuation)
         yield list(page.imports), page.continuation
         continuation = page.continuation
         if not continuation:
@@ -80,7 +80,7 @@ def ids(records: list[ImportRecord]) -> list[str]:
     return [record.id for record in records]
 
 
-def test_no_table_yet(reader: Reader) -> None:
+def test_table_does_not_exist_yet(reader: Reader) -> None:
     assert reader.page(ImportFilter(), 10).imports == []
     assert [(queue.hub, queue.length, queue.head) for queue in reader.queues()] == [
         ("east", 0, None),
@@ -91,13 +91,13 @@ def test_no_table_yet(reader: Reader) -> None:
         reader.get("0" * 24)
 
 
-def test_pages_with_any_filter(app: App, reader: Reader) -> None:
-    """Whatever is asked for, the pages together are what a plain search finds."""
-    records = some(app, 120, seed=1)
+def test_pages_with_each_filter(app: App, reader: Reader) -> None:
+    """All pages together equal the result of a linear search."""
+    records = add_random_imports(app, 120, seed=1)
     dice = random.Random(2)
     times = sorted({record.uploaded_at for record in records})
     for _ in range(40):
-        wanted = ImportFilter(
+        filter_ = ImportFilter(
             frozenset(dice.sample(HUBS, dice.randrange(4))),
             frozenset(dice.sample(STATES, dice.choice((0, 1, 3, 10)))),
             dice.choice((None, dice.choice(times), dice.choice(times) + MILLISECOND)),
@@ -106,73 +106,71 @@ def test_pages_with_any_filter(app: App, reader: Reader) -> None:
         expected = [
             record.id
             for record in records
-            if (not wanted.hubs or record.hub in wanted.hubs)
-            and (not wanted.states or record.state in wanted.states)
-            and (wanted.uploaded_after is None or record.uploaded_at >= wanted.uploaded_after)
-            and (wanted.uploaded_before is None or record.uploaded_at < wanted.uploaded_before)
+            if (not filter_.hubs or record.hub in filter_.hubs)
+            and (not filter_.states or record.state in filter_.states)
+            and (filter_.uploaded_after is None or record.uploaded_at >= filter_.uploaded_after)
+            and (filter_.uploaded_before is None or record.uploaded_at < filter_.uploaded_before)
         ]
         limit = dice.choice((1, 7, 50, 1000)) if len(expected) < 30 else dice.choice((11, 50, 1000))
-        found = list(pages(reader, wanted, limit))
-        assert [one for page, _ in found for one in ids(page)] == expected
-        assert all(len(page) == limit for page, _ in found[:-1])
+        results = list(pages(reader, filter_, limit))
+        assert [import_id for page, _ in results for import_id in ids(page)] == expected
+        assert all(len(page) == limit for page, _ in results[:-1])
 
 
-def test_a_page_that_ends_where_everything_ends_has_no_continuation(
-    app: App, reader: Reader
-) -> None:
-    some(app, 6, seed=3)
+def test_last_page_has_no_continuation_token(app: App, reader: Reader) -> None:
+    add_random_imports(app, 6, seed=3)
     assert reader.page(ImportFilter(), 6).continuation == ""
     assert reader.page(ImportFilter(), 5).continuation != ""
     [(first, _), (second, _)] = pages(reader, ImportFilter(), 5)
     assert (len(first), len(second)) == (5, 1)
 
 
-def test_pages_survive_what_happens_meanwhile(app: App, reader: Reader) -> None:
-    """New uploads come before the first page; what is pruned is missing, and nothing else."""
-    records = some(app, 30, seed=4)
+def test_paging_during_concurrent_changes(app: App, reader: Reader) -> None:
+    """New uploads sort before the first page; only pruned records are missing."""
+    records = add_random_imports(app, 30, seed=4)
     seen: list[str] = []
-    gone: set[str] = set()
+    deleted: set[str] = set()
     for number, (page, continuation) in enumerate(pages(reader, ImportFilter(), 4)):
         seen += ids(page)
         for hub in HUBS:
             add(app, hub, START + timedelta(days=1, seconds=number))
         if continuation:
-            # The very import at which the next page begins, and one that is still to come.
+            # The first import of the next page, and a later one.
             table = app.importer.services.storage.table(app.settings["IMPORTS_TABLE"])
-            left = [one for one in records if one.id not in seen]
-            for doomed in (page[-1], left[-1]):
-                if doomed.id not in gone:
-                    table.delete_entity(doomed.hub, doomed.row_key)
-                    gone.add(doomed.id)
-    assert seen == [one for one in ids(records) if one in seen]
-    assert set(ids(records)) - set(seen) <= gone
-    assert len(reader.page(ImportFilter(), 1000).imports) > len(records) - len(gone)
+            remaining = [record for record in records if record.id not in seen]
+            for pruned in (page[-1], remaining[-1]):
+                if pruned.id not in deleted:
+                    table.delete_entity(pruned.hub, pruned.row_key)
+                    deleted.add(pruned.id)
+    assert seen == [import_id for import_id in ids(records) if import_id in seen]
+    assert set(ids(records)) - set(seen) <= deleted
+    assert len(reader.page(ImportFilter(), 1000).imports) > len(records) - len(deleted)
 
 
-def test_bounds_of_time_are_exact(app: App, reader: Reader) -> None:
-    """Storage tells times of uploads in whole seconds; bounds may lie between them."""
+def test_time_bounds_are_exact(app: App, reader: Reader) -> None:
+    """Storage returns upload times in whole seconds; bounds may lie between them."""
     before, at, after = (add(app, "east", START + SECOND * number).id for number in (-1, 0, 1))
 
-    def found(first: datetime | None, last: datetime | None) -> set[str]:
-        wanted = ImportFilter(uploaded_after=first, uploaded_before=last)
-        return set(ids(list(reader.page(wanted, 10).imports)))
+    def ids_between(first: datetime | None, last: datetime | None) -> set[str]:
+        filter_ = ImportFilter(uploaded_after=first, uploaded_before=last)
+        return set(ids(list(reader.page(filter_, 10).imports)))
 
-    assert found(START, None) == {at, after}
-    assert found(START + MILLISECOND, None) == {after}
-    assert found(START - MILLISECOND, None) == {at, after}
-    assert found(None, START) == {before}
-    assert found(None, START + MILLISECOND) == {before, at}
-    assert found(None, START - MILLISECOND) == {before}
-    assert found(START, START + MILLISECOND) == {at}
-    assert found(START, START) == set()
-    assert found(START + SECOND, START - SECOND) == set()
-    # The same moment, told elsewhere.
-    there = START.astimezone(timezone(timedelta(hours=-9, minutes=-30)))
-    assert found(there, there + MILLISECOND) == {at}
+    assert ids_between(START, None) == {at, after}
+    assert ids_between(START + MILLISECOND, None) == {after}
+    assert ids_between(START - MILLISECOND, None) == {at, after}
+    assert ids_between(None, START) == {before}
+    assert ids_between(None, START + MILLISECOND) == {before, at}
+    assert ids_between(None, START - MILLISECOND) == {before}
+    assert ids_between(START, START + MILLISECOND) == {at}
+    assert ids_between(START, START) == set()
+    assert ids_between(START + SECOND, START - SECOND) == set()
+    # The same time in another time zone.
+    other_zone = START.astimezone(timezone(timedelta(hours=-9, minutes=-30)))
+    assert ids_between(other_zone, other_zone + MILLISECOND) == {at}
 
 
 def test_extreme_times(app: App, reader: Reader) -> None:
-    some(app, 5, seed=5)
+    add_random_imports(app, 5, seed=5)
     east, west = (timezone(timedelta(hours=hours, minutes=59 * (hours > 0))) for hours in (23, -23))
     for first in (datetime.min, datetime(1969, 12, 31), datetime(1970, 1, 1)):
         for zone in (UTC, east, west):
@@ -186,25 +184,25 @@ def test_extreme_times(app: App, reader: Reader) -> None:
             assert reader.page(ImportFilter(uploaded_after=time), 10).imports == []
 
 
-@pytest.mark.parametrize("wrong", ["x", "aW1wb3J0", "é" * 60, "A" * 60, "=" * 60, "a" * 61])
-def test_a_continuation_that_is_none(reader: Reader, wrong: str) -> None:
+@pytest.mark.parametrize("token", ["x", "aW1wb3J0", "é" * 60, "A" * 60, "=" * 60, "a" * 61])
+def test_invalid_continuation_token(reader: Reader, token: str) -> None:
     with pytest.raises(FilterError) as caught:
-        reader.page(ImportFilter(), 10, wrong)
+        reader.page(ImportFilter(), 10, token)
     assert caught.value.parameter == "continuation"
 
 
-def test_a_hub_that_is_none(reader: Reader) -> None:
+def test_unknown_hub(reader: Reader) -> None:
     with pytest.raises(FilterError, match="There is no hub 'south'"):
         reader.page(ImportFilter(frozenset({"east", "south"})), 10)
 
 
-def test_an_import_is_found_at_whichever_hub(app: App, reader: Reader) -> None:
-    for record in some(app, 9, seed=6):
+def test_import_is_found_at_any_hub(app: App, reader: Reader) -> None:
+    for record in add_random_imports(app, 9, seed=6):
         assert reader.get(record.id) == record
         assert reader.detail(record.id).hub == record.hub
 
 
-def test_days_are_summed_over_hubs_and_missing_ones_are_filled(app: App, reader: Reader) -> None:
+def test_days_are_summed_over_hubs_and_missing_days_are_filled(app: App, reader: Reader) -> None:
     today = app.clock().date()
     for hours, hub, state in (
         (0, "east", ImportState.COMPLETED),
@@ -229,12 +227,12 @@ def test_days_are_summed_over_hubs_and_missing_ones_are_filled(app: App, reader:
     assert list(reader.days(2)) == expected[-2:]
     assert list(reader.days(1)) == expected[-1:]
     assert list(reader.days(7))[2:] == expected
-    # A row of a day to come, by a clock that was ahead, is of no day that is asked for.
+    # A row of a future day (from a clock that was ahead) is outside the requested days.
     app.clock.ahead_hours(72)
     assert list(reader.days(4)) == expected[:-1]
 
 
-def test_queues_skip_markers_whose_import_is_final_or_gone(app: App, reader: Reader) -> None:
+def test_queues_skip_rows_of_final_or_deleted_imports(app: App, reader: Reader) -> None:
     table = app.importer.services.storage.table(app.settings["IMPORTS_TABLE"])
     first, second, third = (
         add(app, "east", START + timedelta(seconds=number), ImportState.QUEUED)
@@ -249,15 +247,15 @@ def test_queues_skip_markers_whose_import_is_final_or_gone(app: App, reader: Rea
     assert queue() == (3, first.id)
     table.delete_entity("east", first.row_key)
     assert queue() == (3, second.id)
-    marker = table.get_entity("east", second.queue_key)
+    queue_row = table.get_entity("east", second.queue_key)
     app.importer.services.store.end(second, ImportState.CANCELLED)
-    table.upsert_entity(marker)
+    table.upsert_entity(queue_row)
     assert queue() == (3, third.id)
     app.importer.services.store.end(third, ImportState.CANCELLED)
     assert queue() == (2, "")
 
 
-def test_requests_do_not_grow_with_the_history(app: App, reader: Reader) -> None:
+def test_request_count_does_not_grow_with_the_history(app: App, reader: Reader) -> None:
     def cost() -> Counter[str]:
         with app.counting() as requests:
             page = reader.page(ImportFilter(), 2)
@@ -270,7 +268,7 @@ def test_requests_do_not_grow_with_the_history(app: App, reader: Reader) -> None
     for number in range(5):
         add(app, HUBS[number % 3], START + timedelta(seconds=number))
     add(app, "east", START, ImportState.QUEUED)
-    # Which hubs there are is read once a minute.
+    # The list of hubs is read once a minute.
     reader.queues()
     few = cost()
     for number in range(5, 150):

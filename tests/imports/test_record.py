@@ -23,15 +23,15 @@ def record(file: str = "a", etag: str = "0x1", at: datetime = NOW) -> ImportReco
     return import_record("hub", file, etag, at, validation_attempts=1)
 
 
-def test_every_state_can_end() -> None:
+def test_every_state_can_reach_a_final_state() -> None:
     for state in ImportState:
         reachable, new = {state}, {state}
         while (
-            new := {after for one in new for after in ImportState if one.may_become(after)}
+            new := {after for state in new for after in ImportState if state.may_become(after)}
             - reachable
         ):
             reachable |= new
-        assert any(one.is_final for one in reachable), state
+        assert any(state.is_final for state in reachable), state
 
 
 def test_final_states() -> None:
@@ -45,26 +45,26 @@ def test_final_states() -> None:
     }
 
 
-def test_an_upload_has_one_id() -> None:
+def test_import_id_is_deterministic() -> None:
     assert record().id == record().id
     assert len({record().id, record(file="b").id, record(etag="0x2").id}) == 3
 
 
 @pytest.mark.parametrize("index", range(4))
-def test_an_id_is_of_table_container_name_and_etag(index: int) -> None:
+def test_import_id_depends_on_table_container_name_and_etag(index: int) -> None:
     identity = ["Imports", "uploads", "a.ndjson", "0x1"]
     changed = [*identity[:index], identity[index] + "2", *identity[index + 1 :]]
     assert upload_id(*identity) == upload_id(*identity) != upload_id(*changed)
 
 
-def test_the_keys_of_a_record_follow_from_its_place() -> None:
+def test_record_keys_are_derived_from_upload_time_and_id() -> None:
     made = record()
     assert record_key_of(made.new_queue_key) == made.row_key
     assert uploaded_at_of(made.row_key) == NOW
 
 
 @pytest.mark.parametrize("key", ["", "queue-", "import-1-2", "queue-1-2-3", "import-٣-x"])
-def test_keys_that_are_none(key: str) -> None:
+def test_invalid_keys(key: str) -> None:
     for read in (record_key_of, uploaded_at_of):
         with pytest.raises(ValueError, match="is not the RowKey"):
             read(key)
@@ -87,14 +87,16 @@ FULL = {"state": ImportState.COMPLETED, "lines": 3, "invalid_lines": 0, "devices
         ({"state": ImportState.COMPLETED_WITH_ERRORS}, False),
     ],
 )
-def test_what_is_proven_to_be_in_the_hub(changes: dict[str, Any], is_full: bool) -> None:
+def test_upload_fully_imported_only_if_all_counts_agree(
+    changes: dict[str, Any], is_full: bool
+) -> None:
     members: dict[str, Any] = {**FULL, "imported": 3, "failed": 0, **changes}
     assert replace(record(), **members).is_fully_imported is is_full
 
 
 @given(TIMES, st.timedeltas(timedelta(), timedelta(seconds=2)))
 def test_bounds_between_two_seconds(uploaded: datetime, before: timedelta) -> None:
-    """What was uploaded from a moment on sorts before its key, what was uploaded before behind."""
+    """Uploads at or after the time sort before its key, earlier uploads after it."""
     moment = uploaded.replace(microsecond=0) - timedelta(seconds=1) + before
     key = record(at=uploaded.replace(microsecond=0)).row_key
     is_from_then_on = uploaded.replace(microsecond=0) >= moment
@@ -102,8 +104,10 @@ def test_bounds_between_two_seconds(uploaded: datetime, before: timedelta) -> No
 
 
 @given(TIMES, TIMES)
-def test_rows_sort_newest_first_and_markers_oldest_first(one: datetime, other: datetime) -> None:
-    older, newer = (record(at=time.replace(microsecond=0)) for time in (one, other))
+def test_records_sort_newest_first_and_queue_rows_oldest_first(
+    first: datetime, second: datetime
+) -> None:
+    older, newer = (record(at=time.replace(microsecond=0)) for time in (first, second))
     if older.uploaded_at >= newer.uploaded_at:
         return
     assert newer.row_key < older.row_key
@@ -112,7 +116,7 @@ def test_rows_sort_newest_first_and_markers_oldest_first(one: datetime, other: d
 
 @given(st.text(min_size=1, max_size=300), st.text())
 def test_keys_fit_table_storage(file: str, etag: str) -> None:
-    """Forbidden are / \\ # ? and control characters, and more than 512 of any."""
+    """Keys must not contain / \\ # ? or control characters, or exceed 512 characters."""
     for key in (record(file, etag).row_key, record(file, etag).new_queue_key):
         assert len(key) < 100
         assert all(character.isalnum() or character == "-" for character in key)
@@ -125,7 +129,7 @@ def row(record: ImportRecord) -> TableEntity:
     return entity
 
 
-def test_a_row_gives_back_the_record() -> None:
+def test_record_is_restored_from_its_row() -> None:
     full = replace(
         record(),
         history=((ImportState.VALIDATING, NOW),),
@@ -138,7 +142,7 @@ def test_a_row_gives_back_the_record() -> None:
 
 
 @pytest.mark.parametrize("group", [Lease, HubJob])
-def test_times_without_a_zone_cannot_enter_a_record(group: Any) -> None:
+def test_record_rejects_times_without_a_time_zone(group: Any) -> None:
     with pytest.raises(ValueError, match="time zone"):
         replace(record(), finished_at=datetime(2026, 1, 1))
     name = "until" if group is Lease else "end_time_utc"
@@ -149,5 +153,5 @@ def test_times_without_a_zone_cannot_enter_a_record(group: Any) -> None:
 @pytest.mark.parametrize(
     "column", ["writeId", "jobId", "failureReason", "finishedAt", "validation", "cancelReason"]
 )
-def test_what_is_empty_takes_no_column(column: str) -> None:
+def test_empty_values_are_not_stored(column: str) -> None:
     assert column not in to_row(record())

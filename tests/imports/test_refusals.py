@@ -1,4 +1,4 @@
-"""What a record says when the hub refuses: a reason and a remedy of its own for each cause."""
+"""Rejections by the hub: the record contains a reason and a remedy for each cause."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SHAPES = ("E1", "E2", "E3", "E4")
 
 FIRST = "'pump-1' on line 1"
 
-#: Status, code and a part of the remedy.
-WAITED_FOR = [
+#: Status, code and part of the remedy.
+RETRIED = [
     (403, "IotHubSuspended", "Reactivate the hub's subscription"),
     (403, "OperationNotAvailableInCurrentTier", "Upgrade the hub to a standard tier"),
     (401, "IotHubNotFound", "Correct the host name in IOTHUB"),
@@ -40,8 +40,8 @@ def reason_of(app: App) -> str:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(("status", "code", "remedy"), WAITED_FOR)
-def test_a_refusal_that_people_can_resolve(
+@pytest.mark.parametrize(("status", "code", "remedy"), RETRIED)
+def test_rejection_that_operators_can_resolve(
     app: App, shape: str, status: int, code: str, remedy: str
 ) -> None:
     refuse(app, status, code, message="No.", shape=shape)
@@ -56,8 +56,8 @@ def test_a_refusal_that_people_can_resolve(
     assert app.record("pumps.ndjson").state == "completed"
 
 
-@pytest.mark.parametrize(("status", "code", "remedy"), WAITED_FOR)
-def test_a_refusal_that_nobody_resolves(app: App, status: int, code: str, remedy: str) -> None:
+@pytest.mark.parametrize(("status", "code", "remedy"), RETRIED)
+def test_rejection_that_is_not_resolved(app: App, status: int, code: str, remedy: str) -> None:
     app.configure(REFUSAL_DEADLINE_MINUTES="0")
     refuse(app, status, code)
     start(app)
@@ -67,7 +67,7 @@ def test_a_refusal_that_nobody_resolves(app: App, status: int, code: str, remedy
     assert reason_of(app).endswith(". Then retry the import.")
 
 
-def test_an_api_version_that_the_hub_does_not_support(app: App) -> None:
+def test_unsupported_api_version(app: App) -> None:
     app.configure(IOTHUB_API_VERSION="2099-01-01")
     start(app)
     record = app.record("pumps.ndjson")
@@ -77,11 +77,11 @@ def test_an_api_version_that_the_hub_does_not_support(app: App) -> None:
         f"is not supported.). {EXPLANATIONS['InvalidProtocolVersion']} Then retry the import."
     )
     assert "IOTHUB_API_VERSION" in record.failure_reason
-    [finding] = [one for one in app.importer.health.examine() if not one.is_well]
+    [finding] = [item for item in app.importer.health.examine() if not item.is_well]
     assert finding.detail.endswith(f"supported. {EXPLANATIONS['InvalidProtocolVersion']}")
 
 
-def test_an_unknown_refusal(app: App) -> None:
+def test_unknown_rejection(app: App) -> None:
     refuse(app, 400, "400999", message="A new rule.", shape="E2")
     start(app)
     assert reason_of(app) == (
@@ -91,14 +91,14 @@ def test_an_unknown_refusal(app: App) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "expected"),
     [
         (403010, f"403010 OperationNotAvailableInCurrentTier ({{}}). The first is {FIRST}."),
         (400999, f"400999 ({BY_STATUS[400].remedy}). The first is {FIRST}: New; sig=REDACTED."),
         ("NewRule", f"NewRule. The first is {FIRST}: New; sig=REDACTED."),
     ],
 )
-def test_a_code_in_the_log(app: App, code: object, told: str) -> None:
+def test_error_code_in_the_log(app: App, code: object, expected: str) -> None:
     app.hub.faults.add("noLog")
     start(app)
     app.hub.wait_idle()
@@ -106,27 +106,29 @@ def test_a_code_in_the_log(app: App, code: object, told: str) -> None:
     container = app.container_of(app.record("pumps.ndjson"))
     container.upload_blob("importErrors.log", json.dumps(entry).encode())
     app.finish()
-    told = told.format(EXPLANATIONS["OperationNotAvailableInCurrentTier"].remedy)
-    assert reason_of(app).startswith(f"1 of 1 devices failed: 1 x {told}")
+    expected = expected.format(EXPLANATIONS["OperationNotAvailableInCurrentTier"].remedy)
+    assert reason_of(app).startswith(f"1 of 1 devices failed: 1 x {expected}")
     [listed] = app.report(app.record("pumps.ndjson"))["failures"]["codes"]
     assert listed.get("remedy", "") == remedy_of(str(code_name(code)))
 
 
 @pytest.mark.parametrize(
-    ("said", "refusal"),
+    ("message", "refusal"),
     [
         ("ErrorCode:ManagedIdentityNotEnabled;x", EXPLANATIONS["ManagedIdentityNotEnabled"]),
         ("(error code 400008)", EXPLANATIONS["BlobContainerValidationError"]),
     ],
 )
-def test_a_job_that_fails_with_a_code(app: App, said: str, refusal: Explanation) -> None:
-    app.hub.faults.add("failJob", reason=said)
+def test_job_that_fails_with_an_error_code(app: App, message: str, refusal: Explanation) -> None:
+    app.hub.faults.add("failJob", reason=message)
     start(app)
     app.finish()
-    assert reason_of(app).startswith(f"The hub failed the job: {said}. {refusal} It is not known")
+    assert reason_of(app).startswith(
+        f"The hub failed the job: {message}. {refusal} It is not known"
+    )
 
 
-def test_a_running_job_whose_status_is_refused(app: App) -> None:
+def test_running_job_whose_status_request_is_rejected(app: App) -> None:
     app.hub.faults.add("hangJob")
     start(app)
     app.hub.faults.add("error", operation="getJob", status=403, code="IotHubSuspended")

@@ -1,4 +1,4 @@
-"""The report that a record names agrees with the record, whoever else wrote one."""
+"""A record's report agrees with the record, also if other processes wrote reports."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ NAME = "pumps.ndjson"
 
 
 def another_process(app: App) -> Importer:
-    nothing = lambda _: None  # noqa: E731
-    return Importer(load_settings(), app.clock, lambda: ObservedTransport(nothing, nothing))
+    no_hook = lambda _: None  # noqa: E731
+    return Importer(load_settings(), app.clock, lambda: ObservedTransport(no_hook, no_hook))
 
 
 def assert_report_agrees(app: App) -> None:
@@ -27,62 +27,62 @@ def assert_report_agrees(app: App) -> None:
     assert (devices["imported"], devices["failed"]) == (record.imported, record.failed)
 
 
-def test_a_cancel_that_is_overtaken_leaves_the_report_of_the_import(app: App) -> None:
-    """Its process stands still before it writes a report, while another one imports everything."""
+def test_cancel_after_the_import_completed_keeps_the_report_of_the_import(app: App) -> None:
+    """The process is suspended before it writes a report while another one completes the import."""
     app.hub.occupy_slot()
     app.upload(NAME, device("pump-1"))
     app.deliver(NAME)
     app.hub.free_slot()
-    other = another_process(app)
+    other_importer = another_process(app)
     overtaken: list[str] = []
 
     def overtake(request: str) -> None:
         if request.startswith("PUT") and "/report" in request and not overtaken:
             overtaken.append(request)
-            other.on_tick()
+            other_importer.on_tick()
             app.hub.wait_idle()
-            other.on_tick()
+            other_importer.on_tick()
 
     app.before_request = overtake
     with pytest.raises(NotPossibleError):
         app.importer.actions.cancel(app.record(NAME))
     app.before_request = lambda _: None
-    other.close()
+    other_importer.close()
     assert overtaken
     assert app.record(NAME).state == "completed"
     assert_report_agrees(app)
 
 
-def test_a_cancel_that_overtakes_leaves_its_own_report(app: App) -> None:
+def test_cancel_before_the_import_completed_writes_its_own_report(app: App) -> None:
     app.hub.occupy_slot()
     app.upload(NAME, device("pump-1"))
     app.deliver(NAME)
     app.hub.free_slot()
     code = {"status": 400, "code": "ArgumentInvalid"}
     app.hub.faults.add("error", operation="createJob", **code)
-    other = another_process(app)
+    other_importer = another_process(app)
 
     def overtake(request: str) -> None:
         if request.startswith("PUT") and "/report" in request:
             app.before_request = lambda _: None
-            other.actions.cancel(app.record(NAME))
+            other_importer.actions.cancel(app.record(NAME))
 
     app.before_request = overtake
     app.tick()
     assert app.record(NAME).state == "starting"
-    # The process that was overtaken keeps its lease.
+    # The suspended process keeps its lease.
     app.clock.ahead_minutes(6)
     app.tick()
-    # It may have made its call: a job that comes of it is waited for.
+    # It may have sent its request, so the import waits for the job.
     assert app.record(NAME).state == "starting"
     app.pass_minutes(11)
     app.finish()
-    other.close()
+    other_importer.close()
     assert app.record(NAME).state == "cancelled"
     assert_report_agrees(app)
 
 
-def test_an_end_needs_no_report(app: App) -> None:
+def test_import_becomes_final_without_a_report(app: App) -> None:
     app.upload(NAME, device("pump-1"))
     app.deliver(NAME)
     app.hub.wait_idle()
@@ -101,7 +101,7 @@ def test_an_end_needs_no_report(app: App) -> None:
 
 
 @pytest.mark.parametrize("end", ["completed", "failed", "cancelled", "rejected"])
-def test_every_end_has_a_report_that_agrees(app: App, end: str) -> None:
+def test_report_agrees_with_every_final_record(app: App, end: str) -> None:
     if end == "failed":
         app.hub.faults.add("failJob")
     if end == "cancelled":
@@ -116,8 +116,8 @@ def test_every_end_has_a_report_that_agrees(app: App, end: str) -> None:
 
 
 @pytest.mark.parametrize("end", ["cancelled", "failed"])
-def test_the_report_of_the_validation_is_not_that_of_the_end(app: App, end: str) -> None:
-    """There is one since the validation, which had a warning to tell."""
+def test_validation_report_is_not_the_final_report(app: App, end: str) -> None:
+    """It was written by the validation, which had a warning."""
     if end == "cancelled":
         app.hub.occupy_slot()
     else:

@@ -1,6 +1,6 @@
-"""What an import costs: requests to storage and hub at each of its moments.
+"""Requests to storage and hub in each phase of an import.
 
-The bounds are the project's aims; raising one is a decision about money and throttling.
+The limits are requirements; raising one affects cost and throttling.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ NAME = "pumps.ndjson"
 
 
 @pytest.mark.parametrize("hub", [{"job_seconds": 1.0}], indirect=True)
-def test_requests_of_an_import(app: App) -> None:
-    # The first import makes the table.
+def test_request_count_of_an_import(app: App) -> None:
+    # The first import creates the table.
     app.upload("first.ndjson", device("pump-0"))
     app.deliver("first.ndjson")
     app.finish()
@@ -47,12 +47,14 @@ def test_requests_of_an_import(app: App) -> None:
     assert len(idle) == 1
 
 
-def test_waiting_imports_cost_a_tick_nothing(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tick looks at the head of the queue alone."""
-    # As if the uploads were some seconds old.
+def test_queued_imports_add_no_requests_to_a_tick(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tick checks only the first import of the queue."""
+    # Uploads appear a few seconds old.
     monkeypatch.setattr(uploads, "MARGIN", timedelta(seconds=-60))
     app.hub.occupy_slot()
-    # The first tick of a minute notes that it ran.
+    # The first tick of a minute stores its timestamp.
     app.tick()
     costs = []
     for waiting in range(3):

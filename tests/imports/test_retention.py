@@ -1,4 +1,4 @@
-"""What is deleted once an import is final, when, and what is never touched."""
+"""Data that is deleted after an import is final, when, and data that is kept."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from shared.errors import SettingsError
 from shared.imports.model.record import ImportRecord
 from shared.imports.workflow import upload_scan as uploads
-from tests.app import App, break_down, device
+from tests.app import App, device, fail_writes
 
 DAY = 24
 
@@ -35,13 +35,13 @@ def has_upload(app: App, name: str = "pumps.ndjson") -> bool:
 
 
 def archive(app: App) -> str:
-    """Configure the app to move uploads; returns the name of its own archive container."""
+    """Configure the app to move uploads; return the name of the archive container."""
     name = f"processed-{uuid.uuid4().hex[:12]}"
     app.configure(UPLOAD_RETENTION="move", UPLOAD_ARCHIVE_CONTAINER=name)
     return name
 
 
-def test_the_container_of_a_final_import_is_kept_for_some_days(app: App) -> None:
+def test_container_of_a_final_import_is_kept_for_the_retention_time(app: App) -> None:
     record = complete(app)
     app.clock.ahead_hours(29 * DAY)
     app.sweep()
@@ -52,7 +52,7 @@ def test_the_container_of_a_final_import_is_kept_for_some_days(app: App) -> None
     assert app.record("pumps.ndjson") == record
 
 
-def test_containers_may_be_kept_for_ever(app: App) -> None:
+def test_containers_can_be_kept_forever(app: App) -> None:
     app.configure(IMPORT_RETENTION_DAYS="0")
     record = complete(app)
     app.clock.ahead_hours(4000 * DAY)
@@ -61,7 +61,7 @@ def test_containers_may_be_kept_for_ever(app: App) -> None:
 
 
 @pytest.mark.parametrize("state", ["queued", "running"])
-def test_the_container_of_an_open_import_stays(app: App, state: str) -> None:
+def test_container_of_an_open_import_is_kept(app: App, state: str) -> None:
     if state == "queued":
         app.hub.occupy_slot()
     app.hub.faults.add("hangJob")
@@ -74,7 +74,7 @@ def test_the_container_of_an_open_import_stays(app: App, state: str) -> None:
     assert is_there(app, record.staged.container)
 
 
-def test_the_time_kept_counts_from_the_end_of_an_import(app: App) -> None:
+def test_retention_time_starts_when_the_import_is_final(app: App) -> None:
     app.hub.occupy_slot()
     app.upload("pumps.ndjson", device("pump-1"))
     app.deliver("pumps.ndjson")
@@ -89,12 +89,12 @@ def test_the_time_kept_counts_from_the_end_of_an_import(app: App) -> None:
     assert not is_there(app, record.staged.container)
 
 
-def test_containers_of_others_stay(app: App) -> None:
-    """Another app shares the account; people name containers as they like."""
-    one, other = (f"import-{uuid.uuid4().hex}" for _ in range(2))
+def test_unrelated_containers_are_kept(app: App) -> None:
+    """Other apps may share the account and use any container names."""
+    old, recent = (f"import-{uuid.uuid4().hex}" for _ in range(2))
     others = {
-        one: {"table": "Another", "hub": "hub", "record": "import-1-2"},
-        other: None,
+        old: {"table": "Another", "hub": "hub", "record": "import-1-2"},
+        recent: None,
         f"exports-{uuid.uuid4().hex}": {"table": app.settings["IMPORTS_TABLE"], "hub": "hub"},
     }
     for name, metadata in others.items():
@@ -104,7 +104,7 @@ def test_containers_of_others_stay(app: App) -> None:
     assert all(is_there(app, name) for name in others)
 
 
-def test_a_container_without_a_record_goes_when_it_is_old(app: App) -> None:
+def test_old_container_without_a_record_is_deleted(app: App) -> None:
     record = complete(app)
     app.blobs.get_blob_client(app.container, "pumps.ndjson").delete_blob()
     app.table.delete_entity(record.hub, record.row_key)
@@ -116,10 +116,10 @@ def test_a_container_without_a_record_goes_when_it_is_old(app: App) -> None:
     assert not is_there(app, record.staged.container)
 
 
-def test_containers_of_attempts_that_failed_go_too(app: App) -> None:
+def test_containers_of_failed_attempts_are_deleted(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
 
-    app.before_request = break_down
+    app.before_request = fail_writes
     app.sweep()
     app.before_request = lambda _: None
     app.sweep()
@@ -133,15 +133,15 @@ def test_containers_of_attempts_that_failed_go_too(app: App) -> None:
     assert not any(is_there(app, container) for container in containers)
 
 
-def test_uploads_are_kept_unless_told_otherwise(app: App) -> None:
+def test_uploads_are_kept_by_default(app: App) -> None:
     complete(app)
     app.clock.ahead_hours(400 * DAY)
     app.sweep()
     assert has_upload(app)
 
 
-def test_an_upload_is_deleted_once_it_was_imported_in_full(app: App) -> None:
-    """One that somebody has to correct stays."""
+def test_fully_imported_upload_is_deleted(app: App) -> None:
+    """An upload that needs a correction is kept."""
     app.configure(UPLOAD_RETENTION="delete")
     app.hub.occupy_slot()
     app.upload("pumps.ndjson", device("pump-1"))
@@ -159,7 +159,7 @@ def test_an_upload_is_deleted_once_it_was_imported_in_full(app: App) -> None:
     assert len(app.records()) == 2
 
 
-def test_the_upload_of_a_final_import_is_moved(app: App) -> None:
+def test_upload_of_a_final_import_is_moved(app: App) -> None:
     archived = archive(app)
     names = ["site/pumps.ndjson", "été.ndjson"]
     records = [complete(app, name) for name in names]
@@ -174,14 +174,14 @@ def test_the_upload_of_a_final_import_is_moved(app: App) -> None:
     assert len(app.records()) == 2
 
 
-def test_uploads_cannot_be_moved_to_where_they_are(app: App) -> None:
-    """Each would be an upload again, without end."""
+def test_uploads_cannot_be_moved_to_their_own_container(app: App) -> None:
+    """Each moved blob would be a new upload, endlessly."""
     app.configure(UPLOAD_RETENTION="move", UPLOAD_ARCHIVE_CONTAINER=app.container)
     with pytest.raises(SettingsError):
         app.sweep()
 
 
-def test_a_large_upload_is_moved_as_it_is(app: App) -> None:
+def test_large_upload_is_moved_unchanged(app: App) -> None:
     archived = archive(app)
     app.upload("large.ndjson", *(f"broken {n}".encode() * 100 for n in range(6000)))
     uploaded = content(app, app.container, "large.ndjson")
@@ -194,9 +194,7 @@ def test_a_large_upload_is_moved_as_it_is(app: App) -> None:
 
 
 @pytest.mark.parametrize(("retention", "method"), [("delete", "DELETE"), ("move", "GET")])
-def test_an_upload_that_is_overwritten_meanwhile_stays(
-    app: App, retention: str, method: str
-) -> None:
+def test_overwritten_upload_is_kept(app: App, retention: str, method: str) -> None:
     archived = archive(app)
     app.configure(UPLOAD_RETENTION=retention)
     complete(app)
@@ -218,15 +216,15 @@ def test_an_upload_that_is_overwritten_meanwhile_stays(
         assert len(list(app.blobs.get_container_client(archived).list_blob_names())) == 1
 
 
-def test_a_move_whose_process_died_is_done_again(app: App) -> None:
+def test_move_is_repeated_after_the_process_terminated(app: App) -> None:
     archived = archive(app)
     record = complete(app)
 
-    def die(request: str) -> None:
+    def terminate(request: str) -> None:
         if request.startswith("DELETE"):
             raise KeyboardInterrupt
 
-    app.before_request = die
+    app.before_request = terminate
     with pytest.raises(KeyboardInterrupt):
         app.sweep()
     app.before_request = lambda _: None
@@ -237,7 +235,7 @@ def test_a_move_whose_process_died_is_done_again(app: App) -> None:
     assert list(names) == [f"{record.id}/pumps.ndjson"]
 
 
-def test_the_upload_of_a_stray_is_moved_too(app: App) -> None:
+def test_upload_for_no_hub_is_moved(app: App) -> None:
     archive(app)
     app.route(east=app.hub)
     app.upload("north/pumps.ndjson", device("pump-1"))
@@ -246,15 +244,17 @@ def test_the_upload_of_a_stray_is_moved_too(app: App) -> None:
     assert not has_upload(app, "north/pumps.ndjson")
 
 
-def test_records_are_kept_unless_told_otherwise(app: App) -> None:
+def test_records_are_kept_by_default(app: App) -> None:
     complete(app)
     app.clock.ahead_hours(4000 * DAY)
     app.sweep()
     assert len(app.records()) == 1
 
 
-def test_a_record_goes_after_its_time(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    # As if the upload was some seconds old.
+def test_record_is_deleted_after_its_retention_time(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The upload appears a few seconds old.
     monkeypatch.setattr(uploads, "MARGIN", timedelta(seconds=-60))
     app.configure(RECORD_RETENTION_DAYS="30")
     complete(app)
@@ -272,7 +272,7 @@ def test_a_record_goes_after_its_time(app: App, monkeypatch: pytest.MonkeyPatch)
     assert len(app.hub.jobs) == 1
 
 
-def test_the_record_of_an_open_import_stays(app: App) -> None:
+def test_record_of_an_open_import_is_kept(app: App) -> None:
     app.configure(RECORD_RETENTION_DAYS="30")
     app.hub.occupy_slot()
     app.upload("pumps.ndjson", device("pump-1"))
@@ -286,7 +286,7 @@ def test_the_record_of_an_open_import_stays(app: App) -> None:
     assert app.record("pumps.ndjson").state == "completed"
 
 
-def test_the_record_of_a_stray_goes_too(app: App) -> None:
+def test_record_of_an_upload_for_no_hub_is_deleted(app: App) -> None:
     app.route(east=app.hub)
     app.configure(RECORD_RETENTION_DAYS="30")
     app.upload("pumps.ndjson", device("pump-1"))

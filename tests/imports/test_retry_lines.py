@@ -1,4 +1,4 @@
-"""retry.ndjson, the lines that the hub refused; and a log that blames devices that are there."""
+"""retry.ndjson with the failed lines; and logs that list devices which exist as failed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run(app: App, *lines: object) -> ImportRecord:
 
 
 def run_with_log(app: App, log: list[dict[str, object]], *lines: object) -> ImportRecord:
-    """An import whose hub leaves this log."""
+    """Run an import with this error log."""
     app.upload(NAME, *lines)
     app.deliver(NAME)
     app.hub.wait_idle()
@@ -55,7 +55,7 @@ def listed(app: App, record: ImportRecord) -> list[tuple[object, ...]]:
     ]
 
 
-def test_a_clean_import_leaves_no_lines(app: App) -> None:
+def test_completed_import_has_no_retry_file(app: App) -> None:
     record = run(app, device("pump-1"))
     assert (record.state, record.retry) == ("completed", "")
     names = list(app.container_of(record).list_blob_names())
@@ -63,7 +63,7 @@ def test_a_clean_import_leaves_no_lines(app: App) -> None:
     assert "importErrors.log" in names
 
 
-def test_exactly_the_refused_lines_are_kept(app: App) -> None:
+def test_retry_file_contains_exactly_the_failed_lines(app: App) -> None:
     app.hub.registry.put(device("old"))
     app.hub.registry.put(device("edge"))
     app.hub.registry.put(module("edge", "old"))
@@ -88,15 +88,15 @@ def test_exactly_the_refused_lines_are_kept(app: App) -> None:
     assert set(retry_file(app, record).splitlines()) < set(staged)
 
 
-def test_a_log_may_repeat_itself(app: App) -> None:
+def test_duplicate_log_entries_are_counted_once(app: App) -> None:
     entry: dict[str, object] = {"deviceId": "b", "errorCode": 409001, "errorStatus": "again"}
     record = run_with_log(app, [entry] * 5, device("a"), device("b"), device("c"))
     assert (record.imported, record.failed) == (2, 1)
     assert retry_lines(app, record) == [device("b")]
 
 
-def test_a_log_may_name_what_the_file_does_not_hold(app: App) -> None:
-    """Then it is not known what became of the other lines either."""
+def test_log_entry_for_an_unknown_device_leaves_the_counts_unknown(app: App) -> None:
+    """The results of the other lines are then unknown too."""
     log: list[dict[str, object]] = [
         {"deviceId": "stranger", "errorCode": 400004, "errorStatus": "no"},
         {"deviceId": "b", "errorCode": 400004, "errorStatus": "no"},
@@ -108,7 +108,7 @@ def test_a_log_may_name_what_the_file_does_not_hold(app: App) -> None:
     assert listed(app, record) == [(2, "b", ""), (None, "stranger", "")]
 
 
-def test_a_log_that_names_only_strangers_leaves_no_lines(app: App) -> None:
+def test_log_with_only_unknown_devices_creates_no_retry_file(app: App) -> None:
     log: list[dict[str, object]] = [{"deviceId": "stranger", "errorCode": 400004}]
     record = run_with_log(app, log, device("a"))
     assert (record.state, record.retry) == ("completedWithErrors", "")
@@ -121,7 +121,7 @@ def test_a_log_that_names_only_strangers_leaves_no_lines(app: App) -> None:
     [{}, {"errorCode": 400004}, {"deviceId": "", "errorStatus": "no"}, {"id": "a"}],
     ids=str,
 )
-def test_a_log_entry_that_names_nothing_leaves_the_counts_unknown(
+def test_log_entry_without_a_device_leaves_the_counts_unknown(
     app: App, entry: dict[str, object]
 ) -> None:
     log: list[dict[str, object]] = [entry, {"deviceId": "b", "errorCode": 400004}]
@@ -133,7 +133,7 @@ def test_a_log_entry_that_names_nothing_leaves_the_counts_unknown(
     assert [line for line, _, _ in listed(app, record)] == [2, None]
 
 
-def test_a_log_may_name_the_device_of_a_module_alone(app: App) -> None:
+def test_log_entry_may_name_only_the_device_of_a_module(app: App) -> None:
     log: list[dict[str, object]] = [{"deviceId": "edge", "errorCode": 404010}]
     lines = [device("a"), module("edge", "m"), module("other", "m")]
     record = run_with_log(app, log, *lines)
@@ -143,7 +143,7 @@ def test_a_log_may_name_the_device_of_a_module_alone(app: App) -> None:
 
 
 @pytest.mark.parametrize("device_comes", ["first", "last"])
-def test_a_log_that_names_a_device_means_its_own_line(app: App, device_comes: str) -> None:
+def test_log_entry_for_a_device_selects_the_line_of_the_device(app: App, device_comes: str) -> None:
     log: list[dict[str, object]] = [{"deviceId": "edge", "errorCode": 404010}]
     app.hub.registry.put(device("edge"))
     lines = [device("edge"), module("edge", "m")]
@@ -154,12 +154,12 @@ def test_a_log_that_names_a_device_means_its_own_line(app: App, device_comes: st
     assert listed(app, record) == [(lines.index(device("edge")) + 1, "edge", "")]
 
 
-def test_lines_that_the_hub_could_not_read_are_kept_as_they_were(app: App) -> None:
+def test_lines_that_the_hub_cannot_parse_are_kept_unchanged(app: App) -> None:
     authentication = {"type": "sas", "symmetricKey": KEYS}
     app.upload(NAME, device("a"), device("b", authentication=authentication), device("c"))
-    odd = device("b", authentication={**authentication, "type": "SELF_SIGNED"})
-    text = json.dumps(odd, separators=(" ,", ": ")).encode()
-    app.deliver_unseen(NAME, device("a"), text, device("c"))
+    invalid = device("b", authentication={**authentication, "type": "SELF_SIGNED"})
+    text = json.dumps(invalid, separators=(" ,", ": ")).encode()
+    app.deliver_unvalidated(NAME, device("a"), text, device("c"))
     app.finish()
     record = app.record(NAME)
     assert (record.imported, record.failed) == (2, 1)
@@ -167,7 +167,7 @@ def test_lines_that_the_hub_could_not_read_are_kept_as_they_were(app: App) -> No
     assert [line for line, _, _ in listed(app, record)] == [2]
 
 
-def test_all_are_kept_though_the_report_lists_only_the_first(app: App) -> None:
+def test_retry_file_contains_lines_beyond_the_report_limit(app: App) -> None:
     app.configure(MAX_REPORTED_PROBLEMS="2")
     lines: list[object] = [device(f"gone-{n}", importMode="delete") for n in range(7)]
     record = run(app, device("pump"), *lines)
@@ -176,7 +176,7 @@ def test_all_are_kept_though_the_report_lists_only_the_first(app: App) -> None:
     assert retry_lines(app, record) == lines
 
 
-def test_the_lines_can_be_imported_once_the_cause_is_mended(app: App) -> None:
+def test_retry_file_can_be_imported_after_the_cause_is_fixed(app: App) -> None:
     lines: list[object] = [
         device("late-1", importMode="update", tags={"n": 1}),
         module("late-1", "m", tags={"n": 2}),
@@ -195,23 +195,23 @@ def test_the_lines_can_be_imported_once_the_cause_is_mended(app: App) -> None:
         assert stored["tags"] == tags
 
 
-def test_lines_left_out_are_not_among_the_refused(app: App) -> None:
+def test_retry_file_excludes_lines_skipped_by_validation(app: App) -> None:
     app.configure(VALIDATION_POLICY="partial")
-    gone = device("gone", importMode="delete")
-    record = run(app, b"broken", gone, device("pump"))
+    missing = device("gone", importMode="delete")
+    record = run(app, b"broken", missing, device("pump"))
     assert (record.invalid_lines, record.failed) == (1, 1)
-    assert retry_lines(app, record) == [gone]
+    assert retry_lines(app, record) == [missing]
     assert listed(app, record) == [(2, "gone", "")]
 
 
-def test_a_csv_row_is_kept_as_the_line_that_it_stands_for(app: App) -> None:
+def test_retry_file_contains_csv_rows_as_ndjson_lines(app: App) -> None:
     app.upload("fleet.csv", b"id,status,importMode\npump,enabled,\ngone,enabled,delete\n")
     app.deliver("fleet.csv")
     app.finish()
     assert retry_lines(app, app.record("fleet.csv")) == [device("gone", importMode="delete")]
 
 
-def test_a_log_that_blames_devices_that_are_there_is_doubted(app: App) -> None:
+def test_failures_of_devices_that_exist_are_reported_as_doubtful(app: App) -> None:
     app.hub.faults.add("blameDevices")
     record = run(app, device("a"), device("edge"), module("edge", "m"))
     assert (record.state, record.imported, record.failed) == ("completedWithErrors", 0, 3)
@@ -220,7 +220,7 @@ def test_a_log_that_blames_devices_that_are_there_is_doubted(app: App) -> None:
     assert app.hub.requests["registry"] == 3
 
 
-def test_only_a_few_devices_are_looked_up(app: App) -> None:
+def test_only_a_few_devices_are_read_from_the_registry(app: App) -> None:
     app.configure(VERIFY_FAILED_DEVICES="2")
     app.hub.faults.add("blameDevices")
     record = run(app, *(device(f"pump-{n}") for n in range(10)))
@@ -228,27 +228,27 @@ def test_only_a_few_devices_are_looked_up(app: App) -> None:
     assert app.hub.requests["registry"] == 2
 
 
-def test_devices_that_are_missing_indeed_are_not_doubted(app: App) -> None:
+def test_missing_devices_are_not_doubtful(app: App) -> None:
     record = run(app, device("absent", importMode="update"))
     assert record.state == "completedWithErrors"
     assert "may be wrong" not in record.failure_reason
     assert app.report(record)["failures"]["inRegistry"] == {"absent": False}
 
 
-def test_devices_that_are_to_go_are_not_looked_up(app: App) -> None:
+def test_devices_to_be_deleted_are_not_read_from_the_registry(app: App) -> None:
     record = run(app, device("gone", importMode="delete"), device("pump"))
     assert record.failed == 1
     assert "inRegistry" not in app.report(record)["failures"]
     assert app.hub.requests["registry"] == 0
 
 
-def test_a_device_whose_id_is_a_path_is_not_looked_up(app: App) -> None:
+def test_device_whose_id_is_a_path_is_not_read_from_the_registry(app: App) -> None:
     record = run(app, device("..", importMode="update"), device("absent", importMode="update"))
     assert app.report(record)["failures"]["inRegistry"] == {"absent": False}
     assert app.hub.requests["registry"] == 1
 
 
-def test_looking_up_can_be_turned_off(app: App) -> None:
+def test_registry_reads_can_be_disabled(app: App) -> None:
     app.configure(VERIFY_FAILED_DEVICES="0")
     app.hub.faults.add("blameDevices")
     record = run(app, device("a"))
@@ -257,7 +257,7 @@ def test_looking_up_can_be_turned_off(app: App) -> None:
     assert app.hub.requests["registry"] == 0
 
 
-def test_a_registry_in_trouble_does_not_hold_up_the_end(app: App) -> None:
+def test_registry_error_does_not_delay_the_final_state(app: App) -> None:
     app.hub.faults.add("blameDevices")
     app.hub.faults.add("throttle", operation="registry")
     record = run(app, device("a"), device("b"))

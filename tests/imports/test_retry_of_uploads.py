@@ -1,4 +1,4 @@
-"""An import that failed before it was staged is tried again by validating its upload again."""
+"""Retry of an import that failed before staging: its upload is validated again."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import pytest
 
 from shared.errors import NotPossibleError
 from shared.imports.model.record import ImportRecord
-from tests.app import App, break_down, device
+from tests.app import App, device, fail_writes
 
 NAME = "pumps.ndjson"
 
 
 def fail_unstaged(app: App, *lines: object) -> ImportRecord:
-    """An import whose file could not be staged, for no fault of the file."""
+    """An import of a valid file that could not be staged."""
 
     app.configure(MAX_ATTEMPTS="1")
     app.upload(NAME, *(lines or (device("pump-1"),)))
-    app.before_request = break_down
+    app.before_request = fail_writes
     app.sweep()
     app.before_request = lambda _: None
     record = app.record(NAME)
@@ -30,20 +30,20 @@ def retry(app: App, record: ImportRecord) -> ImportRecord:
     return app.importer.actions.retry(record)
 
 
-def now(app: App, record: ImportRecord) -> ImportRecord:
+def current(app: App, record: ImportRecord) -> ImportRecord:
     return app.importer.services.store.get(record.hub, record.row_key)
 
 
-def test_the_upload_is_validated_again(app: App) -> None:
+def test_upload_is_validated_again(app: App) -> None:
     failed = fail_unstaged(app)
     assert failed.can_be_retried
     new = retry(app, failed)
     assert (new.state, new.retry_of, new.file) == ("validating", failed.id, NAME)
     assert new.id != failed.id
     app.finish()
-    new = now(app, new)
+    new = current(app, new)
     assert (new.state, new.lines, new.imported, new.validation_attempts) == ("completed", 1, 1, 1)
-    assert now(app, failed) == failed
+    assert current(app, failed) == failed
     assert [state for state, _ in new.history] == [
         "validating",
         "queued",
@@ -53,7 +53,7 @@ def test_the_upload_is_validated_again(app: App) -> None:
     ]
 
 
-def test_who_asks_again_gets_the_same_import(app: App) -> None:
+def test_repeated_retry_returns_the_same_import(app: App) -> None:
     failed = fail_unstaged(app)
     new = retry(app, failed)
     assert retry(app, failed).id == new.id
@@ -64,27 +64,27 @@ def test_who_asks_again_gets_the_same_import(app: App) -> None:
     assert len(app.hub.jobs) == 1
 
 
-def test_an_event_of_the_upload_changes_nothing(app: App) -> None:
+def test_event_of_the_upload_is_ignored(app: App) -> None:
     new = retry(app, fail_unstaged(app))
     app.deliver(NAME)
     app.sweep()
     app.finish()
     assert sorted(record.state for record in app.records()) == ["completed", "failed"]
-    assert now(app, new).state == "completed"
+    assert current(app, new).state == "completed"
 
 
-def test_it_may_be_rejected_by_the_rules_that_hold_by_then(app: App) -> None:
+def test_current_rules_apply_to_a_retry(app: App) -> None:
     failed = fail_unstaged(app, device("pump-1", importMode="delete"))
     app.configure(MAX_DELETES="0")
     new = retry(app, failed)
     app.finish()
-    new = now(app, new)
+    new = current(app, new)
     assert (new.state, new.imported) == ("rejected", 0)
     assert len(app.hub.jobs) == 0
 
 
 @pytest.mark.parametrize("fate", ["overwritten", "deleted"])
-def test_an_upload_that_is_gone_cannot_be_validated_again(app: App, fate: str) -> None:
+def test_deleted_upload_cannot_be_validated_again(app: App, fate: str) -> None:
     failed = fail_unstaged(app)
     app.blobs.get_blob_client(app.container, NAME).delete_blob()
     if fate == "overwritten":
@@ -94,16 +94,16 @@ def test_an_upload_that_is_gone_cannot_be_validated_again(app: App, fate: str) -
     assert len(app.records()) == 1
 
 
-def test_an_upload_that_goes_meanwhile_is_superseded(app: App) -> None:
+def test_upload_deleted_before_its_retry_is_superseded(app: App) -> None:
     new = retry(app, fail_unstaged(app))
     app.blobs.get_blob_client(app.container, NAME).delete_blob()
     app.finish()
-    assert now(app, new).state == "superseded"
+    assert current(app, new).state == "superseded"
 
 
 @pytest.mark.parametrize("hours", [-2, 2])
-def test_its_place_is_by_the_clock_of_storage(app: App, hours: int) -> None:
-    """Behind all that was uploaded until then, however wrong the clock of the app is."""
+def test_queue_position_uses_the_storage_clock(app: App, hours: int) -> None:
+    """After all earlier uploads, even if the app's clock is wrong."""
     failed = fail_unstaged(app)
     app.configure(MAX_ATTEMPTS="5")
     app.hub.occupy_slot()
@@ -117,6 +117,8 @@ def test_its_place_is_by_the_clock_of_storage(app: App, hours: int) -> None:
     app.hub.free_slot()
     app.finish()
     starts = sorted(
-        (one.job.start_time_utc, one.id) for one in app.records() if one.job.start_time_utc
+        (record.job.start_time_utc, record.id)
+        for record in app.records()
+        if record.job.start_time_utc
     )
     assert [import_id for _, import_id in starts] == [app.record("before.ndjson").id, new.id]

@@ -1,4 +1,4 @@
-"""The record tells the truth: the whole row of each end, as an operator reads it in the table."""
+"""The complete table row of each final state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from azure.data.tables import TableServiceClient
 
 from shared.device_files.rules import Rule
-from tests.app import App, break_down, device
+from tests.app import App, device, fail_writes
 
 NAME = "fleet.ndjson"
 CA = {"type": "certificateAuthority"}
@@ -18,13 +18,13 @@ GOOD = device("pump-1", authentication=CA)
 
 
 def row(app: App) -> dict[str, Any]:
-    """The one import's row; what differs from run to run is replaced by what it is."""
+    """The only import's row; values that differ between runs are replaced by placeholders."""
     settings = app.settings
     with TableServiceClient.from_connection_string(settings["ImporterStorage"]) as service:
         table = service.get_table_client(settings["IMPORTS_TABLE"])
         [entity] = table.query_entities("RowKey ge 'import-' and RowKey lt 'import.'")
-        markers = list(table.query_entities("RowKey ge 'queue-' and RowKey lt 'queue.'"))
-    assert markers == []
+        queue_rows = list(table.query_entities("RowKey ge 'queue-' and RowKey lt 'queue.'"))
+    assert queue_rows == []
     hub, import_id, job_id = entity["hub"], entity["id"], entity.get("jobId", "")
     assert hub == next(iter(app.importer.services.hubs), None) or hub == "(none)"
     assert not job_id or job_id in [job["jobId"] for job in app.hub.jobs]
@@ -53,7 +53,7 @@ def assert_reason(app: App, *facts: str) -> None:
         assert fact in record.failure_reason
 
 
-#: What every row has.
+#: Columns of every row.
 UPLOAD = {
     "PartitionKey": "<hub>",
     "RowKey": "import-<time>-<id>",
@@ -72,7 +72,7 @@ UPLOAD = {
     "uploadEtag": "<uploadEtag>",
     "uploadedAt": "<time>",
 }
-OPENED = {**UPLOAD, "validationAttempts": 1, "queueKey": "queue-<time>-<time>-<id>"}
+VALIDATED = {**UPLOAD, "validationAttempts": 1, "queueKey": "queue-<time>-<time>-<id>"}
 COUNTS = {
     "authenticationTypes": {"certificateAuthority": 1},
     "codes": {},
@@ -84,9 +84,9 @@ COUNTS = {
     "valid": 1,
     "leftOut": 0,
 }
-#: The file that holds `GOOD` alone.
+#: The file that contains only `GOOD`.
 STAGED = {
-    **OPENED,
+    **VALIDATED,
     "container": "import-<id>",
     "devices": 1,
     "invalidLines": 0,
@@ -96,9 +96,9 @@ STAGED = {
     "stagedEtag": "<stagedEtag>",
     "validation": COUNTS,
 }
-#: Of an import of which it is certain that the hub took nothing.
-NOTHING = {"imported": 0, "failed": 0}
-RAN = {
+#: Columns of an import of which the hub applied nothing.
+NOTHING_APPLIED = {"imported": 0, "failed": 0}
+JOB_STARTED = {
     **STAGED,
     "endTimeUtc": "<time>",
     "jobId": "<jobId>",
@@ -122,7 +122,7 @@ def test_completed(app: App) -> None:
     start(app)
     app.finish()
     assert row(app) == {
-        **RAN,
+        **JOB_STARTED,
         "failed": 0,
         "history": ["validating", "queued", "starting", "running", "completed"],
         "imported": 1,
@@ -137,7 +137,7 @@ def test_completed_with_errors(app: App) -> None:
     start(app, GOOD, b"broken", device("gone", importMode="delete"))
     app.finish()
     assert row(app) == {
-        **RAN,
+        **JOB_STARTED,
         "devices": 2,
         "failed": 1,
         "failureReason": "<failureReason>",
@@ -177,8 +177,8 @@ def test_completed_with_errors(app: App) -> None:
 def test_rejected(app: App) -> None:
     start(app, GOOD, b"broken")
     assert row(app) == {
-        **OPENED,
-        **NOTHING,
+        **VALIDATED,
+        **NOTHING_APPLIED,
         "container": "import-<id>",
         "failureReason": "<failureReason>",
         "history": ["validating", "rejected"],
@@ -209,7 +209,7 @@ def test_rejected_for_its_folder(app: App) -> None:
     start(app)
     assert row(app) == {
         **UPLOAD,
-        **NOTHING,
+        **NOTHING_APPLIED,
         "validationAttempts": 0,
         "failureReason": "<failureReason>",
         "history": ["rejected"],
@@ -227,8 +227,8 @@ def test_superseded(app: App) -> None:
     app.before_request = delete
     start(app)
     assert row(app) == {
-        **OPENED,
-        **NOTHING,
+        **VALIDATED,
+        **NOTHING_APPLIED,
         "failureReason": "<failureReason>",
         "history": ["validating", "superseded"],
         "size": 89,
@@ -242,7 +242,7 @@ def test_failed_by_the_hub(app: App) -> None:
     start(app)
     app.finish()
     assert row(app) == {
-        **RAN,
+        **JOB_STARTED,
         "failureReason": "<failureReason>",
         "history": ["validating", "queued", "starting", "running", "failed"],
         "jobFailureReason": "Storage was lost.",
@@ -253,13 +253,13 @@ def test_failed_by_the_hub(app: App) -> None:
     assert_reason(app, "Storage was lost.", "not known how many devices were imported")
 
 
-def test_failed_for_the_hub_refused(app: App) -> None:
+def test_failed_after_hub_rejection(app: App) -> None:
     message = "No such thing."
     app.hub.faults.add("error", operation="createJob", status=400, code="Odd", message=message)
     start(app)
     assert row(app) == {
         **STAGED,
-        **NOTHING,
+        **NOTHING_APPLIED,
         "failureReason": "<failureReason>",
         "history": ["validating", "queued", "starting", "failed"],
         "lastStartAt": "<time>",
@@ -269,17 +269,17 @@ def test_failed_for_the_hub_refused(app: App) -> None:
     assert_reason(app, "HTTP 400 Odd: No such thing.")
 
 
-def test_failed_for_the_hub_refused_too_long(app: App) -> None:
+def test_failed_after_hub_rejections_until_the_deadline(app: App) -> None:
     code = "IotHubUnauthorizedAccess"
     app.hub.faults.add("error", operation="createJob", status=401, code=code, times=2)
     start(app)
     app.clock.ahead_minutes(31)
     app.tick()
-    found = row(app)
+    actual = row(app)
     assert_reason(app, f"HTTP 401 {code}")
-    assert found == {
+    assert actual == {
         **STAGED,
-        **NOTHING,
+        **NOTHING_APPLIED,
         "failureReason": "<failureReason>",
         "history": ["validating", "queued", "starting", "queued", "starting", "failed"],
         "lastStartAt": "<time>",
@@ -291,12 +291,12 @@ def test_failed_for_the_hub_refused_too_long(app: App) -> None:
 def test_failed_in_validation(app: App) -> None:
     app.configure(MAX_ATTEMPTS="2")
     app.upload(NAME, GOOD)
-    app.before_request = break_down
+    app.before_request = fail_writes
     for _ in range(2):
         app.sweep()
     assert row(app) == {
-        **OPENED,
-        **NOTHING,
+        **VALIDATED,
+        **NOTHING_APPLIED,
         "validationAttempts": 2,
         "failureReason": "<failureReason>",
         "history": ["validating", "failed"],
@@ -308,13 +308,13 @@ def test_failed_in_validation(app: App) -> None:
 
 def test_cancelled_before_it_was_staged(app: App) -> None:
     app.upload(NAME, GOOD)
-    app.before_request = break_down
+    app.before_request = fail_writes
     app.sweep()
     app.before_request = lambda _: None
     cancel(app)
     assert row(app) == {
-        **OPENED,
-        **NOTHING,
+        **VALIDATED,
+        **NOTHING_APPLIED,
         "failureReason": "<failureReason>",
         "history": ["validating", "cancelled"],
         "size": 89,
@@ -330,7 +330,7 @@ def test_cancelled_in_the_queue(app: App) -> None:
     cancel(app)
     assert row(app) == {
         **STAGED,
-        **NOTHING,
+        **NOTHING_APPLIED,
         "failureReason": "<failureReason>",
         "history": ["validating", "queued", "starting", "queued", "cancelled"],
         "lastStartAt": "<time>",
@@ -348,7 +348,7 @@ def test_cancelled_by_an_operator_while_it_ran(app: App) -> None:
     app.tick()
     app.finish()
     assert row(app) == {
-        **RAN,
+        **JOB_STARTED,
         "failureReason": "<failureReason>",
         "history": ["validating", "queued", "starting", "running", "cancelled"],
         "jobStatus": "cancelled",
@@ -365,7 +365,7 @@ def test_cancelled_at_the_hub(app: App) -> None:
     app.hub.jobs.cancel(app.record(NAME).job.id)
     app.finish()
     assert row(app) == {
-        **RAN,
+        **JOB_STARTED,
         "failureReason": "<failureReason>",
         "history": ["validating", "queued", "starting", "running", "cancelled"],
         "jobStatus": "cancelled",
@@ -375,7 +375,7 @@ def test_cancelled_at_the_hub(app: App) -> None:
     assert_reason(app, "cancelled at the hub", "not known how many devices were imported")
 
 
-def test_a_retry(app: App) -> None:
+def test_completed_retry(app: App) -> None:
     app.hub.faults.add("failJob")
     start(app)
     app.finish()
@@ -384,7 +384,7 @@ def test_a_retry(app: App) -> None:
     app.finish()
     app.table.delete_entity(failed.hub, failed.row_key)
     expected = {
-        **RAN,
+        **JOB_STARTED,
         "validationAttempts": 0,
         "failed": 0,
         "history": ["queued", "starting", "running", "completed"],
@@ -394,5 +394,5 @@ def test_a_retry(app: App) -> None:
         "retryOf": failed.id,
         "state": "completed",
     }
-    # The file was validated once, for the import that failed.
+    # The file was validated once, for the failed import.
     assert row(app) == {k: v for k, v in expected.items() if k != "validation"}

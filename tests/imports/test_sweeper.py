@@ -1,4 +1,4 @@
-"""The slow timer: work that died, markers that went astray, places in the queue, and its cost."""
+"""The sweep: abandoned work, inconsistent queue rows, queue positions, and request counts."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.workflow import upload_scan as uploads
 from shared.imports.workflow.registration import Upload, register
-from tests.app import App, break_down, device
+from tests.app import App, device, fail_writes
 
 
 def table(app: App) -> TableClient:
     return app.table
 
 
-def die(request: str) -> None:
-    """The process is killed while it stages a file."""
+def terminate(request: str) -> None:
+    """Terminate the process while it stages a file."""
     if request.endswith("/devices.txt"):
         raise KeyboardInterrupt
 
@@ -32,19 +32,19 @@ def start(app: App, *names: str) -> None:
         app.deliver(name)
 
 
-def start_and_die(app: App, name: str) -> None:
-    app.before_request = die
+def start_and_terminate(app: App, name: str) -> None:
+    app.before_request = terminate
     with pytest.raises(KeyboardInterrupt):
         start(app, name)
     app.before_request = lambda _: None
 
 
-def places(app: App) -> list[tuple[str, int | None]]:
+def queue_positions(app: App) -> list[tuple[str, int | None]]:
     return sorted((record.file, record.queue_position) for record in app.records())
 
 
-def test_a_validation_whose_process_died_is_taken_over(app: App) -> None:
-    start_and_die(app, "pumps.ndjson")
+def test_validation_of_a_terminated_process_is_taken_over(app: App) -> None:
+    start_and_terminate(app, "pumps.ndjson")
     app.sweep()
     assert app.record("pumps.ndjson").state == "validating"
     app.clock.ahead_minutes(6)
@@ -55,9 +55,9 @@ def test_a_validation_whose_process_died_is_taken_over(app: App) -> None:
     assert record.staged.container == f"import-{record.id}-2"
 
 
-def test_a_sweep_whose_process_dies_is_taken_over(app: App) -> None:
+def test_sweep_of_a_terminated_process_is_taken_over(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
-    app.before_request = die
+    app.before_request = terminate
     with pytest.raises(KeyboardInterrupt):
         app.sweep()
     app.before_request = lambda _: None
@@ -68,11 +68,11 @@ def test_a_sweep_whose_process_dies_is_taken_over(app: App) -> None:
     assert (record.state, record.validation_attempts) == ("completed", 2)
 
 
-def test_a_file_that_kills_each_process_fails_in_the_end(app: App) -> None:
+def test_file_that_terminates_every_process_fails_eventually(app: App) -> None:
     app.configure(MAX_ATTEMPTS="2")
-    start_and_die(app, "pumps.ndjson")
+    start_and_terminate(app, "pumps.ndjson")
     app.clock.ahead_minutes(6)
-    app.before_request = die
+    app.before_request = terminate
     with pytest.raises(KeyboardInterrupt):
         app.sweep()
     app.before_request = lambda _: None
@@ -83,14 +83,14 @@ def test_a_file_that_kills_each_process_fails_in_the_end(app: App) -> None:
     app.finish()
     record = app.record("pumps.ndjson")
     assert (record.state, record.imported, record.failed) == ("failed", 0, 0)
-    for told in ("failed 2 times", "terminated", "functionTimeout"):
-        assert told in record.failure_reason
+    for expected in ("failed 2 times", "terminated", "functionTimeout"):
+        assert expected in record.failure_reason
     assert app.record("next.ndjson").state == "completed"
 
 
-def test_an_error_is_told_until_the_next_attempt_works(app: App) -> None:
+def test_error_is_reported_until_an_attempt_succeeds(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1"))
-    app.before_request = break_down
+    app.before_request = fail_writes
     app.sweep()
     record = app.record("pumps.ndjson")
     assert (record.state, record.validation_attempts, record.lease.owner) == ("validating", 1, "")
@@ -102,12 +102,12 @@ def test_an_error_is_told_until_the_next_attempt_works(app: App) -> None:
     assert (record.state, record.validation_attempts, record.failure_reason) == ("completed", 2, "")
 
 
-def test_an_error_before_a_death_is_told_with_it(app: App) -> None:
+def test_error_before_a_terminated_attempt_is_reported_with_it(app: App) -> None:
     app.configure(MAX_ATTEMPTS="2")
     app.upload("pumps.ndjson", device("pump-1"))
-    app.before_request = break_down
+    app.before_request = fail_writes
     app.sweep()
-    app.before_request = die
+    app.before_request = terminate
     with pytest.raises(KeyboardInterrupt):
         app.sweep()
     app.before_request = lambda _: None
@@ -119,7 +119,7 @@ def test_an_error_before_a_death_is_told_with_it(app: App) -> None:
     assert "RuntimeError: the disk is on fire" in record.failure_reason
 
 
-def test_a_file_that_cannot_be_read_does_not_hold_up_those_behind_it(app: App) -> None:
+def test_unreadable_file_does_not_block_later_uploads(app: App) -> None:
     app.upload("1.ndjson", device("pump-1"))
     app.upload("2.ndjson", device("pump-2"))
     failed: list[str] = []
@@ -137,19 +137,19 @@ def test_a_file_that_cannot_be_read_does_not_hold_up_those_behind_it(app: App) -
     }
 
 
-def test_a_marker_without_a_record_goes(app: App) -> None:
+def test_queue_row_without_a_record_is_deleted(app: App) -> None:
     app.hub.occupy_slot()
     start(app, "1.ndjson", "2.ndjson")
-    gone = app.record("1.ndjson")
-    table(app).delete_entity(gone.hub, gone.row_key)
+    deleted = app.record("1.ndjson")
+    table(app).delete_entity(deleted.hub, deleted.row_key)
     app.hub.free_slot()
     app.sweep()
     app.finish()
     assert app.record("2.ndjson").state == "completed"
-    assert markers(app, gone.hub) == []
+    assert queue_rows(app, deleted.hub) == []
 
 
-def test_a_marker_of_a_final_import_goes(app: App) -> None:
+def test_queue_row_of_a_final_import_is_deleted(app: App) -> None:
     start(app, "1.ndjson")
     app.finish()
     final = app.record("1.ndjson")
@@ -159,13 +159,13 @@ def test_a_marker_of_a_final_import_goes(app: App) -> None:
     app.finish()
     assert app.record("2.ndjson").state == "completed"
     assert app.record("1.ndjson") == final
-    assert markers(app, final.hub) == []
+    assert queue_rows(app, final.hub) == []
 
 
 @pytest.mark.parametrize("state", ["validating", "queued", "running"])
-def test_an_import_that_lost_its_marker_gets_it_back(app: App, state: str) -> None:
+def test_missing_queue_row_is_restored(app: App, state: str) -> None:
     if state == "validating":
-        app.before_request = break_down
+        app.before_request = fail_writes
         app.upload("pumps.ndjson", device("pump-1"))
         app.sweep()
         app.before_request = lambda _: None
@@ -182,38 +182,53 @@ def test_an_import_that_lost_its_marker_gets_it_back(app: App, state: str) -> No
     app.sweep()
     app.finish()
     assert app.record("pumps.ndjson").state == "completed"
-    assert markers(app, record.hub) == []
+    assert queue_rows(app, record.hub) == []
 
 
-def test_places_are_written_at_entry_and_counted_again(app: App) -> None:
+def test_queue_positions_are_stored_on_entry_and_updated_by_the_sweep(app: App) -> None:
     app.hub.occupy_slot()
     start(app, "1.ndjson", "2.ndjson", "3.ndjson", "4.ndjson")
-    assert places(app) == [("1.ndjson", 1), ("2.ndjson", 2), ("3.ndjson", 3), ("4.ndjson", 4)]
+    assert queue_positions(app) == [
+        ("1.ndjson", 1),
+        ("2.ndjson", 2),
+        ("3.ndjson", 3),
+        ("4.ndjson", 4),
+    ]
     cancel(app, app.record("2.ndjson"))
-    assert places(app) == [("1.ndjson", 1), ("2.ndjson", None), ("3.ndjson", 3), ("4.ndjson", 4)]
+    assert queue_positions(app) == [
+        ("1.ndjson", 1),
+        ("2.ndjson", None),
+        ("3.ndjson", 3),
+        ("4.ndjson", 4),
+    ]
     app.sweep()
-    assert places(app) == [("1.ndjson", 1), ("2.ndjson", None), ("3.ndjson", 2), ("4.ndjson", 3)]
+    assert queue_positions(app) == [
+        ("1.ndjson", 1),
+        ("2.ndjson", None),
+        ("3.ndjson", 2),
+        ("4.ndjson", 3),
+    ]
     app.hub.free_slot()
     app.finish()
-    assert [place for _, place in places(app)] == [None] * 4
+    assert [position for _, position in queue_positions(app)] == [None] * 4
 
 
-def test_a_record_that_changes_while_places_are_counted_wins(app: App) -> None:
+def test_concurrent_record_change_overrides_queue_position_update(app: App) -> None:
     app.hub.occupy_slot()
     start(app, "1.ndjson", "2.ndjson", "3.ndjson")
     cancel(app, app.record("1.ndjson"))
 
     batches: list[str] = []
 
-    def meddle(request: str) -> None:
+    def interfere(request: str) -> None:
         if request.endswith("$batch"):
             batches.append(request)
-            # The first one counts the end of 1.ndjson.
+            # The first one counts the final state of 1.ndjson.
             if len(batches) == 2:
                 app.before_request = lambda _: None
                 cancel(app, app.record("2.ndjson"))
 
-    app.before_request = meddle
+    app.before_request = interfere
     app.sweep()
     assert len(batches) == 2
     assert app.record("2.ndjson").state == "cancelled"
@@ -222,8 +237,8 @@ def test_a_record_that_changes_while_places_are_counted_wins(app: App) -> None:
     assert app.record("3.ndjson").queue_position == 1
 
 
-def test_one_task_in_trouble_does_not_hinder_the_others(app: App) -> None:
-    start_and_die(app, "pumps.ndjson")
+def test_failing_task_does_not_block_other_tasks(app: App) -> None:
+    start_and_terminate(app, "pumps.ndjson")
     app.clock.ahead_minutes(6)
 
     def refuse(request: str) -> None:
@@ -240,8 +255,8 @@ def test_one_task_in_trouble_does_not_hinder_the_others(app: App) -> None:
     assert app.record("pumps.ndjson").state == "completed"
 
 
-def test_each_task_in_trouble_is_named(app: App) -> None:
-    """Everything but the uploads fails: tables cannot be queried, containers not be listed."""
+def test_each_failing_task_is_named(app: App) -> None:
+    """Everything but the uploads fails: tables cannot be queried, containers cannot be listed."""
     app.configure(UPLOAD_RETENTION="delete", RECORD_RETENTION_DAYS="30")
     start(app, "pumps.ndjson")
     app.finish()
@@ -261,15 +276,15 @@ def test_each_task_in_trouble_is_named(app: App) -> None:
     )
 
 
-def test_a_sweep_costs_the_same_whatever_the_history(
+def test_request_count_of_a_sweep_does_not_grow_with_the_history(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As if the uploads were some seconds old.
+    # Uploads appear a few seconds old.
     monkeypatch.setattr(uploads, "MARGIN", timedelta(seconds=-60))
     start(app, *(f"{number}.ndjson" for number in range(5)))
     app.finish()
     app.sweep()
-    with app.counting() as young:
+    with app.counting() as requests_before:
         app.sweep()
     for number in range(5, 50):
         app.upload(f"{number}.ndjson", b"broken")
@@ -279,15 +294,15 @@ def test_a_sweep_costs_the_same_whatever_the_history(
             rejected = ImportState.REJECTED
             app.importer.services.store.end(replace(record, imported=0, failed=0), rejected)
     assert len(app.records()) == 50
-    # It adds the ends to the counts of their day.
+    # It adds finished imports to the counts of their day.
     app.sweep()
-    with app.counting() as old:
+    with app.counting() as requests_after:
         app.sweep()
-    print(*old, sep="\n")
-    assert len(young) == len(old) <= 10
+    print(*requests_after, sep="\n")
+    assert len(requests_before) == len(requests_after) <= 10
 
 
-def markers(app: App, hub: str) -> list[str]:
+def queue_rows(app: App, hub: str) -> list[str]:
     rows = table(app).query_entities(f"PartitionKey eq '{hub}' and RowKey ge 'queue-'")
     return [row["RowKey"] for row in rows]
 

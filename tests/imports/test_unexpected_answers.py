@@ -1,4 +1,4 @@
-"""Whatever a hub answers, imports end and ticks do not fail."""
+"""Malformed responses of a hub: imports become final, and ticks do not fail."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from shared.hub import client, parsing
 from shared.imports.model.record import ImportRecord
 from tests.app import NO_ECHO, App, device
 
-HALF = "\ud83d"
+LONE_SURROGATE = "\ud83d"
 
 
 def alter(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> None:
-    """Change each answer of the hub that is about a job or several."""
+    """Change each response of the hub about one or several jobs."""
     parse = parsing.parse_json
 
     def altered(data: bytes) -> Any:
-        answer = parse(data)
-        return [*map(change, answer)] if isinstance(answer, list) else change(answer)
+        content = parse(data)
+        return [*map(change, content)] if isinstance(content, list) else change(content)
 
     monkeypatch.setattr(client, "parse_json", altered)
 
@@ -31,7 +31,7 @@ def with_members(**members: object) -> Callable[[Any], Any]:
 
 
 def without_zones(job: dict[str, Any]) -> dict[str, Any]:
-    """As .NET writes a time whose kind is not specified."""
+    """The .NET format of a time of unspecified kind."""
     times = {name: job[name] for name in ("startTimeUtc", "endTimeUtc") if job.get(name)}
     return {**job, **{name: text.removesuffix("Z").split("+")[0] for name, text in times.items()}}
 
@@ -63,7 +63,9 @@ ODD = {
     "no times": with_members(startTimeUtc={}, endTimeUtc=[True]),
     "no progress": with_members(progress="²"),
     "endless progress": with_members(progress=float("inf")),
-    "halves": with_members(failureReason=HALF, type=f"import{HALF}", inputBlobName=HALF),
+    "halves": with_members(
+        failureReason=LONE_SURROGATE, type=f"import{LONE_SURROGATE}", inputBlobName=LONE_SURROGATE
+    ),
     "megabytes": with_members(failureReason="x" * 3_000_000),
     "numbers": with_members(failureReason=7, inputBlobContainerUri=True, excludeKeysInExport=7),
 }
@@ -71,7 +73,7 @@ ODD = {
 
 @pytest.mark.parametrize("change", ODD.values(), ids=ODD)
 @pytest.mark.parametrize("end", ["completed", "failed"])
-def test_odd_members_of_a_job(
+def test_invalid_properties_of_a_job(
     app: App, monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any], end: str
 ) -> None:
     alter(monkeypatch, change)
@@ -83,7 +85,7 @@ def test_odd_members_of_a_job(
 
 @pytest.mark.parametrize("hub", [{"choices": NO_ECHO}], indirect=True)
 @pytest.mark.parametrize("change", ODD.values(), ids=ODD)
-def test_odd_members_of_jobs_that_are_looked_for(
+def test_invalid_properties_of_listed_jobs(
     app: App, monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]
 ) -> None:
     alter(monkeypatch, change)
@@ -92,27 +94,27 @@ def test_odd_members_of_jobs_that_are_looked_for(
     assert finish(app) == "completed"
 
 
-@pytest.mark.parametrize("odd", [None, 7, "job", [], {}, {"jobId": 7}, {"jobId": HALF}])
-def test_an_answer_that_names_no_job(
-    app: App, monkeypatch: pytest.MonkeyPatch, odd: object
+@pytest.mark.parametrize("value", [None, 7, "job", [], {}, {"jobId": 7}, {"jobId": LONE_SURROGATE}])
+def test_response_without_a_job_id(
+    app: App, monkeypatch: pytest.MonkeyPatch, value: object
 ) -> None:
-    """The first one; the job is then looked for."""
+    """The first response has no id; the app then checks the list of jobs."""
     with monkeypatch.context() as patch:
-        alter(patch, lambda _: odd)
+        alter(patch, lambda _: value)
         upload(app)
     assert app.record("a.ndjson").state == "starting"
     assert finish(app) == "completed"
 
 
 @pytest.mark.parametrize("member", [None, 7, "job", [], {}, {"jobId": [], "status": {}, "type": 7}])
-def test_a_list_of_jobs_with_broken_members(
+def test_job_list_with_invalid_items(
     app: App, monkeypatch: pytest.MonkeyPatch, member: object
 ) -> None:
     parse = parsing.parse_json
 
     def altered(data: bytes) -> Any:
-        answer = parse(data)
-        return [member, *answer, member] if isinstance(answer, list) else answer
+        content = parse(data)
+        return [member, *content, member] if isinstance(content, list) else content
 
     monkeypatch.setattr(client, "parse_json", altered)
     app.hub.faults.add("dropReply", operation="createJob")
@@ -120,11 +122,11 @@ def test_a_list_of_jobs_with_broken_members(
     assert finish(app) == "completed"
 
 
-NO_STATUSES: list[object] = [7, True, None, {}, "²", HALF]
+NO_STATUSES: list[object] = [7, True, None, {}, "²", LONE_SURROGATE]
 
 
 @pytest.mark.parametrize("status", NO_STATUSES)
-def test_a_status_that_is_none_is_waited_for(
+def test_job_with_an_invalid_status_is_polled_again(
     app: App, monkeypatch: pytest.MonkeyPatch, status: object
 ) -> None:
     app.hub.faults.add("lateLog")
@@ -141,7 +143,7 @@ def test_a_status_that_is_none_is_waited_for(
 
 
 @pytest.mark.parametrize("status", NO_STATUSES)
-def test_the_log_says_that_a_job_without_a_status_has_ended(
+def test_error_log_shows_that_a_job_without_a_status_has_ended(
     app: App, monkeypatch: pytest.MonkeyPatch, status: object
 ) -> None:
     alter(monkeypatch, with_members(status=status))
@@ -161,7 +163,7 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("change", ELSEWHERE.values(), ids=ELSEWHERE)
-def test_an_answer_about_something_else_does_not_end_an_import(
+def test_response_about_another_job_does_not_complete_an_import(
     app: App, monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]
 ) -> None:
     app.hub.faults.add("lateLog")
@@ -179,7 +181,7 @@ def test_an_answer_about_something_else_does_not_end_an_import(
     assert (record.state, record.imported, record.failed) == ("completed", 1, 0)
 
 
-def test_an_import_of_which_the_hub_says_nothing_can_be_cancelled(
+def test_import_with_unknown_job_status_can_be_cancelled(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app.hub.faults.add("hangJob")
@@ -196,8 +198,10 @@ def test_an_import_of_which_the_hub_says_nothing_can_be_cancelled(
     assert (record.state, record.imported, record.failed) == ("cancelled", None, None)
 
 
-def test_a_job_that_the_hub_forgot_by_a_bare_404(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a code or a text, as gateways answer; the job's log still counts."""
+def test_job_deleted_by_the_hub_with_an_empty_404(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without code or message, like a gateway; the job's log still counts."""
     app.hub.faults.add("lateLog")
     upload(app)
     app.hub.wait_idle()
@@ -213,9 +217,11 @@ def test_a_job_that_the_hub_forgot_by_a_bare_404(app: App, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("shape", ["E1", "E2", "E3", "E4"])
 @pytest.mark.parametrize(
-    "text", [HALF, "\0\x1b[31m", "²", "x" * 1_000_000], ids=["half", "controls", "digit", "long"]
+    "text",
+    [LONE_SURROGATE, "\0\x1b[31m", "²", "x" * 1_000_000],
+    ids=["half", "controls", "digit", "long"],
 )
-def test_odd_words_of_a_refusal(app: App, shape: str, text: str) -> None:
+def test_malformed_message_of_a_rejection(app: App, shape: str, text: str) -> None:
     app.hub.faults.add(
         "error", operation="createJob", status=400, code="Odd", message=f"no {text}", shape=shape
     )
@@ -224,8 +230,8 @@ def test_odd_words_of_a_refusal(app: App, shape: str, text: str) -> None:
     assert app.record("a.ndjson").failure_reason.startswith("The hub rejected the job (HTTP 400")
 
 
-def test_a_reason_with_half_of_a_character(app: App) -> None:
-    app.hub.faults.add("failJob", reason=f"broke at {HALF}")
+def test_reason_with_a_lone_surrogate(app: App) -> None:
+    app.hub.faults.add("failJob", reason=f"broke at {LONE_SURROGATE}")
     upload(app)
     assert finish(app) == "failed"
     record = app.record("a.ndjson")
@@ -233,15 +239,21 @@ def test_a_reason_with_half_of_a_character(app: App) -> None:
     assert app.report(record)["job"]["failureReason"] == "broke at \ufffd"
 
 
-#: Each has one entry, which names the line of the file or not.
+#: Each has one entry, with or without the line of the file.
 NAMING_LOGS = [
-    json.dumps({"deviceId": "pump-1", "errorCode": 400004, "errorStatus": f"bad {HALF}"}).encode(),
-    json.dumps({"deviceId": "pump-1", "errorCode": "²", "errorStatus": {"a": [HALF]}}).encode(),
+    json.dumps(
+        {"deviceId": "pump-1", "errorCode": 400004, "errorStatus": f"bad {LONE_SURROGATE}"}
+    ).encode(),
+    json.dumps(
+        {"deviceId": "pump-1", "errorCode": "²", "errorStatus": {"a": [LONE_SURROGATE]}}
+    ).encode(),
     b'{"deviceId":"pump-1","errorCode":%s}' % (b"9" * 5000),
     b'{"deviceId":"pump-1","errorCode":1e999,"errorStatus":NaN}',
 ]
 NAMELESS_LOGS = [
-    json.dumps({"deviceId": HALF, "moduleId": f"{HALF}\0", "errorCode": 404001}).encode(),
+    json.dumps(
+        {"deviceId": LONE_SURROGATE, "moduleId": f"{LONE_SURROGATE}\0", "errorCode": 404001}
+    ).encode(),
     b"\xff\xfe\0" * 100,
     b"[" * 100_000,
     b"x" * 3_000_000,
@@ -261,19 +273,19 @@ def end_with_log(app: App, log: bytes) -> ImportRecord:
 
 
 @pytest.mark.parametrize("log", NAMING_LOGS, ids=range(len(NAMING_LOGS)))
-def test_an_odd_log(app: App, log: bytes) -> None:
+def test_malformed_log(app: App, log: bytes) -> None:
     record = end_with_log(app, log)
     assert (record.imported, record.failed) == (0, 1)
 
 
 @pytest.mark.parametrize("log", NAMELESS_LOGS, ids=range(len(NAMELESS_LOGS)))
-def test_an_odd_log_that_names_no_line(app: App, log: bytes) -> None:
+def test_malformed_log_that_names_no_line(app: App, log: bytes) -> None:
     record = end_with_log(app, log)
     assert (record.imported, record.failed) == (None, None)
     assert "name no line of the file" in record.failure_reason
 
 
-def test_a_log_with_a_code_for_each_line(app: App) -> None:
+def test_log_with_an_error_code_per_line(app: App) -> None:
     upload(app)
     app.hub.wait_idle()
     entries = [{"deviceId": f"d{n}", "errorCode": f"code {n}"} for n in range(1000)]

@@ -1,4 +1,4 @@
-"""Uploads are deleted only if it is proven that they are in the hub, and moving them has an end."""
+"""Uploads are deleted only if fully imported, and moves are abandoned after repeated errors."""
 
 from __future__ import annotations
 
@@ -66,8 +66,10 @@ def log_missing(app: App) -> None:
     "end", [lines_left_out, devices_refused, job_failed, rejected, cancelled, log_missing]
 )
 @pytest.mark.parametrize("retention", ["delete", "move"])
-def test_what_is_not_proven_to_be_in_the_hub(app: App, end: object, retention: str) -> None:
-    """Moving loses nothing, so every final import's upload is moved."""
+def test_upload_not_proven_to_be_fully_imported_is_kept(
+    app: App, end: object, retention: str
+) -> None:
+    """Moving loses no data, so every final import's upload is moved."""
     app.configure(
         UPLOAD_RETENTION=retention, UPLOAD_ARCHIVE_CONTAINER=f"processed-{uuid.uuid4().hex[:12]}"
     )
@@ -79,8 +81,8 @@ def test_what_is_not_proven_to_be_in_the_hub(app: App, end: object, retention: s
     assert has_upload(app) == (retention == "delete")
 
 
-def test_a_record_that_says_more_than_is_true_is_not_believed(app: App) -> None:
-    """A completed import of which a count was edited or never written."""
+def test_upload_is_kept_if_the_record_contradicts_the_report(app: App) -> None:
+    """A completed import with an edited or missing count."""
     app.configure(UPLOAD_RETENTION="delete")
     run(app)
     record = app.record(NAME)
@@ -92,7 +94,7 @@ def test_a_record_that_says_more_than_is_true_is_not_believed(app: App) -> None:
 
 
 @pytest.mark.parametrize("retention", ["delete", "move"])
-def test_an_upload_that_cannot_be_deleted_is_given_up(app: App, retention: str) -> None:
+def test_deletion_of_an_upload_is_abandoned_after_repeated_errors(app: App, retention: str) -> None:
     archive = f"processed-{uuid.uuid4().hex[:12]}"
     app.configure(UPLOAD_RETENTION=retention, UPLOAD_ARCHIVE_CONTAINER=archive)
     run(app)
@@ -114,7 +116,7 @@ def test_an_upload_that_cannot_be_deleted_is_given_up(app: App, retention: str) 
     assert not has_upload(app), "another upload under that name has tries of its own"
 
 
-def test_a_record_is_pruned_though_a_claim_is_gone(app: App) -> None:
+def test_record_is_pruned_if_its_claim_is_deleted(app: App) -> None:
     app.configure(RECORD_RETENTION_DAYS="30")
     for number in range(3):
         app.upload(f"{number}.ndjson", device(f"pump-{number}"))
@@ -128,19 +130,19 @@ def test_a_record_is_pruned_though_a_claim_is_gone(app: App) -> None:
     assert list(app.table.query_entities("PartitionKey eq '(claims)'")) == []
 
 
-def test_an_upload_is_moved_as_it_is_stored(app: App) -> None:
-    """Content that is marked as compressed is not unpacked, and its properties are kept."""
+def test_upload_is_moved_without_decoding(app: App) -> None:
+    """Compressed content is not decompressed, and its properties are kept."""
     archive = f"processed-{uuid.uuid4().hex[:12]}"
     app.configure(UPLOAD_RETENTION="move", UPLOAD_ARCHIVE_CONTAINER=archive)
     line = json.dumps(device("pump-1", tags={"random": os.urandom(3_000_000).hex()})).encode()
-    packed = gzip.compress(json.dumps(device("pump-2")).encode() + b"\n" + line, 1)
-    assert len(packed) > 3_000_000
+    compressed = gzip.compress(json.dumps(device("pump-2")).encode() + b"\n" + line, 1)
+    assert len(compressed) > 3_000_000
     settings = ContentSettings(
         content_type="application/x-ndjson", content_encoding="gzip", cache_control="no-store"
     )
     app.configure(MAX_LINE_BYTES="16777216")
     app.blobs.get_blob_client(app.container, NAME).upload_blob(
-        packed, content_settings=settings, metadata={"site": "east"}
+        compressed, content_settings=settings, metadata={"site": "east"}
     )
     app.deliver(NAME)
     app.sweep()
@@ -148,11 +150,15 @@ def test_an_upload_is_moved_as_it_is_stored(app: App) -> None:
     assert record.state.is_final
     assert not has_upload(app)
     moved = app.blobs.get_blob_client(archive, f"{record.id}/{NAME}")
-    assert moved.download_blob(decompress=False).readall() == packed
+    assert moved.download_blob(decompress=False).readall() == compressed
     properties = moved.get_blob_properties()
     assert properties.metadata == {"site": "east"}
-    kept = properties.content_settings
-    assert (kept.content_type, kept.content_encoding, kept.cache_control) == (
+    content_settings = properties.content_settings
+    assert (
+        content_settings.content_type,
+        content_settings.content_encoding,
+        content_settings.cache_control,
+    ) == (
         *("application/x-ndjson", "gzip"),
         "no-store",
     )

@@ -1,4 +1,4 @@
-"""Uploads that no event announced, or that one announced too late, by what the container holds."""
+"""Uploads without an event or with a late event, found by scanning the container."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tests.app import App, device
 
 @pytest.fixture
 def aged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Uploads are as if they were some seconds old when the container is looked through."""
+    """Uploads appear a few seconds old when the container is scanned."""
     monkeypatch.setattr(uploads, "MARGIN", timedelta(seconds=-60))
 
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch, aged: None) -> None:
-    """A look at the container reads two blobs."""
+    """A scan of the container reads two blobs."""
     monkeypatch.setattr(uploads, "MAX_PAGES", 1)
-    two_at_a_time = functools.partialmethod(ContainerClient.list_blobs, results_per_page=2)
-    monkeypatch.setattr(ContainerClient, "list_blobs", two_at_a_time)
+    two_per_page = functools.partialmethod(ContainerClient.list_blobs, results_per_page=2)
+    monkeypatch.setattr(ContainerClient, "list_blobs", two_per_page)
 
 
 def next_second() -> None:
-    """Storage tells upload times in whole seconds; what is uploaded now is younger."""
+    """Wait for the next second: storage returns upload times in whole seconds."""
     time.sleep(1 - time.time() % 1 + 0.01)
 
 
@@ -39,13 +39,17 @@ def tags(app: App, device_id: str) -> object:
     return stored["tags"]
 
 
-def looks(app: App, requests: list[str]) -> int:
-    """How many pages of the upload container were listed."""
+def listed_pages(app: App, requests: list[str]) -> int:
+    """The number of pages of the upload container that were listed."""
     return requests.count(f"GET /devstoreaccount1/{app.container}")
 
 
 def in_order_of_start(app: App) -> list[str]:
-    starts = [(one.job.start_time_utc, one.file) for one in app.records() if one.job.start_time_utc]
+    starts = [
+        (record.job.start_time_utc, record.file)
+        for record in app.records()
+        if record.job.start_time_utc
+    ]
     return [file for _, file in sorted(starts)]
 
 
@@ -64,7 +68,7 @@ def test_uploads_without_events_are_imported_in_order(app: App) -> None:
     assert len(app.hub.jobs) == 3
 
 
-def test_an_older_upload_is_applied_first_though_its_event_is_late(app: App) -> None:
+def test_older_upload_with_a_late_event_is_applied_first(app: App) -> None:
     app.upload("old.ndjson", device("pump-1", tags={"n": 1}))
     next_second()
     app.upload("new.ndjson", device("pump-1", tags={"n": 2}))
@@ -79,7 +83,7 @@ def test_an_older_upload_is_applied_first_though_its_event_is_late(app: App) -> 
     assert tags(app, "pump-1") == {"n": 2}
 
 
-def test_an_older_upload_is_applied_first_though_its_event_is_lost(app: App) -> None:
+def test_older_upload_with_a_lost_event_is_applied_first(app: App) -> None:
     app.upload("old.ndjson", device("pump-1", tags={"n": 1}))
     next_second()
     app.upload("new.ndjson", device("pump-1", tags={"n": 2}))
@@ -90,8 +94,8 @@ def test_an_older_upload_is_applied_first_though_its_event_is_lost(app: App) -> 
     assert tags(app, "pump-1") == {"n": 2}
 
 
-def test_an_overwrite_without_an_event_goes_behind_what_waits_for_the_hub(app: App) -> None:
-    """The head of a queue is not at the hub yet when a blob is written again."""
+def test_overwrite_without_an_event_is_queued_last(app: App) -> None:
+    """A blob is overwritten before the first import of the queue has started."""
     app.hub.occupy_slot()
     app.upload("old.ndjson", device("pump-1", tags={"n": 1}))
     blob = app.blobs.get_blob_client(app.container, "old.ndjson")
@@ -108,7 +112,7 @@ def test_an_overwrite_without_an_event_goes_behind_what_waits_for_the_hub(app: A
     assert tags(app, "pump-1") == {"n": 3}
 
 
-def test_strays_are_found_and_rejected(app: App, other_hub: HubEmulator) -> None:
+def test_uploads_for_no_hub_are_rejected(app: App, other_hub: HubEmulator) -> None:
     app.route(east=app.hub, west=other_hub)
     for name in ("east/pumps.ndjson", "north/pumps.ndjson", "pumps.ndjson"):
         app.upload(name, device("pump-1"))
@@ -116,15 +120,15 @@ def test_strays_are_found_and_rejected(app: App, other_hub: HubEmulator) -> None
     app.finish()
     assert [record.state for record in app.records(app.hub.address)] == ["completed"]
     assert app.records(other_hub.address) == []
-    strays = app.records("(none)")
-    assert {record.file for record in strays} == {"north/pumps.ndjson", "pumps.ndjson"}
-    assert {record.state for record in strays} == {"rejected"}
-    assert all("these folders: east, west." in record.failure_reason for record in strays)
+    rejected = app.records("(none)")
+    assert {record.file for record in rejected} == {"north/pumps.ndjson", "pumps.ndjson"}
+    assert {record.state for record in rejected} == {"rejected"}
+    assert all("these folders: east, west." in record.failure_reason for record in rejected)
     app.sweep()
     assert len(app.records("(none)")) == 2
 
 
-def test_an_upload_that_is_overwritten_before_it_is_read(app: App) -> None:
+def test_upload_overwritten_before_it_is_read(app: App) -> None:
     app.upload("pumps.ndjson", device("pump-1", tags={"n": 1}))
 
     def overwrite(request: str) -> None:
@@ -142,7 +146,7 @@ def test_an_upload_that_is_overwritten_before_it_is_read(app: App) -> None:
     assert tags(app, "pump-1") == {"n": 2}
 
 
-def test_an_upload_that_is_deleted_before_it_is_read(app: App) -> None:
+def test_upload_deleted_before_it_is_read(app: App) -> None:
     app.upload("first.ndjson", device("pump-1"))
     app.upload("second.ndjson", device("pump-2"))
 
@@ -159,19 +163,19 @@ def test_an_upload_that_is_deleted_before_it_is_read(app: App) -> None:
 
 
 @pytest.mark.usefixtures("aged")
-def test_uploads_before_a_finished_round_are_not_looked_at_again(app: App) -> None:
+def test_uploads_before_a_completed_scan_are_not_checked_again(app: App) -> None:
     for number in range(3):
         app.upload(f"{number}.ndjson", device(f"pump-{number}"))
     app.sweep()
     app.finish()
     with app.counting() as requests:
         app.sweep()
-    assert looks(app, requests) == 1
+    assert listed_pages(app, requests) == 1
     with app.counting() as requests:
         app.deliver("0.ndjson")
         app.tick()
-    assert looks(app, requests) == 0
-    # Another process learns from the table how far the last round has come.
+    assert listed_pages(app, requests) == 0
+    # Another process reads the progress of the last scan from the table.
     app.configure()
     app.upload("3.ndjson", device("pump-3"))
     for record in app.records():
@@ -179,42 +183,42 @@ def test_uploads_before_a_finished_round_are_not_looked_at_again(app: App) -> No
     with app.counting() as requests:
         app.sweep()
     assert app.records() == []
-    assert looks(app, requests) == 1
+    assert listed_pages(app, requests) == 1
 
 
 @pytest.mark.usefixtures("aged")
-def test_a_start_looks_only_for_what_no_round_has_seen(app: App) -> None:
+def test_scan_before_a_start_lists_only_uploads_not_scanned_yet(app: App) -> None:
     app.upload("1.ndjson", device("pump-1"))
     app.upload("2.ndjson", device("pump-2"))
     with app.counting() as requests:
         app.deliver("1.ndjson")
-    assert looks(app, requests) == 1
+    assert listed_pages(app, requests) == 1
     with app.counting() as requests:
         app.deliver("2.ndjson")
         app.finish()
-    assert looks(app, requests) == 0
+    assert listed_pages(app, requests) == 0
     assert [record.state for record in app.records()] == ["completed"] * 2
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_a_look_goes_on_where_the_last_one_stopped(app: App) -> None:
+def test_scan_continues_where_the_last_one_stopped(app: App) -> None:
     app.hub.occupy_slot()
     for number in range(5):
         app.upload(f"{number}.ndjson", device("pump-1", tags={"n": number}))
-    found = []
+    files = []
     service = app.importer._sweeper._upload_scan
     for _ in range(3):
         service.sweep()
-        found.append(sorted(record.file for record in app.records()))
+        files.append(sorted(record.file for record in app.records()))
     names = [f"{number}.ndjson" for number in range(5)]
-    assert found == [names[:2], names[:4], names]
+    assert files == [names[:2], names[:4], names]
     with app.counting() as requests:
         service.sweep()
-    assert looks(app, requests) == 1
+    assert listed_pages(app, requests) == 1
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_another_process_goes_on_where_the_last_one_stopped(app: App) -> None:
+def test_another_process_continues_the_scan(app: App) -> None:
     for number in range(5):
         app.upload(f"{number}.ndjson", device("pump-1", tags={"n": number}))
     for _ in range(3):
@@ -224,7 +228,7 @@ def test_another_process_goes_on_where_the_last_one_stopped(app: App) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_no_upload_of_a_large_container_starts_before_the_older_ones(app: App) -> None:
+def test_no_upload_in_a_large_container_starts_before_older_uploads(app: App) -> None:
     for number in range(5):
         app.upload(f"{number}.ndjson", device("pump-1", tags={"n": number}))
     next_second()
@@ -242,7 +246,7 @@ def test_no_upload_of_a_large_container_starts_before_the_older_ones(app: App) -
     assert tags(app, "pump-1") == {"n": 5}
 
 
-def test_folders_are_no_uploads(app: App) -> None:
+def test_folders_are_not_uploads(app: App) -> None:
     folder = app.blobs.get_blob_client(app.container, "site")
     folder.upload_blob(b"", metadata={"hdi_isfolder": "true"})
     app.upload("site/pumps.ndjson", device("pump-1"))
@@ -251,7 +255,7 @@ def test_folders_are_no_uploads(app: App) -> None:
     assert [record.file for record in app.records()] == ["site/pumps.ndjson"]
 
 
-def test_without_an_upload_container_there_is_nothing_to_find(app: App) -> None:
+def test_scan_without_an_upload_container_is_empty(app: App) -> None:
     app.configure(UPLOAD_CONTAINER=f"{app.container}-later")
     app.sweep()
     assert app.records() == []

@@ -1,4 +1,4 @@
-"""What becomes of a file in which the validation finds something: reports, policies, guards."""
+"""Files with validation problems: reports, policies and limits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def codes(app: App, name: str) -> list[str]:
     return [row["code"] for row in rows(app, name)]
 
 
-def test_a_rejected_file_has_both_reports(app: App) -> None:
+def test_rejected_file_has_both_reports(app: App) -> None:
     app.upload("fleet.ndjson", good("=1-1"), {**good("a b"), "status": "on"})
     app.deliver("fleet.ndjson")
     record = app.record("fleet.ndjson")
@@ -60,7 +60,7 @@ def test_a_rejected_file_has_both_reports(app: App) -> None:
     }
 
 
-def test_warnings_are_told_at_once_and_stay_in_the_report(app: App) -> None:
+def test_warnings_are_reported_immediately_and_kept_in_the_report(app: App) -> None:
     app.hub.occupy_slot()
     app.upload("fleet.ndjson", device("pump-1"), good("pump-2"))
     app.deliver("fleet.ndjson")
@@ -79,7 +79,7 @@ def test_warnings_are_told_at_once_and_stay_in_the_report(app: App) -> None:
     ]
 
 
-def test_a_clean_file_needs_no_list_of_problems(app: App) -> None:
+def test_valid_file_has_no_list_of_problems(app: App) -> None:
     app.upload("fleet.ndjson", good("pump-1"))
     app.deliver("fleet.ndjson")
     app.finish()
@@ -88,7 +88,7 @@ def test_a_clean_file_needs_no_list_of_problems(app: App) -> None:
     assert app.report(record)["validation"]["problems"] == []
 
 
-def test_the_good_lines_of_a_file_under_policy_partial(app: App) -> None:
+def test_policy_partial_imports_the_valid_lines(app: App) -> None:
     app.configure(VALIDATION_POLICY="partial")
     app.hub.registry.put(good("old"))
     app.upload(
@@ -113,7 +113,7 @@ def test_the_good_lines_of_a_file_under_policy_partial(app: App) -> None:
     assert app.hub.registry.get("pump-1") is not None
 
 
-def test_lines_left_out_are_not_a_complete_import(app: App) -> None:
+def test_import_with_skipped_lines_is_not_fully_imported(app: App) -> None:
     app.configure(VALIDATION_POLICY="partial")
     app.upload("fleet.ndjson", good("pump-1"), b"nonsense")
     app.deliver("fleet.ndjson")
@@ -126,7 +126,7 @@ def test_lines_left_out_are_not_a_complete_import(app: App) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"nonsense", f"1 of 1 lines breaks a rule: line 1: {Rule.JSON_INVALID.meaning}"),
         (
@@ -135,17 +135,17 @@ def test_lines_left_out_are_not_a_complete_import(app: App) -> None:
         ),
     ],
 )
-def test_what_policy_partial_rejects_all_the_same(app: App, content: bytes, says: str) -> None:
+def test_policy_partial_rejects_unusable_files(app: App, content: bytes, message: str) -> None:
     app.configure(VALIDATION_POLICY="partial")
     app.upload("fleet.ndjson", content)
     app.deliver("fleet.ndjson")
     record = app.record("fleet.ndjson")
     assert record.state == "rejected"
-    assert record.failure_reason.startswith(says)
+    assert record.failure_reason.startswith(message)
     assert len(app.hub.jobs) == 0
 
 
-def test_deletes_have_to_be_confirmed_by_metadata(app: App) -> None:
+def test_deletes_require_confirmation_in_metadata(app: App) -> None:
     app.configure(MAX_DELETES="2")
     lines = [good(f"pump-{n}", importMode="delete") for n in range(3)]
     for line in lines:
@@ -165,7 +165,7 @@ def test_deletes_have_to_be_confirmed_by_metadata(app: App) -> None:
     assert len(app.hub.registry) == 0
 
 
-def test_csv_is_imported_with_the_lines_of_the_file(app: App) -> None:
+def test_csv_import_keeps_the_line_numbers_of_the_file(app: App) -> None:
     app.configure(CSV_DEFAULT_STATUS="enabled", CSV_DEFAULT_IMPORT_MODE="create")
     app.hub.registry.put(good("pump-2"))
     text = 'id,tags.note\npump-1,"two\nlines"\n\npump-2,\n'
@@ -194,7 +194,7 @@ def test_csv_is_imported_with_the_lines_of_the_file(app: App) -> None:
         ("MAX_DELETE_SHARE", "0.5", "too-many-deletes"),
     ],
 )
-def test_bounds_are_settings(app: App, setting: str, value: str, code: str) -> None:
+def test_limits_are_configurable(app: App, setting: str, value: str, code: str) -> None:
     app.configure(**{setting: value})
     lines = [good("pump-1", importMode="delete"), good("pump-2", importMode="delete")]
     app.upload("fleet.ndjson", *lines, good("pump-3", tags={"note": "x" * 2000}))
@@ -205,10 +205,10 @@ def test_bounds_are_settings(app: App, setting: str, value: str, code: str) -> N
 
 @pytest.mark.parametrize("policy", ["reject", "partial"])
 @pytest.mark.parametrize("name", ["fleet.ndjson.gz", "fleet.ndjson"])
-def test_a_blob_with_a_content_encoding_is_read_to_its_end(
+def test_blob_with_a_content_encoding_is_read_completely(
     app: App, monkeypatch: pytest.MonkeyPatch, policy: str, name: str
 ) -> None:
-    """The SDK would unpack the first range and lose the others."""
+    """The SDK would decompress the first range and lose the others."""
     monkeypatch.setattr(storage, "CHUNK_BYTES", 4096)
     app.configure(VALIDATION_POLICY=policy)
     dice = random.Random(1)

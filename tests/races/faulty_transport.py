@@ -1,4 +1,4 @@
-"""A transport on which some requests fail: refused, unanswered, or answered by a busy service."""
+"""A transport on which some requests fail: connection refused, no response, or service busy."""
 
 from __future__ import annotations
 
@@ -18,50 +18,50 @@ from urllib3 import HTTPResponse
 
 __all__ = ["FaultyTransport", "RequestCounts"]
 
-#: What a service answers that is busy or in trouble; it then does nothing.
+#: Responses of a busy or failing service; the request is not executed.
 STATUSES = (429, 500, 503)
 
 REFUSED, LOST = "refused", "lost"
 
 
-#: What is counted, by the byte that stands for one.
+#: The byte that represents one request, by kind.
 MARKS = {"request": b".", REFUSED: b"r", LOST: b"l", "429": b"4", "500": b"5", "503": b"3"}
 
 
 class RequestCounts:
-    """Counts in a file that several processes write, also ones that are killed: a byte each."""
+    """Count in a file shared by several processes, including killed ones: one byte per request."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def add(self, what: str) -> None:
-        os.write(self._file, MARKS[what])
+    def add(self, kind: str) -> None:
+        os.write(self._file, MARKS[kind])
 
     @staticmethod
     def read(path: Path) -> Counter[str]:
         marks = path.read_bytes()
-        return Counter({what: marks.count(mark) for what, mark in MARKS.items()})
+        return Counter({kind: marks.count(mark) for kind, mark in MARKS.items()})
 
 
 class FaultyTransport(RequestsTransport):  # type: ignore[misc]
-    """Fails a share of its requests."""
+    """Fail a share of the requests."""
 
-    def __init__(self, share: float, rng: random.Random, counts_file: RequestCounts) -> None:
+    def __init__(self, fraction: float, rng: random.Random, counts_file: RequestCounts) -> None:
         session = requests.Session()
         self._adapter = _FaultyAdapter(rng, counts_file)
-        self._adapter.share = share
+        self._adapter.share = fraction
         session.mount("http://", self._adapter)
         super().__init__(session=session)
 
     def recover(self) -> None:
-        """Fail no further request."""
+        """Stop failing requests."""
         self._adapter.share = 0
 
     @staticmethod
     def never_wait() -> None:
-        """Let the SDKs try again at once, in this whole process.
+        """Let the SDKs retry without delay in this process.
 
-        A client of a container wraps the transport that it is given, and waits by the wrapper.
+        A container client wraps its transport, and waits in the wrapper.
         """
         HttpTransport.sleep = lambda self, duration: None  # type: ignore[method-assign]
 

@@ -1,4 +1,4 @@
-"""Invariants of table, hub and containers, for both tests."""
+"""Invariants of table, hub and containers, shared by both tests."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from shared.imports.store.rows import to_record
 
 __all__ = [
     "FOREIGN",
-    "at_most_one_has_the_hub",
+    "at_most_one_import_uses_the_hub",
     "container_of_job",
-    "ends_are_counted_once",
+    "finished_imports_are_counted_once",
     "histories_follow_the_transitions",
     "import_jobs",
     "jobs_ran_once",
@@ -33,7 +33,7 @@ __all__ = [
     "read_table",
 ]
 
-#: Containers of other people's jobs are called so.
+#: Prefix of the containers of foreign jobs.
 FOREIGN = "foreign-"
 #: The hub's job slot is in use, or may be.
 WITH_HUB = (ImportState.STARTING, ImportState.RUNNING)
@@ -41,7 +41,7 @@ _FIRST = {ImportState.VALIDATING}
 
 
 def read_table(table: TableClient) -> tuple[dict[str, ImportRecord], dict[str, str]]:
-    """All imports by id, and the RowKeys of all queue_rows with those of their records."""
+    """All imports by id, and the RowKeys of all queue rows with those of their records."""
     records, queue_rows = {}, {}
     for row in table.list_entities():
         if row["RowKey"].startswith("import-"):
@@ -53,12 +53,12 @@ def read_table(table: TableClient) -> tuple[dict[str, ImportRecord], dict[str, s
     return records, dict(sorted(queue_rows.items()))
 
 
-def ends_are_counted_once(
+def finished_imports_are_counted_once(
     records: Iterable[ImportRecord], rows: Iterable[Mapping[str, Any]]
 ) -> None:
-    """Each final import counts on its day, and the claim of each leads to its record.
+    """Each final import is counted on its day, and each claim refers to its record.
 
-    There may be claims without a record: of what was overwritten before its record was made.
+    Claims without a record are possible if the upload was overwritten before registration.
     """
     rows = list(rows)
     wanted: dict[date, DailyCounts] = {}
@@ -66,14 +66,14 @@ def ends_are_counted_once(
     for record in records:
         claims[record.id] = (record.hub, record.row_key)
         if record.finished_at:
-            one = DailyCounts.of_record(record)
-            wanted[one.date] = wanted.get(one.date, DailyCounts(one.date)) + one
-    found: dict[date, DailyCounts] = {}
+            counts = DailyCounts.of_record(record)
+            wanted[counts.date] = wanted.get(counts.date, DailyCounts(counts.date)) + counts
+    stored: dict[date, DailyCounts] = {}
     for row in rows:
         if row["RowKey"].startswith("day-"):
-            one = DailyCounts.of_row(row)
-            found[one.date] = found.get(one.date, DailyCounts(one.date)) + one
-    assert found == wanted
+            counts = DailyCounts.of_row(row)
+            stored[counts.date] = stored.get(counts.date, DailyCounts(counts.date)) + counts
+    assert stored == wanted
     made = {
         row["RowKey"]: (row["hub"], row["record"])
         for row in rows
@@ -85,12 +85,12 @@ def ends_are_counted_once(
 def queue_rows_match_open_imports(
     records: Iterable[ImportRecord], queue_rows: dict[str, str]
 ) -> None:
-    """Each open import has its queue row, and there is no other."""
+    """Each open import has one queue row, and there are no other queue rows."""
     wanted = {record.queue_key: record.row_key for record in records if not record.state.is_final}
     assert wanted == queue_rows
 
 
-def at_most_one_has_the_hub(records: Iterable[ImportRecord]) -> None:
+def at_most_one_import_uses_the_hub(records: Iterable[ImportRecord]) -> None:
     busy = [(record.file, record.state) for record in records if record.state in WITH_HUB]
     assert len(busy) <= 1, busy
 
@@ -98,7 +98,7 @@ def at_most_one_has_the_hub(records: Iterable[ImportRecord]) -> None:
 def histories_follow_the_transitions(records: Iterable[ImportRecord]) -> None:
     for record in records:
         states = [state for state, _ in record.history]
-        # A retry begins in the queue if its lines were validated before.
+        # A retry starts in the queue if its lines were validated before.
         first = {ImportState.VALIDATING, ImportState.QUEUED} if record.retry_of else _FIRST
         assert states[0] in first, record.file
         assert states[-1] is record.state, record.file
@@ -108,7 +108,7 @@ def histories_follow_the_transitions(records: Iterable[ImportRecord]) -> None:
 
 
 def import_jobs(hub: HubEmulator) -> list[dict[str, Any]]:
-    """The app's jobs in the order in which they began."""
+    """The app's jobs in start order."""
     return [
         job
         for job in hub.jobs
@@ -122,9 +122,9 @@ def container_of_job(job: dict[str, Any]) -> str:
 
 
 def lines_of_job(job: dict[str, Any], blobs: BlobServiceClient) -> list[dict[str, Any]]:
-    """What the hub was given: the blob that the job names, which a later call cannot change.
+    """The content that the hub received: the job's blob, which a later request cannot change.
 
-    Its name may have changed after the job had opened it.
+    The blob may have been renamed after the job had opened it.
     """
     container = blobs.get_container_client(container_of_job(job))
     [name] = container.list_blob_names(name_starts_with="devices")
@@ -133,9 +133,9 @@ def lines_of_job(job: dict[str, Any], blobs: BlobServiceClient) -> list[dict[str
 
 
 def jobs_ran_once(records: Iterable[ImportRecord], jobs: list[dict[str, Any]]) -> None:
-    """Every job is an import's, and no import had two that were carried out.
+    """Every job belongs to an import, and no import has two executed jobs.
 
-    A validation that was taken over has left a container behind; the one that counts is in the
+    A validation that was taken over leaves a container; the valid one is in the
     record, and jobs may use no other.
     """
     records = list(records)

@@ -1,7 +1,7 @@
-"""The app as a machine whose next step anything may be: an event, a timer, a fault, a death.
+"""State machine of the app; each step is an event, a timer, a fault or a process termination.
 
-The hub's jobs end at once, or hang until they are cancelled, so that no step depends on how fast
-the machine is. The hub's clock is turned together with the app's; that of storage is not.
+The hub's jobs end immediately, or hang until cancelled, so that no step depends on the speed of
+the computer. The clocks of hub and app change together; that of storage does not.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from shared.imports.model.states import ImportState
 from tests.app import NO_ECHO, App
 from tests.races.invariants import (
     FOREIGN,
-    at_most_one_has_the_hub,
+    at_most_one_import_uses_the_hub,
     container_of_job,
-    ends_are_counted_once,
+    finished_imports_are_counted_once,
     histories_follow_the_transitions,
     import_jobs,
     jobs_ran_once,
@@ -50,7 +50,7 @@ FILES = ("a.ndjson", "b.ndjson", "c.ndjson", "d.ndjson")
 DEVICES = ("pump-1", "pump-2", "pump-3")
 ACTIVE = ("enqueued", "running")
 #: Less than IMPORT_RETENTION_DAYS.
-LONGEST = timedelta(days=25)
+MAX_CLOCK_OFFSET = timedelta(days=25)
 CALLS = ("createJob", "getJob", "listJobs", "cancelJob")
 
 names = st.sampled_from(FILES)
@@ -67,11 +67,11 @@ class AppTime(Clock):
 
 
 class Killed(BaseException):
-    """The process is gone: no code of it runs any more, but for what unwinds."""
+    """Terminates the process; only its cleanup code still runs."""
 
 
 class LogCapture(logging.Handler):
-    """Hears of exceptions that the app catches and tells its log, though it should not have any."""
+    """Collects unexpected exceptions that the app catches and logs."""
 
     def __init__(self, violations: list[str]) -> None:
         super().__init__()
@@ -84,20 +84,20 @@ class LogCapture(logging.Handler):
 
 
 class ImporterMachine(RuleBasedStateMachine):
-    """Drives the app through its triggers and compares what it leaves with what has to be."""
+    """Drive the app through its triggers and check its stored state."""
 
-    #: Connection string of the account; a subclass says it.
+    #: Connection string of the account; set by a subclass.
     storage: ClassVar[str]
 
     def __init__(self) -> None:
         super().__init__()
         self._resources = contextlib.ExitStack()
-        #: Rows as they were when their imports had become final.
+        #: Rows at the time when their imports became final.
         self._final: dict[str, ImportRecord] = {}
-        #: Jobs that were seen, and those that run until they are cancelled.
+        #: Known jobs, and those that run until cancelled.
         self._jobs: set[str] = set()
         self._hanging: set[str] = set()
-        #: What the app must not do but would hide, since it happens deep inside of it.
+        #: Violations inside the app, which would otherwise stay hidden.
         self._violations: list[str] = []
         self._uploads = 0
 
@@ -120,7 +120,7 @@ class ImporterMachine(RuleBasedStateMachine):
         logging.getLogger("shared").addHandler(handler)
         self._resources.callback(logging.getLogger("shared").removeHandler, handler)
 
-    # What people do.
+    # Actions of operators.
 
     @rule(name=names, devices=devices)
     def upload(self, name: str, devices: set[str]) -> None:
@@ -152,7 +152,7 @@ class ImporterMachine(RuleBasedStateMachine):
             with self._calling():
                 self.app.importer.actions.retry(record)
 
-    # What the platform does.
+    # Actions of the platform.
 
     @rule(name=names, times=st.integers(1, 3))
     def event(self, name: str, times: int) -> None:
@@ -168,31 +168,31 @@ class ImporterMachine(RuleBasedStateMachine):
     def sweep(self) -> None:
         self._call(self.app.sweep)
 
-    @precondition(lambda self: self.app.clock.ahead < LONGEST)
+    @precondition(lambda self: self.app.clock.ahead < MAX_CLOCK_OFFSET)
     @rule(jump=st.sampled_from([timedelta(seconds=20), timedelta(minutes=6), timedelta(hours=25)]))
     def time_passes(self, jump: timedelta) -> None:
         self.app.clock.ahead += jump
 
-    @rule(requests=st.integers(1, 14), moment=st.sampled_from(["before", "after"]))
-    def kill(self, requests: int, moment: str) -> None:
-        """The process ends at one of the next requests: before it is sent, or answered."""
-        left = [requests]
+    @rule(requests=st.integers(1, 14), phase=st.sampled_from(["before", "after"]))
+    def kill(self, requests: int, phase: str) -> None:
+        """Terminate the process at one of the next requests: before it, or before its response."""
+        remaining = [requests]
 
         def count(_: str) -> None:
-            left[0] -= 1
-            if left[0] <= 0:
+            remaining[0] -= 1
+            if remaining[0] <= 0:
                 raise Killed
 
         def watch_and_count(request: str) -> None:
             self._watch(request)
             count(request)
 
-        if moment == "before":
+        if phase == "before":
             self.app.before_request = watch_and_count
         else:
             self.app.after_request = count
 
-    # What the hub does.
+    # Actions of the hub.
 
     @rule(
         kind=st.sampled_from(["throttle", "error", "refuse", "dropReply"]),
@@ -203,7 +203,7 @@ class ImporterMachine(RuleBasedStateMachine):
         self.hub.faults.add(kind, operation=operation, times=times)
 
     @rule()
-    def call_loses_its_answer(self) -> None:
+    def response_is_lost(self) -> None:
         self.hub.faults.add("dropReply", operation="createJob")
 
     @rule(kind=st.sampled_from(["failJob", "hangJob"]))
@@ -211,8 +211,8 @@ class ImporterMachine(RuleBasedStateMachine):
         self.hub.faults.add(kind, operation="createJob")
 
     @rule()
-    def somebody_imports(self) -> None:
-        """By a job that may be taken for ours on a hub that echoes no URIs."""
+    def foreign_import(self) -> None:
+        """The job is ambiguous on a hub that returns no URIs."""
         if self._hang_rules() or any(job["status"] in ACTIVE for job in self.hub.jobs):
             return
         name = f"{FOREIGN}{uuid.uuid4().hex[:12]}"
@@ -225,46 +225,48 @@ class ImporterMachine(RuleBasedStateMachine):
         self._wait_for_jobs()
 
     @rule()
-    def somebody_exports(self) -> None:
+    def foreign_export(self) -> None:
         if not any(job["status"] in ACTIVE for job in self.hub.jobs):
             self.hub.occupy_slot()
 
     @rule()
-    def the_export_ends(self) -> None:
+    def foreign_export_ends(self) -> None:
         self.hub.free_slot()
 
-    # What holds at any time.
+    # Invariants at any time.
 
     @invariant()
-    def table_is_sound(self) -> None:
+    def table_is_consistent(self) -> None:
         if not hasattr(self, "table"):
             return
         records, queue_rows = read_table(self.table)
         for id_, record in self._final.items():
             assert records[id_] == record, "a final record changed"
         self._final = {id_: record for id_, record in records.items() if record.state.is_final}
-        at_most_one_has_the_hub(records.values())
+        at_most_one_import_uses_the_hub(records.values())
         histories_follow_the_transitions(records.values())
         queue_rows_match_open_imports(records.values(), queue_rows)
-        ends_are_counted_once(records.values(), self.table.list_entities())
+        finished_imports_are_counted_once(records.values(), self.table.list_entities())
         jobs_ran_once(records.values(), import_jobs(self.hub))
 
     def _watch(self, request: str) -> None:
-        """Only the head of the queue may start, and nothing older may be unknown then."""
+        """Only the first import of the queue may start, and no older upload may be unregistered."""
         if not request.endswith("/jobs/create"):
             return
         records, queue_rows = read_table(self.table)
         by_key = {record.row_key: record for record in records.values()}
         head = by_key[next(iter(queue_rows.values()))]
         if head.state is not ImportState.STARTING:
-            self._violations.append(f"a job is asked for that is not of the head: {head}")
+            self._violations.append(
+                f"a job was requested that is not the first of the queue: {head}"
+            )
         known = {(record.file, record.upload_etag) for record in records.values()}
         for blob in self.container.list_blobs():
             version = (blob.name, blob.etag.strip('"'))
             if blob.last_modified < head.uploaded_at and version not in known:
-                self._violations.append(f"a job is asked for before {version} has its record")
+                self._violations.append(f"a job was requested before {version} was registered")
 
-    # The end of each run.
+    # End of each run.
 
     def teardown(self) -> None:
         try:
@@ -294,7 +296,7 @@ class ImporterMachine(RuleBasedStateMachine):
         raise AssertionError(f"still open: {[r for r in self._sorted() if not r.state.is_final]}")
 
     def _check_end(self) -> None:
-        self.table_is_sound()
+        self.table_is_consistent()
         records, queue_rows = read_table(self.table)
         assert queue_rows == {}
         uploads = [record for record in records.values() if not record.retry_of]
@@ -303,7 +305,7 @@ class ImporterMachine(RuleBasedStateMachine):
         jobs = [job for job in import_jobs(self.hub) if job["status"] == "completed"]
         applied = [by_container[container_of_job(job)] for job in jobs]
         assert all(record.state is ImportState.COMPLETED for record in applied), applied
-        # Retries enter the queue by the app's clock, which the test turns: see `_watch` for them.
+        # Retries enter the queue by the app's clock, which the test changes: see `_watch` for them.
         queue_keys_of_uploads = [record.queue_key for record in applied if not record.retry_of]
         assert queue_keys_of_uploads == sorted(queue_keys_of_uploads)
         wanted = {}
@@ -322,7 +324,7 @@ class ImporterMachine(RuleBasedStateMachine):
 
     @contextlib.contextmanager
     def _calling(self) -> Iterator[None]:
-        """A call of the app, which may fail in ways that the platform knows, or die."""
+        """Call the app, which may fail with an error that the platform handles, or terminate."""
         hangs = self._hang_rules()
         try:
             yield
@@ -339,7 +341,7 @@ class ImporterMachine(RuleBasedStateMachine):
         assert self._violations == []
 
     def _wait_for_jobs(self) -> None:
-        """Let those jobs end that do not hang, or that were cancelled."""
+        """Complete the jobs that do not hang or were cancelled."""
         while any(
             job["status"] in ACTIVE and job["jobId"] not in self._hanging
             for job in self.hub.jobs
@@ -348,7 +350,7 @@ class ImporterMachine(RuleBasedStateMachine):
             time.sleep(0.002)
 
     def _restart(self) -> None:
-        """A fresh process takes the place of the old one."""
+        """Replace the process with a new one."""
         self.app.before_request, self.app.after_request = self._watch, lambda _: None
         self.app.configure()
 
@@ -356,9 +358,9 @@ class ImporterMachine(RuleBasedStateMachine):
         return {(blob.name, blob.etag.strip('"')) for blob in self.container.list_blobs()}
 
     def _cancel_unknown_jobs(self, records: Iterable[ImportRecord]) -> None:
-        """People cancel a job that hangs, which the app must not: it may be somebody else's.
+        """Cancel hanging jobs as an operator; the app must not, since they may be foreign.
 
-        On a hub that names no containers, that is one whose answer was lost.
+        On a hub that returns no containers, these are jobs whose response was lost.
         """
         known = {record.job.id for record in records}
         for job in import_jobs(self.hub):

@@ -36,7 +36,7 @@ from shared.imports.model.states import ImportState
 from tests.races.faulty_transport import RequestCounts
 from tests.races.invariants import (
     container_of_job,
-    ends_are_counted_once,
+    finished_imports_are_counted_once,
     histories_follow_the_transitions,
     import_jobs,
     jobs_ran_once,
@@ -45,17 +45,17 @@ from tests.races.invariants import (
 )
 from tests.races.worker_processes import WorkerProcesses
 
-#: RACE_UPLOADS makes a longer run, RACE_SEED another one.
+#: RACE_UPLOADS sets the length of the run, RACE_SEED its random seed.
 UPLOADS = int(os.environ.get("RACE_UPLOADS", "120"))
 SEED = int(os.environ.get("RACE_SEED", "1"))
 #: Share of uploads that overwrite, and of those that are announced three times.
 OVERWRITES, REPEATS = 0.1, 0.1
 DEVICES = [f"pump-{number}" for number in range(12)]
-#: After which share of the uploads which process is killed and replaced.
+#: Number of the process that is killed and replaced, by share of uploads.
 KILLS = {0.3: 0, 0.5: 2, 0.7: 1, 0.8: 3}
-#: Share of the uploads that are applied when the faults end.
+#: Share of the uploads that are applied before the faults end.
 FAULTS_END_AT = 0.8
-#: Seconds of uploading, and from then until everything must be final.
+#: Seconds of uploading, and seconds from then until all imports must be final.
 UPLOAD_TIME, DEADLINE = 4.0, 600.0
 
 SETTINGS = {
@@ -122,7 +122,7 @@ def test_every_upload_is_applied_once_and_in_order(
         records, queue_rows = read_table(tables.get_table_client(table))
         assert queue_rows == {}
         rows = tables.get_table_client(table).list_entities()
-        ends_are_counted_once(records.values(), rows)
+        finished_imports_are_counted_once(records.values(), rows)
         histories_follow_the_transitions(records.values())
         every_upload_has_its_end(uploads, records, upload_container)
         jobs_ran_once(records.values(), import_jobs(hub))
@@ -136,11 +136,11 @@ def test_every_upload_is_applied_once_and_in_order(
 def upload_and_announce(
     container: ContainerClient, table: str, workers: WorkerProcesses
 ) -> list[Upload]:
-    """Write the files one after the other; announce them a little later and in another order."""
+    """Write the files one after the other; send their events slightly later in another order."""
     rng = random.Random(SEED)
     uploads: list[Upload] = []
     waiting: list[str] = []
-    kills = {int(share * UPLOADS): number for share, number in KILLS.items()}
+    kills = {int(fraction * UPLOADS): number for fraction, number in KILLS.items()}
     began = time.monotonic()
     for number in range(UPLOADS):
         upload = make_upload(container, table, rng, number, uploads)
@@ -153,7 +153,7 @@ def upload_and_announce(
             workers.announce(waiting.pop())
         due = began + UPLOAD_TIME * (number + 1) / UPLOADS
         time.sleep(max(0, due - time.monotonic()))
-    # In a later second, so that each device has one upload that is surely its last.
+    # In a later second, so that the last upload of each device is unambiguous.
     time.sleep(1)
     for number, device in enumerate(DEVICES, UPLOADS):
         uploads.append(write(container, table, f"{number}.ndjson", number, (device,)))
@@ -178,7 +178,7 @@ def write(
                 "id": device,
                 "status": "enabled",
                 "importMode": "createOrUpdate",
-                # Without it each line earns a warning, and each file a report of its own.
+                # Without it each line causes a warning, and each file a report.
                 "authentication": {"type": "certificateAuthority"},
                 "tags": {"n": number},
             }
@@ -192,7 +192,7 @@ def write(
 
 
 def versions(container: ContainerClient) -> set[tuple[str, str]]:
-    """Names and ETags of what the container holds now."""
+    """Names and ETags of the current blobs in the container."""
     return {(blob.name, blob.etag.strip('"')) for blob in container.list_blobs()}
 
 
@@ -206,7 +206,7 @@ def everything_is_final(records: Mapping[str, ImportRecord], container: Containe
 def every_upload_has_its_end(
     uploads: list[Upload], records: Mapping[str, ImportRecord], container: ContainerClient
 ) -> None:
-    """What exists was imported; what was overwritten was too, or not in time, or never seen."""
+    """Existing uploads were imported; overwritten ones were imported, superseded or never seen."""
     by_id = {upload.id: upload for upload in uploads}
     assert records.keys() <= by_id.keys()
     existing = versions(container)
@@ -222,7 +222,7 @@ def every_upload_has_its_end(
 def jobs_began_in_order(
     uploads: list[Upload], records: Mapping[str, ImportRecord], hub: HubEmulator
 ) -> list[Upload]:
-    """Returns the uploads that were applied, in the order of the queue."""
+    """Return the applied uploads in queue order."""
     by_id = {upload.id: upload for upload in uploads}
     completed = [record for record in records.values() if record.state is ImportState.COMPLETED]
     completed.sort(key=lambda record: record.queue_key)

@@ -1,4 +1,4 @@
-"""The app as a state machine: whatever happens in whatever order, the invariants hold."""
+"""The app as a state machine: the invariants hold for any sequence of steps."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.races.state_machine import ImporterMachine
 
-#: Runs of the machine. To look for more than the same runs each time, set MACHINE_EXAMPLES.
+#: Number of runs, the same each time. Set MACHINE_EXAMPLES for random runs.
 EXAMPLES = 15
 STEPS = 20
 
 
-def test_the_invariants_hold_whatever_happens(storage_connection_string: str) -> None:
+def test_invariants_hold(storage_connection_string: str) -> None:
     examples = int(os.environ.get("MACHINE_EXAMPLES", "0"))
 
     class Machine(ImporterMachine):

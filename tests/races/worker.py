@@ -1,4 +1,4 @@
-"""One process of the app: gets events on its standard input, and fires its own timers.
+"""One process of the app: reads events from standard input, and runs its own timers.
 
     python -m tests.races.worker CONTAINER COUNTS_FILE SEED FAULTS [tick] [sweep]
 
@@ -34,17 +34,17 @@ __all__ = ["NO_MORE_FAULTS", "UNEXPECTED"]
 
 #: On the input: the faults end.
 NO_MORE_FAULTS = "*no more faults*"
-#: In the log: an exception that faults do not explain.
+#: In the log: an exception that no fault explains.
 UNEXPECTED = "UNEXPECTED"
 
-#: Events that are handled at the same time.
+#: Number of concurrent events.
 THREADS = 2
-#: Times that the platform delivers an event whose function failed.
-TRIES = 5
+#: Delivery attempts of the platform for a failing event.
+ATTEMPTS = 5
 #: Less than the settings allow, so that the work of killed processes is resumed within the test.
-#: The emulator answers each call at once.
+#: The emulator responds immediately.
 LEASE_SECONDS = 2
-#: The same of the time after which a job that has not appeared will not: its list does not lag.
+#: The emulator's job list has no delay, so the deadline for a job to appear is short too.
 LOG_GRACE = timedelta(seconds=3)
 #: Seconds between runs of the timers.
 TICK_PAUSE = 0.05
@@ -67,7 +67,9 @@ def report_unexpected(error: BaseException) -> None:
 class Worker:
     """The importer and the threads that call it."""
 
-    def __init__(self, container: str, counts_file: RequestCounts, seed: int, share: float) -> None:
+    def __init__(
+        self, container: str, counts_file: RequestCounts, seed: int, fraction: float
+    ) -> None:
         self._container = container
         self._transports: list[FaultyTransport] = []
         self._events: Queue[str | None] = Queue()
@@ -75,7 +77,7 @@ class Worker:
 
         def transport() -> FaultyTransport:
             rng = random.Random(f"{seed}-{len(self._transports)}")
-            self._transports.append(FaultyTransport(share, rng, counts_file))
+            self._transports.append(FaultyTransport(fraction, rng, counts_file))
             return self._transports[-1]
 
         settings = load_settings()
@@ -113,7 +115,7 @@ class Worker:
 
     def _handle_events(self) -> None:
         while (name := self._events.get()) is not None:
-            for _ in range(TRIES):
+            for _ in range(ATTEMPTS):
                 if _attempt(partial(self._importer.on_upload, self._container, name)):
                     break
                 time.sleep(0.01)
@@ -131,7 +133,7 @@ def _attempt(function: Callable[[], None]) -> bool:
 
 
 def main() -> None:
-    container, counts_file, seed, share, *timers = sys.argv[1:]
+    container, counts_file, seed, fraction, *timers = sys.argv[1:]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("azure").setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.WARNING)
@@ -139,7 +141,7 @@ def main() -> None:
     FaultyTransport.never_wait()
     for module in (follower, queue):
         vars(module)["LOG_GRACE"] = LOG_GRACE
-    Worker(container, RequestCounts(Path(counts_file)), int(seed), float(share)).run(set(timers))
+    Worker(container, RequestCounts(Path(counts_file)), int(seed), float(fraction)).run(set(timers))
 
 
 if __name__ == "__main__":

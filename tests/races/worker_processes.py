@@ -1,4 +1,4 @@
-"""Processes of the app that get events, fail at some of their requests, and can be killed."""
+"""Processes of the app that receive events, have failing requests, and can be killed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ROOT = Path(__file__).parent.parent.parent
 TIMERS = (("tick",), ("tick",), ("sweep",), ())
 #: Share of requests that fail.
 FAULTS = 0.05
-#: Share of the events of a killed process that nobody delivers again.
+#: Share of the events of a killed process that are not delivered again.
 LOSSES = 0.2
 
 
 @dataclass
 class WorkerProcesses:
-    """The processes. Leaving the block ends them."""
+    """The processes; leaving the block stops them."""
 
     environment: Mapping[str, str]
     arguments: tuple[str, str]
@@ -36,7 +36,7 @@ class WorkerProcesses:
     seed: int
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
     logs: list[Path] = field(default_factory=list)
-    #: Events by the number of the process that got them.
+    #: Events by the number of the process that received them.
     delivered: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
     rng: random.Random = field(init=False)
 
@@ -52,19 +52,19 @@ class WorkerProcesses:
             self._end(process, kill=True)
 
     def announce(self, name: str) -> None:
-        """An event of a blob reaches one of the processes."""
+        """Deliver the event of a blob to one of the processes."""
         number = self.rng.randrange(len(TIMERS))
         self.delivered[number].append(name)
-        self._tell(number, name)
+        self._send(number, name)
 
     def stop_faults(self) -> None:
         for number in range(len(TIMERS)):
-            self._tell(number, NO_MORE_FAULTS)
+            self._send(number, NO_MORE_FAULTS)
 
     def kill_and_replace(self, number: int) -> None:
-        """Kill a process in the middle of whatever it does, and start another one.
+        """Kill a process at any point, and start another one.
 
-        Events that it had not handled are delivered again, but for some that are lost.
+        Its unhandled events are delivered again, except for some that are lost.
         """
         killed = self.processes[number]
         killed.kill()
@@ -76,14 +76,14 @@ class WorkerProcesses:
             if self.rng.random() >= LOSSES:
                 self.announce(name)
 
-    def _tell(self, number: int, line: str) -> None:
+    def _send(self, number: int, line: str) -> None:
         stdin = self.processes[number].stdin
         assert stdin is not None
         stdin.write(f"{line}\n")
         stdin.flush()
 
     def finish(self) -> None:
-        """Let all processes end by themselves."""
+        """Let all processes finish."""
         for process in self.processes:
             self._end(process, kill=False)
             assert process.returncode == 0

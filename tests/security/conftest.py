@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cli.conftest import shell as shell
+from tests.events.conftest import app_with_receiver as app_with_receiver
 from tests.events.conftest import receiver as receiver
-from tests.events.conftest import telling as telling
 from tests.security.support import Account, CapturedLog
-from tests.telemetry.conftest import seen as seen
+from tests.telemetry.conftest import captured_telemetry as captured_telemetry
 
 # A storage account with Entra ID: each fixture requires the previous ones.
 from tests.test_entra import azurite as azurite

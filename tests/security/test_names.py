@@ -134,18 +134,25 @@ def check_everything(
 
 def test_file_names(
     account: Account,
-    telling: App,
+    app_with_receiver: App,
     client: Client,
     receiver: Receiver,
     shell: Shell,
     captured_log: CapturedLog,
 ) -> None:
     for number, name in enumerate(NAMES.values()):
-        telling.upload(name, device(f"pump-{number}"))
-        telling.deliver(name)
-        telling.finish()
+        app_with_receiver.upload(name, device(f"pump-{number}"))
+        app_with_receiver.deliver(name)
+        app_with_receiver.finish()
     check_everything(
-        NAMES, ImportState.COMPLETED, telling, account, client, receiver, shell, captured_log
+        NAMES,
+        ImportState.COMPLETED,
+        app_with_receiver,
+        account,
+        client,
+        receiver,
+        shell,
+        captured_log,
     )
 
 
@@ -157,17 +164,24 @@ def test_list_prints_one_line_per_import(app: App, shell: Shell) -> None:
 
 def test_names_that_azurite_cannot_list(
     account: Account,
-    telling: App,
+    app_with_receiver: App,
     client: Client,
     receiver: Receiver,
     shell: Shell,
     captured_log: CapturedLog,
 ) -> None:
     for name in UNLISTED.values():
-        telling.upload(name, device("pump 1"))
-        telling.deliver(name)
+        app_with_receiver.upload(name, device("pump 1"))
+        app_with_receiver.deliver(name)
     check_everything(
-        UNLISTED, ImportState.REJECTED, telling, account, client, receiver, shell, captured_log
+        UNLISTED,
+        ImportState.REJECTED,
+        app_with_receiver,
+        account,
+        client,
+        receiver,
+        shell,
+        captured_log,
     )
 
 
@@ -221,13 +235,17 @@ CLEAN = "=1+1</td><script>alert(1)</script> failed. \ufffd[31m\ufffd2J'\"--"
 
 
 def test_a_folder_without_a_route(
-    telling: App, two_hubs: TwoHubs, client: Client, receiver: Receiver, captured_log: CapturedLog
+    app_with_receiver: App,
+    two_hubs: TwoHubs,
+    client: Client,
+    receiver: Receiver,
+    captured_log: CapturedLog,
 ) -> None:
     name = f"{ODD.replace('/', '')}/a.ndjson"
-    telling.upload(name, device("pump-1"))
-    telling.deliver(name)
-    tick(telling)
-    [record] = telling.records(NO_HUB)
+    app_with_receiver.upload(name, device("pump-1"))
+    app_with_receiver.deliver(name)
+    tick(app_with_receiver)
+    [record] = app_with_receiver.records(NO_HUB)
     assert repr(name) in record.failure_reason
     assert "east, west" in record.failure_reason
     check_event(receiver.posts[0], record)

@@ -26,7 +26,7 @@ from shared.connections import StorageConnection
 from shared.storage.client import Storage
 from tests.app import App, device
 from tests.events.receiver import Receiver
-from tests.events.support import tick, unsent
+from tests.events.support import pending_events, tick
 from tests.web.support import Client
 
 REDIRECTS = (302, 303, 307)
@@ -142,13 +142,13 @@ def lines_containing(url: str) -> list[dict[str, object]]:
 
 
 def test_addresses_in_files_and_hub_responses_are_not_called(
-    telling: App,
+    app_with_receiver: App,
     client: Client,
     receiver: Receiver,
     canary: Server,
     connections: Connections,
 ) -> None:
-    app, url = telling, f"http://{canary.address}/x"
+    app, url = app_with_receiver, f"http://{canary.address}/x"
     account = storage_of(app)
     needed = {account["Blob"], account["Table"], app.hub.address, urlsplit(receiver.url).netloc}
     # The host's queue and the test's own connection to the API.
@@ -221,13 +221,13 @@ def test_redirects_of_a_hub_are_not_followed(app: App, canary: Server, status: i
 
 @pytest.mark.parametrize("status", REDIRECTS)
 def test_redirects_of_an_event_receiver_are_not_followed(
-    telling: App, receiver: Receiver, canary: Server, status: int
+    app_with_receiver: App, receiver: Receiver, canary: Server, status: int
 ) -> None:
     receiver.answers.append((status, {"Location": f"http://{canary.address}/hooks"}))
-    telling.upload("a.ndjson", device("pump 1"))
-    telling.deliver("a.ndjson")
-    tick(telling)
-    assert len(receiver.posts) == len(unsent(telling)) == 1
+    app_with_receiver.upload("a.ndjson", device("pump 1"))
+    app_with_receiver.deliver("a.ndjson")
+    tick(app_with_receiver)
+    assert len(receiver.posts) == len(pending_events(app_with_receiver)) == 1
     assert canary.calls == []
 
 

@@ -23,7 +23,7 @@ from tests.security.support import (
     signatures_sent,
     with_keys,
 )
-from tests.telemetry.support import Seen
+from tests.telemetry.support import CapturedTelemetry
 from tests.web.support import Client
 
 #: Keys of rejected devices, which the retry file contains.
@@ -138,16 +138,16 @@ def call_all_endpoints(app: App, client: Client) -> None:
 
 def test_a_whole_run_exposes_no_secret(
     account: Account,
-    telling: App,
+    app_with_receiver: App,
     client: Client,
     receiver: Receiver,
-    seen: Seen,
+    captured_telemetry: CapturedTelemetry,
     captured_log: CapturedLog,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    app = telling
+    app = app_with_receiver
     # Off by default, but an operator may enable it.
     caplog.set_level("DEBUG", "azure")
     sent = signatures_sent(monkeypatch)
@@ -184,8 +184,8 @@ def test_a_whole_run_exposes_no_secret(
         "log": "\n".join(line for line in captured_log.lines if not line.startswith("urllib3")),
         "log of connections": "\n".join(captured_log.lines),
         "output": "".join(capfd.readouterr()),
-        "spans and metrics": "".join(span.to_json() for span in seen.spans())
-        + repr(seen.metrics()),
+        "spans and metrics": "".join(span.to_json() for span in captured_telemetry.spans())
+        + repr(captured_telemetry.metrics()),
         "rows": json.dumps(rows, default=str),
         "blobs": "\n".join(
             blob.content.decode("latin-1")
@@ -245,7 +245,13 @@ def test_a_whole_run_exposes_no_secret(
     assert len(receiver.posts) > states.total()
     asked = {answer.request.path_url.partition("?")[0] for answer in client.answers}
     assert len(asked) > 8 * states.total() > 8 * len(ROUTES)
-    assert {span.name for span in seen.spans()} >= {"import", "validate", "start", "end", "retry"}
+    assert {span.name for span in captured_telemetry.spans()} >= {
+        "import",
+        "validate",
+        "start",
+        "end",
+        "retry",
+    }
 
 
 def _import_metadata(account: Account) -> list[dict[str, str]]:
@@ -333,7 +339,12 @@ def end_with_quote(app: App, what: str, quote: str) -> str:
 
 @pytest.mark.parametrize("quote", QUOTES.values(), ids=QUOTES)
 def test_keys_quoted_by_a_hub_are_redacted(
-    quote: str, account: Account, app: App, client: Client, seen: Seen, captured_log: CapturedLog
+    quote: str,
+    account: Account,
+    app: App,
+    client: Client,
+    captured_telemetry: CapturedTelemetry,
+    captured_log: CapturedLog,
 ) -> None:
     ids = {
         what: end_with_quote(app, what, quote)
@@ -353,7 +364,7 @@ def test_keys_quoted_by_a_hub_are_redacted(
         client.get(f"imports/{id_}/files/report.json")
     places = {
         "log": "\n".join(captured_log.lines),
-        "spans": "".join(span.to_json() for span in seen.spans()),
+        "spans": "".join(span.to_json() for span in captured_telemetry.spans()),
         "rows": json.dumps(account.rows(), default=str),
         "reports": "".join(
             blob.content.decode()

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from shared import telemetry
-from tests.telemetry.support import Seen
+from tests.telemetry.support import CapturedTelemetry
 
 
 @pytest.fixture
-def seen() -> Iterator[Seen]:
-    seen = Seen()
-    telemetry.set_backend(seen.backend())
-    yield seen
+def captured_telemetry() -> Iterator[CapturedTelemetry]:
+    captured_telemetry = CapturedTelemetry()
+    telemetry.set_backend(captured_telemetry.backend())
+    yield captured_telemetry
     telemetry.set_backend(None)

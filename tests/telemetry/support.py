@@ -1,4 +1,4 @@
-"""Helpers of the tests of telemetry."""
+"""Helpers for telemetry tests."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ KEY = base64.b64encode(b"made-up telemetry key 01").decode()
 SAS = "https://a.blob.core.windows.net/c?sv=1&sig=c2lnbmF0dXJl"
 
 
-class Seen:
+class CapturedTelemetry:
     """The spans and metrics of a process."""
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
         self.processor = SimpleSpanProcessor(self._exporter)
         self._reader = InMemoryMetricReader()
-        #: As the global provider, which the Azure SDK uses.
+        #: Installed as the global provider, which the Azure SDK uses.
         self.tracers = TracerProvider(shutdown_on_exit=False)
         self.tracers.add_span_processor(self.processor)
         self.meters = MeterProvider([self._reader], shutdown_on_exit=False)
@@ -35,7 +35,7 @@ class Seen:
         return OpenTelemetryBackend(self.processor, self.meters)
 
     def spans(self, record: ImportRecord | None = None) -> list[ReadableSpan]:
-        """Spans in the order of their ends; of this import's trace, or all."""
+        """Spans in the order in which they ended: of the import's trace, or all."""
         wanted = trace_ids(record.id)[0] if record else None
         return [
             span
@@ -47,7 +47,7 @@ class Seen:
         return [span.name for span in self.spans(record)]
 
     def metrics(self) -> dict[str, dict[tuple[Any, ...], Any]]:
-        """By name and attribute values, without the hub's: a value, or count and sum."""
+        """Map names and attribute values (except the hub) to a value, or to count and sum."""
         values: dict[str, dict[tuple[Any, ...], Any]] = {}
         data = self._reader.get_metrics_data()
         for resource in data.resource_metrics if data else ():

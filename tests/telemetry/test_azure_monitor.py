@@ -1,4 +1,4 @@
-"""Azure Monitor, in processes of its own: only if asked for, once, and never in the way."""
+"""Azure Monitor, in separate processes: enabled explicitly, configured once, never blocking."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from shared.telemetry import azure_monitor
 from shared.telemetry.otel import trace_ids
 from tests.app import ROOT
 
-#: All that a process of the app would have, without a file of settings.
+#: The complete environment of an app process, without a settings file.
 SETTINGS = {
     "ImporterStorage": "UseDevelopmentStorage=true",
     "IOTHUB": "myhub.azure-devices.net",
@@ -54,7 +54,7 @@ def run(program: str, cwd: Path = ROOT, **settings: str) -> subprocess.Completed
 LOADED = "import sys; print(any(name.startswith('opentelemetry') for name in sys.modules))"
 
 
-def test_who_does_not_ask_for_it_does_not_load_it() -> None:
+def test_azure_monitor_is_loaded_only_if_enabled() -> None:
     assert run(f"import function_app; {LOADED}").stdout == "False\n"
     classic = run(
         f"import function_app; function_app.importer(); {LOADED}",
@@ -93,7 +93,7 @@ CONNECTION = (
 def test_azure_monitor_is_configured_once(
     tmp_path: Path, app_sends_logs: str, handlers: int
 ) -> None:
-    """Nothing is reachable: the process ends all the same, at once and without a traceback."""
+    """Without network access the process still exits immediately and without a traceback."""
     done = run(
         CONFIGURED,
         APPLICATIONINSIGHTS_CONNECTION_STRING=CONNECTION,
@@ -137,7 +137,7 @@ print({format(span.context.trace_id, "032x") for span in spans})
 """
 
 
-def test_requests_of_a_step_are_told_and_those_between_steps_are_not() -> None:
+def test_only_requests_within_a_step_are_traced() -> None:
     done = run(
         REQUESTS,
         APPLICATIONINSIGHTS_CONNECTION_STRING=CONNECTION,
@@ -150,7 +150,7 @@ def test_requests_of_a_step_are_told_and_those_between_steps_are_not() -> None:
 
 
 class Configured:
-    """What Azure Monitor was asked for, in the place of doing it."""
+    """Records the configuration calls for Azure Monitor instead of executing them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.options: list[dict[str, Any]] = []
@@ -165,12 +165,12 @@ class Configured:
         monkeypatch.setattr(
             azure.monitor.opentelemetry.exporter, "AzureMonitorTraceExporter", self._exporter
         )
-        # It exports at once, and without a thread.
+        # Exports immediately, without a thread.
         monkeypatch.setattr(
             "opentelemetry.sdk.trace.export.BatchSpanProcessor", SimpleSpanProcessor
         )
         monkeypatch.setenv("APPLICATIONINSIGHTS_CONNECTION_STRING", CONNECTION)
-        # What is set is undone after the test, and not set by the app.
+        # Set by the test, which restores it, and not by the app.
         monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
         monkeypatch.setenv("OTEL_LOGS_EXPORTER", "none")
 
@@ -191,7 +191,7 @@ class Configured:
         ("Authorization=AAD;ClientId=11-22", ["11-22"]),
     ],
 )
-def test_application_insights_may_want_entra_id(
+def test_application_insights_with_entra_id(
     monkeypatch: pytest.MonkeyPatch, setting: str, clients: list[str | None]
 ) -> None:
     configured = Configured(monkeypatch)
@@ -203,10 +203,10 @@ def test_application_insights_may_want_entra_id(
 
 
 @pytest.mark.parametrize(("sampler", "names"), [("", ["start"]), ("always_off", [])])
-def test_what_the_worker_configured_is_used(
+def test_configuration_of_the_worker_is_used(
     monkeypatch: pytest.MonkeyPatch, sampler: str, names: list[str]
 ) -> None:
-    """The worker's sampler limits spans unless operators chose it; its resource is the app's."""
+    """The worker's sampler applies only if operators configured it; its resource is kept."""
     configured = Configured(monkeypatch)
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
     resource = Resource({"service.name": "worker"})
@@ -221,7 +221,7 @@ def test_what_the_worker_configured_is_used(
     assert configured.options == []
 
 
-def test_operators_may_turn_spans_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spans_can_be_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
     configured = Configured(monkeypatch)
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
     with azure_monitor.connect(configured.credential).span("an import", "start", {}):
@@ -229,7 +229,7 @@ def test_operators_may_turn_spans_off(monkeypatch: pytest.MonkeyPatch) -> None:
     assert configured.exporters == []
 
 
-def test_a_missing_connection_string_stops_no_import() -> None:
+def test_missing_connection_string_does_not_stop_imports() -> None:
     done = run(
         "import logging; logging.basicConfig(); import function_app; function_app.importer(); "
         "print('goes on')"

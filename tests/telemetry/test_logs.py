@@ -14,10 +14,12 @@ import urllib3
 from shared import logs
 from tests.app import ROOT, App
 from tests.events.receiver import BrokenReceiver
-from tests.telemetry.support import KEY, SAS, Seen, keyed
+from tests.telemetry.support import KEY, SAS, CapturedTelemetry, keyed
 
 
-def test_nothing_told_is_secret(app: App, seen: Seen, caplog: pytest.LogCaptureFixture) -> None:
+def test_telemetry_contains_no_secret(
+    app: App, captured_telemetry: CapturedTelemetry, caplog: pytest.LogCaptureFixture
+) -> None:
     app.hub.faults.add("failJob", reason=SAS)
     app.upload("failed.ndjson", keyed("pump-1"))
     app.deliver("failed.ndjson")
@@ -27,7 +29,9 @@ def test_nothing_told_is_secret(app: App, seen: Seen, caplog: pytest.LogCaptureF
     app.deliver("refused.ndjson")
     app.upload("broken.ndjson", {**keyed("pump 1"), "status": KEY}, b'{"k":"%s' % KEY.encode())
     app.deliver("broken.ndjson")
-    text = "".join(span.to_json() for span in seen.spans()) + repr(seen.metrics())
+    text = "".join(span.to_json() for span in captured_telemetry.spans()) + repr(
+        captured_telemetry.metrics()
+    )
     assert text.count("sig=REDACTED") >= 2
     for secret in (KEY, "c2lnbmF0dXJl", "AccountKey=", "SharedAccessKey="):
         assert secret not in text
@@ -37,7 +41,9 @@ def lines_of_app(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     return [line for line in caplog.records if line.name.startswith("shared.")]
 
 
-def test_each_line_of_an_import_says_of_which(app: App, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_log_line_of_an_import_contains_its_id(
+    app: App, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     app.upload("pumps.ndjson", keyed("pump-1"))
     app.deliver("pumps.ndjson")
@@ -59,7 +65,7 @@ def test_each_line_of_an_import_says_of_which(app: App, caplog: pytest.LogCaptur
     assert lines[-1].import_state == "completed"  # type: ignore[attr-defined]
 
 
-def test_lines_of_a_tick_say_the_hub(app: App, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_lines_of_a_tick_contain_the_hub(app: App, caplog: pytest.LogCaptureFixture) -> None:
     def fail(request: str) -> None:
         raise OSError("100 % gone")
 
@@ -74,7 +80,7 @@ def test_lines_of_a_tick_say_the_hub(app: App, caplog: pytest.LogCaptureFixture)
 
 @pytest.fixture
 def libraries() -> Iterator[None]:
-    """As in a process of the app; elsewhere the tests see what libraries really log."""
+    """Redact as in a process of the app; other tests see the original logs of libraries."""
     factory = logging.getLogRecordFactory()
     logs.redact_libraries()
     yield
@@ -83,7 +89,7 @@ def libraries() -> Iterator[None]:
 
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
-    """What a handler of the root writes, tracebacks included."""
+    """The output of a handler of the root logger, including tracebacks."""
     text = io.StringIO()
     handler = logging.StreamHandler(text)
     logging.getLogger().addHandler(handler)
@@ -91,14 +97,14 @@ def lines() -> Iterator[io.StringIO]:
     logging.getLogger().removeHandler(handler)
 
 
-def _answer_with_a_broken_header(wire: socket.socket) -> None:
-    wire.sendall(
+def _answer_with_a_broken_header(connection: socket.socket) -> None:
+    connection.sendall(
         b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
         b"bad header line sig=c2lnbmF0dXJl\r\nX-Y: primaryKey=a2V5\r\n\r\n"
     )
 
 
-def test_what_urllib3_logs_of_a_header_is_redacted(
+def test_headers_logged_by_urllib3_are_redacted(
     libraries: None, lines: io.StringIO, caplog: pytest.LogCaptureFixture
 ) -> None:
     with BrokenReceiver(_answer_with_a_broken_header) as receiver, urllib3.PoolManager() as pool:
@@ -117,7 +123,7 @@ def test_what_urllib3_logs_of_a_header_is_redacted(
 
 
 @pytest.mark.parametrize("name", ["azure", "azure.identity", "msal.token", "requests", "urllib3.x"])
-def test_what_libraries_log_is_redacted(
+def test_logs_of_libraries_are_redacted(
     libraries: None, lines: io.StringIO, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     logger = logging.getLogger(name)
@@ -139,7 +145,7 @@ def test_what_libraries_log_is_redacted(
     assert "c2lnbmF0dXJl" not in lines.getvalue()
 
 
-def test_records_of_others_stay_as_they_are(
+def test_unrelated_log_records_are_unchanged(
     libraries: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     error = OSError(SAS)
@@ -148,7 +154,7 @@ def test_records_of_others_stay_as_they_are(
     assert (record.msg, record.args) == ("%s", (SAS,))
     assert record.exc_info
     assert record.exc_info[1] is error
-    # As handlers of sockets make them.
+    # As created by socket handlers.
     assert logging.makeLogRecord({"msg": SAS}).getMessage() == SAS
 
 
@@ -157,7 +163,7 @@ def test_libraries_are_redacted_once(libraries: None) -> None:
     logs.redact_libraries()
     assert logging.getLogRecordFactory() is first
 
-    # As OpenTelemetry adds its attributes.
+    # OpenTelemetry adds its attributes like this.
     def adding(*args: object, **kwargs: object) -> logging.LogRecord:
         record = first(*args, **kwargs)
         record.otelTraceID = "1"

@@ -1,4 +1,4 @@
-"""What imports did and what hubs refused is counted."""
+"""Metrics of imports and of rejected requests."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from opentelemetry.trace import (
 )
 
 from tests.app import App, device
-from tests.telemetry.support import Seen, keyed
+from tests.telemetry.support import CapturedTelemetry, keyed
 from tests.web.support import cancel_at_the_hub
 
 
-def test_what_imports_did_is_counted(app: App, seen: Seen) -> None:
+def test_results_of_imports_are_counted(app: App, captured_telemetry: CapturedTelemetry) -> None:
     app.hub.registry.put(device("exists"))
     app.upload("good.ndjson", keyed("pump-1"), keyed("pump-2"))
     app.deliver("good.ndjson")
@@ -21,10 +21,10 @@ def test_what_imports_did_is_counted(app: App, seen: Seen) -> None:
     app.upload("partly.ndjson", keyed("exists", importMode="create"), keyed("pump-4"))
     app.deliver("partly.ndjson")
     app.finish()
-    # Repeated events and ticks count nothing twice.
+    # Repeated events and ticks do not count twice.
     app.deliver("good.ndjson")
     app.tick()
-    metrics = seen.metrics()
+    metrics = captured_telemetry.metrics()
     assert metrics["deviceimporter.imports"] == {
         ("completed",): 1,
         ("rejected",): 1,
@@ -44,23 +44,27 @@ def test_what_imports_did_is_counted(app: App, seen: Seen) -> None:
         ("completedWithErrors",): 1,
     }
     rejected = app.record("broken.ndjson")
-    root, validate = seen.spans(rejected)
+    root, validate = captured_telemetry.spans(rejected)
     assert (root.name, validate.name) == ("import", "validate")
     assert root.status.status_code is StatusCode.ERROR
     assert root.status.description == rejected.failure_reason
 
 
-def test_devices_of_which_nothing_is_known_are_counted_apart(app: App, seen: Seen) -> None:
+def test_devices_with_unknown_results_are_counted_separately(
+    app: App, captured_telemetry: CapturedTelemetry
+) -> None:
     cancel_at_the_hub(app)
-    assert seen.metrics()["deviceimporter.devices"] == {("unknown",): 3}
-    [root] = [span for span in seen.spans() if span.name == "import"]
+    assert captured_telemetry.metrics()["deviceimporter.devices"] == {("unknown",): 3}
+    [root] = [span for span in captured_telemetry.spans() if span.name == "import"]
     assert root.attributes
     assert root.attributes["deviceimporter.devices.given"] == 3
     known = {"deviceimporter.devices.imported", "deviceimporter.devices.failed"}
     assert not known & root.attributes.keys()
 
 
-def test_a_hub_that_throttles_or_is_busy_is_counted(app: App, seen: Seen) -> None:
+def test_throttled_and_busy_responses_are_counted(
+    app: App, captured_telemetry: CapturedTelemetry
+) -> None:
     app.hub.faults.add("error", operation="createJob", status=429, times=2)
     app.upload("pumps.ndjson", keyed("pump-1"))
     app.deliver("pumps.ndjson")
@@ -69,7 +73,7 @@ def test_a_hub_that_throttles_or_is_busy_is_counted(app: App, seen: Seen) -> Non
     app.tick()
     app.clock.ahead_minutes(10)
     app.tick()
-    metrics = seen.metrics()
+    metrics = captured_telemetry.metrics()
     assert metrics["deviceimporter.hub.throttled"] == {(): 2}
     assert metrics["deviceimporter.hub.busy"] == {(): 2}
     assert metrics["deviceimporter.queue.length"] == {(): 1}
@@ -78,4 +82,4 @@ def test_a_hub_that_throttles_or_is_busy_is_counted(app: App, seen: Seen) -> Non
     app.hub.free_slot()
     app.finish()
     record = app.record("pumps.ndjson")
-    assert seen.names(record) == ["validate", *["start"] * 5, "import", "end"]
+    assert captured_telemetry.names(record) == ["validate", *["start"] * 5, "import", "end"]

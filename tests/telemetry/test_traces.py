@@ -1,4 +1,4 @@
-"""One trace an import: spans of its steps, from its upload to its end."""
+"""One trace per import: spans of its steps, from upload to final state."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from opentelemetry.trace import (
 from shared import telemetry
 from shared.telemetry.otel import trace_ids
 from tests.app import App
-from tests.telemetry.support import SAS, Seen, attributes, keyed
+from tests.telemetry.support import SAS, CapturedTelemetry, attributes, keyed
 
 
-def test_an_import_is_one_trace_from_its_upload_to_its_end(app: App, seen: Seen) -> None:
+def test_import_is_one_trace_from_upload_to_final_state(
+    app: App, captured_telemetry: CapturedTelemetry
+) -> None:
     app.upload("pumps.ndjson", keyed("pump-1"), keyed("pump-2"))
     app.deliver("pumps.ndjson")
     app.finish()
     record = app.record("pumps.ndjson")
-    *steps, root = seen.spans(record)
-    assert len(seen.spans()) == len(steps) + 1
+    *steps, root = captured_telemetry.spans(record)
+    assert len(captured_telemetry.spans()) == len(steps) + 1
     # The root span is emitted within the last step.
     assert [span.name for span in (*steps, root)] == ["validate", "start", "import", "end"]
     root, end = steps.pop(), root
@@ -59,19 +61,21 @@ def test_an_import_is_one_trace_from_its_upload_to_its_end(app: App, seen: Seen)
     assert root.status.status_code is StatusCode.UNSET
 
 
-def test_an_idle_tick_makes_no_span(app: App, seen: Seen) -> None:
+def test_idle_tick_creates_no_span(app: App, captured_telemetry: CapturedTelemetry) -> None:
     app.hub.faults.add("hangJob")
     app.upload("pumps.ndjson", keyed("pump-1"))
     app.deliver("pumps.ndjson")
     app.tick()
-    before = len(seen.spans())
+    before = len(captured_telemetry.spans())
     app.tick()
     app.sweep()
     app.tick()
-    assert len(seen.spans()) == before
+    assert len(captured_telemetry.spans()) == before
 
 
-def test_a_retry_is_a_trace_that_leads_back(app: App, seen: Seen) -> None:
+def test_retry_is_a_trace_linked_to_the_original(
+    app: App, captured_telemetry: CapturedTelemetry
+) -> None:
     app.hub.faults.add("failJob")
     app.upload("pumps.ndjson", keyed("pump-1"))
     app.deliver("pumps.ndjson")
@@ -80,13 +84,13 @@ def test_a_retry_is_a_trace_that_leads_back(app: App, seen: Seen) -> None:
     new = app.importer.actions.retry(old)
     assert new.state == "queued"
     app.importer.actions.cancel(new)
-    root, cancel = seen.spans(new)[-2:]
-    assert seen.names(new) == ["retry", "import", "cancel"]
+    root, cancel = captured_telemetry.spans(new)[-2:]
+    assert captured_telemetry.names(new) == ["retry", "import", "cancel"]
     assert attributes(root)["import.retry_of"] == old.id
     assert attributes(cancel)["import.state"] == "cancelled"
 
 
-def test_a_step_that_fails_says_why(app: App, seen: Seen) -> None:
+def test_failed_step_records_the_error(app: App, captured_telemetry: CapturedTelemetry) -> None:
     app.upload("pumps.ndjson", keyed("pump-1"))
 
     def fail(request: str) -> None:
@@ -96,13 +100,13 @@ def test_a_step_that_fails_says_why(app: App, seen: Seen) -> None:
     app.before_request = fail
     with pytest.raises(OSError, match="no way"):
         app.deliver("pumps.ndjson")
-    [validate] = seen.spans()
+    [validate] = captured_telemetry.spans()
     assert attributes(validate)["error.type"] == "OSError"
     assert validate.status.status_code is StatusCode.ERROR
     assert "sig=REDACTED" in str(validate.status.description)
 
 
-def test_a_step_links_to_the_invocation(app: App, seen: Seen) -> None:
+def test_step_links_to_the_invocation(app: App, captured_telemetry: CapturedTelemetry) -> None:
     host = SpanContext(7, 8, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
     app.upload("pumps.ndjson", keyed("pump-1"))
     token = contexts.attach(trace.set_span_in_context(NonRecordingSpan(host)))
@@ -111,16 +115,16 @@ def test_a_step_links_to_the_invocation(app: App, seen: Seen) -> None:
         app.finish()
     finally:
         contexts.detach(token)
-    for span in seen.spans(app.record("pumps.ndjson")):
+    for span in captured_telemetry.spans(app.record("pumps.ndjson")):
         assert [link.context for link in span.links] == ([] if span.name == "import" else [host])
 
 
-def test_the_azure_sdk_is_quiet_between_steps(seen: Seen) -> None:
-    """Below a local span that is not recorded, samplers drop all."""
-    tracer = seen.tracers.get_tracer("azure")
+def test_azure_sdk_creates_no_spans_between_steps(captured_telemetry: CapturedTelemetry) -> None:
+    """Samplers drop all children of a local span that is not recorded."""
+    tracer = captured_telemetry.tracers.get_tracer("azure")
     with telemetry.suppress_sdk_spans():
         tracer.start_span("idle").end()
         with telemetry.span("some import", "start", {}):
             tracer.start_span("request").end()
         tracer.start_span("idle").end()
-    assert [span.name for span in seen.spans()] == ["request", "start"]
+    assert [span.name for span in captured_telemetry.spans()] == ["request", "start"]

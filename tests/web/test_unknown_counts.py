@@ -11,8 +11,8 @@ from shared.imports.model.record import ImportRecord
 from tests.app import App, device
 from tests.cli.conftest import Shell
 from tests.cli.conftest import shell as shell
+from tests.events.conftest import app_with_receiver as app_with_receiver
 from tests.events.conftest import receiver as receiver
-from tests.events.conftest import telling as telling
 from tests.events.receiver import Receiver
 from tests.events.support import publisher
 from tests.web.support import Client, cancel_at_the_hub, complete, partly, text_of
@@ -61,10 +61,10 @@ def test_the_openapi_document_explains_null(client: Client) -> None:
     assert "unknown" in schemas["DayCounts"]["properties"]["unknown"]["description"]
 
 
-def test_the_event(telling: App, receiver: Receiver) -> None:
-    record = cancel_at_the_hub(telling)
-    publisher(telling).send(record.hub)
-    publisher(telling).wait()
+def test_the_event(app_with_receiver: App, receiver: Receiver) -> None:
+    record = cancel_at_the_hub(app_with_receiver)
+    publisher(app_with_receiver).send(record.hub)
+    publisher(app_with_receiver).wait()
     [event] = receiver.events
     assert event["type"] == "DeviceImporter.Import.Cancelled"
     assert counts_of(event["data"]) == [None, None]
