@@ -64,7 +64,7 @@ class _CommandParser(argparse.ArgumentParser):
         command = COMMANDS[self._command]
         module = importlib.import_module(command.module)
         add = self.add_argument
-        add("--format", choices=("text", "json"), default="text", help="json: one object per line")
+        add("--format", choices=("text", "json"), default="text", help="json: objects for programs")
         if command.uses_storage:
             help_settings = (
                 "JSON file with the app settings (default: local.settings.json, if it exists); "

@@ -63,7 +63,7 @@ def _cancel(importer: Importer, import_id: str) -> tuple[ImportRecord, Text]:
     message = Text(f"{record.id}  {printable(record.file)}  ")
     message.append_text(state_and_progress(record))
     if not record.state.is_final:
-        message.append(": the app cancels the job at its next tick")
+        message.append(": the app cancels its job as soon as it can")
     return record, message
 
 

@@ -83,10 +83,10 @@ def read_settings(settings_file: str | None) -> Settings:
         with _added_to_environment(usable):
             settings = load_settings()
     except SettingsError as error:
-        state = "exists" if exists else "does not exist"
+        place = f"{path}" if exists else f"{path} (which does not exist)"
         raise UsageError(
             f"{error}\nThe command needs the settings of the function app: in environment "
-            f"variables, or in {path} (which {state}) or another file (--settings FILE). "
+            f"variables, in {place} or in another file (--settings FILE). "
             f"`func azure functionapp fetch-app-settings APP` writes the file."
             f"{_ignored_references(values.keys() - usable.keys())}"
         ) from None

@@ -174,7 +174,8 @@ def _report(reader: Reader, detail: ImportDetail) -> Iterator[tuple[str, Rendera
     except NotPossibleError as error:
         yield "Report", Padding(Text(str(error)), (0, 0, 0, 2))
         return
-    if failures := report["failures"]:
+    failures = report["failures"]
+    if failures and failures["codes"]:
         yield "Rejected by the hub", hub_failures(failures)
     validation = report["validation"]
     if problems := validation["problems"]:

@@ -27,7 +27,7 @@ from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.workflow.intake import configured_validation
-from shared.imports.workflow.registration import Upload, record_of
+from shared.imports.workflow.registration import Upload, has_dot_folder, record_of
 from shared.settings import Settings
 from shared.storage.client import CHUNK_BYTES
 from shared.text import well_formed
@@ -109,8 +109,8 @@ def _files_by_blob(options: argparse.Namespace, services: Services) -> Mapping[s
     folder = _folder(options.hub, services)
     files: dict[str, Path] = {}
     for path in map(Path, options.files):
-        name = f"{folder}{options.name or path.name}"
-        if name.endswith("/") or name in files:
+        name = f"{folder}{path.name if options.name is None else options.name}"
+        if name.endswith("/") or name in files or has_dot_folder(name) or not name:
             raise UsageError(f"{path}: invalid or repeated blob name {name!r}. Use --name.")
         if services.settings.hub.routes.hub_of(name) is None:
             raise UsageError(

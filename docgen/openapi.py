@@ -72,13 +72,20 @@ def document() -> dict[str, Any]:
         "security": [{"header": []}, {"query": []}],
         "paths": paths,
         "components": {
-            "schemas": schemas["$defs"],
+            "schemas": {name: _untitled(schema) for name, schema in schemas["$defs"].items()},
             "securitySchemes": {
                 "header": {"type": "apiKey", "in": "header", "name": "x-functions-key"},
                 "query": {"type": "apiKey", "in": "query", "name": "code"},
             },
         },
     }
+
+
+def _untitled(schema: dict[str, Any]) -> dict[str, Any]:
+    """Remove the titles that pydantic makes of the names of properties."""
+    for property_schema in schema.get("properties", {}).values():
+        property_schema.pop("title", None)
+    return schema
 
 
 def _model(name: str) -> type[BaseModel]:

@@ -236,7 +236,7 @@ def _exit_reason(lines: list[str]) -> str:
     if "EADDRINUSE" in text:
         address = re.search(r"address already in use (\S+)", text)
         where = address[1] if address else "one of its ports"
-        return f"{where} is in use: stop the other process (another Azurite?) or use another port"
+        return f"{where} is in use: stop the other process, such as another Azurite"
     return f"Azurite exited immediately; its output: {_quoted(lines)}"
 
 

@@ -158,7 +158,7 @@ _TABLE: tuple[tuple[str, ...], ...] = (
     ),
     (
         "the device does not exist",
-        "create the device first, or use importMode createOrUpdate",
+        "create the device first, or use importMode createOrUpdate; ignore it for a delete",
         "404001 DeviceNotFound",
     ),
     (
@@ -168,7 +168,7 @@ _TABLE: tuple[tuple[str, ...], ...] = (
     ),
     (
         "the module does not exist",
-        "create the module first, or use importMode createOrUpdate",
+        "create the module first, or use importMode createOrUpdate; ignore it for a delete",
         "404010 ModuleNotFound",
     ),
     ("the hub is failing over to another region", _WAIT, "404012 IotHubFailingOver"),

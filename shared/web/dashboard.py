@@ -224,7 +224,7 @@ def _facts(detail: ImportDetail) -> Mapping[str, str]:
         "Size": f"{detail.size:,} bytes",
         "Format": str(detail.validation.get("format", "")),
         "Lines": format_count(detail.lines),
-        "Sent to the hub": format_count(detail.devices),
+        "Valid devices": format_count(detail.devices),
         "Imported": "unknown" if has_unknown_counts else format_count(detail.imported),
         "Failed": "unknown" if has_unknown_counts else format_count(detail.failed),
         "Duration": format_duration(detail.finished_at - detail.uploaded_at)

@@ -79,7 +79,7 @@ class DayList(View):
 
 
 class FileProblem(View):
-    """A broken rule. Has the members of `Problem.to_json`."""
+    """A problem that the validation found."""
 
     file: str = Field(description="The parameter `name` of the request.")
     line: int | None = Field(description="Line number, from 1; null for the whole file.")

@@ -10,6 +10,8 @@ from azure.data.tables import UpdateMode
 from iothub_emulator import HubEmulator
 from shared.imports.app import Importer
 from shared.imports.model.record import ImportRecord
+from shared.imports.store.claims import Claim
+from shared.imports.workflow.registration import Upload, record_of
 from shared.settings import load_settings
 from tests.app import App, ObservedTransport, device, fail_writes
 
@@ -245,3 +247,26 @@ def test_two_deployments_on_one_upload_container_are_independent(
     assert (theirs.state, theirs.imported, theirs.failed) == ("completed", 2, 0)
     assert mine.id != theirs.id
     assert mine.staged.container != theirs.staged.container
+
+
+def test_record_written_by_another_process_meanwhile_is_not_deleted(app: App) -> None:
+    """The other process writes it between this one's reads of the record and of the queue."""
+    app.upload("pumps.ndjson", device("pump-1"))
+    services = app.importer.services
+    [blob] = app.blobs.get_container_client(app.container).list_blobs()
+    record = record_of(services, Upload.of(blob))
+    services.known_hubs.add(record.hub, "")
+    services.claims.make(Claim.of(record))
+
+    def create_meanwhile(request: str) -> None:
+        if request.startswith("GET") and request.endswith(f"{app.settings['IMPORTS_TABLE']}()"):
+            app.before_request = lambda _: None
+            services.store.create(record)
+
+    app.before_request = create_meanwhile
+    app.deliver("pumps.ndjson")
+    app.finish()
+    assert app.record("pumps.ndjson").state == "completed"
+    claim = services.claims.find(record.id)
+    assert claim is not None
+    assert not claim.has_ended

@@ -47,7 +47,7 @@ def test_valid_file_is_imported(app: App) -> None:
     assert report["devices"] == {
         "lines": 2,
         "invalidLines": 0,
-        "givenToHub": 2,
+        "valid": 2,
         "imported": 2,
         "failed": 0,
     }

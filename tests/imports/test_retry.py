@@ -224,7 +224,7 @@ def cancelled_before_it_was_staged(app: App) -> None:
         (completed, "is completed. Only imports that failed"),
         (rejected, "is rejected. Only imports that failed"),
         (queued, "is queued. Only imports that failed"),
-        (left_out_lines, "upload it again"),
+        (left_out_lines, "left out"),
         (cancelled_before_it_was_staged, "upload it again"),
     ],
 )

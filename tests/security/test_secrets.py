@@ -75,7 +75,7 @@ def run_all_outcomes(app: App, client: Client) -> None:
     upload(app, "broken.ndjson", {**with_keys("pump 1"), "status": PRIMARY}, b'{"k":"%s' % _KEY)
     upload(app, "headless.csv", b"pump-1,enabled,sas,%s" % _KEY)
     app.upload("partly.ndjson", rejected, keyed)
-    app.deliver_unseen("partly.ndjson", rejected, unreadable)
+    app.deliver_unvalidated("partly.ndjson", rejected, unreadable)
     app.finish()
 
     faults.add("failJob", reason=f"cannot read {SAS} of {STRING}")

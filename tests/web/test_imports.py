@@ -41,7 +41,7 @@ def test_an_import_with_its_history(app: App, client: Client) -> None:
     assert shown["actions"] == ["retry"]
     assert shown["files"] == ["report.json", "problems.csv", "retry.ndjson"]
     # Internal properties of the workflow are not shown.
-    assert not {"etag", "stamp", "marker", "owner", "uploadEtag", "container"} & shown.keys()
+    assert not {"etag", "writeId", "queueKey", "owner", "uploadEtag", "container"} & shown.keys()
 
 
 def test_an_unknown_import(client: Client) -> None:
@@ -177,3 +177,12 @@ def test_cross_site_requests_are_rejected(app: App, client: Client, site: str) -
     assert client.get(f"imports/{import_id}", headers=headers).json()["state"] == "queued"
     same = {"Sec-Fetch-Site": "same-origin"}
     assert client.post(f"imports/{import_id}/cancel", headers=same).status_code == 200
+
+
+def test_page_of_a_completed_import_lists_no_rejected_devices(app: App, client: Client) -> None:
+    app.upload("pumps.ndjson", device("pump-1"))
+    app.deliver("pumps.ndjson")
+    app.finish()
+    page = client.get(f"dashboard/imports/{app.record('pumps.ndjson').id}").text
+    assert "completed" in page
+    assert "Rejected by the hub" not in page

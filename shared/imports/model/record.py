@@ -145,7 +145,8 @@ class ImportRecord(_Columns):
     invalid_lines: int | None = None
     #: Counts of the validation, in the form of report.json without the problems.
     validation: dict[str, Any] = field(default_factory=dict)
-    #: Devices and modules given to the hub; of these, imported and failed. None: not known.
+    #: Valid devices and modules, which a job gives to the hub; of these, imported and failed. None:
+    #: not known.
     devices: int | None = None
     imported: int | None = None
     failed: int | None = None

@@ -51,7 +51,9 @@ class ImportSummary(View):
     finished_at: datetime | None
     lines: int | None = Field(description="Lines of the file that are not blank.")
     invalid_lines: int | None = Field(description="Lines that break a rule.")
-    devices: int | None = Field(description="Devices and modules given to the hub.")
+    devices: int | None = Field(
+        description="Valid devices and modules: what a job gives to the hub."
+    )
     imported: int | None = Field(
         description="Of these, how many the hub imported; null in a final state: not known."
     )

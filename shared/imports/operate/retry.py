@@ -65,9 +65,7 @@ class Retry:
 
     def _create(self, old: ImportRecord) -> ImportRecord:
         if not old.can_be_retried:
-            raise NotPossibleError(
-                f"Import {old.id} cannot be retried as it is. Correct the file and upload it again."
-            )
+            raise NotPossibleError(f"Import {old.id} cannot be retried. {_remedy(old)}")
         if existing := self._existing(retry_id(old.id)):
             return existing
         if not (old.has_rejected_lines_only or self._is_staged(old)):
@@ -200,3 +198,13 @@ def _numbers_of(part: Iterable[bytes], lines: Iterable[bytes]) -> Iterable[int]:
     for _ in numbered:
         # To the end, so that all lines are counted.
         pass
+
+
+def _remedy(old: ImportRecord) -> str:
+    if not old.upload_etag:
+        return "Compare some of the devices with the hub, then upload the file again."
+    if old.has_rejected_lines_only and old.failed == 0:
+        return (
+            "The hub rejected none of its lines. Correct those that were left out, and upload them."
+        )
+    return "Correct the file and upload it again."

@@ -13,7 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC
 
-from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
+from azure.core.exceptions import (
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
 
 from shared import logs, telemetry
 from shared.errors import TemporaryError
@@ -128,7 +132,10 @@ class Sweeper:
         """Bring the counts of each day up to date."""
         today = self._services.clock().astimezone(UTC).date()
         for hub in self._services.all_hubs() | {NO_HUB}:
-            self._services.daily_counts.count_ends(hub, today, MAX_COUNTING)
+            try:
+                self._services.daily_counts.count_ends(hub, today, MAX_COUNTING)
+            except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
+                log.info("another process counts the ends of %s", hub)
 
     def _restore_queue_rows(self) -> None:
         """Write deleted queue rows and claims of open imports again."""

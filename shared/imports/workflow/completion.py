@@ -112,7 +112,7 @@ def build_report(
         "devices": {
             "lines": record.lines,
             "invalidLines": record.invalid_lines,
-            "givenToHub": record.devices,
+            "valid": record.devices,
             "imported": record.imported,
             "failed": record.failed,
         },

@@ -142,6 +142,9 @@ def register(
         if (record.hub, record.row_key) != (claim.hub, claim.record_key):
             claims.restore(Claim.of(record))
         if owner is not None or claim.has_ended or services.queue_rows.has_row(record):
+            # Another process may have written the record since it was read.
+            with contextlib.suppress(ResourceNotFoundError):
+                return store.get(record.hub, record.row_key), False
             log.error("the record of %r was deleted", upload.file)
             return _create_deleted(services, record)
     record = _first_record(services, record, upload, lease)
