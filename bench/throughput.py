@@ -18,6 +18,7 @@ from bench.events import Delivery, deliver
 from bench.table_rows import LINE, job_request, start_job
 from shared.hub.jobs import JobProperties
 from shared.imports.model.states import ImportState
+from shared.imports.operate.reader import ImportFilter
 
 __all__ = ["Pace", "ceiling", "throughput"]
 
@@ -84,7 +85,6 @@ def throughput(storage: str, hub: HubProcess, count: int) -> Pace:
         with ThreadPoolExecutor(_UPLOADS) as pool:
             for _ in pool.map(scene.upload, names, (LINE % number for number in range(count))):
                 pass
-        store = scene.importer.services.store
         # The process is there when time begins.
         events.submit(deliver, scene.environment, ()).result()
 
@@ -97,7 +97,7 @@ def throughput(storage: str, hub: HubProcess, count: int) -> Pace:
 
         delivery, cost = scene.measured(run)
         requests = [*delivery.requests, *scene.traffic.requests]
-        records = list(store.all(scene.hub))
+        records = scene.importer.reader.page(ImportFilter(), count).imports
     ended = [record.finished_at for record in records if record.state is ImportState.COMPLETED]
     assert len(ended) == count, "not all imports were completed"
     return _pace(

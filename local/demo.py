@@ -27,6 +27,7 @@ from local.stack import Ports, Stack
 from local.up import describe, wait_for_ctrl_c
 from shared.imports.app import importer
 from shared.imports.model.record import ImportRecord
+from shared.imports.operate.reader import ImportFilter
 
 __all__ = ["main"]
 
@@ -168,8 +169,7 @@ def _run(stack: Stack, console: Console) -> list[ImportRecord]:
 
 
 def _records() -> list[ImportRecord]:
-    services = importer().services
-    return [record for hub in services.hubs for record in services.store.all(hub)]
+    return list(importer().reader.page(ImportFilter(), 100).imports)
 
 
 def _progress(record: ImportRecord) -> str:

@@ -28,6 +28,7 @@ from shared.imports.model.record import ImportRecord
 from shared.imports.workflow import intake
 from shared.imports.workflow.intake import configured_validation
 from shared.settings import load_settings
+from tests.records import read_records
 
 ROOT = Path(__file__).parent.parent
 
@@ -188,7 +189,7 @@ class App:
         """The imports of a hub, newest first."""
         hubs = self.importer.services.hubs
         hub = hub or (self.hub.address if self.hub.address in hubs else next(iter(hubs)))
-        return list(self.importer.services.store.all(hub))
+        return read_records(self.importer.services, hub)
 
     def record(self, name: str) -> ImportRecord:
         [record] = [record for record in self.records() if record.file == name]

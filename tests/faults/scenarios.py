@@ -14,6 +14,7 @@ from shared.errors import NotPossibleError
 from shared.imports.app import Importer
 from tests.faults.injection import Fault
 from tests.faults.simulation import Simulation, device
+from tests.records import read_records
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ def _cancel(simulation: Simulation) -> Callable[[Importer], None]:
 
     def cancel(importer: Importer) -> None:
         for hub in _hubs(importer):
-            for record in importer.services.store.all(hub):
+            for record in read_records(importer.services, hub):
                 if record.id in ids and not record.state.is_final:
                     importer.actions.cancel(record)
 
@@ -219,7 +220,7 @@ def _retry(simulation: Simulation) -> Callable[[Importer], None]:
 
     def retry(importer: Importer) -> None:
         for hub in _hubs(importer):
-            for record in importer.services.store.all(hub):
+            for record in read_records(importer.services, hub):
                 if record.id in ids:
                     importer.actions.retry(record)
 

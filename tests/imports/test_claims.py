@@ -14,6 +14,7 @@ from shared.imports.store.claims import Claim
 from shared.imports.workflow.registration import Upload, record_of
 from shared.settings import load_settings
 from tests.app import App, ObservedTransport, device, fail_writes
+from tests.records import read_records
 
 NAME = "pumps.ndjson"
 
@@ -241,7 +242,7 @@ def test_two_deployments_on_one_upload_container_are_independent(
     other_hub.wait_idle()
     app.tick()
     other.on_tick()
-    [mine], [theirs] = app.records(), list(other.services.store.all(other_hub.address))
+    [mine], [theirs] = app.records(), read_records(other.services, other_hub.address)
     other.close()
     assert (mine.state, mine.imported, mine.failed) == ("completedWithErrors", 1, 1)
     assert (theirs.state, theirs.imported, theirs.failed) == ("completed", 2, 0)

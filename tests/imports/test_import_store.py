@@ -17,7 +17,7 @@ from shared.imports.store.daily_counts import DailyCounts
 from shared.imports.store.import_store import ConflictError, ImportStore
 from shared.imports.store.queue_rows import QueueRows
 from tests.app import App
-from tests.records import import_record
+from tests.records import import_record, read_records
 
 UPLOADED = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -94,7 +94,9 @@ def test_only_defined_state_transitions_are_allowed(store: ImportStore) -> None:
         store.transition(created, ImportState.RUNNING)
 
 
-def test_queue_contains_the_open_imports(store: ImportStore, queue_rows: QueueRows) -> None:
+def test_queue_contains_the_open_imports(
+    app: App, store: ImportStore, queue_rows: QueueRows
+) -> None:
     assert queue_rows.oldest("hub") == []
     made = [
         store.create(record(f"{minute}", uploaded_at=UPLOADED + timedelta(minutes=minute)))[0]
@@ -111,7 +113,7 @@ def test_queue_contains_the_open_imports(store: ImportStore, queue_rows: QueueRo
         store.end(remaining.pop(0), ImportState.SUPERSEDED)
     assert queue_rows.oldest("hub") == []
     assert queue_rows.oldest("another hub") == []
-    assert [item.file for item in store.all("hub")] == ["3", "2", "1"]
+    assert [item.file for item in read_records(app.importer.services, "hub")] == ["3", "2", "1"]
 
 
 def test_history_is_bounded(store: ImportStore) -> None:

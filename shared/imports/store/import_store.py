@@ -7,7 +7,7 @@ transaction. Only `workflow.completion` ends imports.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -28,7 +28,6 @@ from shared.imports.store.queue_rows import queue_row
 from shared.imports.store.rows import (
     SCHEMA,
     NewerRowError,
-    UnreadableRowError,
     is_newer,
     readable_record,
     table_values,
@@ -194,14 +193,6 @@ class ImportStore:
         if is_newer(row):
             raise NewerRowError(row)
         return readable_record(row, str(row.metadata["etag"]))
-
-    def all(self, hub: str) -> Iterator[ImportRecord]:
-        """All imports of a hub that can be read, the newest upload first."""
-        for row in self._table.range(hub, "import-", "import."):
-            try:
-                yield to_record(row)
-            except (UnreadableRowError, NewerRowError):
-                continue
 
     def _replace(self, record: ImportRecord, former: ImportState) -> ImportRecord:
         record = replace(record, updated_at=self._clock(), write_id=uuid.uuid4().hex)
