@@ -13,9 +13,10 @@ from shared.logs import LIBRARIES, redact_libraries
 from shared.settings import DEFAULT_POLL_SCHEDULE, DEFAULT_SWEEP_SCHEDULE
 from shared.web.routes import Route, routes
 
-# The SDKs log every request at INFO.
+# The SDKs log every request at INFO. The worker's own logger keeps its level.
 for _library in LIBRARIES:
     logging.getLogger(_library).setLevel(logging.WARNING)
+logging.getLogger("azure.functions").setLevel(logging.getLogger().getEffectiveLevel())
 redact_libraries()
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
@@ -86,5 +87,10 @@ def _serve(route: Route) -> None:
     app.function_name(route.name)(function)
 
 
-for _route in routes(os.environ.get("HTTP_ENDPOINTS")):
+for _route in (_routes := routes(os.environ.get("HTTP_ENDPOINTS"))):
     _serve(_route)
+if not _routes:
+    # azure.functions warns at each start that the key of an app without endpoints has no effect.
+    logging.getLogger().addFilter(
+        lambda record: not str(record.msg).startswith("Auth level is not applied")
+    )

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from shared.web import parameters, response_models
+from shared.web.api import MAX_CHECK_BYTES
 from shared.web.downloads import MEDIA_TYPES
-from shared.web.routes import FILE, OBJECT, ROUTES, Route
+from shared.web.routes import FILE, OBJECT, ROUTES, Route, address
 
 __all__ = ["PATH", "document", "text"]
 
@@ -23,7 +24,12 @@ _REFERENCE = "#/components/schemas/{model}"
 
 #: Headers of answers by status: name, description, schema, whether they are always sent.
 _HEADERS: Mapping[int, tuple[str, str, Mapping[str, Any], bool]] = {
-    201: ("Location", "Address of the new import.", {"type": "string", "format": "uri"}, True),
+    201: (
+        "Location",
+        "Address of the new import.",
+        {"type": "string", "format": "uri-reference"},
+        True,
+    ),
     206: ("Content-Range", "The range, and the size of the file.", {"type": "string"}, True),
     416: ("Content-Range", "The size of the file.", {"type": "string"}, True),
     503: ("Retry-After", "Seconds to wait before a retry.", {"type": "integer"}, False),
@@ -38,7 +44,8 @@ _RANGE = {
     "examples": {"beginning": {"value": "bytes=0-"}},
 }
 _POSTED_FILE = {
-    "description": "NDJSON, a JSON array or CSV, optionally compressed with gzip.",
+    "description": "NDJSON, a JSON array or CSV, optionally compressed with gzip; at most "
+    f"{MAX_CHECK_BYTES // 1024**2} MiB.",
     "required": False,
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
 }
@@ -67,8 +74,8 @@ def document() -> dict[str, Any]:
             "description": "Monitors and controls imports of device files. Requests need a key of "
             "the function app, in the header x-functions-key or the query parameter code.",
         },
-        # Relative to the address of the document: the default route prefix of host.json.
-        "servers": [{"url": "/api"}],
+        # The app replaces it by its route prefix.
+        "servers": [{"url": address("")}],
         "security": [{"header": []}, {"query": []}],
         "paths": paths,
         "components": {

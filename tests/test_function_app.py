@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -125,11 +126,24 @@ def test_the_schedules_have_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_served_endpoints_depend_on_a_setting(
-    monkeypatch: pytest.MonkeyPatch, value: str, served: dict[str, tuple[str, str]]
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    value: str,
+    served: dict[str, tuple[str, str]],
 ) -> None:
     monkeypatch.setenv("HTTP_ENDPOINTS", value)
     importlib.reload(function_app)
     assert bindings().keys() == TRIGGERS | served.keys()
+    assert caplog.messages == []
+
+
+def test_the_log_of_the_worker_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From Python 3.13 on, the worker logs to `azure.functions`, below the loggers of the SDKs."""
+    monkeypatch.setattr(logging.getLogger(), "level", logging.INFO)
+    logging.getLogger("azure.functions").setLevel(logging.NOTSET)
+    importlib.reload(function_app)
+    assert logging.getLogger("azure.functions").getEffectiveLevel() == logging.INFO
+    assert logging.getLogger("azure.core").getEffectiveLevel() == logging.WARNING
 
 
 def test_the_local_blob_source_is_a_setting(app: App) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
@@ -16,7 +17,7 @@ from shared.imports.operate.api_models import ImportSummary
 from shared.imports.upkeep.health import Finding
 from shared.imports.workflow.intake import configured_validation
 from shared.web.downloads import download
-from shared.web.http_types import Request, Response
+from shared.web.http_types import ProblemError, Request, Response
 from shared.web.parameters import (
     CheckQuery,
     DaysQuery,
@@ -34,8 +35,10 @@ from shared.web.response_models import (
     QueueList,
     QueueSummary,
 )
+from shared.web.routes import address
 
 __all__ = [
+    "MAX_CHECK_BYTES",
     "App",
     "cancel_import",
     "check_file",
@@ -55,6 +58,9 @@ log = logs.logger(__name__)
 #: Returns the importer, or raises SettingsError.
 App: TypeAlias = Callable[[], Importer]
 
+#: Bytes of the largest file in a request. The worker holds a request in memory, several times.
+#: Larger than the host's limit (FUNCTIONS_REQUEST_BODY_SIZE_LIMIT), it answers 500 without a text.
+MAX_CHECK_BYTES = 32 * 1024 * 1024
 #: Bytes that are validated at a time.
 _CHUNK = 1024 * 1024
 
@@ -81,8 +87,7 @@ def cancel_import(app: App, request: Request, path: ImportPath) -> Response:
 
 def retry_import(app: App, request: Request, path: ImportPath) -> Response:
     record = app().actions.retry(app().reader.get(path.id))
-    location = f"{request.url.partition('?')[0].rpartition('/imports/')[0]}/imports/{record.id}"
-    return _json(ImportSummary.of(record), 201, {"Location": location})
+    return _json(ImportSummary.of(record), 201, {"Location": address(f"imports/{record.id}")})
 
 
 def list_queues(app: App, request: Request, _: NoParameters) -> Response:
@@ -95,6 +100,20 @@ def list_days(app: App, request: Request, query: DaysQuery) -> Response:
 
 
 def check_file(app: App, request: Request, query: CheckQuery) -> Response:
+    if "transfer-encoding" in request.headers and not request.body:
+        raise ProblemError(
+            411,
+            "length-required",
+            "The request has no Content-Length, and the Functions host drops such a body. Send the "
+            "file with its length: curl --data-binary @FILE, or the bytes instead of a stream.",
+        )
+    if len(request.body) > MAX_CHECK_BYTES:
+        raise ProblemError(
+            413,
+            "body-too-large",
+            f"The file has {len(request.body):,} bytes; at most {MAX_CHECK_BYTES:,} are possible. "
+            "Compress it with gzip, or check it with the command line: device-importer check FILE.",
+        )
     settings = app().services.settings
     validation = configured_validation(settings, query.name, query.confirm_deletes)
     for _ in validation.run(_chunks(request.body)):
@@ -122,7 +141,9 @@ def examine(app: App) -> HealthReport:
 
 def get_openapi(app: App, request: Request, _: NoParameters) -> Response:
     """Return the document that `make docs` generates (docgen/openapi.py)."""
-    return Response(200, Path(__file__).with_name("openapi.json").read_bytes(), "application/json")
+    document = json.loads(Path(__file__).with_name("openapi.json").read_bytes())
+    document["servers"] = [{"url": address("")}]
+    return Response(200, json.dumps(document).encode(), "application/json")
 
 
 def _json(

@@ -15,6 +15,7 @@ from shared.errors import (
 from shared.imports.store.rows import NewerRowError, UnreadableRowError
 from shared.web import api, dashboard, parameters
 from shared.web.api import App
+from shared.web.compression import compress
 from shared.web.http_types import ProblemError, Request, Response, invalid_request
 from shared.web.routes import Route
 
@@ -34,10 +35,10 @@ def respond(route: Route, request: Request, app: App) -> Response:
         values = parameters.read(getattr(parameters, route.parameters), request)
         handler = getattr(dashboard if route.is_page else api, route.name)
         response: Response = handler(app, request, values)
-        return response
     except Exception as error:
         problem = _problem_of(error, route)
-        return dashboard.error_page(request, problem) if route.is_page else problem.response()
+        response = dashboard.error_page(request, problem) if route.is_page else problem.response()
+    return compress(request, response)
 
 
 def _problem_of(error: Exception, route: Route) -> ProblemError:

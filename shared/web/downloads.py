@@ -7,13 +7,12 @@ memory. A large file is therefore compressed while it is read, or downloaded in 
 from __future__ import annotations
 
 import re
-import zlib
-from collections.abc import Iterable
 
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 
 from shared.imports.operate.api_models import FileName
 from shared.storage.blobs import StoredFile
+from shared.web.compression import accepts_gzip, gzip
 from shared.web.http_types import ProblemError, Request, Response
 
 __all__ = ["MAX_BODY", "MAX_PART", "MEDIA_TYPES", "download"]
@@ -30,9 +29,6 @@ MEDIA_TYPES: dict[FileName, str] = {
 }
 #: A single range. For several ranges, or other units, the whole file is sent (RFC 9110, 14.2).
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
-_QUALITY_0 = re.compile(r"q=0(\.0{0,3})?")
-#: gzip with the fastest compression: files are large and sent once.
-_GZIP, _LEVEL = 31, 1
 
 
 def download(request: Request, file: StoredFile, name: FileName, saved_as: str) -> Response:
@@ -54,11 +50,11 @@ def download(request: Request, file: StoredFile, name: FileName, saved_as: str) 
             start, end = wanted
             headers["Content-Range"] = f"bytes {start}-{end}/{file.size}"
             return Response(206, file.read(start, end - start + 1), media_type, headers)
-        if _accepts_gzip(request):
+        if accepts_gzip(request):
             headers["Content-Encoding"] = "gzip"
             # Different bytes need a different ETag: clients must not combine them with ranges.
             headers["ETag"] = f'{file.etag[:-1]}-gzip"'
-            return Response(200, _compressed(file.chunks()), media_type, headers)
+            return Response(200, gzip(file.chunks()), media_type, headers)
         if file.size > MAX_BODY:
             raise ProblemError(
                 406,
@@ -92,16 +88,3 @@ def _requested_range(request: Request, file: StoredFile) -> tuple[int, int] | No
             headers={"Content-Range": f"bytes */{file.size}"},
         )
     return start, min(end, start + MAX_PART - 1)
-
-
-def _accepts_gzip(request: Request) -> bool:
-    for accepted in request.headers.get("accept-encoding", "").lower().split(","):
-        coding, _, quality = accepted.replace(" ", "").partition(";")
-        if coding == "gzip":
-            return not _QUALITY_0.fullmatch(quality)
-    return False
-
-
-def _compressed(chunks: Iterable[bytes]) -> bytes:
-    compressor = zlib.compressobj(_LEVEL, wbits=_GZIP)
-    return b"".join([*map(compressor.compress, chunks), compressor.flush()])

@@ -24,7 +24,7 @@ class Request:
 
     method: str
     url: str
-    #: The host passes one value only of a parameter that occurs twice.
+    #: The host drops a parameter without a value, and joins several values with commas.
     query: Mapping[str, str] = field(default_factory=dict)
     #: Values of the parameters in the route.
     path: Mapping[str, str] = field(default_factory=dict)

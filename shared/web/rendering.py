@@ -8,13 +8,14 @@ import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import jinja2
 from markupsafe import Markup
 
 from shared.text import format_duration
 from shared.web.http_types import Request, Response
+from shared.web.routes import address
 
 __all__ = ["Links", "format_count", "format_time", "render"]
 
@@ -25,13 +26,11 @@ class Links:
     """Addresses of pages and files, with the key that the request carried."""
 
     def __init__(self, request: Request) -> None:
-        #: What precedes `/dashboard`: the route prefix of host.json.
-        self.root = urlsplit(request.url).path.rpartition("/dashboard")[0]
         self.code = request.query.get("code", "")
 
     def link(self, path: str, **query: str) -> str:
         query = {name: value for name, value in {**query, "code": self.code}.items() if value}
-        return f"{self.root}/{path}" + (f"?{urlencode(query)}" if query else "")
+        return address(path) + (f"?{urlencode(query)}" if query else "")
 
 
 def render(
@@ -55,7 +54,7 @@ def render(
     script = Markup(_text("live.js"))
     body = _template(template).render(
         link=links.link,
-        root=links.root,
+        dashboard=address("dashboard"),
         code=links.code,
         style=style,
         script=script,

@@ -7,10 +7,14 @@ Models are given by name, because the app is indexed without importing them.
 
 from __future__ import annotations
 
+import functools
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
-__all__ = ["FILE", "OBJECT", "ROUTES", "Route", "routes"]
+__all__ = ["FILE", "OBJECT", "ROUTES", "Route", "address", "routes"]
 
 #: In place of a model: a file of an import, and any JSON object.
 FILE, OBJECT = "file", "object"
@@ -112,6 +116,10 @@ ROUTES = (
         "Validate a device file without importing it",
         parameters="CheckQuery",
         answers={200: ("The result of the validation.", "FileCheck")},
+        problems={
+            411: "The request has no Content-Length.",
+            413: "The file is too large for a request.",
+        },
     ),
     Route(
         "get_health",
@@ -145,3 +153,22 @@ def routes(endpoints: str | None) -> tuple[Route, ...]:
     if endpoints == "none":
         return ()
     return tuple(route for route in ROUTES if endpoints != "api" or not route.is_page)
+
+
+def address(path: str) -> str:
+    """Return the path under which the host serves a route.
+
+    The host also serves it in other letter cases and with a trailing slash, so the address of a
+    request does not show it. The prefix is in host.json, and an app setting can replace it (learn:
+    "host.json reference for Azure Functions", override host.json values).
+    """
+    # On Linux, names of environment variables depend on letter case.
+    prefix = os.environ.get("AzureFunctionsJobHost__extensions__http__routePrefix")  # noqa: SIM112
+    prefix = (_prefix() if prefix is None else prefix).strip("/")
+    return "/" + "/".join(part for part in (prefix, path) if part)
+
+
+@functools.cache
+def _prefix() -> str:
+    host = json.loads((Path(__file__).parents[2] / "host.json").read_text(encoding="utf-8"))
+    return str(host.get("extensions", {}).get("http", {}).get("routePrefix", "api"))

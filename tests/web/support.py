@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import unescape
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import requests
 
@@ -52,7 +51,7 @@ class Client:
     def post(
         self,
         path: str,
-        body: bytes = b"",
+        body: bytes | Iterator[bytes] = b"",
         /,
         *,
         headers: Mapping[str, str] | None = None,
@@ -76,9 +75,9 @@ class Client:
         return [item["id"] for item in self.json("imports", **query)["imports"]]
 
     def follow(self, url: str) -> Any:
-        """The response at a URL from another response."""
-        assert url.startswith(f"{self.base}/")
-        return self.json(urlsplit(url).path.removeprefix("/api/"))
+        """The response at an address from another response."""
+        assert url.startswith("/api/")
+        return self.json(url.removeprefix("/api/"))
 
     def _call(
         self,
@@ -86,7 +85,7 @@ class Client:
         path: str,
         headers: Mapping[str, str] | None,
         query: dict[str, Any],
-        body: bytes = b"",
+        body: bytes | Iterator[bytes] = b"",
     ) -> requests.Response:
         answer = self._session.request(
             method,
