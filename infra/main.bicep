@@ -38,9 +38,9 @@ param hubIdentityId string = ''
 @description('Object id of that user-assigned identity.')
 param hubIdentityPrincipalId string = ''
 
-@allowed(['3.12', '3.13'])
+@allowed(['3.12', '3.13', '3.14'])
 @description('Python version of the app.')
-param pythonVersion string = '3.12'
+param pythonVersion string = '3.13'
 
 @allowed([512, 2048, 4096])
 @description('Memory of an instance in MB. 512 is enough for a million devices, but validation is slower.')

@@ -167,9 +167,10 @@ class HubSettings(_Group):
         ...,
         "a host name such as fleet.azure-devices.net, a connection string, or for several "
         "hubs a JSON object of folder name to either",
-        "IoT hub that devices are imported into. A host name uses Entra ID. With a JSON object, "
-        "the first folder of a blob's name selects the hub, and uploads in other folders are "
-        "rejected.",
+        "IoT hub that devices are imported into. A host name uses Entra ID. A connection string "
+        "requires local authentication, which newer tools disable when they create a hub. "
+        "fleet.service.azure-devices.net (TLS 1.3) is the same hub. With a JSON object, the first "
+        "folder of a blob's name selects the hub, and uploads in other folders are rejected.",
     )
     client_id: str | None = _setting(
         "IOTHUB_CLIENT_ID",

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-__all__ = ["SUPPORTED_PYTHONS", "Environment", "build_wheel", "find_python"]
+__all__ = ["SUPPORTED_PYTHONS", "Environment", "build_wheel", "find_python", "find_wheels"]
 
-SUPPORTED_PYTHONS = ("3.11", "3.12", "3.13")
+SUPPORTED_PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 #: Variables that uv may need to reach its index; the app does not get them.
 FOR_UV = re.compile(r"UV_.*|SSL_.*|.*_CA_BUNDLE|.*_proxy|HOME|TMPDIR|XDG_.*", re.IGNORECASE)
 #: Also imports `venv`, which some installations lack.
@@ -94,6 +94,12 @@ def build_wheel(project: Path, folder: Path) -> Path:
     _uv("build", "--wheel", "--python", sys.executable, "--out-dir", str(folder), str(project))
     [wheel] = folder.glob("*.whl")
     return wheel
+
+
+def find_wheels(version: str, requirements: Path) -> None:
+    """Check that all pins fit together and have wheels for that Python on Linux (x64)."""
+    platform = ("--python-platform", "x86_64-manylinux_2_28", "--python-version", version)
+    _uv("pip", "compile", "--only-binary=:all:", *platform, str(requirements))
 
 
 def _uv(*arguments: str) -> None:
