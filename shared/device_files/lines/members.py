@@ -53,8 +53,8 @@ MEMBERS: Members = {
     "deviceScope": values.string,
     "parentScopes": values.parent_scopes,
     "managedBy": values.string,
-    # Of hubs that are linked to Azure Device Registry, which own the last three (Azure IoT extension
-    # of the Azure CLI, docs/hub-dataplane-2026-11-01-preview.md).
+    # Of hubs that are linked to Azure Device Registry, which own the last three (Azure CLI's IoT
+    # extension, docs/hub-dataplane-2026-11-01-preview.md).
     "attributes": values.document,
     "adrDeviceProperties": values.document,
     "deviceResourceId": values.anything,
