@@ -36,6 +36,7 @@ APP_SENDS_LOGS = "PYTHON_ENABLE_OPENTELEMETRY"
 LOGS_EXPORTER = "OTEL_LOGS_EXPORTER"
 TRACES_EXPORTER = "OTEL_TRACES_EXPORTER"
 TRACES_SAMPLER = "OTEL_TRACES_SAMPLER"
+RESOURCE_DETECTORS = "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS"
 
 #: Instrumentations of the distribution except that of the Azure SDK, which has spans of its own.
 _UNUSED_INSTRUMENTATIONS = (
@@ -108,6 +109,8 @@ def _configure_distribution(options: dict[str, Any]) -> None:
         os.environ.setdefault(LOGS_EXPORTER, "none")
     # The distribution keeps five spans per second by default, and an import has bursts of more.
     os.environ.setdefault(TRACES_SAMPLER, "parentbased_always_on")
+    # The distribution also asks for the metadata of a virtual machine, which no instance has.
+    os.environ.setdefault(RESOURCE_DETECTORS, "azure_app_service")
     configure_azure_monitor(
         logger_name=LOGGER,
         instrumentation_options={name: {"enabled": False} for name in _UNUSED_INSTRUMENTATIONS},
