@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import threading
@@ -45,11 +46,16 @@ class Server:
 
     def __init__(self) -> None:
         self.answers: list[tuple[bytes, bytes]] = []
-        self.connections = 0
+        self._connections: list[socket.socket] = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._is_closed = threading.Event()
         self._threads: list[threading.Thread] = []
         self._run(self._accept)
+
+    @property
+    def connections(self) -> int:
+        """Connections that were made so far."""
+        return len(self._connections)
 
     @property
     def port(self) -> int:
@@ -58,7 +64,10 @@ class Server:
 
     def close(self) -> None:
         self._is_closed.set()
-        self._socket.shutdown(socket.SHUT_RDWR)
+        # A client closes its connections only when nothing refers to them, such as a log record.
+        for connection in (self._socket, *self._connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         for thread in self._threads:
             thread.join(SOON)
@@ -74,7 +83,7 @@ class Server:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            self.connections += 1
+            self._connections.append(connection)
             self._run(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:
