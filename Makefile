@@ -36,7 +36,7 @@ check: .venv/ready $(CHECKOV)
 	@$(RUN) mypy
 	@.venv/bin/lint-imports --no-logo
 	@.venv/bin/bandit --quiet --configfile pyproject.toml --recursive shared cli function_app.py
-	@$(RUN) pytest --quiet tests/checks
+	@$(RUN) pytest --quiet -rs tests/checks
 
 docs: .venv/ready
 	@$(RUN) docgen

@@ -34,6 +34,10 @@ PLATFORM = {
     "an identity instead of a key.",
     "`PYTHON_ENABLE_OPENTELEMETRY`": "`true` with telemetryMode `OpenTelemetry`: the app sends its "
     "log lines itself.",
+    "`FUNCTIONS_REQUEST_BODY_SIZE_LIMIT`": "Bytes of the largest request; the host answers "
+    "a larger one with 500. The app itself refuses files above 32 MiB.",
+    "`AzureFunctionsJobHost__extensions__http__maxConcurrentRequests`": "Requests at a time per "
+    "instance; overrides host.json.",
     "`FUNCTIONS_WORKER_RUNTIME`": "`python`, in `local.settings.json` only. In Azure, it is part "
     "of the configuration of Flex Consumption.",
 }

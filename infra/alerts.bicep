@@ -1,8 +1,13 @@
 // Alert rules. Each query is a file in alerts/ and is listed in docs/operations.md; every row that a
 // query returns fires an alert.
 
+import { Tags } from 'types.bicep'
+
+@description('Azure region.')
 param location string
-param tags object
+@description('Tags of all resources.')
+param tags Tags
+@description('Name of the Application Insights resource.')
 param componentName string
 @description('E-mail address for alerts. Empty: alerts are shown in the portal only.')
 param email string
@@ -62,7 +67,7 @@ resource operators 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(ema
   }
 }
 
-resource alerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
+resource alerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
   for rule in rules: {
     name: 'importer-${rule.name}'
     location: location

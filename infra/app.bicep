@@ -1,47 +1,54 @@
 // The function app on Flex Consumption, with its settings.
 
+import { AppSettings, Tags } from 'types.bicep'
+
+@description('Name of the function app.')
 param name string
+@description('Name of its plan.')
 param planName string
+@description('Azure region.')
 param location string
-param tags object
+@description('Tags of all resources.')
+param tags Tags
+@description('Resource id of the identity of the app.')
 param identityId string
+@description('Client id of that identity.')
 param identityClientId string
+@description('Name of the storage account of the Functions host.')
 param hostStorageName string
 @description('Container in the host storage account for the deployment package.')
 param packageContainer string
+@description('Name of the storage account of uploads and imports.')
 param deviceStorageName string
+@description('Name of the Application Insights resource.')
 param componentName string
+@description('Python version of the app.')
 param pythonVersion string
+@description('Memory of an instance in MB.')
 param instanceMemoryMB int
 @description('Subnet for outbound calls of the app. Empty: no virtual network.')
 param subnetId string
 @description('IPv4 ranges that can call the app. Empty: all addresses.')
-param addressRanges array
+param addressRanges string[]
 @description('Settings of the importer by name; see docs/settings.md.')
-param settings object
-
-resource hostStorage 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
-  name: hostStorageName
-}
-
-resource deviceStorage 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
-  name: deviceStorageName
-}
+param settings AppSettings
 
 resource component 'Microsoft.Insights/components@2020-02-02' existing = {
   name: componentName
 }
 
+var domain = environment().suffixes.storage
+
 // Identity, storage and telemetry of the app.
 var fixedSettings = {
-  AzureWebJobsStorage__blobServiceUri: hostStorage.properties.primaryEndpoints.blob
-  AzureWebJobsStorage__queueServiceUri: hostStorage.properties.primaryEndpoints.queue
-  AzureWebJobsStorage__tableServiceUri: hostStorage.properties.primaryEndpoints.table
+  AzureWebJobsStorage__blobServiceUri: 'https://${hostStorageName}.blob.${domain}'
+  AzureWebJobsStorage__queueServiceUri: 'https://${hostStorageName}.queue.${domain}'
+  AzureWebJobsStorage__tableServiceUri: 'https://${hostStorageName}.table.${domain}'
   AzureWebJobsStorage__credential: 'managedidentity'
   AzureWebJobsStorage__clientId: identityClientId
-  ImporterStorage__blobServiceUri: deviceStorage.properties.primaryEndpoints.blob
-  ImporterStorage__queueServiceUri: deviceStorage.properties.primaryEndpoints.queue
-  ImporterStorage__tableServiceUri: deviceStorage.properties.primaryEndpoints.table
+  ImporterStorage__blobServiceUri: 'https://${deviceStorageName}.blob.${domain}'
+  ImporterStorage__queueServiceUri: 'https://${deviceStorageName}.queue.${domain}'
+  ImporterStorage__tableServiceUri: 'https://${deviceStorageName}.table.${domain}'
   ImporterStorage__credential: 'managedidentity'
   ImporterStorage__clientId: identityClientId
   IOTHUB_CLIENT_ID: identityClientId
@@ -49,7 +56,16 @@ var fixedSettings = {
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
   AzureFunctionsJobHost__telemetryMode: 'OpenTelemetry'
   PYTHON_ENABLE_OPENTELEMETRY: 'true'
+  // Memory: the worker holds a request several times. A file of 100 MB in a request took 550 MB, four at a
+  // time 1.1 GB. The app refuses files above 32 MiB with an explanation; above this limit the host answers 500.
+  // Bytes; learn: "App settings reference for Azure Functions", FUNCTIONS_REQUEST_BODY_SIZE_LIMIT.
+  FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: string(40 * 1024 * 1024)
+  // Overrides host.json, extensions.http.maxConcurrentRequests (learn: "host.json reference").
+  AzureFunctionsJobHost__extensions__http__maxConcurrentRequests: string(concurrentRequests)
 }
+
+// Requests at a time per instance: 32 MiB take 250 MB, four times that 440 MB.
+var concurrentRequests = instanceMemoryMB == 512 ? 1 : 4
 
 // Event Grid must always reach the webhook of the blob trigger.
 var eventGrid = [
@@ -64,17 +80,16 @@ var operators = [
   }
 ]
 
-resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
+resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   name: planName
   location: location
   tags: tags
   kind: 'functionapp'
-  // checkov:skip=CKV_AZURE_225: another instance resumes work that a zone outage interrupts
   sku: { name: 'FC1', tier: 'FlexConsumption' }
   properties: { reserved: true }
 }
 
-resource app 'Microsoft.Web/sites@2024-11-01' = {
+resource app 'Microsoft.Web/sites@2025-03-01' = {
   name: name
   location: location
   tags: union(tags, { 'azd-service-name': 'importer' })
@@ -83,10 +98,6 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     type: 'UserAssigned'
     userAssignedIdentities: { '${identityId}': {} }
   }
-  // checkov:skip=CKV_AZURE_17: Event Grid sends no client certificate
-  // checkov:skip=CKV_AZURE_212: the app scales to zero; a missing timer run fires an alert
-  // checkov:skip=CKV_AZURE_213: Flex Consumption replaces unhealthy instances itself
-  // checkov:skip=CKV_AZURE_222: Event Grid delivers to public endpoints only
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
@@ -96,7 +107,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
       deployment: {
         storage: {
           type: 'blobContainer'
-          value: '${hostStorage.properties.primaryEndpoints.blob}${packageContainer}'
+          value: 'https://${hostStorageName}.blob.${domain}/${packageContainer}'
           authentication: {
             type: 'UserAssignedIdentity'
             userAssignedIdentityResourceId: identityId
@@ -108,10 +119,11 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
         instanceMemoryMB: instanceMemoryMB
         // More instances do not help: a hub runs one job at a time.
         maximumInstanceCount: 10
+        // Beyond it, requests go to another instance (learn: "Azure Functions Flex Consumption plan", concurrency).
+        triggers: { http: { perInstanceConcurrency: concurrentRequests } }
       }
     }
     siteConfig: {
-      // checkov:skip=CKV_AZURE_78: Flex Consumption has no FTP and rejects its settings
       http20Enabled: true
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
@@ -133,19 +145,13 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     properties: { allow: false }
   }
 
-  // checkov applies these rules to every 'config' resource; none of them is about app settings.
   resource appSettings 'config' = {
-    // checkov:skip=CKV_AZURE_13: endpoints require function keys; docs/security.md describes Entra ID
-    // checkov:skip=CKV_AZURE_63: requests are in Application Insights
-    // checkov:skip=CKV_AZURE_65: errors are in Application Insights
-    // checkov:skip=CKV_AZURE_66: failures are in Application Insights
-    // checkov:skip=CKV_AZURE_80: Python
-    // checkov:skip=CKV_AZURE_88: the app stores no files
-    // checkov:skip=CKV_AZURE_222: same reason as for the app
     name: 'appsettings'
     properties: union(fixedSettings, settings)
   }
 }
 
+@description('Name of the function app.')
 output name string = app.name
+@description('Host name of the function app.')
 output hostName string = app.properties.defaultHostName

@@ -1,9 +1,15 @@
 // The Event Grid topic for upload events. Its subscription is deployed after the app:
 // event-subscription.bicep.
 
+import { Tags } from 'types.bicep'
+
+@description('Name of the Event Grid topic.')
 param topicName string
+@description('Azure region.')
 param location string
-param tags object
+@description('Tags of all resources.')
+param tags Tags
+@description('Name of the storage account of the uploads.')
 param deviceStorageName string
 
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
@@ -19,5 +25,3 @@ resource topic 'Microsoft.EventGrid/systemTopics@2025-02-15' = {
     topicType: 'Microsoft.Storage.StorageAccounts'
   }
 }
-
-output topicName string = topic.name

@@ -1,20 +1,27 @@
 // Grants the app access to a hub, which can be in another resource group or subscription.
 
+@description('Name of the hub.')
 param hubName string
+@description('Resource id of the identity of the app.')
+param appIdentityId string
+@description('Object id of the identity of the app.')
 param appPrincipalId string
 @description('Whether to return the principal id of the hub. Its system-assigned identity must be enabled then.')
 param readsIdentity bool
 
-resource hub 'Microsoft.Devices/IotHubs@2023-06-30' existing = {
+resource hub 'Microsoft.Devices/IotHubs@2026-11-01' existing = {
   name: hubName
 }
 
-var dataContributor = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '4fc6c259-987e-4a07-842e-c321cc9d413f')
+var dataContributor = subscriptionResourceId(
+  'Microsoft.Authorization/roleDefinitions',
+  '4fc6c259-987e-4a07-842e-c321cc9d413f'
+)
 
 // The app creates, reads, lists and cancels jobs (jobs/write, read, delete) and reads devices that a job's
 // log reports as missing (devices/read). IoT Hub Registry Contributor does not allow jobs.
 resource appAtHub 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(hub.id, appPrincipalId, dataContributor)
+  name: guid(hub.id, appIdentityId, dataContributor)
   scope: hub
   properties: {
     principalId: appPrincipalId
@@ -23,5 +30,9 @@ resource appAtHub 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-output hostName string = hub.properties.hostName
+@description('Host name for services: with TLS 1.3 where the hub has one (learn: "IoT Hub endpoints").')
+output hostName string = empty(hub.properties.?serviceHostName)
+  ? hub.properties.hostName
+  : hub.properties.serviceHostName!
+@description('Object id of the system-assigned identity of the hub, if it was asked for.')
 output hubPrincipalId string = readsIdentity ? hub.identity.principalId : ''

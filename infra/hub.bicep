@@ -1,13 +1,19 @@
 // A new IoT hub.
 
+import { Tags } from 'types.bicep'
+
+@description('Name of the hub.')
 param name string
+@description('Azure region.')
 param location string
-param tags object
+@description('Tags of all resources.')
+param tags Tags
+@description('Tier of the hub.')
 param sku string
 @description('Whether services must use Entra ID: disables the shared access policies.')
 param disableLocalAuth bool
 
-resource hub 'Microsoft.Devices/IotHubs@2023-06-30' = {
+resource hub 'Microsoft.Devices/IotHubs@2026-11-01' = {
   name: name
   location: location
   tags: tags
@@ -19,9 +25,6 @@ resource hub 'Microsoft.Devices/IotHubs@2023-06-30' = {
     disableLocalAuth: disableLocalAuth
     // A free hub must have two partitions.
     eventHubEndpoints: { events: { partitionCount: sku == 'F1' ? 2 : 4, retentionTimeInDays: 1 } }
-    // checkov:skip=CKV_AZURE_108: devices connect over the internet
     publicNetworkAccess: 'Enabled'
   }
 }
-
-output name string = hub.name

@@ -1,5 +1,7 @@
 // All Azure resources of the importer: a function app on Flex Consumption, its identity, two storage
 // accounts, monitoring, and role assignments instead of keys. See docs/deployment.md and docs/security.md.
+import { Principal } from 'types.bicep'
+
 targetScope = 'subscription'
 
 @minLength(1)
@@ -53,10 +55,10 @@ param uploadContainer string = 'device-uploads'
 param settings Settings = {}
 
 @description('Entra ID principals that upload device files, each with id (object id) and type (User, Group or ServicePrincipal). An uploader can change every device of the hub.')
-param uploaders array = []
+param uploaders Principal[] = []
 
 @description('Entra ID principals that use the command line (device-importer), each with id (object id) and type (User, Group or ServicePrincipal).')
-param operators array = []
+param operators Principal[] = []
 
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
 @description('Redundancy of both storage accounts. Regions without availability zones support LRS and GRS only.')
@@ -69,10 +71,10 @@ param privateNetwork bool = false
 param addressPrefix string = '10.97.0.0/24'
 
 @description('Public IPv4 ranges of uploaders and operators, for a private network without a VPN: 203.0.113.0/24; a single address without /32.')
-param storageAddressRanges array = []
+param storageAddressRanges string[] = []
 
 @description('IPv4 ranges that can call dashboard and API (a key is required in any case): 203.0.113.0/24; a single address with /32. Empty: all addresses.')
-param dashboardAddressRanges array = []
+param dashboardAddressRanges string[] = []
 
 @description('E-mail address for alerts. Empty: alerts are shown in the portal only.')
 param alertEmail string = ''
@@ -82,9 +84,9 @@ param alertEmail string = ''
 @description('Retention of logs in days.')
 param logRetentionDays int = 30
 
-// Settings that this template does not set itself; see docs/settings.md. App settings are strings.
 // Sealed, so that a misspelled name stops the deployment.
 @sealed()
+@description('Settings that this template does not set itself, see docs/settings.md. App settings are strings.')
 type Settings = {
   BACKOFF_SECONDS: string?
   CSV_DEFAULT_IMPORT_MODE: string?
@@ -120,13 +122,22 @@ type Settings = {
 }
 
 var token = toLower(uniqueString(subscription().id, environmentName, location))
+// Names are given to modules instead of their outputs, so that a preview can show all resources.
+var identityName = 'id-importer-${token}'
+var workspaceName = 'log-${token}'
+var componentName = 'appi-${token}'
+var deviceStorageName = 'stdevices${token}'
+var hostStorageName = 'sthost${token}'
+var networkName = 'vnet-${token}'
+var hubName = isNewHub ? 'iot-${token}' : existingHubName
+var topicName = 'evgt-uploads-${token}'
 var tags = { 'azd-env-name': environmentName }
 var importsTable = 'DeviceImports'
 var isNewHub = empty(existingHubName)
 var safestJobStorage = isNewHub || privateNetwork || !empty(hubIdentityId) ? 'identityBased' : 'keyBased'
 var jobStorage = empty(jobStorageAuthentication) ? safestJobStorage : jobStorageAuthentication
 
-resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
+resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: 'rg-${environmentName}'
   location: location
   tags: tags
@@ -134,14 +145,29 @@ resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
 
 module identity 'identity.bicep' = {
   scope: group
-  params: { name: 'id-importer-${token}', location: location, tags: tags }
+  params: { name: identityName, location: location, tags: tags }
 }
+
+// Not existing resources: Azure Resource Manager would read them before the modules create them.
+var appIdentityId = resourceId(
+  subscription().subscriptionId,
+  group.name,
+  'Microsoft.ManagedIdentity/userAssignedIdentities',
+  identityName
+)
+var appSubnetId = resourceId(
+  subscription().subscriptionId,
+  group.name,
+  'Microsoft.Network/virtualNetworks/subnets',
+  networkName,
+  'app'
+)
 
 module monitoring 'monitoring.bicep' = {
   scope: group
   params: {
-    workspaceName: 'log-${token}'
-    componentName: 'appi-${token}'
+    workspaceName: workspaceName
+    componentName: componentName
     location: location
     tags: tags
     retentionDays: logRetentionDays
@@ -152,7 +178,7 @@ module monitoring 'monitoring.bicep' = {
 module deviceStorage 'storage.bicep' = {
   scope: group
   params: {
-    name: 'stdevices${token}'
+    name: deviceStorageName
     location: location
     tags: tags
     containers: [uploadContainer]
@@ -160,14 +186,15 @@ module deviceStorage 'storage.bicep' = {
     sku: storageSku
     isPrivate: privateNetwork
     addressRanges: storageAddressRanges
-    workspaceId: monitoring.outputs.workspaceId
+    workspaceName: workspaceName
   }
+  dependsOn: [monitoring]
 }
 
 module hostStorage 'storage.bicep' = {
   scope: group
   params: {
-    name: 'sthost${token}'
+    name: hostStorageName
     location: location
     tags: tags
     containers: ['app-package']
@@ -181,19 +208,20 @@ module hostStorage 'storage.bicep' = {
 module network 'network.bicep' = if (privateNetwork) {
   scope: group
   params: {
-    name: 'vnet-${token}'
+    name: networkName
     location: location
     tags: tags
     addressPrefix: addressPrefix
     appPrefix: cidrSubnet(addressPrefix, 27, 0)
     endpointPrefix: cidrSubnet(addressPrefix, 27, 1)
-    storageAccounts: [deviceStorage.outputs.name, hostStorage.outputs.name]
+    storageAccounts: [deviceStorageName, hostStorageName]
   }
+  dependsOn: [deviceStorage, hostStorage]
 }
 
 module newHub 'hub.bicep' = if (isNewHub) {
   scope: group
-  params: { name: 'iot-${token}', location: location, tags: tags, sku: hubSku, disableLocalAuth: hubDisableLocalAuth }
+  params: { name: hubName, location: location, tags: tags, sku: hubSku, disableLocalAuth: hubDisableLocalAuth }
 }
 
 var hubGroup = isNewHub || empty(existingHubResourceGroup) ? group.name : existingHubResourceGroup
@@ -206,27 +234,34 @@ var readsIdentity = jobStorage == 'identityBased' && empty(hubIdentityPrincipalI
 module hubAccess 'hub-access.bicep' = {
   scope: resourceGroup(hubSubscription, hubGroup)
   params: {
-    hubName: isNewHub ? newHub!.outputs.name : existingHubName
+    hubName: hubName
+    appIdentityId: appIdentityId
     appPrincipalId: identity.outputs.principalId
     readsIdentity: readsIdentity
   }
+  dependsOn: [newHub]
 }
+
+// The identity that the hub uses for the files of a job: its own, or a user-assigned one.
+var hubId = resourceId(hubSubscription, hubGroup, 'Microsoft.Devices/IotHubs', hubName)
+var jobIdentityId = empty(hubIdentityId) ? hubId : hubIdentityId
 
 module roles 'roles.bicep' = {
   scope: group
   params: {
-    deviceStorageName: deviceStorage.outputs.name
-    hostStorageName: hostStorage.outputs.name
-    componentName: monitoring.outputs.componentName
+    deviceStorageName: deviceStorageName
+    hostStorageName: hostStorageName
+    componentName: componentName
     uploadContainer: uploadContainer
     importsTable: importsTable
+    appIdentityId: appIdentityId
     appPrincipalId: identity.outputs.principalId
-    hubPrincipalId: jobStorage == 'keyBased'
-      ? ''
-      : readsIdentity ? hubAccess.outputs.hubPrincipalId : hubIdentityPrincipalId
+    hubIdentityId: jobStorage == 'keyBased' ? '' : jobIdentityId
+    hubPrincipalId: readsIdentity ? hubAccess.outputs.hubPrincipalId : hubIdentityPrincipalId
     uploaders: uploaders
     operators: operators
   }
+  dependsOn: [deviceStorage, hostStorage, monitoring]
 }
 
 module app 'app.bicep' = {
@@ -236,15 +271,15 @@ module app 'app.bicep' = {
     planName: 'plan-${token}'
     location: location
     tags: tags
-    identityId: identity.outputs.id
+    identityId: appIdentityId
     identityClientId: identity.outputs.clientId
-    hostStorageName: hostStorage.outputs.name
+    hostStorageName: hostStorageName
     packageContainer: 'app-package'
-    deviceStorageName: deviceStorage.outputs.name
-    componentName: monitoring.outputs.componentName
+    deviceStorageName: deviceStorageName
+    componentName: componentName
     pythonVersion: pythonVersion
     instanceMemoryMB: instanceMemoryMB
-    subnetId: privateNetwork ? network!.outputs.appSubnetId : ''
+    subnetId: privateNetwork ? appSubnetId : ''
     addressRanges: dashboardAddressRanges
     settings: union(
       {
@@ -259,17 +294,18 @@ module app 'app.bicep' = {
     )
   }
   // The app starts immediately and needs its roles.
-  dependsOn: [roles]
+  dependsOn: [roles, network]
 }
 
 module events 'event-topic.bicep' = {
   scope: group
   params: {
-    topicName: 'evgt-uploads-${token}'
+    topicName: topicName
     location: location
     tags: tags
-    deviceStorageName: deviceStorage.outputs.name
+    deviceStorageName: deviceStorageName
   }
+  dependsOn: [deviceStorage]
 }
 
 module alerts 'alerts.bicep' = {
@@ -277,17 +313,27 @@ module alerts 'alerts.bicep' = {
   params: {
     location: location
     tags: tags
-    componentName: monitoring.outputs.componentName
+    componentName: componentName
     email: alertEmail
   }
+  dependsOn: [monitoring]
 }
 
+@description('Azure region of all resources.')
 output AZURE_LOCATION string = location
+@description('Resource group of all resources.')
 output AZURE_RESOURCE_GROUP string = group.name
+@description('Name of the function app.')
 output FUNCTION_APP string = app.outputs.name
+@description('Host name of the function app.')
 output FUNCTION_APP_HOST string = app.outputs.hostName
+@description('Address of the dashboard; it needs a function key.')
 output DASHBOARD string = 'https://${app.outputs.hostName}/api/dashboard'
-output DEVICE_STORAGE string = deviceStorage.outputs.name
-output EVENT_TOPIC string = events.outputs.topicName
+@description('Name of the storage account for uploads.')
+output DEVICE_STORAGE string = deviceStorageName
+@description('Name of the Event Grid topic.')
+output EVENT_TOPIC string = topicName
+@description('Host name of the hub.')
 output IOT_HUB string = hubAccess.outputs.hostName
+@description('Name of the container for uploads.')
 output UPLOAD_CONTAINER string = uploadContainer

@@ -1,9 +1,16 @@
 // Application Insights (Entra ID only) and its workspace, for logs, spans and metrics.
 
+import { Tags } from 'types.bicep'
+
+@description('Name of the workspace.')
 param workspaceName string
+@description('Name of the Application Insights resource.')
 param componentName string
+@description('Azure region.')
 param location string
-param tags object
+@description('Tags of all resources.')
+param tags Tags
+@description('Retention of logs in days.')
 param retentionDays int
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2025-02-01' = {
@@ -29,6 +36,3 @@ resource component 'Microsoft.Insights/components@2020-02-02' = {
     DisableLocalAuth: true
   }
 }
-
-output workspaceId string = workspace.id
-output componentName string = component.name

@@ -1,22 +1,28 @@
 // A virtual network with private endpoints for both storage accounts.
 
+import { Tags } from 'types.bicep'
+
+@description('Name of the virtual network.')
 param name string
+@description('Azure region.')
 param location string
-param tags object
+@description('Tags of all resources.')
+param tags Tags
+@description('Address range of the virtual network.')
 param addressPrefix string
 @description('Address range of the app subnet, at least a /27.')
 param appPrefix string
 @description('Address range of the private endpoints.')
 param endpointPrefix string
 @description('Names of the storage accounts in this resource group.')
-param storageAccounts array
+param storageAccounts string[]
 
 var services = ['blob', 'queue', 'table']
 // One per account and service.
 var endpointCount = length(storageAccounts) * length(services)
 
 // Outbound access to hub, Entra ID and Application Insights: new subnets have none by default.
-resource publicAddress 'Microsoft.Network/publicIPAddresses@2024-10-01' = {
+resource publicAddress 'Microsoft.Network/publicIPAddresses@2026-03-01' = {
   name: 'pip-${name}'
   location: location
   tags: tags
@@ -24,7 +30,7 @@ resource publicAddress 'Microsoft.Network/publicIPAddresses@2024-10-01' = {
   properties: { publicIPAllocationMethod: 'Static' }
 }
 
-resource gateway 'Microsoft.Network/natGateways@2024-10-01' = {
+resource gateway 'Microsoft.Network/natGateways@2026-03-01' = {
   name: 'ng-${name}'
   location: location
   tags: tags
@@ -34,7 +40,7 @@ resource gateway 'Microsoft.Network/natGateways@2024-10-01' = {
   }
 }
 
-resource network 'Microsoft.Network/virtualNetworks@2024-10-01' = {
+resource network 'Microsoft.Network/virtualNetworks@2026-03-01' = {
   name: name
   location: location
   tags: tags
@@ -58,10 +64,6 @@ resource network 'Microsoft.Network/virtualNetworks@2024-10-01' = {
         }
       }
     ]
-  }
-
-  resource appSubnet 'subnets' existing = {
-    name: 'app'
   }
 
   resource endpointSubnet 'subnets' existing = {
@@ -98,7 +100,7 @@ resource accounts 'Microsoft.Storage/storageAccounts@2025-06-01' existing = [
 
 // One at a time: an account rejects concurrent private endpoint connections.
 @batchSize(1)
-resource privateEndpoints 'Microsoft.Network/privateEndpoints@2024-10-01' = [
+resource privateEndpoints 'Microsoft.Network/privateEndpoints@2026-03-01' = [
   for i in range(0, endpointCount): {
     name: 'pe-${storageAccounts[i / length(services)]}-${services[i % length(services)]}'
     location: location
@@ -118,7 +120,7 @@ resource privateEndpoints 'Microsoft.Network/privateEndpoints@2024-10-01' = [
   }
 ]
 
-resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2024-10-01' = [
+resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2026-03-01' = [
   for i in range(0, endpointCount): {
     parent: privateEndpoints[i]
     name: 'default'
@@ -132,5 +134,3 @@ resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@202
     }
   }
 ]
-
-output appSubnetId string = network::appSubnet.id

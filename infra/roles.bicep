@@ -1,17 +1,29 @@
 // Role assignments with least privilege. Each comment lists the calls that need the role.
 
+import { Principal } from 'types.bicep'
+
+@description('Name of the storage account of uploads and imports.')
 param deviceStorageName string
+@description('Name of the storage account of the Functions host.')
 param hostStorageName string
+@description('Name of the Application Insights resource.')
 param componentName string
+@description('Name of the container for uploads.')
 param uploadContainer string
+@description('Name of the table of imports.')
 param importsTable string
+@description('Resource id of the identity of the app. Names of role assignments contain it instead of the object id, which is known only after the deployment.')
+param appIdentityId string
+@description('Object id of the identity of the app.')
 param appPrincipalId string
-@description('Principal id of the identity that the hub uses for the files of a job. Empty: the hub uses a SAS.')
+@description('Resource id of the identity that the hub uses for the files of a job, or of the hub for its system-assigned one. Empty: the hub uses a SAS.')
+param hubIdentityId string
+@description('Object id of that identity.')
 param hubPrincipalId string
 @description('Principals that upload device files, each with id and type.')
-param uploaders array
+param uploaders Principal[]
 @description('Principals that use the command line, each with id and type.')
-param operators array
+param operators Principal[]
 
 resource deviceStorage 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
   name: deviceStorageName
@@ -41,16 +53,31 @@ resource component 'Microsoft.Insights/components@2020-02-02' existing = {
   name: componentName
 }
 
-var blobDataOwner = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b')
-var blobDataContributor = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', 'ba92f5b4-2d11-453d-a403-e96b0029c9fe')
-var queueDataContributor = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '974c5e8b-45b9-4653-ba55-5f855dd0fb88')
-var tableDataContributor = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3')
-var metricsPublisher = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '3913510d-42f4-4e42-8a64-420c390055eb')
+var blobDataOwner = subscriptionResourceId(
+  'Microsoft.Authorization/roleDefinitions',
+  'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
+)
+var blobDataContributor = subscriptionResourceId(
+  'Microsoft.Authorization/roleDefinitions',
+  'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
+)
+var queueDataContributor = subscriptionResourceId(
+  'Microsoft.Authorization/roleDefinitions',
+  '974c5e8b-45b9-4653-ba55-5f855dd0fb88'
+)
+var tableDataContributor = subscriptionResourceId(
+  'Microsoft.Authorization/roleDefinitions',
+  '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3'
+)
+var metricsPublisher = subscriptionResourceId(
+  'Microsoft.Authorization/roleDefinitions',
+  '3913510d-42f4-4e42-8a64-420c390055eb'
+)
 
 // App: reads, lists, moves and deletes uploads; creates, fills, lists and deletes containers of imports;
 // gets the user delegation key that signs the SAS for the hub.
 resource appAtBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(deviceStorage.id, appPrincipalId, blobDataContributor)
+  name: guid(deviceStorage.id, appIdentityId, blobDataContributor)
   scope: deviceStorage
   properties: {
     principalId: appPrincipalId
@@ -62,7 +89,7 @@ resource appAtBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 // Blob trigger: reads an upload. Microsoft documents this role for blob triggers. Limited to the upload
 // container.
 resource appAtUploads 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(deviceStorage::blobs::uploads.id, appPrincipalId, blobDataOwner)
+  name: guid(deviceStorage::blobs::uploads.id, appIdentityId, blobDataOwner)
   scope: deviceStorage::blobs::uploads
   properties: {
     principalId: appPrincipalId
@@ -73,7 +100,7 @@ resource appAtUploads 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 
 // Blob trigger: writes events that failed five times to the queue webjobs-blobtrigger-poison.
 resource appAtQueues 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(deviceStorage.id, appPrincipalId, queueDataContributor)
+  name: guid(deviceStorage.id, appIdentityId, queueDataContributor)
   scope: deviceStorage
   properties: {
     principalId: appPrincipalId
@@ -85,7 +112,7 @@ resource appAtQueues 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 // App: reads and writes the rows of imports. Limited to the table, which this template creates, because
 // the app could not.
 resource appAtTable 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(deviceStorage::tables::imports.id, appPrincipalId, tableDataContributor)
+  name: guid(deviceStorage::tables::imports.id, appIdentityId, tableDataContributor)
   scope: deviceStorage::tables::imports
   properties: {
     principalId: appPrincipalId
@@ -96,7 +123,7 @@ resource appAtTable 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 
 // Functions host: deployment package, function keys, locks of timers.
 resource hostAtBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(hostStorage.id, appPrincipalId, blobDataOwner)
+  name: guid(hostStorage.id, appIdentityId, blobDataOwner)
   scope: hostStorage
   properties: {
     principalId: appPrincipalId
@@ -107,7 +134,7 @@ resource hostAtBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 
 // Functions host: the queue between upload events and the function.
 resource hostAtQueues 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(hostStorage.id, appPrincipalId, queueDataContributor)
+  name: guid(hostStorage.id, appIdentityId, queueDataContributor)
   scope: hostStorage
   properties: {
     principalId: appPrincipalId
@@ -118,7 +145,7 @@ resource hostAtQueues 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 
 // Functions host: its diagnostic events (table AzureFunctionsDiagnosticEvents).
 resource hostAtTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(hostStorage.id, appPrincipalId, tableDataContributor)
+  name: guid(hostStorage.id, appIdentityId, tableDataContributor)
   scope: hostStorage
   properties: {
     principalId: appPrincipalId
@@ -129,7 +156,7 @@ resource hostAtTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 
 // Functions host and app: send logs, spans and metrics with Entra ID.
 resource appAtMonitoring 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(component.id, appPrincipalId, metricsPublisher)
+  name: guid(component.id, appIdentityId, metricsPublisher)
   scope: component
   properties: {
     principalId: appPrincipalId
@@ -140,8 +167,8 @@ resource appAtMonitoring 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
 
 // Hub: reads devices.txt; writes, replaces and deletes importErrors.log. IoT Hub requires this role; the
 // condition limits it to the containers of imports.
-resource hubAtImports 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(hubPrincipalId)) {
-  name: guid(deviceStorage.id, hubPrincipalId, blobDataContributor)
+resource hubAtImports 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(hubIdentityId)) {
+  name: guid(deviceStorage.id, hubIdentityId, blobDataContributor)
   scope: deviceStorage
   properties: {
     principalId: hubPrincipalId

@@ -1,17 +1,23 @@
 // A storage account that accepts Entra ID only.
 
+import { Tags } from 'types.bicep'
+
+@description('Name of the storage account.')
 param name string
+@description('Azure region.')
 param location string
-param tags object
+@description('Tags of all resources.')
+param tags Tags
 @description('Names of the blob containers.')
-param containers array
+param containers string[]
 @description('Names of the tables.')
-param tables array
+param tables string[]
 @description('Whether to close the account to the internet, except for addressRanges and trusted Azure services.')
 param isPrivate bool
-param addressRanges array
+@description('Public IPv4 ranges that can reach a private account.')
+param addressRanges string[]
 @description('Workspace for the audit log of blob access. Empty: no audit log.')
-param workspaceId string = ''
+param workspaceName string = ''
 @description('Redundancy: Standard_LRS, Standard_ZRS, Standard_GRS or Standard_GZRS.')
 param sku string
 
@@ -21,9 +27,6 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
   tags: tags
   kind: 'StorageV2'
   sku: { name: sku }
-  // checkov:skip=CKV_AZURE_35: open to the internet unless isPrivate; Entra ID is required in both cases
-  // checkov:skip=CKV_AZURE_59: same reason
-  // checkov:skip=CKV_AZURE_206: a parameter; the default is Standard_ZRS
   properties: {
     accessTier: 'Hot'
     allowBlobPublicAccess: false
@@ -72,12 +75,18 @@ resource rowTables 'Microsoft.Storage/storageAccounts/tableServices/tables@2025-
   }
 ]
 
+resource workspace 'Microsoft.OperationalInsights/workspaces@2025-02-01' existing = if (!empty(workspaceName)) {
+  name: workspaceName
+}
+
 // Records who accessed blobs with device keys (table StorageBlobLogs).
-resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!empty(workspaceId)) {
+// The only version without preview is of 2016.
+#disable-next-line use-recent-api-versions
+resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!empty(workspaceName)) {
   name: 'audit'
   scope: account::blobs
   properties: {
-    workspaceId: workspaceId
+    workspaceId: workspace!.id
     logs: [
       { category: 'StorageRead', enabled: true }
       { category: 'StorageWrite', enabled: true }
@@ -85,5 +94,3 @@ resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (
     ]
   }
 }
-
-output name string = account.name
