@@ -12,7 +12,7 @@ param tags Tags
 @description('Name of the storage account of the uploads.')
 param deviceStorageName string
 
-resource account 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
+resource account 'Microsoft.Storage/storageAccounts@2026-06-01' existing = {
   name: deviceStorageName
 }
 

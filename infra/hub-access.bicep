@@ -2,8 +2,6 @@
 
 @description('Name of the hub.')
 param hubName string
-@description('Resource id of the identity of the app.')
-param appIdentityId string
 @description('Object id of the identity of the app.')
 param appPrincipalId string
 @description('Whether to return the principal id of the hub. Its system-assigned identity must be enabled then.')
@@ -21,7 +19,7 @@ var dataContributor = subscriptionResourceId(
 // The app creates, reads, lists and cancels jobs (jobs/write, read, delete) and reads devices that a job's
 // log reports as missing (devices/read). IoT Hub Registry Contributor does not allow jobs.
 resource appAtHub 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(hub.id, appIdentityId, dataContributor)
+  name: guid(hub.id, appPrincipalId, dataContributor)
   scope: hub
   properties: {
     principalId: appPrincipalId

@@ -235,7 +235,8 @@ module hubAccess 'hub-access.bicep' = {
   scope: resourceGroup(hubSubscription, hubGroup)
   params: {
     hubName: hubName
-    appIdentityId: appIdentityId
+    // The role assignment there outlives this deployment and cannot change its principal: a new identity needs another name.
+    #disable-next-line what-if-short-circuiting
     appPrincipalId: identity.outputs.principalId
     readsIdentity: readsIdentity
   }

@@ -92,7 +92,7 @@ resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01
   }
 ]
 
-resource accounts 'Microsoft.Storage/storageAccounts@2025-06-01' existing = [
+resource accounts 'Microsoft.Storage/storageAccounts@2026-06-01' existing = [
   for account in storageAccounts: {
     name: account
   }

@@ -25,7 +25,7 @@ param uploaders Principal[]
 @description('Principals that use the command line, each with id and type.')
 param operators Principal[]
 
-resource deviceStorage 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
+resource deviceStorage 'Microsoft.Storage/storageAccounts@2026-06-01' existing = {
   name: deviceStorageName
 
   resource blobs 'blobServices' existing = {
@@ -45,7 +45,7 @@ resource deviceStorage 'Microsoft.Storage/storageAccounts@2025-06-01' existing =
   }
 }
 
-resource hostStorage 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
+resource hostStorage 'Microsoft.Storage/storageAccounts@2026-06-01' existing = {
   name: hostStorageName
 }
 

@@ -21,7 +21,7 @@ param workspaceName string = ''
 @description('Redundancy: Standard_LRS, Standard_ZRS, Standard_GRS or Standard_GZRS.')
 param sku string
 
-resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
+resource account 'Microsoft.Storage/storageAccounts@2026-06-01' = {
   name: name
   location: location
   tags: tags
@@ -60,7 +60,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
   }
 }
 
-resource blobContainers 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' = [
+resource blobContainers 'Microsoft.Storage/storageAccounts/blobServices/containers@2026-06-01' = [
   for container in containers: {
     parent: account::blobs
     name: container
@@ -68,14 +68,14 @@ resource blobContainers 'Microsoft.Storage/storageAccounts/blobServices/containe
   }
 ]
 
-resource rowTables 'Microsoft.Storage/storageAccounts/tableServices/tables@2025-06-01' = [
+resource rowTables 'Microsoft.Storage/storageAccounts/tableServices/tables@2026-06-01' = [
   for table in tables: {
     parent: account::tableService
     name: table
   }
 ]
 
-resource workspace 'Microsoft.OperationalInsights/workspaces@2025-02-01' existing = if (!empty(workspaceName)) {
+resource workspace 'Microsoft.OperationalInsights/workspaces@2026-03-01' existing = if (!empty(workspaceName)) {
   name: workspaceName
 }
 

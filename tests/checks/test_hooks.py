@@ -27,7 +27,7 @@ OUTPUTS = {
     "FUNCTION_APP_HOST": "importer.example",
     "UPLOAD_CONTAINER": "device-uploads",
 }
-SCRIPTS = [SHELL, ROOT / "tests/web/browser/install", ROOT / ".ci/run"]
+SCRIPTS = [SHELL, INFRA / "snapshots/write", ROOT / "tests/web/browser/install", ROOT / ".ci/run"]
 
 
 class Programs:

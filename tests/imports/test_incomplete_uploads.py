@@ -78,6 +78,21 @@ def test_append_blob_is_read_after_its_last_append(app: App, how: str) -> None:
     assert (len(app.hub.jobs), len(app.hub.registry)) == (1, 2)
 
 
+@by_event_or_sweep
+def test_page_blob_is_read_after_its_last_write(app: App, how: str) -> None:
+    """It has its size, full of NUL bytes, before it has its content."""
+    blob = app.blobs.get_blob_client(app.container, NAME)
+    blob.create_page_blob(512)
+    process_upload(app, how)
+    assert app.record(NAME).state == "validating"
+    blob.upload_page(line("pump-1").ljust(512, b"\0"), 0, 512)
+    process_upload(app, how)
+    app.clock.ahead_minutes(2)
+    app.finish()
+    assert sorted(record.state for record in app.records()) == ["completed", "superseded"]
+    assert (len(app.hub.jobs), len(app.hub.registry)) == (1, 1)
+
+
 def test_append_blob_is_imported_again_after_another_append(app: App) -> None:
     append(app, line("pump-1"), create=True)
     app.deliver(NAME)

@@ -52,12 +52,13 @@ class Upload:
     #: Bytes.
     size: int
     #: False for a blob that may not be complete: an empty one, which some clients create before
-    #: they write the content, and an append blob, which has no end.
+    #: they write the content, an append blob, which has no end, and a page blob, which has its size
+    #: before its content.
     is_settled: bool = True
 
     @classmethod
     def of(cls, blob: BlobProperties) -> Self:
-        is_settled = bool(blob.size) and blob.blob_type != BlobType.APPENDBLOB
+        is_settled = bool(blob.size) and blob.blob_type == BlobType.BLOCKBLOB
         return cls(blob.name, blob.etag.strip('"'), blob.last_modified, blob.size, is_settled)
 
 

@@ -75,7 +75,7 @@ def superseded(file: str) -> str:
 
 def unsettled(file: str, time: timedelta) -> str:
     return clean_reason(
-        f"Waiting: {file!r} is empty or still being appended to. It is validated once it has not "
+        f"Waiting: {file!r} is empty or may still be written. It is validated once it has not "
         f"changed for {format_duration(time)}."
     )
 
