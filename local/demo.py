@@ -22,7 +22,7 @@ from rich.table import Table
 
 from local import samples
 from local.azurite import AzuriteError
-from local.host import HostError
+from local.host import HostError, Keys
 from local.stack import Ports, Stack
 from local.up import describe, wait_for_ctrl_c
 from shared.imports.app import importer
@@ -122,12 +122,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             ports=Ports() if options.keep else Ports.any_free(),
             changes={"POLL_SCHEDULE": "* * * * * *", "TICK_SECONDS": "0.8"},
             scan_interval=0.5,
+            keys=Keys(),
         ) as stack:
             records = _run(stack, console)
             problems = _show(stack, records, console)
             if options.keep:
-                console.print(describe(stack))
-                wait_for_ctrl_c()
+                # Unwrapped, so that a terminal makes links of the addresses.
+                console.print(describe(stack), markup=False, soft_wrap=True)
+                wait_for_ctrl_c(stack)
     except (AzuriteError, HostError, OSError) as error:
         console.print(f"[red]{error}[/red]")
         return 1

@@ -14,7 +14,7 @@ from azure.storage.blob import BlobServiceClient
 
 from iothub_emulator import HubEmulator
 from local.azurite import Azurite
-from local.host import FunctionsHost, load_settings
+from local.host import FunctionsHost, Keys, load_settings
 
 __all__ = ["SAMPLE_SETTINGS", "Ports", "Stack"]
 
@@ -48,6 +48,8 @@ class Stack:
         Settings that replace those of the file.
     run_app:
         False if another host runs the app, such as Core Tools.
+    keys:
+        Keys that callers of the app need; None if they need none.
     """
 
     def __init__(
@@ -59,12 +61,14 @@ class Stack:
         job_seconds: float = 2.0,
         scan_interval: float = 2.0,
         run_app: bool = True,
+        keys: Keys | None = None,
     ) -> None:
         self._ports = ports
         self._file_settings = {**load_settings(settings_file), **(changes or {})}
         self._job_seconds = job_seconds
         self._scan_interval = scan_interval
         self._run_app = run_app
+        self._keys = keys
         self._resources = ExitStack()
         self.settings: dict[str, str] = {}
         self.host: FunctionsHost | None = None
@@ -110,4 +114,5 @@ class Stack:
             ROOT / "host.json",
             scan_interval=self._scan_interval,
             port=port,
+            keys=self._keys,
         )

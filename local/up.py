@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 
 from local.azurite import AzuriteError
-from local.host import HostError
+from local.host import HostError, Keys
 from local.stack import SAMPLE_SETTINGS, Ports, Stack
 
 __all__ = ["describe", "main", "wait_for_ctrl_c"]
@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="S",
         help="minimum duration of a hub job in seconds (default: %(default)s)",
     )
+    parser.add_argument("--no-keys", action="store_true", help="serve HTTP without keys")
     options = parser.parse_args(argv)
     logging.basicConfig(
         level=logging.INFO, format="[%(asctime)s] %(levelname)s %(name)s: %(message)s"
@@ -37,10 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     try:
         with Stack(
-            ports=Ports(), job_seconds=options.job_seconds, run_app=not options.no_app
+            ports=Ports(),
+            job_seconds=options.job_seconds,
+            run_app=not options.no_app,
+            keys=None if options.no_keys else Keys(),
         ) as stack:
-            print(describe(stack))
-            wait_for_ctrl_c()
+            print(describe(stack), flush=True)
+            wait_for_ctrl_c(stack)
     except (AzuriteError, HostError, OSError) as error:
         print(error)
         return 1
@@ -50,20 +54,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 def describe(stack: Stack) -> str:
     """List the addresses of the stack and the next step."""
     container = stack.settings["UPLOAD_CONTAINER"]
-    app = (
-        f"  app       {stack.host.address} (timer: {stack.settings['POLL_SCHEDULE']})\n"
-        f"  dashboard {stack.host.address}/api/dashboard"
-        if stack.host
-        else f"  app       not started: copy {SAMPLE_SETTINGS.name} to local.settings.json "
-        "and run: func start"
-    )
+    if stack.host is None:
+        remedy = f"copy {SAMPLE_SETTINGS.name} to local.settings.json and run: func start"
+        app = [f"  app       not started: {remedy}"]
+    else:
+        app = [
+            f"  app       {stack.host.address} (timer: {stack.settings['POLL_SCHEDULE']})",
+            f"  dashboard {stack.host.link('/api/dashboard')}",
+        ]
+        if stack.host.keys:
+            app.append(f"  key       {stack.host.keys.host} (for the API, as x-functions-key)")
     return "\n".join(
         (
             "",
             "The local stack is running. Ctrl-C stops it and deletes all data.",
             f"  storage   {stack.blobs.url}",
             f"  hub       {stack.hub.url} (emulator; control API at /emulator/)",
-            app,
+            *app,
             f"Upload a device file to the container {container} and follow its import:",
             f"  .venv/bin/device-importer upload FILE --watch --settings {SAMPLE_SETTINGS.name}",
             "",
@@ -71,8 +78,9 @@ def describe(stack: Stack) -> str:
     )
 
 
-def wait_for_ctrl_c() -> None:
-    stop = threading.Event()
+def wait_for_ctrl_c(stack: Stack) -> None:
+    """Wait for Ctrl-C, or for a failure that ends the functions host."""
+    stop = stack.host.stopping if stack.host else threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     stop.wait()

@@ -1,15 +1,30 @@
-"""A small Azure Functions host: runs an app by the triggers of its decorators."""
+"""A small Azure Functions host: runs an app by the triggers of its decorators.
+
+HTTP and webhook differ from the real host as follows:
+
+- Keys are valid until the host stops, and functions share one: no key is stored. A caller can pass
+  keys of single functions.
+- ``/admin`` and other webhooks are missing: neither the app nor Event Grid calls them.
+- HTTP has no TLS and listens on the loopback interface only, because it serves one developer.
+- Neither the number nor the duration of requests is limited (``maxConcurrentRequests``, 230
+  seconds): a developer's machine does not show what a plan in Azure allows.
+- Names of query parameters are case-sensitive: the app has no two that differ only in case.
+- A request that is not valid HTTP gets a 400 with a text, from aiohttp: it reaches no function.
+- An event that ends the host ends it before the event is queued: the developer sees the same.
+"""
 
 from __future__ import annotations
 
 from local.host.errors import HostError, IndexingError, Problem, SettingsError, UsageError
 from local.host.host import FunctionsHost
+from local.host.keys import Keys
 from local.host.settings import load_settings
 
 __all__ = [
     "FunctionsHost",
     "HostError",
     "IndexingError",
+    "Keys",
     "Problem",
     "SettingsError",
     "UsageError",

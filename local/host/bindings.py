@@ -10,6 +10,7 @@ import azure.functions as func
 
 from local.host.conversion import SUPPORTED_ANNOTATIONS, is_supported
 from local.host.errors import Problem
+from local.host.keys import Level
 from local.host.settings import (
     HOST_CONNECTION,
     connection_is_set,
@@ -127,7 +128,7 @@ def _http_trigger(binding: Mapping[str, Any], report: Report) -> HttpTrigger:
             reason = f"route segment '{segment}' is not supported by the local host"
             report(reason, "use plain text, {name} or {*name} for a segment")
     methods = frozenset(str(method).upper() for method in binding.get("methods") or ())
-    return HttpTrigger(binding["name"], route, methods)
+    return HttpTrigger(binding["name"], route, methods, Level(binding["authLevel"].value))
 
 
 def _resolve(text: str, settings: Mapping[str, str], report: Report) -> str | None:

@@ -7,18 +7,21 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import azure.functions as func
 
 from local.host.blobs import BlobTriggers
-from local.host.errors import UsageError
-from local.host.http import HttpServer, add_blob_webhook, make_application
+from local.host.errors import HostError, UsageError
+from local.host.http import Endpoints, HttpServer, body_limit
 from local.host.index import index_app
 from local.host.invocation import Invoker, LoopThread
+from local.host.keys import Keys
 from local.host.settings import HostConfig
 from local.host.storage import StorageClients
 from local.host.timers import TimerLoop
 from local.host.triggers import HostedFunction, TimerTrigger
+from local.host.webhook import BlobWebhook
 
 __all__ = ["FunctionsHost"]
 
@@ -42,6 +45,8 @@ class FunctionsHost:
         Seconds between listings of a container.
     port:
         Loopback port for HTTP; 0 for any free port.
+    keys:
+        Keys that callers of HTTP need; None if they need none.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class FunctionsHost:
         host_id: str = "local",
         scan_interval: float = 2.0,
         port: int = 0,
+        keys: Keys | None = None,
     ) -> None:
         config = HostConfig.load(host_json)
         self._functions = index_app(app, settings, config)
@@ -65,12 +71,20 @@ class FunctionsHost:
             for name, function in self._functions.items()
             if isinstance(function.trigger, TimerTrigger)
         }
-        application = make_application(self._functions, invoker, config.route_prefix)
-        add_blob_webhook(application, self.announce)
-        self._http = HttpServer(application, port)
+        endpoints = Endpoints(
+            self._functions,
+            invoker,
+            config.route_prefix,
+            BlobWebhook(self.announce, self._fail),
+            keys,
+            body_limit(settings),
+        )
+        self._http = HttpServer(endpoints.handle, port)
         self._port = port
+        self._keys = keys
         self._address: str | None = None
         self._stop = threading.Event()
+        self._failure: HostError | None = None
         self._threads: list[threading.Thread] = []
 
     @property
@@ -84,6 +98,21 @@ class FunctionsHost:
         if self._address is None:
             raise UsageError("the host is not started")
         return self._address
+
+    @property
+    def keys(self) -> Keys | None:
+        """The keys that callers of HTTP need."""
+        return self._keys
+
+    @property
+    def stopping(self) -> threading.Event:
+        """Set by a failure that ends the host; a program can wait for it, and set it itself."""
+        return self._stop
+
+    def link(self, path: str) -> str:
+        """Address of a path that starts with "/", with the host key if callers need one."""
+        query = f"?code={quote(self._keys.host, safe='')}" if self._keys else ""
+        return f"{self.address}{path}{query}"
 
     def start(self) -> None:
         """Serve HTTP and run blob and timer triggers in the background."""
@@ -105,7 +134,10 @@ class FunctionsHost:
         logger.info("host started at %s", self._address)
 
     def stop(self) -> None:
-        """Wait for running invocations, end all threads and close all connections."""
+        """Wait for running invocations, end all threads and close all connections.
+
+        Raises the HostError of a failure that ended the host.
+        """
         self._stop.set()
         for thread in self._threads:
             thread.join()
@@ -115,6 +147,14 @@ class FunctionsHost:
             self._address = None
         self._loop.close()
         self._clients.close()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def _fail(self, failure: HostError) -> None:
+        """End the host as the real one ends its process."""
+        self._failure = self._failure or failure
+        self._stop.set()
 
     def __enter__(self) -> FunctionsHost:
         self.start()

@@ -1,45 +1,64 @@
-"""HTTP triggers, and the webhook to which Event Grid posts blob events, on aiohttp."""
+"""HTTP functions, served with aiohttp."""
 
 from __future__ import annotations
 
 import asyncio
+import html
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import azure.functions as func
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from azure.functions.http import HttpRequest
-from azure.storage.blob import BlobClient
 from multidict import CIMultiDict
 
-from local.host.errors import UsageError
+from local.host.errors import SettingsError
 from local.host.invocation import Invoker
-from local.host.messages import function_id
+from local.host.keys import Keys, Level
+from local.host.routing import decode_path, encode_path, match, parameters, precedence
 from local.host.triggers import HostedFunction, HttpTrigger
+from local.host.webhook import BlobWebhook
 
-__all__ = ["HttpServer", "add_blob_webhook", "make_application"]
+__all__ = ["Endpoints", "HttpServer", "body_limit"]
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-_BODY_LIMIT: Final = 210 * 1024**2  # bytes; the limit of Azure Functions
+_BODY_LIMIT_SETTING: Final = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
+_BODY_LIMIT: Final = 100 * 1024**2  # bytes
+_REQUEST_LINE_LIMIT: Final = 8192  # bytes; Kestrel, MaxRequestLineSize
+_HEADERS_LIMIT: Final = 32 * 1024  # bytes; Kestrel, MaxRequestHeadersTotalSize
 _SHUTDOWN_TIMEOUT: Final = 1.0  # seconds for running requests
-_WEBHOOK_PATH: Final = "/runtime/webhooks/blobs"
-_VALIDATION_EVENT: Final = "Microsoft.EventGrid.SubscriptionValidationEvent"
-Announce = Callable[[str, str, str | None], None]
+_HOME_PAGE: Final = "<!DOCTYPE html><title>Functions</title><p>The local functions host runs {}."
+
+
+def body_limit(settings: Mapping[str, str]) -> int:
+    """Bytes of the largest body; SettingsError if the app setting is invalid."""
+    value = settings.get(_BODY_LIMIT_SETTING, str(_BODY_LIMIT))
+    if not (value.isascii() and value.isdigit()):
+        raise SettingsError(f"{_BODY_LIMIT_SETTING} must be a number of bytes")
+    return int(value)
 
 
 class HttpServer:
-    """Serves an application on a loopback port; its methods run on the host's event loop."""
+    """Serves HTTP on a loopback port; its methods run on the host's event loop."""
 
-    def __init__(self, application: web.Application, port: int) -> None:
-        self._application = application
+    def __init__(
+        self, handle: Callable[[web.Request], Awaitable[web.StreamResponse]], port: int
+    ) -> None:
+        # No limit: the handler checks it before it reads a body.
+        self._application = web.Application(client_max_size=0)
+        self._application.router.add_route("*", r"/{path:[\s\S]*}", handle)
         self._port = port
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> str:
         """Start listening; return the address with the actual port."""
         self._runner = web.AppRunner(
-            self._application, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT
+            self._application,
+            access_log=None,
+            shutdown_timeout=_SHUTDOWN_TIMEOUT,
+            auto_decompress=False,
+            # The handler answers longer lines, which aiohttp would answer with 400.
+            max_line_size=128 * _REQUEST_LINE_LIMIT,
+            max_field_size=_HEADERS_LIMIT,
         )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
@@ -52,60 +71,108 @@ class HttpServer:
             self._runner = None
 
 
-def make_application(
-    functions: Mapping[str, HostedFunction], invoker: Invoker, route_prefix: str
-) -> web.Application:
-    """Routes for all HTTP functions; literal routes come before those with parameters."""
-    application = web.Application(client_max_size=_BODY_LIMIT)
-    triggers = [
-        (function, function.trigger)
-        for function in functions.values()
-        if isinstance(function.trigger, HttpTrigger)
-    ]
-    for function, trigger in sorted(triggers, key=lambda entry: _precedence(entry[1].route)):
-        path = _aiohttp_path(f"{route_prefix}/{trigger.route}")
-        for method in sorted(trigger.methods) or ["*"]:
-            application.router.add_route(method, path, _handler(function, invoker))
-    return application
+class Endpoints:
+    """All HTTP functions and the webhook, behind their keys.
 
+    Parameters
+    ----------
+    keys:
+        None if callers need none.
+    body_limit:
+        Bytes of the largest body.
+    """
 
-def _precedence(route: str) -> list[int]:
-    """Per segment, text precedes a parameter, which precedes a catch-all (ASP.NET routing)."""
-    return [
-        2 if segment.startswith("{*") else 1 if segment.startswith("{") else 0
-        for segment in route.split("/")
-    ]
+    def __init__(
+        self,
+        functions: Mapping[str, HostedFunction],
+        invoker: Invoker,
+        route_prefix: str,
+        webhook: BlobWebhook,
+        keys: Keys | None,
+        body_limit: int,
+    ) -> None:
+        triggers = [
+            (f"{route_prefix}/{function.trigger.route}".strip("/"), function, function.trigger)
+            for function in functions.values()
+            if isinstance(function.trigger, HttpTrigger)
+        ]
+        self._routes = sorted(triggers, key=lambda entry: precedence(entry[0]))
+        self._invoker = invoker
+        self._webhook = webhook
+        self._keys = keys
+        self._body_limit = body_limit
 
-
-def _aiohttp_path(route: str) -> str:
-    segments = [
-        f"{{{segment[2:-1]}:.*}}" if segment.startswith("{*") else segment
-        for segment in route.split("/")
-        if segment
-    ]
-    return "/" + "/".join(segments)
-
-
-def _handler(function: HostedFunction, invoker: Invoker) -> Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        value = HttpRequest(
-            method=request.method,
-            url=str(request.url),
-            headers=dict(request.headers),
-            params=dict(request.query),
-            route_params=dict(request.match_info),
-            body_type="bytes",
-            body=await request.read(),
-        )
-        reason = "This function was programmatically called via the host APIs."
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        if len(f"{request.method} {request.raw_path} HTTP/1.1") > _REQUEST_LINE_LIMIT:
+            return web.Response(status=414)
         try:
-            result = await asyncio.to_thread(invoker.invoke, function, value, reason)
-            return _response(result)
-        except Exception:
-            # The invoker has logged it; the real host sends no details either.
-            return web.Response(status=500)
+            path = decode_path(request.rel_url.raw_path)
+        except ValueError:
+            return web.Response(status=400)
+        if match(self._webhook.path, path) is not None:
+            return await self._admit(request, self._webhook.handle, Level.SYSTEM)
+        for route, function, trigger in self._routes:
+            values = match(route, path)
+            if values is not None and (not trigger.methods or request.method in trigger.methods):
+                call = self._call_of(function, path, values)
+                return await self._admit(request, call, trigger.level, function.name)
+        if path == "/":
+            names = ", ".join(html.escape(function.name) for _, function, _ in self._routes)
+            return web.Response(
+                text=_HOME_PAGE.format(names or "no HTTP functions"), content_type="text/html"
+            )
+        return web.Response(status=404)
 
-    return handle
+    async def _admit(
+        self,
+        request: web.Request,
+        call: Callable[[web.Request, bytes], Awaitable[web.Response]],
+        required: Level,
+        function: str = "",
+    ) -> web.Response:
+        """Check the key, read the body, and call."""
+        if self._keys is not None:
+            key = request.headers.get("x-functions-key", request.query.get("code", ""))
+            refusal = self._keys.refusal(key, required, function)
+            if refusal is not None:
+                return web.Response(status=refusal)
+        if (request.content_length or 0) > self._body_limit:
+            return web.Response(status=500)
+        # As in Azure, a body without a length does not reach the function.
+        body = b"" if request.content_length is None else await request.read()
+        return await call(request, body)
+
+    def _call_of(
+        self, function: HostedFunction, path: str, route_values: Mapping[str, str]
+    ) -> Callable[[web.Request, bytes], Awaitable[web.Response]]:
+        async def call(request: web.Request, body: bytes) -> web.Response:
+            query = request.rel_url.raw_query_string
+            address = f"{request.scheme}://{request.host}{encode_path(path)}"
+            value = HttpRequest(
+                method=request.method,
+                url=f"{address}?{query}" if query else address,
+                headers=dict(request.headers),
+                params=parameters(query),
+                route_params=dict(route_values),
+                body_type="bytes",
+                body=body,
+            )
+            reason = "This function was programmatically called via the host APIs."
+            try:
+                result = await asyncio.to_thread(self._invoker.invoke, function, value, reason)
+                response = _response(result)
+            except Exception:
+                # The invoker has logged it; the real host sends no details either.
+                return web.Response(status=500)
+            if (
+                response.body
+                and request.version == HttpVersion11
+                and "Content-Length" not in response.headers
+            ):
+                response.enable_chunked_encoding()
+            return response
+
+        return call
 
 
 def _response(result: Any) -> web.Response:
@@ -122,34 +189,3 @@ def _response(result: Any) -> web.Response:
         charset = f"; charset={result.charset}" if text else ""
         headers["Content-Type"] = result.mimetype + charset
     return web.Response(status=result.status_code, headers=headers, body=result.get_body())
-
-
-def add_blob_webhook(application: web.Application, announce: Announce) -> None:
-    """Add the route to which Event Grid posts blob events, as in Core Tools.
-
-    ``POST /runtime/webhooks/blobs?functionName=Host.Functions.NAME`` with events in the Event Grid
-    schema (WebJobs SDK, BlobsExtensionConfigProvider). ``announce`` is called with container, blob
-    and function name.
-    """
-
-    async def handle(request: web.Request) -> web.Response:
-        function = request.query.get("functionName", "").removeprefix(function_id(""))
-        try:
-            events = await request.json()
-            for event in events:
-                if event.get("eventType") == _VALIDATION_EVENT:
-                    return web.json_response(
-                        {"validationResponse": event["data"]["validationCode"]}
-                    )
-                container, blob = _location(event)
-                await asyncio.to_thread(announce, container, blob, function)
-        except (UsageError, ValueError, KeyError, TypeError, AttributeError) as error:
-            return web.Response(status=400, text=f"invalid events: {error!r}")
-        return web.Response(status=202)
-
-    application.router.add_post(_WEBHOOK_PATH, handle)
-
-
-def _location(event: Any) -> tuple[str, str]:
-    with BlobClient.from_blob_url(event["data"]["url"]) as blob:
-        return blob.container_name, blob.blob_name

@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import azure.functions as func
 
 from local.host.errors import HostError, UsageError
 from local.host.host import FunctionsHost
+from local.host.keys import Keys
 from local.host.settings import load_settings
 from local.host.triggers import HttpTrigger, TimerTrigger
 
@@ -38,14 +38,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.environ.setdefault(name, value)
         app = load_app(Path.cwd())
         host = FunctionsHost(
-            app, os.environ, Path("host.json"), host_id=options.host_id, port=options.port
+            app,
+            os.environ,
+            Path("host.json"),
+            host_id=options.host_id,
+            port=options.port,
+            keys=None if options.no_keys else Keys(),
         )
-        stopping = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stopping.set())
+            signal.signal(number, lambda *_: host.stopping.set())
         with host:
             _show(host)
-            stopping.wait()
+            host.stopping.wait()
     except HostError as error:
         print(error, file=sys.stderr)
         return 1
@@ -79,6 +83,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default="local",
         help="part of the names of queue and receipts (default: %(default)s)",
     )
+    parser.add_argument("--no-keys", action="store_true", help="serve HTTP without keys")
     return parser.parse_args(argv)
 
 
@@ -93,6 +98,11 @@ def _show(host: FunctionsHost) -> None:
             case blob:
                 detail = f"blobTrigger {blob.path.container} ({blob.source.value})"
         print(f"  {name}: {detail}", flush=True)
+    if host.keys:
+        print("Keys until the host stops (header x-functions-key, or parameter code):", flush=True)
+        print(f"  HTTP functions: {host.keys.host}", flush=True)
+        print(f"  webhook of Event Grid (blobs_extension): {host.keys.system}", flush=True)
+        print(f"  master key, for both: {host.keys.master}", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from croniter import CroniterError, croniter
 
+from local.host.keys import Level
+
 __all__ = [
     "BlobPath",
     "BlobSource",
@@ -144,13 +146,15 @@ class TimerTrigger:
 
 @dataclass(frozen=True)
 class HttpTrigger:
-    """An httpTrigger binding; as in Core Tools, keys are not checked."""
+    """An httpTrigger binding."""
 
     parameter: str
     #: Without the prefix of host.json.
     route: str
     #: Upper case; empty means every method.
     methods: frozenset[str]
+    #: The key that callers need.
+    level: Level
 
 
 Trigger = BlobTrigger | TimerTrigger | HttpTrigger

@@ -1,11 +1,5 @@
 from __future__ import annotations
 
-import json
-import threading
-import urllib.error
-import urllib.request
-from typing import Any
-
 import azure.functions as func
 import pytest
 from azure.storage.blob import BlobClient as SdkBlobClient
@@ -87,46 +81,6 @@ class TestAnnounce:
             host.announce("uploads", "a.txt", "other")
 
 
-class TestWebhook:
-    def test_event_is_queued(self, make_host: HostFactory, uploads: ContainerClient) -> None:
-        app = func.FunctionApp()
-        arrived = threading.Event()
-
-        @app.blob_trigger(
-            arg_name="upload",
-            path="any/{name}",
-            connection="Uploads",
-            source=func.BlobSource.EVENT_GRID,
-        )
-        def intake(upload: BlobClient) -> None:
-            assert upload.blob_name == "in/a b.txt"
-            arrived.set()
-
-        host = make_host(app)
-        host.start()
-        blob = uploads.upload_blob("in/a b.txt", b"1")
-        event = {"eventType": "Microsoft.Storage.BlobCreated", "data": {"url": blob.url}}
-        assert post_events(host, [event]) == (202, b"")
-        assert arrived.wait(10)
-
-    def test_subscription_is_validated(self, host: FunctionsHost) -> None:
-        host.start()
-        event = {
-            "eventType": "Microsoft.EventGrid.SubscriptionValidationEvent",
-            "data": {"validationCode": "abc"},
-        }
-        status, body = post_events(host, [event])
-        assert status == 200
-        assert json.loads(body) == {"validationResponse": "abc"}
-
-    @pytest.mark.parametrize("events", [[{"data": {}}], ["text"], 7])
-    def test_invalid_requests_are_rejected(self, host: FunctionsHost, events: Any) -> None:
-        host.start()
-        with pytest.raises(urllib.error.HTTPError, match="400") as rejected:
-            post_events(host, events)
-        rejected.value.close()
-
-
 class TestArguments:
     def test_sdk_client_comes_from_the_extension(
         self, make_host: HostFactory, uploads: ContainerClient
@@ -181,13 +135,3 @@ class TestArguments:
 
         got = make_host(app).invoke_blob(uploads.container_name, "a.txt")
         assert got == ("intake", "a.txt", 0)
-
-
-def post_events(host: FunctionsHost, events: Any) -> tuple[int, bytes]:
-    request = urllib.request.Request(
-        f"{host.address}/runtime/webhooks/blobs?functionName=Host.Functions.intake",
-        data=json.dumps(events).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as response:
-        return response.status, response.read()

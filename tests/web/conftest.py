@@ -10,9 +10,9 @@ import pytest
 
 import function_app
 from iothub_emulator import HubEmulator
-from local.host import FunctionsHost
+from local.host import FunctionsHost, Keys
 from tests.app import ROOT, App
-from tests.web.support import Client, TwoHubs
+from tests.web.support import KEY, Client, TwoHubs
 
 #: A leap day: timers fire only when a test triggers them.
 NEVER = "0 0 0 29 2 *"
@@ -26,7 +26,11 @@ def client(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     settings = {**app.settings, "POLL_SCHEDULE": NEVER, "SWEEP_SCHEDULE": NEVER}
     with (
         FunctionsHost(
-            function_app.app, settings, ROOT / "host.json", host_id=f"{app.container}-http"
+            function_app.app,
+            settings,
+            ROOT / "host.json",
+            host_id=f"{app.container}-http",
+            keys=Keys(KEY),
         ) as host,
         Client(host.address) as client,
     ):

@@ -15,6 +15,7 @@ from shared.imports.model.record import ImportRecord
 from tests.app import App, device
 
 __all__ = [
+    "KEY",
     "Client",
     "TwoHubs",
     "cancel_at_the_hub",
@@ -24,6 +25,9 @@ __all__ = [
     "reject",
     "text_of",
 ]
+
+#: The host key, which the functions under test require; needs encoding in an address.
+KEY = "made-up+key"
 
 
 class Client:
@@ -36,6 +40,7 @@ class Client:
         # No proxy from the environment, and no compression by default.
         self._session.trust_env = False
         self._session.headers["Accept-Encoding"] = "identity"
+        self._session.headers["x-functions-key"] = KEY
 
     def __enter__(self) -> Self:
         return self
@@ -58,6 +63,10 @@ class Client:
         **query: Any,
     ) -> requests.Response:
         return self._call("POST", path, headers, query, body)
+
+    def size(self, path: str, /, *, headers: Mapping[str, str]) -> int:
+        """Bytes of a body as it is transferred."""
+        return len(self._call("GET", path, headers, {}, stream=True).raw.read(decode_content=False))
 
     def json(self, path: str, /, **query: Any) -> Any:
         """The JSON response of a call that must succeed."""
@@ -86,6 +95,7 @@ class Client:
         headers: Mapping[str, str] | None,
         query: dict[str, Any],
         body: bytes | Iterator[bytes] = b"",
+        stream: bool = False,
     ) -> requests.Response:
         answer = self._session.request(
             method,
@@ -95,6 +105,7 @@ class Client:
             data=body,
             timeout=30,
             allow_redirects=False,
+            stream=stream,
         )
         self.answers.append(answer)
         assert answer.headers["Cache-Control"] == "no-store"

@@ -147,6 +147,14 @@ def test_a_file_above_the_limit(client: Client, monkeypatch: pytest.MonkeyPatch)
     assert client.post("check", GOOD).json()["importable"] is True
 
 
+def test_a_body_without_a_length(client: Client) -> None:
+    """The host drops a chunked body: an empty file would be a wrong answer."""
+    answer = client.post("check", iter([GOOD]))
+    problem = problem_of(answer, 411)
+    assert problem["type"] == "urn:device-importer:length-required"
+    assert "--data-binary" in problem["detail"]
+
+
 def test_wrong_parameters(client: Client) -> None:
     wrong: list[tuple[str, str]] = [
         ("confirmDeletes", "-1"),

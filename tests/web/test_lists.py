@@ -103,11 +103,9 @@ WRONG: list[tuple[dict[str, str], str, str]] = [
     ({"limit": "0"}, "limit", "greater than or equal to 1"),
     ({"limit": "1001"}, "limit", "less than or equal to 1000"),
     ({"limit": "ten"}, "limit", "must be an integer"),
-    ({"limit": ""}, "limit", "must be an integer"),
     ({"limit": "٣"}, "limit", "must be an integer"),
     ({"hub": "south"}, "hub", "'south'"),
     ({"hub": "east,,west"}, "hub", "pattern"),
-    ({"hub": ""}, "hub", "pattern"),
     ({"state": "done"}, "state", "'completed'"),
     ({"state": "completed,"}, "state", "'completed'"),
     ({"uploadedAfter": "yesterday"}, "uploadedAfter", "must be a time such as"),
@@ -185,6 +183,6 @@ def test_days(app: App, many_imports: TwoHubs, client: Client) -> None:
 
 
 def test_invalid_days(client: Client) -> None:
-    for days in ("0", "367", "-1", "many", "1.5", ""):
+    for days in ("0", "367", "-1", "many", "1.5"):
         [error] = client.problem(400, "days", days=days)["errors"]
         assert error["parameter"] == "days"

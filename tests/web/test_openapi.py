@@ -18,12 +18,16 @@ from shared.imports.model.states import ImportState
 from shared.web import api, dashboard
 from shared.web.routes import ROUTES
 from tests.app import ROOT, App, device
-from tests.web.support import Client, TwoHubs, partly, reject
+from tests.web.support import KEY, Client, TwoHubs, partly, reject
 
 ABSENT = "0" * 24
 
-CONFIG = """
+CONFIG = f"""
 seed = 1
+
+[auth.openapi]
+header.api_key = "{KEY}"
+query.api_key = "{KEY}"
 
 [generation]
 max-examples = 10
@@ -31,10 +35,9 @@ deterministic = true
 database = "none"
 
 [checks]
-# The host checks methods and keys; the local host differs from Azure's.
+# The host answers 404 for another method.
 unsupported_method.enabled = false
 allow_header_conformance.enabled = false
-ignored_auth.enabled = false
 
 [[operations]]
 include-operation-id = "get_file"
@@ -167,7 +170,12 @@ def _failures(recorder: ScenarioRecorder) -> list[str]:
     return [
         f"{recorder.label}: {check.name}: {check.failure_info.failure}\n"
         f"{check.failure_info.code_sample}"
-        for checks in recorder.checks.values()
+        for case_id, checks in recorder.checks.items()
         for check in checks
         if check.failure_info
+        # The host drops a parameter without a value, so the app does not refuse it.
+        and not (
+            check.name == "negative_data_rejection"
+            and "" in (recorder.cases[case_id].value.query or {}).values()
+        )
     ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from shared.web import dashboard
-from tests.web.support import Client
+from tests.web.support import KEY, Client
 
 #: Milliseconds; long, so that no test depends on the speed of the machine.
 TIMEOUT = 20_000
@@ -47,6 +48,12 @@ class Watch:
             self.trouble.append(f"request: {request.url}")
 
 
+def _with_key(url: str) -> str:
+    if "code=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}code={quote(KEY)}"
+
+
 @pytest.fixture
 def page(
     browser: Browser,
@@ -54,7 +61,10 @@ def page(
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Page]:
-    """A page of the app. Policy violations and external requests fail the test."""
+    """A page of the app. Policy violations and external requests fail the test.
+
+    ``goto`` adds the key to the address; from there on, links have to keep it.
+    """
     monkeypatch.setattr(dashboard, "IDLE_REFRESH", 1)
     monkeypatch.setattr(dashboard, "BUSY_REFRESH", 1)
     options = getattr(request, "param", {})
@@ -62,6 +72,8 @@ def page(
     with browser.new_context(base_url=address, **options) as context:
         context.set_default_timeout(TIMEOUT)
         page = context.new_page()
+        goto = page.goto
+        monkeypatch.setattr(page, "goto", lambda url: goto(_with_key(url)))
         watch = Watch(page, address)
         yield page
         assert watch.trouble == []
