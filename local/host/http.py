@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -21,7 +22,9 @@ from local.host.webhook import BlobWebhook
 
 __all__ = ["Endpoints", "HttpServer", "body_limit"]
 
-_BODY_LIMIT_SETTING: Final = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
+logger = logging.getLogger(__name__)
+
+_LIMIT_SETTING: Final = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
 _BODY_LIMIT: Final = 100 * 1024**2  # bytes
 _REQUEST_LINE_LIMIT: Final = 8192  # bytes; Kestrel, MaxRequestLineSize
 _HEADERS_LIMIT: Final = 32 * 1024  # bytes; Kestrel, MaxRequestHeadersTotalSize
@@ -31,9 +34,9 @@ _HOME_PAGE: Final = "<!DOCTYPE html><title>Functions</title><p>The local functio
 
 def body_limit(settings: Mapping[str, str]) -> int:
     """Bytes of the largest body; SettingsError if the app setting is invalid."""
-    value = settings.get(_BODY_LIMIT_SETTING, str(_BODY_LIMIT))
+    value = settings.get(_LIMIT_SETTING, str(_BODY_LIMIT))
     if not (value.isascii() and value.isdigit()):
-        raise SettingsError(f"{_BODY_LIMIT_SETTING} must be a number of bytes")
+        raise SettingsError(f"{_LIMIT_SETTING} must be a number of bytes")
     return int(value)
 
 
@@ -137,6 +140,7 @@ class Endpoints:
             if refusal is not None:
                 return web.Response(status=refusal)
         if (request.content_length or 0) > self._body_limit:
+            logger.error("a body has more than %d bytes (%s)", self._body_limit, _LIMIT_SETTING)
             return web.Response(status=500)
         # As in Azure, a body without a length does not reach the function.
         body = b"" if request.content_length is None else await request.read()

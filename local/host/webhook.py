@@ -53,7 +53,7 @@ class BlobWebhook:
                     for event in events:
                         await self._deliver(event["data"]["url"], request.query["functionName"])
                 except UsageError as error:
-                    self._fail(error)
+                    self._fail(UsageError(f"an event ended the host, as in Azure: {error}"))
                 except Exception as error:
                     # Details of an event can contain addresses with a signature.
                     logger.error("the events cannot be handled: %s", type(error).__name__)
@@ -67,9 +67,9 @@ class BlobWebhook:
         container, blob = _location(url)
         prefix = function_id("")
         if not function.startswith(prefix):
-            raise UsageError(f"an event names the unknown function '{function}'")
+            raise UsageError(f"unknown function '{function}'")
         if not blob:
-            raise UsageError("an event has an address without the name of a blob")
+            raise UsageError("its address has no blob name")
         name = function.removeprefix(prefix)
         await asyncio.to_thread(self._announce, container, blob, name)
 
