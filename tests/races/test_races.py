@@ -102,6 +102,8 @@ def test_every_upload_is_applied_once_and_in_order(
             began = time.monotonic()
             uploads = upload_and_announce(upload_container, table, workers)
             uploaded = time.monotonic()
+            # On a busy machine, no worker has created it yet.
+            tables.create_table_if_not_exists(table)
             are_faults_over = False
             while not everything_is_final(
                 records := read_table(tables.get_table_client(table))[0], upload_container
