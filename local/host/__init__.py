@@ -15,7 +15,14 @@ HTTP and webhook differ from the real host as follows:
 
 from __future__ import annotations
 
-from local.host.errors import HostError, IndexingError, Problem, SettingsError, UsageError
+from local.host.errors import (
+    HostError,
+    IndexingError,
+    OutageError,
+    Problem,
+    SettingsError,
+    UsageError,
+)
 from local.host.host import FunctionsHost
 from local.host.keys import Keys
 from local.host.settings import load_settings
@@ -25,6 +32,7 @@ __all__ = [
     "HostError",
     "IndexingError",
     "Keys",
+    "OutageError",
     "Problem",
     "SettingsError",
     "UsageError",

@@ -1,20 +1,35 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import azure.functions as func
 import pytest
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import ResourceNotFoundError, ServiceRequestError
 from azure.storage.blob import BlobClient as SdkBlobClient
 from azure.storage.blob import BlobServiceClient, ContainerClient
 from azure.storage.queue import QueueServiceClient, TextBase64DecodePolicy
 from azurefunctions.extensions.bindings.blob import BlobClient
 
-from local.host import FunctionsHost, UsageError
+from local.host import FunctionsHost, HostError, OutageError, UsageError, storage
+from local.host.messages import MessageLease
 from tests.host.conftest import HOST_JSON, HostFactory, eventually
+
+NAMES = (
+    " a  b ",
+    "100%2F%20.txt",
+    "a#b?c+d&e.txt",
+    "\U0001f600.txt",
+    "a\u0308.txt",
+    "\u00e4.txt",
+    "tab\tname",
+    "a//b",
+    "{name}",
+    "x" * 1024,
+)
 
 Body = Callable[[SdkBlobClient], object]
 
@@ -66,14 +81,16 @@ class TestScan:
         settings: dict[str, str],
         host_id: str,
     ) -> None:
-        etag = uploads.upload_blob("in/a.txt", b"1").get_blob_properties().etag.strip('"')
+        etag = uploads.upload_blob("in/a.txt", b"1").get_blob_properties().etag
         make_host(blob_app(lambda blob: None)).scan_once()
 
+        assert etag.startswith('"0x')
         name = (
             f"blobreceipts/{host_id}/Host.Functions.intake/{etag}/{uploads.container_name}/in/a.txt"
         )
         with BlobServiceClient.from_connection_string(settings["Uploads"]) as service:
-            assert service.get_blob_client("azure-webjobs-hosts", name).exists()
+            receipt = service.get_blob_client("azure-webjobs-hosts", name).get_blob_properties()
+        assert (receipt.size, receipt.metadata) == (0, {})
 
     def test_missing_container_is_waited_for(
         self, make_host: HostFactory, settings: dict[str, str]
@@ -97,6 +114,17 @@ class TestScan:
 
         assert make_host(app).drain() == 2
         assert sorted(names) == ["in/a.txt", "in/deep/er/b.txt"]
+
+    def test_every_name_arrives_exactly(
+        self, make_host: HostFactory, uploads: ContainerClient
+    ) -> None:
+        names: list[str] = []
+        for name in NAMES:
+            uploads.upload_blob(name, b"1")
+        uploads.upload_blob("line\nbreak", b"1")
+
+        assert make_host(blob_app(lambda blob: names.append(blob.blob_name))).drain() == len(NAMES)
+        assert sorted(names) == sorted(NAMES)
 
 
 class TestDelivery:
@@ -143,17 +171,17 @@ class TestDelivery:
         def fail(blob: SdkBlobClient) -> None:
             raise ConnectionError("still down")
 
-        etag = uploads.upload_blob("in/a.txt", b"1").get_blob_properties().etag.strip('"')
+        etag = uploads.upload_blob("in/ä.txt", b"1").get_blob_properties().etag
         assert make_host(blob_app(fail)).drain() == 5
         assert poison_messages(queues, uploads.container_name) == [
-            {
-                "Type": "BlobTrigger",
-                "FunctionId": "Host.Functions.intake",
-                "BlobType": "BlockBlob",
-                "ContainerName": uploads.container_name,
-                "BlobName": "in/a.txt",
-                "ETag": etag,
-            }
+            "{\n"
+            '  "Type": "BlobTrigger",\n'
+            '  "FunctionId": "Host.Functions.intake",\n'
+            '  "BlobType": "BlockBlob",\n'
+            f'  "ContainerName": "{uploads.container_name}",\n'
+            '  "BlobName": "in/ä.txt",\n'
+            f'  "ETag": {json.dumps(etag)}\n'
+            "}"
         ]
 
     def test_threshold_of_host_json_counts(
@@ -175,7 +203,7 @@ class TestDelivery:
         host = make_host(blob_app(lambda blob: pytest.fail("must not run")), with_threshold(2))
         uploads.upload_blob("a.txt", b"1")
         host.scan_once()
-        queue = queues.get_queue_client(f"webjobs-blobtrigger-{host_id}")
+        queue = queues.get_queue_client(f"azure-webjobs-blobtrigger-{host_id}")
         for _ in range(2):
             message = queue.receive_message(visibility_timeout=60)
             assert message is not None
@@ -183,6 +211,20 @@ class TestDelivery:
 
         assert host.drain() == 0
         assert len(poison_messages(queues, uploads.container_name)) == 1
+
+    def test_message_of_a_host_that_died_comes_again(
+        self,
+        make_host: HostFactory,
+        uploads: ContainerClient,
+        queues: QueueServiceClient,
+        host_id: str,
+    ) -> None:
+        host = make_host(blob_app(lambda blob: None))
+        uploads.upload_blob("a.txt", b"1")
+        host.scan_once()
+        queue = queues.get_queue_client(f"azure-webjobs-blobtrigger-{host_id}")
+        assert MessageLease.receive(queue, seconds=1) is not None
+        eventually(lambda: host.drain() == 1)
 
     def test_message_of_another_apps_function_is_dropped(
         self, make_host: HostFactory, uploads: ContainerClient
@@ -283,13 +325,69 @@ class TestBackground:
         eventually(lambda: set(threading.enumerate()) <= before)
 
 
-def poison_messages(queues: QueueServiceClient, container: str) -> list[dict[str, Any]]:
+class TestOutage:
+    """The connection of the trigger names a port where nothing listens."""
+
+    @pytest.fixture(autouse=True)
+    def _short(self, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(storage, "OUTAGE_SECONDS", 0.1)
+        settings["Uploads"] = re.sub(r"(127\.0\.0\.1):\d+", r"\1:1", settings["Uploads"])
+
+    @pytest.mark.parametrize(
+        "source", [func.BlobSource.LOGS_AND_CONTAINER_SCAN, func.BlobSource.EVENT_GRID]
+    )
+    def test_host_ends(self, make_host: HostFactory, source: func.BlobSource) -> None:
+        app = func.FunctionApp()
+
+        @app.blob_trigger(
+            arg_name="upload", path="elsewhere/{name}", connection="Uploads", source=source
+        )
+        def intake(upload: BlobClient) -> None:
+            pytest.fail("must not run")
+
+        host = make_host(app)
+        host.start()
+        if source is func.BlobSource.EVENT_GRID:
+            host.announce("elsewhere", "a.txt")
+        assert host.stopping.wait(20)
+        with pytest.raises(OutageError, match=r"ServiceRequestError"):
+            host.stop()
+
+    def test_host_lives_on_when_storage_comes_back(self) -> None:
+        failures: list[HostError] = []
+        answers = iter([ServiceRequestError("away"), ServiceRequestError("away"), "answer"])
+
+        def request() -> object:
+            answer = next(answers)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        class Clock(threading.Event):
+            def wait(self, timeout: float | None = None) -> bool:
+                return False
+
+        assert storage.Outages(Clock(), failures.append).outlast(request) == "answer"
+        assert failures == []
+
+    def test_stop_does_not_wait_for_storage(self) -> None:
+        stop = threading.Event()
+        stop.set()
+
+        def request() -> None:
+            raise ServiceRequestError("away")
+
+        with pytest.raises(ServiceRequestError):
+            storage.Outages(stop, lambda _: pytest.fail("must not end")).outlast(request)
+
+
+def poison_messages(queues: QueueServiceClient, container: str) -> list[str]:
     """Poison messages of one container, left in the queue that tests share."""
     queue = queues.get_queue_client(
         "webjobs-blobtrigger-poison", message_decode_policy=TextBase64DecodePolicy()
     )
     try:
-        messages = [json.loads(message.content) for message in queue.peek_messages(32)]
+        messages = [message.content for message in queue.peek_messages(32)]
     except ResourceNotFoundError:
         return []
-    return [message for message in messages if message["ContainerName"] == container]
+    return [message for message in messages if container in message]
