@@ -1,22 +1,13 @@
 from __future__ import annotations
 
-import json
-import re
 import threading
-from collections.abc import Callable
-from typing import Any
 
-import azure.functions as func
 import pytest
-from azure.core.exceptions import ResourceNotFoundError, ServiceRequestError
 from azure.storage.blob import BlobClient as SdkBlobClient
 from azure.storage.blob import BlobServiceClient, ContainerClient
-from azure.storage.queue import QueueServiceClient, TextBase64DecodePolicy
-from azurefunctions.extensions.bindings.blob import BlobClient
 
-from local.host import FunctionsHost, HostError, OutageError, UsageError, storage
-from local.host.messages import MessageLease
-from tests.host.conftest import HOST_JSON, HostFactory, eventually
+from local.host import FunctionsHost, UsageError
+from tests.host.conftest import HOST_JSON, HostFactory, blob_app, eventually
 
 NAMES = (
     " a  b ",
@@ -30,23 +21,6 @@ NAMES = (
     "{name}",
     "x" * 1024,
 )
-
-Body = Callable[[SdkBlobClient], object]
-
-
-def blob_app(body: Body, path: str = "%CONTAINER%/{name}") -> func.FunctionApp:
-    app = func.FunctionApp()
-
-    @app.function_name("intake")
-    @app.blob_trigger(arg_name="upload", path=path, connection="Uploads")
-    def intake(upload: BlobClient) -> object:
-        return body(upload)
-
-    return app
-
-
-def with_threshold(tries: int) -> dict[str, Any]:
-    return {**HOST_JSON, "extensions": {"blobs": {"poisonBlobThreshold": tries}}}
 
 
 class TestScan:
@@ -125,119 +99,6 @@ class TestScan:
 
         assert make_host(blob_app(lambda blob: names.append(blob.blob_name))).drain() == len(NAMES)
         assert sorted(names) == sorted(NAMES)
-
-
-class TestDelivery:
-    def test_changed_blob_is_dropped_and_its_new_version_processed(
-        self, make_host: HostFactory, uploads: ContainerClient
-    ) -> None:
-        contents: list[bytes] = []
-        host = make_host(blob_app(lambda blob: contents.append(blob.download_blob().readall())))
-        uploads.upload_blob("a.txt", b"old")
-        host.scan_once()
-        uploads.upload_blob("a.txt", b"new", overwrite=True)
-
-        assert host.drain() == 1
-        assert contents == [b"new"]
-
-    def test_deleted_blob_is_not_a_failure(
-        self, make_host: HostFactory, uploads: ContainerClient
-    ) -> None:
-        host = make_host(blob_app(lambda blob: pytest.fail("must not run")))
-        uploads.upload_blob("a.txt", b"1")
-        host.scan_once()
-        uploads.delete_blob("a.txt")
-        assert host.drain() == 0
-
-    def test_failure_is_retried_until_success(
-        self, make_host: HostFactory, uploads: ContainerClient, queues: QueueServiceClient
-    ) -> None:
-        tries: list[int] = []
-
-        def fail_twice(blob: SdkBlobClient) -> None:
-            tries.append(len(tries))
-            if len(tries) <= 2:
-                raise ConnectionError("transient")
-
-        uploads.upload_blob("a.txt", b"1")
-        host = make_host(blob_app(fail_twice))
-        assert host.drain() == 3
-        assert host.drain() == 0
-        assert poison_messages(queues, uploads.container_name) == []
-
-    def test_last_failure_moves_the_message_to_the_poison_queue(
-        self, make_host: HostFactory, uploads: ContainerClient, queues: QueueServiceClient
-    ) -> None:
-        def fail(blob: SdkBlobClient) -> None:
-            raise ConnectionError("still down")
-
-        etag = uploads.upload_blob("in/ä.txt", b"1").get_blob_properties().etag
-        assert make_host(blob_app(fail)).drain() == 5
-        assert poison_messages(queues, uploads.container_name) == [
-            "{\n"
-            '  "Type": "BlobTrigger",\n'
-            '  "FunctionId": "Host.Functions.intake",\n'
-            '  "BlobType": "BlockBlob",\n'
-            f'  "ContainerName": "{uploads.container_name}",\n'
-            '  "BlobName": "in/ä.txt",\n'
-            f'  "ETag": {json.dumps(etag)}\n'
-            "}"
-        ]
-
-    def test_threshold_of_host_json_counts(
-        self, make_host: HostFactory, uploads: ContainerClient
-    ) -> None:
-        def fail(blob: SdkBlobClient) -> None:
-            raise ConnectionError("still down")
-
-        uploads.upload_blob("a.txt", b"1")
-        assert make_host(blob_app(fail), with_threshold(2)).drain() == 2
-
-    def test_message_whose_host_died_in_every_attempt_is_poison(
-        self,
-        make_host: HostFactory,
-        uploads: ContainerClient,
-        queues: QueueServiceClient,
-        host_id: str,
-    ) -> None:
-        host = make_host(blob_app(lambda blob: pytest.fail("must not run")), with_threshold(2))
-        uploads.upload_blob("a.txt", b"1")
-        host.scan_once()
-        queue = queues.get_queue_client(f"azure-webjobs-blobtrigger-{host_id}")
-        for _ in range(2):
-            message = queue.receive_message(visibility_timeout=60)
-            assert message is not None
-            queue.update_message(message, visibility_timeout=0)
-
-        assert host.drain() == 0
-        assert len(poison_messages(queues, uploads.container_name)) == 1
-
-    def test_message_of_a_host_that_died_comes_again(
-        self,
-        make_host: HostFactory,
-        uploads: ContainerClient,
-        queues: QueueServiceClient,
-        host_id: str,
-    ) -> None:
-        host = make_host(blob_app(lambda blob: None))
-        uploads.upload_blob("a.txt", b"1")
-        host.scan_once()
-        queue = queues.get_queue_client(f"azure-webjobs-blobtrigger-{host_id}")
-        assert MessageLease.receive(queue, seconds=1) is not None
-        eventually(lambda: host.drain() == 1)
-
-    def test_message_of_another_apps_function_is_dropped(
-        self, make_host: HostFactory, uploads: ContainerClient
-    ) -> None:
-        uploads.upload_blob("a.txt", b"1")
-        make_host(blob_app(lambda blob: None)).scan_once()
-        renamed = func.FunctionApp()
-
-        @renamed.blob_trigger(arg_name="upload", path="elsewhere/{name}", connection="Uploads")
-        def other(upload: BlobClient) -> None:
-            pytest.fail("must not run")
-
-        assert make_host(renamed).drain() == 0
 
 
 class TestByHand:
@@ -323,71 +184,3 @@ class TestBackground:
             threading.Timer(0.1, finish.set).start()
         assert ended.is_set()
         eventually(lambda: set(threading.enumerate()) <= before)
-
-
-class TestOutage:
-    """The connection of the trigger names a port where nothing listens."""
-
-    @pytest.fixture(autouse=True)
-    def _short(self, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(storage, "OUTAGE_SECONDS", 0.1)
-        settings["Uploads"] = re.sub(r"(127\.0\.0\.1):\d+", r"\1:1", settings["Uploads"])
-
-    @pytest.mark.parametrize(
-        "source", [func.BlobSource.LOGS_AND_CONTAINER_SCAN, func.BlobSource.EVENT_GRID]
-    )
-    def test_host_ends(self, make_host: HostFactory, source: func.BlobSource) -> None:
-        app = func.FunctionApp()
-
-        @app.blob_trigger(
-            arg_name="upload", path="elsewhere/{name}", connection="Uploads", source=source
-        )
-        def intake(upload: BlobClient) -> None:
-            pytest.fail("must not run")
-
-        host = make_host(app)
-        host.start()
-        if source is func.BlobSource.EVENT_GRID:
-            host.announce("elsewhere", "a.txt")
-        assert host.stopping.wait(20)
-        with pytest.raises(OutageError, match=r"ServiceRequestError"):
-            host.stop()
-
-    def test_host_lives_on_when_storage_comes_back(self) -> None:
-        failures: list[HostError] = []
-        answers = iter([ServiceRequestError("away"), ServiceRequestError("away"), "answer"])
-
-        def request() -> object:
-            answer = next(answers)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        class Clock(threading.Event):
-            def wait(self, timeout: float | None = None) -> bool:
-                return False
-
-        assert storage.Outages(Clock(), failures.append).outlast(request) == "answer"
-        assert failures == []
-
-    def test_stop_does_not_wait_for_storage(self) -> None:
-        stop = threading.Event()
-        stop.set()
-
-        def request() -> None:
-            raise ServiceRequestError("away")
-
-        with pytest.raises(ServiceRequestError):
-            storage.Outages(stop, lambda _: pytest.fail("must not end")).outlast(request)
-
-
-def poison_messages(queues: QueueServiceClient, container: str) -> list[str]:
-    """Poison messages of one container, left in the queue that tests share."""
-    queue = queues.get_queue_client(
-        "webjobs-blobtrigger-poison", message_decode_policy=TextBase64DecodePolicy()
-    )
-    try:
-        messages = [message.content for message in queue.peek_messages(32)]
-    except ResourceNotFoundError:
-        return []
-    return [message for message in messages if container in message]
