@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -11,6 +12,7 @@ import azure.functions as func
 from local.host.conversion import SUPPORTED_ANNOTATIONS, is_supported
 from local.host.errors import Problem
 from local.host.keys import Level
+from local.host.schedule import Schedule
 from local.host.settings import (
     HOST_CONNECTION,
     connection_is_set,
@@ -22,12 +24,13 @@ from local.host.triggers import (
     BlobSource,
     BlobTrigger,
     HttpTrigger,
-    Schedule,
     TimerTrigger,
     Trigger,
 )
 
 __all__ = ["BLOB_TRIGGER", "read_trigger"]
+
+logger = logging.getLogger(__name__)
 
 BLOB_TRIGGER: Final = "blobTrigger"
 
@@ -43,7 +46,7 @@ def read_trigger(
     settings: Mapping[str, str],
     problems: list[Problem],
 ) -> Trigger | None:
-    """Return the trigger; None after adding to ``problems``."""
+    """Return the trigger; None after adding to ``problems``, or if the function is disabled."""
     before = len(problems)
 
     def report(reason: str, remedy: str) -> None:
@@ -54,7 +57,7 @@ def read_trigger(
         case str(kind) if kind == BLOB_TRIGGER:
             trigger = _blob_trigger(binding, hints, settings, report)
         case "timerTrigger":
-            trigger = _timer_trigger(binding, settings, report)
+            trigger = _timer_trigger(function, binding, settings, report)
         case "httpTrigger":
             trigger = _http_trigger(binding, report)
         case other:
@@ -108,7 +111,7 @@ def _blob_path(path: str, settings: Mapping[str, str], report: Report) -> BlobPa
 
 
 def _timer_trigger(
-    binding: Mapping[str, Any], settings: Mapping[str, str], report: Report
+    function: str, binding: Mapping[str, Any], settings: Mapping[str, str], report: Report
 ) -> TimerTrigger | None:
     expression = _resolve(binding["schedule"], settings, report)
     if expression is None:
@@ -116,7 +119,14 @@ def _timer_trigger(
     try:
         schedule = Schedule(expression)
     except ValueError as error:
-        report(str(error), 'write six fields, seconds first, as in "0 */5 * * * *"')
+        # As in Azure, the rest of the app runs. The value is not logged: it can be a secret that
+        # was set in the wrong place.
+        logger.error(
+            "function '%s' is disabled, its schedule %s is invalid: %s",
+            function,
+            binding["schedule"],
+            error,
+        )
         return None
     return TimerTrigger(binding["name"], schedule, bool(binding.get("runOnStartup")))
 

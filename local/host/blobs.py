@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.core.exceptions import AzureError
 
 from local.host.delivery import BlobDelivery
 from local.host.discovery import BlobScanner
@@ -18,11 +19,11 @@ from local.host.messages import (
     BlobTriggerMessage,
     MessageLease,
     function_id,
-    strip_quotes,
+    quoted,
     trigger_queue_name,
 )
 from local.host.settings import HostConfig
-from local.host.storage import StorageClients
+from local.host.storage import Outages, StorageClients
 from local.host.triggers import BlobSource, BlobTrigger, HostedFunction
 
 __all__ = ["BlobTriggers"]
@@ -44,6 +45,7 @@ class BlobTriggers:
         invoker: Invoker,
         config: HostConfig,
         host_id: str,
+        outages: Outages,
     ) -> None:
         self._functions: dict[str, Entry] = {
             name: (function, function.trigger)
@@ -52,6 +54,7 @@ class BlobTriggers:
         }
         self._clients = clients
         self._host_id = host_id
+        self._outages = outages
         self._parallelism = config.max_degree_of_parallelism
         self._scanner = BlobScanner(clients, host_id)
         self._delivery = BlobDelivery(
@@ -94,18 +97,15 @@ class BlobTriggers:
         hosted, trigger = _choose(named, function, f"blob function on container '{container}'")
         return self._delivery.invoke(hosted, trigger, container, blob)
 
-    def announce(self, container: str, blob: str, function: str | None) -> None:
+    def announce(
+        self, container: str, blob: str, function: str | None, etag: str, blob_type: str
+    ) -> None:
         """Queue a message for an event; as in Azure, the trigger's path does not filter events."""
         events = self._of_source(BlobSource.EVENT_GRID)
-        hosted, trigger = _choose(events, function, "blob function with source EventGrid")
-        service = self._clients.blobs(trigger.connection)
-        blob_type, etag = "BlockBlob", ""
-        try:
-            properties = service.get_blob_client(container, blob).get_blob_properties()
-            blob_type, etag = properties.blob_type.value, strip_quotes(properties.etag)
-        except ResourceNotFoundError:
-            logger.debug("event for deleted blob %s/%s", container, blob)
-        message = BlobTriggerMessage(function_id(hosted.name), blob_type, container, blob, etag)
+        hosted, _ = _choose(events, function, "blob function with source EventGrid")
+        message = BlobTriggerMessage(
+            function_id(hosted.name), blob_type, container, blob, quoted(etag)
+        )
         self._clients.queue(trigger_queue_name(self._host_id)).send_message(message.to_json())
 
     def _next(self) -> MessageLease | None:
@@ -120,10 +120,8 @@ class BlobTriggers:
 
     def _scan_until(self, stop: threading.Event, interval: float) -> None:
         while True:
-            try:
-                self.scan_once()
-            except AzureError as error:
-                logger.warning("scan failed, retry in %g s: %s", interval, error)
+            with contextlib.suppress(AzureError):
+                self._outages.outlast(self.scan_once)
             if stop.wait(interval):
                 return
 
@@ -134,23 +132,19 @@ class BlobTriggers:
             while not stop.is_set():
                 if not free.acquire(timeout=_QUEUE_INTERVAL):
                     continue
-                lease = self._receive()
+                lease = None
+                with contextlib.suppress(AzureError):
+                    lease = self._outages.outlast(self._delivery.receive)
                 if lease is None:
                     free.release()
                     stop.wait(_QUEUE_INTERVAL)
                 else:
                     pool.submit(self._handle, lease).add_done_callback(lambda _: free.release())
 
-    def _receive(self) -> MessageLease | None:
-        try:
-            return self._delivery.receive()
-        except AzureError as error:
-            logger.warning("the queue cannot be read: %s", error)
-            return None
-
     def _handle(self, lease: MessageLease) -> None:
         try:
-            self._delivery.handle(lease)
+            with contextlib.suppress(AzureError):
+                self._outages.outlast(lambda: self._delivery.handle(lease))
         except Exception:
             logger.exception("handling a message failed; it will be delivered again")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping
 from typing import Any
 
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import AzureError, ResourceNotFoundError
 
 from local.host.conversion import blob_argument
 from local.host.invocation import Invoker
@@ -15,7 +16,7 @@ from local.host.messages import (
     BlobTriggerMessage,
     MessageLease,
     function_id,
-    strip_quotes,
+    quoted,
     trigger_queue_name,
 )
 from local.host.storage import StorageClients
@@ -51,6 +52,7 @@ class BlobDelivery:
         """Handle one message; return whether a function was invoked.
 
         If the function fails, the message is delivered again immediately, up to the threshold.
+        AzureError if storage fails before that.
         """
         message = BlobTriggerMessage.from_json(lease.text)
         entry = self._functions.get(message.function_id)
@@ -62,17 +64,21 @@ class BlobDelivery:
             # The host was terminated during the last attempt.
             self._poison(lease, trigger)
             return False
+        settle = lease.delete
         try:
             with lease:
                 self.invoke(function, trigger, message.container, message.blob)
         except Exception as error:
             logger.warning("attempt %d of %s failed: %r", lease.dequeue_count, message, error)
             if lease.dequeue_count >= self._poison_threshold:
-                self._poison(lease, trigger)
+                settle = functools.partial(self._poison, lease, trigger)
             else:
-                lease.release()
-        else:
-            lease.delete()
+                settle = lease.release
+        try:
+            settle()
+        except AzureError as error:
+            # The caller repeats this method after an AzureError, which must not invoke again.
+            logger.warning("the message will be delivered again: %s", type(error).__name__)
         return True
 
     def invoke(
@@ -91,7 +97,7 @@ class BlobDelivery:
         except ResourceNotFoundError:
             logger.info("blob %s/%s does not exist any more", message.container, message.blob)
             return False
-        return trigger.source is BlobSource.EVENT_GRID or strip_quotes(blob.etag) == message.etag
+        return trigger.source is BlobSource.EVENT_GRID or quoted(blob.etag) == message.etag
 
     def _poison(self, lease: MessageLease, trigger: BlobTrigger) -> None:
         logger.error("message moved to %s after %d attempts", POISON_QUEUE, lease.dequeue_count)

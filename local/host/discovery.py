@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
 
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
-from azure.storage.blob import BlobClient, BlobProperties
+from azure.core.exceptions import ResourceNotFoundError
+from azure.storage.blob import BlobProperties
 
-from local.host.messages import BlobTriggerMessage, function_id, strip_quotes, trigger_queue_name
+from local.host.messages import BlobTriggerMessage, function_id, quoted, trigger_queue_name
 from local.host.storage import StorageClients
 from local.host.triggers import BlobTrigger
 
 __all__ = ["BlobScanner"]
 
 logger = logging.getLogger(__name__)
-
-_HOSTS_CONTAINER: Final = "azure-webjobs-hosts"
-_COMPLETED: Final = {"Completed": "true"}
 
 
 class BlobScanner:
@@ -45,7 +41,7 @@ class BlobScanner:
             for blob in container.list_blobs():
                 if not trigger.path.matches(blob.name):
                     continue
-                version = (blob.name, strip_quotes(blob.etag))
+                version = (blob.name, quoted(blob.etag))
                 if version not in known:
                     queued += self._announce_once(function, trigger, blob)
                 seen.add(version)
@@ -60,27 +56,13 @@ class BlobScanner:
             blob_type=blob.blob_type.value,
             container=trigger.path.container,
             blob=blob.name,
-            etag=strip_quotes(blob.etag),
+            etag=quoted(blob.etag),
         )
-        receipt = self._receipt(message)
-        if receipt.exists():
+        # The ETag precedes the name of the blob, which may contain slashes.
+        version = f"{message.etag}/{message.container}/{message.blob}"
+        receipt = f"blobreceipts/{self._host_id}/{message.function_id}/{version}"
+        if self._clients.host_blob(receipt).exists():
             return False
         self._clients.queue(trigger_queue_name(self._host_id)).send_message(message.to_json())
-        self._write(receipt)
+        self._clients.create_host_blob(receipt)
         return True
-
-    def _receipt(self, message: BlobTriggerMessage) -> BlobClient:
-        """The ETag precedes the name of the blob, which may contain slashes."""
-        version = f"{message.etag}/{message.container}/{message.blob}"
-        name = f"blobreceipts/{self._host_id}/{message.function_id}/{version}"
-        return self._clients.blobs().get_blob_client(_HOSTS_CONTAINER, name)
-
-    def _write(self, receipt: BlobClient) -> None:
-        try:
-            receipt.upload_blob(b"", metadata=_COMPLETED, overwrite=True)
-        except ResourceNotFoundError:
-            try:
-                self._clients.blobs().create_container(_HOSTS_CONTAINER)
-            except ResourceExistsError:
-                logger.debug("container %s was created by another host", _HOSTS_CONTAINER)
-            receipt.upload_blob(b"", metadata=_COMPLETED, overwrite=True)

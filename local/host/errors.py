@@ -2,6 +2,7 @@
 
 HostError
  +-- IndexingError    the app, its settings or host.json would not run in Azure
+ +-- OutageError      storage stayed out of reach
  +-- SettingsError    local.settings.json or host.json cannot be read
  +-- UsageError       the call is invalid for this app
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["HostError", "IndexingError", "Problem", "SettingsError", "UsageError"]
+__all__ = ["HostError", "IndexingError", "OutageError", "Problem", "SettingsError", "UsageError"]
 
 
 class HostError(Exception):
@@ -20,6 +21,10 @@ class HostError(Exception):
 
 class SettingsError(HostError):
     """A settings file cannot be read; the message names the file."""
+
+
+class OutageError(HostError):
+    """Storage stayed out of reach, which ends the host."""
 
 
 class UsageError(HostError):

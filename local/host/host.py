@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from collections.abc import Mapping
@@ -17,8 +18,9 @@ from local.host.http import Endpoints, HttpServer, body_limit
 from local.host.index import index_app
 from local.host.invocation import Invoker, LoopThread
 from local.host.keys import Keys
-from local.host.settings import HostConfig
-from local.host.storage import StorageClients
+from local.host.lock import TimerLock
+from local.host.settings import HOST_CONNECTION, HostConfig, connection_is_set
+from local.host.storage import Outages, StorageClients
 from local.host.timers import TimerLoop
 from local.host.triggers import HostedFunction, TimerTrigger
 from local.host.webhook import BlobWebhook
@@ -40,7 +42,8 @@ class FunctionsHost:
     host_json:
         host.json or its content.
     host_id:
-        Part of the names of queue and receipts, so that hosts can share a storage account.
+        Part of the names of queue, receipts and lock, so that hosts can share a storage account.
+        Of hosts with the same id, one runs the timers.
     scan_interval:
         Seconds between listings of a container.
     port:
@@ -65,7 +68,11 @@ class FunctionsHost:
         self._loop = LoopThread()
         self._clients = StorageClients(settings)
         invoker = Invoker(self._loop)
-        self._blobs = BlobTriggers(self._functions, self._clients, invoker, config, host_id)
+        self._stop = threading.Event()
+        outages = Outages(self._stop, self._fail)
+        self._blobs = BlobTriggers(
+            self._functions, self._clients, invoker, config, host_id, outages
+        )
         self._timers = {
             name: TimerLoop(function, function.trigger, invoker)
             for name, function in self._functions.items()
@@ -83,7 +90,10 @@ class FunctionsHost:
         self._port = port
         self._keys = keys
         self._address: str | None = None
-        self._stop = threading.Event()
+        self._lock = TimerLock(self._clients, host_id)
+        if not connection_is_set(HOST_CONNECTION, settings):
+            # There can be no other host.
+            self._lock.held.set()
         self._failure: HostError | None = None
         self._threads: list[threading.Thread] = []
 
@@ -124,7 +134,11 @@ class FunctionsHost:
             self.stop()
             raise UsageError(f"port {self._port} cannot be used: {error.strerror}") from error
         loops = self._blobs.loops(self._scan_interval)
-        loops += [timer.run for timer in self._timers.values()]
+        if self._timers and not self._lock.held.is_set():
+            self._lock.start()
+        loops += [
+            functools.partial(timer.run, turn=self._lock.held) for timer in self._timers.values()
+        ]
         for loop in loops:
             thread = threading.Thread(
                 target=loop, args=(self._stop,), name="functions-host", daemon=True
@@ -142,6 +156,7 @@ class FunctionsHost:
         for thread in self._threads:
             thread.join()
         self._threads.clear()
+        self._lock.close()
         if self._address is not None:
             self._loop.run(self._http.stop())
             self._address = None
@@ -167,9 +182,16 @@ class FunctionsHost:
         """Deliver a blob once and return the function's result; exceptions propagate."""
         return self._blobs.invoke(container, name, function)
 
-    def announce(self, container: str, blob: str, function: str | None = None) -> None:
+    def announce(
+        self,
+        container: str,
+        blob: str,
+        function: str | None = None,
+        etag: str = "0x0",
+        blob_type: str = "BlockBlob",
+    ) -> None:
         """Simulate an Event Grid event; repeat the call to simulate a repeated event."""
-        self._blobs.announce(container, blob, function)
+        self._blobs.announce(container, blob, function, etag, blob_type)
 
     def tick(self, function_name: str, *, past_due: bool = False) -> Any:
         """Run one tick of a timer function and return its result; exceptions propagate."""

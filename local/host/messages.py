@@ -17,7 +17,7 @@ __all__ = [
     "BlobTriggerMessage",
     "MessageLease",
     "function_id",
-    "strip_quotes",
+    "quoted",
     "trigger_queue_name",
 ]
 
@@ -32,7 +32,7 @@ LEASE_SECONDS = 30
 
 def trigger_queue_name(host_id: str) -> str:
     """The internal queue between discovery and delivery, in the host's account."""
-    return f"webjobs-blobtrigger-{host_id}"
+    return f"azure-webjobs-blobtrigger-{host_id}"
 
 
 def function_id(function: str) -> str:
@@ -40,9 +40,9 @@ def function_id(function: str) -> str:
     return f"Host.Functions.{function}"
 
 
-def strip_quotes(etag: str) -> str:
-    """The ETag for receipts and messages, without the quotes of the HTTP header."""
-    return etag.strip('"')
+def quoted(etag: str) -> str:
+    """The ETag for receipts and messages, with quotes; lists of blobs have it without."""
+    return f'"{etag.strip(chr(34))}"'
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ class BlobTriggerMessage:
                 "ContainerName": self.container,
                 "BlobName": self.blob,
                 "ETag": self.etag,
-            }
+            },
+            indent=2,
+            ensure_ascii=False,
         )
 
     @classmethod

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from threading import Lock
-from typing import Any, Final
+import logging
+import time
+from collections.abc import Callable, Mapping
+from threading import Event, Lock
+from typing import Any, Final, TypeVar
 
-from azure.core.exceptions import ResourceExistsError
+from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 from azure.identity import DefaultAzureCredential
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobClient, BlobServiceClient
 from azure.storage.queue import (
     QueueClient,
     QueueServiceClient,
@@ -17,12 +19,21 @@ from azure.storage.queue import (
     TextBase64EncodePolicy,
 )
 
-from local.host.errors import UsageError
+from local.host.errors import HostError, OutageError, UsageError
 from local.host.settings import HOST_CONNECTION
 
-__all__ = ["StorageClients"]
+__all__ = ["Outages", "StorageClients"]
 
-# No retries: the loops of the host repeat failed requests.
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Seconds without storage that end the host, as observed at the real one.
+OUTAGE_SECONDS = 24.0
+_RETRY_SECONDS: Final = 1.0
+_HOSTS_CONTAINER: Final = "azure-webjobs-hosts"
+
+# No retries: ``Outages`` repeats failed requests.
 _CLIENT_OPTIONS: Final[dict[str, Any]] = {"retry_total": 0, "connection_timeout": 5}
 
 
@@ -63,6 +74,21 @@ class StorageClients:
                 self._queues[connection, name] = queue
             return self._queues[connection, name]
 
+    def host_blob(self, name: str) -> BlobClient:
+        """A blob in the container that the host has for itself."""
+        return self.blobs().get_blob_client(_HOSTS_CONTAINER, name)
+
+    def create_host_blob(self, name: str) -> None:
+        """Create an empty blob, and the container, if they are missing."""
+        blob = self.host_blob(name)
+        with contextlib.suppress(ResourceExistsError):
+            try:
+                blob.upload_blob(b"")
+            except ResourceNotFoundError:
+                with contextlib.suppress(ResourceExistsError):
+                    self.blobs().create_container(_HOSTS_CONTAINER)
+                blob.upload_blob(b"")
+
     def close(self) -> None:
         with self._lock:
             for blobs in self._blobs.values():
@@ -96,3 +122,32 @@ class StorageClients:
                 f"set {connection}{suffixes[0]}"
             )
         return f"https://{account}.{service}.core.windows.net"
+
+
+class Outages:
+    """Repeats requests while storage is out of reach, and ends the host if it stays so."""
+
+    def __init__(self, stop: Event, fail: Callable[[HostError], None]) -> None:
+        self._stop = stop
+        self._fail = fail
+
+    def outlast(self, request: Callable[[], T]) -> T:
+        """Send until there is an answer; AzureError when the host ends or is stopped."""
+        end = time.monotonic() + OUTAGE_SECONDS
+        while True:
+            try:
+                return request()
+            except AzureError as error:
+                # The message of the error can contain an address with a signature.
+                reason = type(error).__name__
+                if time.monotonic() >= end:
+                    self._fail(
+                        OutageError(
+                            f"storage was out of reach for {OUTAGE_SECONDS:g} seconds ({reason}), "
+                            "which ends the host, as in Azure: check the storage connections"
+                        )
+                    )
+                elif not self._stop.is_set():
+                    logger.warning("storage is out of reach (%s), trying again", reason)
+                if self._stop.wait(_RETRY_SECONDS):
+                    raise

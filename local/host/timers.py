@@ -7,16 +7,22 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from azure.functions import meta
 
 from local.host.invocation import Invoker
-from local.host.triggers import HostedFunction, Schedule, TimerTrigger
+from local.host.schedule import Schedule
+from local.host.triggers import HostedFunction, TimerTrigger
 
 __all__ = ["TimerLoop", "timer_request"]
 
 logger = logging.getLogger(__name__)
+
+#: Seconds between looks at the turn of this host.
+_TURN_INTERVAL: Final = 0.5
+#: Seconds; a thread cannot wait for a schedule that never occurs.
+_LONGEST_WAIT: Final = 3600.0
 
 
 def timer_request(schedule: Schedule, now: datetime, *, past_due: bool) -> Any:
@@ -40,10 +46,10 @@ def _utc_now() -> datetime:
 
 
 class TimerLoop:
-    """Runs the ticks of one function.
+    """Runs the ticks of one function, never two at once.
 
-    The next occurrence is computed at the end of a tick, so occurrences during a long tick are
-    skipped (WebJobs extensions, TimerListener). A failed tick is logged and not repeated.
+    A tick that overran an occurrence is followed by one immediately (WebJobs extensions,
+    TimerListener). A failed tick is logged and not repeated.
     """
 
     def __init__(
@@ -63,17 +69,23 @@ class TimerLoop:
         request = timer_request(self._trigger.schedule, self._now(), past_due=past_due)
         return self._invoker.invoke(self._function, request, "Timer fired")
 
-    def run(self, stop: threading.Event) -> None:
-        """Tick according to the schedule until the event is set."""
-        if self._trigger.run_on_startup:
+    def run(self, stop: threading.Event, turn: threading.Event) -> None:
+        """Tick according to the schedule until ``stop`` is set, and only while ``turn`` is set."""
+        due: datetime | None = None
+        starting = self._trigger.run_on_startup
+        while not stop.is_set():
+            if not turn.wait(_TURN_INTERVAL):
+                due = None
+                continue
+            now = self._now()
+            if due is None:
+                due = now if starting else self._trigger.schedule.next_after(now)
+                starting = False
+            if due > now:
+                stop.wait(min((due - now).total_seconds(), _LONGEST_WAIT))
+                continue
+            due = self._trigger.schedule.next_after(now)
             self._try_tick()
-        while not self._wait(stop):
-            self._try_tick()
-
-    def _wait(self, stop: threading.Event) -> bool:
-        """Wait for the next occurrence; return True if the loop must end."""
-        now = self._now()
-        return stop.wait((self._trigger.schedule.next_after(now) - now).total_seconds())
 
     def _try_tick(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Functions and their triggers after indexing: blob paths, schedules, routes."""
+"""Functions and their triggers after indexing: blob paths, timers, routes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import enum
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
-from croniter import CroniterError, croniter
-
 from local.host.keys import Level
+from local.host.schedule import Schedule
 
 __all__ = [
     "BlobPath",
@@ -19,50 +17,15 @@ __all__ = [
     "BlobTrigger",
     "HostedFunction",
     "HttpTrigger",
-    "Schedule",
     "TimerTrigger",
     "Trigger",
 ]
 
-_FIELDS: Final = 6
-# croniter supports syntax that NCRONTAB does not have (@daily, L, #, ?).
-_VALUE: Final = r"(?:\d+|[A-Za-z]{3})"
-_ITEM: Final = rf"(?:\*|{_VALUE}(?:-{_VALUE})?)(?:/\d+)?"
-_FIELD: Final = re.compile(rf"{_ITEM}(?:,{_ITEM})*")
 _CONTAINER: Final = re.compile(r"(?=.{3,63}$)[a-z0-9](-?[a-z0-9])*|\$root|\$web")
 _TOKEN: Final = re.compile(
     r"(?P<escape>\{\{|\}\})|\{(?P<parameter>[^{}]*)\}|(?P<literal>[^{}]+)|(?P<stray>[{}])"
 )
 _IDENTIFIER: Final = re.compile(r"[^\W\d][\w.\-]*")
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """``{second} {minute} {hour} {day} {month} {day of the week}`` (Azure Functions, NCRONTAB)."""
-
-    expression: str
-
-    def __post_init__(self) -> None:
-        fields = self.expression.split()
-        if len(fields) != _FIELDS:
-            raise ValueError(
-                f"schedule '{self.expression}' has {len(fields)} fields instead of {_FIELDS}"
-            )
-        invalid = [field for field in fields if not _FIELD.fullmatch(field)]
-        if invalid:
-            raise ValueError(
-                f"schedule '{self.expression}': '{invalid[0]}' is not valid in NCRONTAB"
-            )
-        try:
-            self.next_after(datetime.now(UTC))
-        except CroniterError as error:
-            raise ValueError(f"schedule '{self.expression}': {error}") from error
-
-    def next_after(self, moment: datetime) -> datetime:
-        """The first occurrence after ``moment``; day and day of the week must both match."""
-        times = croniter(self.expression, moment, second_at_beginning=True, day_or=False)
-        occurrence: datetime = times.get_next(datetime)
-        return occurrence
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ __all__ = ["BlobWebhook"]
 
 logger = logging.getLogger(__name__)
 
-Announce = Callable[[str, str, str | None], None]
+Announce = Callable[[str, str, str | None, str, str], None]
 
 
 class BlobWebhook:
@@ -28,7 +28,7 @@ class BlobWebhook:
     Parameters
     ----------
     announce:
-        Called with container, blob and function of each event.
+        Called with container, blob, function, ETag and blob type of each event.
     fail:
         Called after an event that ends the host in Azure.
     """
@@ -51,7 +51,7 @@ class BlobWebhook:
                         answer = {"validationResponse": events[0]["data"]["validationCode"]}
                         return web.Response(text=json.dumps(answer))
                     for event in events:
-                        await self._deliver(event["data"]["url"], request.query["functionName"])
+                        await self._deliver(event["data"], request.query["functionName"])
                 except UsageError as error:
                     self._fail(UsageError(f"an event ended the host, as in Azure: {error}"))
                 except Exception as error:
@@ -63,15 +63,16 @@ class BlobWebhook:
                 return web.Response(status=202)
         return web.Response(status=400)
 
-    async def _deliver(self, url: str, function: str) -> None:
-        container, blob = _location(url)
+    async def _deliver(self, data: dict[str, str], function: str) -> None:
+        container, blob = _location(data["url"])
         prefix = function_id("")
         if not function.startswith(prefix):
             raise UsageError(f"unknown function '{function}'")
         if not blob:
             raise UsageError("its address has no blob name")
         name = function.removeprefix(prefix)
-        await asyncio.to_thread(self._announce, container, blob, name)
+        version = data.get("eTag", ""), data.get("blobType", "BlockBlob")
+        await asyncio.to_thread(self._announce, container, blob, name, *version)
 
 
 def _location(url: str) -> tuple[str, str]:

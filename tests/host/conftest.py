@@ -8,8 +8,10 @@ from typing import Any
 
 import azure.functions as func
 import pytest
+from azure.storage.blob import BlobClient as SdkBlobClient
 from azure.storage.blob import BlobServiceClient, ContainerClient
 from azure.storage.queue import QueueServiceClient
+from azurefunctions.extensions.bindings.blob import BlobClient
 
 from local.host import FunctionsHost
 
@@ -23,6 +25,7 @@ HOST_JSON: dict[str, Any] = {
 }
 
 HostFactory = Callable[..., FunctionsHost]
+Body = Callable[[SdkBlobClient], object]
 
 
 @pytest.fixture
@@ -79,3 +82,14 @@ def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition did not hold in time"
         time.sleep(0.02)
+
+
+def blob_app(body: Body, path: str = "%CONTAINER%/{name}") -> func.FunctionApp:
+    app = func.FunctionApp()
+
+    @app.function_name("intake")
+    @app.blob_trigger(arg_name="upload", path=path, connection="Uploads")
+    def intake(upload: BlobClient) -> object:
+        return body(upload)
+
+    return app

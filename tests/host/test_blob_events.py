@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
+
 import azure.functions as func
 import pytest
 from azure.storage.blob import BlobClient as SdkBlobClient
 from azure.storage.blob import BlobServiceClient, ContainerClient
+from azure.storage.queue import QueueServiceClient, TextBase64DecodePolicy
 from azurefunctions.extensions.bindings.blob import BlobClient
 
 from local.host import FunctionsHost, UsageError
@@ -75,6 +78,16 @@ class TestAnnounce:
     def test_event_for_a_deleted_blob(self, host: FunctionsHost, uploads: ContainerClient) -> None:
         host.announce(uploads.container_name, "in/never.txt")
         assert host.drain() == 0
+
+    def test_etag_is_that_of_the_event_and_no_blob_is_needed(
+        self, host: FunctionsHost, queues: QueueServiceClient, host_id: str
+    ) -> None:
+        host.announce("any", "in/never.txt", etag="0x1", blob_type="AppendBlob")
+        queue = queues.get_queue_client(
+            f"azure-webjobs-blobtrigger-{host_id}", message_decode_policy=TextBase64DecodePolicy()
+        )
+        [message] = [json.loads(message.content) for message in queue.peek_messages()]
+        assert (message["ETag"], message["BlobType"]) == ('"0x1"', "AppendBlob")
 
     def test_unknown_function(self, host: FunctionsHost) -> None:
         with pytest.raises(UsageError, match="'other'"):

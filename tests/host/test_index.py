@@ -110,11 +110,11 @@ class TestRefused:
     def test_underscore_in_a_binding_name(self) -> None:
         app = func.FunctionApp()
 
-        @app.timer_trigger(arg_name="my_timer", schedule="bad")
+        @app.timer_trigger(arg_name="my_timer", schedule="%MISSING%")
         def poll(my_timer: func.TimerRequest) -> None: ...
 
         text = problems(app)
-        assert "has 1 fields" in text, "one problem must not hide another"
+        assert "set MISSING" in text, "one problem must not hide another"
         assert "function 'poll', binding 'my_timer': " in text
         assert "no underscore" in text
 
@@ -208,22 +208,6 @@ class TestRefused:
         assert "binding 'timer': the function has no such parameter" in text
         assert "parameter 'clock' has no binding" in text
 
-    @pytest.mark.parametrize(
-        ("schedule", "reason"),
-        [
-            ("*/5 * * * *", "has 5 fields"),
-            ("00:05:00", "has 1 fields"),
-            ("99 * * * * *", "out of range"),
-            ("0 0 0 L * *", "'L' is not valid"),
-            ("0 0 0 ? * *", "'?' is not valid"),
-            ("0 0 0 30 2 *", "failed to find next date"),
-        ],
-    )
-    def test_schedule(self, schedule: str, reason: str) -> None:
-        text = problems(timer_app(schedule))
-        assert "function 'poll', binding 'timer'" in text
-        assert reason in text
-
     def test_other_triggers_and_bindings(self) -> None:
         app = func.FunctionApp()
 
@@ -246,6 +230,26 @@ class TestRefused:
             return ""
 
         assert "route segment '{id:int}' is not supported" in problems(app)
+
+
+class TestDisabled:
+    @pytest.mark.parametrize(
+        "schedule", ["0 0 0 L * *", "0 0 0 * * 7", "60 * * * * *", "secret", ""]
+    )
+    def test_invalid_schedule_disables_its_function_only(
+        self, caplog: pytest.LogCaptureFixture, schedule: str
+    ) -> None:
+        app = timer_app("%POLL_SCHEDULE%")
+
+        @app.timer_trigger(arg_name="timer", schedule="0 * * * * *")
+        def other(timer: func.TimerRequest) -> None: ...
+
+        host = FunctionsHost(app, {"POLL_SCHEDULE": schedule}, {"version": "2.0"})
+        assert set(host.functions) == {"other"}
+        [record] = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert "'poll'" in record.getMessage()
+        assert "%POLL_SCHEDULE%" in record.getMessage()
+        assert "secret" not in record.getMessage()
 
 
 class TestBlobPath:
