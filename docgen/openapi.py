@@ -116,8 +116,9 @@ def _operation(route: Route) -> dict[str, Any]:
     problems = {
         status: _answer(status, meaning, problem) for status, meaning in _problems(route).items()
     }
+    no_key = {401: {"description": "The key is missing or wrong. The answer of the host is empty."}}
     operation["responses"] = {
-        str(key): value for key, value in sorted((problems | answers).items())
+        str(key): value for key, value in sorted((no_key | problems | answers).items())
     }
     return operation
 
@@ -132,7 +133,7 @@ def _problems(route: Route) -> dict[int, str]:
     return {
         **problems,
         **route.problems,
-        500: "Unexpected error.",
+        500: "Unexpected error; without content if the request exceeds the limit of the host.",
         503: "The app settings are invalid, or the storage account is unavailable.",
     }
 

@@ -6,6 +6,8 @@ param hubName string
 param appPrincipalId string
 @description('Whether to return the principal id of the hub. Its system-assigned identity must be enabled then.')
 param readsIdentity bool
+@description('service: the host name with TLS 1.3, where the hub has one. classic: the other one.')
+param endpoint 'service' | 'classic' = 'service'
 
 resource hub 'Microsoft.Devices/IotHubs@2026-11-01' existing = {
   name: hubName
@@ -28,8 +30,8 @@ resource appAtHub 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-@description('Host name for services: with TLS 1.3 where the hub has one (learn: "IoT Hub endpoints").')
-output hostName string = empty(hub.properties.?serviceHostName)
+@description('Host name that the app calls (learn: "IoT Hub endpoints").')
+output hostName string = endpoint == 'classic' || empty(hub.properties.?serviceHostName)
   ? hub.properties.hostName
   : hub.properties.serviceHostName!
 @description('Object id of the system-assigned identity of the hub, if it was asked for.')

@@ -30,6 +30,10 @@ param hubSku string = 'S1'
 @description('Disable the shared access policies of a new hub. Use false to link a Device Provisioning Service, which needs a policy.')
 param hubDisableLocalAuth bool = true
 
+@allowed(['service', 'classic'])
+@description('Host name that the app calls. service: the one with TLS 1.3, where the hub has it. classic: for a private endpoint of the hub without a DNS record for that one.')
+param hubEndpoint string = 'service'
+
 @allowed(['', 'identityBased', 'keyBased'])
 @description('How the hub accesses the device file of a job. identityBased: with its managed identity, which an existing hub must have. keyBased: with a SAS for the container of the job (user delegation SAS). Empty: identityBased for a new hub, a private network or a hubIdentityId; otherwise keyBased.')
 param jobStorageAuthentication string = ''
@@ -40,7 +44,7 @@ param hubIdentityId string = ''
 @description('Object id of that user-assigned identity.')
 param hubIdentityPrincipalId string = ''
 
-@allowed(['3.12', '3.13', '3.14'])
+@allowed(['3.11', '3.12', '3.13', '3.14'])
 @description('Python version of the app.')
 param pythonVersion string = '3.13'
 
@@ -135,7 +139,19 @@ var tags = { 'azd-env-name': environmentName }
 var importsTable = 'DeviceImports'
 var isNewHub = empty(existingHubName)
 var safestJobStorage = isNewHub || privateNetwork || !empty(hubIdentityId) ? 'identityBased' : 'keyBased'
-var jobStorage = empty(jobStorageAuthentication) ? safestJobStorage : jobStorageAuthentication
+var chosenJobStorage = empty(jobStorageAuthentication) ? safestJobStorage : jobStorageAuthentication
+var contradictions = filter(
+  [
+    isNewHub && !empty(hubIdentityId) ? 'hubIdentityId is for an existing hub.' : ''
+    empty(hubIdentityId) != empty(hubIdentityPrincipalId) ? 'Set both hubIdentityId and hubIdentityPrincipalId.' : ''
+    privateNetwork && !empty(hubIdentityId) ? 'privateNetwork requires the system-assigned identity of the hub.' : ''
+    privateNetwork && chosenJobStorage == 'keyBased' ? 'privateNetwork requires identityBased.' : ''
+    chosenJobStorage == 'keyBased' && !empty(hubIdentityId) ? 'hubIdentityId requires identityBased.' : ''
+    startsWith(uploadContainer, 'import-') ? 'uploadContainer must not start with import-.' : ''
+  ],
+  problem => !empty(problem)
+)
+var jobStorage = empty(contradictions) ? chosenJobStorage : fail(join(contradictions, ' '))
 
 resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: 'rg-${environmentName}'
@@ -239,6 +255,7 @@ module hubAccess 'hub-access.bicep' = {
     #disable-next-line what-if-short-circuiting
     appPrincipalId: identity.outputs.principalId
     readsIdentity: readsIdentity
+    endpoint: hubEndpoint
   }
   dependsOn: [newHub]
 }

@@ -62,7 +62,7 @@ class FunctionsHost:
         port: int = 0,
         keys: Keys | None = None,
     ) -> None:
-        config = HostConfig.load(host_json)
+        config = HostConfig.load(host_json, settings)
         self._functions = index_app(app, settings, config)
         self._scan_interval = scan_interval
         self._loop = LoopThread()

@@ -29,6 +29,8 @@ _BODY_LIMIT: Final = 100 * 1024**2  # bytes
 _REQUEST_LINE_LIMIT: Final = 8192  # bytes; Kestrel, MaxRequestLineSize
 _HEADERS_LIMIT: Final = 32 * 1024  # bytes; Kestrel, MaxRequestHeadersTotalSize
 _SHUTDOWN_TIMEOUT: Final = 1.0  # seconds for running requests
+#: aiohttp logs a request that is not valid HTTP, and its key with it.
+_NO_LOG: Final = logging.Logger("aiohttp", logging.CRITICAL + 1)
 _HOME_PAGE: Final = "<!DOCTYPE html><title>Functions</title><p>The local functions host runs {}."
 
 
@@ -57,6 +59,7 @@ class HttpServer:
         self._runner = web.AppRunner(
             self._application,
             access_log=None,
+            logger=_NO_LOG,
             shutdown_timeout=_SHUTDOWN_TIMEOUT,
             auto_decompress=False,
             # The handler answers longer lines, which aiohttp would answer with 400.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -25,6 +26,8 @@ __all__ = [
 #: The connection of the host, and the default of triggers.
 HOST_CONNECTION: Final = "AzureWebJobsStorage"
 
+#: Prefix of app settings that override host.json (learn: "host.json reference").
+_OVERRIDE: Final = "AzureFunctionsJobHost"
 _REFERENCE: Final = re.compile(r"%([^%]+)%")
 _IDENTITY_SUFFIXES: Final = ("__blobServiceUri", "__serviceUri", "__accountName")
 
@@ -93,9 +96,16 @@ class HostConfig:
     poison_blob_threshold: int
 
     @classmethod
-    def load(cls, source: Path | Mapping[str, Any]) -> HostConfig:
-        """Read from a host.json file or its content."""
-        content = read_json(source) if isinstance(source, Path) else source
+    def load(cls, source: Path | Mapping[str, Any], settings: Mapping[str, str]) -> HostConfig:
+        """Read from a host.json file or its content, and from app settings that override it."""
+        content = read_json(source) if isinstance(source, Path) else copy.deepcopy(dict(source))
+        for name, value in settings.items():
+            prefix, *path = name.split("__")
+            if prefix == _OVERRIDE and path:
+                section = content
+                for key in path[:-1]:
+                    section = section.setdefault(key, {})
+                section[path[-1]] = value
         bundle = content.get("extensionBundle", {})
         extensions = content.get("extensions", {})
         blobs = extensions.get("blobs", {})

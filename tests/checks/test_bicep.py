@@ -38,6 +38,8 @@ BICEP = shutil.which("bicep")
 COMPILER_ENVIRONMENT = {**os.environ, "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}
 needs_compiler = pytest.mark.skipif(BICEP is None, reason="bicep is not on the PATH")
 
+SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
+
 #: Not set in Azure: an alternative is, or the plan sets it.
 NOT_IN_AZURE = {"ImporterStorage", "FUNCTIONS_WORKER_RUNTIME"}
 
@@ -153,11 +155,34 @@ def test_the_format(tmp_path: Path) -> None:
 @pytest.mark.parametrize("deployment", SNAPSHOTS)
 def test_the_snapshots_are_those_of_the_templates(deployment: str) -> None:
     """If a change is intended, run infra/snapshots/write."""
-    subscription = ("--subscription-id", "00000000-0000-0000-0000-000000000000")
     parameters = str(INFRA / f"snapshots/{deployment}.bicepparam")
-    compile_with(
-        "snapshot", parameters, "--mode", "validate", *subscription, "--location", "westeurope"
+    place = ("--subscription-id", SUBSCRIPTION, "--location", "westeurope")
+    compile_with("snapshot", parameters, "--mode", "validate", *place)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("contradiction", "problem"),
+    [
+        ("hubIdentityId = '/x', hubIdentityPrincipalId = 'y'", "is for an existing hub"),
+        ("existingHubName = 'fleet', hubIdentityId = '/x'", "Set both"),
+        ("privateNetwork = true, jobStorageAuthentication = 'keyBased'", "requires identityBased"),
+        ("uploadContainer = 'import-files'", "must not start with import-"),
+    ],
+)
+def test_contradictions_stop_the_deployment(
+    tmp_path: Path, contradiction: str, problem: str
+) -> None:
+    parameters = shutil.copytree(INFRA, tmp_path / "infra") / "wrong.bicepparam"
+    values = ["environmentName = 'wrong'", "location = 'westeurope'", *contradiction.split(", ")]
+    lines = ["using 'main.bicep'", *(f"param {value}" for value in values)]
+    parameters.write_text("\n".join(lines))
+    command = [str(BICEP), "snapshot", str(parameters), "--subscription-id", SUBSCRIPTION]
+    done = subprocess.run(
+        command, env=COMPILER_ENVIRONMENT, capture_output=True, text=True, check=False
     )
+    assert done.returncode != 0
+    assert problem in done.stderr
 
 
 def test_names_of_resources_are_known_before_the_deployment() -> None:
@@ -346,8 +371,7 @@ def test_memory_bounds_requests() -> None:
 
 def test_the_supported_pythons() -> None:
     [allowed] = re.findall(r"@allowed\(\[(.*)\]\)\n.*\nparam pythonVersion", MAIN)
-    # New apps do not start with the oldest.
-    assert tuple(re.findall(r"'(.*?)'", allowed)) == SUPPORTED_PYTHONS[1:]
+    assert tuple(re.findall(r"'(.*?)'", allowed)) == SUPPORTED_PYTHONS
 
 
 def test_parameters_are_described() -> None:

@@ -194,6 +194,9 @@ def test_prefix_of_host_json(prefix: str, path: str) -> None:
     host_json = {"version": "2.0", "extensions": {"http": {"routePrefix": prefix}}}
     with FunctionsHost(http_app(), {}, host_json) as host:
         assert call(host.address, path)[0] == 200
+    setting = {"AzureFunctionsJobHost__extensions__http__routePrefix": prefix}
+    with FunctionsHost(http_app(), setting, {"version": "2.0"}) as host:
+        assert call(host.address, path)[0] == 200
 
 
 class TestBody:
@@ -291,6 +294,9 @@ class TestKeys:
         with FunctionsHost(http_app(), {}, {}, keys=keys) as host:
             for path in ("nothing", "broken", "other"):
                 call(host.address, f"/api/{path}?code={keys.host}")
+            with connect(host.address) as connection:
+                connection.sendall(f"GET /\u0663?code={keys.host} HTTP/1.1\r\n\r\n".encode())
+                assert b" 400 " in connection.recv(1000)
         assert "Executed 'Functions.broken'" in caplog.text
         for key in (keys.host, keys.master, keys.system):
             assert key not in caplog.text

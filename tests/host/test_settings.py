@@ -41,7 +41,7 @@ def test_missing_file(tmp_path: Path) -> None:
 def test_host_json_file_and_defaults(tmp_path: Path) -> None:
     file = tmp_path / "host.json"
     file.write_text('{"version": "2.0"}')
-    config = HostConfig.load(file)
+    config = HostConfig.load(file, {})
     assert (config.route_prefix, config.poison_blob_threshold) == ("api", 5)
     assert config.max_degree_of_parallelism >= 8
     assert not config.has_extension_bundle
