@@ -19,7 +19,7 @@ __all__ = ["TimerLoop", "timer_request"]
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between looks at the turn of this host.
+#: Seconds between checks whether this host runs the timers.
 _TURN_INTERVAL: Final = 0.5
 #: Seconds; a thread cannot wait for a schedule that never occurs.
 _LONGEST_WAIT: Final = 3600.0
