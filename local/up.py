@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import threading
 from collections.abc import Sequence
 
 from local.azurite import AzuriteError
 from local.host import HostError, Keys
+from local.host.run import end_on_signal
 from local.stack import SAMPLE_SETTINGS, Ports, Stack
 
 __all__ = ["describe", "main", "wait_for_ctrl_c"]
@@ -81,6 +81,5 @@ def describe(stack: Stack) -> str:
 def wait_for_ctrl_c(stack: Stack) -> None:
     """Wait for Ctrl-C, or for a failure that ends the functions host."""
     stop = stack.host.stopping if stack.host else threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    end_on_signal(stop)
     stop.wait()

@@ -25,6 +25,9 @@ Triggers and timers differ as follows:
   time, both can announce a blob, as any crash can in Azure.
 - Timers have no monitor (``use_monitor``): no run is past due after a restart. Schedules are in
   UTC, without ``WEBSITE_TIME_ZONE``.
+- Routes with constraints or optional parameters are refused: the app has none.
+- An outage of storage ends the host once running functions have ended; Ctrl-C again ends them.
+- A message in the queue that is not of a blob trigger is deleted with an error in the log.
 - ``functionTimeout`` is not applied: a thread cannot be ended, and debugging takes long.
 """
 

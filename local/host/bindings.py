@@ -106,7 +106,8 @@ def _blob_path(path: str, settings: Mapping[str, str], report: Report) -> BlobPa
     try:
         return BlobPath.parse(resolved)
     except ValueError as error:
-        report(f"path '{resolved}': {error}", 'write it as "container/{name}"')
+        # Not the resolved path: a setting can contain a secret.
+        report(f"path '{path}': {error}", 'write it as "container/{name}"')
         return None
 
 

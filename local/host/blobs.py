@@ -70,6 +70,11 @@ class BlobTriggers:
             loops.append(lambda stop: self._scan_until(stop, scan_interval))
         return loops
 
+    @property
+    def connections(self) -> set[str]:
+        """Storage connections of the triggers."""
+        return {trigger.connection for _, trigger in self._functions.values()}
+
     def scan_once(self) -> int:
         """List every scanned container once; return how many messages were queued."""
         return sum(

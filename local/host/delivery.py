@@ -46,7 +46,12 @@ class BlobDelivery:
 
     def receive(self) -> MessageLease | None:
         """Receive the next message, which is invisible until it is handled or its lease ends."""
-        return MessageLease.receive(self._clients.queue(self._queue_name))
+        try:
+            return MessageLease.receive(self._clients.queue(self._queue_name))
+        except ResourceNotFoundError:
+            # It was deleted; the next call creates it again.
+            self._clients.forget_queue(self._queue_name)
+            raise
 
     def handle(self, lease: MessageLease) -> bool:
         """Handle one message; return whether a function was invoked.
@@ -54,7 +59,12 @@ class BlobDelivery:
         If the function fails, the message is delivered again immediately, up to the threshold.
         AzureError if storage fails before that.
         """
-        message = BlobTriggerMessage.from_json(lease.text)
+        try:
+            message = BlobTriggerMessage.from_json(lease.text)
+        except ValueError:
+            logger.error("a message in %s is not of a blob trigger: deleted", self._queue_name)
+            lease.delete()
+            return False
         entry = self._functions.get(message.function_id)
         if entry is None or not self._is_current(message, entry[1]):
             lease.delete()

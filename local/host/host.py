@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import azure.functions as func
@@ -28,6 +29,9 @@ from local.host.webhook import BlobWebhook
 __all__ = ["FunctionsHost"]
 
 logger = logging.getLogger(__name__)
+
+#: It is part of the name of a queue (learn: "Naming queues and metadata").
+_HOST_ID: Final = re.compile(r"[a-z0-9](-?[a-z0-9]){0,36}")
 
 
 class FunctionsHost:
@@ -62,6 +66,8 @@ class FunctionsHost:
         port: int = 0,
         keys: Keys | None = None,
     ) -> None:
+        if not _HOST_ID.fullmatch(host_id):
+            raise UsageError("the host id must be 1 to 37 lower-case letters, digits and hyphens")
         config = HostConfig.load(host_json, settings)
         self._functions = index_app(app, settings, config)
         self._scan_interval = scan_interval
@@ -133,6 +139,8 @@ class FunctionsHost:
         except OSError as error:
             self.stop()
             raise UsageError(f"port {self._port} cannot be used: {error.strerror}") from error
+        for connection in self._blobs.connections:
+            self._clients.blobs(connection)
         loops = self._blobs.loops(self._scan_interval)
         if self._timers and not self._lock.held.is_set():
             self._lock.start()
@@ -141,7 +149,7 @@ class FunctionsHost:
         ]
         for loop in loops:
             thread = threading.Thread(
-                target=loop, args=(self._stop,), name="functions-host", daemon=True
+                target=self._guard, args=(loop,), name="functions-host", daemon=True
             )
             self._threads.append(thread)
             thread.start()
@@ -165,6 +173,14 @@ class FunctionsHost:
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
+
+    def _guard(self, loop: Callable[[threading.Event], None]) -> None:
+        """Run a loop; an unexpected error ends the host instead of one of its triggers."""
+        try:
+            loop(self._stop)
+        except Exception as error:
+            logger.exception("the host fails")
+            self._fail(HostError(f"a trigger ended by {type(error).__name__}, see the log"))
 
     def _fail(self, failure: HostError) -> None:
         """End the host as the real one ends its process."""

@@ -167,9 +167,13 @@ class Endpoints:
             reason = "This function was programmatically called via the host APIs."
             try:
                 result = await asyncio.to_thread(self._invoker.invoke, function, value, reason)
-                response = _response(result)
             except Exception:
                 # The invoker has logged it; the real host sends no details either.
+                return web.Response(status=500)
+            try:
+                response = _response(result)
+            except TypeError as error:
+                logger.error("function '%s': %s; return str or HttpResponse", function.name, error)
                 return web.Response(status=500)
             if (
                 response.body

@@ -8,6 +8,7 @@ the WebJobs storage extension and the Python worker.
 from __future__ import annotations
 
 import inspect
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,14 +19,18 @@ import azure.functions as func
 from local.host.bindings import BLOB_TRIGGER, read_trigger
 from local.host.errors import IndexingError, Problem
 from local.host.settings import HOST_CONNECTION, HostConfig, connection_is_set
-from local.host.triggers import HostedFunction
+from local.host.triggers import HostedFunction, HttpTrigger
 
 __all__ = ["index_app"]
+
+logger = logging.getLogger(__name__)
 
 _FUNCTION_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_\-]{0,127}")
 _BINDING_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,127}|\$return")
 _HTTP_OUTPUT: Final = "http"
 _CONTEXT: Final = "context"
+_BUILT_IN_ROUTES: Final = frozenset({"admin", "runtime"})
+_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
 def index_app(
@@ -42,9 +47,14 @@ def index_app(
     problems: list[Problem] = []
     functions: dict[str, HostedFunction] = {}
     for function in built:
+        name = function.get_function_name()
+        if settings.get(f"AzureWebJobs.{name}.Disabled", "").lower() in ("true", "1"):
+            logger.info("function '%s' is disabled by an app setting", name)
+            continue
         hosted = _index_function(function, settings, problems)
         if hosted is not None:
             functions[hosted.name] = hosted
+    problems += _check_routes(functions)
     if any(
         binding["type"] == BLOB_TRIGGER for function in built for binding in _bindings(function)
     ):
@@ -52,6 +62,26 @@ def index_app(
     if problems:
         raise IndexingError(problems)
     return functions
+
+
+def _check_routes(functions: Mapping[str, HostedFunction]) -> list[Problem]:
+    """Routes of the host, and routes that two functions have for one method."""
+    problems = []
+    owners: dict[tuple[str, str], str] = {}
+    for function in functions.values():
+        if not isinstance(function.trigger, HttpTrigger):
+            continue
+        route = function.trigger.route.lower()
+        if route.split("/")[0] in _BUILT_IN_ROUTES:
+            reason = f"route '{route}' conflicts with a route of the host"
+            problems.append(Problem(function.name, None, reason, "use another route"))
+        for method in sorted(function.trigger.methods or _METHODS):
+            owner = owners.setdefault((route, method), function.name)
+            if owner != function.name:
+                reason = f"{method} {route} is a route of function '{owner}'"
+                problems.append(Problem(function.name, None, reason, "use another route"))
+                break
+    return problems
 
 
 def _check_storage(settings: Mapping[str, str], config: HostConfig) -> list[Problem]:

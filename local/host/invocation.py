@@ -140,6 +140,18 @@ class InvocationContext(func.Context):
         return _NoTrace()
 
 
+def _exit_called() -> RuntimeError:
+    return RuntimeError("the function called sys.exit, which ends the worker in Azure")
+
+
+async def _without_exit(coroutine: Coroutine[Any, Any, T]) -> T:
+    """SystemExit in a coroutine would end the loop."""
+    try:
+        return await coroutine
+    except SystemExit as error:
+        raise _exit_called() from error
+
+
 class Invoker:
     """Calls functions, plain or coroutine, and logs the calls as Core Tools does; thread-safe."""
 
@@ -160,9 +172,12 @@ class Invoker:
         started = time.monotonic()
         outcome = "Failed"
         try:
-            result = function.call(**arguments)
-            if inspect.iscoroutine(result):
-                result = self._loop.run(result)
+            try:
+                result = function.call(**arguments)
+                if inspect.iscoroutine(result):
+                    result = self._loop.run(_without_exit(result))
+            except SystemExit as error:
+                raise _exit_called() from error
             outcome = "Succeeded"
             return result
         finally:

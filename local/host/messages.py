@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import threading
@@ -71,14 +72,18 @@ class BlobTriggerMessage:
 
     @classmethod
     def from_json(cls, text: str) -> BlobTriggerMessage:
-        content = json.loads(text)
-        return cls(
-            function_id=content["FunctionId"],
-            blob_type=content["BlobType"],
-            container=content["ContainerName"],
-            blob=content["BlobName"],
-            etag=content["ETag"],
-        )
+        """Read a message; ValueError if it is none."""
+        try:
+            content = json.loads(text)
+            return cls(
+                function_id=content["FunctionId"],
+                blob_type=content["BlobType"],
+                container=content["ContainerName"],
+                blob=content["BlobName"],
+                etag=content["ETag"],
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError("not a message of a blob trigger") from error
 
 
 class MessageLease:
@@ -96,9 +101,18 @@ class MessageLease:
 
     @classmethod
     def receive(cls, queue: QueueClient, seconds: int = LEASE_SECONDS) -> MessageLease | None:
-        """Receive the next visible message; None if there is none."""
+        """Receive the next visible message; None if there is none.
+
+        A content that is not Base64 of UTF-8 is read as empty.
+        """
         message = queue.receive_message(visibility_timeout=seconds)
-        return None if message is None else cls(queue, message, seconds)
+        if message is None:
+            return None
+        try:
+            message.content = base64.b64decode(message.content, validate=True).decode()
+        except ValueError:
+            message.content = ""
+        return cls(queue, message, seconds)
 
     @property
     def text(self) -> str:

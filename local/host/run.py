@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from local.host.keys import Keys
 from local.host.settings import load_settings
 from local.host.triggers import HttpTrigger, TimerTrigger
 
-__all__ = ["load_app", "main"]
+__all__ = ["end_on_signal", "load_app", "main"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             port=options.port,
             keys=None if options.no_keys else Keys(),
         )
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: host.stopping.set())
+        end_on_signal(host.stopping)
         with host:
             _show(host)
             host.stopping.wait()
@@ -54,6 +54,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def end_on_signal(stopping: threading.Event) -> None:
+    """Set the event at the first SIGINT or SIGTERM, and end the process at the second."""
+
+    def handle(*_: object) -> None:
+        if stopping.is_set():
+            os._exit(1)
+        print("Waiting for running functions; Ctrl-C again ends them.", flush=True)
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
 
 
 def load_app(folder: Path) -> func.FunctionApp:

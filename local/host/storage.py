@@ -15,7 +15,6 @@ from azure.storage.blob import BlobClient, BlobServiceClient
 from azure.storage.queue import (
     QueueClient,
     QueueServiceClient,
-    TextBase64DecodePolicy,
     TextBase64EncodePolicy,
 )
 
@@ -34,7 +33,11 @@ _RETRY_SECONDS: Final = 1.0
 _HOSTS_CONTAINER: Final = "azure-webjobs-hosts"
 
 # No retries: ``Outages`` repeats failed requests.
-_CLIENT_OPTIONS: Final[dict[str, Any]] = {"retry_total": 0, "connection_timeout": 5}
+_CLIENT_OPTIONS: Final[dict[str, Any]] = {
+    "retry_total": 0,
+    "connection_timeout": 5,
+    "read_timeout": 10,
+}
 
 
 class StorageClients:
@@ -66,13 +69,18 @@ class StorageClients:
                     self._queue_services[connection] = self._make_queues(connection)
                 queue = self._queue_services[connection].get_queue_client(
                     name,
+                    # `MessageLease` decodes: the SDK would fail at a message of somebody else.
                     message_encode_policy=TextBase64EncodePolicy(),
-                    message_decode_policy=TextBase64DecodePolicy(),
                 )
                 with contextlib.suppress(ResourceExistsError):
                     queue.create_queue()
                 self._queues[connection, name] = queue
             return self._queues[connection, name]
+
+    def forget_queue(self, name: str) -> None:
+        """Create the queue again at its next use."""
+        with self._lock:
+            self._queues.pop((HOST_CONNECTION, name), None)
 
     def host_blob(self, name: str) -> BlobClient:
         """A blob in the container that the host has for itself."""
@@ -101,7 +109,11 @@ class StorageClients:
 
     def _make_blobs(self, connection: str) -> BlobServiceClient:
         if text := self._settings.get(connection):
-            return BlobServiceClient.from_connection_string(text, **_CLIENT_OPTIONS)
+            try:
+                return BlobServiceClient.from_connection_string(text, **_CLIENT_OPTIONS)
+            except ValueError:
+                # The message of the error could contain a key.
+                raise UsageError(f"{connection} is not a connection string of storage") from None
         address = self._address(connection, "blob", ("__blobServiceUri", "__serviceUri"))
         return BlobServiceClient(address, DefaultAzureCredential(), **_CLIENT_OPTIONS)
 
@@ -139,15 +151,16 @@ class Outages:
                 return request()
             except AzureError as error:
                 # The message of the error can contain an address with a signature.
-                reason = type(error).__name__
+                code = getattr(error, "error_code", None) or getattr(error, "status_code", None)
+                reason = f"{type(error).__name__}, {code}" if code else type(error).__name__
                 if time.monotonic() >= end:
                     self._fail(
                         OutageError(
-                            f"storage was out of reach for {OUTAGE_SECONDS:g} seconds ({reason}), "
+                            f"storage failed for {OUTAGE_SECONDS:g} seconds ({reason}), "
                             "which ends the host, as in Azure: check the storage connections"
                         )
                     )
                 elif not self._stop.is_set():
-                    logger.warning("storage is out of reach (%s), trying again", reason)
+                    logger.warning("storage fails (%s); it is tried again", reason)
                 if self._stop.wait(_RETRY_SECONDS):
                     raise

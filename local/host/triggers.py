@@ -45,7 +45,9 @@ class BlobPath:
         if "{" in container or "}" in container:
             raise ValueError("the container part of the path contains a pattern")
         if not _CONTAINER.fullmatch(container):
-            raise ValueError(f"'{container}' is not a valid container name")
+            raise ValueError(
+                "the container must be 3 to 63 lower-case letters, digits and single hyphens"
+            )
         if not slash:
             return cls(container, None)
         if not blob:

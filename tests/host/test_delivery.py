@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import urllib.request
 from typing import Any
 
@@ -130,6 +131,36 @@ class TestDelivery:
         queue = queues.get_queue_client(f"azure-webjobs-blobtrigger-{host_id}")
         assert MessageLease.receive(queue, seconds=1) is not None
         eventually(lambda: host.drain() == 1)
+
+    def test_other_messages_and_a_deleted_queue_do_not_stop_delivery(
+        self,
+        make_host: HostFactory,
+        uploads: ContainerClient,
+        queues: QueueServiceClient,
+        host_id: str,
+    ) -> None:
+        seen: list[str] = []
+        host = make_host(blob_app(lambda blob: seen.append(blob.blob_name)))
+        host.start()
+        uploads.upload_blob("a.txt", b"1")
+        eventually(lambda: seen == ["a.txt"])
+        queue = queues.get_queue_client(f"azure-webjobs-blobtrigger-{host_id}")
+        for garbage in ("not Base64!", "//4=", "e30=", "W10=", "bm8="):
+            queue.send_message(garbage)
+        uploads.upload_blob("b.txt", b"1")
+        eventually(lambda: seen == ["a.txt", "b.txt"])
+        eventually(lambda: queue.get_queue_properties().approximate_message_count == 0)
+        queue.delete_queue()
+        uploads.upload_blob("c.txt", b"1")
+        eventually(lambda: seen == ["a.txt", "b.txt", "c.txt"])
+        assert not host.stopping.is_set()
+
+    def test_exit_is_a_failure(self, make_host: HostFactory, uploads: ContainerClient) -> None:
+        """It would end a thread of the host instead of the worker."""
+        host = make_host(blob_app(lambda blob: sys.exit(1)))
+        uploads.upload_blob("a.txt", b"1")
+        with pytest.raises(RuntimeError, match=r"sys\.exit"):
+            host.invoke_blob(uploads.container_name, "a.txt")
 
     def test_message_of_another_apps_function_is_dropped(
         self, make_host: HostFactory, uploads: ContainerClient

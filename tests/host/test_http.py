@@ -58,6 +58,10 @@ def http_app() -> func.FunctionApp:
         return None
 
     @app.route()
+    async def leave(req: func.HttpRequest) -> str:
+        raise SystemExit(1)
+
+    @app.route()
     def wrong(req: func.HttpRequest) -> Any:
         return 7
 
@@ -187,6 +191,16 @@ def test_route_without_methods(address: str) -> None:
 @pytest.mark.parametrize("name", ["broken", "wrong"])
 def test_exception_is_500_without_details(address: str, name: str) -> None:
     assert call(address, f"/api/{name}")[::2] == (500, b"")
+
+
+def test_wrong_result_is_logged(address: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert call(address, "/api/wrong")[0] == 500
+    assert "function 'wrong': an HTTP function cannot return int; return str" in caplog.text
+
+
+def test_exit_in_a_function(address: str) -> None:
+    assert call(address, "/api/leave")[::2] == (500, b"")
+    assert call(address, "/api/jobs/1")[0] == 200
 
 
 @pytest.mark.parametrize(("prefix", "path"), [("", "/jobs/1"), ("v1", "/V1/jobs/1")])

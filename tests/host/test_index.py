@@ -7,7 +7,7 @@ import azure.functions as func
 import pytest
 from azurefunctions.extensions.bindings.blob import BlobClient, ContainerClient
 
-from local.host import FunctionsHost, IndexingError
+from local.host import FunctionsHost, IndexingError, UsageError
 from local.host.triggers import BlobPath, BlobSource, BlobTrigger, HttpTrigger, TimerTrigger
 from tests.host.conftest import HOST_JSON
 
@@ -166,8 +166,8 @@ class TestRefused:
         ("path", "reason"),
         [
             ("up{x}/{name}", "the container part of the path contains a pattern"),
-            ("Uploads/{name}", "'Uploads' is not a valid container name"),
-            ("up/{name}", "'up' is not a valid container name"),
+            ("Uploads/{name}", "3 to 63 lower-case letters"),
+            ("up/{name}", "3 to 63 lower-case letters"),
             ("uploads/", "nothing after the container"),
             ("uploads/{name", "unbalanced '{'"),
             ("uploads/{}", "not a valid parameter name"),
@@ -176,6 +176,12 @@ class TestRefused:
     )
     def test_path(self, path: str, reason: str) -> None:
         assert reason in problems(blob_app(path=path))
+
+    def test_value_of_a_setting_is_not_shown(self) -> None:
+        settings = {"Uploads": "UseDevelopmentStorage=true", "UPLOADS": "AccountKey=c2VjcmV0"}
+        text = problems(blob_app(path="%UPLOADS%/{name}"), settings)
+        assert "path '%UPLOADS%/{name}'" in text
+        assert "c2VjcmV0" not in text
 
     def test_source(self) -> None:
         assert "source 'Magic'" in problems(blob_app(source="Magic"))
@@ -231,8 +237,48 @@ class TestRefused:
 
         assert "route segment '{id:int}' is not supported" in problems(app)
 
+    def test_routes_that_conflict(self) -> None:
+        app = func.FunctionApp()
+
+        @app.route(route="jobs/{id}", methods=["GET", "POST"])
+        def first(req: func.HttpRequest) -> str:
+            return ""
+
+        @app.route(route="Jobs/{ID}", methods=["POST"])
+        def second(req: func.HttpRequest) -> str:
+            return ""
+
+        @app.route(route="jobs/{id}", methods=["DELETE"])
+        def third(req: func.HttpRequest) -> str:
+            return ""
+
+        @app.route(route="admin/jobs")
+        def fourth(req: func.HttpRequest) -> str:
+            return ""
+
+        text = problems(app)
+        assert "function 'second': POST jobs/{id} is a route of function 'first'" in text
+        assert "function 'fourth': route 'admin/jobs' conflicts with a route of the host" in text
+        assert "'third'" not in text
+
+    @pytest.mark.parametrize("host_id", ["My Host", "", "a--b", "x" * 38])
+    def test_host_id(self, host_id: str) -> None:
+        with pytest.raises(UsageError, match="host id"):
+            FunctionsHost(timer_app("0 * * * * *"), SETTINGS, HOST_JSON, host_id=host_id)
+
+    def test_malformed_connection_string(self) -> None:
+        host = FunctionsHost(blob_app(), {**SETTINGS, "Uploads": "AccountKey=c2VjcmV0"}, HOST_JSON)
+        with pytest.raises(UsageError, match="Uploads is not a connection string") as caught:
+            host.start()
+        assert "c2VjcmV0" not in str(caught.value)
+        host.stop()
+
 
 class TestDisabled:
+    def test_app_setting_disables_a_function(self) -> None:
+        settings = {**SETTINGS, "AzureWebJobs.poll.Disabled": "True"}
+        assert FunctionsHost(timer_app("0 * * * * *"), settings, HOST_JSON).functions == {}
+
     @pytest.mark.parametrize(
         "schedule", ["0 0 0 L * *", "0 0 0 * * 7", "60 * * * * *", "secret", ""]
     )

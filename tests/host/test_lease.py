@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-from azure.storage.queue import QueueClient, QueueServiceClient
+from azure.storage.queue import QueueClient, QueueServiceClient, TextBase64EncodePolicy
 
 from local.host.messages import MessageLease
 from tests.host.conftest import eventually
 
 
 def queue_with_a_message(queues: QueueServiceClient, name: str) -> QueueClient:
-    queue = queues.create_queue(f"lease-{name}")
+    queues.create_queue(f"lease-{name}")
+    queue = queues.get_queue_client(f"lease-{name}", message_encode_policy=TextBase64EncodePolicy())
     queue.send_message("work")
     return queue
 
