@@ -58,8 +58,8 @@ log = logs.logger(__name__)
 #: Returns the importer, or raises SettingsError.
 App: TypeAlias = Callable[[], Importer]
 
-#: Bytes of the largest file in a request. The worker holds a request in memory, several times.
-#: Larger than the host's limit (FUNCTIONS_REQUEST_BODY_SIZE_LIMIT), it answers 500 without a text.
+#: Bytes of the largest file in a request, which the worker holds in memory several times. The limit
+#: of the host (FUNCTIONS_REQUEST_BODY_SIZE_LIMIT) is higher: above it, the host answers 500.
 MAX_CHECK_BYTES = 32 * 1024 * 1024
 #: Bytes that are validated at a time.
 _CHUNK = 1024 * 1024

@@ -14,7 +14,7 @@ import yaml
 from tree_sitter import Language, Parser
 
 from local.stack import ROOT
-from tests.checks.test_bicep import INFRA
+from tests.checks.snapshots import INFRA
 
 HOOKS = INFRA / "hooks"
 SHELL = HOOKS / "postdeploy.sh"

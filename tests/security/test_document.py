@@ -153,10 +153,10 @@ TESTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "package/test_package.py": ["test_exactly_the_deployed_files_are_published"],
     },
     "wide roles": {
-        "checks/test_bicep.py": [
+        "checks/test_bicep.py": ["test_keys_are_disabled"],
+        "checks/test_roles.py": [
             "test_roles",
             "test_the_hub_is_limited_to_the_containers_of_imports",
-            "test_keys_are_disabled",
         ],
     },
     "replaced staged file": {
