@@ -53,18 +53,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, Azurite() as azurite:
-        file, data = Path(folder) / "devices.txt", Path(folder) / "hub.db"
+        file, state = Path(folder) / "devices.txt", Path(folder) / "hub"
         write(file, MIXED, args.devices)
         in_memory = imports(azurite.connection_string, file, args.devices)
-        in_file = imports(azurite.connection_string, file, args.devices, data)
+        in_file = imports(azurite.connection_string, file, args.devices, state)
         validator = sample(OURS, file)
-        print(*table([*in_memory, *in_file], validator, data.stat().st_size), "", sep="\n")
+        print(
+            *table([*in_memory, *in_file], validator, (state / "hub.db").stat().st_size),
+            "",
+            sep="\n",
+        )
 
 
-def imports(storage: str, file: Path, devices: int, data: Path | None = None) -> list[Row]:
+def imports(storage: str, file: Path, devices: int, state: Path | None = None) -> list[Row]:
     """Import a file twice: create the devices, then overwrite them."""
-    options = () if data is None else ("--data", str(data))
-    where = "in memory" if data is None else "in a file"
+    options = () if state is None else ("--state", str(state))
+    where = "in memory" if state is None else "in a file"
     with (
         HubProcess(storage, options=options) as hub,
         Scene(storage, hub.connection_string) as scene,

@@ -26,13 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; return the exit status."""
     parser = _parser()
     arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    # The storage client logs several lines for each of its requests.
+    logging.getLogger("azure").setLevel(logging.WARNING)
     try:
         hub = _emulator(arguments).start()
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    # The storage client logs several lines for each of its requests.
-    logging.getLogger("azure").setLevel(logging.WARNING)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -56,11 +56,10 @@ def _emulator(arguments: argparse.Namespace) -> HubEmulator:
         identity_connection_string=arguments.storage,
         host_name=arguments.host_name,
         tls=arguments.tls,
-        ca_file=arguments.ca_file,
         default_role=None if arguments.role == NO_ROLE else arguments.role,
         trusted_issuers=arguments.issuer,
         local_auth=not arguments.no_local_auth,
-        data=arguments.data,
+        state=arguments.state,
         choices=Choices.read(dict(map(_switch, arguments.assume))),
         limits=Limits(identities=arguments.max_devices),
     )
@@ -92,7 +91,10 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=int, default=DEFAULT_PORT, help="default: %(default)s; 0 for any free port"
     )
     parser.add_argument(
-        "--data", type=Path, metavar="PATH", help="SQLite file for the state (default: in memory)"
+        "--state",
+        type=Path,
+        metavar="FOLDER",
+        help="where to keep devices, configurations, jobs and the CA (default: nowhere)",
     )
     parser.add_argument(
         "--max-devices",
@@ -144,12 +146,6 @@ def _add_access(parser: argparse.ArgumentParser) -> None:
         default=LOOPBACK,
         metavar="NAME",
         help="host name in connection string and certificate; must resolve to %(default)s",
-    )
-    access.add_argument(
-        "--ca-file",
-        type=Path,
-        metavar="PATH",
-        help="with --tls: where to write the CA certificate (default: a temporary file)",
     )
     access.add_argument(
         "--role",

@@ -28,8 +28,9 @@ from iothub_emulator.jobs.history import JobHistory
 from iothub_emulator.jobs.jobs import JobOptions, Jobs
 from iothub_emulator.registry.configurations import Configurations
 from iothub_emulator.registry.registry import DEFAULT_LIMITS, Limits, Registry
-from iothub_emulator.server import LOOPBACK, Address, ServerThread, Tls
+from iothub_emulator.server import LOOPBACK, Address, ServerThread
 from iothub_emulator.store import Documents, Store
+from iothub_emulator.tls import Tls
 
 
 class HubEmulator:
@@ -49,9 +50,7 @@ class HubEmulator:
         Connection string of the storage account that the hub's managed identity can access, for
         jobs with ``identityBased`` storage authentication; None refuses such jobs.
     tls
-        Serve HTTPS instead of HTTP, with a certificate generated at the start.
-    ca_file
-        Where to write the CA certificate for clients; None for a temporary file.
+        Serve HTTPS instead of HTTP.
     default_role
         Role of Entra ID principals without an assigned role; None for no role.
     trusted_issuers
@@ -59,8 +58,9 @@ class HubEmulator:
         example ``https://sts.windows.net/`` for the real Entra ID.
     local_auth
         False refuses all shared access signatures.
-    data
-        SQLite file for devices, configurations and jobs; None for in memory.
+    state
+        Folder for devices, configurations, jobs and, with ``tls``, the certificate authority; it
+        is created if it does not exist. None keeps nothing.
     choices
         Switches for behaviour of hubs that is not published.
     limits
@@ -71,7 +71,9 @@ class HubEmulator:
     Raises
     ------
     ValueError
-        The data file cannot be used, or the role is unknown.
+        The state cannot be used, or the role is unknown.
+    OSError
+        The folder for the state cannot be created.
     """
 
     def __init__(
@@ -83,21 +85,22 @@ class HubEmulator:
         identity_connection_string: str | None = None,
         *,
         tls: bool = False,
-        ca_file: Path | None = None,
         default_role: str | None = DEFAULT_ROLE,
         trusted_issuers: Sequence[str] = (),
         local_auth: bool = True,
-        data: Path | None = None,
+        state: Path | None = None,
         choices: Choices = DEFAULT_CHOICES,
         limits: Limits = DEFAULT_LIMITS,
         clock: Clock | None = None,
     ) -> None:
         self._address = Address(host_name, port, tls)
-        self._tls = Tls(host_name, ca_file) if tls else None
+        self._tls = Tls(host_name, state) if tls else None
         self._roles = Roles(default_role)
         self._choices = choices
         self.clock = clock or Clock()
-        self._store = Store(data)
+        if state is not None:
+            state.mkdir(parents=True, exist_ok=True)
+        self._store = Store(state and state / "hub.db")
         self.registry = Registry(
             self._store,
             choices=choices,

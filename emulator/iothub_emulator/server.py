@@ -1,4 +1,4 @@
-"""The emulator's address, its TLS certificate, and the thread that serves HTTP."""
+"""The emulator's address, and the thread that serves HTTP."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ import ssl
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import trustme
 from aiohttp import web
 
 #: The emulator listens here only, independent of its host name.
 LOOPBACK = "127.0.0.1"
-_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 #: Environment variables that make clients trust the certificate; all but Node's replace the
 #: machine's trust store.
 TRUST_VARIABLES = {
@@ -54,45 +50,6 @@ class Address:
     def names(self) -> frozenset[str]:
         """The names that are valid in tokens."""
         return frozenset({self.host_name, f"{self.host_name}:{self.port}"})
-
-
-class Tls:
-    """A certificate for the host name and this machine, and the CA file that clients trust.
-
-    Both are generated at each start. Without ``ca_file`` the file is in a temporary folder, which
-    is deleted at the stop; otherwise it stays.
-    """
-
-    def __init__(self, host_name: str, ca_file: Path | None = None) -> None:
-        self._names = tuple(dict.fromkeys((host_name, *_LOOPBACK_NAMES)))
-        self._chosen = ca_file
-        self._folder: TemporaryDirectory[str] | None = None
-
-    @property
-    def ca_file(self) -> Path:
-        """The CA certificate; RuntimeError if the emulator is not running."""
-        if self._chosen is not None:
-            return self._chosen
-        if self._folder is None:
-            raise RuntimeError("the CA certificate exists only while the emulator runs")
-        return Path(self._folder.name) / "hub-emulator-ca.pem"
-
-    def open(self) -> ssl.SSLContext:
-        """Generate the certificate and write the CA file."""
-        if self._chosen is None:
-            self._folder = TemporaryDirectory(prefix="hub-emulator-")
-        authority = trustme.CA(organization_name="Hub emulator")
-        authority.cert_pem.write_to_path(self.ca_file)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        # The minimum of hubs (learn: "Transport Layer Security (TLS) support in IoT Hub").
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        authority.issue_cert(*self._names).configure_cert(context)
-        return context
-
-    def close(self) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
 
 
 class ServerThread:

@@ -56,7 +56,7 @@ class Store:
     Raises
     ------
     ValueError
-        The file is not an emulator database, or another emulator has it open.
+        The file is not a database of an emulator, or another emulator has it open.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -158,4 +158,6 @@ def _connect(path: Path | None) -> sqlite3.Connection:
 
 
 def _unusable(path: Path | None, error: sqlite3.Error) -> ValueError:
-    return ValueError(f"{path} cannot be used as the emulator's data file: {error}")
+    if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+        return ValueError(f"another emulator uses {path}")
+    return ValueError(f"{path} cannot be used: {error}")

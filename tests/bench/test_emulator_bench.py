@@ -13,12 +13,12 @@ DEVICES = 50
 
 
 def test_a_file_is_imported_twice(storage_connection_string: str, tmp_path: Path) -> None:
-    file, data = tmp_path / "devices.txt", tmp_path / "hub.db"
+    file, state = tmp_path / "devices.txt", tmp_path / "hub"
     write(file, MIXED, DEVICES)
-    rows = imports(storage_connection_string, file, DEVICES, data)
+    rows = imports(storage_connection_string, file, DEVICES, state)
 
     assert [row.label for row in rows] == ["create in a file", "overwrite in a file"]
     assert all(row.rate > 0 and row.peak_bytes > 0 for row in rows)
-    lines = list(table(rows, sample(OURS, file), data.stat().st_size))
+    lines = list(table(rows, sample(OURS, file), (state / "hub.db").stat().st_size))
     assert "50 devices" in lines[0]
     assert len(lines) == 6

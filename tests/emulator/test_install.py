@@ -63,7 +63,6 @@ def test_declared_dependencies_match_the_imports() -> None:
         "jwt": "pyjwt",
         "lark": "lark",
         "orjson": "orjson",
-        "trustme": "trustme",
     }
     pattern = re.compile(r"^(?:from|import) ((?:azure\.)?\w+)", re.MULTILINE)
     imported = {

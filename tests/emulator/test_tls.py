@@ -8,14 +8,17 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import jwt
 import pytest
 import requests
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from iothub_emulator import HubEmulator
-from iothub_emulator.server import Tls
+from iothub_emulator.tls import Authority, Tls
 from tests.emulator.support import DEADLINE, HubClient, error_code
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,12 +116,108 @@ def test_temporary_file_is_deleted_at_the_stop() -> None:
         assert not folder.exists()
 
 
-def test_specified_file_is_kept(tmp_path: Path) -> None:
-    ca_file = tmp_path / "ca.pem"
-    with HubEmulator(tls=True, ca_file=ca_file) as hub:
-        assert hub.ca_file == ca_file
-        ssl.create_default_context(cafile=ca_file)
-    assert ca_file.exists()
+def test_kept_authority(tmp_path: Path) -> None:
+    """A client that pins the CA connects after a restart, with another host name, too."""
+    with HubEmulator(tls=True, state=tmp_path) as hub:
+        pinned = hub.ca_file.read_text()
+        assert hub.ca_file == tmp_path / "ca.pem"
+    key_file = tmp_path / "ca-key.pem"
+    assert key_file.stat().st_mode & 0o777 == 0o600
+
+    with HubEmulator(tls=True, state=tmp_path, host_name="hub.example") as hub:
+        context = ssl.create_default_context(cadata=pinned)
+        address = ("127.0.0.1", port_of(hub))
+        with socket.create_connection(address, timeout=DEADLINE) as plain:
+            context.wrap_socket(plain, server_hostname="hub.example").close()
+
+
+def test_no_authority_without_tls(tmp_path: Path) -> None:
+    with HubEmulator(state=tmp_path):
+        assert [file.name for file in tmp_path.glob("ca*")] == []
+
+
+def test_extensions_that_strict_clients_require(hub: HubEmulator) -> None:
+    authority = x509.load_pem_x509_certificate(hub.ca_file.read_bytes())
+    server = x509.load_pem_x509_certificate(
+        ssl.get_server_certificate(("127.0.0.1", port_of(hub)), timeout=DEADLINE).encode()
+    )
+
+    server.verify_directly_issued_by(authority)
+    assert authority.extensions.get_extension_for_class(x509.BasicConstraints).critical
+    assert authority.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    usage = authority.extensions.get_extension_for_class(x509.KeyUsage)
+    assert usage.critical
+    assert usage.value.key_cert_sign
+    identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    assert authority.not_valid_after_utc - authority.not_valid_before_utc > timedelta(days=3640)
+
+    issuer = server.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    assert issuer.key_identifier == identifier.digest
+    purposes = server.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(purposes) == [ExtendedKeyUsageOID.SERVER_AUTH]
+    assert not server.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    assert server.not_valid_after_utc - server.not_valid_before_utc <= timedelta(days=398)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "content"),
+    [
+        ("ca.pem", ""),
+        ("ca.pem", "-----BEGIN CERTIFICATE-----\nbm90aGluZw==\n-----END CERTIFICATE-----\n"),
+        ("ca-key.pem", ""),
+        ("ca-key.pem", "of another CA"),
+        ("ca-key.pem", None),
+    ],
+)
+def test_damaged_authority(tmp_path: Path, damaged: str, content: str | None) -> None:
+    folder = tmp_path / "hub"
+    for each in (folder, tmp_path / "another"):
+        with HubEmulator(tls=True, state=each):
+            pass
+    if content is None:
+        (folder / damaged).unlink()
+    elif content == "of another CA":
+        (folder / damaged).write_bytes((tmp_path / "another" / damaged).read_bytes())
+    else:
+        (folder / damaged).write_text(content)
+
+    hub = HubEmulator(tls=True, state=folder)
+    with pytest.raises((ValueError, OSError), match=damaged):
+        hub.start()
+
+
+def test_certificate_that_is_no_authority(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    server = Authority.create(now).issue(["hub.example"], now)
+    for name in ("ca.pem", "ca-key.pem"):
+        (tmp_path / name).write_bytes(server)
+
+    with pytest.raises(ValueError, match=r"ca\.pem is not a CA certificate"):
+        Authority.open(tmp_path / "ca.pem", now)
+
+
+def test_expired_authority_is_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "ca.pem"
+    start = datetime(2001, 1, 1, tzinfo=UTC)
+    Authority.open(file, start)
+    first = file.read_bytes()
+    Authority.open(file, start + timedelta(days=3649))
+    assert file.read_bytes() == first
+
+    Authority.open(file, start + timedelta(days=3651))
+
+    assert file.read_bytes() != first
+    [record] = caplog.records
+    assert str(file) in record.getMessage()
+    assert "2010-12-30" in record.getMessage()
+
+
+def test_no_server_certificate_outlives_its_authority() -> None:
+    start = datetime(2001, 1, 1, tzinfo=UTC)
+    last = Authority.create(start).issue(["hub.example"], start + timedelta(days=3600))
+
+    server = x509.load_pem_x509_certificate(last)
+    assert server.not_valid_after_utc == start + timedelta(days=3650)
 
 
 def test_no_file_without_tls() -> None:

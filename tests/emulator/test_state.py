@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import datetime
 from pathlib import Path
 
@@ -16,22 +17,23 @@ PUMP = {"id": "pump", "status": "enabled", "tags": {"a": 1}}
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "hub.db"
+def state(tmp_path: Path) -> Path:
+    """A folder that does not exist yet."""
+    return tmp_path / "hubs" / "hub"
 
 
 def test_devices_configurations_and_jobs_are_persistent(
-    data: Path, job_container: JobContainer
+    state: Path, job_container: JobContainer
 ) -> None:
     job_container.write(PUMP)
-    with HubEmulator(data=data) as hub:
+    with HubEmulator(state=state) as hub:
         client = HubClient(hub.connection_string())
         job = client.create_job(job_container.request()).json()
         hub.wait_idle()
         client.send("PUT", "/configurations/rates", {"content": {"deviceContent": {}, "a": 1}})
         before = stored(hub.registry, "pump")
 
-    with HubEmulator(data=data) as hub:
+    with HubEmulator(state=state) as hub:
         client = HubClient(hub.connection_string())
         assert stored(hub.registry, "pump") == before
         assert len(hub.registry) == 1
@@ -43,51 +45,49 @@ def test_devices_configurations_and_jobs_are_persistent(
         assert stored(hub.registry, "valve")["eTag"] != before["eTag"]
 
 
-def test_no_signature_is_stored(data: Path, job_container: JobContainer) -> None:
+def test_no_signature_is_stored(state: Path, job_container: JobContainer) -> None:
     job_container.write(PUMP)
-    with HubEmulator(data=data) as hub:
+    with HubEmulator(state=state) as hub:
         HubClient(hub.connection_string()).create_job(job_container.request())
         hub.wait_idle()
 
-    assert job_container.client.container_name.encode() in data.read_bytes()
-    assert b"sig=" not in data.read_bytes()
+    assert job_container.client.container_name.encode() in (state / "hub.db").read_bytes()
+    assert b"sig=" not in (state / "hub.db").read_bytes()
 
 
-def test_an_interrupted_job_has_failed(data: Path, job_container: JobContainer) -> None:
+def test_an_interrupted_job_has_failed(state: Path, job_container: JobContainer) -> None:
     """The file was not closed, as after a power cut."""
     job_container.write(PUMP)
-    with HubEmulator(data=data) as hub:
+    with HubEmulator(state=state) as hub:
         hub.faults.add("hangJob")
         HubClient(hub.connection_string()).create_job(job_container.request())
-        copy = data.with_name("copy.db")
-        copy.write_bytes(data.read_bytes())
-        wal = data.with_name("hub.db-wal")
-        wal.with_name("copy.db-wal").write_bytes(wal.read_bytes())
+        copy = shutil.copytree(state, state.with_name("copy"))
 
-    with HubEmulator(data=copy) as hub:
+    with HubEmulator(state=copy) as hub:
         assert (hub.jobs[0]["status"], hub.jobs[0]["failureReason"]) == (
             "failed",
             "The hub was restarted during the job.",
         )
 
 
-def test_two_emulators_cannot_share_a_file(data: Path) -> None:
+def test_two_emulators_cannot_share_a_folder(state: Path) -> None:
     with (
-        HubEmulator(data=data),
-        pytest.raises(ValueError, match=r"hub\.db cannot be used as .*locked"),
+        HubEmulator(state=state),
+        pytest.raises(ValueError, match=r"another emulator uses .*hub\.db"),
     ):
-        HubEmulator(data=data)
+        HubEmulator(state=state)
 
 
-def test_a_foreign_file_is_rejected(data: Path) -> None:
-    data.write_text("nothing of this kind, and long enough to be sure of that" * 20)
+def test_a_foreign_file_is_rejected(state: Path) -> None:
+    state.mkdir(parents=True)
+    (state / "hub.db").write_text("nothing of this kind, and long enough to be sure of that" * 20)
 
-    with pytest.raises(ValueError, match="not a database"):
-        HubEmulator(data=data)
+    with pytest.raises(ValueError, match=r"hub\.db cannot be used: file is not a database"):
+        HubEmulator(state=state)
 
 
-def test_the_same_object_can_restart(data: Path) -> None:
-    hub = HubEmulator(data=data)
+def test_the_same_object_can_restart(state: Path) -> None:
+    hub = HubEmulator(state=state)
     with hub:
         hub.registry.put(PUMP)
     with hub:
