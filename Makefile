@@ -6,8 +6,8 @@ RUN = .venv/bin/python -m
 PYTEST = $(RUN) pytest -n auto --maxprocesses 4 --dist worksteal
 # npm writes this file at the end of each installation.
 AZURITE = local/node_modules/.package-lock.json
-# Clients of others, for tests of the hub emulator.
-CLIENTS = tests/clients/.venv/ready tests/clients/node_modules/.package-lock.json
+# Clients of others, current and older versions, for tests of the hub emulator.
+CLIENTS = tests/clients/.venv/older/ready tests/clients/node_modules/.package-lock.json
 # The policy checker of infra/, which wants other versions of what the app uses.
 CHECKOV = tests/checks/.venv/ready
 
@@ -15,7 +15,7 @@ CHECKOV = tests/checks/.venv/ready
 FAST = tests/device_files tests/emulator tests/hub tests/imports/test_app.py \
 	tests/imports/test_record.py tests/imports/test_rows.py $(wildcard tests/test_*.py)
 
-.PHONY: demo up test test-fast check bench docs
+.PHONY: demo up test test-fast test-clients check bench docs
 
 demo: .venv/ready $(AZURITE)
 	@$(RUN) local demo $(ARGS)
@@ -25,7 +25,10 @@ up: .venv/ready $(AZURITE)
 
 test: .venv/ready $(AZURITE) $(CLIENTS)
 	@tests/web/browser/install
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) -m "not clients" $(ARGS)
+
+test-clients: .venv/ready $(AZURITE) $(CLIENTS)
+	@$(RUN) pytest tests/clients $(ARGS)
 
 test-fast: .venv/ready $(AZURITE)
 	@$(PYTEST) --quiet -m "not slow" $(FAST)
@@ -52,6 +55,13 @@ bench: .venv/ready
 tests/%/.venv/ready: tests/%/requirements.txt
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# A folder for each older version; what it needs is that of the current one.
+tests/clients/.venv/older/ready: tests/clients/older.txt tests/clients/.venv/ready
+	for each in $$(cat $<); do \
+		tests/clients/.venv/bin/python -m pip install --quiet --disable-pip-version-check \
+			--no-deps --target $(@D)/$$each $$each || exit; done
 	@touch $@
 
 %/node_modules/.package-lock.json: %/package-lock.json

@@ -1,101 +1,149 @@
-// What a user of the official Node.js client does. Reads where the hub is from stdin, prints what
-// the client made of the hub's answers, as JSON.
+// What a user of the official Node.js client does, with the package of the first argument. Reads
+// where the hub is from stdin; prints per call, as JSON, what the client made of the hub's answer,
+// or {refused: ...} with name and message of its error.
 'use strict';
 
 const fs = require('node:fs');
-const { Registry } = require('azure-iothub');
+
+const sdk = require(process.argv[2]);
 
 const DEADLINE = 20000;
 const KEYS = {
   primaryKey: 'cHJpbWFyeSBrZXkgb2YgYSB0ZXN0',
   secondaryKey: 'c2Vjb25kYXJ5IGtleSBvZiB0ZXN0',
 };
+const ENDS = ['completed', 'failed', 'cancelled'];
+const seen = {};
+
+// Older versions have callbacks only.
+async function call(object, method, ...args) {
+  const result = await new Promise((resolve, reject) => {
+    object[method](...args, (error, value) => (error ? reject(error) : resolve(value)));
+  });
+  return result && result.responseBody !== undefined ? result.responseBody : result;
+}
+
+async function see(name, object, method, ...args) {
+  if (object[method] === undefined) return undefined;
+  try {
+    const result = await call(object, method, ...args);
+    // An empty body is undefined, or empty text, depending on the version.
+    seen[name] = result ? plain(result) : null;
+    return result;
+  } catch (error) {
+    seen[name] = { refused: { name: error.name, message: error.message } };
+    return undefined;
+  }
+}
+
+// Twins refer to their client.
+function plain(value) {
+  const shown = (name, each) => (name.startsWith('_') ? undefined : each);
+  return JSON.parse(JSON.stringify(value, shown));
+}
 
 async function devices(registry) {
   const authentication = { type: 'sas', symmetricKey: KEYS };
-  const created = await registry.create({ deviceId: 'pump', status: 'enabled', authentication });
-  const updated = await registry.update({ deviceId: 'pump', status: 'disabled', authentication });
-  const edge = await registry.create({ deviceId: 'edge', capabilities: { iotEdge: true } });
-  await registry.addModule({ deviceId: 'edge', moduleId: 'filter' });
-  const added = await registry.addDevices([{ deviceId: 'valve', status: 'disabled' }]);
-  const addedAgain = await registry.addDevices([{ deviceId: 'valve' }]).catch(refusal);
-  const removed = await registry.removeDevices([{ deviceId: 'valve' }], true);
-  const seen = {
-    created: created.responseBody,
-    updated: updated.responseBody,
-    edge: edge.responseBody,
-    got: (await registry.get('pump')).responseBody,
-    again: await registry.create({ deviceId: 'pump' }).catch(refusal),
-    modules: (await registry.getModulesOnDevice('edge')).responseBody.map((each) => each.moduleId),
-    listed: (await registry.list()).responseBody.map((device) => device.deviceId),
-    statistics: (await registry.getRegistryStatistics()).responseBody,
-    added: added.responseBody,
-    addedAgain,
-    removed: removed.responseBody,
-  };
-  await registry.removeModule('edge', 'filter');
-  await registry.delete('edge');
-  seen.missing = await registry.get('edge').catch(refusal);
-  return seen;
+  await see('create', registry, 'create', { deviceId: 'pump', status: 'enabled', authentication });
+  await see('create again', registry, 'create', { deviceId: 'pump', status: 'enabled' });
+  await see('update', registry, 'update', { deviceId: 'pump', status: 'disabled', authentication });
+  await see('get', registry, 'get', 'pump');
+  await see('create passing', registry, 'create', { deviceId: 'passing', status: 'enabled' });
+  await see('list', registry, 'list');
+  await see('delete', registry, 'delete', 'passing');
+  await see('get missing', registry, 'get', 'passing');
+  await see('statistics', registry, 'getRegistryStatistics');
+}
+
+async function bulk(registry) {
+  const valve = { deviceId: 'valve', status: 'disabled' };
+  await see('add', registry, 'addDevices', [valve, { deviceId: 'meter', status: 'enabled' }]);
+  await see('add again', registry, 'addDevices', [valve]);
+  await see('update all', registry, 'updateDevices', [{ ...valve, status: 'enabled' }], true);
+  await see('remove', registry, 'removeDevices', [{ deviceId: 'meter' }], true);
+}
+
+async function modules(registry) {
+  if (registry.addModule === undefined) return;
+  const edge = { deviceId: 'edge', capabilities: { iotEdge: true } };
+  await see('create edge', registry, 'create', edge);
+  await see('add module', registry, 'addModule', { deviceId: 'edge', moduleId: 'filter' });
+  await see('list modules', registry, 'getModulesOnDevice', 'edge');
+  const found = await see('get module', registry, 'getModule', 'edge', 'filter');
+  await see('update module', registry, 'updateModule', { ...plain(found), managedBy: 'you' });
+  await see('get module twin', registry, 'getModuleTwin', 'edge', 'filter');
+  const patch = { properties: { desired: { rate: 5 } } };
+  await see('update module twin', registry, 'updateModuleTwin', 'edge', 'filter', patch, '*');
+  await see('remove module', registry, 'removeModule', 'edge', 'filter');
 }
 
 async function twins(registry) {
-  const { responseBody: twin } = await registry.getTwin('pump');
-  const before = twin.etag;
+  if (registry.getTwin === undefined) return;
+  const before = await see('get twin', registry, 'getTwin', 'pump');
   const patch = { tags: { site: 'north' }, properties: { desired: { rate: 5 } } };
-  const { responseBody: patched } = await registry.updateTwin('pump', patch, before);
-  const stale = await registry.updateTwin('pump', patch, before).catch(refusal);
-  await registry.create({ deviceId: 'valve' });
-  await registry.updateTwin('valve', { tags: { site: 'south' } }, '*');
+  await see('update twin', registry, 'updateTwin', 'pump', patch, before.etag);
+  await see('update twin stale', registry, 'updateTwin', 'pump', patch, before.etag);
+  await see('update other twin', registry, 'updateTwin', 'valve', { tags: { site: 'south' } }, '*');
   const query = registry.createQuery('SELECT * FROM devices WHERE is_defined(tags.site)', 1);
-  const pages = [];
-  while (query.hasMoreResults) {
-    const { result } = await query.nextAsTwin();
-    pages.push(result.map((each) => each.deviceId));
-  }
-  return {
-    patched: { tags: patched.tags, properties: patched.properties },
-    stale,
-    pages,
+  for (const name of ['first page', 'second page']) await see(name, query, 'nextAsTwin');
+  seen['more pages'] = query.hasMoreResults;
+}
+
+async function configurations(registry) {
+  if (registry.addConfiguration === undefined) return;
+  const wanted = {
+    id: 'rates',
+    schemaVersion: '1.0',
+    content: { deviceContent: { 'properties.desired.rate': 5 } },
+    targetCondition: "tags.site='north'",
+    priority: 3,
   };
+  const added = await see('add configuration', registry, 'addConfiguration', wanted);
+  const changed = { ...wanted, priority: 4, etag: added && added.etag };
+  await see('update configuration', registry, 'updateConfiguration', changed, false);
+  await see('get configuration', registry, 'getConfiguration', 'rates');
+  await see('list configurations', registry, 'getConfigurations');
+  const desired = { schemaVersion: '1.0' };
+  const content = { modulesContent: { $edgeAgent: { 'properties.desired': desired } } };
+  await see('apply on edge', registry, 'applyConfigurationContentOnDevice', 'edge', content);
+  await see('remove configuration', registry, 'removeConfiguration', 'rates');
 }
 
 async function jobs(registry, uris) {
   // The first job goes on until it is cancelled.
-  const hanging = await registry.exportDevicesToBlob(uris.output, false);
-  const busy = await registry.exportDevicesToBlob(uris.output, false).catch(refusal);
-  await registry.cancelJob(hanging.jobId);
-  const created = await registry.importDevicesFromBlob(uris.input, uris.output);
-  const imported = await finish(registry, created);
-  const exported = await finish(registry, await registry.exportDevicesToBlob(uris.output, true));
-  return {
-    busy,
-    cancelled: (await registry.getJob(hanging.jobId)).status,
-    imported,
-    exported,
-    listed: (await registry.listJobs()).responseBody.map((job) => job.jobId),
-    refused: await registry.exportDevicesToBlob(`${uris.output}x`, false).catch(refusal),
-    unknown: await registry.getJob('no-such-job').catch(refusal),
-  };
-}
-
-async function finish(registry, created) {
-  const deadline = Date.now() + DEADLINE;
-  let job = created;
-  while (!['completed', 'failed', 'cancelled'].includes(job.status)) {
-    if (Date.now() > deadline) throw new Error('the job does not end');
-    job = await registry.getJob(job.jobId);
+  const hanging = await call(registry, 'exportDevicesToBlob', uris.output, false);
+  await see('busy', registry, 'exportDevicesToBlob', uris.output, false);
+  await see('cancel', registry, 'cancelJob', hanging.jobId);
+  await see('cancelled', registry, 'getJob', hanging.jobId);
+  await finish('import', registry, 'importDevicesFromBlob', uris.input, uris.output);
+  await finish('export', registry, 'exportDevicesToBlob', uris.output, true);
+  await see('list jobs', registry, 'listJobs');
+  await see('rejected job', registry, 'exportDevicesToBlob', `${uris.output}x`, false);
+  await see('unknown job', registry, 'getJob', 'no-such-job');
+  const bare = uris.output.split('?')[0];
+  if (registry.exportDevicesToBlobByIdentity) {
+    await finish('export by identity', registry, 'exportDevicesToBlobByIdentity', bare, true);
   }
-  return job;
 }
 
-function refusal(error) {
-  return { name: error.name, message: error.message };
+async function finish(name, registry, method, ...args) {
+  const created = await see(name, registry, method, ...args);
+  const deadline = Date.now() + DEADLINE;
+  for (let job = created; job && !ENDS.includes(job.status); ) {
+    if (Date.now() > deadline) throw new Error('the job does not end');
+    job = await see(name, registry, 'getJob', created.jobId);
+  }
 }
 
-async function main() {
-  const hub = JSON.parse(fs.readFileSync(0, 'utf8'));
-  const registry = Registry.fromConnectionString(hub.connectionString);
+async function scheduledJobs(connectionString) {
+  if (sdk.JobClient === undefined) return;
+  const client = sdk.JobClient.fromConnectionString(connectionString);
+  const query = client.createQuery('scheduleUpdateTwin', 'completed');
+  await see('scheduled jobs', query, 'next');
+  await see('unknown scheduled job', client, 'getJob', 'no-such-job');
+}
+
+async function byToken(hub) {
   const scopes = [];
   const credential = {
     getToken: async (scope) => {
@@ -103,14 +151,19 @@ async function main() {
       return { token: hub.token, expiresOnTimestamp: Date.now() + 3600000 };
     },
   };
-  const byToken = Registry.fromTokenCredential(hub.host, credential);
-  const seen = {
-    devices: await devices(registry),
-    twins: await twins(registry),
-    jobs: await jobs(registry, hub.uris),
-    byToken: (await byToken.get('pump')).responseBody.deviceId,
-    scopes,
-  };
+  const registry = sdk.Registry.fromTokenCredential(hub.host, credential);
+  // Here without a callback.
+  seen['get by token'] = plain((await registry.get('pump')).responseBody);
+  seen.scopes = scopes;
+}
+
+async function main() {
+  const hub = JSON.parse(fs.readFileSync(0, 'utf8'));
+  const registry = sdk.Registry.fromConnectionString(hub.connectionString);
+  for (const part of [devices, bulk, modules, twins, configurations]) await part(registry);
+  await jobs(registry, hub.uris);
+  await scheduledJobs(hub.connectionString);
+  if (sdk.Registry.fromTokenCredential) await byToken(hub);
   process.stdout.write(JSON.stringify(seen), () => process.exit(0));
 }
 

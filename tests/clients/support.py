@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from azure.storage.blob import BlobServiceClient
 
 from iothub_emulator import HubEmulator
 from tests.emulator.support import JobContainer
@@ -26,16 +29,35 @@ FLEET: list[dict[str, Any]] = [
 ]
 
 
+@dataclass(frozen=True)
+class Run:
+    """What a version of a client printed, and the container of its jobs."""
+
+    version: str
+    seen: Seen
+    job_container: JobContainer
+
+
 def run_client(
+    version: str,
     command: Sequence[str],
     hub: HubEmulator,
-    job_container: JobContainer,
-    host: str,
-    **variables: str,
-) -> Seen:
-    """Run a client on a hub whose first job does not end; return the results it prints."""
+    blob_service: BlobServiceClient,
+    variables: Mapping[str, str],
+    *,
+    host: str | None = None,
+) -> Run:
+    """Run a client on a hub whose first job does not end.
+
+    ``host`` replaces host name and port of the hub. The client's import reads ``fleet.txt`` or
+    ``devices.txt``.
+    """
     hub.faults.add("hangJob")
+    job_container = JobContainer(blob_service)
+    for name in ("fleet.txt", "devices.txt"):
+        job_container.write(*FLEET, name=name)
     uri = job_container.uri()
+    host = host or hub.address
     configuration = {
         "connectionString": hub.connection_string().replace(hub.address, host),
         "host": host,
@@ -52,5 +74,4 @@ def run_client(
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    seen: Seen = json.loads(ended.stdout)
-    return seen
+    return Run(version, json.loads(ended.stdout), job_container)
