@@ -76,7 +76,7 @@ def _tls_instructions(hub: HubEmulator) -> str:
     trust = (f"  {name}={hub.ca_file}  ({client})" for name, client in TRUST_VARIABLES.items())
     return "\n".join(
         (
-            "To trust the certificate, set one of these variables for the client:",
+            "To trust the certificate, set one of these for the client (Java: see README.md):",
             *trust,
             "To get Entra ID tokens (any tenant, client id and secret), set:",
             f"  AZURE_AUTHORITY_HOST={hub.url}  "

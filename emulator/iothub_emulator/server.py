@@ -17,7 +17,8 @@ LOOPBACK = "127.0.0.1"
 TRUST_VARIABLES = {
     "REQUESTS_CA_BUNDLE": "Python",
     "NODE_EXTRA_CA_CERTS": "Node.js",
-    "SSL_CERT_FILE": "Go, .NET on Linux, curl",
+    "SSL_CERT_FILE": "Go and .NET on Linux",
+    "CURL_CA_BUNDLE": "curl",
 }
 _HTTPS_PORT = 443
 #: Seconds for requests in progress when the server stops.
