@@ -15,7 +15,11 @@ from iothub_emulator.api.device_routes import DeviceRoutes
 from iothub_emulator.api.entra_routes import EntraRoutes
 from iothub_emulator.api.job_routes import JobAnswers, JobRoutes
 from iothub_emulator.api.query_routes import QueryRoutes
-from iothub_emulator.api.request_checks import MAX_BODY_BYTES, RequestChecks
+from iothub_emulator.api.request_checks import (
+    MAX_BODY_BYTES,
+    RequestChecks,
+    refuse_unknown_routes,
+)
 from iothub_emulator.api.twin_routes import TwinRoutes
 from iothub_emulator.auth.access import DEFAULT_ROLE, Roles
 from iothub_emulator.auth.authorizer import Authorizer
@@ -216,7 +220,7 @@ class HubEmulator:
             self._tls.close()
 
     def _app(self) -> web.Application:
-        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[refuse_unknown_routes])
         app.on_response_prepare.append(self._set_date)
         for group in (
             JobRoutes(self.jobs, self._choices, self.clock, self.job_answers),

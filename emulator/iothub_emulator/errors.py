@@ -23,6 +23,7 @@ class ErrorCode(IntEnum):
     BlobContainerValidationError = 400008
     DeviceDefinedMultipleTimes = 400011
     DeserializationError = 400012
+    BulkRegistryOperationFailure = 400013
     EtagDoesNotMatch = 400023
     ManagedIdentityNotEnabled = 400032
     IotHubNotFound = 401001
@@ -33,16 +34,19 @@ class ErrorCode(IntEnum):
     IotHubQuotaExceeded = 403002
     JobQuotaExceeded = 403003
     OperationNotAvailableInCurrentTier = 403010
+    GenericNotFound = 404000
     DeviceNotFound = 404001
     JobNotFound = 404002
     ModuleNotFound = 404010
     IotHubFailingOver = 404012
     #: The numbers of this one and of ConfigurationAlreadyExists are not published.
     ConfigurationNotFound = 404301
+    GenericMethodNotAllowed = 405000
     DeviceAlreadyExists = 409001
     ModuleAlreadyExistsOnDevice = 409301
     ConfigurationAlreadyExists = 409302
     PreconditionFailed = 412001
+    GenericRequestEntityTooLarge = 413000
     TooManyDevices = 413002
     TooManyModulesOnDevice = 413003
     ThrottlingBacklogTimeout = 429003

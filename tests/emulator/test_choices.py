@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import iothub_emulator
 from iothub_emulator import HubEmulator
 from iothub_emulator.choices import DEFAULT_CHOICES, Choices
 from iothub_emulator.jobs.importing import DeviceImport
 from iothub_emulator.registry.registry import Registry
 from tests.emulator.support import (
+    README,
     HubClient,
     JobContainer,
     Line,
@@ -292,7 +291,7 @@ def test_settings_are_read() -> None:
 
 
 def test_readme_lists_every_switch_with_its_default() -> None:
-    readme = (Path(iothub_emulator.__file__).parent.parent / "README.md").read_text("utf-8")
+    readme = README.read_text("utf-8")
     listed = dict(re.findall(r"^\| `(\w+)` \| [^|]* \| `?([^|`]*)`? \|", readme, re.MULTILINE))
 
     for field in fields(Choices):

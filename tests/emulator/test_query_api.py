@@ -35,9 +35,9 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Ids of the twins for which the hub builds documents."""
     ids: list[str] = []
 
-    def build(entry: Entry) -> dict[str, Any]:
+    def build(entry: Entry, *arguments: Any, **options: Any) -> dict[str, Any]:
         ids.append(str(entry.identity.key))
-        return twin_document(entry)
+        return twin_document(entry, *arguments, **options)
 
     monkeypatch.setattr(query_routes, "twin_document", build)
     return ids

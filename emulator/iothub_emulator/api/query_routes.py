@@ -15,7 +15,12 @@ from aiohttp import web
 
 from iothub_emulator.api.documents import twin_document
 from iothub_emulator.api.request_checks import Route
-from iothub_emulator.api.requests import TWINS_VERSION, bad_request_if_malformed, body_of
+from iothub_emulator.api.requests import (
+    TWINS_VERSION,
+    bad_request_if_malformed,
+    body_of,
+    version_of,
+)
 from iothub_emulator.auth.access import READ_TWINS
 from iothub_emulator.errors import invalid
 from iothub_emulator.json_net import parse_object
@@ -47,7 +52,7 @@ class QueryRoutes:
             query = parse_query(body.required_string("query"))
         token = request.headers.get("x-ms-continuation")
         page = await asyncio.to_thread(
-            _Search(self._registry, query).page,
+            _Search(self._registry, query, version_of(request)).page,
             _Start.read(token) if token else _Start.of(query),
             _page_size(request.headers.get("x-ms-max-item-count")),
         )
@@ -94,9 +99,10 @@ class _Page:
 class _Search:
     """Runs one query on the current state of the registry, not on a snapshot."""
 
-    def __init__(self, registry: Registry, query: Query) -> None:
+    def __init__(self, registry: Registry, query: Query, version: str) -> None:
         self._registry = registry
         self._query = query
+        self._version = version
 
     def page(self, start: _Start, size: int) -> _Page:
         query, matches = self._query, self._matches(start.after)
@@ -110,7 +116,7 @@ class _Search:
 
     def _matches(self, after: Key) -> Iterator[tuple[Key, Any]]:
         for entry in self._candidates(after):
-            document = twin_document(entry)
+            document = twin_document(entry, self._version, is_row=True)
             if self._query.matches(document):
                 yield entry.identity.key, document
 

@@ -19,24 +19,43 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 #: The version of the page on the first import operation.
 FIRST_VERSION = "2016-02-03"
 #: Added twins and their queries.
-TWINS_VERSION = "2016-11-14"
+TWINS_VERSION = "2016-09-30-preview"
 #: Added modules, configurations, and names for the blobs of a job.
-MODULES_VERSION = "2018-06-30"
-#: Versions that live hubs accept, that a published client uses, or that the documentation names.
+MODULES_VERSION = "2017-11-08-preview"
+#: Added model ids to twins, for IoT Plug and Play; the version before has none (live hub).
+MODELS_VERSION = "2020-05-31-preview"
+#: Added what a hub that is linked to a device registry adds, and attributes of identities.
+REGISTRY_VERSION = "2025-08-01-preview"
+LATEST_VERSION = "2026-11-01-preview"
+#: The versions that published clients send; README.md says which.
 API_VERSIONS = frozenset(
     {
         FIRST_VERSION,
+        "2016-04-25-preview",
+        "2016-04-30",
         TWINS_VERSION,
+        "2016-11-14",
         "2017-06-30",
-        "2018-04-01",
+        "2017-07-11",
+        "2017-10-15",
         MODULES_VERSION,
+        "2018-01-16",
+        "2018-03-01-preview",
+        "2018-06-30",
+        "2018-08-30-preview",
         "2019-03-30",
+        "2019-06-30",
+        "2019-07-01-preview",
         "2019-10-01",
+        "2020-03-01",
         "2020-03-13",
-        "2020-05-31-preview",
+        MODELS_VERSION,
+        "2020-06-30-preview",
         "2020-09-30",
         "2021-04-12",
         "2024-03-31",
+        REGISTRY_VERSION,
+        LATEST_VERSION,
     }
 )
 
@@ -56,13 +75,16 @@ def module_key(request: web.Request) -> Key:
 
 async def body_of(request: web.Request) -> str:
     """The body as .NET reads it: without byte order mark, invalid UTF-8 replaced."""
-    return (await request.read()).decode("utf-8-sig", "replace")
+    try:
+        body = await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise HubError(ErrorCode.GenericRequestEntityTooLarge, error.text or "") from None
+    return body.decode("utf-8-sig", "replace")
 
 
 def if_match(request: web.Request) -> str | None:
-    """The If-Match header, which is accepted with and without quotes (live hub)."""
-    header = request.headers.get("If-Match")
-    return header and header.strip('"')
+    """The If-Match header, with or without quotes; one that is empty is as none (live hub)."""
+    return request.headers.get("If-Match", "").strip('"') or None
 
 
 def required_if_match(request: web.Request) -> str:
@@ -103,4 +125,5 @@ def existing_device_of_module(request: web.Request, registry: Registry) -> Entry
 
 
 def answer(document: Any, etag: str) -> web.Response:
+    """Answer with an ETag header, which devices and configurations have (live hub)."""
     return web.json_response(document, headers={"ETag": f'"{etag}"'})

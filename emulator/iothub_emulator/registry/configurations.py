@@ -63,7 +63,7 @@ class Configurations:
         """Overwrite a configuration except its content, which cannot change (live hub)."""
         with self._lock:
             current = self.find(id_)
-            match_etag("configuration", id_, current["etag"], if_match)
+            _match_etag(id_, current, if_match)
             return self._write(id_, declared, current)
 
     def create_or_update(
@@ -77,7 +77,7 @@ class Configurations:
     def delete(self, id_: str, if_match: str = ANY_ETAG) -> None:
         with self._lock:
             current = self.find(id_)
-            match_etag("configuration", id_, current["etag"], if_match)
+            _match_etag(id_, current, if_match)
             self._documents.delete(id_)
 
     def _find(self, id_: str) -> dict[str, Any] | None:
@@ -103,6 +103,11 @@ class Configurations:
         }
         self._documents.put(id_, written)
         return written
+
+
+def _match_etag(id_: str, current: Mapping[str, Any], if_match: str) -> None:
+    message = f"The ETag given for configuration '{id_}' does not match the stored one."
+    match_etag(current["etag"], if_match, message)
 
 
 def _not_found(id_: str) -> HubError:
