@@ -124,6 +124,42 @@ def test_etag_mismatch(registry: Registry) -> None:
     assert codes(run(registry, Choices(etag_mismatch="EtagDoesNotMatch"), stale)) == [400023]
 
 
+@pytest.mark.parametrize(("choice", "is_increasing"), [("end", False), ("steps", True)])
+def test_progress(
+    start_hub: StartHub, job_container: JobContainer, choice: Any, is_increasing: bool
+) -> None:
+    hub = start_hub(choices=Choices(progress=choice), job_rate=40)
+    job_container.write(*({**PUMP, "id": f"pump-{number}"} for number in range(20)))
+    HubClient(hub.connection_string()).create_job(job_container.request())
+    seen = set()
+
+    def is_done() -> bool:
+        job = hub.jobs[0]
+        seen.add(job["progress"])
+        return bool(job["status"] == "completed")
+
+    wait_until(is_done)
+    assert {0, 100} <= seen
+    assert (len(seen) > 2) == is_increasing
+
+
+@pytest.mark.parametrize(("choice", "status"), [("write", 400), ("create", 200)])
+def test_output_rights(
+    start_hub: StartHub, job_container: JobContainer, choice: Any, status: int
+) -> None:
+    hub = start_hub(choices=Choices(output_rights=choice))
+    hub.registry.put({"id": "pump"})
+    body = {"type": "export", "outputBlobContainerUri": job_container.uri("cd")}
+    response = HubClient(hub.connection_string()).create_job(body)
+
+    assert response.status_code == status
+    hub.wait_idle()
+    if choice == "write":
+        assert "Unauthorized to write to output blob container." in response.json()["Message"]
+    else:
+        assert [line["id"] for line in job_container.lines("devices.txt")] == ["pump"]
+
+
 @pytest.mark.parametrize(("choice", "logged"), [("apply", []), ("refuse", [400011])])
 def test_repeated_device(registry: Registry, choice: Any, logged: list[int]) -> None:
     again = {**PUMP, "status": "disabled"}
