@@ -87,6 +87,11 @@ def invalid(message: str) -> HubError:
     return HubError(ErrorCode.ArgumentInvalid, message)
 
 
+def server_error() -> HubError:
+    """The refusal that gives no reason: 500 ServerError."""
+    return HubError(ErrorCode.ServerError, "An error occurred. Please try again.")
+
+
 def error_body(shape: Shape, status: int, name: str, message: str) -> dict[str, object]:
     """Build the JSON body of an error answer, also for names that are not in ErrorCode."""
     now = datetime.now(UTC)

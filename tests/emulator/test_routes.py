@@ -99,6 +99,16 @@ def test_a_body_over_the_limit_has_the_form_of_the_hub(client: HubClient) -> Non
     uuid.UUID(response.headers["x-ms-request-id"])
 
 
+def test_a_failure_of_the_emulator_has_the_form_of_the_hub(
+    hub: HubEmulator, client: HubClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub.registry, "find", lambda key: 1 / 0)
+    response = client.send("GET", "/devices/pump")
+
+    assert error_code(response) == (500, "ServerError")
+    uuid.UUID(response.headers["x-ms-request-id"])
+
+
 def test_errors_of_the_control_api_are_plain_text(hub: HubEmulator) -> None:
     response = requests.post(f"{hub.url}/emulator/clock", data="[]", timeout=5)
     assert (response.status_code, response.text) == (400, "the body must be a JSON object")

@@ -16,7 +16,7 @@ from aiohttp import web
 from iothub_emulator.api.requests import API_VERSIONS, FIRST_VERSION, Handler
 from iothub_emulator.auth.access import Permission
 from iothub_emulator.auth.authorizer import Authorizer, Call
-from iothub_emulator.errors import ErrorCode, HubError, Shape, error_body
+from iothub_emulator.errors import ErrorCode, HubError, Shape, error_body, server_error
 from iothub_emulator.faults import REQUEST_FAULTS, Fault, FaultKind, Faults, Operation
 
 LOG = logging.getLogger(__name__)
@@ -71,6 +71,9 @@ class RequestChecks:
                 return await route.handler(request)
             except HubError as error:
                 return _refusal(error)
+            except Exception:
+                LOG.exception("%s %s failed", route.method, request.path)
+                return _refusal(server_error())
 
         async def handle(request: web.Request) -> web.Response:
             self.requests[route.operation] += 1
