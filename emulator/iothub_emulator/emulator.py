@@ -20,6 +20,7 @@ from iothub_emulator.api.request_checks import (
     RequestChecks,
     refuse_unknown_routes,
 )
+from iothub_emulator.api.search import Search
 from iothub_emulator.api.twin_routes import TwinRoutes
 from iothub_emulator.auth.access import DEFAULT_ROLE, Roles
 from iothub_emulator.auth.authorizer import Authorizer
@@ -222,13 +223,14 @@ class HubEmulator:
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[refuse_unknown_routes])
         app.on_response_prepare.append(self._set_date)
+        search = Search(self.registry, self.clock, self._choices.query_lag)
         for group in (
             JobRoutes(self.jobs, self._choices, self.clock, self.job_answers),
             DeviceRoutes(self.registry),
             BulkRoutes(self.registry),
             TwinRoutes(self.registry),
-            QueryRoutes(self.registry),
-            ConfigurationRoutes(self.configurations),
+            QueryRoutes(search),
+            ConfigurationRoutes(self.configurations, self.registry, search),
         ):
             self._checks.add_routes(app, group.routes())
         control = ControlRoutes(self.faults, self.jobs, self.clock, self._roles, self._checks)

@@ -26,6 +26,9 @@ class ErrorCode(IntEnum):
     BulkRegistryOperationFailure = 400013
     EtagDoesNotMatch = 400023
     ManagedIdentityNotEnabled = 400032
+    InvalidConfigurationTargetCondition = 400401
+    InvalidConfigurationContent = 400402
+    InvalidConfigurationCustomMetricsQuery = 400404
     IotHubNotFound = 401001
     IotHubUnauthorizedAccess = 401002
     IotHubUnauthorized = 401003
@@ -39,18 +42,21 @@ class ErrorCode(IntEnum):
     JobNotFound = 404002
     ModuleNotFound = 404010
     IotHubFailingOver = 404012
-    #: The numbers of this one and of ConfigurationAlreadyExists are not published.
     ConfigurationNotFound = 404301
     GenericMethodNotAllowed = 405000
     DeviceAlreadyExists = 409001
     ModuleAlreadyExistsOnDevice = 409301
-    ConfigurationAlreadyExists = 409302
+    ConfigurationAlreadyExists = 409401
     PreconditionFailed = 412001
     GenericRequestEntityTooLarge = 413000
+    MessageTooLarge = 413001
     TooManyDevices = 413002
     TooManyModulesOnDevice = 413003
+    ConfigurationCountLimitExceeded = 413101
+    ThrottlingException = 429001
     ThrottlingBacklogTimeout = 429003
     ServerError = 500001
+    ServiceUnavailable = 503001
 
     @property
     def status(self) -> int:

@@ -277,6 +277,22 @@ def test_import_output_name(
     assert job_container.names() == {"devices.txt", log}
 
 
+def test_query_lag(start_hub: StartHub) -> None:
+    hub = start_hub(choices=Choices(query_lag=5))
+    client = HubClient(hub.connection_string())
+    hub.registry.put(PUMP)
+
+    def found() -> list[Any]:
+        body = {"query": "SELECT deviceId FROM devices"}
+        rows: list[Any] = client.send("POST", "/devices/query", body).json()
+        return rows
+
+    assert found() == []
+    assert client.send("GET", "/devices/pump").status_code == 200
+    hub.clock.advance(5)
+    assert found() == [{"deviceId": "pump"}]
+
+
 @pytest.mark.parametrize(
     ("choice", "code"),
     [("slot", (403, "JobQuotaExceeded")), ("storage", (400, "BlobContainerValidationError"))],

@@ -158,13 +158,19 @@ class Registry:
 
     def update_twin(self, key: Key, patch: TwinChange, *, if_match: str = ANY_ETAG) -> Entry:
         """Merge a patch into a twin; null deletes a property."""
+        key.check()
         return self._change_twin(key, patch, if_match, Twin.merged)
 
     def replace_twin(self, key: Key, twin: TwinChange, *, if_match: str = ANY_ETAG) -> Entry:
         """Replace tags and desired properties; null is refused (live hub)."""
         if twin.has_null():
             raise invalid("A twin that is replaced cannot hold null.")
+        key.check()
         return self._change_twin(key, twin, if_match, Twin.replaced)
+
+    def deploy(self, key: Key, twin: TwinChange) -> Entry:
+        """Replace sections of a twin as a deployment does, also of a system module."""
+        return self._change_twin(key, twin, ANY_ETAG, Twin.replaced)
 
     def _change_twin(
         self,
@@ -173,7 +179,6 @@ class Registry:
         if_match: str,
         apply: Callable[[Twin, TwinChange, str], Twin],
     ) -> Entry:
-        key.check()
         change = self._checked_twin(change)
         with self._store.transaction():
             current = self._existing(key)
