@@ -101,7 +101,7 @@ def server_error() -> HubError:
 def error_body(shape: Shape, status: int, name: str, message: str) -> dict[str, object]:
     """Build the JSON body of an error answer, also for names that are not in ErrorCode."""
     now = datetime.now(UTC)
-    tracking_id = uuid.uuid4().hex.upper()
+    tracking_id = uuid.uuid4().hex
     if shape is Shape.E2:
         known = ErrorCode.__members__.get(name)
         return {
