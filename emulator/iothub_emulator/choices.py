@@ -48,7 +48,7 @@ class Choices:
     #: Which container URIs do answers about a job contain? ``output``: both in the answer to the
     #: creation, only the output container in later ones (recorded from a live hub).
     uri_echo: UriEcho = "output"
-    #: The time until queries find a new device or module, in seconds.
+    #: The time until queries show a change, in seconds.
     query_lag: int = 0
     #: The maximum size of an import file in bytes; 0 for none.
     max_import_bytes: int = 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from iothub_emulator.api.documents import twin_document
@@ -16,19 +17,22 @@ from iothub_emulator.registry.registry import Registry
 #: Twins read at once; other requests can use the registry between batches.
 _BATCH = 1000
 _KINDS = {Source.DEVICES: Kind.DEVICES, Source.MODULES: Kind.MODULES}
-_FIRST_TICK = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class Search:
     """Runs queries on the current state of the registry, not on a snapshot.
 
-    ``lag`` is the time until queries find a new device or module.
+    With a lag, they find what the registry held before changes that are younger.
     """
 
     def __init__(self, registry: Registry, clock: Clock, lag: timedelta) -> None:
         self._registry = registry
         self._clock = clock
         self._lag = lag
+        #: By key, until when queries find which entry; None for none.
+        self._outdated: dict[Key, tuple[datetime, Entry | None]] = {}
+        if lag:
+            registry.before_change = self._remember
 
     def matches(self, query: Query, after: Key = FIRST_KEY) -> Iterator[tuple[Key, Any]]:
         """The matching documents after a key, in the order of their keys."""
@@ -59,12 +63,44 @@ class Search:
             return  # There are no scheduled jobs.
         if device_id is not None and not device_id.isascii():
             return  # Ids are ASCII; SQLite cannot look up half of a surrogate pair.
-        while entries := self._registry.scan(_KINDS[source], after, _BATCH, device_id):
-            yield from ((e.identity.key, twin_document(e)) for e in entries if self._is_visible(e))
+        entries = self._scan(_KINDS[source], after, device_id)
+        if self._lag:
+            entries = self._lagging(entries, source, after, device_id)
+        yield from ((entry.identity.key, twin_document(entry)) for entry in entries)
+
+    def _scan(self, kind: Kind, after: Key, device_id: str | None) -> Iterator[Entry]:
+        while entries := self._registry.scan(kind, after, _BATCH, device_id):
+            yield from entries
             after = entries[-1].identity.key
 
-    def _is_visible(self, entry: Entry) -> bool:
-        if not self._lag:
-            return True
-        created = _FIRST_TICK + timedelta(microseconds=int(entry.generation_id) / 10)
-        return created + self._lag <= self._clock.now()
+    def _remember(self, key: Key) -> None:
+        now = self._clock.now()
+        until, _ = self._outdated.get(key, (now, None))
+        if until <= now:
+            self._outdated[key] = (now + self._lag, self._registry.find(key))
+
+    def _lagging(
+        self, entries: Iterator[Entry], source: Source, after: Key, device_id: str | None
+    ) -> Iterator[Entry]:
+        """Replace entries that have changed since by the outdated ones."""
+        now = self._clock.now()
+        outdated = {k: entry for k, (until, entry) in self._outdated.copy().items() if until > now}
+        kept = [
+            entry
+            for key, entry in outdated.items()
+            if entry is not None
+            and (key.module_id is None) == (source is Source.DEVICES)
+            and _position(key) > _position(after)
+            and device_id in (None, key.device_id)
+        ]
+        current = (entry for entry in entries if entry.identity.key not in outdated)
+        kept.sort(key=_entry_position)
+        return heapq.merge(kept, current, key=_entry_position)
+
+
+def _position(key: Key) -> tuple[str, str]:
+    return key.device_id, key.module_id or ""
+
+
+def _entry_position(entry: Entry) -> tuple[str, str]:
+    return _position(entry.identity.key)

@@ -69,6 +69,8 @@ class Registry:
         self._hub_name = hub_name
         self._count = 0
         self._last_revision = _FIRST_REVISION
+        #: Called with the key before an identity or its twin changes.
+        self.before_change: Callable[[Key], None] = lambda key: None
         self.reload()
 
     def __len__(self) -> int:
@@ -153,6 +155,9 @@ class Registry:
         key.check()
         with self._store.transaction():
             match_etag("device", key, self._existing(key).etag, if_match)
+            for entry in self._table.modules(key.device_id) if key.module_id is None else ():
+                self.before_change(entry.identity.key)
+            self.before_change(key)
             self._count -= self._table.delete(key)
 
     def update_twin(self, key: Key, patch: TwinChange, *, if_match: str = ANY_ETAG) -> Entry:
@@ -269,6 +274,7 @@ class Registry:
         return entry
 
     def _write(self, entry: Entry) -> Entry:
+        self.before_change(entry.identity.key)
         self._table.write(entry)
         return entry
 
