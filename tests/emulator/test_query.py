@@ -155,6 +155,10 @@ MATCHES = [
     ("is_defined(SUBSTRING(deviceId, -1)) OR is_defined(SUBSTRING(deviceId, 0.5))", ""),
     ("INDEX_OF(deviceId, 'm') = 2", "pump"),
     ("INDEX_OF(deviceId, 'e') = -1", "pump"),
+    # Azure IoT Explorer, the az CLI.
+    ("STARTSWITH(devices.deviceId, 'pu')", "pump"),
+    ("(status='enabled' AND capabilities.iotEdge=true)", "pump"),
+    ("devices.deviceId in ['pump', 'valve'] and Tags.ring = '1'", "valve"),
     # Names of properties that no twin of the list has, but others do.
     ("configurations.[[rates]].status = 'Applied'", ""),
     ("x509Thumbprint.primaryThumbprint = 'A'", ""),
