@@ -57,6 +57,7 @@ def test_valid_contents(client: HubClient, content: Any) -> None:
     ("content", "condition"),
     [
         (CONTENT, "tags.site="),
+        (CONTENT, 'tags.site="north"'),
         (CONTENT, "site = 'north'"),
         (CONTENT, "properties.desired.rate = 5"),
         (CONTENT, "status = 'enabled'"),

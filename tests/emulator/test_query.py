@@ -81,6 +81,8 @@ MATCHES = [
     ("properties.desired.$version = 3", "pump"),
     (r"tags.fleet.name = 'it\'s \"A\\\u0042\"'", "valve"),
     (r"""tags.fleet.name = "it's \"A\\B\"" """, "valve"),
+    (r"""tags.fleet.name = 'it''s \"A\\B\"'""", "valve"),
+    (r"""deviceId = 'pump' AND "''" = '\'''' AND '' = CONCAT('', '')""", "pump"),
     # Lists.
     ("deviceId IN ['pump', 'bare', 'other']", "pump bare"),
     ("deviceId NIN ['pump', 'bare']", "valve"),
