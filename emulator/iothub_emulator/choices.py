@@ -52,7 +52,7 @@ class Choices:
     progress: Literal["end", "steps"] = "end"
     #: Does a job require a SAS to write, or is one to create and delete enough?
     output_rights: Literal["write", "create"] = "write"
-    #: The time until queries find a new device or module, in seconds.
+    #: The time until queries show a change, in seconds.
     query_lag: int = 0
     #: The maximum size of an import file in bytes; 0 for none.
     max_import_bytes: int = 0

@@ -9,8 +9,8 @@ from email.utils import format_datetime
 
 _MAX_ADVANCE_SECONDS = 70 * 365 * 86400.0
 #: .NET counts time in ticks of 100 ns since the year 1.
-TICKS_PER_SECOND = 10_000_000
-_TICKS_AT_EPOCH = 62_135_596_800 * TICKS_PER_SECOND
+_TICKS_PER_SECOND = 10_000_000
+_TICKS_AT_EPOCH = 62_135_596_800 * _TICKS_PER_SECOND
 
 
 class Clock:
@@ -51,7 +51,7 @@ def format_time(time: datetime) -> str:
 
 def format_ticks(ticks: int) -> str:
     """Format ``Clock.ticks`` as ``format_time`` does a time."""
-    seconds, fraction = divmod(ticks - _TICKS_AT_EPOCH, TICKS_PER_SECOND)
+    seconds, fraction = divmod(ticks - _TICKS_AT_EPOCH, _TICKS_PER_SECOND)
     whole = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
     return f"{whole}.{fraction:07}".rstrip("0").removesuffix(".") + "Z"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -223,7 +224,7 @@ class HubEmulator:
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[refuse_unknown_routes])
         app.on_response_prepare.append(self._set_date)
-        search = Search(self.registry, self.clock, self._choices.query_lag)
+        search = Search(self.registry, self.clock, timedelta(seconds=self._choices.query_lag))
         for group in (
             JobRoutes(self.jobs, self._choices, self.clock, self.job_answers),
             DeviceRoutes(self.registry),

@@ -280,17 +280,35 @@ def test_import_output_name(
 def test_query_lag(start_hub: StartHub) -> None:
     hub = start_hub(choices=Choices(query_lag=5))
     client = HubClient(hub.connection_string())
-    hub.registry.put(PUMP)
 
-    def found() -> list[Any]:
-        body = {"query": "SELECT deviceId FROM devices"}
-        rows: list[Any] = client.send("POST", "/devices/query", body).json()
-        return rows
+    def found(source: str = "devices") -> list[Any]:
+        text = f"SELECT tags.site FROM {source}"
+        headers = {"x-ms-max-item-count": "1"}
+        rows = []
+        while True:
+            page = client.send("POST", "/devices/query", {"query": text}, headers=headers)
+            rows += [row["site"] for row in page.json()]
+            if "x-ms-continuation" not in page.headers:
+                return rows
+            headers["x-ms-continuation"] = page.headers["x-ms-continuation"]
 
-    assert found() == []
-    assert client.send("GET", "/devices/pump").status_code == 200
+    for id_, site in (("a", "north"), ("b", "east"), ("c", "south")):
+        hub.registry.put({"id": id_, "tags": {"site": site}})
+    hub.registry.put({"id": "a", "moduleId": "m", "tags": {"site": "module"}})
+    assert (found(), found("devices.modules")) == ([], [])
+    assert client.send("GET", "/twins/a").json()["tags"] == {"site": "north"}
     hub.clock.advance(5)
-    assert found() == [{"deviceId": "pump"}]
+    assert (found(), found("devices.modules")) == (["north", "east", "south"], ["module"])
+
+    hub.registry.put({"id": "b", "tags": {"site": "west"}})
+    hub.clock.advance(3)
+    client.send("PATCH", "/twins/b", {"tags": {"site": "far west"}})
+    client.send("DELETE", "/devices/a", headers={"If-Match": "*"})
+    assert (found(), found("devices.modules")) == (["north", "east", "south"], ["module"])
+    hub.clock.advance(2)
+    assert found() == ["north", "far west", "south"]
+    hub.clock.advance(3)
+    assert (found(), found("devices.modules")) == (["far west", "south"], [])
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,8 @@ MATCHES = [
     ("properties.desired.$version = 3", "pump"),
     (r"tags.fleet.name = 'it\'s \"A\\\u0042\"'", "valve"),
     (r"""tags.fleet.name = "it's \"A\\B\"" """, "valve"),
+    (r"""tags.fleet.name = 'it''s \"A\\B\"'""", "valve"),
+    (r"""deviceId = 'pump' AND "''" = '\'''' AND '' = CONCAT('', '')""", "pump"),
     # Lists.
     ("deviceId IN ['pump', 'bare', 'other']", "pump bare"),
     ("deviceId NIN ['pump', 'bare']", "valve"),
@@ -155,6 +157,10 @@ MATCHES = [
     ("is_defined(SUBSTRING(deviceId, -1)) OR is_defined(SUBSTRING(deviceId, 0.5))", ""),
     ("INDEX_OF(deviceId, 'm') = 2", "pump"),
     ("INDEX_OF(deviceId, 'e') = -1", "pump"),
+    # Azure IoT Explorer, the az CLI.
+    ("STARTSWITH(devices.deviceId, 'pu')", "pump"),
+    ("(status='enabled' AND capabilities.iotEdge=true)", "pump"),
+    ("devices.deviceId in ['pump', 'valve'] and Tags.ring = '1'", "valve"),
     # Names of properties that no twin of the list has, but others do.
     ("configurations.[[rates]].status = 'Applied'", ""),
     ("x509Thumbprint.primaryThumbprint = 'A'", ""),

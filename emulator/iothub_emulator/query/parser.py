@@ -123,9 +123,9 @@ class _Builder(Transformer[Token, Any]):
         return Literal(-_number(digits) if sign else _number(digits))
 
     def string(self, token: str) -> Literal:
-        """A JSON string, also in single quotes and with the escape for one."""
-        changes = {"\\'": "'", '"': '\\"'}
-        body = re.sub(r'\\.|"', lambda match: changes.get(match[0], match[0]), token[1:-1])
+        """A JSON string, also in single quotes and with the escapes for one."""
+        changes = {"\\'": "'", '"': '\\"', "''": "'" if token[0] == "'" else "''"}
+        body = re.sub(r"\\.|''|\"", lambda match: changes.get(match[0], match[0]), token[1:-1])
         return Literal(json.loads(f'"{body}"', strict=False))
 
     def constant(self, token: str) -> Literal:

@@ -2,7 +2,8 @@
 
 The learn pages on automatic device management and IoT Edge deployments have the forms of a
 condition: ``*`` for all devices, none for no device, a condition, or one that starts with ``from
-devices.modules where``. A live hub accepts only deviceId, moduleId, tags and reported properties.
+devices.modules where``. It can contain only deviceId, moduleId, tags and reported properties (also
+a live hub), and no double quotes.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ def _check(source: Source, condition: str) -> bool:
     try:
         if len(condition) > MAX_LENGTH - _ROOM:
             raise invalid("the condition is too long.")
+        if '"' in condition:
+            raise invalid("a condition cannot have double quotes.")
         statement = parse(_query(source, condition))
         if statement.groups:
             raise invalid("a condition cannot have GROUP BY.")

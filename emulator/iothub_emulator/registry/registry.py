@@ -69,6 +69,8 @@ class Registry:
         self._clock = clock or Clock()
         self._hub_name = hub_name
         self._count = 0
+        #: Called with the key before an identity or its twin changes.
+        self.before_change: Callable[[Key], None] = lambda key: None
         self.reload()
 
     def __len__(self) -> int:
@@ -154,6 +156,9 @@ class Registry:
         key.check()
         with self._store.transaction():
             match_revision(self._existing(key).etag, if_match)
+            for entry in self._table.modules(key.device_id) if key.module_id is None else ():
+                self.before_change(entry.identity.key)
+            self.before_change(key)
             self._count -= self._table.delete(key)
 
     def update_twin(self, key: Key, patch: TwinChange, *, if_match: str = ANY_ETAG) -> Entry:
@@ -275,6 +280,7 @@ class Registry:
         return entry
 
     def _write(self, entry: Entry) -> Entry:
+        self.before_change(entry.identity.key)
         self._table.write(entry)
         return entry
 
