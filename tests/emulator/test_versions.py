@@ -52,16 +52,16 @@ def test_the_token_is_checked_before_the_version(client: HubClient) -> None:
     [
         ("/twins/pump", ["GET", "PATCH", "PUT"], "2016-04-30", "2016-09-30-preview"),
         ("/devices/query", ["POST"], "2016-04-30", "2016-09-30-preview"),
-        ("/twins/pump/modules/sensor", ["GET", "PATCH", "PUT"], "2017-10-15", "2017-11-08-preview"),
-        ("/devices/pump/modules", ["GET"], "2017-10-15", "2017-11-08-preview"),
+        ("/twins/pump/modules/sensor", ["GET", "PATCH", "PUT"], "2018-01-16", "2017-11-08-preview"),
+        ("/devices/pump/modules", ["GET"], "2018-01-16", "2017-11-08-preview"),
         (
             "/devices/pump/modules/sensor",
             ["GET", "PUT", "DELETE"],
             "2017-10-15",
             "2017-11-08-preview",
         ),
-        ("/configurations", ["GET"], "2017-10-15", "2017-11-08-preview"),
-        ("/configurations/rates", ["GET", "PUT", "DELETE"], "2017-10-15", "2017-11-08-preview"),
+        ("/configurations", ["GET"], "2018-01-16", "2017-11-08-preview"),
+        ("/configurations/rates", ["GET", "PUT", "DELETE"], "2018-01-16", "2017-11-08-preview"),
     ],
     ids=["twins", "queries", "module twins", "modules", "module", "configurations", "one"],
 )
@@ -132,7 +132,7 @@ def test_jobs_show_the_properties_of_the_version(
     [
         (
             {"inputBlobName": "nothing.txt"},
-            "2018-03-01-preview",
+            "2018-01-16",
             "2018-06-30",
             (400, "BlobContainerValidationError"),
         ),

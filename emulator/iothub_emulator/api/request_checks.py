@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from iothub_emulator.api.requests import API_VERSIONS, FIRST_VERSION, Handler
+from iothub_emulator.api.requests import FIRST_VERSION, LATEST_VERSION, Handler, version_of
 from iothub_emulator.auth.access import Permission
 from iothub_emulator.auth.authorizer import Authorizer, Call
 from iothub_emulator.errors import ErrorCode, HubError, Shape, error_body, server_error
@@ -39,7 +39,7 @@ class Route:
     operation: Operation = Operation.REGISTRY
     #: The first and last api-version that have the operation.
     since: str = FIRST_VERSION
-    until: str = max(API_VERSIONS)
+    until: str = LATEST_VERSION
 
 
 class RequestChecks:
@@ -67,7 +67,7 @@ class RequestChecks:
         async def carry_out(request: web.Request) -> web.Response:
             try:
                 self._authorizer.authorize(_call(route, request), route.permission)
-                _check_version(route, request.query.get("api-version"))
+                _check_version(route, version_of(request))
                 return await route.handler(request)
             except HubError as error:
                 return _refusal(error)
@@ -136,10 +136,7 @@ def _call(route: Route, request: web.Request) -> Call:
     return Call(route.method, request.host, request.path, authorization)
 
 
-def _check_version(route: Route, version: str | None) -> None:
-    if version is None or version not in API_VERSIONS:
-        message = f"The api-version '{version}' is not supported."
-        raise HubError(ErrorCode.InvalidProtocolVersion, message)
+def _check_version(route: Route, version: str) -> None:
     if not route.since <= version <= route.until:
         message = f"The api-version '{version}' does not have this operation."
         raise HubError(ErrorCode.InvalidProtocolVersion, message)

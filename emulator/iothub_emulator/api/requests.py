@@ -19,9 +19,9 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 #: The version of the page on the first import operation.
 FIRST_VERSION = "2016-02-03"
 #: Added twins and their queries.
-TWINS_VERSION = "2016-09-30-preview"
+TWINS_VERSION = "2016-11-14"
 #: Added modules, configurations, and names for the blobs of a job.
-MODULES_VERSION = "2017-11-08-preview"
+MODULES_VERSION = "2018-06-30"
 #: Added model ids to twins, for IoT Plug and Play; the version before has none (live hub).
 MODELS_VERSION = "2020-05-31-preview"
 #: Added what a hub that is linked to a device registry adds, and attributes of identities.
@@ -33,15 +33,15 @@ API_VERSIONS = frozenset(
         FIRST_VERSION,
         "2016-04-25-preview",
         "2016-04-30",
+        "2016-09-30-preview",
         TWINS_VERSION,
-        "2016-11-14",
         "2017-06-30",
         "2017-07-11",
         "2017-10-15",
-        MODULES_VERSION,
+        "2017-11-08-preview",
         "2018-01-16",
         "2018-03-01-preview",
-        "2018-06-30",
+        MODULES_VERSION,
         "2018-08-30-preview",
         "2019-03-30",
         "2019-06-30",
@@ -60,9 +60,24 @@ API_VERSIONS = frozenset(
 )
 
 
+#: Previews, by the version that made their operations generally available.
+_PREVIEWS = {
+    "2016-09-30-preview": TWINS_VERSION,
+    "2017-11-08-preview": MODULES_VERSION,
+    "2018-03-01-preview": MODULES_VERSION,
+}
+
+
 def version_of(request: web.Request) -> str:
-    """The requested api-version; versions compare as strings."""
-    return request.query.get("api-version", "")
+    """The version whose operations the requested one has; versions compare as strings.
+
+    HubError 400 InvalidProtocolVersion if it is unknown.
+    """
+    version = request.query.get("api-version")
+    if version is None or version not in API_VERSIONS:
+        message = f"The api-version '{version}' is not supported."
+        raise HubError(ErrorCode.InvalidProtocolVersion, message)
+    return _PREVIEWS.get(version, version)
 
 
 def device_key(request: web.Request) -> Key:
