@@ -48,6 +48,12 @@ class Choices:
     #: Which container URIs do answers about a job contain? ``output``: both in the answer to the
     #: creation, only the output container in later ones (recorded from a live hub).
     uri_echo: UriEcho = "output"
+    #: Does the progress of a running job increase? A recorded job of five devices had 0 until 100.
+    progress: Literal["end", "steps"] = "end"
+    #: Does a job require a SAS to write, or is one to create and delete enough?
+    output_rights: Literal["write", "create"] = "write"
+    #: The time until queries show a change, in seconds.
+    query_lag: int = 0
     #: The maximum size of an import file in bytes; 0 for none.
     max_import_bytes: int = 0
     #: Is outputBlobName the name of an import's log?

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +16,12 @@ from iothub_emulator.api.device_routes import DeviceRoutes
 from iothub_emulator.api.entra_routes import EntraRoutes
 from iothub_emulator.api.job_routes import JobAnswers, JobRoutes
 from iothub_emulator.api.query_routes import QueryRoutes
-from iothub_emulator.api.request_checks import MAX_BODY_BYTES, RequestChecks
+from iothub_emulator.api.request_checks import (
+    MAX_BODY_BYTES,
+    RequestChecks,
+    refuse_unknown_routes,
+)
+from iothub_emulator.api.search import Search
 from iothub_emulator.api.twin_routes import TwinRoutes
 from iothub_emulator.auth.access import DEFAULT_ROLE, Roles
 from iothub_emulator.auth.authorizer import Authorizer
@@ -219,15 +225,16 @@ class HubEmulator:
             self._tls.close()
 
     def _app(self) -> web.Application:
-        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[refuse_unknown_routes])
         app.on_response_prepare.append(self._set_date)
+        search = Search(self.registry, self.clock, timedelta(seconds=self._choices.query_lag))
         for group in (
             JobRoutes(self.jobs, self._choices, self.clock, self.job_answers),
             DeviceRoutes(self.registry),
             BulkRoutes(self.registry),
             TwinRoutes(self.registry),
-            QueryRoutes(self.registry),
-            ConfigurationRoutes(self.configurations),
+            QueryRoutes(search),
+            ConfigurationRoutes(self.configurations, self.registry, search),
         ):
             self._checks.add_routes(app, group.routes())
         control = ControlRoutes(self.faults, self.jobs, self.clock, self._roles, self._checks)

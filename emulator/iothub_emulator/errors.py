@@ -23,8 +23,12 @@ class ErrorCode(IntEnum):
     BlobContainerValidationError = 400008
     DeviceDefinedMultipleTimes = 400011
     DeserializationError = 400012
+    BulkRegistryOperationFailure = 400013
     EtagDoesNotMatch = 400023
     ManagedIdentityNotEnabled = 400032
+    InvalidConfigurationTargetCondition = 400401
+    InvalidConfigurationContent = 400402
+    InvalidConfigurationCustomMetricsQuery = 400404
     IotHubNotFound = 401001
     IotHubUnauthorizedAccess = 401002
     IotHubUnauthorized = 401003
@@ -33,20 +37,26 @@ class ErrorCode(IntEnum):
     IotHubQuotaExceeded = 403002
     JobQuotaExceeded = 403003
     OperationNotAvailableInCurrentTier = 403010
+    GenericNotFound = 404000
     DeviceNotFound = 404001
     JobNotFound = 404002
     ModuleNotFound = 404010
     IotHubFailingOver = 404012
-    #: The numbers of this one and of ConfigurationAlreadyExists are not published.
     ConfigurationNotFound = 404301
+    GenericMethodNotAllowed = 405000
     DeviceAlreadyExists = 409001
     ModuleAlreadyExistsOnDevice = 409301
-    ConfigurationAlreadyExists = 409302
+    ConfigurationAlreadyExists = 409401
     PreconditionFailed = 412001
+    GenericRequestEntityTooLarge = 413000
+    MessageTooLarge = 413001
     TooManyDevices = 413002
     TooManyModulesOnDevice = 413003
+    ConfigurationCountLimitExceeded = 413101
+    ThrottlingException = 429001
     ThrottlingBacklogTimeout = 429003
     ServerError = 500001
+    ServiceUnavailable = 503001
 
     @property
     def status(self) -> int:
@@ -83,10 +93,15 @@ def invalid(message: str) -> HubError:
     return HubError(ErrorCode.ArgumentInvalid, message)
 
 
+def server_error() -> HubError:
+    """The refusal that gives no reason: 500 ServerError."""
+    return HubError(ErrorCode.ServerError, "An error occurred. Please try again.")
+
+
 def error_body(shape: Shape, status: int, name: str, message: str) -> dict[str, object]:
     """Build the JSON body of an error answer, also for names that are not in ErrorCode."""
     now = datetime.now(UTC)
-    tracking_id = uuid.uuid4().hex.upper()
+    tracking_id = uuid.uuid4().hex
     if shape is Shape.E2:
         known = ErrorCode.__members__.get(name)
         return {

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from iothub_emulator.errors import Shape
+from iothub_emulator.errors import ErrorCode, Shape
 
 
 class Operation(StrEnum):
@@ -71,7 +71,7 @@ class Fault:
     operation: str = ANY_OPERATION
     #: Number of requests or jobs that it hits.
     times: int = 1
-    #: For ``error``.
+    #: For ``error``; the default is the status of ``code``, or 500 if the code is unknown.
     status: int = 500
     code: str = "ServerError"
     message: str = "Injected by the emulator."
@@ -87,8 +87,10 @@ class Fault:
         unknown = rule.keys() - {field.name for field in fields(cls)}
         if unknown or "kind" not in rule:
             raise ValueError(f"a rule requires kind; unknown properties: {sorted(unknown)}")
+        known = ErrorCode.__members__.get(rule.get("code", cls.code))
         fault = cls(
             **{
+                "status": known.status if known else cls.status,
                 **rule,
                 "kind": FaultKind(rule["kind"]),
                 "shape": Shape(rule.get("shape", cls.shape)),

@@ -20,7 +20,9 @@ async function call(object, method, ...args) {
   const result = await new Promise((resolve, reject) => {
     object[method](...args, (error, value) => (error ? reject(error) : resolve(value)));
   });
-  return result && result.responseBody !== undefined ? result.responseBody : result;
+  if (result && result.responseBody !== undefined) return result.responseBody;
+  // What 1.0 returns of jobs is text.
+  return typeof result === 'string' && result ? JSON.parse(result) : result;
 }
 
 async function see(name, object, method, ...args) {

@@ -20,7 +20,6 @@ from azure.storage.blob import BlobServiceClient
 from iothub_emulator import HubEmulator
 from tests.emulator.support import DEADLINE, HubClient, JobContainer
 
-UNKNOWN_API_VERSION = pytest.mark.xfail(strict=True, reason="D3: unknown api-version")
 ANY = "*"
 SAS = {"type": "sas", "symmetricKey": {}}
 
@@ -108,7 +107,7 @@ class Az:
     params=[
         "2021-04-12",
         "2024-03-31",
-        pytest.param("2026-11-01-preview", marks=UNKNOWN_API_VERSION),
+        "2026-11-01-preview",
     ]
 )
 def az(request: pytest.FixtureRequest) -> Iterator[Az]:
@@ -206,7 +205,6 @@ def test_parents(az: Az) -> None:
     assert not az.call("GET", "/devices/pump").get("parentScopes")
 
 
-@pytest.mark.xfail(strict=True, reason="D4: functions of the query language")
 def test_children(az: Az) -> None:
     scope = az.create_edge("edge")["deviceScope"]
     az.create_device("pump")
@@ -298,7 +296,6 @@ def test_configuration(az: Az) -> None:
     assert az.send("DELETE", "/configurations/rates", etag=ANY).status_code == 204
 
 
-@pytest.mark.xfail(strict=True, reason="D6: system metrics")
 def test_system_metrics(az: Az) -> None:
     az.create_device("pump")
     az.call("PATCH", "/twins/pump", {"tags": {"site": "north"}}, etag=ANY)
@@ -323,7 +320,6 @@ def test_edge_deployment(az: Az) -> None:
     assert listed["content"]["modulesContent"] == MODULES
 
 
-@pytest.mark.xfail(strict=True, reason="applyConfigurationContent is not supported yet")
 def test_edge_set_modules(az: Az) -> None:
     az.create_edge("edge")
     body = {"modulesContent": MODULES}
@@ -381,7 +377,6 @@ def test_cancelled_job(az: Az, blob_service: BlobServiceClient) -> None:
     assert az.call("GET", f"/jobs/{job['jobId']}")["status"] == "cancelled"
 
 
-@pytest.mark.xfail(strict=True, reason="D1: GET /jobs/v2/query")
 def test_scheduled_jobs(az: Az) -> None:
     assert az.scheduled_jobs() == []
     assert az.scheduled_jobs(jobType="scheduleUpdateTwin", jobStatus="completed") == []

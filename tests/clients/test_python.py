@@ -9,14 +9,13 @@ from iothub_emulator import HubEmulator
 from tests.clients.support import FOLDER, PUMP_KEYS, Run, Seen, run_client
 
 CURRENT = "2.7.0"
-UNKNOWN_API_VERSION = pytest.mark.xfail(strict=True, reason="D3: unknown api-version")
 
 
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param("2.0.0", marks=[pytest.mark.clients, UNKNOWN_API_VERSION]),
-        pytest.param("2.1.0", marks=[pytest.mark.clients, UNKNOWN_API_VERSION]),
+        pytest.param("2.0.0", marks=pytest.mark.clients),
+        pytest.param("2.1.0", marks=pytest.mark.clients),
         pytest.param("2.2.3", marks=pytest.mark.clients),
         pytest.param("2.3.0", marks=pytest.mark.clients),
         CURRENT,
@@ -135,13 +134,11 @@ def test_configurations(seen: Seen) -> None:
     assert seen["delete configuration"] is None
 
 
-@pytest.mark.xfail(strict=True, reason="testQueries is not supported yet")
 def test_configuration_queries(seen: Seen) -> None:
     assert seen["test queries"].get("target_condition_error") is None
     assert "refused" not in seen["test queries"]
 
 
-@pytest.mark.xfail(strict=True, reason="applyConfigurationContent is not supported yet")
 def test_edge_modules(seen: Seen) -> None:
     assert seen["apply on edge"] is None
 
@@ -169,7 +166,6 @@ def test_jobs(run: Run) -> None:
         assert configuration["Id"] == "rates"
 
 
-@pytest.mark.xfail(strict=True, reason="D1: GET /jobs/v2/query")
 def test_scheduled_jobs(seen: Seen) -> None:
     assert "type" not in seen["scheduled jobs"], "the client reads the list as an object"
 

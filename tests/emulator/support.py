@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -25,6 +26,7 @@ from azure.storage.blob import (
     generate_container_sas,
 )
 
+import iothub_emulator
 from iothub_emulator import HubEmulator
 from iothub_emulator.jobs.importing import DeviceImport
 from iothub_emulator.registry.registry import Registry
@@ -154,6 +156,10 @@ class JobContainer:
         return {blob.name for blob in self.client.list_blobs()}
 
 
+#: For users of the emulator.
+README = Path(iothub_emulator.__file__).parent.parent / "README.md"
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + DEADLINE
     while not condition():
@@ -178,3 +184,10 @@ def import_line(registry: Registry, text: str) -> str | None:
 
 def codes(log: Iterable[Mapping[str, Any]]) -> list[int]:
     return [line["errorCode"] for line in log]
+
+
+def zoned(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to the creation of an identity as later answers have it: times end in Z."""
+    return {
+        name: f"{value}Z" if name.endswith("Time") else value for name, value in document.items()
+    }

@@ -93,6 +93,7 @@ def test_a_rejected_line_does_not_affect_others(hub: HubEmulator, client: HubCli
     )
 
     assert response.status_code == 400
+    assert response.headers["IotHubErrorCode"] == "BulkRegistryOperationFailure"
     assert response.json() == {
         "isSuccessful": False,
         "errors": [
@@ -128,36 +129,38 @@ def test_a_stale_etag_is_an_error(hub: HubEmulator, client: HubClient, mode: str
     assert stored(hub.registry, "pump") == before
 
 
-@pytest.mark.parametrize("etag", ["AAAAAAAAAAk=", None], ids=["stale", "none"])
-def test_a_twin_requires_its_own_etag(
-    hub: HubEmulator, client: HubClient, etag: str | None
-) -> None:
+def test_a_twin_requires_its_own_etag(hub: HubEmulator, client: HubClient) -> None:
     hub.registry.put({"id": "pump"})
-    line = {"id": "pump", "importMode": "updateTwinIfMatchETag", "twinETag": etag}
+    line = {"id": "pump", "importMode": "updateTwinIfMatchETag", "twinETag": "AAAAAAAAAAk="}
 
     assert only_error(bulk(client, line))["errorCode"] == "PreconditionFailed"
 
 
+@pytest.mark.parametrize("etag", [None, ""], ids=["none", "empty"])
 @pytest.mark.parametrize(
-    ("mode", "etag"),
+    "mode",
     [
-        ("create", STALE),
-        ("updateIfMatchETag", None),
-        ("deleteIfMatchETag", None),
-        ("deleteIfMatchETag", ""),
+        *("updateIfMatchETag", "createOrUpdateIfMatchETag"),
+        *("deleteIfMatchETag", "updateTwinIfMatchETag"),
     ],
 )
-def test_an_etag_is_required_or_forbidden_by_the_mode(
+def test_without_an_etag_every_device_matches(
     hub: HubEmulator, client: HubClient, mode: str, etag: str | None
 ) -> None:
-    if mode != "create":
-        hub.registry.put({"id": "pump"})
-    count = len(hub.registry)
-    error = only_error(bulk(client, {"id": "pump", "importMode": mode, "eTag": etag}))
+    hub.registry.put({"id": "pump"})
+    line = {"id": "pump", "importMode": mode, "eTag": etag, "twinETag": etag, "tags": {"a": 1}}
+
+    assert bulk(client, line).json() == SUCCESS
+    pump = hub.registry.get("pump")
+    assert pump is None if mode == "deleteIfMatchETag" else pump and pump["tags"] == {"a": 1}
+
+
+def test_an_etag_is_forbidden_in_a_creation(hub: HubEmulator, client: HubClient) -> None:
+    error = only_error(bulk(client, {"id": "pump", "importMode": "create", "eTag": STALE}))
 
     assert error["errorCode"] == "ArgumentInvalid"
     assert error["errorStatus"].startswith("The ETag should ")
-    assert len(hub.registry) == count
+    assert len(hub.registry) == 0
 
 
 def test_the_second_line_of_an_identity_is_an_error(hub: HubEmulator, client: HubClient) -> None:

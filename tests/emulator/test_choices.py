@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import iothub_emulator
 from iothub_emulator import HubEmulator
 from iothub_emulator.choices import DEFAULT_CHOICES, Choices
 from iothub_emulator.jobs.importing import DeviceImport
 from iothub_emulator.registry.registry import Registry
 from tests.emulator.support import (
+    README,
     HubClient,
     JobContainer,
     Line,
@@ -123,6 +122,42 @@ def test_etag_mismatch(registry: Registry) -> None:
 
     assert codes(run(registry, DEFAULT_CHOICES, PUMP, stale)) == [412001]
     assert codes(run(registry, Choices(etag_mismatch="EtagDoesNotMatch"), stale)) == [400023]
+
+
+@pytest.mark.parametrize(("choice", "is_increasing"), [("end", False), ("steps", True)])
+def test_progress(
+    start_hub: StartHub, job_container: JobContainer, choice: Any, is_increasing: bool
+) -> None:
+    hub = start_hub(choices=Choices(progress=choice), job_rate=40)
+    job_container.write(*({**PUMP, "id": f"pump-{number}"} for number in range(20)))
+    HubClient(hub.connection_string()).create_job(job_container.request())
+    seen = set()
+
+    def is_done() -> bool:
+        job = hub.jobs[0]
+        seen.add(job["progress"])
+        return bool(job["status"] == "completed")
+
+    wait_until(is_done)
+    assert {0, 100} <= seen
+    assert (len(seen) > 2) == is_increasing
+
+
+@pytest.mark.parametrize(("choice", "status"), [("write", 400), ("create", 200)])
+def test_output_rights(
+    start_hub: StartHub, job_container: JobContainer, choice: Any, status: int
+) -> None:
+    hub = start_hub(choices=Choices(output_rights=choice))
+    hub.registry.put({"id": "pump"})
+    body = {"type": "export", "outputBlobContainerUri": job_container.uri("cd")}
+    response = HubClient(hub.connection_string()).create_job(body)
+
+    assert response.status_code == status
+    hub.wait_idle()
+    if choice == "write":
+        assert "Unauthorized to write to output blob container." in response.json()["Message"]
+    else:
+        assert [line["id"] for line in job_container.lines("devices.txt")] == ["pump"]
 
 
 @pytest.mark.parametrize(("choice", "logged"), [("apply", []), ("refuse", [400011])])
@@ -242,6 +277,40 @@ def test_import_output_name(
     assert job_container.names() == {"devices.txt", log}
 
 
+def test_query_lag(start_hub: StartHub) -> None:
+    hub = start_hub(choices=Choices(query_lag=5))
+    client = HubClient(hub.connection_string())
+
+    def found(source: str = "devices") -> list[Any]:
+        text = f"SELECT tags.site FROM {source}"
+        headers = {"x-ms-max-item-count": "1"}
+        rows = []
+        while True:
+            page = client.send("POST", "/devices/query", {"query": text}, headers=headers)
+            rows += [row["site"] for row in page.json()]
+            if "x-ms-continuation" not in page.headers:
+                return rows
+            headers["x-ms-continuation"] = page.headers["x-ms-continuation"]
+
+    for id_, site in (("a", "north"), ("b", "east"), ("c", "south")):
+        hub.registry.put({"id": id_, "tags": {"site": site}})
+    hub.registry.put({"id": "a", "moduleId": "m", "tags": {"site": "module"}})
+    assert (found(), found("devices.modules")) == ([], [])
+    assert client.send("GET", "/twins/a").json()["tags"] == {"site": "north"}
+    hub.clock.advance(5)
+    assert (found(), found("devices.modules")) == (["north", "east", "south"], ["module"])
+
+    hub.registry.put({"id": "b", "tags": {"site": "west"}})
+    hub.clock.advance(3)
+    client.send("PATCH", "/twins/b", {"tags": {"site": "far west"}})
+    client.send("DELETE", "/devices/a", headers={"If-Match": "*"})
+    assert (found(), found("devices.modules")) == (["north", "east", "south"], ["module"])
+    hub.clock.advance(2)
+    assert found() == ["north", "far west", "south"]
+    hub.clock.advance(3)
+    assert (found(), found("devices.modules")) == (["far west", "south"], [])
+
+
 @pytest.mark.parametrize(
     ("choice", "code"),
     [("slot", (403, "JobQuotaExceeded")), ("storage", (400, "BlobContainerValidationError"))],
@@ -292,7 +361,7 @@ def test_settings_are_read() -> None:
 
 
 def test_readme_lists_every_switch_with_its_default() -> None:
-    readme = (Path(iothub_emulator.__file__).parent.parent / "README.md").read_text("utf-8")
+    readme = README.read_text("utf-8")
     listed = dict(re.findall(r"^\| `(\w+)` \| [^|]* \| `?([^|`]*)`? \|", readme, re.MULTILINE))
 
     for field in fields(Choices):

@@ -58,6 +58,26 @@ def test_rules_apply_to_operations(hub: HubEmulator, client: HubClient) -> None:
     assert hub.faults.to_json() == []
 
 
+@pytest.mark.parametrize(
+    ("code", "number"),
+    [
+        ("MessageTooLarge", 413001),
+        ("ConfigurationCountLimitExceeded", 413101),
+        ("ThrottlingException", 429001),
+        ("ServiceUnavailable", 503001),
+        ("Unheard", 500000),
+    ],
+)
+def test_the_status_follows_from_the_code(
+    hub: HubEmulator, client: HubClient, code: str, number: int
+) -> None:
+    hub.faults.add("error", code=code, shape="E2")
+    response = client.send("GET", "/devices")
+
+    assert error_code(response) == (number // 1000, code)
+    assert response.json()["errorCode"] == number
+
+
 @pytest.mark.parametrize("shape", ["E1", "E2", "E3", "E4", "E7"])
 def test_error_in_every_shape(hub: HubEmulator, client: HubClient, shape: str) -> None:
     hub.faults.add("error", status=503, code="ServerBusy", message="not now", shape=shape)

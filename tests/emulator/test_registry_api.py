@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Any
 from urllib.parse import quote
 
@@ -10,7 +11,7 @@ import requests
 
 from iothub_emulator import HubEmulator
 from iothub_emulator.registry.registry import Limits
-from tests.emulator.support import DEADLINE, HubClient, StartHub, error_code, stored
+from tests.emulator.support import DEADLINE, HubClient, StartHub, error_code, stored, zoned
 
 
 def if_match(etag: str) -> dict[str, str]:
@@ -27,7 +28,7 @@ def test_create_and_get(client: HubClient) -> None:
     assert device["authentication"]["symmetricKey"]["primaryKey"]
     assert created.headers["ETag"] == f'"{device["etag"]}"'
     got = client.send("GET", "/devices/pump")
-    assert got.json() == device
+    assert got.json() == zoned(device)
     assert got.headers["ETag"] == created.headers["ETag"]
 
 
@@ -59,6 +60,8 @@ def test_rejected_updates(client: HubClient) -> None:
     client.send("PUT", "/devices/pump", {})
     stale = client.send("PUT", "/devices/pump", {}, headers=if_match("stale"))
     assert error_code(stale) == (412, "PreconditionFailed")
+    empty = client.send("PUT", "/devices/pump", {}, headers=if_match('""'))
+    assert error_code(empty) == (409, "DeviceAlreadyExists")
 
 
 @pytest.mark.parametrize(
@@ -106,8 +109,9 @@ def test_the_time_of_the_status_is_that_of_its_last_change(
         return updated
 
     created = client.send("PUT", "/devices/pump", {"status": "enabled"}).json()
-    never = "0001-01-01T00:00:00"
-    assert created["statusUpdatedTime"] == put("enabled") == never
+    assert created["statusUpdatedTime"] == "0001-01-01T00:00:00"
+    never = "0001-01-01T00:00:00Z"
+    assert put("enabled") == never
     disabled = put("disabled")
     assert disabled == put("disabled") > never
     assert put("enabled") > disabled
@@ -157,10 +161,14 @@ def test_invalid_top(client: HubClient, top: str) -> None:
 
 
 def test_etag_forms(hub: HubEmulator) -> None:
-    hub.registry.put({"id": "pump"})
-    device = stored(hub.registry, "pump")
+    """A decimal number of the device, which grows with each change, and eight bytes of its twin."""
+    revisions = []
+    for _ in range(2):
+        hub.registry.put({"id": "pump"})
+        device = stored(hub.registry, "pump")
+        revisions.append(int(b64decode(device["eTag"])))
 
-    assert device["eTag"].startswith("ODAxMjMy")
+    assert revisions[1] == revisions[0] + 1
     assert device["twinETag"] == "AAAAAAAAAAE="
 
 
@@ -222,7 +230,7 @@ def test_updates_of_an_edge_device_require_its_scope(
 
     assert error_code(rejected) == (400, "ArgumentInvalid")
     assert "Device scope is immutable" in rejected.json()["Message"]
-    assert client.send("GET", "/devices/edge").json() == before
+    assert client.send("GET", "/devices/edge").json() == zoned(before)
 
 
 def test_the_parent_of_a_leaf_is_its_device_scope(hub: HubEmulator, client: HubClient) -> None:

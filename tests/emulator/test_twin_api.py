@@ -31,7 +31,7 @@ def body_of(section: str, values: Any) -> dict[str, Any]:
 
 
 def values_of(twin: dict[str, Any], section: str) -> dict[str, Any]:
-    values = twin["tags"] if section == "tags" else twin["properties"]["desired"]
+    values = twin.get("tags", {}) if section == "tags" else twin["properties"]["desired"]
     return {name: value for name, value in values.items() if not name.startswith("$")}
 
 
@@ -56,18 +56,6 @@ def nested(objects: int) -> dict[str, Any]:
     return {"in": nested(objects - 1)} if objects else {"leaf": 1}
 
 
-@PATHS
-def test_new_twin(client: HubClient, path: str) -> None:
-    response = client.send("GET", path)
-
-    twin = response.json()
-    assert (twin["etag"], twin["version"]) == ("AAAAAAAAAAE=", 2)
-    assert response.headers["ETag"] == '"AAAAAAAAAAE="'
-    never_changed = {"$metadata": {"$lastUpdated": NEVER}, "$version": 1}
-    assert twin["properties"] == {"desired": never_changed, "reported": never_changed}
-    assert twin["tags"] == {}
-
-
 def test_a_created_device_has_the_first_version_of_its_twin(
     hub: HubEmulator, client: HubClient
 ) -> None:
@@ -75,9 +63,9 @@ def test_a_created_device_has_the_first_version_of_its_twin(
     twin = send(client, "GET", None, "/twins/valve")
 
     assert twin["tags"] == {"a": 1}
-    section = desired(twin)
-    changed = {"$lastUpdated": section["$metadata"]["$lastUpdated"], "$lastUpdatedVersion": 2}
-    assert section == {"b": 2, "$version": 2, "$metadata": {**changed, "b": changed}}
+    assert (twin["etag"], twin["version"]) == ("AAAAAAAAAAE=", 2)
+    changed = {"$lastUpdated": NEVER, "$lastUpdatedVersion": 1}
+    assert desired(twin) == {"b": 2, "$version": 1, "$metadata": {**changed, "b": changed}}
 
 
 def test_twin_shows_the_identity(hub: HubEmulator, client: HubClient) -> None:
@@ -87,7 +75,7 @@ def test_twin_shows_the_identity(hub: HubEmulator, client: HubClient) -> None:
 
     assert twin.items() >= body.items()
     assert twin["deviceEtag"] == device["etag"]
-    assert twin["statusUpdateTime"] == f"{device['statusUpdatedTime']}Z" != NEVER
+    assert twin["statusUpdateTime"] == device["statusUpdatedTime"] != NEVER
     assert twin["authenticationType"] == "sas"
     assert twin["etag"] == "AAAAAAAAAAE=", "the identity has an ETag of its own"
     absent = {"generationId", "connectionStateUpdatedTime", "deviceScope", "parentScopes"}
@@ -210,7 +198,7 @@ def test_put_removes_omitted_members(client: HubClient, path: str) -> None:
     send(client, "PATCH", {"tags": {"a": 1}, "properties": {"desired": {"b": 2, "c": 3}}}, path)
     replaced = send(client, "PUT", body_of("desired", {"c": {"d": []}}), path)
 
-    assert replaced["tags"] == {}
+    assert "tags" not in replaced
     assert values_of(replaced, "desired") == {"c": {"d": []}}
     metadata = desired(replaced)["$metadata"]
     stamp = stamp_of(metadata)
@@ -237,7 +225,8 @@ def test_if_match_is_optional(client: HubClient, method: str, path: str, form: s
     response = client.send(method, path, {"tags": {"a": 2}}, headers=headers)
 
     assert response.status_code == 200
-    assert response.headers["ETag"] == f'"{response.json()["etag"]}"' != f'"{etag}"'
+    assert response.json()["etag"] != etag
+    assert "ETag" not in response.headers, "unlike for a device (live hub)"
 
 
 @PATHS

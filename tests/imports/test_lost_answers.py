@@ -346,7 +346,7 @@ def test_delayed_job_list_starts_no_second_job(app: App) -> None:
     app.hub.faults.add("dropReply", operation="createJob")
     app.upload(NAME, *(device(f"pump-{number}") for number in range(15)))
     app.deliver(NAME)
-    while not app.hub.jobs[0]["progress"]:
+    while not len(app.hub.registry):
         time.sleep(0.02)
     for _ in range(2):
         app.tick()

@@ -20,12 +20,6 @@ from iothub_emulator.registry.lines import ImportLine, ImportMode, read_line
 from iothub_emulator.registry.registry import Registry
 
 MAX_DEVICES = 100
-#: By import mode, whether an ETag is required. Messages of the C# client, which checks the same.
-_ETAG_RULES = {
-    ImportMode.CREATE: (False, "The ETag should not be set while registering the device."),
-    ImportMode.UPDATE_IF_MATCH_ETAG: (True, "The ETag should be set while updating the device."),
-    ImportMode.DELETE_IF_MATCH_ETAG: (True, "The ETag should be set while deleting the device."),
-}
 
 
 class BulkRoutes:
@@ -45,7 +39,11 @@ class BulkRoutes:
             raise HubError(ErrorCode.TooManyDevices, message)
         errors = self._apply(lines)
         result = {"isSuccessful": not errors, "errors": errors, "warnings": []}
-        return web.json_response(result, status=400 if errors else 200)
+        if not errors:
+            return web.json_response(result)
+        # By this header, which is not that of other errors, the C# client reads the result.
+        headers = {"IotHubErrorCode": ErrorCode.BulkRegistryOperationFailure.name}
+        return web.json_response(result, status=400, headers=headers)
 
     def _apply(self, lines: list[ImportLine]) -> list[dict[str, Any]]:
         errors = []
@@ -55,18 +53,13 @@ class BulkRoutes:
                 if line.key in seen:
                     raise HubError(ErrorCode.DeviceDefinedMultipleTimes, str(line.key))
                 seen.add(line.key)
-                _check_etag(line)
+                if line.mode is ImportMode.CREATE and line.etag is not None:
+                    # Message of the C# client, which checks the same.
+                    raise invalid("The ETag should not be set while registering the device.")
                 apply_line(self._registry, line)
             except HubError as error:
                 errors.append(_error_document(line, error))
         return errors
-
-
-def _check_etag(line: ImportLine) -> None:
-    has_etag = line.etag is not None
-    is_required, message = _ETAG_RULES.get(line.mode, (has_etag, ""))
-    if is_required != has_etag:
-        raise invalid(message)
 
 
 def _error_document(line: ImportLine, error: HubError) -> dict[str, Any]:

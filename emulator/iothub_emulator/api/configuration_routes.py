@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -12,27 +15,49 @@ from iothub_emulator.api.requests import (
     answer,
     bad_request_if_malformed,
     body_of,
+    device_key,
+    existing,
     if_match,
 )
+from iothub_emulator.api.search import Search
 from iothub_emulator.auth.access import (
+    APPLY_CONFIGURATIONS,
     DELETE_CONFIGURATIONS,
     READ_CONFIGURATIONS,
+    TEST_QUERIES,
     WRITE_CONFIGURATIONS,
 )
+from iothub_emulator.errors import HubError
 from iothub_emulator.json_net import parse_object
-from iothub_emulator.registry.configurations import Configurations, read_configuration
+from iothub_emulator.query import ALL_DEVICES, parse_query, targets_query
+from iothub_emulator.registry.configurations import (
+    DEVICE,
+    EDGE,
+    MODULE,
+    Configurations,
+    check_metrics,
+    read_configuration,
+)
+from iothub_emulator.registry.deployment import apply_content
 from iothub_emulator.registry.identity import ANY_ETAG
+from iothub_emulator.registry.registry import Registry
 
+_DOTNET_TYPE = "Microsoft.Azure.Devices.Configuration"
 _CONFIGURATION = "/configurations/{id}"
 
 
 class ConfigurationRoutes:
-    def __init__(self, configurations: Configurations) -> None:
+    def __init__(self, configurations: Configurations, registry: Registry, search: Search) -> None:
         self._configurations = configurations
+        self._registry = registry
+        self._search = search
 
     def routes(self) -> list[Route]:
         modules = MODULES_VERSION
+        apply = "/devices/{device_id}/applyConfigurationContent"
         return [
+            Route("POST", "/configurations/testQueries", TEST_QUERIES, self._test, since=modules),
+            Route("POST", apply, APPLY_CONFIGURATIONS, self._apply, since=modules),
             Route("GET", "/configurations", READ_CONFIGURATIONS, self._list, since=modules),
             Route("GET", _CONFIGURATION, READ_CONFIGURATIONS, self._get, since=modules),
             Route("PUT", _CONFIGURATION, WRITE_CONFIGURATIONS, self._put, since=modules),
@@ -41,21 +66,34 @@ class ConfigurationRoutes:
 
     async def _list(self, request: web.Request) -> web.Response:
         """List all; ``top`` has no effect (live hub)."""
-        return web.json_response(self._configurations.all())
+        return web.json_response(await self._with_results(self._configurations.all()))
 
     async def _get(self, request: web.Request) -> web.Response:
-        return _answer(self._configurations.find(request.match_info["id"]))
+        configuration = self._configurations.find(request.match_info["id"])
+        await self._with_results([configuration])
+        return _answer(configuration)
+
+    async def _with_results(self, configurations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Fill in the number of rows of all metrics."""
+        metrics = [
+            (metrics["results"], name, parse_query(text))
+            for configuration in configurations
+            for metrics in (configuration["systemMetrics"], configuration["metrics"])
+            for name, text in metrics["queries"].items()
+        ]
+        counts = await asyncio.to_thread(self._search.count, [query for _, _, query in metrics])
+        for results, name, query in metrics:
+            results[name] = counts[query]
+        return configurations
 
     async def _put(self, request: web.Request) -> web.Response:
-        """An If-Match without quotes has no effect, so the answer is 409 (live hub)."""
+        """An empty If-Match, or one without quotes, has no effect (live hub)."""
         id_ = request.match_info["id"]
         with bad_request_if_malformed():
-            body = parse_object(
-                await body_of(request), dotnet_type="Microsoft.Azure.Devices.Configuration"
-            )
+            body = parse_object(await body_of(request), dotnet_type=_DOTNET_TYPE)
             declared = read_configuration(body)
         header = request.headers.get("If-Match", "")
-        if header != ANY_ETAG and not header.startswith('"'):
+        if header != ANY_ETAG and (header == '""' or not header.startswith('"')):
             return _answer(self._configurations.create(id_, declared))
         return _answer(self._configurations.update(id_, declared, header.strip('"')))
 
@@ -63,6 +101,41 @@ class ConfigurationRoutes:
         """Unlike for a device, If-Match is optional (live hub)."""
         self._configurations.delete(request.match_info["id"], if_match(request) or ANY_ETAG)
         return web.Response(status=204)
+
+    async def _test(self, request: web.Request) -> web.Response:
+        """Report errors in the answer; ``*`` is one, although a PUT accepts it (live hub)."""
+        with bad_request_if_malformed():
+            body = parse_object(
+                await body_of(request), dotnet_type=f"{_DOTNET_TYPE}QueriesTestInput"
+            )
+            condition = body.string("targetCondition") or ""
+            queries = body.document("customMetricQueries") or {}
+        target = f"({ALL_DEVICES})" if condition == ALL_DEVICES else condition
+        return web.json_response(
+            {
+                "targetConditionError": _message(partial(targets_query, target)),
+                "customMetricQueryErrors": {
+                    name: message
+                    for name, text in queries.items()
+                    if (message := _message(partial(check_metrics, {name: text})))
+                },
+            }
+        )
+
+    async def _apply(self, request: web.Request) -> web.Response:
+        with bad_request_if_malformed():
+            body = parse_object(await body_of(request), dotnet_type=f"{_DOTNET_TYPE}Content")
+            content = {kind: body.document(kind) for kind in (DEVICE, MODULE, EDGE)}
+        apply_content(self._registry, existing(self._registry, device_key(request)), content)
+        return web.Response(status=204)
+
+
+def _message(check: Callable[[], object]) -> str | None:
+    try:
+        check()
+    except HubError as error:
+        return error.message
+    return None
 
 
 def _answer(configuration: dict[str, Any]) -> web.Response:

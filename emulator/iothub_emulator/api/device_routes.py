@@ -1,14 +1,14 @@
 """Devices and modules of the data plane, as recorded from a live hub.
 
 It differs from the published pages: create answers 200 instead of 201, and both update and delete
-require If-Match. Modules follow the rules of devices.
+require If-Match. Modules follow the rules of devices, but have no ETag header.
 """
 
 from __future__ import annotations
 
 from aiohttp import web
 
-from iothub_emulator.api.documents import device_document, module_document
+from iothub_emulator.api.documents import device_document, module_document, unzoned
 from iothub_emulator.api.request_checks import Route
 from iothub_emulator.api.requests import (
     MODULES_VERSION,
@@ -49,8 +49,6 @@ class DeviceRoutes:
         modules = MODULES_VERSION
         return [
             Route("GET", "/devices", READ_DEVICES, self._list),
-            # The official Node client lists with a slash at the end.
-            Route("GET", "/devices/", READ_DEVICES, self._list),
             Route("GET", _DEVICE, READ_DEVICES, self._get),
             Route("PUT", _DEVICE, WRITE_DEVICES, self._put),
             Route("DELETE", _DEVICE, DELETE_DEVICES, self._delete),
@@ -76,7 +74,7 @@ class DeviceRoutes:
         identity = _read_device(device_key(request), await body_of(request))
         etag = if_match(request)
         if etag is None:
-            return _device_answer(request, self._registry.create(identity))
+            return _device_answer(request, self._registry.create(identity), is_new=True)
         self._check_scope(identity)
         return _device_answer(request, self._registry.update(identity, if_match=etag))
 
@@ -118,7 +116,7 @@ class DeviceRoutes:
         identity = _read_module(module_key(request), await body_of(request))
         etag = if_match(request)
         if etag is None:
-            return _module_answer(self._registry.create(identity))
+            return _module_answer(self._registry.create(identity), is_new=True)
         return _module_answer(self._registry.update(identity, if_match=etag))
 
     async def _delete_module(self, request: web.Request) -> web.Response:
@@ -146,9 +144,11 @@ def _read_module(key: Key, text: str) -> Identity:
         return Identity.read(body)(key=key, status=DeviceStatus.ENABLED)
 
 
-def _device_answer(request: web.Request, entry: Entry) -> web.Response:
-    return answer(device_document(entry, version_of(request)), entry.etag)
+def _device_answer(request: web.Request, entry: Entry, *, is_new: bool = False) -> web.Response:
+    document = device_document(entry, version_of(request))
+    return answer(unzoned(document) if is_new else document, entry.etag)
 
 
-def _module_answer(entry: Entry) -> web.Response:
-    return answer(module_document(entry), entry.etag)
+def _module_answer(entry: Entry, *, is_new: bool = False) -> web.Response:
+    document = module_document(entry)
+    return web.json_response(unzoned(document) if is_new else document)

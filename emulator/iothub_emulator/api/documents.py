@@ -1,10 +1,18 @@
-"""Devices, modules and twins as JSON in answers; the form in files is different."""
+"""Devices, modules and twins as JSON in answers, as recorded from live hubs.
+
+The form in files is different.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from iothub_emulator.api.requests import MODULES_VERSION, TWINS_VERSION
+from iothub_emulator.api.requests import (
+    LATEST_VERSION,
+    MODELS_VERSION,
+    MODULES_VERSION,
+    TWINS_VERSION,
+)
 from iothub_emulator.registry.entries import Entry
 from iothub_emulator.registry.twin import NEVER, Properties, metadata_of
 
@@ -15,7 +23,7 @@ def device_document(entry: Entry, version: str) -> dict[str, Any]:
         **_identity_document(entry),
         "status": identity.status.value,
         "statusReason": identity.status_reason,
-        "statusUpdatedTime": _unzoned(entry.status_updated),
+        "statusUpdatedTime": entry.status_updated,
     }
     if version < TWINS_VERSION:
         # Captures of 2016 contain keys and thumbprints, but no type.
@@ -34,11 +42,25 @@ def module_document(entry: Entry) -> dict[str, Any]:
     }
 
 
-def twin_document(entry: Entry) -> dict[str, Any]:
-    """A twin, with the properties of its identity that a hub copies into it."""
+def unzoned(document: dict[str, Any]) -> dict[str, Any]:
+    """An identity as the answer to its creation has it: the times end without Z."""
+    return {
+        name: value.removesuffix("Z") if name.endswith("Time") else value
+        for name, value in document.items()
+    }
+
+
+def twin_document(
+    entry: Entry, version: str = LATEST_VERSION, *, is_row: bool = False
+) -> dict[str, Any]:
+    """A twin, with the properties of its identity that a hub copies into it.
+
+    The twin of a module has capabilities in the rows of a query only.
+    """
     identity, twin = entry.identity, entry.twin
+    is_module = identity.key.module_id is not None
     document: dict[str, Any] = {"deviceId": identity.key.device_id}
-    if identity.key.module_id is not None:
+    if is_module:
         document["moduleId"] = identity.key.module_id
     document |= {
         "etag": twin.etag,
@@ -50,13 +72,16 @@ def twin_document(entry: Entry) -> dict[str, Any]:
         "cloudToDeviceMessageCount": 0,
         "authenticationType": identity.credentials.type.value,
         "x509Thumbprint": identity.credentials.to_json()["x509Thumbprint"],
-        "modelId": "",
-        # A new twin has version 2 and the ETag of version 1 (learn pages).
+        # A new twin has version 2 and the ETag of version 1.
         "version": twin.version + 1,
-        "tags": twin.tags,
         "properties": {"desired": _section(twin.desired), "reported": _section(twin.reported)},
-        "capabilities": {"iotEdge": identity.iot_edge},
     }
+    if version >= MODELS_VERSION:
+        document["modelId"] = ""
+    if twin.tags:
+        document["tags"] = twin.tags
+    if is_row or not is_module:
+        document["capabilities"] = {"iotEdge": identity.iot_edge}
     if identity.status_reason is not None:
         document["statusReason"] = identity.status_reason
     return document | entry.scopes()
@@ -65,19 +90,14 @@ def twin_document(entry: Entry) -> dict[str, Any]:
 def _identity_document(entry: Entry) -> dict[str, Any]:
     return {
         "deviceId": entry.identity.key.device_id,
-        "generationId": entry.generation_id,
+        "generationId": str(entry.generation_id),
         "etag": entry.etag,
         "connectionState": "Disconnected",
-        "connectionStateUpdatedTime": _unzoned(NEVER),
-        "lastActivityTime": _unzoned(NEVER),
+        "connectionStateUpdatedTime": NEVER,
+        "lastActivityTime": NEVER,
         "cloudToDeviceMessageCount": 0,
         "authentication": entry.identity.credentials.to_json(),
     }
-
-
-def _unzoned(time: str) -> str:
-    """Times of identities have no Z, unlike those of twins and jobs (captures)."""
-    return time.removesuffix("Z")
 
 
 def _section(properties: Properties) -> dict[str, Any]:

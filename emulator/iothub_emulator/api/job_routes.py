@@ -16,6 +16,7 @@ from iothub_emulator.api.requests import FIRST_VERSION, body_of, version_of
 from iothub_emulator.auth.access import DELETE_JOBS, READ_JOBS, WRITE_JOBS
 from iothub_emulator.choices import Choices
 from iothub_emulator.clock import Clock
+from iothub_emulator.errors import ErrorCode, HubError, invalid
 from iothub_emulator.faults import Operation
 from iothub_emulator.jobs.history import Job
 from iothub_emulator.jobs.jobs import Jobs, job_not_found
@@ -24,6 +25,14 @@ from iothub_emulator.jobs.request import JobRequest
 LOG = logging.getLogger(__name__)
 
 JobDocument = dict[str, Any]
+
+_SCHEDULED = "/jobs/v2/{job_id}"
+#: Of the service swagger, in lower case.
+_SCHEDULED_TYPES = {"scheduledevicemethod", "scheduleupdatetwin", "unknown", "export", "import"}
+_SCHEDULED_STATUSES = {
+    *("unknown", "enqueued", "running", "completed"),
+    *("failed", "cancelled", "scheduled", "queued"),
+}
 
 
 def _unaltered(job: JobDocument) -> JobDocument:
@@ -53,14 +62,17 @@ class JobRoutes:
         self._answers = answers
 
     def routes(self) -> list[Route]:
-        create, get = Operation.CREATE_JOB, Operation.GET_JOB
+        create, get, cancel = Operation.CREATE_JOB, Operation.GET_JOB, Operation.CANCEL_JOB
         historic, first = self._create_historic, FIRST_VERSION
         return [
             Route("POST", "/jobs/create", WRITE_JOBS, self._create, create),
             Route("GET", "/jobs", READ_JOBS, self._list, Operation.LIST_JOBS),
             Route("GET", "/jobs/{job_id}", READ_JOBS, self._get, get),
-            Route("GET", "/jobs/v2/{job_id}", READ_JOBS, self._get_scheduled, get),
-            Route("DELETE", "/jobs/{job_id}", DELETE_JOBS, self._cancel, Operation.CANCEL_JOB),
+            Route("GET", "/jobs/v2/query", READ_JOBS, self._list_scheduled, Operation.LIST_JOBS),
+            Route("GET", _SCHEDULED, READ_JOBS, self._get_scheduled, get),
+            Route("PUT", _SCHEDULED, WRITE_JOBS, self._create_scheduled, create),
+            Route("POST", f"{_SCHEDULED}/cancel", WRITE_JOBS, self._cancel_scheduled, cancel),
+            Route("DELETE", "/jobs/{job_id}", DELETE_JOBS, self._cancel, cancel),
             # The page of 2016 has a GET with a body, which some clients cannot send.
             Route("GET", "/importdevices", WRITE_JOBS, historic, create, until=first),
             Route("POST", "/importdevices", WRITE_JOBS, historic, create, until=first),
@@ -99,10 +111,24 @@ class JobRoutes:
             raise job_not_found(job.id)
         return self._answer(request, job)
 
+    async def _list_scheduled(self, request: web.Request) -> web.Response:
+        """There are none; a filter is checked nevertheless."""
+        _check_filter(request, "jobType", _SCHEDULED_TYPES)
+        _check_filter(request, "jobStatus", _SCHEDULED_STATUSES)
+        return web.json_response([], headers={"x-ms-item-type": "JobResponse"})
+
     async def _get_scheduled(self, request: web.Request) -> web.Response:
-        """The answer of a live hub for an unknown scheduled job; the emulator has none."""
+        """The answer of a live hub for an unknown scheduled job."""
         job_id = request.match_info["job_id"]
         return web.json_response({"jobId": job_id, "type": "unknown", "status": "unknown"})
+
+    async def _create_scheduled(self, request: web.Request) -> web.Response:
+        """The refusal is that of a hub whose tier has no scheduled jobs."""
+        message = "The emulator does not support scheduled jobs."
+        raise HubError(ErrorCode.OperationNotAvailableInCurrentTier, message)
+
+    async def _cancel_scheduled(self, request: web.Request) -> web.Response:
+        raise job_not_found(request.match_info["job_id"])
 
     async def _cancel(self, request: web.Request) -> web.Response:
         job = self._jobs.cancel(request.match_info["job_id"])
@@ -127,3 +153,10 @@ class JobRoutes:
         return self._answers.alter(
             {name: value for name, value in document.items() if value is not None}
         )
+
+
+def _check_filter(request: web.Request, name: str, known: set[str]) -> None:
+    """Refuse an unknown value; letter case does not matter."""
+    value = request.query.get(name)
+    if value and value.lower() not in known:
+        raise invalid(f"{name} must be one of {', '.join(sorted(known))}, not {value}.")

@@ -8,18 +8,20 @@ import asyncio
 import json
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from iothub_emulator.api.requests import API_VERSIONS, FIRST_VERSION, Handler
+from iothub_emulator.api.requests import FIRST_VERSION, LATEST_VERSION, Handler, version_of
 from iothub_emulator.auth.access import Permission
 from iothub_emulator.auth.authorizer import Authorizer, Call
-from iothub_emulator.errors import ErrorCode, HubError, Shape, error_body
+from iothub_emulator.errors import ErrorCode, HubError, Shape, error_body, server_error
 from iothub_emulator.faults import REQUEST_FAULTS, Fault, FaultKind, Faults, Operation
 
 LOG = logging.getLogger(__name__)
+
+_OVERRIDABLE = frozenset({"PATCH", "PUT", "DELETE"})
 
 #: Bytes that aiohttp accepts: enough for a bulk request of 100 devices with the largest twins.
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -37,7 +39,7 @@ class Route:
     operation: Operation = Operation.REGISTRY
     #: The first and last api-version that have the operation.
     since: str = FIRST_VERSION
-    until: str = max(API_VERSIONS)
+    until: str = LATEST_VERSION
 
 
 class RequestChecks:
@@ -50,17 +52,28 @@ class RequestChecks:
         self.requests = dict.fromkeys(Operation, 0)
 
     def add_routes(self, app: web.Application, routes: Iterable[Route]) -> None:
+        """Add routes, which a slash at the end of a path does not change."""
+        by_path: dict[str, dict[str, Handler]] = {}
         for route in routes:
-            app.router.add_route(route.method, route.path, self._checked(route))
+            by_path.setdefault(route.path, {})[route.method] = self._checked(route)
+        for path, handlers in by_path.items():
+            if _OVERRIDABLE & handlers.keys():
+                handlers["POST"] = _overridable(handlers)
+            for method, handler in handlers.items():
+                app.router.add_route(method, path, handler)
+                app.router.add_route(method, f"{path}/", handler)
 
     def _checked(self, route: Route) -> Handler:
         async def carry_out(request: web.Request) -> web.Response:
             try:
-                self._authorizer.authorize(_call(request), route.permission)
-                _check_version(route, request.query.get("api-version"))
+                self._authorizer.authorize(_call(route, request), route.permission)
+                _check_version(route, version_of(request))
                 return await route.handler(request)
             except HubError as error:
                 return _refusal(error)
+            except Exception:
+                LOG.exception("%s %s failed", route.method, request.path)
+                return _refusal(server_error())
 
         async def handle(request: web.Request) -> web.Response:
             self.requests[route.operation] += 1
@@ -70,23 +83,60 @@ class RequestChecks:
             else:
                 LOG.info("injected fault %s into %s", fault.kind, route.operation)
                 response = await _inject(fault, request, route.operation, carry_out)
-            response.headers["x-ms-request-id"] = str(uuid.uuid4())
-            LOG.info("%s %s -> %s", request.method, request.path, response.status)
-            return response
+            LOG.info("%s %s -> %s", route.method, request.path, response.status)
+            return _identified(response)
 
         return handle
 
 
-def _call(request: web.Request) -> Call:
+@web.middleware
+async def refuse_unknown_routes(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Answer 404 and 405 in the form of the hub's API."""
+    match request.match_info.http_exception:
+        case web.HTTPMethodNotAllowed() as error:
+            return _method_not_allowed(request, error.allowed_methods)
+        case web.HTTPNotFound():
+            message = f"No resource matches {request.path}."
+            return _identified(_refusal(HubError(ErrorCode.GenericNotFound, message)))
+    return await handler(request)
+
+
+def _overridable(handlers: Mapping[str, Handler]) -> Handler:
+    """Handle POST, which the Java client sends in place of other methods."""
+    handlers = dict(handlers)
+
+    async def handle(request: web.Request) -> web.Response:
+        method = request.headers.get("X-HTTP-Method-Override", "").upper()
+        if method not in _OVERRIDABLE:
+            method = "POST"
+        if method not in handlers:
+            return _method_not_allowed(request, handlers)
+        return await handlers[method](request)
+
+    return handle
+
+
+def _method_not_allowed(request: web.Request, allowed: Iterable[str]) -> web.Response:
+    message = f"{request.path} does not support {request.method}."
+    response = _refusal(HubError(ErrorCode.GenericMethodNotAllowed, message))
+    response.headers["Allow"] = ", ".join(sorted(allowed))
+    return _identified(response)
+
+
+def _identified(response: web.Response) -> web.Response:
+    response.headers["x-ms-request-id"] = str(uuid.uuid4())
+    return response
+
+
+def _call(route: Route, request: web.Request) -> Call:
     # Valid tokens are ASCII; other characters in the header cannot be hashed.
     authorization = request.headers.get("Authorization", "").encode("ascii", "replace").decode()
-    return Call(request.method, request.host, request.path, authorization)
+    return Call(route.method, request.host, request.path, authorization)
 
 
-def _check_version(route: Route, version: str | None) -> None:
-    if version is None or version not in API_VERSIONS:
-        message = f"The api-version '{version}' is not supported."
-        raise HubError(ErrorCode.InvalidProtocolVersion, message)
+def _check_version(route: Route, version: str) -> None:
     if not route.since <= version <= route.until:
         message = f"The api-version '{version}' does not have this operation."
         raise HubError(ErrorCode.InvalidProtocolVersion, message)

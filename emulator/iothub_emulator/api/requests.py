@@ -22,28 +22,62 @@ FIRST_VERSION = "2016-02-03"
 TWINS_VERSION = "2016-11-14"
 #: Added modules, configurations, and names for the blobs of a job.
 MODULES_VERSION = "2018-06-30"
-#: Versions that live hubs accept, that a published client uses, or that the documentation names.
+#: Added model ids to twins, for IoT Plug and Play; the version before has none (live hub).
+MODELS_VERSION = "2020-05-31-preview"
+#: Added what a hub that is linked to a device registry adds, and attributes of identities.
+REGISTRY_VERSION = "2025-08-01-preview"
+LATEST_VERSION = "2026-11-01-preview"
+#: The versions that published clients send; README.md says which.
 API_VERSIONS = frozenset(
     {
         FIRST_VERSION,
+        "2016-04-25-preview",
+        "2016-04-30",
+        "2016-09-30-preview",
         TWINS_VERSION,
         "2017-06-30",
-        "2018-04-01",
+        "2017-07-11",
+        "2017-10-15",
+        "2017-11-08-preview",
+        "2018-01-16",
+        "2018-03-01-preview",
         MODULES_VERSION,
+        "2018-08-30-preview",
         "2019-03-30",
+        "2019-06-30",
+        "2019-07-01-preview",
         "2019-10-01",
+        "2020-03-01",
         "2020-03-13",
-        "2020-05-31-preview",
+        MODELS_VERSION,
+        "2020-06-30-preview",
         "2020-09-30",
         "2021-04-12",
         "2024-03-31",
+        REGISTRY_VERSION,
+        LATEST_VERSION,
     }
 )
 
 
+#: Previews, by the version that made their operations generally available.
+_PREVIEWS = {
+    "2016-09-30-preview": TWINS_VERSION,
+    "2017-11-08-preview": MODULES_VERSION,
+    "2018-03-01-preview": MODULES_VERSION,
+}
+
+
 def version_of(request: web.Request) -> str:
-    """The requested api-version; versions compare as strings."""
-    return request.query.get("api-version", "")
+    """The version whose operations the requested one has; versions compare as strings.
+
+    HubError 400 InvalidProtocolVersion if it is unknown.
+    """
+    version = request.query.get("api-version")
+    if version is None or version not in API_VERSIONS:
+        message = f"The api-version '{version}' is not supported."
+        raise HubError(ErrorCode.InvalidProtocolVersion, message)
+    return _PREVIEWS.get(version, version)
 
 
 def device_key(request: web.Request) -> Key:
@@ -56,13 +90,16 @@ def module_key(request: web.Request) -> Key:
 
 async def body_of(request: web.Request) -> str:
     """The body as .NET reads it: without byte order mark, invalid UTF-8 replaced."""
-    return (await request.read()).decode("utf-8-sig", "replace")
+    try:
+        body = await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise HubError(ErrorCode.GenericRequestEntityTooLarge, error.text or "") from None
+    return body.decode("utf-8-sig", "replace")
 
 
 def if_match(request: web.Request) -> str | None:
-    """The If-Match header, which is accepted with and without quotes (live hub)."""
-    header = request.headers.get("If-Match")
-    return header and header.strip('"')
+    """The If-Match header, with or without quotes; one that is empty is as none (live hub)."""
+    return request.headers.get("If-Match", "").strip('"') or None
 
 
 def required_if_match(request: web.Request) -> str:
@@ -103,4 +140,5 @@ def existing_device_of_module(request: web.Request, registry: Registry) -> Entry
 
 
 def answer(document: Any, etag: str) -> web.Response:
+    """Answer with an ETag header, which devices and configurations have (live hub)."""
     return web.json_response(document, headers={"ETag": f'"{etag}"'})

@@ -9,11 +9,11 @@ from iothub_emulator.api.request_checks import Route
 from iothub_emulator.api.requests import (
     MODULES_VERSION,
     TWINS_VERSION,
-    answer,
     bad_request_if_malformed,
     body_of,
     device_key,
     if_match,
+    version_of,
 )
 from iothub_emulator.auth.access import READ_TWINS, WRITE_TWINS
 from iothub_emulator.json_net import JsonObject, parse_object
@@ -46,13 +46,13 @@ class TwinRoutes:
         ]
 
     async def _get(self, request: web.Request) -> web.Response:
-        return _answer(self._existing(request))
+        return _answer(request, self._existing(request))
 
     async def _patch(self, request: web.Request) -> web.Response:
         with bad_request_if_malformed():
             change = _read_patch(parse_object(await body_of(request), dotnet_type=_DOTNET_TYPE))
         key, etag = self._existing(request).identity.key, if_match(request) or ANY_ETAG
-        return _answer(self._registry.update_twin(key, change, if_match=etag))
+        return _answer(request, self._registry.update_twin(key, change, if_match=etag))
 
     async def _replace(self, request: web.Request) -> web.Response:
         """Absent tags and desired properties are deleted (live hub)."""
@@ -60,7 +60,7 @@ class TwinRoutes:
             patch = _read_patch(parse_object(await body_of(request), dotnet_type=_DOTNET_TYPE))
         twin = TwinChange(tags=patch.tags or {}, desired=patch.desired or {})
         key, etag = self._existing(request).identity.key, if_match(request) or ANY_ETAG
-        return _answer(self._registry.replace_twin(key, twin, if_match=etag))
+        return _answer(request, self._registry.replace_twin(key, twin, if_match=etag))
 
     def _existing(self, request: web.Request) -> Entry:
         """The answer to a missing module names its device as missing (live hub)."""
@@ -77,5 +77,5 @@ def _read_patch(body: JsonObject) -> TwinChange:
     )
 
 
-def _answer(entry: Entry) -> web.Response:
-    return answer(twin_document(entry), entry.twin.etag)
+def _answer(request: web.Request, entry: Entry) -> web.Response:
+    return web.json_response(twin_document(entry, version_of(request)))

@@ -56,6 +56,9 @@ READ_STATISTICS = Permission(Right.REGISTRY_READ, "statistics/read")
 READ_CONFIGURATIONS = Permission(Right.REGISTRY_READ, "configurations/read")
 WRITE_CONFIGURATIONS = Permission(Right.REGISTRY_WRITE, "configurations/write")
 DELETE_CONFIGURATIONS = Permission(Right.REGISTRY_WRITE, "configurations/delete")
+#: The rights of policies for these two are an assumption.
+TEST_QUERIES = Permission(Right.REGISTRY_READ, "configurations/testQueries/action")
+APPLY_CONFIGURATIONS = Permission(Right.REGISTRY_WRITE, "configurations/applyToEdgeDevice/action")
 
 #: Patterns of data actions, without the common prefix.
 ROLES: Mapping[str, frozenset[str]] = {

@@ -17,9 +17,6 @@ from iothub_emulator.registry.identity import ANY_ETAG, Key, not_registered
 from iothub_emulator.registry.lines import MODE_TYPE, ImportLine, ImportMode, parse_line
 from iothub_emulator.registry.registry import Registry
 
-#: For a line that requires an ETag and has none; no stored ETag is empty.
-_NO_ETAG = ""
-
 
 class DeviceImport:
     """Applies lines of devices.txt.
@@ -87,9 +84,13 @@ class DeviceImport:
 
 
 def apply_line(registry: Registry, line: ImportLine) -> None:
-    """Apply a line; HubError if the hub refuses it."""
+    """Apply a line; HubError if the hub refuses it.
+
+    The modes with ``IfMatchETag`` accept every device if the line has no ETag: recorded from a live
+    hub for a bulk request that deletes, and assumed for the others.
+    """
     identity, twin = line.identity, line.twin
-    etag = line.etag or _NO_ETAG
+    etag = line.etag or ANY_ETAG
     # Modes that write the identity check a twinETag if the line has one.
     if_twin = line.twin_etag or ANY_ETAG
     match line.mode:
@@ -110,7 +111,7 @@ def apply_line(registry: Registry, line: ImportLine) -> None:
         case ImportMode.UPDATE_TWIN:
             registry.update_twin(line.key, twin)
         case ImportMode.UPDATE_TWIN_IF_MATCH_ETAG:
-            registry.update_twin(line.key, twin, if_match=line.twin_etag or _NO_ETAG)
+            registry.update_twin(line.key, twin, if_match=if_twin)
 
 
 def _error_line(line: ImportLine | None, error: HubError) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from iothub_emulator.choices import Choices
 from iothub_emulator.clock import Clock
-from iothub_emulator.errors import ErrorCode, HubError, Shape
+from iothub_emulator.errors import ErrorCode, HubError, Shape, server_error
 from iothub_emulator.faults import JOB_FAULTS, Faults, Operation
 from iothub_emulator.jobs.history import Job, JobHistory, JobStatus
 from iothub_emulator.jobs.pace import Pace
@@ -115,7 +115,7 @@ class Jobs:
         if not self._history.end(job_id, JobStatus.CANCELLED):
             if self._choices.cancel_of_ended_job == "404":
                 raise job_not_found(job_id)
-            raise HubError(ErrorCode.ServerError, "An error occurred. Please try again.")
+            raise server_error()
         if job_id in self._runs:
             self._runs[job_id].stop()
         return self.find(job_id)

@@ -168,6 +168,8 @@ class Run(threading.Thread):
             self._pace.wait(done, progress)
 
     def _advance(self, progress: int = 0) -> None:
+        if self._choices.progress == "end":
+            progress = 0
         if not self._history.advance(self._job.id, JobStatus.RUNNING, progress=progress):
             raise StoppedError
 

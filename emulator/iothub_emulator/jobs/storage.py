@@ -66,7 +66,10 @@ class JobStorage:
         """
         probe = f"probe-{uuid.uuid4()}"
         with _refused_as(WRITE_REFUSED):
-            self._output.upload_blob(probe, b"")
+            probe_client = self._output.upload_blob(probe, b"")
+            if self._choices.output_rights == "write":
+                # To overwrite requires the right to write, to create does not.
+                probe_client.upload_blob(b"", overwrite=True)
         with _refused_as(DELETE_REFUSED):
             self._output.delete_blob(probe)
         if self._request.type is JobType.IMPORT:
@@ -99,7 +102,11 @@ class JobStorage:
 
     def write(self, name: str, chunks: Iterable[bytes]) -> None:
         """Write an export and overwrite an older one."""
-        self._output.upload_blob(name, iter(chunks), overwrite=True)
+        if self._choices.output_rights == "create":
+            # In one request, as staging blocks requires the right to write.
+            self._output.upload_blob(name, b"".join(chunks))
+        else:
+            self._output.upload_blob(name, iter(chunks), overwrite=True)
 
     def _check_input(self, blob_name: str) -> None:
         with _refused_as(READ_REFUSED):

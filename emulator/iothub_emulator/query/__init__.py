@@ -8,6 +8,7 @@ answer.
 from __future__ import annotations
 
 from iothub_emulator.query.query import Query, parse_query
+from iothub_emulator.query.targets import ALL_DEVICES, source_of, targets_query
 from iothub_emulator.query.tree import Source
 
-__all__ = ["Query", "Source", "parse_query"]
+__all__ = ["ALL_DEVICES", "Query", "Source", "parse_query", "source_of", "targets_query"]

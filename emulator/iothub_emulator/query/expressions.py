@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import math
 import operator
+import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -100,17 +102,19 @@ def _membership(operand: Evaluate, constants: tuple[Any, ...]) -> Evaluate:
 
 
 def _application(name: str, operands: list[Evaluate]) -> Evaluate:
-    if (name, len(operands)) not in _FUNCTIONS:
-        known = ", ".join(f"{other}/{arity}" for other, arity in _FUNCTIONS if other.isidentifier())
-        raise invalid(
-            f"unknown function {name} with {len(operands)} operands; known functions: {known}."
-        )
-    apply = _FUNCTIONS[name, len(operands)]
+    arities, apply = _FUNCTIONS.get(name, (range(0), None))
+    if apply is None:
+        known = ", ".join(sorted(filter(str.isidentifier, _FUNCTIONS)))
+        raise invalid(f"unknown function {name}; known functions: {known}.")
+    if len(operands) not in arities:
+        raise invalid(f"{name} does not accept {len(operands)} operands.")
     if len(operands) == 1:
         (only,) = operands
         return lambda document: apply(only(document))
-    left, right = operands
-    return lambda document: apply(left(document), right(document))
+    if len(operands) == 2:
+        left, right = operands
+        return lambda document: apply(left(document), right(document))
+    return lambda document: apply(*[operand(document) for operand in operands])
 
 
 def _comparison(
@@ -125,53 +129,104 @@ def _comparison(
     return apply
 
 
-def _arithmetic(calculate: Callable[[float, float], float]) -> Callable[[Any, Any], Any]:
-    def apply(left: Any, right: Any) -> Any:
-        if not KINDS.get(type(left)) == KINDS.get(type(right)) == "number":
+def _on_numbers(calculate: Callable[..., float]) -> Callable[..., Any]:
+    def apply(*operands: Any) -> Any:
+        if any(KINDS.get(type(operand)) != "number" for operand in operands):
             return UNDEFINED
         try:
-            result = calculate(float(left), float(right))
-        except (ZeroDivisionError, ValueError):
+            result = calculate(*map(float, operands))
+        except (ArithmeticError, ValueError):
             return UNDEFINED
         return result if math.isfinite(result) else UNDEFINED
 
     return apply
 
 
-def _on_strings(test: Callable[[str, str], bool]) -> Callable[[Any, Any], Any]:
-    def apply(text: Any, part: Any) -> Any:
-        return test(text, part) if type(text) is type(part) is str else UNDEFINED
+def _on_strings(calculate: Callable[..., Any]) -> Callable[..., Any]:
+    def apply(*operands: Any) -> Any:
+        if any(type(operand) is not str for operand in operands):
+            return UNDEFINED
+        return calculate(*operands)
 
     return apply
 
 
-def _is(kind: str) -> Callable[[Any], bool]:
-    return lambda value: KINDS.get(type(value)) == kind
+def _is(*kinds: str) -> Callable[[Any], bool]:
+    return lambda value: KINDS.get(type(value)) in kinds
 
 
-#: By name and number of operands. The learn page lists only IS_DEFINED for twin queries; live hubs
-#: also accept STARTSWITH, but not the STARTS_WITH of routes (azure-docs#110329). Which of the
-#: others hubs refuse is not published.
-_FUNCTIONS: dict[tuple[str, int], Callable[..., Any]] = {
-    ("=", 2): _comparison(operator.eq, KINDS),
-    ("!=", 2): _comparison(operator.ne, KINDS),
-    ("<>", 2): _comparison(operator.ne, KINDS),
-    ("<", 2): _comparison(operator.lt, ORDERED_KINDS),
-    ("<=", 2): _comparison(operator.le, ORDERED_KINDS),
-    (">", 2): _comparison(operator.gt, ORDERED_KINDS),
-    (">=", 2): _comparison(operator.ge, ORDERED_KINDS),
-    ("+", 2): _arithmetic(operator.add),
-    ("-", 2): _arithmetic(operator.sub),
-    ("*", 2): _arithmetic(operator.mul),
-    ("/", 2): _arithmetic(operator.truediv),
-    ("%", 2): _arithmetic(math.fmod),
-    ("is_defined", 1): lambda value: value is not UNDEFINED,
-    ("is_null", 1): _is("null"),
-    ("is_bool", 1): _is("boolean"),
-    ("is_number", 1): _is("number"),
-    ("is_string", 1): _is("string"),
-    ("is_object", 1): lambda value: isinstance(value, dict),
-    ("startswith", 2): _on_strings(str.startswith),
-    ("endswith", 2): _on_strings(str.endswith),
-    ("contains", 2): _on_strings(str.__contains__),
+def _is_array(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _array_contains(array: Any, element: Any) -> Any:
+    kind = KINDS.get(type(element))
+    if not _is_array(array) or kind is None:
+        return UNDEFINED
+    return any(KINDS.get(type(other)) == kind and other == element for other in array)
+
+
+def _substring(text: Any, start: Any, length: Any = sys.maxsize) -> Any:
+    numbers = [float(value) for value in (start, length) if KINDS.get(type(value)) == "number"]
+    if type(text) is not str or len(numbers) < 2:
+        return UNDEFINED
+    if not all(number.is_integer() and number >= 0 for number in numbers):
+        return UNDEFINED
+    return text[int(numbers[0]) :][: int(numbers[1])]
+
+
+def _as_number(value: Any) -> Any:
+    if type(value) is str:
+        return float(value) if _DECIMAL.fullmatch(value) else UNDEFINED
+    return value if KINDS.get(type(value)) == "number" else UNDEFINED
+
+
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]+)?(e[+-]?[0-9]{1,2})?", re.IGNORECASE)
+
+_ONE, _TWO, _SEVERAL = range(1, 2), range(2, 3), range(2, sys.maxsize)
+
+#: By name, with the possible numbers of operands. Names are those of the learn page, which lists
+#: only IS_DEFINED for twins and the others for routes, except that hubs accept STARTSWITH in
+#: queries but not the STARTS_WITH of routes (azure-docs#110329). ARRAY_CONTAINS is what the az CLI
+#: sends. Which of the others hubs refuse in queries is not published.
+_FUNCTIONS: dict[str, tuple[range, Callable[..., Any]]] = {
+    "=": (_TWO, _comparison(operator.eq, KINDS)),
+    "!=": (_TWO, _comparison(operator.ne, KINDS)),
+    "<>": (_TWO, _comparison(operator.ne, KINDS)),
+    "<": (_TWO, _comparison(operator.lt, ORDERED_KINDS)),
+    "<=": (_TWO, _comparison(operator.le, ORDERED_KINDS)),
+    ">": (_TWO, _comparison(operator.gt, ORDERED_KINDS)),
+    ">=": (_TWO, _comparison(operator.ge, ORDERED_KINDS)),
+    "+": (_TWO, _on_numbers(operator.add)),
+    "-": (_TWO, _on_numbers(operator.sub)),
+    "*": (_TWO, _on_numbers(operator.mul)),
+    "/": (_TWO, _on_numbers(operator.truediv)),
+    "%": (_TWO, _on_numbers(math.fmod)),
+    "abs": (_ONE, _on_numbers(abs)),
+    "exp": (_ONE, _on_numbers(math.exp)),
+    "power": (_TWO, _on_numbers(math.pow)),
+    "square": (_ONE, _on_numbers(lambda number: number * number)),
+    "ceiling": (_ONE, _on_numbers(math.ceil)),
+    "floor": (_ONE, _on_numbers(math.floor)),
+    "sign": (_ONE, _on_numbers(lambda number: (number > 0) - (number < 0))),
+    "sqrt": (_ONE, _on_numbers(math.sqrt)),
+    "as_number": (_ONE, _as_number),
+    "is_defined": (_ONE, lambda value: value is not UNDEFINED),
+    "is_null": (_ONE, _is("null")),
+    "is_bool": (_ONE, _is("boolean")),
+    "is_number": (_ONE, _is("number")),
+    "is_string": (_ONE, _is("string")),
+    "is_primitive": (_ONE, _is(*KINDS.values())),
+    "is_array": (_ONE, _is_array),
+    "is_object": (_ONE, lambda value: isinstance(value, dict)),
+    "array_contains": (_TWO, _array_contains),
+    "concat": (_SEVERAL, _on_strings(lambda *texts: "".join(texts))),
+    "length": (_ONE, _on_strings(len)),
+    "lower": (_ONE, _on_strings(str.lower)),
+    "upper": (_ONE, _on_strings(str.upper)),
+    "substring": (range(2, 4), _substring),
+    "index_of": (_TWO, _on_strings(str.find)),
+    "startswith": (_TWO, _on_strings(str.startswith)),
+    "endswith": (_TWO, _on_strings(str.endswith)),
+    "contains": (_TWO, _on_strings(str.__contains__)),
 }

@@ -12,6 +12,7 @@ from lark.lexer import PatternStr
 
 from iothub_emulator.errors import HubError
 from iothub_emulator.query import tree
+from iothub_emulator.query.names import canonical, check_names
 from iothub_emulator.query.tree import Call, Expression, Item, Literal, Path, Statement, invalid
 
 #: In characters (learn page).
@@ -19,17 +20,6 @@ MAX_LENGTH = 8192
 #: Levels of operators, so that no query exhausts the stack.
 MAX_DEPTH = 100
 
-#: Properties of a twin by their names in lower case. These are case-insensitive, unlike names below
-#: them: on the learn page, SELECT DeviceId returns deviceId.
-_MEMBERS = {
-    name.lower(): name
-    for name in (
-        *("deviceId", "moduleId", "etag", "deviceEtag", "modelId", "version"),
-        *("status", "statusReason", "statusUpdateTime", "connectionState", "lastActivityTime"),
-        *("cloudToDeviceMessageCount", "authenticationType", "x509Thumbprint"),
-        *("capabilities", "deviceScope", "parentScopes", "tags", "properties"),
-    )
-}
 _CONSTANTS = {"true": True, "false": False, "null": None, "undefined": tree.UNDEFINED}
 
 
@@ -41,6 +31,7 @@ def parse(text: str) -> Statement:
     except UnexpectedInput as error:
         raise _unexpected(error) from None
     _check_depth(statement.condition)
+    check_names(statement)
     return statement
 
 
@@ -106,18 +97,14 @@ class _Builder(Transformer[Token, Any]):
     def source(self, *names: str) -> tree.Source:
         name = ".".join(names).lower()
         if name not in list(tree.Source):
-            raise invalid(f"FROM must be {' or '.join(tree.Source)}, not {name}.")
+            raise invalid(f"FROM must be {', '.join(tree.Source)}, not {name}.")
         return tree.Source(name)
 
     def paths(self, *paths: Path) -> tuple[Path, ...]:
         return paths
 
     def path(self, *names: str) -> Path:
-        """The collection may precede, as in ``devices.modules.moduleId``."""
-        for collection in ("devices", "modules"):
-            if len(names) > 1 and names[0].lower() == collection:
-                names = names[1:]
-        return Path((_MEMBERS.get(names[0].lower(), names[0]), *names[1:]))
+        return canonical(names)
 
     def name(self, token: Token) -> str:
         return token[2:-2] if token.type == "NAME_IN_BRACKETS" else str(token)
@@ -136,9 +123,9 @@ class _Builder(Transformer[Token, Any]):
         return Literal(-_number(digits) if sign else _number(digits))
 
     def string(self, token: str) -> Literal:
-        """A JSON string, also in single quotes and with the escape for one."""
-        changes = {"\\'": "'", '"': '\\"'}
-        body = re.sub(r'\\.|"', lambda match: changes.get(match[0], match[0]), token[1:-1])
+        """A JSON string, also in single quotes and with the escapes for one."""
+        changes = {"\\'": "'", '"': '\\"', "''": "'" if token[0] == "'" else "''"}
+        body = re.sub(r"\\.|''|\"", lambda match: changes.get(match[0], match[0]), token[1:-1])
         return Literal(json.loads(f'"{body}"', strict=False))
 
     def constant(self, token: str) -> Literal:

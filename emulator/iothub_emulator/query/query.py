@@ -9,6 +9,8 @@ Assumptions where the learn pages give no answer:
 - SUM, AVG, MIN and MAX ignore undefined values. They are undefined if no value remains or if not
   all are numbers (MIN and MAX: if not all are of the same ordered type).
 - Next to aggregates, SELECT accepts only paths of GROUP BY.
+- A hyphen between letters or digits belongs to the name, as the end-to-end tests of the Java SDK
+  need it in SELECT and GROUP BY. A subtraction of two properties needs a space.
 - Documents without a path of GROUP BY form a separate group. Groups are in the order of their
   first documents, and TOP limits the number of groups.
 """
@@ -58,6 +60,8 @@ class Query:
         self.is_aggregate = bool(statement.groups) or any(item.aggregate for item in items)
         if self.is_aggregate:
             _check_grouping(statement)
+        if self.source is Source.JOBS and (items or self.is_aggregate):
+            raise invalid("FROM devices.jobs accepts only SELECT *.")  # Learn page.
         self._condition = compiled(statement.condition or Literal(True))
         self._columns = _columns(items)
         self._groups = [compiled(path) for path in statement.groups]
@@ -65,6 +69,8 @@ class Query:
     @property
     def item_type(self) -> str:
         """The value of the header x-ms-item-type."""
+        if self.source is Source.JOBS:
+            return "DeviceJob"
         return "Raw" if self._columns else "Twin"
 
     def matches(self, document: Document) -> bool:

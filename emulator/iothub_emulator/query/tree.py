@@ -24,6 +24,8 @@ class Source(StrEnum):
 
     DEVICES = "devices"
     MODULES = "devices.modules"
+    #: The results of scheduled jobs, one document per device.
+    JOBS = "devices.jobs"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Automatic device management configurations and edge deployments.
 
-They are stored and returned, without any effect on devices.
+They are stored and returned, without any effect on devices. Rules for content: a live hub.
 """
 
 from __future__ import annotations
@@ -14,8 +14,14 @@ from typing import Any
 from iothub_emulator.clock import Clock, format_time
 from iothub_emulator.errors import ErrorCode, HubError, invalid
 from iothub_emulator.json_net import JsonObject
+from iothub_emulator.query import Source, parse_query, source_of, targets_query
 from iothub_emulator.registry.identity import ANY_ETAG, match_etag
 from iothub_emulator.store import Documents
+
+#: Per hub (learn page on quotas).
+MAX_CONFIGURATIONS = 100
+DEVICE, MODULE, EDGE = "deviceContent", "moduleContent", "modulesContent"
+DESIRED = "properties.desired"
 
 _ID = re.compile(r"[a-z0-9\-+%_*!']{1,128}")
 _FIRST_ETAG = 1
@@ -63,7 +69,7 @@ class Configurations:
         """Overwrite a configuration except its content, which cannot change (live hub)."""
         with self._lock:
             current = self.find(id_)
-            match_etag("configuration", id_, current["etag"], if_match)
+            _match_etag(id_, current, if_match)
             return self._write(id_, declared, current)
 
     def create_or_update(
@@ -77,7 +83,7 @@ class Configurations:
     def delete(self, id_: str, if_match: str = ANY_ETAG) -> None:
         with self._lock:
             current = self.find(id_)
-            match_etag("configuration", id_, current["etag"], if_match)
+            _match_etag(id_, current, if_match)
             self._documents.delete(id_)
 
     def _find(self, id_: str) -> dict[str, Any] | None:
@@ -88,21 +94,91 @@ class Configurations:
     ) -> dict[str, Any]:
         if not _ID.fullmatch(id_):
             raise invalid(f"The configuration identifier {id_} is invalid.")
-        if not declared["content"]:  # Required even where it has no effect (live hub).
-            raise invalid("The content of the configuration is missing.")
+        content = (current or declared)["content"]
+        check_content(declared["content"])  # Required even where it has no effect (live hub).
+        check_metrics(declared["metrics"]["queries"])
+        queries = _system_queries(id_, declared["targetCondition"], check_content(content))
+        if current is None and len(self._documents.all()) >= MAX_CONFIGURATIONS:
+            message = f"The hub has {MAX_CONFIGURATIONS} configurations, and cannot have more."
+            raise HubError(ErrorCode.ConfigurationCountLimitExceeded, message)
         now = format_time(self._clock.now())
         etag = int(b64decode(current["etag"])) + 1 if current else _FIRST_ETAG
         written = {
             "id": id_,
             **declared,
-            "content": (current or declared)["content"],
+            "content": content,
             "createdTimeUtc": current["createdTimeUtc"] if current else now,
             "lastUpdatedTimeUtc": now,
-            "systemMetrics": {"results": {}, "queries": {}},
+            "systemMetrics": {"results": {}, "queries": queries},
             "etag": b64encode(str(etag).encode()).decode(),
         }
         self._documents.put(id_, written)
         return written
+
+
+def _match_etag(id_: str, current: Mapping[str, Any], if_match: str) -> None:
+    message = f"The ETag given for configuration '{id_}' does not match the stored one."
+    match_etag(current["etag"], if_match, message)
+
+
+def check_content(content: Mapping[str, Any] | None) -> str:
+    """Return the kind of a content; HubError unless it has exactly one."""
+    given = {kind: (content or {}).get(kind) for kind in (DEVICE, MODULE, EDGE)}
+    parts = {kind: part for kind, part in given.items() if part is not None}
+    parts = {kind: part for kind, part in parts.items() if part} or parts
+    if len(parts) != 1:
+        raise _invalid_content(f"requires exactly one of {', '.join(given)}")
+    [(kind, part)] = parts.items()
+    for section in part.values() if kind == EDGE and isinstance(part, dict) else [part]:
+        if not isinstance(section, dict) or not all(map(_is_desired, section)):
+            raise _invalid_content(f"can contain only names that start with {DESIRED}")
+    if kind == EDGE and "$edgeAgent" not in part:
+        raise _invalid_content("requires $edgeAgent")
+    return kind
+
+
+def check_metrics(queries: Mapping[str, Any]) -> None:
+    """Refuse metrics that are not queries of twins."""
+    for name, text in queries.items():
+        try:
+            if not isinstance(text, str) or parse_query(text).source is Source.JOBS:
+                raise invalid("it must be a query of twins.")
+        except HubError as error:
+            code = ErrorCode.InvalidConfigurationCustomMetricsQuery
+            raise HubError(code, f"Metric {name}: {error.message}") from None
+
+
+def _is_desired(name: str) -> bool:
+    return name == DESIRED or name.startswith(f"{DESIRED}.")
+
+
+def _system_queries(id_: str, condition: str, kind: str) -> dict[str, str]:
+    """The queries of the system metrics, as a live hub writes them.
+
+    Those of module configurations are an assumption.
+    """
+    if (kind == MODULE) != (source_of(condition) is Source.MODULES) and condition:
+        message = "Configurations of modules, and no others, require from devices.modules where."
+        raise HubError(ErrorCode.InvalidConfigurationTargetCondition, message)
+    applied = f"configurations.[[{id_}]].status = 'Applied'"
+    queries = {"targetedCount": targets_query(condition, edge=kind == EDGE)}
+    if kind == DEVICE:
+        return queries | {"appliedCount": f"select deviceId from devices where {applied}"}
+    if kind == MODULE:
+        rows = "select deviceId, moduleId from devices.modules"
+        return queries | {"appliedCount": f"{rows} where {applied}"}
+    rows = f"select deviceId from devices.modules where moduleId = '$edgeAgent' and {applied}"
+    reported = "properties.desired.$version = properties.reported.lastDesiredVersion"
+    code = "properties.reported.lastDesiredStatus.code"
+    return queries | {
+        "appliedCount": rows,
+        "reportedSuccessfulCount": f"{rows} and {reported} and {code} = 200",
+        "reportedFailedCount": f"{rows} and {reported} and {code} != 200",
+    }
+
+
+def _invalid_content(reason: str) -> HubError:
+    return HubError(ErrorCode.InvalidConfigurationContent, f"The content {reason}.")
 
 
 def _not_found(id_: str) -> HubError:

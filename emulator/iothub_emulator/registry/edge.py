@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -15,17 +14,12 @@ from iothub_emulator.registry.identity import (
     Key,
 )
 
-#: .NET counts time in ticks of 100 ns since the year 1.
-_TICKS_AT_EPOCH = 621_355_968_000_000_000
 
+def with_scope(identity: Identity, old: Identity | None, now: int) -> Identity:
+    """Set the scopes: an edge device keeps its first scope; a leaf has the scope as its parent.
 
-def ticks() -> int:
-    """The current time as generation ids and scopes contain it."""
-    return _TICKS_AT_EPOCH + time.time_ns() // 100
-
-
-def with_scope(identity: Identity, old: Identity | None) -> Identity:
-    """Set the scopes: an edge device keeps its first scope; a leaf has the scope as its parent."""
+    ``now`` is in ticks, which the first scope of an edge device contains.
+    """
     if not identity.iot_edge:
         if identity.device_scope is None and not identity.parent_scopes:
             return identity
@@ -33,7 +27,7 @@ def with_scope(identity: Identity, old: Identity | None) -> Identity:
         return replace(identity, parent_scopes=parents)
     if old is not None and old.iot_edge:
         return replace(identity, device_scope=old.device_scope)
-    scope = f"ms-azure-iot-edge://{identity.key.device_id}-{ticks()}"
+    scope = f"ms-azure-iot-edge://{identity.key.device_id}-{now}"
     return replace(identity, device_scope=scope)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import orjson
 
+from iothub_emulator.clock import format_ticks
 from iothub_emulator.registry.identity import (
     AuthenticationType,
     Credentials,
@@ -17,13 +18,12 @@ from iothub_emulator.registry.identity import (
     Identity,
     Key,
 )
-from iothub_emulator.registry.twin import NEVER, Properties, Twin
+from iothub_emulator.registry.twin import Properties, Twin, initial
 from iothub_emulator.store import Store
 
 #: Sorts before all other keys: a scan after it starts at the beginning.
 FIRST_KEY = Key("")
 
-_UNCHANGED = Properties()
 _FIND = "SELECT * FROM identities WHERE device_id = ? AND module_id = ?"
 _EXISTS = "SELECT 1 FROM identities WHERE device_id = ? AND module_id = ?"
 _SCAN = "SELECT * FROM identities WHERE (device_id, module_id) > (?, ?)"
@@ -41,9 +41,10 @@ class Entry:
 
     identity: Identity
     twin: Twin
-    #: Taken from a counter of the hub at each change of the identity.
+    #: Increases by one at each change of the identity.
     revision: int
-    generation_id: str
+    #: Time of the creation in ticks (``Clock.ticks``).
+    generation_id: int
     #: Time of the last change between enabled and disabled.
     status_updated: str
 
@@ -94,10 +95,9 @@ class EntryTable:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def totals(self) -> tuple[int, int]:
-        """Number of entries, and the highest revision."""
-        count, revision = self._store.fetch_one("SELECT count(*), max(revision) FROM identities")
-        return count, revision or 0
+    def count(self) -> int:
+        count: int = self._store.fetch_one("SELECT count(*) FROM identities")[0]
+        return count
 
     def exists(self, key: Key) -> bool:
         return bool(self._store.fetch_one(_EXISTS, _parameters(key)))
@@ -153,41 +153,44 @@ def _to_row(entry: Entry) -> tuple[Any, ...]:
     """The columns in the order of the table."""
     identity, twin = entry.identity, entry.twin
     credentials, desired, reported = identity.credentials, twin.desired, twin.reported
+    is_self_signed = credentials.type is AuthenticationType.SELF_SIGNED
+    keys = (credentials.primary_key, credentials.secondary_key)
+    thumbprints = (credentials.primary_thumbprint, credentials.secondary_thumbprint)
     other = (
         identity.status_reason,
         identity.device_scope,
         identity.parent_scopes,
         identity.managed_by,
+        keys if is_self_signed and any(keys) else None,
     )
     return (
         *_parameters(identity.key),
         entry.revision,
-        int(entry.generation_id),
+        entry.generation_id,
         identity.status is DeviceStatus.ENABLED,
         entry.status_updated,
         credentials.type.value,
-        credentials.primary_key or credentials.primary_thumbprint,
-        credentials.secondary_key or credentials.secondary_thumbprint,
+        *(thumbprints if is_self_signed else keys),
         identity.iot_edge,
         _dumps(other) if any(other) else None,
         twin.version,
         _dump_values(twin.tags),
         _dump_values(desired.values),
-        _dump_state(desired),
+        _dump_state(desired, entry),
         _dump_values(reported.values),
-        _dump_state(reported),
+        _dump_state(reported, entry),
     )
 
 
 def _from_row(row: tuple[Any, ...]) -> Entry:
-    status_reason, device_scope, parent_scopes, managed_by = (
-        orjson.loads(row[10]) if row[10] else (None, None, (), None)
+    status_reason, device_scope, parent_scopes, managed_by, kept_keys = (
+        orjson.loads(row[10]) if row[10] else (None, None, (), None, None)
     )
     return Entry(
         identity=Identity(
             key=Key(row[0], row[1] or None),
             status=DeviceStatus.ENABLED if row[4] else DeviceStatus.DISABLED,
-            credentials=_credentials(AuthenticationType(row[6]), row[7], row[8]),
+            credentials=_credentials(AuthenticationType(row[6]), row[7:9], kept_keys),
             status_reason=status_reason,
             iot_edge=bool(row[9]),
             device_scope=device_scope,
@@ -196,32 +199,42 @@ def _from_row(row: tuple[Any, ...]) -> Entry:
         ),
         twin=Twin(
             tags=_load_values(row[12]),
-            desired=_load_properties(row[13], row[14]),
-            reported=_load_properties(row[15], row[16]),
+            desired=_load_properties(row, 13),
+            reported=_load_properties(row, 15),
             version=row[11],
         ),
         revision=row[2],
-        generation_id=str(row[3]),
+        generation_id=row[3],
         status_updated=row[5],
     )
 
 
-def _credentials(type_: AuthenticationType, primary: str | None, second: str | None) -> Credentials:
+def _credentials(
+    type_: AuthenticationType, stored: Sequence[str | None], kept_keys: Sequence[str] | None
+) -> Credentials:
     if type_ is AuthenticationType.SELF_SIGNED:
-        return Credentials(type_, primary_thumbprint=primary, secondary_thumbprint=second)
-    return Credentials(type_, primary_key=primary, secondary_key=second)
+        return Credentials(type_, *(kept_keys or (None, None)), *stored)
+    return Credentials(type_, *stored)
 
 
-def _dump_state(properties: Properties) -> str | None:
-    if properties.updated == NEVER:
+def _dump_state(properties: Properties, entry: Entry) -> str | None:
+    """None for the state of a new identity, which saves memory."""
+    if properties == _initial(properties.values, entry.generation_id, entry.identity.key.module_id):
         return None
-    return _dumps([properties.version, properties.updated, properties.metadata])
+    return _dumps(
+        [properties.version, properties.updated, properties.updated_version, properties.metadata]
+    )
 
 
-def _load_properties(values: str | None, state: str | None) -> Properties:
+def _load_properties(row: tuple[Any, ...], column: int) -> Properties:
+    values, state = _load_values(row[column]), row[column + 1]
     if state is None:
-        return _UNCHANGED
-    return Properties(_load_values(values), *orjson.loads(state))
+        return _initial(values, row[3], row[1])
+    return Properties(values, *orjson.loads(state))
+
+
+def _initial(values: Mapping[str, Any], ticks: int, module_id: str | None) -> Properties:
+    return initial(values, format_ticks(ticks), of_module=bool(module_id))
 
 
 def _dump_values(values: Mapping[str, Any]) -> str | None:

@@ -174,9 +174,14 @@ class Identity:
             managed_by=declared.string("managedBy"),
         )
 
-    def completed(self) -> Identity:
-        """Generate keys where they are required and missing."""
+    def completed(self, old: Identity | None = None) -> Identity:
+        """Generate keys where they are required and missing.
+
+        An update to ``selfSigned`` without thumbprints keeps the keys (live hub).
+        """
         credentials = self.credentials
+        if old is not None and credentials == Credentials(AuthenticationType.SELF_SIGNED):
+            credentials = replace(old.credentials, type=AuthenticationType.SELF_SIGNED)
         if credentials.type is AuthenticationType.NONE:
             credentials = replace(credentials, type=AuthenticationType.SAS)
         if credentials.type is AuthenticationType.SAS and credentials.primary_key is None:
@@ -209,11 +214,26 @@ def already_registered(key: Key, hub_name: str) -> HubError:
     return HubError(ErrorCode.ModuleAlreadyExistsOnDevice, message, Shape.E2)
 
 
-def match_etag(kind: str, id_: object, stored: str, expected: str) -> None:
+def match_etag(stored: str, expected: str, message: str) -> None:
     """Refuse a change of something whose ETag is not the expected one."""
     if expected not in (ANY_ETAG, stored):
-        message = f"The ETag given for {kind} '{id_}' does not match the stored one."
         raise HubError(ErrorCode.PreconditionFailed, message)
+
+
+def match_revision(stored: str, expected: str) -> None:
+    """Refuse a change of an identity with another ETag, in the words of a live hub."""
+    if expected == ANY_ETAG:
+        return
+    revisions = f"existingVersion:{_revision(stored)} newVersion:{_revision(expected)}"
+    message = f"Precondition failed: Device version did not match, {revisions}"
+    match_etag(stored, expected, message)
+
+
+def _revision(etag: str) -> str:
+    try:
+        return base64.b64decode(etag, validate=True).decode("ascii")
+    except ValueError:
+        return etag
 
 
 def _is_key(key: str) -> bool:

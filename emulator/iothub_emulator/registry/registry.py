@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from iothub_emulator.choices import DEFAULT_CHOICES, Choices
-from iothub_emulator.clock import Clock, format_time
+from iothub_emulator.clock import Clock, format_ticks
 from iothub_emulator.errors import ErrorCode, HubError, Shape, invalid
 from iothub_emulator.registry import edge
 from iothub_emulator.registry.entries import Entry, EntryTable, Kind
@@ -20,17 +21,17 @@ from iothub_emulator.registry.identity import (
     Key,
     already_registered,
     match_etag,
+    match_revision,
     not_registered,
 )
 from iothub_emulator.registry.lines import parse_line
 from iothub_emulator.registry.twin import NEVER, Twin, TwinChange
 from iothub_emulator.store import Store
 
-#: One less than the first revision, which has as many digits as in ETags of live hubs.
-_FIRST_REVISION = 801_232_426
+#: The first revision of an identity is random; those in ETags of live hubs have up to ten digits.
+_FIRST_REVISIONS = 1 << 30
 
 _NO_CHANGE = TwinChange()
-_NEW_TWIN = Twin()
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class Registry:
         self._clock = clock or Clock()
         self._hub_name = hub_name
         self._count = 0
-        self._last_revision = _FIRST_REVISION
+        #: Called with the key before an identity or its twin changes.
+        self.before_change: Callable[[Key], None] = lambda key: None
         self.reload()
 
     def __len__(self) -> int:
@@ -96,9 +98,8 @@ class Registry:
             raise
 
     def reload(self) -> None:
-        """Read count and revision again, after the store has changed without the registry."""
-        self._count, revision = self._table.totals()
-        self._last_revision = max(self._last_revision, revision)
+        """Count again, after the store has changed without the registry."""
+        self._count = self._table.count()
 
     def find(self, key: Key) -> Entry | None:
         return self._table.find(key)
@@ -113,8 +114,10 @@ class Registry:
     def count_by_status(self) -> dict[DeviceStatus, int]:
         return self._table.count_by_status()
 
-    def create(self, identity: Identity, twin: TwinChange = _NO_CHANGE) -> Entry:
-        twin = self._checked(identity, twin)
+    def create(self, identity: Identity, twin: TwinChange | None = None) -> Entry:
+        """Create an identity, from a line if there is a twin, even an empty one."""
+        identity.check()
+        twin = twin and self._checked_twin(twin)
         with self._store.transaction():
             if self._table.exists(identity.key):
                 raise already_registered(identity.key, self._hub_name)
@@ -136,7 +139,7 @@ class Registry:
     def create_or_update(
         self,
         identity: Identity,
-        twin: TwinChange = _NO_CHANGE,
+        twin: TwinChange,
         *,
         if_match: str = ANY_ETAG,
         if_twin_match: str = ANY_ETAG,
@@ -152,18 +155,27 @@ class Registry:
         """Delete a module, or a device with its modules."""
         key.check()
         with self._store.transaction():
-            match_etag("device", key, self._existing(key).etag, if_match)
+            match_revision(self._existing(key).etag, if_match)
+            for entry in self._table.modules(key.device_id) if key.module_id is None else ():
+                self.before_change(entry.identity.key)
+            self.before_change(key)
             self._count -= self._table.delete(key)
 
     def update_twin(self, key: Key, patch: TwinChange, *, if_match: str = ANY_ETAG) -> Entry:
         """Merge a patch into a twin; null deletes a property."""
+        key.check()
         return self._change_twin(key, patch, if_match, Twin.merged)
 
     def replace_twin(self, key: Key, twin: TwinChange, *, if_match: str = ANY_ETAG) -> Entry:
         """Replace tags and desired properties; null is refused (live hub)."""
         if twin.has_null():
             raise invalid("A twin that is replaced cannot hold null.")
+        key.check()
         return self._change_twin(key, twin, if_match, Twin.replaced)
+
+    def deploy(self, key: Key, twin: TwinChange) -> Entry:
+        """Replace sections of a twin as a deployment does, also of a system module."""
+        return self._change_twin(key, twin, ANY_ETAG, Twin.replaced)
 
     def _change_twin(
         self,
@@ -172,11 +184,10 @@ class Registry:
         if_match: str,
         apply: Callable[[Twin, TwinChange, str], Twin],
     ) -> Entry:
-        key.check()
         change = self._checked_twin(change)
         with self._store.transaction():
             current = self._existing(key)
-            match_etag("device", key, current.twin.etag, if_match)
+            _match_twin(current, if_match)
             return self._write(replace(current, twin=apply(current.twin, change, self._now())))
 
     def _existing(self, key: Key) -> Entry:
@@ -185,18 +196,16 @@ class Registry:
             raise not_registered(key if self._table.exists(key.parent) else key.parent)
         return entry
 
-    def _create(self, identity: Identity, twin: TwinChange) -> Entry:
+    def _create(self, identity: Identity, twin: TwinChange | None) -> Entry:
         """Create an identity that does not exist yet."""
-        if self._choices.null_in_new_twin == "refuse" and twin.has_null():
+        if self._choices.null_in_new_twin == "refuse" and twin and twin.has_null():
             raise invalid("A new twin cannot hold null.")
         key = identity.key
         if key.module_id is not None:
             self._check_room_for_module(key)
         if self._count >= self._limits.identities:
             raise self._quota_exceeded()
-        entry = self._write_new(
-            edge.with_scope(identity.completed(), None), _NEW_TWIN.replaced(twin, self._now())
-        )
+        entry = self._write_new(identity.completed(), twin)
         if identity.iot_edge:
             self._add_system_modules(key)
         return entry
@@ -210,14 +219,15 @@ class Registry:
         if_twin_match: str,
     ) -> Entry:
         """Overwrite an identity; missing keys are generated, as for a new one."""
-        match_etag("device", identity.key, current.etag, if_match)
-        match_etag("device", identity.key, current.twin.etag, if_twin_match)
-        old, now = current.identity, self._now()
+        match_revision(current.etag, if_match)
+        _match_twin(current, if_twin_match)
+        old, ticks = current.identity, self._clock.ticks()
+        now = format_ticks(ticks)
         entry = self._write(
             Entry(
-                identity=edge.with_scope(identity.completed(), old),
+                identity=edge.with_scope(identity.completed(old), old, ticks),
                 twin=current.twin.replaced(self._completed(twin), now),
-                revision=self._next_revision(),
+                revision=current.revision + 1,
                 generation_id=current.generation_id,
                 status_updated=current.status_updated if old.status is identity.status else now,
             )
@@ -254,25 +264,28 @@ class Registry:
     def _add_system_modules(self, device: Key) -> None:
         for module in edge.system_modules(device.device_id):
             if not self._table.exists(module.key):
-                self._write_new(module, _NEW_TWIN)
+                self._write_new(module, None)
 
-    def _write_new(self, identity: Identity, twin: Twin) -> Entry:
-        generation_id = str(edge.ticks())
-        entry = Entry(identity, twin, self._next_revision(), generation_id, status_updated=NEVER)
+    def _write_new(self, identity: Identity, twin: TwinChange | None) -> Entry:
+        ticks, of_module = self._clock.ticks(), identity.key.module_id is not None
+        entry = Entry(
+            edge.with_scope(identity, None, ticks),
+            Twin.new(twin, format_ticks(ticks), of_module=of_module),
+            revision=secrets.randbelow(_FIRST_REVISIONS),
+            generation_id=ticks,
+            status_updated=NEVER,
+        )
         self._write(entry)
         self._count += 1
         return entry
 
     def _write(self, entry: Entry) -> Entry:
+        self.before_change(entry.identity.key)
         self._table.write(entry)
         return entry
 
-    def _next_revision(self) -> int:
-        self._last_revision += 1
-        return self._last_revision
-
     def _now(self) -> str:
-        return format_time(self._clock.now())
+        return format_ticks(self._clock.ticks())
 
     def _quota_exceeded(self) -> HubError:
         message = (
@@ -282,3 +295,8 @@ class Registry:
             "Consider increasing the units for this hub to increase the quota."
         )
         return HubError(ErrorCode.IotHubQuotaExceeded, message)
+
+
+def _match_twin(entry: Entry, expected: str) -> None:
+    message = f"ETag mismatch for device ID '{entry.identity.key.device_id}'"
+    match_etag(entry.twin.etag, expected, message)

@@ -6,7 +6,7 @@ import struct
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -45,6 +45,8 @@ class Properties:
     version: int = 1
     #: Time of the last change.
     updated: str = NEVER
+    #: Version of the last change; None where a hub shows none.
+    updated_version: int | None = None
     #: Time of the last change of each property, unless they all changed together.
     metadata: Mapping[str, Any] | None = None
 
@@ -52,10 +54,11 @@ class Properties:
         """Keep ``$metadata`` of the section; without it, all properties changed now."""
         given = section.get("$metadata")
         metadata = given if isinstance(given, dict) else None
-        values = _merged({}, _without_service_owned(section))
+        values = _stored(section)
         if metadata is None and _are_same(values, self.values):
             return self
-        return Properties(values, self.version + 1, now, metadata)
+        version = self.version + 1
+        return Properties(values, version, now, version, metadata)
 
     def merged(self, patch: Mapping[str, Any], now: str) -> Properties:
         patch = _without_service_owned(patch)
@@ -63,7 +66,18 @@ class Properties:
             return self
         values, version = _merged(self.values, patch), self.version + 1
         old = self.metadata or metadata_of(self)
-        return Properties(values, version, now, _touched(old, values, patch, now, version))
+        touched = _touched(old, values, patch, _stamp(now, version))
+        return Properties(values, version, now, version, touched)
+
+
+def initial(values: Mapping[str, Any], created: str, *, of_module: bool) -> Properties:
+    """Properties of a new device, or of a module that a PUT creates (live hub).
+
+    Those that a device is created with have the time of year 1, unlike an empty section.
+    """
+    if of_module:
+        return Properties(values)
+    return Properties(values, updated_version=1) if values else Properties(updated=created)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +89,21 @@ class Twin:
     reported: Properties = field(default_factory=Properties)
     version: int = 1
 
+    @classmethod
+    def new(cls, change: TwinChange | None, created: str, *, of_module: bool) -> Self:
+        """The twin of a new identity, from the sections of a line; None for a request without.
+
+        Unlike in later changes, the versions do not increase (live hub).
+        """
+        given = change or TwinChange()
+        desired, reported = (
+            _new_section(section or {}, created, by_line=change is not None, of_module=of_module)
+            for section in (given.desired, given.reported)
+        )
+        twin = cls(_stored(given.tags or {}), desired, reported)
+        twin.check_size()
+        return twin
+
     @property
     def etag(self) -> str:
         return b64encode(struct.pack(">Q", self.version)).decode()
@@ -83,7 +112,7 @@ class Twin:
         """Replace the sections of the change and keep the others."""
         if change.tags is change.desired is change.reported is None:
             return self
-        tags = None if change.tags is None else _merged({}, _without_service_owned(change.tags))
+        tags = None if change.tags is None else _stored(change.tags)
         return self._changed(
             self.tags if tags is None or _are_same(tags, self.tags) else tags,
             self.desired if change.desired is None else self.desired.replaced(change.desired, now),
@@ -104,24 +133,40 @@ class Twin:
     def _changed(self, tags: Mapping[str, Any], desired: Properties, reported: Properties) -> Twin:
         if tags is self.tags and desired is self.desired and reported is self.reported:
             return self
-        if tags is not self.tags:
-            check_size("tags", tags, MAX_TAGS)
-        if desired is not self.desired:
-            check_size("desired properties", desired.values, MAX_PROPERTIES)
-        if reported is not self.reported:
-            check_size("reported properties", reported.values, MAX_PROPERTIES)
-        return Twin(tags, desired, reported, self.version + 1)
+        twin = Twin(tags, desired, reported, self.version + 1)
+        twin.check_size(than=self)
+        return twin
+
+    def check_size(self, than: Twin | None = None) -> None:
+        """Refuse sections that are too large, of those that differ from ``than``."""
+        if self.tags and (than is None or self.tags is not than.tags):
+            check_size("tags", self.tags, MAX_TAGS)
+        if self.desired.values and (than is None or self.desired is not than.desired):
+            check_size("desired properties", self.desired.values, MAX_PROPERTIES)
+        if self.reported.values and (than is None or self.reported is not than.reported):
+            check_size("reported properties", self.reported.values, MAX_PROPERTIES)
+
+
+def _new_section(
+    section: Mapping[str, Any], created: str, *, by_line: bool, of_module: bool
+) -> Properties:
+    values, metadata = _stored(section), section.get("$metadata")
+    if isinstance(metadata, dict):
+        return Properties(values, updated=created, updated_version=1, metadata=metadata)
+    if by_line and of_module:
+        return Properties(values, updated=created, updated_version=1)
+    return initial(values, created, of_module=of_module)
 
 
 def metadata_of(properties: Properties) -> Mapping[str, Any]:
     """The ``$metadata`` of a twin: when each property changed."""
     if properties.metadata is not None:
         return properties.metadata
-    return _stamped(properties.values, _stamp(properties.updated, properties.version))
+    return _stamped(properties.values, _stamp(properties.updated, properties.updated_version))
 
 
-def _stamp(updated: str, version: int) -> dict[str, Any]:
-    if updated == NEVER:
+def _stamp(updated: str, version: int | None) -> dict[str, Any]:
+    if version is None:
         return {"$lastUpdated": updated}
     return {"$lastUpdated": updated, "$lastUpdatedVersion": version}
 
@@ -138,17 +183,15 @@ def _touched(
     old: Mapping[str, Any],
     values: Mapping[str, Any],
     patch: Mapping[str, Any],
-    now: str,
-    version: int,
+    stamp: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The metadata after a patch: properties in the patch changed now, the others did not."""
-    stamp = _stamp(now, version)
+    """The metadata after a patch: properties in the patch get the stamp, the others keep theirs."""
     touched = {**old, **stamp}
     for name, change in patch.items():
         if name not in values:
             touched.pop(name, None)
         elif isinstance(change, dict) and isinstance(old.get(name), dict):
-            touched[name] = _touched(old[name], values[name], change, now, version)
+            touched[name] = _touched(old[name], values[name], change, stamp)
         else:
             value = values[name]
             touched[name] = _stamped(value if isinstance(value, dict) else {}, stamp)
@@ -184,6 +227,10 @@ def _without_service_owned(section: Mapping[str, Any]) -> Mapping[str, Any]:
     if section.keys().isdisjoint(_SERVICE_OWNED):
         return section
     return {name: value for name, value in section.items() if name not in _SERVICE_OWNED}
+
+
+def _stored(section: Mapping[str, Any]) -> dict[str, Any]:
+    return _merged({}, _without_service_owned(section))
 
 
 def _merged(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
