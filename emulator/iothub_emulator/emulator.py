@@ -15,6 +15,7 @@ from iothub_emulator.api.control_routes import ControlRoutes
 from iothub_emulator.api.device_routes import DeviceRoutes
 from iothub_emulator.api.entra_routes import EntraRoutes
 from iothub_emulator.api.job_routes import JobAnswers, JobRoutes
+from iothub_emulator.api.key_routes import KeyRoutes
 from iothub_emulator.api.query_routes import QueryRoutes
 from iothub_emulator.api.request_checks import (
     MAX_BODY_BYTES,
@@ -232,6 +233,7 @@ class HubEmulator:
             JobRoutes(self.jobs, self._choices, self.clock, self.job_answers),
             DeviceRoutes(self.registry),
             BulkRoutes(self.registry),
+            KeyRoutes(self.registry),
             TwinRoutes(self.registry),
             QueryRoutes(search),
             ConfigurationRoutes(self.configurations, self.registry, search),

@@ -154,7 +154,6 @@ def test_swapped_keys(az: Az) -> None:
     assert renewed["authentication"]["symmetricKey"] == swapped
 
 
-@pytest.mark.xfail(strict=True, reason="POST /devices/keys/regenerate is not supported yet")
 def test_renewed_keys(az: Az) -> None:
     before = az.create_device("pump")["authentication"]["symmetricKey"]
     body = {"policyKey": "primaryKey", "devices": [{"id": "pump"}, {"id": "ghost"}]}
@@ -169,7 +168,6 @@ def test_renewed_keys(az: Az) -> None:
     assert (error["id"], error["errorCode"]) == ("ghost", "DeviceNotFound")
 
 
-@pytest.mark.xfail(strict=True, reason="POST /devices/keys/regenerate is not supported yet")
 def test_renewed_keys_of_a_module(az: Az) -> None:
     az.create_device("pump")
     module = {"moduleId": "sensor", "deviceId": "pump", "authentication": SAS}

@@ -185,7 +185,7 @@ class Identity:
         if credentials.type is AuthenticationType.NONE:
             credentials = replace(credentials, type=AuthenticationType.SAS)
         if credentials.type is AuthenticationType.SAS and credentials.primary_key is None:
-            credentials = replace(credentials, primary_key=_new_key(), secondary_key=_new_key())
+            credentials = replace(credentials, primary_key=new_key(), secondary_key=new_key())
         return self if credentials is self.credentials else replace(self, credentials=credentials)
 
     def check(self) -> None:
@@ -243,5 +243,5 @@ def _is_key(key: str) -> bool:
         return False
 
 
-def _new_key() -> str:
+def new_key() -> str:
     return base64.b64encode(secrets.token_bytes(GENERATED_KEY_BYTES)).decode()

@@ -1,0 +1,82 @@
+"""The request that replaces keys of devices and modules, for ``az iot hub ... renew-key``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from enum import StrEnum
+from typing import Any
+
+from aiohttp import web
+
+from iothub_emulator.api.request_checks import Route
+from iothub_emulator.api.requests import body_of, existing
+from iothub_emulator.auth.access import WRITE_DEVICES
+from iothub_emulator.errors import ErrorCode, HubError, invalid
+from iothub_emulator.registry.identity import AuthenticationType, Key, new_key
+from iothub_emulator.registry.registry import Registry
+
+#: The oldest version with which a client was found to send the request.
+_SINCE = "2021-04-12"
+
+
+class PolicyKey(StrEnum):
+    """Which keys to replace (models of the azure-iot extension of the Azure CLI)."""
+
+    PRIMARY = "primaryKey"
+    SECONDARY = "secondaryKey"
+    BOTH = "both"
+
+
+class KeyRoutes:
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def routes(self) -> list[Route]:
+        path = "/devices/keys/regenerate"
+        return [Route("POST", path, WRITE_DEVICES, self._regenerate, since=_SINCE)]
+
+    async def _regenerate(self, request: web.Request) -> web.Response:
+        """Answer 200 even if no key was replaced: the client reads ``errors``."""
+        policy, keys = _read(await body_of(request))
+        rotated, errors = [], []
+        for key in keys:
+            try:
+                rotated.append(_name(key) | self._replace(key, policy))
+            except HubError as error:
+                refusal = {"errorCode": error.code.name, "errorStatus": error.message}
+                errors.append(_name(key) | refusal)
+        document = {"policyKey": policy, "rotatedKeys": rotated, "errors": errors}
+        return web.json_response(document)
+
+    def _replace(self, key: Key, policy: PolicyKey) -> dict[str, str | None]:
+        with self._registry.transaction():
+            identity = existing(self._registry, key).identity
+            credentials = identity.credentials
+            if credentials.type is not AuthenticationType.SAS:
+                raise HubError(ErrorCode.InvalidOperation, f"{key} has no symmetric keys.")
+            if policy is not PolicyKey.SECONDARY:
+                credentials = replace(credentials, primary_key=new_key())
+            if policy is not PolicyKey.PRIMARY:
+                credentials = replace(credentials, secondary_key=new_key())
+            self._registry.update(replace(identity, credentials=credentials))
+        return {
+            "primaryKey": credentials.primary_key,
+            "secondaryKey": credentials.secondary_key,
+        }
+
+
+def _read(text: str) -> tuple[PolicyKey, list[Key]]:
+    try:
+        body = json.loads(text)
+        policy = PolicyKey(body["policyKey"])
+        keys = [Key(str(each["id"]), each.get("moduleId")) for each in body["devices"]]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        allowed = ", ".join(PolicyKey)
+        raise invalid(f"Expected policyKey ({allowed}) and devices with id.") from None
+    return policy, keys
+
+
+def _name(key: Key) -> dict[str, Any]:
+    name = {"id": key.device_id}
+    return name if key.module_id is None else name | {"moduleId": key.module_id}
