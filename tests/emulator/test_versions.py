@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from iothub_emulator import HubEmulator
 from iothub_emulator.api.requests import API_VERSIONS
 from iothub_emulator.choices import Choices
 from tests.emulator.support import (
+    README,
     HubClient,
     JobContainer,
     StartHub,
@@ -30,6 +32,13 @@ def version(text: str) -> str:
 @pytest.mark.parametrize("known", sorted(API_VERSIONS))
 def test_versions_that_clients_send(client: HubClient, known: str) -> None:
     assert client.send("GET", "/devices", query=version(known)).json() == []
+
+
+def test_the_readme_names_a_client_for_each_version() -> None:
+    section = README.read_text("utf-8").split("## Clients and api-versions\n")[1].split("\n## ")[0]
+    named = set(re.findall(r"\d{4}-\d{2}-\d{2}(?:-preview)?", section))
+
+    assert named == API_VERSIONS
 
 
 @pytest.mark.parametrize(
