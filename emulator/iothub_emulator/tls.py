@@ -152,20 +152,28 @@ class Authority:
             certificate = x509.load_pem_x509_certificate(file.read_bytes())
             constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
             certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-            if not constraints.value.ca:
-                raise ValueError("not the certificate of a CA")
         except (ValueError, x509.ExtensionNotFound) as error:
-            raise ValueError(f"{file} is not a CA certificate that can be used: {error}") from error
+            raise _unusable(file) from error
+        if not constraints.value.ca:
+            raise _unusable(file)
         try:
             key = load_pem_private_key(key_file.read_bytes(), password=None)
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{key_file} is not a private key: {error}") from error
+            raise _foreign(key_file, file) from error
         if (
             not isinstance(key, ec.EllipticCurvePrivateKey)
             or key.public_key() != certificate.public_key()
         ):
-            raise ValueError(f"{key_file} is not the key of {file}, an EC key")
+            raise _foreign(key_file, file)
         return cls(certificate, key)
+
+
+def _unusable(file: Path) -> ValueError:
+    return ValueError(f"{file} is not a CA certificate: delete it to get a new CA")
+
+
+def _foreign(key_file: Path, file: Path) -> ValueError:
+    return ValueError(f"{key_file} is not the EC key of {file}: delete both to get a new CA")
 
 
 def _builder(
