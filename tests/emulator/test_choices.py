@@ -139,8 +139,8 @@ def test_progress(
         return bool(job["status"] == "completed")
 
     wait_until(is_done)
-    assert {0, 100} <= seen
-    assert (len(seen) > 2) == is_increasing
+    assert 100 in seen
+    assert bool(seen - {0, 100}) == is_increasing
 
 
 @pytest.mark.parametrize(("choice", "status"), [("write", 400), ("create", 200)])
