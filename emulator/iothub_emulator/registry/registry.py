@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +25,7 @@ from iothub_emulator.registry.identity import (
     not_registered,
 )
 from iothub_emulator.registry.lines import parse_line
+from iothub_emulator.registry.settings import Setting, overlaid
 from iothub_emulator.registry.twin import NEVER, Twin, TwinChange
 from iothub_emulator.store import Store
 
@@ -69,8 +70,8 @@ class Registry:
         self._clock = clock or Clock()
         self._hub_name = hub_name
         self._count = 0
-        #: Called with the key before an identity or its twin changes.
-        self.before_change: Callable[[Key], None] = lambda key: None
+        #: Each is called with the key before an identity or its twin changes.
+        self.before_change: list[Callable[[Key], None]] = []
         self.reload()
 
     def __len__(self) -> int:
@@ -157,8 +158,8 @@ class Registry:
         with self._store.transaction():
             match_revision(self._existing(key).etag, if_match)
             for entry in self._table.modules(key.device_id) if key.module_id is None else ():
-                self.before_change(entry.identity.key)
-            self.before_change(key)
+                self._announce(entry.identity.key)
+            self._announce(key)
             self._count -= self._table.delete(key)
 
     def update_twin(self, key: Key, patch: TwinChange, *, if_match: str = ANY_ETAG) -> Entry:
@@ -173,9 +174,26 @@ class Registry:
         key.check()
         return self._change_twin(key, twin, if_match, Twin.replaced)
 
-    def deploy(self, key: Key, twin: TwinChange) -> Entry:
-        """Replace sections of a twin as a deployment does, also of a system module."""
-        return self._change_twin(key, twin, ANY_ETAG, Twin.replaced)
+    def configure(
+        self,
+        key: Key,
+        settings: Sequence[Setting],
+        targeting: Sequence[str] | None = None,
+        keep: bool = True,
+    ) -> None:
+        """Write settings of configurations, also into a system module; see ``overlaid``.
+
+        ``targeting`` has the ids of those that target the twin; None keeps the present ones.
+        """
+        with self._store.transaction():
+            entry = self._existing(key)
+            desired, applied = overlaid(entry.twin.desired, settings, self._now(), keep=keep)
+            statuses = entry.configurations
+            if targeting is not None:
+                statuses = {id_: "Applied" if id_ in applied else "Targeted" for id_ in targeting}
+            if desired is not entry.twin.desired or statuses != entry.configurations:
+                twin = entry.twin.with_desired(desired)
+                self._write(replace(entry, twin=twin, configurations=statuses))
 
     def _change_twin(
         self,
@@ -224,11 +242,11 @@ class Registry:
         old, ticks = current.identity, self._clock.ticks()
         now = format_ticks(ticks)
         entry = self._write(
-            Entry(
+            replace(
+                current,
                 identity=edge.with_scope(identity.completed(old), old, ticks),
                 twin=current.twin.replaced(self._completed(twin), now),
                 revision=current.revision + 1,
-                generation_id=current.generation_id,
                 status_updated=current.status_updated if old.status is identity.status else now,
             )
         )
@@ -280,9 +298,13 @@ class Registry:
         return entry
 
     def _write(self, entry: Entry) -> Entry:
-        self.before_change(entry.identity.key)
+        self._announce(entry.identity.key)
         self._table.write(entry)
         return entry
+
+    def _announce(self, key: Key) -> None:
+        for notify in self.before_change:
+            notify(key)
 
     def _now(self) -> str:
         return format_ticks(self._clock.ticks())
