@@ -111,6 +111,8 @@ class Effects:
         self, entry: Entry, targeting: list[_Configuration], idle: list[_Configuration]
     ) -> None:
         """A module of a deployment keeps its settings when no other deployment follows."""
+        if not targeting and not entry.configurations:
+            return
         key = entry.identity.key
         settings = [c.setting(key.module_id) for c in targeting if c not in idle]
         keep = entry.identity.managed_by == MANAGER and not settings

@@ -131,6 +131,7 @@ class Twin:
         )
 
     def with_desired(self, desired: Properties) -> Twin:
+        """Change the desired properties; HubError if a twin cannot hold them."""
         check_members(desired.values)
         return self._changed(self.tags, desired, self.reported)
 
