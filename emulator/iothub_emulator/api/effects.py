@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -22,7 +23,7 @@ from iothub_emulator.registry.deployment import AGENT, MANAGER, set_modules
 from iothub_emulator.registry.entries import FIRST_KEY, Entry, Kind
 from iothub_emulator.registry.identity import Key
 from iothub_emulator.registry.registry import Registry
-from iothub_emulator.registry.settings import BY, DESIRED, DIGEST, Setting
+from iothub_emulator.registry.settings import BY, DESIRED, DIGEST, Setting, configured
 from iothub_emulator.store import Store
 
 _BATCH = 1000
@@ -117,7 +118,9 @@ class Effects:
         settings = [c.setting(key.module_id) for c in targeting if c not in idle]
         keep = entry.identity.managed_by == MANAGER and not settings
         with suppress(HubError):  # The twin cannot hold the settings.
-            self._registry.configure(key, settings, sorted(c.mark[BY] for c in targeting), keep)
+            ids = sorted(c.mark[BY] for c in targeting)
+            change = partial(configured, settings=settings, targeting=ids, keep=keep)
+            self._registry.configure(key, change)
 
 
 def _ticks(time: str) -> str:

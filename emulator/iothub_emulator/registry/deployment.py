@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from functools import partial
 from typing import Any
 
 from iothub_emulator.errors import ErrorCode, HubError, invalid
@@ -17,7 +18,7 @@ from iothub_emulator.registry.identity import (
     Key,
 )
 from iothub_emulator.registry.registry import Registry
-from iothub_emulator.registry.settings import Setting
+from iothub_emulator.registry.settings import Setting, configured
 
 AGENT = "$edgeAgent"
 #: ``managedBy`` of the modules of deployments.
@@ -31,18 +32,20 @@ def apply_content(registry: Registry, device: Entry, content: Mapping[str, Any])
     kind, key = check_content(content), device.identity.key
     with registry.transaction():
         if kind == DEVICE:
-            registry.configure(key, [Setting(content[DEVICE], {})])
+            _write(registry, key, content[DEVICE])
         elif kind == EDGE:
             sections = content[EDGE]
-            registry.configure(Key(key.device_id, AGENT), [Setting(sections[AGENT], {})])
+            _write(registry, Key(key.device_id, AGENT), sections[AGENT])
             set_modules(registry, key.device_id, sections.keys())
             for module_id in sections.keys() - {AGENT}:
-                registry.configure(
-                    Key(key.device_id, module_id), [Setting(sections[module_id], {})]
-                )
+                _write(registry, Key(key.device_id, module_id), sections[module_id])
         else:
             message = f"A device requires {EDGE} or {DEVICE}."
             raise HubError(ErrorCode.InvalidConfigurationContent, message)
+
+
+def _write(registry: Registry, key: Key, section: Mapping[str, Any]) -> None:
+    registry.configure(key, partial(configured, settings=[Setting(section, {})]))
 
 
 def set_modules(registry: Registry, device_id: str, module_ids: Set[str]) -> None:

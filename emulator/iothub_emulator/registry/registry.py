@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,9 +23,9 @@ from iothub_emulator.registry.identity import (
     match_etag,
     match_revision,
     not_registered,
+    quota_exceeded,
 )
 from iothub_emulator.registry.lines import parse_line
-from iothub_emulator.registry.settings import Setting, overlaid
 from iothub_emulator.registry.twin import NEVER, Twin, TwinChange
 from iothub_emulator.store import Store
 
@@ -174,26 +174,12 @@ class Registry:
         key.check()
         return self._change_twin(key, twin, if_match, Twin.replaced)
 
-    def configure(
-        self,
-        key: Key,
-        settings: Sequence[Setting],
-        targeting: Sequence[str] | None = None,
-        keep: bool = True,
-    ) -> None:
-        """Write settings of configurations, also into a system module; see ``overlaid``.
-
-        ``targeting`` has the ids of those that target the twin; None keeps the present ones.
-        """
+    def configure(self, key: Key, change: Callable[[Entry, str], Entry]) -> None:
+        """Write what a change makes of an entry at a time, also of a system module."""
         with self._store.transaction():
             entry = self._existing(key)
-            desired, applied = overlaid(entry.twin.desired, settings, self._now(), keep=keep)
-            statuses = entry.configurations
-            if targeting is not None:
-                statuses = {id_: "Applied" if id_ in applied else "Targeted" for id_ in targeting}
-            if desired is not entry.twin.desired or statuses != entry.configurations:
-                twin = entry.twin.with_desired(desired)
-                self._write(replace(entry, twin=twin, configurations=statuses))
+            if (changed := change(entry, self._now())) is not entry:
+                self._write(changed)
 
     def _change_twin(
         self,
@@ -222,7 +208,7 @@ class Registry:
         if key.module_id is not None:
             self._check_room_for_module(key)
         if self._count >= self._limits.identities:
-            raise self._quota_exceeded()
+            raise quota_exceeded(self._hub_name, self._limits.identities, self._count)
         entry = self._write_new(identity.completed(), twin)
         if identity.iot_edge:
             self._add_system_modules(key)
@@ -308,15 +294,6 @@ class Registry:
 
     def _now(self) -> str:
         return format_ticks(self._clock.ticks())
-
-    def _quota_exceeded(self) -> HubError:
-        message = (
-            f"Total number of devices on IotHub '{self._hub_name}' exceeded the allocated quota. "
-            f"Max allowed device count : '{self._limits.identities}', "
-            f"current device count : '{self._count}'. "
-            "Consider increasing the units for this hub to increase the quota."
-        )
-        return HubError(ErrorCode.IotHubQuotaExceeded, message)
 
 
 def _match_twin(entry: Entry, expected: str) -> None:

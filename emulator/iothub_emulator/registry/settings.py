@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from iothub_emulator.registry.entries import Entry
 from iothub_emulator.registry.twin import Properties, metadata_of
 
 DESIRED = "properties.desired"
@@ -23,14 +24,38 @@ class Setting(NamedTuple):
     mark: Mapping[str, str]
 
 
-def overlaid(
+def configured(
+    entry: Entry,
+    now: str,
+    settings: Sequence[Setting],
+    targeting: Sequence[str] | None = None,
+    keep: bool = True,
+) -> Entry:
+    """Write settings into the twin of an entry, of which later ones win.
+
+    A setting replaces everything at its path; null deletes it. Returns the entry itself if nothing
+    changes; HubError if the twin cannot hold the settings.
+
+    Parameters
+    ----------
+    targeting
+        The ids of all configurations that target the twin; None keeps the present ones.
+    keep
+        Whether other settings stay that configurations have written before.
+    """
+    desired, applied = _overlaid(entry.twin.desired, settings, now, keep=keep)
+    statuses = entry.configurations
+    if targeting is not None:
+        statuses = {id_: "Applied" if id_ in applied else "Targeted" for id_ in targeting}
+    if desired is entry.twin.desired and statuses == entry.configurations:
+        return entry
+    return replace(entry, twin=entry.twin.with_desired(desired), configurations=statuses)
+
+
+def _overlaid(
     desired: Properties, settings: Sequence[Setting], now: str, *, keep: bool
 ) -> tuple[Properties, set[str]]:
-    """Replace what configurations have written by settings, of which later ones win.
-
-    A setting replaces everything at its path; null deletes it. With ``keep``, what configurations
-    have written before stays. Returns also the ids of the configurations that have an effect.
-    """
+    """Return also the ids of the configurations that have an effect."""
     metadata = metadata_of(desired)
     present: dict[tuple[str, ...], tuple[Any, Mapping[str, str]]] = {
         path: (value, _mark(metadata, path)) for path, value in _leaves(desired.values) if path
