@@ -13,6 +13,7 @@ from iothub_emulator.api.bulk_routes import BulkRoutes
 from iothub_emulator.api.configuration_routes import ConfigurationRoutes
 from iothub_emulator.api.control_routes import ControlRoutes
 from iothub_emulator.api.device_routes import DeviceRoutes
+from iothub_emulator.api.effects import Effects
 from iothub_emulator.api.entra_routes import EntraRoutes
 from iothub_emulator.api.job_routes import JobAnswers, JobRoutes
 from iothub_emulator.api.key_routes import KeyRoutes
@@ -116,6 +117,8 @@ class HubEmulator:
             hub_name=host_name,
         )
         self.configurations = Configurations(Documents(self._store, "configuration"), self.clock)
+        Effects(self.registry, self.configurations, self._store)
+        self._search = Search(self.registry, self.clock, timedelta(seconds=choices.query_lag))
         self.faults = Faults(forget_jobs=lambda: self.jobs.forget())
         self.jobs = Jobs(
             self.registry,
@@ -228,15 +231,14 @@ class HubEmulator:
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[refuse_unknown_routes])
         app.on_response_prepare.append(self._set_date)
-        search = Search(self.registry, self.clock, timedelta(seconds=self._choices.query_lag))
         for group in (
             JobRoutes(self.jobs, self._choices, self.clock, self.job_answers),
             DeviceRoutes(self.registry),
             BulkRoutes(self.registry),
             KeyRoutes(self.registry),
             TwinRoutes(self.registry),
-            QueryRoutes(search),
-            ConfigurationRoutes(self.configurations, self.registry, search),
+            QueryRoutes(self._search),
+            ConfigurationRoutes(self.configurations, self.registry, self._search),
         ):
             self._checks.add_routes(app, group.routes())
         control = ControlRoutes(self.faults, self.jobs, self.clock, self._roles, self._checks)

@@ -9,7 +9,7 @@ import json
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS identities (
     desired_state TEXT,  -- version, time of the last change, metadata; null if unchanged
     reported TEXT,
     reported_state TEXT,
+    configurations TEXT,
     PRIMARY KEY (device_id, module_id)
 );
 CREATE TABLE IF NOT EXISTS documents (
@@ -63,6 +64,8 @@ class Store:
         self._path = path
         self._lock = threading.RLock()
         self._depth = 0
+        #: Called at the end of each transaction, within it.
+        self.before_commit: Callable[[], None] = lambda: None
         self._connection = _connect(path)
         self._close = weakref.finalize(self, self._connection.close)
 
@@ -75,6 +78,8 @@ class Store:
             self._depth += 1
             try:
                 yield
+                if self._depth == 1:
+                    self.before_commit()
             except BaseException:
                 self._leave("ROLLBACK")
                 raise

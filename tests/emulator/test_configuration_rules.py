@@ -27,6 +27,7 @@ EDGE_DEVICES = "select deviceId from devices where capabilities.iotEdge = true"
         {"deviceContent": 5},
         {"deviceContent": {"tags.a": 1}},
         {"deviceContent": {"properties.desiredly": 1}},
+        {"deviceContent": {"properties.desired": 1}},
         {"modulesContent": {"$edgeHub": {}}},
         {"modulesContent": AGENT | {"filter": 5}},
     ],
@@ -159,7 +160,7 @@ def test_system_metrics(
         queries["appliedCount"] = f"select deviceId, moduleId from devices.modules where {APPLIED}"
     elif content is not CONTENT:
         queries |= EDGE_METRICS
-    results = {name: count if name == "targetedCount" else 0 for name in queries}
+    results = {name: 0 if name.startswith("reported") else count for name in queries}
 
     assert created["systemMetrics"] == {"results": {}, "queries": queries}
     assert client.send("GET", RATES).json()["systemMetrics"]["results"] == results

@@ -94,12 +94,15 @@ class ConfigurationRoutes:
             declared = read_configuration(body)
         header = request.headers.get("If-Match", "")
         if header != ANY_ETAG and (header == '""' or not header.startswith('"')):
-            return _answer(self._configurations.create(id_, declared))
-        return _answer(self._configurations.update(id_, declared, header.strip('"')))
+            create = partial(self._configurations.create, id_, declared)
+            return _answer(await asyncio.to_thread(create))
+        update = partial(self._configurations.update, id_, declared, header.strip('"'))
+        return _answer(await asyncio.to_thread(update))
 
     async def _delete(self, request: web.Request) -> web.Response:
         """Unlike for a device, If-Match is optional (live hub)."""
-        self._configurations.delete(request.match_info["id"], if_match(request) or ANY_ETAG)
+        id_, etag = request.match_info["id"], if_match(request) or ANY_ETAG
+        await asyncio.to_thread(self._configurations.delete, id_, etag)
         return web.Response(status=204)
 
     async def _test(self, request: web.Request) -> web.Response:

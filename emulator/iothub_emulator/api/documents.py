@@ -80,6 +80,9 @@ def twin_document(
         document["modelId"] = ""
     if twin.tags:
         document["tags"] = twin.tags
+    if entry.configurations:
+        statuses = entry.configurations.items()
+        document["configurations"] = {id_: {"status": status} for id_, status in statuses}
     if is_row or not is_module:
         document["capabilities"] = {"iotEdge": identity.iot_edge}
     if identity.status_reason is not None:

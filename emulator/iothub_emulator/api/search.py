@@ -33,7 +33,7 @@ class Search:
         #: By key, until when queries find which entry; None for none.
         self._outdated: dict[Key, tuple[datetime, Entry | None]] = {}
         if lag:
-            registry.before_change = self._remember
+            registry.before_change.append(self._remember)
 
     def matches(
         self, query: Query, version: str = LATEST_VERSION, after: Key = FIRST_KEY

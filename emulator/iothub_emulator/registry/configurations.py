@@ -1,6 +1,6 @@
 """Automatic device management configurations and edge deployments.
 
-They are stored and returned, without any effect on devices. Rules for content: a live hub.
+They are stored and returned; `api/effects.py` has their effect. Rules for content: a live hub.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from iothub_emulator.clock import Clock, format_time
@@ -16,12 +16,12 @@ from iothub_emulator.errors import ErrorCode, HubError, invalid
 from iothub_emulator.json_net import JsonObject
 from iothub_emulator.query import Source, parse_query, source_of, targets_query
 from iothub_emulator.registry.identity import ANY_ETAG, match_etag
+from iothub_emulator.registry.settings import DESIRED
 from iothub_emulator.store import Documents
 
 #: Per hub (learn page on quotas).
 MAX_CONFIGURATIONS = 100
 DEVICE, MODULE, EDGE = "deviceContent", "moduleContent", "modulesContent"
-DESIRED = "properties.desired"
 
 _ID = re.compile(r"[a-z0-9\-+%_*!']{1,128}")
 _FIRST_ETAG = 1
@@ -46,6 +46,7 @@ class Configurations:
         self._lock = threading.Lock()
         self._documents = documents
         self._clock = clock
+        self.after_change: Callable[[], None] = lambda: None
 
     def all(self) -> list[dict[str, Any]]:
         return [content for _, content in self._documents.all()]
@@ -85,6 +86,7 @@ class Configurations:
             current = self.find(id_)
             _match_etag(id_, current, if_match)
             self._documents.delete(id_)
+            self.after_change()
 
     def _find(self, id_: str) -> dict[str, Any] | None:
         return next((content for key, content in self._documents.all() if key == id_), None)
@@ -113,6 +115,7 @@ class Configurations:
             "etag": b64encode(str(etag).encode()).decode(),
         }
         self._documents.put(id_, written)
+        self.after_change()
         return written
 
 
@@ -132,6 +135,8 @@ def check_content(content: Mapping[str, Any] | None) -> str:
     for section in part.values() if kind == EDGE and isinstance(part, dict) else [part]:
         if not isinstance(section, dict) or not all(map(_is_desired, section)):
             raise _invalid_content(f"can contain only names that start with {DESIRED}")
+        if not isinstance(section.get(DESIRED, {}), dict):
+            raise _invalid_content(f"requires an object as {DESIRED}")
     if kind == EDGE and "$edgeAgent" not in part:
         raise _invalid_content("requires $edgeAgent")
     return kind

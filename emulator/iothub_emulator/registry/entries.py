@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -30,7 +30,7 @@ _SCAN = "SELECT * FROM identities WHERE (device_id, module_id) > (?, ?)"
 _MODULES = "SELECT * FROM identities WHERE device_id = ? AND module_id <> '' ORDER BY module_id"
 _COUNT_MODULES = "SELECT count(*) FROM identities WHERE device_id = ? AND module_id <> ''"
 _COUNT_BY_STATUS = "SELECT enabled, count(*) FROM identities WHERE module_id = '' GROUP BY enabled"
-_WRITE = f"REPLACE INTO identities VALUES ({', '.join('?' * 17)})"
+_WRITE = f"REPLACE INTO identities VALUES ({', '.join('?' * 18)})"
 _DELETE = "DELETE FROM identities WHERE device_id = ? AND module_id = ?"
 _DELETE_WITH_MODULES = "DELETE FROM identities WHERE device_id = ?"
 
@@ -47,6 +47,8 @@ class Entry:
     generation_id: int
     #: Time of the last change between enabled and disabled.
     status_updated: str
+    #: Status by id of the configurations that target the twin.
+    configurations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def etag(self) -> str:
@@ -179,6 +181,7 @@ def _to_row(entry: Entry) -> tuple[Any, ...]:
         _dump_state(desired, entry),
         _dump_values(reported.values),
         _dump_state(reported, entry),
+        _dump_values(entry.configurations),
     )
 
 
@@ -206,6 +209,7 @@ def _from_row(row: tuple[Any, ...]) -> Entry:
         revision=row[2],
         generation_id=row[3],
         status_updated=row[5],
+        configurations=_load_values(row[17]),
     )
 
 

@@ -197,6 +197,15 @@ class Identity:
         self.credentials.check()
 
 
+def quota_exceeded(hub_name: str, limit: int, count: int) -> HubError:
+    message = (
+        f"Total number of devices on IotHub '{hub_name}' exceeded the allocated quota. "
+        f"Max allowed device count : '{limit}', current device count : '{count}'. "
+        "Consider increasing the units for this hub to increase the quota."
+    )
+    return HubError(ErrorCode.IotHubQuotaExceeded, message)
+
+
 def not_registered(key: Key) -> HubError:
     """The message is the id alone, as in a published importErrors.log."""
     if key.module_id is None:

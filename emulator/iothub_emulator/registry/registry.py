@@ -23,6 +23,7 @@ from iothub_emulator.registry.identity import (
     match_etag,
     match_revision,
     not_registered,
+    quota_exceeded,
 )
 from iothub_emulator.registry.lines import parse_line
 from iothub_emulator.registry.twin import NEVER, Twin, TwinChange
@@ -69,8 +70,8 @@ class Registry:
         self._clock = clock or Clock()
         self._hub_name = hub_name
         self._count = 0
-        #: Called with the key before an identity or its twin changes.
-        self.before_change: Callable[[Key], None] = lambda key: None
+        #: Each is called with the key before an identity or its twin changes.
+        self.before_change: list[Callable[[Key], None]] = []
         self.reload()
 
     def __len__(self) -> int:
@@ -157,8 +158,8 @@ class Registry:
         with self._store.transaction():
             match_revision(self._existing(key).etag, if_match)
             for entry in self._table.modules(key.device_id) if key.module_id is None else ():
-                self.before_change(entry.identity.key)
-            self.before_change(key)
+                self._announce(entry.identity.key)
+            self._announce(key)
             self._count -= self._table.delete(key)
 
     def update_twin(self, key: Key, patch: TwinChange, *, if_match: str = ANY_ETAG) -> Entry:
@@ -173,9 +174,12 @@ class Registry:
         key.check()
         return self._change_twin(key, twin, if_match, Twin.replaced)
 
-    def deploy(self, key: Key, twin: TwinChange) -> Entry:
-        """Replace sections of a twin as a deployment does, also of a system module."""
-        return self._change_twin(key, twin, ANY_ETAG, Twin.replaced)
+    def configure(self, key: Key, change: Callable[[Entry, str], Entry]) -> None:
+        """Write what a change makes of an entry at a time, also of a system module."""
+        with self._store.transaction():
+            entry = self._existing(key)
+            if (changed := change(entry, self._now())) is not entry:
+                self._write(changed)
 
     def _change_twin(
         self,
@@ -204,7 +208,7 @@ class Registry:
         if key.module_id is not None:
             self._check_room_for_module(key)
         if self._count >= self._limits.identities:
-            raise self._quota_exceeded()
+            raise quota_exceeded(self._hub_name, self._limits.identities, self._count)
         entry = self._write_new(identity.completed(), twin)
         if identity.iot_edge:
             self._add_system_modules(key)
@@ -224,11 +228,11 @@ class Registry:
         old, ticks = current.identity, self._clock.ticks()
         now = format_ticks(ticks)
         entry = self._write(
-            Entry(
+            replace(
+                current,
                 identity=edge.with_scope(identity.completed(old), old, ticks),
                 twin=current.twin.replaced(self._completed(twin), now),
                 revision=current.revision + 1,
-                generation_id=current.generation_id,
                 status_updated=current.status_updated if old.status is identity.status else now,
             )
         )
@@ -280,21 +284,16 @@ class Registry:
         return entry
 
     def _write(self, entry: Entry) -> Entry:
-        self.before_change(entry.identity.key)
+        self._announce(entry.identity.key)
         self._table.write(entry)
         return entry
 
+    def _announce(self, key: Key) -> None:
+        for notify in self.before_change:
+            notify(key)
+
     def _now(self) -> str:
         return format_ticks(self._clock.ticks())
-
-    def _quota_exceeded(self) -> HubError:
-        message = (
-            f"Total number of devices on IotHub '{self._hub_name}' exceeded the allocated quota. "
-            f"Max allowed device count : '{self._limits.identities}', "
-            f"current device count : '{self._count}'. "
-            "Consider increasing the units for this hub to increase the quota."
-        )
-        return HubError(ErrorCode.IotHubQuotaExceeded, message)
 
 
 def _match_twin(entry: Entry, expected: str) -> None:

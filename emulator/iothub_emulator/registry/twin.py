@@ -130,6 +130,11 @@ class Twin:
             self.reported.merged(change.reported or {}, now),
         )
 
+    def with_desired(self, desired: Properties) -> Twin:
+        """Change the desired properties; HubError if a twin cannot hold them."""
+        check_members(desired.values)
+        return self._changed(self.tags, desired, self.reported)
+
     def _changed(self, tags: Mapping[str, Any], desired: Properties, reported: Properties) -> Twin:
         if tags is self.tags and desired is self.desired and reported is self.reported:
             return self
