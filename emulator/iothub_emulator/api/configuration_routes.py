@@ -20,7 +20,11 @@ from iothub_emulator.auth.access import (
     WRITE_CONFIGURATIONS,
 )
 from iothub_emulator.json_net import parse_object
-from iothub_emulator.registry.configurations import Configurations, read_configuration
+from iothub_emulator.registry.configurations import (
+    CONFIGURATION,
+    Configurations,
+    read_configuration,
+)
 from iothub_emulator.registry.identity import ANY_ETAG
 
 _CONFIGURATION = "/configurations/{id}"
@@ -50,9 +54,7 @@ class ConfigurationRoutes:
         """An If-Match without quotes has no effect, so the answer is 409 (live hub)."""
         id_ = request.match_info["id"]
         with bad_request_if_malformed():
-            body = parse_object(
-                await body_of(request), dotnet_type="Microsoft.Azure.Devices.Configuration"
-            )
+            body = parse_object(await body_of(request), CONFIGURATION)
             declared = read_configuration(body)
         header = request.headers.get("If-Match", "")
         if header != ANY_ETAG and not header.startswith('"'):

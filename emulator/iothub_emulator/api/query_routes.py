@@ -18,7 +18,7 @@ from iothub_emulator.api.request_checks import Route
 from iothub_emulator.api.requests import TWINS_VERSION, bad_request_if_malformed, body_of
 from iothub_emulator.auth.access import READ_TWINS
 from iothub_emulator.errors import invalid
-from iothub_emulator.json_net import parse_object
+from iothub_emulator.json_net import STRING, Contract, parse_object
 from iothub_emulator.query import Query, Source, parse_query
 from iothub_emulator.registry.entries import FIRST_KEY, Entry, Kind
 from iothub_emulator.registry.identity import Key
@@ -29,6 +29,9 @@ DEFAULT_PAGE, MAX_PAGE = 100, 2000
 _BATCH = 1000
 #: Separates the parts of a continuation token; ids cannot contain it.
 _SEPARATOR = "/"
+_QUERY = Contract(
+    "Microsoft.Azure.Devices.QuerySpecification", {"query": STRING}, required=("query",)
+)
 _KINDS = {Source.DEVICES: Kind.DEVICES, Source.MODULES: Kind.MODULES}
 
 
@@ -41,10 +44,8 @@ class QueryRoutes:
 
     async def _query(self, request: web.Request) -> web.Response:
         with bad_request_if_malformed():
-            body = parse_object(
-                await body_of(request), dotnet_type="Microsoft.Azure.Devices.QuerySpecification"
-            )
-            query = parse_query(body.required_string("query"))
+            body = parse_object(await body_of(request), _QUERY)
+            query = parse_query(body["query"])
         token = request.headers.get("x-ms-continuation")
         page = await asyncio.to_thread(
             _Search(self._registry, query).page,

@@ -13,12 +13,22 @@ from typing import Any
 
 from iothub_emulator.clock import Clock, format_time
 from iothub_emulator.errors import ErrorCode, HubError, invalid
-from iothub_emulator.json_net import JsonObject
+from iothub_emulator.json_net import DOCUMENT, INTEGER, STRING, Contract, JsonObject
 from iothub_emulator.registry.identity import ANY_ETAG, match_etag
 from iothub_emulator.store import Documents
 
 _ID = re.compile(r"[a-z0-9\-+%_*!']{1,128}")
 _FIRST_ETAG = 1
+
+MEMBERS = {
+    "schemaVersion": STRING,
+    "labels": DOCUMENT,
+    "content": DOCUMENT,
+    "targetCondition": STRING,
+    "priority": INTEGER,
+    "metrics": Contract("Microsoft.Azure.Devices.ConfigurationMetrics", {"queries": DOCUMENT}),
+}
+CONFIGURATION = Contract("Microsoft.Azure.Devices.Configuration", MEMBERS)
 
 
 def read_configuration(body: JsonObject) -> dict[str, Any]:
@@ -28,7 +38,7 @@ def read_configuration(body: JsonObject) -> dict[str, Any]:
         "labels": body.document("labels"),
         "content": body.document("content"),
         "targetCondition": body.string("targetCondition") or "",
-        "priority": body.integer("priority") or 0,
+        "priority": body["priority"] or 0,
         "metrics": {"results": {}, "queries": body.child("metrics").document("queries") or {}},
     }
 
