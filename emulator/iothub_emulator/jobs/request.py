@@ -99,7 +99,9 @@ class JobRequest:
         """Read the body of POST /jobs/create without properties that are newer than ``version``."""
         with _bad_request_if_malformed():
             body = parse_object(text, _JOB)
-            return cls._read(body["type"], body.string("outputBlobContainerUri"), body, version)
+            type_ = body.enum("type", JobType)
+            assert type_ is not None
+            return cls._read(type_, body.string("outputBlobContainerUri"), body, version)
 
     @classmethod
     def read_historic(cls, text: str) -> Self:

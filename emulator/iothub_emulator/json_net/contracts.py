@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from iothub_emulator.json_net.lexis import JsonNetError, fold
+from iothub_emulator.json_net.lexis import JsonNetError, Names
 from iothub_emulator.json_net.types import STRING, Session, Type, UnsureError
 
 E = TypeVar("E", bound=StrEnum)
@@ -42,8 +42,7 @@ class JsonObject(dict[str, Any]):
     __slots__ = ()
 
     def string(self, name: str) -> str | None:
-        value: str | None = self[name]
-        return value
+        return cast("str | None", self[name])
 
     def enum(self, name: str, values: type[E]) -> E | None:
         """A value of an enum; JsonNetError for a number without a name."""
@@ -62,12 +61,10 @@ class JsonObject(dict[str, Any]):
 
     def child(self, name: str) -> JsonObject:
         """An object; an empty one if absent."""
-        value: JsonObject = self[name]
-        return value
+        return cast("JsonObject", self[name])
 
     def document(self, name: str) -> dict[str, Any] | None:
-        value: dict[str, Any] | None = self[name]
-        return value
+        return cast("dict[str, Any] | None", self[name])
 
 
 class _Container(Type):
@@ -154,14 +151,14 @@ class Contract(_Container):
     ) -> None:
         super().__init__(dict, dotnet_type)
         self._members = members
-        self._by_folded = {fold(name): name for name in members}
+        self._names = Names({name: name for name in members})
         self._required = required
         self.absent = JsonObject({name: member.absent for name, member in members.items()})
 
     def convert(self, value: Any, exact_case: bool) -> Any:
         result, members = JsonObject(self.absent), self._members
         for given, member in super().convert(value, exact_case).items():
-            name = given if given in members else self._find(given, exact_case)
+            name = given if given in members else self._names.find(given, exact_case)
             if name is None:
                 if given[:1] == "$":
                     raise UnsureError
@@ -173,11 +170,6 @@ class Contract(_Container):
             if result[name] is None:
                 raise UnsureError
         return result
-
-    def _find(self, name: str, exact_case: bool) -> str | None:
-        if name in self._members:
-            return name
-        return None if exact_case else self._by_folded.get(fold(name))
 
     def _read_members(self, session: Session, existing: Any, id_: str | None) -> Any:
         target = JsonObject(self.absent) if existing is None else existing
@@ -199,7 +191,7 @@ class Contract(_Container):
 
     def _read_member(self, session: Session, target: JsonObject, found: set[str]) -> None:
         given = session.value
-        name = self._find(given, session.exact_case)
+        name = self._names.find(given, session.exact_case)
         if name is None:
             session.skip()
             return

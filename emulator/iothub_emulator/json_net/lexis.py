@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+V = TypeVar("V")
 
 #: The names are those in messages. An empty item before a comma is undefined, like the literal.
 Scalar = Literal["Integer", "Float", "String", "Boolean", "Null", "Undefined"]
@@ -17,10 +20,7 @@ Path = list[str | int]
 #: Names with one of these are written in brackets.
 _SPECIAL = re.compile("[. '/\"\\[\\]()\t\n\r\f\b\\\\\x85\u2028\u2029]")
 _ESCAPES = {code: f"\\u{code:04x}" for code in (*range(0x20), 0x85, 0x2028, 0x2029)}
-_ESCAPES |= {
-    ord(character): f"\\{escape}"
-    for character, escape in zip("\t\n\r\f\b\\'", "tnrfb\\'", strict=True)
-}
+_ESCAPES |= {ord(c): f"\\{code}" for c, code in zip("\t\n\r\f\b\\'", "tnrfb\\'", strict=True)}
 #: char.IsWhiteSpace.
 WHITESPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
 WHITESPACE += "\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -66,13 +66,26 @@ def join_surrogates(text: str) -> str:
 
 def is_letter_or_digit(character: str) -> bool:
     """char.IsLetterOrDigit, which is false for surrogates."""
-    category = unicodedata.category(character)
-    return category.startswith("L") or category == "Nd"
+    return unicodedata.category(character) in ("Lu", "Ll", "Lt", "Lm", "Lo", "Nd")
 
 
-def fold(text: str) -> str:
-    """Normalize for StringComparison.OrdinalIgnoreCase with a string of ASCII characters."""
-    return text.lower() if text.isascii() else text
+def is_number(character: str) -> bool:
+    """char.IsNumber."""
+    return unicodedata.category(character) in ("Nd", "Nl", "No")
+
+
+class Names(dict[str, V]):
+    """Values by names of ASCII letters, which are also found in another case if required."""
+
+    def __init__(self, values: Mapping[str, V]) -> None:
+        super().__init__(values)
+        self._folded = {name.lower(): value for name, value in values.items()}
+
+    def find(self, name: str, exact_case: bool) -> V | None:
+        """Find a value as StringComparison.OrdinalIgnoreCase does."""
+        if name in self or exact_case or not name.isascii():
+            return self.get(name)
+        return self._folded.get(name.lower())
 
 
 def to_signed(number: int, bits: int) -> int:

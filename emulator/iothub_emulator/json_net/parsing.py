@@ -23,17 +23,9 @@ _BIG = 2.0**63
 def read(text: str, type_: Type, *, lenient: bool = True, exact_case: bool = False) -> Any:
     """Parse a text as a type; None for null, and for whitespace and comments alone.
 
-    Parameters
-    ----------
-    lenient
-        Accept the extensions of Json.NET, and numbers as enum values.
-    exact_case
-        Match names of properties and enum values case-sensitively.
-
-    Raises
-    ------
-    JsonNetError
-        The text is malformed, or a property has another type.
+    If ``lenient``, extensions of JSON and numbers as enum values are accepted. Names of properties
+    and enum values match in any case unless ``exact_case``. Raise JsonNetError for a text that is
+    malformed or has another type.
     """
     try:
         return _read_plain(text, type_, exact_case)

@@ -7,10 +7,9 @@ control characters. Paths in messages depend on the states, so these are those o
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any
 
-from iothub_emulator.json_net.lexis import WHITESPACE, Token, read_int32
+from iothub_emulator.json_net.lexis import WHITESPACE, Token, is_number, read_int32
 from iothub_emulator.json_net.scanner import Scanner
 
 #: Levels of nesting (MaxDepth, since version 13).
@@ -28,6 +27,7 @@ _WORDS: dict[str, tuple[Token, Any, str]] = {
     "Infinity": ("Float", float("inf"), "Infinity"),
     "-Infinity": ("Float", float("-inf"), "-Infinity"),
 }
+_BOOLEANS = {"true": True, "false": False}
 _WORD_BY_START = {word[0]: word for word in _WORDS if word[0] != "-"}
 #: First letters of literals where Json.NET expects a type.
 _WORD_STARTS = {None: "tfuNI", "String": "tfNI", "Boolean": "tf", "Integer": "NI"}
@@ -44,11 +44,8 @@ class Reader(Scanner):
     def read(self, expected: Token | None = None) -> bool:
         """Read a token; False at the end of the text.
 
-        Parameters
-        ----------
-        expected
-            STRING, BOOLEAN or INTEGER (of 32 bits), to which a value is converted; comments before
-            it are skipped. The token may still be NULL, or the bracket after the last value.
+        Where a String, Boolean or Integer (of 32 bits) is expected, comments are skipped and values
+        converted. The token may still be Null, or the bracket after the last item.
         """
         while self._state == "PostValue":
             if self._leave_value(skip_comments=expected is not None):
@@ -101,9 +98,7 @@ class Reader(Scanner):
             case "{" | "[" if is_any:
                 self.index += 1
                 self._open("StartObject" if character == "{" else "StartArray")
-            case "]" if is_any or self._kinds[-1] == "Array":
-                self._close(character)
-            case ")" if is_any:
+            case "]" | ")" if is_any or (character == "]" and self._kinds[-1] == "Array"):
                 self._close(character)
             case "," if is_any:  # It is read again, as the end of this item.
                 self._finish("Undefined", None)
@@ -121,9 +116,7 @@ class Reader(Scanner):
                 self._read_word("-Infinity", expected)
             case _ if character in _WORD_STARTS[expected]:
                 self._read_word(_WORD_BY_START[character], expected)
-            case _ if character in "-.0123456789" or (
-                is_any and unicodedata.category(character)[0] == "N"
-            ):
+            case _ if character in "-.0123456789" or (is_any and is_number(character)):
                 self._set(*self._scan_number(expected))
             case _:
                 if character == ",":
@@ -133,18 +126,16 @@ class Reader(Scanner):
 
     def _convert(self, text: str, expected: Token | None) -> tuple[Token, Any]:
         """Convert a string to the expected type."""
-        name, word = "boolean", text.strip(f"\0{WHITESPACE}").lower()
         if expected is None or expected == "String":
             return "String", text
         if not text:
             return "Null", None
-        if expected == "Integer":
-            name, number = "integer", read_int32(text)
-            if number is not None:
-                return expected, number
-        elif word in ("true", "false"):
-            return expected, word == "true"
-        self.fail(f"Could not convert string to {name}", text)
+        value: int | None = read_int32(text)
+        if expected == "Boolean":
+            value = _BOOLEANS.get(text.strip(f"\0{WHITESPACE}").lower())
+        if value is None:
+            self.fail(f"Could not convert string to {expected.lower()}", text)
+        return expected, value
 
     def _read_word(self, word: str, expected: Token | None) -> None:
         token, value, name = _WORDS[word]

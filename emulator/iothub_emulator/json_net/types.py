@@ -9,17 +9,15 @@ from typing import Any, NoReturn
 from iothub_emulator.json_net.lexis import (
     WHITESPACE,
     JsonNetError,
+    Names,
     Path,
     Token,
-    fold,
     read_int32,
     to_signed,
 )
 from iothub_emulator.json_net.reader import Reader
 
 _EPOCH, _EPOCH_TICKS = datetime(1970, 1, 1), 621355968000000000
-#: Year to millisecond.
-_MAX_DATE_ARGUMENTS = 7
 _FLOAT_WORDS = {"NAN": "NaN", "INF": "Infinity", "-INF": "-Infinity"}
 
 
@@ -103,8 +101,7 @@ class Enumeration(Type):
         super().__init__(None, str)
         self._values: list[Any] = list(values)
         self._dotnet_type = f"System.Nullable`1[{dotnet_type}]"
-        self._by_name = {value.value: value for value in values}
-        self._by_folded = {fold(value.value): value for value in values}
+        self._names: Names[Any] = Names({value.value: value for value in values})
 
     def read_first(self, session: Session) -> bool:
         return session.read()
@@ -124,14 +121,10 @@ class Enumeration(Type):
         return self._values[number] if 0 <= number < len(self._values) else number
 
     def convert(self, value: Any, exact_case: bool) -> Any:
-        found = self._find(super().convert(value, exact_case), exact_case)
+        found = self._names.find(super().convert(value, exact_case), exact_case)
         if found is None:
             raise UnsureError
         return found
-
-    def _find(self, name: str, exact_case: bool) -> Any:
-        found = self._by_name.get(name)
-        return self._by_folded.get(fold(name)) if found is None and not exact_case else found
 
     def _parse(self, text: str, session: Session) -> int | None:
         """Parse a number, or combine names that commas separate; None if it is neither."""
@@ -145,7 +138,7 @@ class Enumeration(Type):
                 return number if session.lenient else None
         result = 0
         for name in text[start:].split(",") if start <= len(text) else ():
-            found = self._find(name.strip(WHITESPACE), session.exact_case)
+            found = self._names.find(name.strip(WHITESPACE), session.exact_case)
             if found is None:
                 return None
             result |= self._values.index(found)
@@ -225,7 +218,7 @@ def _read_date(session: Session, path: Path) -> str:
         reason += f"{session.token}."
     elif not arguments:
         reason = "Date constructor has no arguments."
-    elif len(arguments) > _MAX_DATE_ARGUMENTS:
+    elif len(arguments) > 7:
         reason = "Unexpected number of arguments when reading date constructor."
     else:
         try:

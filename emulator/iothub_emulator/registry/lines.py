@@ -54,6 +54,7 @@ _LINE_MEMBERS = {
 }
 #: The status is required, also for delete and updateTwin (live hub, and the C# SDK).
 LINE = Contract(_TYPE, _LINE_MEMBERS, required=("id", "status"))
+#: Clients omit the status where it has no effect, for example in a delete.
 BULK_LINE = Contract(_TYPE, _LINE_MEMBERS, required=("id",))
 
 
