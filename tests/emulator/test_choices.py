@@ -79,13 +79,13 @@ def test_byte_order_mark(
     assert codes(job_container.log()) == logged
 
 
-@pytest.mark.parametrize(("choice", "logged"), [("skip", []), ("refuse", [400012, 400012])])
+@pytest.mark.parametrize(("choice", "logged"), [("skip", []), ("refuse", [400012] * 3)])
 def test_blank_lines(
     start_hub: StartHub, job_container: JobContainer, choice: Any, logged: list[int]
 ) -> None:
     """A final line feed does not start another line."""
     hub = start_hub(choices=Choices(blank_lines=choice))
-    job_container.write_bytes(b"\n  \r\n" + json.dumps(PUMP).encode() + b"\n")
+    job_container.write_bytes(b"\n  \r\nnull\n" + json.dumps(PUMP).encode() + b"\n")
     run_job(hub, job_container)
 
     assert codes(job_container.log()) == logged

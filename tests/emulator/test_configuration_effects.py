@@ -322,13 +322,13 @@ def test_a_new_edge_device_and_applied_content(client: HubClient) -> None:
 
 
 def test_statuses_survive_a_restart(tmp_path: Path) -> None:
-    with HubEmulator(data=tmp_path / "hub.db") as hub:
+    with HubEmulator(state=tmp_path) as hub:
         client = HubClient(hub.connection_string())
         hub.registry.put({"id": "pump"})
         configure(client, "rates", RATE)
         before = twin(client)
 
-    with HubEmulator(data=tmp_path / "hub.db") as hub:
+    with HubEmulator(state=tmp_path) as hub:
         client = HubClient(hub.connection_string())
         assert twin(client) == before
         assert before["configurations"] == {"rates": {"status": "Applied"}}

@@ -89,8 +89,8 @@ def test_valid_lines_and_their_export_are_accepted(
 
 @settings(deadline=None)
 @given(text=st.text())
-def test_any_text_is_accepted_or_rejected_without_exception(text: str) -> None:
+def test_any_text_is_skipped_or_rejected_without_exception(text: str) -> None:
     registry = Registry()
+    import_line(registry, text)
 
-    assert import_line(registry, text) is not None
     assert len(registry) == 0

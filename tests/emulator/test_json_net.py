@@ -1,208 +1,381 @@
-"""Lookup of properties and error messages, as in the sources of Newtonsoft.Json 13."""
+"""Reading of JSON beyond what ``test_json_net_lines`` covers, as in Newtonsoft.Json 13."""
 
 from __future__ import annotations
 
+import json
+import re
 from contextlib import suppress
+from enum import StrEnum
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iothub_emulator.json_net import JsonNetError, objects, parse_array, parse_object
-from iothub_emulator.json_net.positions import show_path
-from tests.emulator.json_reads import COLOR, READS, Color, refusal
+from iothub_emulator.json_net import (
+    BOOLEAN,
+    DOCUMENT,
+    INTEGER,
+    STRING,
+    STRINGS,
+    Contract,
+    Enumeration,
+    JsonNetError,
+    parse_array,
+    parse_object,
+    parsing,
+    read,
+)
+from iothub_emulator.json_net.lexis import show_path
+from iothub_emulator.json_net.reader import MAX_DEPTH
+
+
+class Color(StrEnum):
+    RED = "red"
+    DARK_BLUE = "darkBlue"
+
+
+CHILD = Contract("Hub.Child", {"n": STRING})
+THING = Contract(
+    "Hub.Thing",
+    {
+        "s": STRING,
+        "e": Enumeration(Color, "Hub.Color"),
+        "b": BOOLEAN,
+        "i": INTEGER,
+        "l": STRINGS,
+        "c": CHILD,
+        "c2": Contract("Hub.Other", {"n": STRING}),
+        "d": DOCUMENT,
+    },
+)
+ITEM = Contract("Hub.Item", {"id": STRING, "n": STRINGS}, required=("id",))
+
+
+def member(text: str, name: str, **options: bool) -> Any:
+    return read(f'{{"{name}":{text}}}', THING, **options)[name]
+
+
+def refusal(text: str, contract: Contract = THING, **options: bool) -> str:
+    with pytest.raises(JsonNetError) as caught:
+        read(text, contract, **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("i", "12", 12),
+        ("i", "null", None),
+        ("i", '""', None),
+        ("i", '" -12 "', -12),
+        ("i", "2147483647", 2147483647),
+        ("i", "0xFFFFFFFF", -1),
+        ("i", "017", 15),
+        ("e", '" +1"', Color.DARK_BLUE),
+        ("e", '" -red"', Color.RED),
+        ("e", '"red, DARKBLUE"', Color.DARK_BLUE),
+        ("e", "4294967297", Color.DARK_BLUE),
+        ("e", "0xFFFFFFFFFFFFFFFF", -1),
+        ("b", '"\\u00a0TRUE\\u0000"', True),
+        ("b", "-.5", True),
+        ("s", "1" * 400, "1" * 400),
+        ("l", '["a",1.50,true,NaN,0x1F]', ["a", "1.50", "true", "NaN", "0x1F"]),
+        ("l", '{"$values":["a"]}', ["a"]),
+        ("d", '{"a":1,"b":2,"a":3}', {"b": 2, "a": 3}),
+        ("d", "{a:[/**/,//\n/**/1]}", {"a": [None, 1]}),
+        ("d", '{"a":"\\ud83d\\ud83d\\ude00\\ude00"}', {"a": "\ufffd\U0001f600\ufffd"}),
+        ("d", "{a:1.7976931348623157e309}", {"a": float("inf")}),
+        ("d", "{a:18446744073709551616}", {"a": 2**64}),
+        ("d", "{a:-9223372036854775809}", {"a": -(2**63) - 1}),
+        ("d", "{a:-0}", {"a": 0}),
+        ("d", "{a:new Date(1)}", {"a": "1970-01-01T00:00:00.001Z"}),
+        ("d", "{a:new Date(2026,1)}", {"a": "2026-02-01T00:00:00"}),
+        ("d", "{a:new Date(2026,1,3,4,5,6,700)}", {"a": "2026-02-03T04:05:06.7"}),
+        ("d", "{a:new X([1,{}],'b')}", {"a": "new X([1,{}],'b')"}),
+    ],
+)
+def test_values(name: str, text: str, value: object) -> None:
+    assert repr(member(text, name)) == repr(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"i":"x"}', "Could not convert string to integer: x. Path 'i', line 1, position 8."),
+        (
+            '{"i":"2147483648"}',
+            "Could not convert string to integer: 2147483648. Path 'i', line 1, position 17.",
+        ),
+        (
+            '{"i":1.5}',
+            "Input string '1.5' is not a valid integer. Path 'i', line 1, position 8.",
+        ),
+        (
+            '{"i":2147483648}',
+            "JSON integer 2147483648 is too large or small for an Int32. "
+            "Path 'i', line 1, position 15.",
+        ),
+        ('{"i":NaN}', "Cannot read NaN value. Path 'i', line 1, position 8."),
+        (
+            '{"i":true}',
+            "Unexpected character encountered while parsing value: t. "
+            "Path 'i', line 1, position 6.",
+        ),
+        (
+            '{"l":{"$values":1}}',
+            "Unexpected token while deserializing object: EndObject. "
+            "Path 'l', line 1, position 18.",
+        ),
+        (
+            '{"c":{"$id":"1"},"C":{"$id":"2"}}',
+            "Error reading object reference '2'. Path 'C', line 1, position 32.",
+        ),
+        ('{"c":{"$id":"1"},"c2":{"$ref":"1"}}', "Specified cast is not valid."),
+        (
+            '{"d":{"a":[new Date(0',
+            "Unexpected end when reading date constructor. Path 'a'.",
+        ),
+        (
+            '{"d":{"a":{"b":new Date(1,2,3,4,5,6,7,8)}}}',
+            "Unexpected number of arguments when reading date constructor. Path 'a'.",
+        ),
+        (
+            '{"s":n\n}',
+            "Unexpected character encountered while parsing value: \n. "
+            "Path 's', line 1, position 7.",
+        ),
+        (
+            '{"s":"\\\n"}',
+            "Bad JSON escape sequence: \\\n. Path 's', line 1, position 8.",
+        ),
+        (
+            '{"s":"\r\n\r\n',
+            "Unterminated string. Expected delimiter: \". Path 's', line 4, position 0.",
+        ),
+        ("{\r\n\r\n", "Unexpected end when reading JSON. Path '', line 4, position 0."),
+        (
+            '{"\U0001f600":"\U0001f600",x}',
+            "Invalid JavaScript property identifier character: }. Path '\U0001f600', "
+            "line 1, position 12.",
+        ),
+    ],
+)
+def test_messages(text: str, message: str) -> None:
+    assert refusal(text) == message
 
 
 def test_error_in_a_published_log() -> None:
     start = '{"id":"pump","status":"Enabled","extra":"'
     end = '","authentication":{"type":"'
     line = f'{start}{"x" * (237 - len(start) - len(end))}{end}SELF_SIGNED"}}}}'
-    authentication = parse_object(line).child("authentication")
     dotnet_type = "Microsoft.Azure.Devices.Cloud.AuthenticationType"
+    credentials = Contract("T", {"type": Enumeration(Color, dotnet_type)})
 
     assert line.index("SELF_SIGNED") == 237
-    assert refusal(lambda: authentication.enum("type", Color, dotnet_type)) == (
+    assert refusal(line, Contract("T", {"authentication": credentials})) == (
         f"Error converting value \"SELF_SIGNED\" to type 'System.Nullable`1[{dotnet_type}]'. "
         "Path 'authentication.type', line 1, position 249."
     )
 
 
-def test_objects_and_arrays_in_place_of_one_another() -> None:
-    assert refusal(lambda: parse_object("[{}]", dotnet_type="Hub.Device")) == (
-        "Cannot deserialize the current JSON array (e.g. [1,2,3]) into type 'Hub.Device' because "
-        'the type requires a JSON object (e.g. {"name":"value"}) to deserialize correctly.\r\n'
-        'To fix this error either change the JSON to a JSON object (e.g. {"name":"value"}) or '
-        "change the deserialized type to an array or a type that implements a collection interface "
-        "(e.g. ICollection, IList) like List<T> that can be deserialized from a JSON array. "
-        "JsonArrayAttribute can also be added to the type to force it to deserialize from a JSON "
-        "array.\r\nPath '', line 1, position 1."
-    )
-    assert refusal(lambda: parse_array('{"devices":[]}', dotnet_type="Hub.Device")) == (
-        'Cannot deserialize the current JSON object (e.g. {"name":"value"}) into type '
-        "'System.Collections.Generic.IEnumerable`1[Hub.Device]' because the type requires a JSON "
-        "array (e.g. [1,2,3]) to deserialize correctly.\r\n"
-        "To fix this error either change the JSON to a JSON array (e.g. [1,2,3]) or change the "
-        "deserialized type so that it is a normal .NET type (e.g. not a primitive type like "
-        "integer, not a collection type like an array or List<T>) that can be deserialized from a "
-        "JSON object. JsonObjectAttribute can also be added to the type to force it to deserialize "
-        "from a JSON object.\r\nPath 'devices', line 1, position 11."
-    )
+def test_references_and_members_given_twice() -> None:
+    thing = read('{"c":{"$id":"x","n":1},"c":{"$ref":"x"},"l":["a"],"L":["b"]}', THING)
+
+    assert thing.child("c").string("n") == "1"
+    assert thing.strings("l") == ("a", "b")
+    assert "Error converting" in refusal('{"e":"pink","e":"red"}')
+
+
+def test_absent_members() -> None:
+    thing = parse_object('{"e":null,"c":null,"l":[null]}', THING)
+
+    assert (thing.string("s"), thing.enum("e", Color), thing.document("d")) == (None, None, None)
+    assert (thing.boolean("b"), thing.strings("l")) == (False, ())
+    assert thing.child("c").string("n") is None
+
+
+def test_enum_numbers_without_a_name() -> None:
+    thing = read('{"e":2}', THING)
+
+    assert thing["e"] == 2
+    with pytest.raises(JsonNetError):
+        thing.enum("e", Color)
+    assert "Error converting value 1" in refusal('{"e":1}', lenient=False)
+
+
+@pytest.mark.parametrize("text", ["", " ", "null", "undefined", '""', "//", "/**/"])
+def test_nothing(text: str) -> None:
+    if text != "//":
+        assert read(text, THING) is None
+    with pytest.raises(JsonNetError):
+        parse_object(text, THING)
+
+
+def test_bulk_requests() -> None:
+    first, second = parse_array('[{"id":"a"},{"ID":"b","n":["c"]}]', ITEM)
+
+    assert (first.string("id"), second.string("id")) == ("a", "b")
+    assert second.strings("n") == ("c",)
+    assert parse_array("[]", ITEM) == []
+    assert [item.string("id") for item in parse_array("[{id:1},]", ITEM)] == ["1"]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("null", "Error converting value {null} to type 'T'. Path '', line 1, position 4."),
-        ('"a"', "Error converting value \"a\" to type 'T'. Path '', line 1, position 3."),
-        ("1", "Error converting value 1 to type 'T'. Path '', line 1, position 1."),
+        ("[{},", "Required property 'id' not found in JSON. Path '[0]', line 1, position 3."),
+        ('[{"id":"a","n":[{', "Path '[0].n', line 1, position 17."),
+        ("[{id:1},null]", "No JSON content found and type 'Hub.Item' is not nullable."),
+        ("1", "Error converting value 1 to type 'System.Collections.Generic.IEnumerable`1[Hub.It"),
+        (
+            '{"a":[]}',
+            'Cannot deserialize the current JSON object (e.g. {"name":"value"}) into type '
+            "'System.Collections.Generic.IEnumerable`1[Hub.Item]' because the type requires a JSON "
+            "array (e.g. [1,2,3]) to deserialize correctly.\r\nTo fix this error either change",
+        ),
     ],
 )
-def test_values_of_another_type(text: str, message: str) -> None:
-    list_message = message.replace("'T'", "'System.Collections.Generic.IEnumerable`1[T]'")
-
-    assert refusal(lambda: parse_object(text, dotnet_type="T")) == message
-    assert refusal(lambda: parse_array(text, dotnet_type="T")) == list_message
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("{}", "Required property 'm' not found in JSON."),
-        ('{"n":"m"}', "Required property 'm' not found in JSON."),
-        ('{"m":null}', "Required property 'm' expects a value but got null."),
-        ("{m:null,}", "Required property 'm' expects a value but got null."),
-    ],
-)
-@pytest.mark.parametrize("read", ["required_string", "required_enum"])
-def test_required_members(read: str, text: str, reason: str) -> None:
-    root = parse_object(f" {text} ")
-    nested = parse_object(f'{{"a b":{text}}}').child("a b")
-
-    assert refusal(lambda: READS[read](root)) == (
-        f"{reason} Path '', line 1, position {len(text) + 1}."
-    )
-    assert refusal(lambda: READS[read](nested)) == (
-        f"{reason} Path '['a b']', line 1, position {len(text) + 7}."
-    )
+def test_refused_bulk_requests(text: str, message: str) -> None:
+    with pytest.raises(JsonNetError) as caught:
+        parse_array(text, ITEM)
+    assert message in str(caught.value)
 
 
-def test_a_required_enum_cannot_be_an_empty_string() -> None:
-    members = parse_object('{"m":""}')
-
-    assert refusal(lambda: READS["required_enum"](members)) == (
-        "Required property 'm' expects a value but got null. Path '', line 1, position 8."
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ('{"id":"a","id":"b"}', "b"),
-        ('{"ID":"a","id":"b"}', "b"),
-        ('{"id":"a","ID":"b"}', "b"),
-        ('{"id":"a","Id":"b","id":"c"}', "c"),
-        ('{"id":"a","ID":null}', None),
-        ("{id:'a',ID:'b',}", "b"),
-    ],
-)
-def test_the_last_of_duplicate_names_wins(text: str, value: str | None) -> None:
-    assert parse_object(text).string("id") == value
-    assert parse_object(f'{{"x":{text}}}').child("x").string("id") == value
-
-
-@pytest.mark.parametrize("text", ['{"ID":"a","COLOR":"RED"}', "{ID:'a',COLOR:'RED'}"])
-def test_letter_case(text: str) -> None:
-    lax, exact = parse_object(text), parse_object(text, exact_case=True)
-
-    assert lax.string("id") == "a"
-    assert lax.enum("color", Color, COLOR) is Color.RED
-    assert exact.string("id") is None
-    assert exact.string("ID") == "a"
-    assert refusal(lambda: exact.required_string("id")).startswith(
-        "Required property 'id' not found"
-    )
-    assert 'Error converting value "RED"' in refusal(lambda: exact.enum("COLOR", Color, COLOR))
-
-
-def test_enum_numbers_are_rejected_in_strict_mode() -> None:
-    strict = parse_object('{"m":1}', lenient=False)
-
-    assert "Error converting value 1" in refusal(lambda: READS["enum"](strict))
+def test_letter_case() -> None:
+    for text in ('{"S":"a","E":"RED"}', "{S:'a',E:'RED'}"):
+        thing = read(text, THING)
+        assert (thing["s"], thing["e"]) == ("a", Color.RED)
+        thing = read(text, THING, exact_case=True)
+        assert (thing["s"], thing["e"]) == (None, None)
+    assert 'Error converting value "RED"' in refusal('{"e":"RED"}', exact_case=True)
+    assert 'Error converting value "\u212aRED"' in refusal('{"e":"\u212aRED"}')
+    assert read('{"\u017f":1}', THING)["s"] is None
 
 
 @pytest.mark.parametrize(
     ("path", "shown"),
     [
-        ((), ""),
-        (("a", "b"), "a.b"),
-        (("a", 0, "b", 1, 2), "a[0].b[1][2]"),
-        ((0, "a"), "[0].a"),
-        (("a", "odd name", "b"), "a['odd name'].b"),
-        (("a.b",), "['a.b']"),
-        (("it's", "t\tn\n\u0085\u2028\\\x01."), "['it\\'s']['t\\tn\\n\\u0085\\u2028\\\\\\u0001.']"),
-        (("", "a"), "a"),
-        (("$id-x", "\u00e4"), "$id-x.\u00e4"),
+        ([], ""),
+        (["a", 0, "b", 1, 2], "a[0].b[1][2]"),
+        ([0, "a"], "[0].a"),
+        (["a", "odd name", "b"], "a['odd name'].b"),
+        (["it's", "t\tn\n\u0085\u2028\\\x01."], "['it\\'s']['t\\tn\\n\\u0085\\u2028\\\\\\u0001.']"),
+        (["", "a"], "a"),
+        (["$id-x", "\u00e4"], "$id-x.\u00e4"),
     ],
 )
-def test_paths(path: tuple[str | int, ...], shown: str) -> None:
+def test_paths(path: list[str | int], shown: str) -> None:
     assert show_path(path) == shown
 
 
-def test_positions_count_utf16_code_units() -> None:
-    members = parse_object('{"\U0001f600":"\U0001f600","m":"x"}')
+@pytest.mark.parametrize("extra", ["", ","])
+def test_depth(extra: str) -> None:
+    def nested(levels: int) -> str:
+        return '{"a":' + "[" * (levels - 1) + "]" * (levels - 1) + extra + "}"
 
-    assert refusal(lambda: READS["enum"](members)).endswith("Path 'm', line 1, position 18.")
-
-
-def test_line_ends_inside_strings_count() -> None:
-    members = parse_object('{"a":"\r\n\r","m":"x"}')
-
-    assert refusal(lambda: READS["enum"](members)).endswith("Path 'm', line 3, position 9.")
-
-
-def test_bulk_requests() -> None:
-    first, second = parse_array('[{"id":"a"},{"ID":"b","m":[]}]')
-
-    assert (first.string("id"), second.string("id")) == ("a", "b")
-    assert refusal(lambda: second.string("m")).endswith("Path '[1].m', line 1, position 27.")
-    assert refusal(lambda: first.required_string("m")) == (
-        "Required property 'm' not found in JSON. Path '[0]', line 1, position 11."
+    read(nested(MAX_DEPTH), THING)
+    assert refusal(nested(MAX_DEPTH + 1)) == (
+        f"The reader's MaxDepth of 64 has been exceeded. Path 'a{'[0]' * 63}', line 1, position 69."
     )
-    assert parse_array("[]") == []
-    assert [item.string("id") for item in parse_array("[{id:1},]")] == ["1"]
-    assert refusal(lambda: parse_array("[{},null]", dotnet_type="T")) == (
-        "Error converting value {null} to type 'T'. Path '[1]', line 1, position 8."
-    )
+    read('{"a":[' + "[1]," * MAX_DEPTH + "[]" + extra + "]}", THING)
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        '{"id":"89490200001234567890","status":"Enabled","tags":{"n":123456789012345678}}',
-        '{"ID":"a","parentScopes":["b"],"capabilities":{"iotEdge":true},"x":[{},[],1.5],"color":"RED"}',
+        '{"s":"89490200001234567890","e":"Red","d":{"n":123456789012345678}}',
+        '{"S":"a","l":["b"],"b":true,"c":{"n":"d"},"x":[{},[],1.5,"\\"{\\u00e4"],"E":"RED"}',
     ],
 )
-def test_plain_lines_are_read_once(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
-    monkeypatch.setattr(objects, "Reader", None)
-    members = parse_object(line)
+def test_plain_lines_are_read_by_orjson(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    monkeypatch.setattr(parsing, "Session", None)
 
-    assert members.required_string("id")
-    assert members.string("moduleId") is None
-    assert members.enum("color", Color, COLOR) in (None, Color.RED)
-    assert members.strings("parentScopes") in ((), ("b",))
-    assert members.child("capabilities").boolean("iotEdge") in (True, False)
-    assert [item.string("id") for item in parse_array(f"[{line}]")] == [members.string("id")]
+    assert read(line, THING)["s"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{'a':1}",
+        "{a:1}",
+        '{"a":1,}',
+        '{"a":[1,]}',
+        '{"a":[1,,2]}',
+        "{\"a\":'b'}",
+        '{"d":/**/{}}',
+        '{"a":1}//b',
+        '{"a":NaN}',
+        '{"a":-Infinity}',
+        '{"a":undefined}',
+        '{"a":\u00a01}',
+        '{"a":01}',
+        '{"a":.5}',
+        '{"a":0x1}',
+        '{"a":"\t"}',
+        '{"a":"\\\'"}',
+        '{"a":new Date(0)}',
+    ],
+)
+def test_extensions_of_json(text: str) -> None:
+    assert read(text, THING) is not None
+
+    assert refusal(text, lenient=False).startswith("Not standard JSON: ")
+
+
+@pytest.mark.parametrize("text", ['"\\ud800"', "1" * 40, "-0.5e-3", '"\u2028"', "[[], {}, null]"])
+def test_standard_json_is_read_as_by_python(text: str) -> None:
+    replaced = json.loads(text.replace("\\ud800", "\\ufffd"))
+
+    assert member(f'{{"v":{text}}}', "d", lenient=False) == {"v": replaced}
+
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**30), 10**30),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=10),
+)
+DOCUMENTS = st.dictionaries(
+    st.text(max_size=5),
+    st.recursive(
+        SCALARS,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+        max_leaves=8,
+    ),
+    max_size=3,
+)
+FORMS = st.fixed_dictionaries(
+    {"ensure_ascii": st.booleans(), "indent": st.sampled_from([None, 0, 2, "\t"])}
+)
+
+
+@given(document=DOCUMENTS, form=FORMS, lenient=st.booleans())
+def test_all_readers_agree(document: dict[str, Any], form: dict[str, Any], lenient: bool) -> None:
+    text = json.dumps({"d": document}, **form)
+
+    assert repr(read(text, THING, lenient=lenient)["d"]) == repr(document)
+    assert repr(read(f"{text}/* */", THING)["d"]) == repr(document)
+
+
+@given(document=DOCUMENTS, form=FORMS, cut=st.integers(1))
+def test_truncated_texts(document: dict[str, Any], form: dict[str, Any], cut: int) -> None:
+    text = json.dumps({"d": document}, **form)
+    message = refusal(text[: cut % (len(text) - 1) + 1])
+
+    assert re.fullmatch(r"(?s).*[.\n] ?Path '.*'(, line \d+, position \d+)?\.", message)
 
 
 JSON_LIKE = st.text(st.sampled_from("{}[]():,\"'/*\\ \n\r\0aenrtu0x1.-+INy\u00a0\ud800\U0001f600"))
 
 
-@given(text=JSON_LIKE | JSON_LIKE.map("{{a:{}".format) | st.text(), lenient=st.booleans())
-def test_any_text(text: str, lenient: bool) -> None:
-    for read in READS.values():
+@given(
+    text=JSON_LIKE | st.text(), name=st.sampled_from(sorted(THING.absent)), lenient=st.booleans()
+)
+def test_any_text(text: str, name: str, lenient: bool) -> None:
+    for line in (text, f'{{"{name}":{text}', f'{{"{name}":{{"a":[{text}]}}}}'):
         with suppress(JsonNetError):
-            read(parse_object(text, lenient=lenient))
+            read(line, THING, lenient=lenient)
         with suppress(JsonNetError):
-            read(parse_object(f'{{"m":{text}}}', lenient=lenient))
-    with suppress(JsonNetError):
-        parse_array(text, lenient=lenient)
+            parse_array(line, ITEM)

@@ -65,7 +65,7 @@ def test_unknown_enum_value_is_reported_like_the_published_log(run_import: RunIm
         ('{"id":["p"],"status":"enabled"}', "Unexpected character encountered"),
         ('{"id":"p","status":"enabled","tags":1}', "Path 'tags'"),
         ('{"id":"p","status":"enabled","capabilities":{"iotEdge":"yes"}}', "capabilities.iotEdge"),
-        ('{"id":"p","status":"enabled","parentScopes":[{}]}', "Path 'parentScopes[0]'"),
+        ('{"id":"p","status":"enabled","parentScopes":[{}]}', "Path 'parentScopes', line 1"),
         ('{"id":"p",', "Unexpected end when deserializing object."),
         ("The keys were left out of this export.", "while parsing value: T. Path ''"),
         ('[{"id":"p","status":"enabled"}]', "Cannot deserialize the current JSON array"),
@@ -80,6 +80,14 @@ def test_unreadable_lines(run_import: RunImport, raw: str, reason: str) -> None:
     assert "deviceId" not in line
     assert line["errorStatus"].startswith(f"Invalid device format in line: {raw}. ")
     assert reason in line["errorStatus"]
+
+
+@pytest.mark.parametrize("raw", ["null", "undefined", '""', "// a comment", "/**/", "\0"])
+def test_lines_without_a_device_are_skipped_like_blank_ones(
+    registry: Registry, run_import: RunImport, raw: str
+) -> None:
+    assert run_import(raw) == []
+    assert len(registry) == 0
 
 
 @pytest.mark.parametrize(
@@ -116,6 +124,9 @@ def test_byte_order_mark_blank_lines_and_crlf(
 @pytest.mark.parametrize(
     "line",
     [
+        device(status=7),
+        device(importMode="99"),
+        device(authentication={"type": -1}),
         device(id=""),
         device(id="a b"),
         device(id="a/b"),

@@ -15,8 +15,8 @@ from iothub_emulator.auth.access import WRITE_DEVICES
 from iothub_emulator.errors import ErrorCode, HubError, invalid
 from iothub_emulator.jobs.importing import apply_line
 from iothub_emulator.json_net import parse_array
-from iothub_emulator.registry.identity import DeviceStatus, Key
-from iothub_emulator.registry.lines import ImportLine, ImportMode, read_line
+from iothub_emulator.registry.identity import Key
+from iothub_emulator.registry.lines import BULK_LINE, ImportLine, ImportMode, read_line
 from iothub_emulator.registry.registry import Registry
 
 MAX_DEVICES = 100
@@ -31,9 +31,8 @@ class BulkRoutes:
 
     async def _apply_lines(self, request: web.Request) -> web.Response:
         with bad_request_if_malformed():
-            bodies = parse_array(await body_of(request))
-            # Clients omit the status where it has no effect, for example in a delete.
-            lines = [read_line(body, DeviceStatus.ENABLED) for body in bodies]
+            bodies = parse_array(await body_of(request), BULK_LINE)
+            lines = [read_line(body) for body in bodies]
         if len(lines) > MAX_DEVICES:
             message = f"A bulk request has at most {MAX_DEVICES} devices."
             raise HubError(ErrorCode.TooManyDevices, message)

@@ -28,9 +28,10 @@ from iothub_emulator.auth.access import (
     WRITE_CONFIGURATIONS,
 )
 from iothub_emulator.errors import HubError
-from iothub_emulator.json_net import parse_object
+from iothub_emulator.json_net import DOCUMENT, STRING, Contract, parse_object
 from iothub_emulator.query import ALL_DEVICES, parse_query, targets_query
 from iothub_emulator.registry.configurations import (
+    CONFIGURATION,
     DEVICE,
     EDGE,
     MODULE,
@@ -42,8 +43,15 @@ from iothub_emulator.registry.deployment import apply_content
 from iothub_emulator.registry.identity import ANY_ETAG
 from iothub_emulator.registry.registry import Registry
 
-_DOTNET_TYPE = "Microsoft.Azure.Devices.Configuration"
 _CONFIGURATION = "/configurations/{id}"
+_TEST_INPUT = Contract(
+    "Microsoft.Azure.Devices.ConfigurationQueriesTestInput",
+    {"targetCondition": STRING, "customMetricQueries": DOCUMENT},
+)
+_CONTENT = Contract(
+    "Microsoft.Azure.Devices.ConfigurationContent",
+    dict.fromkeys((DEVICE, MODULE, EDGE), DOCUMENT),
+)
 
 
 class ConfigurationRoutes:
@@ -90,7 +98,7 @@ class ConfigurationRoutes:
         """An empty If-Match, or one without quotes, has no effect (live hub)."""
         id_ = request.match_info["id"]
         with bad_request_if_malformed():
-            body = parse_object(await body_of(request), dotnet_type=_DOTNET_TYPE)
+            body = parse_object(await body_of(request), CONFIGURATION)
             declared = read_configuration(body)
         header = request.headers.get("If-Match", "")
         if header != ANY_ETAG and (header == '""' or not header.startswith('"')):
@@ -108,9 +116,7 @@ class ConfigurationRoutes:
     async def _test(self, request: web.Request) -> web.Response:
         """Report errors in the answer; ``*`` is one, although a PUT accepts it (live hub)."""
         with bad_request_if_malformed():
-            body = parse_object(
-                await body_of(request), dotnet_type=f"{_DOTNET_TYPE}QueriesTestInput"
-            )
+            body = parse_object(await body_of(request), _TEST_INPUT)
             condition = body.string("targetCondition") or ""
             queries = body.document("customMetricQueries") or {}
         target = f"({ALL_DEVICES})" if condition == ALL_DEVICES else condition
@@ -127,7 +133,7 @@ class ConfigurationRoutes:
 
     async def _apply(self, request: web.Request) -> web.Response:
         with bad_request_if_malformed():
-            body = parse_object(await body_of(request), dotnet_type=f"{_DOTNET_TYPE}Content")
+            body = parse_object(await body_of(request), _CONTENT)
             content = {kind: body.document(kind) for kind in (DEVICE, MODULE, EDGE)}
         apply_content(self._registry, existing(self._registry, device_key(request)), content)
         return web.Response(status=204)

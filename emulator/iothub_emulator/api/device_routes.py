@@ -32,7 +32,7 @@ from iothub_emulator.auth.access import (
 from iothub_emulator.errors import invalid
 from iothub_emulator.json_net import parse_object
 from iothub_emulator.registry.entries import FIRST_KEY, Entry, Kind
-from iothub_emulator.registry.identity import DeviceStatus, Identity, Key
+from iothub_emulator.registry.identity import DEVICE, MODULE, DeviceStatus, Identity, Key
 from iothub_emulator.registry.registry import Registry
 
 MAX_TOP = 1000
@@ -127,17 +127,16 @@ class DeviceRoutes:
 
 def _read_device(key: Key, text: str) -> Identity:
     with bad_request_if_malformed():
-        body = parse_object(text, dotnet_type="Microsoft.Azure.Devices.Device")
+        body = parse_object(text, DEVICE)
         if body.string("deviceId") not in (None, key.device_id):
             raise invalid("The device id of the body is not that of the path.")
-        dotnet_type = "Microsoft.Azure.Devices.DeviceStatus"
-        status = body.enum("status", DeviceStatus, dotnet_type) or DeviceStatus.ENABLED
+        status = body.enum("status", DeviceStatus) or DeviceStatus.ENABLED
         return Identity.read(body)(key=key, status=status)
 
 
 def _read_module(key: Key, text: str) -> Identity:
     with bad_request_if_malformed():
-        body = parse_object(text, dotnet_type="Microsoft.Azure.Devices.Module")
+        body = parse_object(text, MODULE)
         ids = (body.string("deviceId"), body.string("moduleId"))
         if ids[0] not in (None, key.device_id) or ids[1] not in (None, key.module_id):
             raise invalid("The ids of the body are not those of the path.")

@@ -22,7 +22,7 @@ from iothub_emulator.api.requests import (
 from iothub_emulator.api.search import Search
 from iothub_emulator.auth.access import READ_TWINS
 from iothub_emulator.errors import invalid
-from iothub_emulator.json_net import parse_object
+from iothub_emulator.json_net import STRING, Contract, parse_object
 from iothub_emulator.query import Query, parse_query
 from iothub_emulator.registry.entries import FIRST_KEY
 from iothub_emulator.registry.identity import Key
@@ -30,6 +30,9 @@ from iothub_emulator.registry.identity import Key
 DEFAULT_PAGE, MAX_PAGE = 100, 2000
 #: Separates the parts of a continuation token; ids cannot contain it.
 _SEPARATOR = "/"
+_QUERY = Contract(
+    "Microsoft.Azure.Devices.QuerySpecification", {"query": STRING}, required=("query",)
+)
 
 
 class QueryRoutes:
@@ -41,10 +44,8 @@ class QueryRoutes:
 
     async def _query(self, request: web.Request) -> web.Response:
         with bad_request_if_malformed():
-            body = parse_object(
-                await body_of(request), dotnet_type="Microsoft.Azure.Devices.QuerySpecification"
-            )
-            query = parse_query(body.required_string("query"))
+            body = parse_object(await body_of(request), _QUERY)
+            query = parse_query(body["query"])
         token = request.headers.get("x-ms-continuation")
         page = await asyncio.to_thread(
             self._page,

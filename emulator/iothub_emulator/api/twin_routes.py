@@ -16,13 +16,21 @@ from iothub_emulator.api.requests import (
     version_of,
 )
 from iothub_emulator.auth.access import READ_TWINS, WRITE_TWINS
-from iothub_emulator.json_net import JsonObject, parse_object
+from iothub_emulator.json_net import DOCUMENT, Contract, JsonObject, parse_object
 from iothub_emulator.registry.entries import Entry
 from iothub_emulator.registry.identity import ANY_ETAG, Key, not_registered
 from iothub_emulator.registry.registry import Registry
 from iothub_emulator.registry.twin import TwinChange
 
-_DOTNET_TYPE = "Microsoft.Azure.Devices.Shared.Twin"
+_TWIN = Contract(
+    "Microsoft.Azure.Devices.Shared.Twin",
+    {
+        "tags": DOCUMENT,
+        "properties": Contract(
+            "Microsoft.Azure.Devices.Shared.TwinProperties", {"desired": DOCUMENT}
+        ),
+    },
+)
 #: The paths and the api-version that added each.
 _PATHS = {
     "/twins/{device_id}": TWINS_VERSION,
@@ -50,14 +58,14 @@ class TwinRoutes:
 
     async def _patch(self, request: web.Request) -> web.Response:
         with bad_request_if_malformed():
-            change = _read_patch(parse_object(await body_of(request), dotnet_type=_DOTNET_TYPE))
+            change = _read_patch(parse_object(await body_of(request), _TWIN))
         key, etag = self._existing(request).identity.key, if_match(request) or ANY_ETAG
         return _answer(request, self._registry.update_twin(key, change, if_match=etag))
 
     async def _replace(self, request: web.Request) -> web.Response:
         """Absent tags and desired properties are deleted (live hub)."""
         with bad_request_if_malformed():
-            patch = _read_patch(parse_object(await body_of(request), dotnet_type=_DOTNET_TYPE))
+            patch = _read_patch(parse_object(await body_of(request), _TWIN))
         twin = TwinChange(tags=patch.tags or {}, desired=patch.desired or {})
         key, etag = self._existing(request).identity.key, if_match(request) or ANY_ETAG
         return _answer(request, self._registry.replace_twin(key, twin, if_match=etag))

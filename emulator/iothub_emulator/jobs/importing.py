@@ -10,12 +10,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from iothub_emulator.choices import DEFAULT_CHOICES, Choices
-from iothub_emulator.errors import ErrorCode, HubError
-from iothub_emulator.json_net import JsonNetError, JsonObject, parse_object
-from iothub_emulator.registry.configurations import Configurations, read_configuration
+from iothub_emulator.errors import ErrorCode, HubError, invalid
+from iothub_emulator.json_net import STRING, Contract, JsonNetError, JsonObject, parse_object
+from iothub_emulator.registry.configurations import MEMBERS, Configurations, read_configuration
 from iothub_emulator.registry.identity import ANY_ETAG, Key, not_registered
-from iothub_emulator.registry.lines import MODE_TYPE, ImportLine, ImportMode, parse_line
+from iothub_emulator.registry.lines import IMPORT_MODE, ImportLine, ImportMode, parse_line
 from iothub_emulator.registry.registry import Registry
+
+_CONFIGURATION = Contract(
+    "Microsoft.Azure.Devices.Configuration",
+    {"id": STRING, "importMode": IMPORT_MODE, "etag": STRING, **MEMBERS},
+    required=("id",),
+)
 
 
 class DeviceImport:
@@ -52,6 +58,8 @@ class DeviceImport:
             line = parse_line(text, self._choices)
         except HubError as error:
             return _error_line(None, error)
+        if line is None:
+            return None
         if self._choices.repeated_device == "refuse":
             if line.key in self._seen:
                 message = f"Device {line.key} is defined multiple times."
@@ -112,6 +120,8 @@ def apply_line(registry: Registry, line: ImportLine) -> None:
             registry.update_twin(line.key, twin)
         case ImportMode.UPDATE_TWIN_IF_MATCH_ETAG:
             registry.update_twin(line.key, twin, if_match=if_twin)
+        case _:  # A number without a name.
+            raise invalid(f"The import mode {line.mode} is unknown.")
 
 
 def _error_line(line: ImportLine | None, error: HubError) -> str:
@@ -139,8 +149,8 @@ class ConfigurationImport:
     def _apply(self, text: str) -> str | None:
         id_ = None
         try:
-            line = parse_object(text, dotnet_type="Microsoft.Azure.Devices.Configuration")
-            id_ = line.required_string("id")
+            line = parse_object(text, _CONFIGURATION)
+            id_ = line["id"]
             self._write(id_, line)
         except JsonNetError as error:
             message = f"Invalid configuration format in line: {text}. {error}"
@@ -150,7 +160,7 @@ class ConfigurationImport:
         return None
 
     def _write(self, id_: str, line: JsonObject) -> None:
-        mode = line.enum("importMode", ImportMode, MODE_TYPE) or ImportMode.CREATE_OR_UPDATE
+        mode = line.enum("importMode", ImportMode) or ImportMode.CREATE_OR_UPDATE
         etag = (line.string("etag") or "").strip('"')
         if_match = etag if mode.checks_etag else ANY_ETAG
         match mode:

@@ -10,7 +10,15 @@ from typing import Any, Self
 
 from iothub_emulator.choices import UriEcho
 from iothub_emulator.errors import ErrorCode, HubError, Shape
-from iothub_emulator.json_net import JsonNetError, JsonObject, parse_object
+from iothub_emulator.json_net import (
+    BOOLEAN,
+    STRING,
+    Contract,
+    Enumeration,
+    JsonNetError,
+    JsonObject,
+    parse_object,
+)
 
 DEFAULT_BLOB_NAME = "devices.txt"
 DEFAULT_CONFIGURATIONS_NAME = "configurations.txt"
@@ -35,7 +43,6 @@ _HISTORIC_OUTPUT_URIS = (
     "exportBlobContainerUri",
     "outputBlobContainerUri ",
 )
-_DOTNET_TYPE = "Microsoft.Azure.Devices.JobProperties"
 
 
 class JobType(StrEnum):
@@ -46,6 +53,27 @@ class JobType(StrEnum):
 class StorageAuthentication(StrEnum):
     KEY_BASED = "keyBased"
     IDENTITY_BASED = "identityBased"
+
+
+_SDK = "Microsoft.Azure.Devices"
+_MEMBERS = {
+    "type": Enumeration(JobType, f"{_SDK}.JobType"),
+    "inputBlobContainerUri": STRING,
+    "outputBlobContainerUri": STRING,
+    "inputBlobName": STRING,
+    "outputBlobName": STRING,
+    "excludeKeysInExport": BOOLEAN,
+    "storageAuthenticationType": Enumeration(
+        StorageAuthentication, f"{_SDK}.StorageAuthenticationType"
+    ),
+    "identity": Contract(f"{_SDK}.ManagedIdentity", {"userAssignedIdentity": STRING}),
+    "includeConfigurations": BOOLEAN,
+    "configurationsBlobName": STRING,
+}
+_JOB = Contract(f"{_SDK}.JobProperties", _MEMBERS, required=("type",))
+_HISTORIC_JOB = Contract(
+    f"{_SDK}.JobProperties", {**_MEMBERS, **dict.fromkeys(_HISTORIC_OUTPUT_URIS, STRING)}
+)
 
 
 @dataclass(frozen=True)
@@ -70,15 +98,16 @@ class JobRequest:
     def read(cls, text: str, version: str = LATEST_VERSION) -> Self:
         """Read the body of POST /jobs/create without properties that are newer than ``version``."""
         with _bad_request_if_malformed():
-            body = parse_object(text, dotnet_type=_DOTNET_TYPE)
-            type_ = body.required_enum("type", JobType, "Microsoft.Azure.Devices.JobType")
+            body = parse_object(text, _JOB)
+            type_ = body.enum("type", JobType)
+            assert type_ is not None
             return cls._read(type_, body.string("outputBlobContainerUri"), body, version)
 
     @classmethod
     def read_historic(cls, text: str) -> Self:
         """Read the body of /importdevices, which has two properties."""
         with _bad_request_if_malformed():
-            body = parse_object(text, dotnet_type=_DOTNET_TYPE)
+            body = parse_object(text, _HISTORIC_JOB)
             spelled = map(body.string, _HISTORIC_OUTPUT_URIS)
             output_uri = next(filter(None, spelled), None)
             return cls._read(JobType.IMPORT, output_uri, body, FIRST_VERSION)
@@ -89,9 +118,7 @@ class JobRequest:
             "inputBlobName": body.string("inputBlobName"),
             "outputBlobName": body.string("outputBlobName"),
             "storageAuthenticationType": body.enum(
-                "storageAuthenticationType",
-                StorageAuthentication,
-                "Microsoft.Azure.Devices.StorageAuthenticationType",
+                "storageAuthenticationType", StorageAuthentication
             ),
             "identity": body.child("identity").string("userAssignedIdentity"),
             "includeConfigurations": body.boolean("includeConfigurations"),

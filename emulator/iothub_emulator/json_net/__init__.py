@@ -1,23 +1,17 @@
 """JSON as Json.NET reads it, with its error messages.
 
 The hub reads import files with Json.NET: published importErrors.log files contain its messages. So
-this package follows the sources of Newtonsoft.Json 13 (github.com/JamesNK/Newtonsoft.Json):
-
-- ``reader`` and ``scanner``: accepted syntax and syntax errors (JsonTextReader.cs);
-- ``node``: conversion of values to types (JsonSerializerInternalReader.cs, the ReadAs... methods);
-- ``objects``: access to properties by name, with a fast path for plain JSON;
-- ``positions``: errors with paths and positions (JsonPosition.cs).
-
-Three differences remain. Json.NET converts while it reads and reports the first error in the text;
-this package reports syntax errors first, then others in the order in which properties are read.
-Json.NET knows the type of a property when it reads it, which changes the position of a few syntax
-errors by one. Of properties with the same name, the last one counts here; Json.NET converts each,
-and merges objects and lists.
+this package follows the sources of Newtonsoft.Json 13 (github.com/JamesNK/Newtonsoft.Json). Where
+.NET and .NET Framework differ, it follows .NET, except that floats in "Error converting value" have
+15 digits, as on .NET Framework.
 """
 
 from __future__ import annotations
 
-from iothub_emulator.json_net.objects import JsonObject, parse_array, parse_object
-from iothub_emulator.json_net.positions import JsonNetError
+from iothub_emulator.json_net.contracts import STRINGS, Contract, JsonObject
+from iothub_emulator.json_net.lexis import JsonNetError
+from iothub_emulator.json_net.parsing import parse_array, parse_object, read
+from iothub_emulator.json_net.types import BOOLEAN, DOCUMENT, INTEGER, STRING, Enumeration
 
-__all__ = ["JsonNetError", "JsonObject", "parse_array", "parse_object"]
+__all__ = ["BOOLEAN", "DOCUMENT", "INTEGER", "STRING", "STRINGS", "Contract", "Enumeration"]
+__all__ += ["JsonNetError", "JsonObject", "parse_array", "parse_object", "read"]

@@ -1,244 +1,195 @@
-"""Parses JSON into a tree of Nodes as Newtonsoft's JsonTextReader does.
+"""The tokens of a text, as Newtonsoft's JsonTextReader reads them.
 
 Extensions of JSON: comments, single quotes, unquoted names, trailing commas, empty items,
-``undefined``, NaN, infinities, octal and hexadecimal numbers, control characters in strings.
-Constructors (``new Date(0)``) are refused.
-
-It has the states of the original, because the path in an error message depends on them: the path
-of a value that cannot be read is that of the value before it.
+``undefined``, NaN, infinities, octal and hexadecimal numbers, constructors (``new Date(0)``),
+control characters. Paths in messages depend on the states, so these are those of the original.
 """
 
 from __future__ import annotations
 
-import math
-import unicodedata
-from dataclasses import dataclass
-from enum import Enum, auto
-from typing import Any, NoReturn
+from typing import Any
 
-from iothub_emulator.json_net.node import Kind, Node
-from iothub_emulator.json_net.positions import Path, show_character
-from iothub_emulator.json_net.scanner import Scanner, is_standard, parse_number
+from iothub_emulator.json_net.lexis import WHITESPACE, Token, is_number, read_int32
+from iothub_emulator.json_net.scanner import Scanner
 
 #: Levels of nesting (MaxDepth, since version 13).
 MAX_DEPTH = 64
 
-#: Kind, value, and name in error messages.
-_WORDS: dict[str, tuple[Kind, Any, str]] = {
-    "true": (Kind.BOOLEAN, True, "boolean"),
-    "false": (Kind.BOOLEAN, False, "boolean"),
-    "null": (Kind.NULL, None, "null"),
-    "undefined": (Kind.UNDEFINED, None, "undefined"),
-    "NaN": (Kind.FLOAT, math.nan, "NaN"),
-    "Infinity": (Kind.FLOAT, math.inf, "Infinity"),
-    "-Infinity": (Kind.FLOAT, -math.inf, "-Infinity"),
+_UNEXPECTED = "Unexpected character encountered while parsing value"
+_ENDS: dict[str, Token] = {"}": "EndObject", "]": "EndArray", ")": "EndConstructor"}
+#: Literals: the token, its value, and the name in messages.
+_WORDS: dict[str, tuple[Token, Any, str]] = {
+    "true": ("Boolean", True, "boolean"),
+    "false": ("Boolean", False, "boolean"),
+    "null": ("Null", None, "null"),
+    "undefined": ("Undefined", None, "undefined"),
+    "NaN": ("Float", float("-nan"), "NaN"),  # As in .NET, with a sign.
+    "Infinity": ("Float", float("inf"), "Infinity"),
+    "-Infinity": ("Float", float("-inf"), "-Infinity"),
 }
-_STANDARD_WORDS = frozenset({"true", "false", "null"})
+_BOOLEANS = {"true": True, "false": False}
 _WORD_BY_START = {word[0]: word for word in _WORDS if word[0] != "-"}
-
-
-class _State(Enum):
-    START = auto()
-    PROPERTY = auto()
-    OBJECT_START = auto()
-    OBJECT = auto()
-    ARRAY_START = auto()
-    ARRAY = auto()
-    POST_VALUE = auto()
-    FINISHED = auto()
-
-
-@dataclass(slots=True)
-class _Frame:
-    """An open object or array."""
-
-    node: Node
-    #: Name of the current or last property; index of the last item.
-    step: str | int
+#: First letters of literals where Json.NET expects a type.
+_WORD_STARTS = {None: "tfuNI", "String": "tfNI", "Boolean": "tf", "Integer": "NI"}
 
 
 class Reader(Scanner):
-    """Parses one text."""
-
-    def __init__(self, text: str, *, lenient: bool) -> None:
-        super().__init__(text, lenient=lenient)
-        self._state = _State.START
-        self._frames: list[_Frame] = []
-        self._root: Node | None = None
-
-    def read(self) -> Node | None:
-        """Return the value; None if the text has only whitespace and comments."""
-        while character := self._skip_blanks():
-            if character == "/":
-                self._skip_comment()
-            elif self._state in (_State.OBJECT, _State.OBJECT_START):
-                self._read_name(character)
-            elif self._state is _State.POST_VALUE:
-                self._read_after_value(character)
-            elif self._state is _State.FINISHED:
-                self._refuse_additional_text(character)
-            else:
-                self._read_value(character)
-            self._started = True
-        if self._state not in (_State.START, _State.FINISHED):
-            self._refuse_end()
-        return self._root
-
-    def _read_name(self, character: str) -> None:
-        if character == "}":
-            if self._state is _State.OBJECT:
-                self._need_lenience("Invalid property identifier character: }.")
-            self._close(character)
-            return
-        if character != '"':
-            shown = show_character(character)
-            self._need_lenience(f"Invalid property identifier character: {shown}.")
-        name = self._scan_string() if character in "\"'" else self._scan_identifier()
-        following = self._skip_blanks()
-        if following != ":":
-            shown = show_character(following) or "\0"
-            self._fail(
-                f"Invalid character after parsing property name. Expected ':' but got: {shown}."
-            )
-        self._index += 1
-        self._frames[-1].step = name
-        self._state = _State.PROPERTY
-
-    def _read_value(self, character: str) -> None:
-        match character:
-            case '"' | "'":
-                if character == "'":
-                    self._need_lenience_for_value(character)
-                start = self._index
-                self._complete(Kind.STRING, self._scan_string(), start)
-            case "{":
-                self._open(Kind.OBJECT)
-            case "[":
-                self._open(Kind.ARRAY)
-            case "]" | ")":
-                if self._state is _State.ARRAY:
-                    self._need_lenience_for_value(character)
-                self._close(character)
-            case ",":
-                self._need_lenience_for_value(character)
-                self._complete(Kind.UNDEFINED, None, self._index)
-            case _:
-                self._read_scalar(character)
-
-    def _read_scalar(self, character: str) -> None:
-        following = self._text[self._index + 1 : self._index + 2]
-        if character == "n" and following != "u":
-            self._refuse_n(following)
-        elif character == "-" and following == "I":
-            self._read_word("-Infinity")
-        elif character in _WORD_BY_START:
-            self._read_word(_WORD_BY_START[character])
-        elif character in "-." or unicodedata.category(character).startswith("N"):
-            self._read_number()
-        else:
-            self._refuse_value(character)
-
-    def _read_word(self, word: str) -> None:
-        if word not in _STANDARD_WORDS:
-            self._need_lenience_for_value(word[0])
-        kind, value, description = _WORDS[word]
-        start = self._index
-        self._scan_word(word, description)
-        self._complete(kind, value, start)
-
-    def _read_number(self) -> None:
-        start = self._index
-        number = self._scan_number()
-        self._leave_value()
-        if not is_standard(number):
-            self._need_lenience(f"Input string '{number}' is not a valid number.")
-        try:
-            value = parse_number(number)
-        except ValueError as error:
-            self._fail(str(error))
-        self._add(Kind.INTEGER if isinstance(value, int) else Kind.FLOAT, value, start)
-
-    def _read_after_value(self, character: str) -> None:
-        if character == ",":
-            self._index += 1
-            self._state = _State.OBJECT if self._in_object else _State.ARRAY
-        elif character in "}])":
-            self._close(character)
-        else:
-            shown = show_character(character)
-            self._fail(f"After parsing a value an unexpected character was encountered: {shown}.")
-
-    def _open(self, kind: Kind) -> None:
-        start = self._index
-        self._index += 1
-        self._count_item()
-        node = self._add(kind, [], start)
-        self._frames.append(_Frame(node, "" if kind is Kind.OBJECT else -1))
-        self._state = _State.OBJECT_START if self._in_object else _State.ARRAY_START
-        if len(self._frames) > MAX_DEPTH:
-            self._fail(f"The reader's MaxDepth of {MAX_DEPTH} has been exceeded.")
-
-    def _close(self, bracket: str) -> None:
-        self._index += 1
-        closed = self._frames.pop().node if self._frames else None
-        token, expected = {
-            "}": ("EndObject", Kind.OBJECT),
-            "]": ("EndArray", Kind.ARRAY),
-            ")": ("EndConstructor", None),
-        }[bracket]
-        if closed is None or closed.kind is not expected:
-            found = "None" if closed is None else closed.kind.removeprefix("Start")
-            self._fail(f"JsonToken {token} is not valid for closing JsonType {found}.")
-        closed.end = self._index
-        self._state = _State.POST_VALUE if self._frames else _State.FINISHED
-
-    def _complete(self, kind: Kind, value: Any, start: int) -> None:
-        self._leave_value()
-        self._add(kind, value, start)
-
-    def _leave_value(self) -> None:
-        self._count_item()
-        self._state = _State.POST_VALUE if self._frames else _State.FINISHED
-
-    def _count_item(self) -> None:
-        if self._frames and isinstance(self._frames[-1].step, int):
-            self._frames[-1].step += 1
-
-    def _add(self, kind: Kind, value: Any, start: int) -> Node:
-        node = Node(kind, value, self._text, self._steps(), start, self._index)
-        if not self._frames:
-            self._root = node
-        else:
-            frame = self._frames[-1]
-            frame.node.value.append((frame.step, node) if self._in_object else node)
-        return node
+    """Reads a text token by token; JsonNetError where it is malformed."""
 
     @property
-    def _in_object(self) -> bool:
-        return self._frames[-1].node.kind is Kind.OBJECT
+    def depth(self) -> int:
+        """The number of open containers; one that has just started does not count."""
+        return len(self.steps) - (self.token.startswith("Start") and bool(self.steps))
 
-    def _steps(self) -> Path:
-        return tuple(frame.step for frame in self._frames)
+    def read(self, expected: Token | None = None) -> bool:
+        """Read a token; False at the end of the text.
 
-    def _path(self) -> Path:
-        started = self._state in (_State.ARRAY_START, _State.OBJECT_START)
-        return self._steps()[:-1] if started else self._steps()
+        Where a String, Boolean or Integer (of 32 bits) is expected, comments are skipped and values
+        converted. The token may still be Null, or the bracket after the last item.
+        """
+        while self._state == "PostValue":
+            if self._leave_value(skip_comments=expected is not None):
+                return True
+        character = self._skip_blanks()
+        while character == "/" and expected is not None:
+            self._scan_comment()
+            character = self._skip_blanks()
+        # After a carriage return, Json.NET looks for a line feed, and may so notice the end early.
+        is_last = self.index == len(self.text) - 1 and self.text[-2:-1] == "\r"
+        if not character or (is_last and self._state == "Finished"):
+            if expected is not None or self._state == "Finished":
+                self._set("None")
+            return False
+        if character == "/":
+            self._set("Comment", self._scan_comment())
+        elif self._state == "Finished":
+            reason = "Additional text encountered after finished reading JSON content"
+            self.fail(reason, character)
+        elif expected is not None or self._state == "Property" or self._kinds[-1:] != ["Object"]:
+            self._read_value(character, expected)
+        elif character == "}":
+            self._close(character)
+        else:
+            name = self._scan_name()
+            self._set("PropertyName", name)
+            self.steps[-1] = name
+            self._state = "Property"
+        return True
 
-    def _refuse_n(self, following: str) -> NoReturn:
-        if following:
-            self._refuse_value("n")
-        self._index += 1
-        self._fail("Unexpected end when reading JSON.")
+    def read_and_assert(self) -> None:
+        if not self.read():
+            self.fail("Unexpected end when reading JSON.")
 
-    def _refuse_additional_text(self, character: str) -> NoReturn:
-        shown = show_character(character)
-        self._fail(f"Additional text encountered after finished reading JSON content: {shown}.")
+    def skip(self) -> None:
+        """Read a token, to the end of its container if it starts one."""
+        if self.read() and self.token.startswith("Start"):
+            depth = self.depth
+            while self.read() and depth < self.depth:
+                pass
 
-    def _refuse_end(self) -> NoReturn:
-        """Json.NET's message depends on what it expected next."""
-        if self._state is _State.OBJECT_START:
-            self._fail("Unexpected end when reading JSON.")
-        if self._state is _State.PROPERTY:
-            self._fail(f"Unexpected end when setting {self._frames[-1].step}'s value.")
-        container = "object" if self._in_object else "array"
-        self._fail(f"Unexpected end when deserializing {container}.")
+    def _read_value(self, character: str, expected: Token | None) -> None:
+        following = self.text[self.index + 1 : self.index + 2]
+        is_any = expected is None
+        match character:
+            case '"' | "'":
+                text = self._scan_string()
+                self._finish_value()
+                self._set(*self._convert(text, expected))
+            case "{" | "[" if is_any:
+                self.index += 1
+                self._open("StartObject" if character == "{" else "StartArray")
+            case "]" | ")" if is_any or (character == "]" and self._kinds[-1] == "Array"):
+                self._close(character)
+            case "," if is_any:  # It is read again, as the end of this item.
+                self._finish("Undefined", None)
+            case "n" if not following:
+                self.index += 1
+                self.fail("Unexpected end when reading JSON.")
+            case "n" if following == "e" and is_any:
+                self._open("StartConstructor", self._scan_constructor())
+            case "n" if following == "u":
+                self._read_word("null", expected)
+            case "n" if not is_any:
+                self.index += 2
+                self.fail(_UNEXPECTED, following, uncounted=1)
+            case "-" if following == "I" and expected != "Boolean":
+                self._read_word("-Infinity", expected)
+            case _ if character in _WORD_STARTS[expected]:
+                self._read_word(_WORD_BY_START[character], expected)
+            case _ if character in "-.0123456789" or (is_any and is_number(character)):
+                self._set(*self._scan_number(expected))
+            case _:
+                if character == ",":
+                    self._finish("Undefined", None)
+                self.index += not is_any
+                self.fail(_UNEXPECTED, character)
+
+    def _convert(self, text: str, expected: Token | None) -> tuple[Token, Any]:
+        """Convert a string to the expected type."""
+        if expected is None or expected == "String":
+            return "String", text
+        if not text:
+            return "Null", None
+        value: int | None = read_int32(text)
+        if expected == "Boolean":
+            value = _BOOLEANS.get(text.strip(f"\0{WHITESPACE}").lower())
+        if value is None:
+            self.fail(f"Could not convert string to {expected.lower()}", text)
+        return expected, value
+
+    def _read_word(self, word: str, expected: Token | None) -> None:
+        token, value, name = _WORDS[word]
+        if not self._match_word(word):
+            if expected is not None and token == "Boolean":
+                self.fail(_UNEXPECTED, self._here())
+            self.fail(f"Error parsing {name} value.")
+        if expected == "Integer" and token == "Float":
+            self.fail(f"Cannot read {word} value.")
+        if expected == "String" and token != "Null":
+            token, value = "String", word
+        self._finish(token, value)
+
+    def _leave_value(self, *, skip_comments: bool) -> bool:
+        """Read what follows a value; whether it is a token."""
+        while character := self._skip_blanks():
+            if character in _ENDS:
+                self._close(character)
+                return True
+            if character == ",":
+                self.index += 1
+                self._state = "Container"
+                return False
+            if character != "/":
+                reason = "After parsing a value an unexpected character was encountered"
+                self.fail(reason, character)
+            comment = self._scan_comment()
+            if not skip_comments:
+                self._set("Comment", comment)
+                return True
+        self._state = "Finished"
+        return False
+
+    def _open(self, token: Token, value: Any = None) -> None:
+        self._count_item()
+        self._set(token, value)
+        self._state = "ContainerStart"
+        self._kinds.append(token.removeprefix("Start"))
+        self.steps.append("" if token == "StartObject" else -1)
+        if len(self.steps) > MAX_DEPTH:
+            self.fail(f"The reader's MaxDepth of {MAX_DEPTH} has been exceeded.")
+
+    def _close(self, bracket: str) -> None:
+        self.index += 1
+        self._set(_ENDS[bracket])
+        kind = self._kinds.pop() if self._kinds else "None"
+        del self.steps[-1:]
+        if self.token != f"End{kind}":
+            self.fail(f"JsonToken {self.token} is not valid for closing JsonType {kind}.")
+        self._state = "PostValue" if self.steps else "Finished"
+
+    def _finish(self, token: Token, value: Any) -> None:
+        self._finish_value()
+        self._set(token, value)
+
+    def _set(self, token: Token, value: Any = None) -> None:
+        self.token, self.value = token, value

@@ -1,233 +1,217 @@
-"""Lexical elements of JSON: whitespace, comments, strings, names, literals and numbers."""
+"""Lexical elements of a text: whitespace, comments, strings, names, literals and numbers."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from abc import ABC, abstractmethod
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, Literal, NoReturn
 
-from iothub_emulator.json_net.positions import JsonNetError, Path, show_character
+from iothub_emulator.json_net.lexis import (
+    WHITESPACE,
+    JsonNetError,
+    Path,
+    Token,
+    is_letter_or_digit,
+    join_surrogates,
+    parse_number,
+)
 
-_BLANKS = re.compile("[\0\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*")
-_STANDARD_BLANKS = re.compile("[\t\n\r ]*")
-#: Two slashes at the end of the text are not a comment.
-_COMMENT = re.compile(r"/(?:/(?!\Z)[^\r\n]*|\*.*?\*/)", re.DOTALL)
+_BEYOND_16_BITS = re.compile("[\U00010000-\U0010ffff]")
+_NEW_LINE = re.compile(r"\r\n|\r|\n")
+_LINE = re.compile(r"[^\r\n]*")
+_BLANKS = re.compile(f"[\0{WHITESPACE}]*")
 _NUMBER = re.compile(r"[-+.0-9a-fA-FxX]*")
 _PLAIN = {'"': re.compile(r'[^"\\]*'), "'": re.compile(r"[^'\\]*")}
-_STANDARD_PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]{4}")
-_ESCAPES = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "\\": "\\", '"': '"', "/": "/"}
-_REPLACEMENT = "\ufffd"
-#: Longest integer, in characters (MaximumJavascriptIntegerCharacterLength).
-MAX_INTEGER_LENGTH = 380
-_RFC_8259_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_DECIMAL_INTEGER = re.compile(r"-?[0-9]+")
+_ESCAPES = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r"} | {c: c for c in "\\\"'/"}
 
 
-class Scanner(ABC):
-    """Reads tokens from a text; errors report the index at which Json.NET detects them.
+#: What the reader expects.
+State = Literal["Start", "Property", "ContainerStart", "Container", "PostValue", "Finished"]
 
-    Parameters
-    ----------
-    lenient
-        Accept what Json.NET accepts, or only RFC 8259.
-    """
 
-    def __init__(self, text: str, *, lenient: bool) -> None:
-        self._text = text
-        self._lenient = lenient
-        self._blanks = _BLANKS if lenient else _STANDARD_BLANKS
-        self._index = 0
-        self._started = False
+class Scanner:
+    """Reads from a text; positions count UTF-16 code units, so the text consists of these."""
 
-    @abstractmethod
-    def _path(self) -> Path:
-        """The path for error messages."""
+    def __init__(self, text: str) -> None:
+        self.text = _BEYOND_16_BITS.sub(_surrogates, text)
+        #: Index of the next character.
+        self.index = 0
+        #: The last token and its value.
+        self.token: Token = "None"
+        self.value: Any = None
+        #: Name of the current property, or index of the current item, of each open container.
+        self.steps: Path = []
+        #: "Object", "Array" or "Constructor" for each of them.
+        self._kinds: list[str] = []
+        self._state: State = "Start"
+
+    def fail(self, reason: str, character: str | None = None, *, uncounted: int = 0) -> NoReturn:
+        """Raise an error at the current position.
+
+        Json.NET has not looked for line ends in the last ``uncounted`` characters.
+        """
+        if character is not None:
+            reason = f"{reason}: {character or chr(0)}."
+        read = self.text[: self.index - uncounted]
+        lines = _NEW_LINE.split(read)
+        position = len(lines[-1]) + uncounted
+        # At the end of the text, Json.NET counts the two characters of a line end separately.
+        number = len(lines) + (read == self.text and read.endswith("\r\n"))
+        if self._state == "Start" and position == 0 and self.token != "Comment":
+            number = 0
+        path = self.steps[:-1] if self._state == "ContainerStart" else self.steps
+        raise JsonNetError(reason, path, f", line {number}, position {position}")
+
+    def _finish_value(self) -> None:
+        self._count_item()
+        self._state = "PostValue" if self.steps else "Finished"
+
+    def _count_item(self) -> None:
+        if self.steps and isinstance(last := self.steps[-1], int):
+            self.steps[-1] = last + 1
 
     def _here(self) -> str:
         """The next character; empty at the end of the text."""
-        return self._text[self._index : self._index + 1]
+        return self.text[self.index : self.index + 1]
+
+    def _take(self, pattern: re.Pattern[str]) -> str:
+        match = pattern.match(self.text, self.index)
+        if match is None:
+            return ""
+        self.index = match.end()
+        return match[0]
 
     def _skip_blanks(self) -> str:
         """Skip whitespace; return the next character."""
-        blanks = self._blanks.match(self._text, self._index)
-        assert blanks is not None
-        self._index = blanks.end()
+        self._take(_BLANKS)
         return self._here()
 
-    def _skip_comment(self) -> None:
-        self._need_lenience_for_value("/")
-        comment = _COMMENT.match(self._text, self._index)
-        if comment is None:
-            self._refuse_comment()
-        self._index = comment.end()
+    def _scan_comment(self) -> str:
+        self.index += 1
+        start, opening = self.index + 1, self._here()
+        if start >= len(self.text):
+            self.fail("Unexpected end while parsing comment.")
+        if opening == "/":
+            return self._take(_LINE)
+        if opening != "*":
+            self.fail(f"Error parsing comment. Expected: *, got {opening}.")
+        end = self.text.find("*/", start)
+        self.index = len(self.text) if end < 0 else end + 2
+        if end < 0:
+            self.fail("Unexpected end while parsing comment.")
+        return self.text[start:end]
 
-    def _refuse_comment(self) -> NoReturn:
-        self._index += 1
-        opening = self._here()
-        if self._index + 1 < len(self._text):
-            if opening != "*":
-                self._fail(f"Error parsing comment. Expected: *, got {show_character(opening)}.")
-            self._index = len(self._text)
-        self._fail("Unexpected end while parsing comment.")
-
-    def _scan_number(self) -> str:
-        number = _NUMBER.match(self._text, self._index)
-        assert number is not None
-        self._index = number.end()
+    def _scan_number(self, expected: Token | None) -> tuple[Token, Any]:
+        number = self._take(_NUMBER)
         following = self._here()
         if following not in ",}])/" and not _BLANKS.fullmatch(following):
-            shown = show_character(following)
-            self._fail(f"Unexpected character encountered while parsing number: {shown}.")
-        return number[0]
+            self.fail("Unexpected character encountered while parsing number", following)
+        self._finish_value()
+        try:
+            return parse_number(number, expected)
+        except ValueError as error:
+            self.fail(str(error))
 
-    def _scan_word(self, word: str, description: str) -> None:
-        if self._index + len(word) > len(self._text):
-            self._index = len(self._text)
-            self._fail("Unexpected end when reading JSON.")
+    def _match_word(self, word: str) -> bool:
+        """Read a literal; False if the text differs, or if no separator follows."""
+        left = len(self.text) - self.index
+        if left < len(word):
+            self.index += left
+            self.fail("Unexpected end when reading JSON.", uncounted=left)
         for character in word:
-            if self._here() != character:
-                self._fail(f"Error parsing {description} value.")
-            self._index += 1
-        if not self._is_separator(self._here()):
-            self._fail(f"Error parsing {description} value.")
+            if self.text[self.index] != character:
+                return False
+            self.index += 1
+        following = self._here()
+        if following == "/":
+            return self.text.startswith(("/*", "//"), self.index)
+        if following == ")":
+            return self._kinds[-1:] == ["Constructor"]
+        return following in "}]," or _BLANKS.fullmatch(following) is not None
 
-    def _is_separator(self, character: str) -> bool:
-        """Whether a literal can end before a character; empty is the end of the text."""
-        if character == "/":
-            return self._text.startswith(("/*", "//"), self._index)
-        return character in "}]," or _BLANKS.fullmatch(character) is not None
+    def _scan_constructor(self) -> str:
+        """Read ``new``, a name, and the bracket after it."""
+        if not self._match_word("new"):
+            self.fail("Unexpected content while parsing JSON.")
+        self._skip_blanks()
+        name = self._scan_while(is_letter_or_digit)
+        if not self._here():
+            self.fail("Unexpected end while parsing constructor.")
+        following = self._skip_blanks()
+        if following != "(":
+            self.fail("Unexpected character while parsing constructor", following)
+        self.index += 1
+        return name
 
-    def _scan_identifier(self) -> str:
-        start = self._index
-        character = self._here()
-        if not _is_identifier(character):
-            self._fail(f"Invalid property identifier character: {show_character(character)}.")
-        while _is_identifier(character):
-            self._index += 1
-            character = self._here()
-        if not character:
-            self._fail("Unexpected end while parsing unquoted property name.")
-        if character != ":" and not _BLANKS.fullmatch(character):
-            shown = show_character(character)
-            self._fail(f"Invalid JavaScript property identifier character: {shown}.")
-        return self._text[start : self._index]
+    def _scan_name(self) -> str:
+        """Read the name of a property, and the colon after it."""
+        first = self._here()
+        if first in "\"'":
+            name = self._scan_string()
+        elif not _is_identifier(first):
+            self.fail("Invalid property identifier character", first)
+        else:
+            name = self._scan_while(_is_identifier)
+            following = self._here()
+            if not following:
+                self.fail("Unexpected end while parsing unquoted property name.")
+            if following != ":" and not _BLANKS.fullmatch(following):
+                self.fail("Invalid JavaScript property identifier character", following)
+        following = self._skip_blanks()
+        if following != ":":
+            reason = "Invalid character after parsing property name. Expected ':' but got"
+            self.fail(reason, following)
+        self.index += 1
+        return name
+
+    def _scan_while(self, belongs: Callable[[str], bool]) -> str:
+        start = self.index
+        while (character := self._here()) and belongs(character):
+            self.index += 1
+        return self.text[start : self.index]
 
     def _scan_string(self) -> str:
         quote = self._here()
-        plain = _PLAIN[quote] if self._lenient else _STANDARD_PLAIN
-        self._index += 1
+        self.index += 1
         parts = []
         while True:
-            run = plain.match(self._text, self._index)
-            assert run is not None
-            parts.append(run[0])
-            self._index = run.end()
+            parts.append(self._take(_PLAIN[quote]))
             if self._here() == quote:
-                self._index += 1
-                return "".join(parts)
-            if self._here() != "\\" or self._index + 1 == len(self._text):
-                self._index += len(self._here())
-                self._fail(f"Unterminated string. Expected delimiter: {quote}.")
+                self.index += 1
+                return join_surrogates("".join(parts))
+            if self.index + 1 >= len(self.text):
+                self.index = len(self.text)
+                self.fail(f"Unterminated string. Expected delimiter: {quote}.")
             parts.append(self._scan_escape())
 
     def _scan_escape(self) -> str:
-        code = self._text[self._index + 1]
-        self._index += 2
-        if code == "u":
-            return self._scan_unicode_escape()
-        if code == "'" and self._lenient:
-            return code
-        if code not in _ESCAPES:
-            self._fail(f"Bad JSON escape sequence: \\{show_character(code)}.")
-        return _ESCAPES[code]
+        """Read an escape sequence; a surrogate can only be joined with one in such a sequence."""
+        code = self.text[self.index + 1]
+        self.index += 2
+        if code in _ESCAPES:
+            return _ESCAPES[code]
+        if code != "u":
+            self.fail("Bad JSON escape sequence", f"\\{code}", uncounted=1)
+        units = self._scan_code_unit()
+        while "\ud800" <= units[-1] < "\udc00" and self.text.startswith("\\u", self.index):
+            self.index += 2
+            units += self._scan_code_unit()
+        return join_surrogates(units)
 
-    def _scan_unicode_escape(self) -> str:
-        """Read a character of one or two escapes; a single surrogate is replaced."""
-        replaced = ""
-        unit = self._scan_code_unit()
-        while 0xD800 <= unit < 0xDC00 and self._text.startswith("\\u", self._index):
-            self._index += 2
-            following = self._scan_code_unit()
-            if 0xDC00 <= following < 0xE000:
-                return replaced + chr(0x10000 + (unit - 0xD800 << 10) + following - 0xDC00)
-            replaced += _REPLACEMENT
-            unit = following
-        return replaced + (_REPLACEMENT if 0xD800 <= unit < 0xE000 else chr(unit))
-
-    def _scan_code_unit(self) -> int:
-        digits = self._text[self._index : self._index + 4]
-        if self._index + 4 >= len(self._text):
-            self._fail("Unexpected end while parsing Unicode escape sequence.")
-        if not _HEXADECIMAL.fullmatch(digits):
-            self._fail(f"Invalid Unicode escape sequence: \\u{digits}.")
-        self._index += 4
-        return int(digits, 16)
-
-    def _need_lenience_for_value(self, character: str) -> None:
-        self._need_lenience(f"Unexpected character encountered while parsing value: {character}.")
-
-    def _need_lenience(self, reason: str) -> None:
-        """Refuse extensions of JSON in strict mode; these messages are not those of Json.NET."""
-        if not self._lenient:
-            self._fail(reason)
-
-    def _refuse_value(self, character: str) -> NoReturn:
-        shown = show_character(character)
-        self._fail(f"Unexpected character encountered while parsing value: {shown}.")
-
-    def _fail(self, reason: str) -> NoReturn:
-        raise JsonNetError.at(self._text, self._index, self._path(), reason, started=self._started)
+    def _scan_code_unit(self) -> str:
+        if self.index + 4 >= len(self.text):
+            self.fail("Unexpected end while parsing Unicode escape sequence.")
+        if digits := self._take(_HEXADECIMAL):
+            return chr(int(digits, 16))
+        units = self.text[self.index : self.index + 4]
+        self.fail("Invalid Unicode escape sequence", f"\\u{units}")
 
 
 def _is_identifier(character: str) -> bool:
-    """Whether .NET accepts a character in an identifier; surrogates are not accepted."""
-    if character in ("_", "$"):
-        return True
-    if not character or character > "\uffff":
-        return False
-    category = unicodedata.category(character)
-    return category.startswith("L") or category == "Nd"
+    return character in "_$" or is_letter_or_digit(character)
 
 
-def is_standard(text: str) -> bool:
-    """Whether a number is valid in RFC 8259."""
-    return _RFC_8259_NUMBER.fullmatch(text) is not None
-
-
-def parse_number(text: str) -> int | float:
-    """Parse a number as Json.NET does (ParseReadNumber).
-
-    A leading zero makes it octal, 0x hexadecimal; the point may be the first or last character.
-
-    Raises
-    ------
-    ValueError
-        The message is the reason in the words of Json.NET.
-    """
-    if text.startswith("0") and text[1:2] not in ("", ".", "e", "E"):
-        return _parse_radix(text)
-    if _DECIMAL_INTEGER.fullmatch(text):
-        if len(text) > MAX_INTEGER_LENGTH:
-            raise ValueError(f"JSON integer {text} is too large to parse.")
-        return int(text)
-    try:
-        return float(text)
-    except ValueError:
-        raise _invalid_number(text) from None
-
-
-def _parse_radix(text: str) -> int:
-    """Parse an integer of 64 bits, the first of which is the sign."""
-    try:
-        number = int(text, 16 if text[1] in "xX" else 8)
-    except ValueError:
-        raise _invalid_number(text) from None
-    if number >= 2**64:
-        raise _invalid_number(text)
-    return number - 2**64 if number >= 2**63 else number
-
-
-def _invalid_number(text: str) -> ValueError:
-    return ValueError(f"Input string '{text}' is not a valid number.")
+def _surrogates(character: re.Match[str]) -> str:
+    high, low = divmod(ord(character[0]) - 0x10000, 0x400)
+    return chr(0xD800 + high) + chr(0xDC00 + low)

@@ -13,7 +13,7 @@ from typing import Any
 
 from iothub_emulator.clock import Clock, format_time
 from iothub_emulator.errors import ErrorCode, HubError, invalid
-from iothub_emulator.json_net import JsonObject
+from iothub_emulator.json_net import DOCUMENT, INTEGER, STRING, Contract, JsonObject
 from iothub_emulator.query import Source, parse_query, source_of, targets_query
 from iothub_emulator.registry.identity import ANY_ETAG, match_etag
 from iothub_emulator.registry.settings import DESIRED
@@ -26,6 +26,16 @@ DEVICE, MODULE, EDGE = "deviceContent", "moduleContent", "modulesContent"
 _ID = re.compile(r"[a-z0-9\-+%_*!']{1,128}")
 _FIRST_ETAG = 1
 
+MEMBERS = {
+    "schemaVersion": STRING,
+    "labels": DOCUMENT,
+    "content": DOCUMENT,
+    "targetCondition": STRING,
+    "priority": INTEGER,
+    "metrics": Contract("Microsoft.Azure.Devices.ConfigurationMetrics", {"queries": DOCUMENT}),
+}
+CONFIGURATION = Contract("Microsoft.Azure.Devices.Configuration", MEMBERS)
+
 
 def read_configuration(body: JsonObject) -> dict[str, Any]:
     """Read a request body or a line of configurations.txt."""
@@ -34,7 +44,7 @@ def read_configuration(body: JsonObject) -> dict[str, Any]:
         "labels": body.document("labels"),
         "content": body.document("content"),
         "targetCondition": body.string("targetCondition") or "",
-        "priority": body.integer("priority") or 0,
+        "priority": body["priority"] or 0,
         "metrics": {"results": {}, "queries": body.child("metrics").document("queries") or {}},
     }
 

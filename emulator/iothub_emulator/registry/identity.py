@@ -16,7 +16,14 @@ from functools import partial
 from typing import Any, Self
 
 from iothub_emulator.errors import ErrorCode, HubError, Shape, invalid
-from iothub_emulator.json_net import JsonObject
+from iothub_emulator.json_net import (
+    BOOLEAN,
+    STRING,
+    STRINGS,
+    Contract,
+    Enumeration,
+    JsonObject,
+)
 
 #: Matches every stored ETag, as in the HTTP header If-Match.
 ANY_ETAG = "*"
@@ -28,13 +35,6 @@ GENERATED_KEY_BYTES = 32
 _ID = re.compile(r"[A-Za-z0-9\-.+%_#*?!(),=@$':;]{1,128}")
 #: SHA-1 or SHA-256, in hexadecimal digits.
 _THUMBPRINT = re.compile(r"[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}")
-#: .NET types in error messages: the first as in a published log, the others as in the C# SDK.
-_AUTHENTICATION_TYPE = "Microsoft.Azure.Devices.Cloud.AuthenticationType"
-_MECHANISM = "Microsoft.Azure.Devices.AuthenticationMechanism"
-_SYMMETRIC_KEY = "Microsoft.Azure.Devices.SymmetricKey"
-_THUMBPRINTS = "Microsoft.Azure.Devices.X509Thumbprint"
-_CAPABILITIES = "Microsoft.Azure.Devices.DeviceCapabilities"
-
 #: Modules of every edge device, which clients cannot write.
 SYSTEM_MODULES = frozenset({"$edgeAgent", "$edgeHub"})
 
@@ -50,6 +50,34 @@ class AuthenticationType(StrEnum):
     CERTIFICATE_AUTHORITY = "certificateAuthority"
     #: Refused for devices; for modules the hub stores ``sas`` instead (live hub).
     NONE = "none"
+
+
+#: .NET types in messages: enums as in a published log, the others as in the C# SDK.
+_SDK = "Microsoft.Azure.Devices"
+_CREDENTIALS = Contract(
+    f"{_SDK}.AuthenticationMechanism",
+    {
+        "type": Enumeration(AuthenticationType, f"{_SDK}.Cloud.AuthenticationType"),
+        "symmetricKey": Contract(
+            f"{_SDK}.SymmetricKey", {"primaryKey": STRING, "secondaryKey": STRING}
+        ),
+        "x509Thumbprint": Contract(
+            f"{_SDK}.X509Thumbprint", {"primaryThumbprint": STRING, "secondaryThumbprint": STRING}
+        ),
+    },
+)
+#: What import lines and request bodies have in common.
+MEMBERS = {
+    "status": Enumeration(DeviceStatus, f"{_SDK}.Cloud.DeviceStatus"),
+    "statusReason": STRING,
+    "authentication": _CREDENTIALS,
+    "capabilities": Contract(f"{_SDK}.DeviceCapabilities", {"iotEdge": BOOLEAN}),
+    "deviceScope": STRING,
+    "parentScopes": STRINGS,
+    "managedBy": STRING,
+}
+DEVICE = Contract(f"{_SDK}.Device", {"deviceId": STRING, **MEMBERS})
+MODULE = Contract(f"{_SDK}.Module", {"deviceId": STRING, "moduleId": STRING, **MEMBERS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +118,14 @@ class Credentials:
     @classmethod
     def read(cls, declared: JsonObject) -> Credentials:
         """Treat empty values as absent: exports contain both kinds, one of them with nulls."""
-        keys = declared.child("symmetricKey", _SYMMETRIC_KEY)
-        thumbprints = declared.child("x509Thumbprint", _THUMBPRINTS)
+        keys = declared.child("symmetricKey")
+        thumbprints = declared.child("x509Thumbprint")
         primary_thumbprint = thumbprints.string("primaryThumbprint") or None
         secondary_thumbprint = thumbprints.string("secondaryThumbprint") or None
         has_thumbprint = primary_thumbprint or secondary_thumbprint
         derived = AuthenticationType.SELF_SIGNED if has_thumbprint else AuthenticationType.SAS
         return cls(
-            type=declared.enum("type", AuthenticationType, _AUTHENTICATION_TYPE) or derived,
+            type=declared["type"] or derived,
             primary_key=keys.string("primaryKey") or None,
             secondary_key=keys.string("secondaryKey") or None,
             primary_thumbprint=primary_thumbprint,
@@ -105,6 +133,8 @@ class Credentials:
         )
 
     def check(self) -> None:
+        if self.type not in tuple(AuthenticationType):  # A number without a name.
+            raise invalid(f"The authentication type {self.type} is unknown.")
         if self.primary_key or self.secondary_key:
             self._check_keys()
         if self.primary_thumbprint or self.secondary_thumbprint:
@@ -160,15 +190,12 @@ class Identity:
 
     @classmethod
     def read(cls, declared: JsonObject) -> partial[Self]:
-        """Read what import lines and request bodies have in common; the caller adds key and status.
-
-        Those are required, and Json.NET reports missing required properties last.
-        """
+        """Read ``MEMBERS`` without the status; the caller adds it and the key."""
         return partial(
             cls,
-            credentials=Credentials.read(declared.child("authentication", _MECHANISM)),
+            credentials=Credentials.read(declared.child("authentication")),
             status_reason=declared.string("statusReason"),
-            iot_edge=declared.child("capabilities", _CAPABILITIES).boolean("iotEdge"),
+            iot_edge=declared.child("capabilities").boolean("iotEdge"),
             device_scope=declared.string("deviceScope"),
             parent_scopes=declared.strings("parentScopes"),
             managed_by=declared.string("managedBy"),
@@ -190,6 +217,8 @@ class Identity:
 
     def check(self) -> None:
         self.key.check()
+        if self.status not in tuple(DeviceStatus):  # A number without a name.
+            raise invalid(f"The status {self.status} is unknown.")
         if self.status_reason is not None and len(self.status_reason) > MAX_STATUS_REASON:
             raise invalid(f"A status reason has at most {MAX_STATUS_REASON} characters.")
         if self.credentials.type is AuthenticationType.NONE and self.key.module_id is None:

@@ -7,13 +7,17 @@ from enum import StrEnum
 
 from iothub_emulator.choices import DEFAULT_CHOICES, Choices
 from iothub_emulator.errors import ErrorCode, HubError
-from iothub_emulator.json_net import JsonNetError, JsonObject, parse_object
-from iothub_emulator.registry.identity import DeviceStatus, Identity, Key
+from iothub_emulator.json_net import (
+    DOCUMENT,
+    STRING,
+    Contract,
+    Enumeration,
+    JsonNetError,
+    JsonObject,
+    read,
+)
+from iothub_emulator.registry.identity import MEMBERS, DeviceStatus, Identity, Key
 from iothub_emulator.registry.twin import TwinChange
-
-_STATUS_TYPE = "Microsoft.Azure.Devices.Cloud.DeviceStatus"
-_PROPERTIES_TYPE = "Microsoft.Azure.Devices.ExportImportDevice+PropertyContainer"
-MODE_TYPE = "Microsoft.Azure.Devices.Cloud.ImportMode"
 
 
 class ImportMode(StrEnum):
@@ -34,9 +38,29 @@ class ImportMode(StrEnum):
         return self.value.endswith("IfMatchETag")
 
 
+IMPORT_MODE = Enumeration(ImportMode, "Microsoft.Azure.Devices.Cloud.ImportMode")
+_TYPE = "Microsoft.Azure.Devices.ExportImportDevice"
+_LINE_MEMBERS = {
+    "id": STRING,
+    "moduleId": STRING,
+    "eTag": STRING,
+    "twinETag": STRING,
+    "importMode": IMPORT_MODE,
+    **MEMBERS,
+    "tags": DOCUMENT,
+    "properties": Contract(
+        f"{_TYPE}+PropertyContainer", {"desired": DOCUMENT, "reported": DOCUMENT}
+    ),
+}
+#: The status is required, also for delete and updateTwin (live hub, and the C# SDK).
+LINE = Contract(_TYPE, _LINE_MEMBERS, required=("id", "status"))
+#: Clients omit the status where it has no effect, for example in a delete.
+BULK_LINE = Contract(_TYPE, _LINE_MEMBERS, required=("id",))
+
+
 @dataclass(frozen=True, slots=True)
 class ImportLine:
-    """A parsed line; ids, keys and twin are not checked yet."""
+    """A parsed line; mode, ids, keys and twin are not checked yet."""
 
     mode: ImportMode
     identity: Identity
@@ -49,46 +73,43 @@ class ImportLine:
         return self.identity.key
 
 
-def parse_line(text: str, choices: Choices = DEFAULT_CHOICES) -> ImportLine:
-    """Parse a line; HubError with the message that the hub writes to importErrors.log."""
+def parse_line(text: str, choices: Choices = DEFAULT_CHOICES) -> ImportLine | None:
+    """Parse a line; HubError with the message that the hub writes to importErrors.log.
+
+    A line that Json.NET reads as nothing, such as ``null`` or a comment, is None like a blank line,
+    unless the switch ``blank_lines`` refuses them.
+    """
     try:
-        line = parse_object(
+        line = read(
             text,
+            LINE,
             lenient=choices.json_syntax == "lenient",
             exact_case=choices.letter_case == "exact",
         )
-        return read_line(line)
+        if line is None and choices.blank_lines == "refuse":
+            raise JsonNetError("The line contains no device.")
     except JsonNetError as error:
         message = f"Invalid device format in line: {text}. {error}"
         raise HubError(ErrorCode.DeserializationError, message) from None
+    return None if line is None else read_line(line)
 
 
-def read_line(line: JsonObject, default_status: DeviceStatus | None = None) -> ImportLine:
-    """Read a line of a file or of a bulk request.
-
-    Without ``default_status`` the status is required, also for delete and updateTwin (live hub, and
-    the model of the C# SDK).
-    """
-    mode = line.enum("importMode", ImportMode, MODE_TYPE)
-    identity = Identity.read(line)
-    properties = line.child("properties", _PROPERTIES_TYPE)
-    twin = TwinChange(
-        tags=line.document("tags"),
-        desired=properties.document("desired"),
-        reported=properties.document("reported"),
-    )
-    etag, twin_etag = line.string("eTag"), line.string("twinETag")
-    module_id = line.string("moduleId")
-    status = line.enum("status", DeviceStatus, _STATUS_TYPE) or default_status
+def read_line(line: JsonObject) -> ImportLine:
+    """Read a line of a file or of a bulk request; the latter may omit the status."""
+    properties = line.child("properties")
     return ImportLine(
-        mode=mode or ImportMode.CREATE_OR_UPDATE,
-        identity=identity(
-            key=Key(line.required_string("id"), module_id),
-            status=status or line.required_enum("status", DeviceStatus, _STATUS_TYPE),
+        mode=line["importMode"] or ImportMode.CREATE_OR_UPDATE,
+        identity=Identity.read(line)(
+            key=Key(line["id"], line.string("moduleId")),
+            status=line["status"] or DeviceStatus.ENABLED,
         ),
-        twin=twin,
-        etag=_unquoted(etag),
-        twin_etag=_unquoted(twin_etag),
+        twin=TwinChange(
+            tags=line.document("tags"),
+            desired=properties.document("desired"),
+            reported=properties.document("reported"),
+        ),
+        etag=_unquoted(line.string("eTag")),
+        twin_etag=_unquoted(line.string("twinETag")),
     )
 
 

@@ -86,6 +86,7 @@ class Registry:
     def put(self, line: Mapping[str, Any]) -> None:
         """Create or update from a line of an import file; the default of status is enabled."""
         parsed = parse_line(json.dumps({"status": "enabled", **line}), self._choices)
+        assert parsed is not None
         self.create_or_update(parsed.identity, parsed.twin)
 
     @contextmanager
