@@ -54,6 +54,8 @@ class Choices:
     output_rights: Literal["write", "create"] = "write"
     #: The time until queries show a change, in seconds.
     query_lag: int = 0
+    #: Is the hub linked to a namespace of Azure Device Registry?
+    device_registry: Literal["none", "linked"] = "none"
     #: The maximum size of an import file in bytes; 0 for none.
     max_import_bytes: int = 0
     #: Is outputBlobName the name of an import's log?

@@ -233,7 +233,7 @@ class HubEmulator:
         app.on_response_prepare.append(self._set_date)
         for group in (
             JobRoutes(self.jobs, self._choices, self.clock, self.job_answers),
-            DeviceRoutes(self.registry),
+            DeviceRoutes(self.registry, self._choices),
             BulkRoutes(self.registry),
             KeyRoutes(self.registry),
             TwinRoutes(self.registry),

@@ -6,6 +6,8 @@ require If-Match. Modules follow the rules of devices, but have no ETag header.
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
 from iothub_emulator.api.documents import device_document, module_document, unzoned
@@ -29,6 +31,7 @@ from iothub_emulator.auth.access import (
     READ_STATISTICS,
     WRITE_DEVICES,
 )
+from iothub_emulator.choices import Choices
 from iothub_emulator.errors import invalid
 from iothub_emulator.json_net import parse_object
 from iothub_emulator.registry.entries import FIRST_KEY, Entry, Kind
@@ -42,8 +45,9 @@ _MODULE = "/devices/{device_id}/modules/{module_id}"
 
 
 class DeviceRoutes:
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, choices: Choices) -> None:
         self._registry = registry
+        self._is_linked = choices.device_registry == "linked"
 
     def routes(self) -> list[Route]:
         modules = MODULES_VERSION
@@ -65,18 +69,18 @@ class DeviceRoutes:
         if not top.isdecimal() or not 1 <= int(top) <= MAX_TOP:
             raise invalid(f"top must be between 1 and {MAX_TOP}.")
         devices = self._registry.scan(Kind.DEVICES, FIRST_KEY, int(top))
-        return web.json_response([device_document(d, version_of(request)) for d in devices])
+        return web.json_response([self._document(request, device) for device in devices])
 
     async def _get(self, request: web.Request) -> web.Response:
-        return _device_answer(request, existing(self._registry, device_key(request)))
+        return self._answer(request, existing(self._registry, device_key(request)))
 
     async def _put(self, request: web.Request) -> web.Response:
         identity = _read_device(device_key(request), await body_of(request))
         etag = if_match(request)
         if etag is None:
-            return _device_answer(request, self._registry.create(identity), is_new=True)
+            return self._answer(request, self._registry.create(identity), is_new=True)
         self._check_scope(identity)
-        return _device_answer(request, self._registry.update(identity, if_match=etag))
+        return self._answer(request, self._registry.update(identity, if_match=etag))
 
     def _check_scope(self, identity: Identity) -> None:
         """An update of an edge device must contain its scope (live hub)."""
@@ -88,6 +92,13 @@ class DeviceRoutes:
     async def _delete(self, request: web.Request) -> web.Response:
         self._registry.delete(device_key(request), if_match=required_if_match(request))
         return web.Response(status=204)
+
+    def _answer(self, request: web.Request, entry: Entry, *, is_new: bool = False) -> web.Response:
+        document = self._document(request, entry)
+        return answer(unzoned(document) if is_new else document, entry.etag)
+
+    def _document(self, request: web.Request, entry: Entry) -> dict[str, Any]:
+        return device_document(entry, version_of(request), is_linked=self._is_linked)
 
     async def _statistics(self, request: web.Request) -> web.Response:
         counts = self._registry.count_by_status()
@@ -105,19 +116,21 @@ class DeviceRoutes:
     async def _list_modules(self, request: web.Request) -> web.Response:
         device = existing_device_of_module(request, self._registry)
         modules = self._registry.modules(device.identity.key.device_id)
-        return web.json_response([module_document(module) for module in modules])
+        return web.json_response(
+            [module_document(module, version_of(request)) for module in modules]
+        )
 
     async def _get_module(self, request: web.Request) -> web.Response:
         existing_device_of_module(request, self._registry)
-        return _module_answer(existing(self._registry, module_key(request)))
+        return _module_answer(request, existing(self._registry, module_key(request)))
 
     async def _put_module(self, request: web.Request) -> web.Response:
         existing_device_of_module(request, self._registry)
         identity = _read_module(module_key(request), await body_of(request))
         etag = if_match(request)
         if etag is None:
-            return _module_answer(self._registry.create(identity), is_new=True)
-        return _module_answer(self._registry.update(identity, if_match=etag))
+            return _module_answer(request, self._registry.create(identity), is_new=True)
+        return _module_answer(request, self._registry.update(identity, if_match=etag))
 
     async def _delete_module(self, request: web.Request) -> web.Response:
         existing_device_of_module(request, self._registry)
@@ -143,11 +156,6 @@ def _read_module(key: Key, text: str) -> Identity:
         return Identity.read(body)(key=key, status=DeviceStatus.ENABLED)
 
 
-def _device_answer(request: web.Request, entry: Entry, *, is_new: bool = False) -> web.Response:
-    document = device_document(entry, version_of(request))
-    return answer(unzoned(document) if is_new else document, entry.etag)
-
-
-def _module_answer(entry: Entry, *, is_new: bool = False) -> web.Response:
-    document = module_document(entry)
+def _module_answer(request: web.Request, entry: Entry, *, is_new: bool = False) -> web.Response:
+    document = module_document(entry, version_of(request))
     return web.json_response(unzoned(document) if is_new else document)

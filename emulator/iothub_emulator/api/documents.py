@@ -8,19 +8,22 @@ from __future__ import annotations
 from typing import Any
 
 from iothub_emulator.api.requests import (
+    ATTRIBUTES_VERSION,
     LATEST_VERSION,
     MODELS_VERSION,
     MODULES_VERSION,
     TWINS_VERSION,
 )
+from iothub_emulator.registry.device_registry import registry_properties, resource_id
 from iothub_emulator.registry.entries import Entry
 from iothub_emulator.registry.twin import NEVER, Properties, metadata_of
 
 
-def device_document(entry: Entry, version: str) -> dict[str, Any]:
+def device_document(entry: Entry, version: str, *, is_linked: bool = False) -> dict[str, Any]:
+    """A device; ``is_linked`` tells whether the hub is linked to a device registry."""
     identity = entry.identity
     document = {
-        **_identity_document(entry),
+        **_identity_document(entry, version),
         "status": identity.status.value,
         "statusReason": identity.status_reason,
         "statusUpdatedTime": entry.status_updated,
@@ -30,13 +33,16 @@ def device_document(entry: Entry, version: str) -> dict[str, Any]:
         del document["authentication"]["type"]
     if version >= MODULES_VERSION:
         document["capabilities"] = {"iotEdge": identity.iot_edge}
+    if is_linked and version >= ATTRIBUTES_VERSION:
+        is_latest = version >= LATEST_VERSION
+        document |= registry_properties(entry) if is_latest else resource_id(entry)
     return document | entry.scopes()
 
 
-def module_document(entry: Entry) -> dict[str, Any]:
+def module_document(entry: Entry, version: str) -> dict[str, Any]:
     identity = entry.identity
     return {
-        **_identity_document(entry),
+        **_identity_document(entry, version),
         "moduleId": identity.key.module_id,
         "managedBy": identity.managed_by,
     }
@@ -90,8 +96,8 @@ def twin_document(
     return document | entry.scopes()
 
 
-def _identity_document(entry: Entry) -> dict[str, Any]:
-    return {
+def _identity_document(entry: Entry, version: str) -> dict[str, Any]:
+    document = {
         "deviceId": entry.identity.key.device_id,
         "generationId": str(entry.generation_id),
         "etag": entry.etag,
@@ -101,6 +107,9 @@ def _identity_document(entry: Entry) -> dict[str, Any]:
         "cloudToDeviceMessageCount": 0,
         "authentication": entry.identity.credentials.to_json(),
     }
+    if version >= ATTRIBUTES_VERSION and entry.identity.attributes is not None:
+        document["attributes"] = entry.identity.attributes
+    return document
 
 
 def _section(properties: Properties) -> dict[str, Any]:

@@ -24,8 +24,8 @@ TWINS_VERSION = "2016-11-14"
 MODULES_VERSION = "2018-06-30"
 #: Added model ids to twins, for IoT Plug and Play; the version before has none (live hub).
 MODELS_VERSION = "2020-05-31-preview"
-#: Added what a hub that is linked to a device registry adds, and attributes of identities.
-REGISTRY_VERSION = "2025-08-01-preview"
+#: Added attributes of identities, and the resource id of devices in a device registry.
+ATTRIBUTES_VERSION = "2025-08-01-preview"
 LATEST_VERSION = "2026-11-01-preview"
 #: The versions that published clients send; README.md says which.
 API_VERSIONS = frozenset(
@@ -54,7 +54,7 @@ API_VERSIONS = frozenset(
         "2020-09-30",
         "2021-04-12",
         "2024-03-31",
-        REGISTRY_VERSION,
+        ATTRIBUTES_VERSION,
         LATEST_VERSION,
     }
 )

@@ -21,7 +21,8 @@ from iothub_emulator.jobs.pace import Pace, StoppedError
 from iothub_emulator.jobs.request import DEFAULT_BLOB_NAME, JobRequest, JobType
 from iothub_emulator.jobs.storage import JobStorage
 from iothub_emulator.registry.configurations import Configurations
-from iothub_emulator.registry.entries import FIRST_KEY, Kind
+from iothub_emulator.registry.device_registry import registry_properties
+from iothub_emulator.registry.entries import FIRST_KEY, Entry, Kind
 from iothub_emulator.registry.registry import Registry
 
 LOG = logging.getLogger(__name__)
@@ -160,12 +161,18 @@ class Run(threading.Thread):
             yield KEYLESS_NOTE.encode()
         total, done, last = len(self._registry), 0, FIRST_KEY
         while entries := self._registry.scan(Kind.ALL, last, self._pace.batch):
-            yield b"".join(_dump(entry.to_json(with_keys=with_keys)) for entry in entries)
+            yield b"".join(self._exported(entry, with_keys=with_keys) for entry in entries)
             done += len(entries)
             last = entries[-1].identity.key
             progress = min(1.0, done / total)
             self._advance(int(100 * progress))
             self._pace.wait(done, progress)
+
+    def _exported(self, entry: Entry, *, with_keys: bool) -> bytes:
+        line = entry.to_json(with_keys=with_keys)
+        if self._choices.device_registry == "linked" and entry.identity.key.module_id is None:
+            line |= registry_properties(entry)
+        return _dump(line)
 
     def _advance(self, progress: int = 0) -> None:
         if self._choices.progress == "end":

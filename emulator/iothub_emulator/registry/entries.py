@@ -71,6 +71,8 @@ class Entry:
             "properties": {"desired": twin.desired.values, "reported": twin.reported.values},
             "capabilities": {"iotEdge": identity.iot_edge},
         }
+        if identity.attributes is not None:
+            line["attributes"] = identity.attributes
         return line | self.scopes()
 
     def scopes(self) -> dict[str, Any]:
@@ -164,6 +166,7 @@ def _to_row(entry: Entry) -> tuple[Any, ...]:
         identity.parent_scopes,
         identity.managed_by,
         keys if is_self_signed and any(keys) else None,
+        identity.attributes,
     )
     return (
         *_parameters(identity.key),
@@ -174,7 +177,7 @@ def _to_row(entry: Entry) -> tuple[Any, ...]:
         credentials.type.value,
         *(thumbprints if is_self_signed else keys),
         identity.iot_edge,
-        _dumps(other) if any(other) else None,
+        _dumps(other) if any(other) or identity.attributes is not None else None,
         twin.version,
         _dump_values(twin.tags),
         _dump_values(desired.values),
@@ -186,8 +189,8 @@ def _to_row(entry: Entry) -> tuple[Any, ...]:
 
 
 def _from_row(row: tuple[Any, ...]) -> Entry:
-    status_reason, device_scope, parent_scopes, managed_by, kept_keys = (
-        orjson.loads(row[10]) if row[10] else (None, None, (), None, None)
+    status_reason, device_scope, parent_scopes, managed_by, kept_keys, attributes = (
+        orjson.loads(row[10]) if row[10] else (None, None, (), None, None, None)
     )
     return Entry(
         identity=Identity(
@@ -199,6 +202,7 @@ def _from_row(row: tuple[Any, ...]) -> Entry:
             device_scope=device_scope,
             parent_scopes=tuple(parent_scopes),
             managed_by=managed_by,
+            attributes=attributes,
         ),
         twin=Twin(
             tags=_load_values(row[12]),

@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -18,6 +19,7 @@ from typing import Any, Self
 from iothub_emulator.errors import ErrorCode, HubError, Shape, invalid
 from iothub_emulator.json_net import (
     BOOLEAN,
+    DOCUMENT,
     STRING,
     STRINGS,
     Contract,
@@ -75,6 +77,7 @@ MEMBERS = {
     "deviceScope": STRING,
     "parentScopes": STRINGS,
     "managedBy": STRING,
+    "attributes": DOCUMENT,
 }
 DEVICE = Contract(f"{_SDK}.Device", {"deviceId": STRING, **MEMBERS})
 MODULE = Contract(f"{_SDK}.Module", {"deviceId": STRING, "moduleId": STRING, **MEMBERS})
@@ -187,6 +190,8 @@ class Identity:
     parent_scopes: tuple[str, ...] = ()
     #: Of modules only: who created them.
     managed_by: str | None = None
+    #: Of any content, for clients.
+    attributes: Mapping[str, Any] | None = None
 
     @classmethod
     def read(cls, declared: JsonObject) -> partial[Self]:
@@ -199,21 +204,26 @@ class Identity:
             device_scope=declared.string("deviceScope"),
             parent_scopes=declared.strings("parentScopes"),
             managed_by=declared.string("managedBy"),
+            attributes=declared.document("attributes"),
         )
 
     def completed(self, old: Identity | None = None) -> Identity:
-        """Generate keys where they are required and missing.
+        """Generate keys where they are required and missing, and keep what an update omits.
 
-        An update to ``selfSigned`` without thumbprints keeps the keys (live hub).
+        These are the attributes, and with ``selfSigned`` but no thumbprints the keys (live hub).
         """
-        credentials = self.credentials
+        credentials, attributes = self.credentials, self.attributes
+        if old is not None and attributes is None:
+            attributes = old.attributes
         if old is not None and credentials == Credentials(AuthenticationType.SELF_SIGNED):
             credentials = replace(old.credentials, type=AuthenticationType.SELF_SIGNED)
         if credentials.type is AuthenticationType.NONE:
             credentials = replace(credentials, type=AuthenticationType.SAS)
         if credentials.type is AuthenticationType.SAS and credentials.primary_key is None:
             credentials = replace(credentials, primary_key=new_key(), secondary_key=new_key())
-        return self if credentials is self.credentials else replace(self, credentials=credentials)
+        if credentials is self.credentials and attributes is self.attributes:
+            return self
+        return replace(self, credentials=credentials, attributes=attributes)
 
     def check(self) -> None:
         self.key.check()
