@@ -73,8 +73,10 @@ def _read_plain(text: str, type_: Type, exact_case: bool) -> Any:
     except ValueError:
         raise UnsureError from None
     result = type_.convert(value, exact_case)
-    # Without whitespace before colons, this finds names that orjson dropped as duplicates.
-    is_spaced = b" :" in encoded or b"\t:" in encoded or b"\n:" in encoded or b"\r:" in encoded
+    # What follows finds, among others, names that orjson has dropped because they are doubled.
+    if orjson.dumps(value) == encoded and encoded.count(b"{") + encoded.count(b"[") <= MAX_DEPTH:
+        return result
+    is_spaced = b" :" in encoded or b"\t" in encoded or b"\n" in encoded or b"\r" in encoded
     if is_spaced or encoded.count(b'":') != _count_names(value, MAX_DEPTH):
         raise UnsureError
     return result

@@ -101,7 +101,7 @@ class Enumeration(Type):
         super().__init__(None, str)
         self._values: list[Any] = list(values)
         self._dotnet_type = f"System.Nullable`1[{dotnet_type}]"
-        self._names: Names[Any] = Names({value.value: value for value in values})
+        self._names = Names({value.value: value for value in values})
 
     def read_first(self, session: Session) -> bool:
         return session.read()
@@ -224,7 +224,7 @@ def _read_date(session: Session, path: Path) -> str:
         try:
             return _format_date(*arguments)
         except (ValueError, OverflowError):
-            reason = "The arguments describe an un-representable DateTime."
+            reason = "Year, Month, and Day parameters describe an un-representable DateTime."
     raise JsonNetError(reason, path)
 
 
