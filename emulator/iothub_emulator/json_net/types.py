@@ -26,7 +26,7 @@ class UnsureError(Exception):
 
 
 class Session(Reader):
-    """Reads a text as a type; the parameters are those of ``read``."""
+    """Reads a text as a type; the parameters are those of ``read_as``."""
 
     def __init__(self, text: str, *, exact_case: bool, lenient: bool) -> None:
         super().__init__(text)
