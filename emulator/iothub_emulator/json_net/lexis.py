@@ -67,11 +67,6 @@ def is_letter_or_digit(character: str) -> bool:
     return unicodedata.category(character) in ("Lu", "Ll", "Lt", "Lm", "Lo", "Nd")
 
 
-def is_number(character: str) -> bool:
-    """char.IsNumber."""
-    return unicodedata.category(character) in ("Nd", "Nl", "No")
-
-
 class Names(dict[str, Any]):
     """Values by names of ASCII letters, which are also found in another case if required."""
 

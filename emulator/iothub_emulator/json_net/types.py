@@ -18,7 +18,6 @@ from iothub_emulator.json_net.lexis import (
 from iothub_emulator.json_net.reader import Reader
 
 _EPOCH, _EPOCH_TICKS = datetime(1970, 1, 1), 621355968000000000
-_FLOAT_WORDS = {"NAN": "NaN", "INF": "Infinity", "-INF": "-Infinity"}
 
 
 class UnsureError(Exception):
@@ -54,8 +53,7 @@ class Session(Reader):
         if self.token in ("String", "StartConstructor"):
             shown = f'"{shown}"'
         elif self.token == "Float":
-            shown = f"{self.value:.15G}"
-            shown = _FLOAT_WORDS.get(shown, shown)
+            shown = f"{self.value:.15G}".replace("NAN", "NaN").replace("INF", "Infinity")
         self.fail(f"Error converting value {shown} to type '{dotnet_type}'.")
 
 
