@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from iothub_emulator.errors import ErrorCode, HubError
-from iothub_emulator.json_net import JsonNetError, JsonObject, parsing, read
+from iothub_emulator.json_net import JsonNetError, JsonObject, parsing, read_as
 from iothub_emulator.json_net.lexis import join_surrogates
 from iothub_emulator.json_net.types import UnsureError
 from iothub_emulator.registry.lines import LINE, parse_line
@@ -36,7 +36,7 @@ ACCEPTED = {record["line"]: record["values"] for record in RECORDED if "values" 
 def result(line: str) -> object:
     """The values of a line in the form of the records, or the message."""
     try:
-        device = read(line, LINE)
+        device = read_as(line, LINE)
     except JsonNetError as error:
         return str(error)
     return device and values_of(device)

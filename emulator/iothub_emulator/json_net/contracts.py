@@ -156,8 +156,10 @@ class Contract(_Container):
         self.absent = JsonObject({name: member.absent for name, member in members.items()})
 
     def convert(self, value: Any, exact_case: bool) -> Any:
+        if type(value) is not dict:
+            raise UnsureError
         result, members = JsonObject(self.absent), self._members
-        for given, member in super().convert(value, exact_case).items():
+        for given, member in value.items():
             name = given if given in members else self._names.find(given, exact_case)
             if name is None:
                 if given[:1] == "$":

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
-
-V = TypeVar("V")
+from typing import Any, Literal
 
 #: The names are those in messages. An empty item before a comma is undefined, like the literal.
 Scalar = Literal["Integer", "Float", "String", "Boolean", "Null", "Undefined"]
@@ -69,19 +67,14 @@ def is_letter_or_digit(character: str) -> bool:
     return unicodedata.category(character) in ("Lu", "Ll", "Lt", "Lm", "Lo", "Nd")
 
 
-def is_number(character: str) -> bool:
-    """char.IsNumber."""
-    return unicodedata.category(character) in ("Nd", "Nl", "No")
-
-
-class Names(dict[str, V]):
+class Names(dict[str, Any]):
     """Values by names of ASCII letters, which are also found in another case if required."""
 
-    def __init__(self, values: Mapping[str, V]) -> None:
+    def __init__(self, values: Mapping[str, Any]) -> None:
         super().__init__(values)
         self._folded = {name.lower(): value for name, value in values.items()}
 
-    def find(self, name: str, exact_case: bool) -> V | None:
+    def find(self, name: str, exact_case: bool) -> Any:
         """Find a value as StringComparison.OrdinalIgnoreCase does."""
         if name in self or exact_case or not name.isascii():
             return self.get(name)

@@ -8,8 +8,9 @@ control characters. Paths in messages depend on the states, so these are those o
 from __future__ import annotations
 
 from typing import Any
+from unicodedata import category
 
-from iothub_emulator.json_net.lexis import WHITESPACE, Token, is_number, read_int32
+from iothub_emulator.json_net.lexis import WHITESPACE, Token, read_int32
 from iothub_emulator.json_net.scanner import Scanner
 
 #: Levels of nesting (MaxDepth, since version 13).
@@ -116,7 +117,7 @@ class Reader(Scanner):
                 self._read_word("-Infinity", expected)
             case _ if character in _WORD_STARTS[expected]:
                 self._read_word(_WORD_BY_START[character], expected)
-            case _ if character in "-.0123456789" or (is_any and is_number(character)):
+            case _ if character in "-.0123456789" or (is_any and category(character)[0] == "N"):
                 self._set(*self._scan_number(expected))
             case _:
                 if character == ",":

@@ -18,7 +18,6 @@ from iothub_emulator.json_net.lexis import (
 from iothub_emulator.json_net.reader import Reader
 
 _EPOCH, _EPOCH_TICKS = datetime(1970, 1, 1), 621355968000000000
-_FLOAT_WORDS = {"NAN": "NaN", "INF": "Infinity", "-INF": "-Infinity"}
 
 
 class UnsureError(Exception):
@@ -26,7 +25,7 @@ class UnsureError(Exception):
 
 
 class Session(Reader):
-    """Reads a text as a type; the parameters are those of ``read``."""
+    """Reads a text as a type; the parameters are those of ``read_as``."""
 
     def __init__(self, text: str, *, exact_case: bool, lenient: bool) -> None:
         super().__init__(text)
@@ -54,8 +53,7 @@ class Session(Reader):
         if self.token in ("String", "StartConstructor"):
             shown = f'"{shown}"'
         elif self.token == "Float":
-            shown = f"{self.value:.15G}"
-            shown = _FLOAT_WORDS.get(shown, shown)
+            shown = f"{self.value:.15G}".replace("NAN", "NaN").replace("INF", "Infinity")
         self.fail(f"Error converting value {shown} to type '{dotnet_type}'.")
 
 
@@ -101,7 +99,7 @@ class Enumeration(Type):
         super().__init__(None, str)
         self._values: list[Any] = list(values)
         self._dotnet_type = f"System.Nullable`1[{dotnet_type}]"
-        self._names: Names[Any] = Names({value.value: value for value in values})
+        self._names = Names({value.value: value for value in values})
 
     def read_first(self, session: Session) -> bool:
         return session.read()
@@ -224,7 +222,7 @@ def _read_date(session: Session, path: Path) -> str:
         try:
             return _format_date(*arguments)
         except (ValueError, OverflowError):
-            reason = "The arguments describe an un-representable DateTime."
+            reason = "Year, Month, and Day parameters describe an un-representable DateTime."
     raise JsonNetError(reason, path)
 
 

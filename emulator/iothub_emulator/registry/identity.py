@@ -136,7 +136,7 @@ class Credentials:
         )
 
     def check(self) -> None:
-        if self.type not in tuple(AuthenticationType):  # A number without a name.
+        if isinstance(self.type, int):  # A number without a name.
             raise invalid(f"The authentication type {self.type} is unknown.")
         if self.primary_key or self.secondary_key:
             self._check_keys()
@@ -227,7 +227,7 @@ class Identity:
 
     def check(self) -> None:
         self.key.check()
-        if self.status not in tuple(DeviceStatus):  # A number without a name.
+        if isinstance(self.status, int):  # A number without a name.
             raise invalid(f"The status {self.status} is unknown.")
         if self.status_reason is not None and len(self.status_reason) > MAX_STATUS_REASON:
             raise invalid(f"A status reason has at most {MAX_STATUS_REASON} characters.")

@@ -14,7 +14,7 @@ from iothub_emulator.json_net import (
     Enumeration,
     JsonNetError,
     JsonObject,
-    read,
+    read_as,
 )
 from iothub_emulator.registry.identity import MEMBERS, DeviceStatus, Identity, Key
 from iothub_emulator.registry.twin import TwinChange
@@ -80,7 +80,7 @@ def parse_line(text: str, choices: Choices = DEFAULT_CHOICES) -> ImportLine | No
     unless the switch ``blank_lines`` refuses them.
     """
     try:
-        line = read(
+        line = read_as(
             text,
             LINE,
             lenient=choices.json_syntax == "lenient",
