@@ -131,6 +131,24 @@ def test_values(name: str, text: str, value: object) -> None:
             '{"c":{"$id":"1"},"C":{"$id":"2"}}',
             "Error reading object reference '2'. Path 'C', line 1, position 32.",
         ),
+        (
+            '{"c":{"$id":"1"},"C":{"$id":"1"}}',
+            "Error reading object reference '1'. Path 'C', line 1, position 32.",
+        ),
+        (
+            '{"l":{"$values":{}}}',
+            "Unexpected state: ObjectStart. Path 'l.$values', line 1, position 17.",
+        ),
+        (
+            '{"l":{"$values":1,"a":2}}',
+            "After parsing a value an unexpected character was encountered: :. "
+            "Path 'l.$values', line 1, position 21.",
+        ),
+        (
+            '{"d":{"a":new Date(0,1)}}',
+            "Year, Month, and Day parameters describe an un-representable DateTime.",
+        ),
+        ('{"d":{"a":new (0)}}', "Constructor name cannot be empty. (Parameter 'name')"),
         ('{"c":{"$id":"1"},"c2":{"$ref":"1"}}', "Specified cast is not valid."),
         (
             '{"d":{"a":[new Date(0',

@@ -48,6 +48,8 @@ class Reader(Scanner):
         Where a String, Boolean or Integer (of 32 bits) is expected, comments are skipped and values
         converted. The token may still be Null, or the bracket after the last item.
         """
+        if expected is not None and self._state == "ContainerStart" and self._kinds[-1] == "Object":
+            self.fail("Unexpected state: ObjectStart.")
         while self._state == "PostValue":
             if self._leave_value(skip_comments=expected is not None):
                 return True

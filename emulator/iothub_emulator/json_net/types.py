@@ -31,16 +31,17 @@ class Session(Reader):
         super().__init__(text)
         self.exact_case = exact_case
         self.lenient = lenient
-        #: Objects and lists with their types by ``$id``, and the reverse.
+        #: Objects and lists with their types, by ``$id``.
         self._named: dict[str, tuple[Any, Type]] = {}
-        self._ids: dict[int, str] = {}
+        self._known: set[int] = set()
 
     def remember(self, id_: str | None, value: object, type_: Type) -> None:
         """Keep an object or list for ``$ref``."""
         if id_ is not None:
-            is_same = self._named.setdefault(id_, (value, type_))[0] is value
-            if not is_same or self._ids.setdefault(id(value), id_) != id_:
+            if id_ in self._named or id(value) in self._known:
                 self.fail(f"Error reading object reference '{id_}'.")
+            self._named[id_] = (value, type_)
+            self._known.add(id(value))
 
     def find(self, id_: str, expected: Type) -> Any:
         value, type_ = self._named.get(id_, (None, expected))
@@ -187,6 +188,8 @@ def _read_untyped(session: Session, depth: int) -> Any:
     first, name, start = session.token, session.value, session.index
     if first == "StartConstructor" and name == "Date":
         return _read_date(session, session.steps[depth:-2])
+    if first == "StartConstructor" and not name:
+        raise JsonNetError("Constructor name cannot be empty. (Parameter 'name')")
     if not first.startswith("Start"):
         return session.value
     members: dict[str, Any] = {}
@@ -219,20 +222,21 @@ def _read_date(session: Session, path: Path) -> str:
     elif len(arguments) > 7:
         reason = "Unexpected number of arguments when reading date constructor."
     else:
-        try:
-            return _format_date(*arguments)
-        except (ValueError, OverflowError):
-            reason = "Year, Month, and Day parameters describe an un-representable DateTime."
+        return _format_date(*arguments)
     raise JsonNetError(reason, path)
 
 
 def _format_date(first: int, month: int | None = None, day: int = 1, *time: int) -> str:
     """Format a time of milliseconds, or of year to millisecond as in JavaScript."""
-    if month is None:
-        ticks = to_signed(first * 10_000 + _EPOCH_TICKS, 64) - _EPOCH_TICKS
-        date = _EPOCH + timedelta(microseconds=ticks // 10)
-    else:
-        hour, minute, second, millisecond = (*time, 0, 0, 0, 0)[:4]
-        date = datetime(first, month + 1, day or 1, hour, minute, second, millisecond * 1000)
+    try:
+        if month is None:
+            ticks = to_signed(first * 10_000 + _EPOCH_TICKS, 64) - _EPOCH_TICKS
+            date = _EPOCH + timedelta(microseconds=ticks // 10)
+        else:
+            hour, minute, second, millisecond = (*time, 0, 0, 0, 0)[:4]
+            date = datetime(first, month + 1, day or 1, hour, minute, second, millisecond * 1000)
+    except (ValueError, OverflowError):
+        message = "Year, Month, and Day parameters describe an un-representable DateTime."
+        raise JsonNetError(message) from None
     shown = date.isoformat()
     return (shown.rstrip("0") if "." in shown else shown) + ("Z" if month is None else "")
