@@ -56,6 +56,9 @@ class Choices:
     query_lag: int = 0
     #: Is the hub linked to a namespace of Azure Device Registry?
     device_registry: Literal["none", "linked"] = "none"
+    #: Is a token whose resource has a path valid for the whole hub? Azure IoT Explorer signs
+    #: ``devices/query`` for all its requests.
+    token_scope: Literal["hub", "path"] = "hub"
     #: The maximum size of an import file in bytes; 0 for none.
     max_import_bytes: int = 0
     #: Is outputBlobName the name of an import's log?

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from iothub_emulator.auth.access import DEFAULT_ROLE, ROLES
+from azure.storage.blob import ContainerClient
+
+from iothub_emulator.auth.access import DEFAULT_ROLE, POLICIES, ROLES
+from iothub_emulator.auth.sas import policy_key
 from iothub_emulator.choices import Choices
 from iothub_emulator.emulator import HubEmulator
 from iothub_emulator.registry.registry import DEFAULT_LIMITS, Limits
 from iothub_emulator.server import LOOPBACK, TRUST_VARIABLES
+
+T = TypeVar("T", int, float)
 
 DEFAULT_PORT = 8081
 #: For ``--role``.
@@ -38,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         print(f"IoT Hub emulator listening at {hub.url}")
-        print(f"Connection string (development only): {hub.connection_string()}", flush=True)
+        print(f"Connection string (development only): {hub.connection_string()}")
+        others = (f"{name} {policy_key(name)}" for name in POLICIES if name != "iothubowner")
+        print(f"Other policies with their keys: {', '.join(others)}", flush=True)
         if arguments.tls:
             print(_tls_instructions(hub), flush=True)
         stop.wait()
@@ -49,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _emulator(arguments: argparse.Namespace) -> HubEmulator:
     """Build the emulator; ValueError for invalid options."""
+    if arguments.storage is not None:
+        ContainerClient.from_connection_string(arguments.storage, "any").close()
     return HubEmulator(
         port=arguments.port,
         job_seconds=arguments.job_seconds,
@@ -63,6 +74,19 @@ def _emulator(arguments: argparse.Namespace) -> HubEmulator:
         choices=Choices.read(dict(map(_switch, arguments.assume))),
         limits=Limits(identities=arguments.max_devices),
     )
+
+
+def _number(type_: type[T], maximum: float = math.inf) -> Callable[[str], T]:
+    """Read an option that is not negative."""
+
+    def number(text: str) -> T:
+        value = type_(text)
+        if not 0 <= value <= maximum:
+            limit = "at least 0" if maximum == math.inf else f"between 0 and {maximum}"
+            raise argparse.ArgumentTypeError(f"{text} is not {limit}")
+        return value
+
+    return number
 
 
 def _switch(text: str) -> tuple[str, str]:
@@ -88,7 +112,10 @@ def _tls_instructions(hub: HubEmulator) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="iothub-emulator", description=__doc__)
     parser.add_argument(
-        "--port", type=int, default=DEFAULT_PORT, help="default: %(default)s; 0 for any free port"
+        "--port",
+        type=_number(int, 65535),
+        default=DEFAULT_PORT,
+        help="default: %(default)s; 0 for any free port",
     )
     parser.add_argument(
         "--state",
@@ -98,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--max-devices",
-        type=int,
+        type=_number(int),
         default=DEFAULT_LIMITS.identities,
         metavar="N",
         help="upper limit of devices and modules (default: %(default)s)",
@@ -119,14 +146,14 @@ def _add_jobs(parser: argparse.ArgumentParser) -> None:
     jobs = parser.add_argument_group("jobs")
     jobs.add_argument(
         "--job-seconds",
-        type=float,
+        type=_number(float),
         default=DEFAULT_JOB_SECONDS,
         metavar="S",
         help="minimum duration of a job in seconds (default: %(default)s)",
     )
     jobs.add_argument(
         "--job-rate",
-        type=float,
+        type=_number(float),
         default=0.0,
         metavar="N",
         help="maximum devices per second of a job (default: no limit); live hubs: about 70",

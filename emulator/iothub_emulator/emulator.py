@@ -137,6 +137,7 @@ class HubEmulator:
             BearerTokens(self._issuer, trusted_issuers),
             self._roles,
             local_auth=local_auth,
+            tokens_have_paths=choices.token_scope == "path",
         )
         self._checks = RequestChecks(self.faults, authorizer)
         self._server: ServerThread | None = None
@@ -230,7 +231,7 @@ class HubEmulator:
 
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[refuse_unknown_routes])
-        app.on_response_prepare.append(self._set_date)
+        app.on_response_prepare.append(self._set_headers)
         for group in (
             JobRoutes(self.jobs, self._choices, self.clock, self.job_answers),
             DeviceRoutes(self.registry, self._choices),
@@ -246,5 +247,6 @@ class HubEmulator:
         EntraRoutes(self._issuer).add_to(app)
         return app
 
-    async def _set_date(self, request: web.Request, response: web.StreamResponse) -> None:
+    async def _set_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Date"] = http_date(self.clock.now())
+        response.headers["Server"] = "Microsoft-HTTPAPI/2.0"

@@ -26,6 +26,7 @@ class ErrorCode(IntEnum):
     BulkRegistryOperationFailure = 400013
     EtagDoesNotMatch = 400023
     ManagedIdentityNotEnabled = 400032
+    InvalidContentEncodingOrType = 400103
     InvalidConfigurationTargetCondition = 400401
     InvalidConfigurationContent = 400402
     InvalidConfigurationCustomMetricsQuery = 400404
@@ -98,6 +99,16 @@ def server_error() -> HubError:
     return HubError(ErrorCode.ServerError, "An error occurred. Please try again.")
 
 
+def compact(value: object) -> str:
+    """JSON as the hub writes it: without spaces, and not only in ASCII."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # Halves of surrogate pairs, which tests can put into an answer.
+        text = json.dumps(value, separators=(",", ":"))
+    return text
+
+
 def error_body(shape: Shape, status: int, name: str, message: str) -> dict[str, object]:
     """Build the JSON body of an error answer, also for names that are not in ErrorCode."""
     now = datetime.now(UTC)
@@ -112,7 +123,7 @@ def error_body(shape: Shape, status: int, name: str, message: str) -> dict[str, 
             "info": None,
         }
     if shape is Shape.E3:
-        inner = json.dumps(error_body(Shape.E2, status, name, message))
+        inner = compact(error_body(Shape.E2, status, name, message))
         return {"Message": inner, "ExceptionMessage": ""}
     stamp = f"{now:%m/%d/%Y %H:%M:%S}"
     if shape is Shape.E4:

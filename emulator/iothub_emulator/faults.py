@@ -22,6 +22,7 @@ class Operation(StrEnum):
 
 
 ANY_OPERATION = "any"
+_MAX_SECONDS = 3600
 
 
 class FaultKind(StrEnum):
@@ -96,11 +97,20 @@ class Fault:
                 "shape": Shape(rule.get("shape", cls.shape)),
             }
         )
-        if fault.times < 1:
-            raise ValueError("times must be at least 1")
+        fault._check()
         if fault.operation != ANY_OPERATION:
             Operation(fault.operation)
         return fault
+
+    def _check(self) -> None:
+        if not isinstance(self.times, int) or self.times < 1:
+            raise ValueError("times must be a number of at least 1")
+        if not isinstance(self.status, int) or not 400 <= self.status <= 599:
+            raise ValueError("status must be between 400 and 599")
+        if not isinstance(self.seconds, int | float) or not 0 <= self.seconds <= _MAX_SECONDS:
+            raise ValueError(f"seconds must be between 0 and {_MAX_SECONDS}")
+        if not all(isinstance(text, str) for text in (self.code, self.message, self.reason)):
+            raise ValueError("code, message and reason must be strings")
 
     def matches(self, operation: Operation, kinds: frozenset[FaultKind]) -> bool:
         return self.kind in kinds and self.operation in (ANY_OPERATION, operation)
@@ -115,7 +125,7 @@ class Faults:
         self._forget_jobs = forget_jobs
 
     def add(self, kind: str, **rule: Any) -> None:
-        """Add a rule; the arguments are the fields of Fault."""
+        """Add a rule; the arguments are the fields of Fault. ValueError if it is invalid."""
         fault = Fault.read({"kind": kind, **rule})
         if fault.kind is FaultKind.FORGET_JOB:
             self._forget_jobs()

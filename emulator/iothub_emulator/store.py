@@ -143,6 +143,8 @@ class Documents:
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:
+    if path is not None:
+        path.touch(mode=0o600)  # It has the keys of devices.
     try:
         connection = sqlite3.connect(
             path or ":memory:", isolation_level=None, check_same_thread=False, timeout=0

@@ -79,7 +79,7 @@ def test_bulk(seen: Seen) -> None:
         assert seen[name]["is_successful"], name
     assert not seen["bulk refused"]["is_successful"]
     [error] = seen["bulk refused"]["errors"]
-    assert (error["device_id"], error["error_code"]) == ("pump", "DeviceAlreadyExists")
+    assert (error["device_id"], error["error_code"]) == ("pump", "409001")
 
 
 def test_edge(version: str, seen: Seen) -> None:

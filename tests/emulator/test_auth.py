@@ -74,13 +74,14 @@ def test_expired_token(client: HubClient) -> None:
     assert client.send("GET", "/jobs", headers=within_skew).status_code == 200
 
 
-@pytest.mark.parametrize("suffix", ["0", "x", "/devices", "/job"])
-def test_token_for_another_resource(client: HubClient, suffix: str) -> None:
+@pytest.mark.parametrize("suffix", ["0", "x", ".example/jobs"])
+def test_token_for_another_host(client: HubClient, suffix: str) -> None:
     assert status(client, client.token(client.host + suffix)) == (401, "IotHubUnauthorizedAccess")
 
 
-@pytest.mark.parametrize("suffix", ["", "/", "/jobs", "/JOBS/"])
-def test_token_for_a_parent_resource(client: HubClient, suffix: str) -> None:
+@pytest.mark.parametrize("suffix", ["", "/", "/jobs", "/JOBS/", "/devices/query"])
+def test_token_for_any_path(client: HubClient, suffix: str) -> None:
+    """Azure IoT Explorer signs one path for all its requests."""
     headers = {"Authorization": client.token(client.host + suffix)}
     assert client.send("GET", "/jobs", headers=headers).status_code == 200
 

@@ -124,6 +124,15 @@ def test_etag_mismatch(registry: Registry) -> None:
     assert codes(run(registry, Choices(etag_mismatch="EtagDoesNotMatch"), stale)) == [400023]
 
 
+@pytest.mark.parametrize("suffix", ["", "/", "/jobs", "/JOBS/", "/devices", "/job"])
+def test_token_scope(start_hub: StartHub, suffix: str) -> None:
+    client = HubClient(start_hub(choices=Choices(token_scope="path")).connection_string())
+    headers = {"Authorization": client.token(client.host + suffix)}
+
+    is_covered = suffix not in ("/devices", "/job")
+    assert client.send("GET", "/jobs", headers=headers).ok == is_covered
+
+
 @pytest.mark.parametrize(("choice", "is_increasing"), [("end", False), ("steps", True)])
 def test_progress(
     start_hub: StartHub, job_container: JobContainer, choice: Any, is_increasing: bool

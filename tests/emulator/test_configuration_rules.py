@@ -20,8 +20,6 @@ EDGE_DEVICES = "select deviceId from devices where capabilities.iotEdge = true"
     "content",
     [
         None,
-        {},
-        {"deviceContent": None},
         {"other": {"properties.desired.a": 1}},
         CONTENT | {"modulesContent": AGENT},
         {"deviceContent": 5},
@@ -211,3 +209,21 @@ def test_test_queries_requires_json(client: HubClient) -> None:
     response = client.send("POST", "/configurations/testQueries", [])
 
     assert error_code(response) == (400, "GenericBadRequest")
+
+
+@pytest.mark.parametrize("content", [{}, {"deviceContent": None}], ids=str)
+def test_an_empty_content_has_no_effect(client: HubClient, content: Any) -> None:
+    """End-to-end tests of the C# client create such configurations."""
+    body = {"content": content, "targetCondition": "*"}
+    client.send("PUT", "/devices/pump", {})
+    created = client.send("PUT", "/configurations/rates", body)
+
+    assert created.status_code == 200, created.text
+    results = client.send("GET", "/configurations/rates").json()["systemMetrics"]["results"]
+    assert results == {"targetedCount": 1, "appliedCount": 0}
+
+
+def test_the_id_of_the_body_is_that_of_the_path(client: HubClient) -> None:
+    refused = client.send("PUT", "/configurations/rates", {"id": "other", "content": {}})
+    assert error_code(refused) == (400, "ArgumentInvalid")
+    assert client.send("PUT", "/configurations/rates", {"id": "rates", "content": {}}).ok

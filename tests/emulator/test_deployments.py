@@ -120,7 +120,6 @@ def test_device_content_changes_the_twin_of_the_device(hub: HubEmulator, client:
             "/devices/gate",
             (400, "ArgumentInvalid"),
         ),
-        ({}, "/devices/gate", (400, "InvalidConfigurationContent")),
         ([], "/devices/gate", (400, "GenericBadRequest")),
     ],
 )

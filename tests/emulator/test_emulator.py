@@ -149,6 +149,10 @@ def test_command(number: signal.Signals) -> None:
         (["--assume", "weather=fine"], "weather"),
         (["--assume", "uri_echo"], "SWITCH=VALUE"),
         (["--state", __file__], __file__),
+        (["--port", "99999"], "99999"),
+        (["--job-seconds", "-3"], "-3"),
+        (["--max-devices", "-3"], "-3"),
+        (["--storage", "garbage"], "onnection string"),
     ],
 )
 def test_command_with_invalid_options(

@@ -97,7 +97,7 @@ def test_error_in_every_shape(hub: HubEmulator, client: HubClient, shape: str) -
         case "E2":
             assert (body["errorCode"], body["message"]) == (503000, "not now")
         case "E3":
-            assert '"errorCode": 503000' in body["Message"]
+            assert '"errorCode":503000' in body["Message"]
         case "E4":
             assert "\nMessage: not now\n" in body["Message"]
             assert body["ExceptionMessage"] == ""
@@ -283,6 +283,11 @@ def test_slot_through_the_control_api(hub: HubEmulator) -> None:
         ("/faults", '{"kind": "throttle", "colour": "red"}'),
         ("/faults", '{"kind": "throttle", "times": 0}'),
         ("/faults", '{"kind": "throttle", "times": "twice"}'),
+        ("/faults", '{"kind": "error", "status": "abc"}'),
+        ("/faults", '{"kind": "error", "status": 99999}'),
+        ("/faults", '{"kind": "error", "code": 5}'),
+        ("/faults", '{"kind": "delay", "seconds": "x"}'),
+        ("/faults", '{"kind": "delay", "seconds": -1}'),
         ("/slot", "{}"),
         ("/roles", '{"principal": "somebody"}'),
         ("/roles", '{"principal": "somebody", "role": "King"}'),

@@ -154,7 +154,15 @@ def test_list_with_a_trailing_slash(hub: HubEmulator, client: HubClient) -> None
     assert client.send("GET", "/devices/").json() == client.send("GET", "/devices").json() != []
 
 
-@pytest.mark.parametrize("top", ["0", "1001", "x"])
+@pytest.mark.parametrize("top", ["1001", "2147483647", "0", "-1"])
+def test_a_list_has_at_most_1000_devices(hub: HubEmulator, client: HubClient, top: str) -> None:
+    for number in range(1001):
+        hub.registry.put({"id": f"pump-{number}"})
+    response = client.send("GET", "/devices", query=f"?api-version=2021-04-12&top={top}")
+    assert len(response.json()) == 1000
+
+
+@pytest.mark.parametrize("top", ["", "x"])
 def test_invalid_top(client: HubClient, top: str) -> None:
     response = client.send("GET", "/devices", query=f"?api-version=2021-04-12&top={top}")
     assert error_code(response) == (400, "ArgumentInvalid")
@@ -239,6 +247,19 @@ def test_the_parent_of_a_leaf_is_its_device_scope(hub: HubEmulator, client: HubC
     assert (child["deviceScope"], child["parentScopes"]) == (scope, [scope])
     only_parents = client.send("PUT", "/devices/orphan", {"parentScopes": [scope]}).json()
     assert "parentScopes" not in only_parents, "they are ignored (live hub)"
+
+
+def test_a_change_of_the_kind_of_device_has_no_parent(client: HubClient) -> None:
+    """Recorded by the author of a Terraform provider in 2026."""
+    parent = {"deviceScope": "ms-azure-iot-edge://parent-1"}
+    edge = {"capabilities": {"iotEdge": True}}
+    client.send("PUT", "/devices/child", parent)
+    refused = client.send("PUT", "/devices/child", edge | parent, headers=if_match("*"))
+    assert error_code(refused) == (503, "ServiceUnavailable")
+
+    client.send("PUT", "/devices/child", edge, headers=if_match("*"))
+    leaf = client.send("PUT", "/devices/child", parent, headers=if_match("*")).json()
+    assert not leaf.keys() & {"deviceScope", "parentScopes"}
 
 
 def test_modules_count_as_devices_against_the_quota(start_hub: StartHub) -> None:

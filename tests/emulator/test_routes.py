@@ -92,11 +92,51 @@ def test_unknown_routes_have_the_form_of_the_hub(
     assert ("Allow" in response.headers) == (code[0] == 405)
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/twins/pump", "GET, PATCH, PUT"),
+        ("/devices/pump", "DELETE, GET, PUT"),
+        ("/devices", "GET, POST"),
+    ],
+)
+@pytest.mark.parametrize("method", ["OPTIONS", "POST"])
+def test_allowed_methods(client: HubClient, method: str, path: str, allowed: str) -> None:
+    """POST is allowed only where it does something without an override."""
+    response = client.send(method, path, {})
+    if response.status_code == 405:
+        assert response.headers["Allow"] == allowed
+    else:
+        assert (method, path) == ("POST", "/devices")
+
+
 def test_a_body_over_the_limit_has_the_form_of_the_hub(client: HubClient) -> None:
     response = client.send("PUT", "/devices/pump", " " * (MAX_BODY_BYTES + 1))
 
     assert error_code(response) == (413, "GenericRequestEntityTooLarge")
     uuid.UUID(response.headers["x-ms-request-id"])
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_body_that_is_not_encoded_as_it_says(client: HubClient, encoding: str) -> None:
+    headers = {"Content-Encoding": encoding}
+    response = client.send("PUT", "/devices/valve", "garbage", headers=headers)
+
+    assert error_code(response) == (400, "InvalidContentEncodingOrType")
+
+
+def test_the_name_of_the_parameter_of_the_version_matches_in_any_case(client: HubClient) -> None:
+    assert client.send("GET", "/devices/pump", query="?API-Version=2021-04-12").ok
+
+
+def test_line_ends_in_a_path_do_not_forge_a_log(
+    client: HubClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        client.send("GET", "/devices/a%0Aforged%00")
+
+    messages = [record.getMessage() for record in caplog.records if "forged" in record.getMessage()]
+    assert messages == ["GET /devices/a%0Aforged%00 -> 404"]
 
 
 def test_a_failure_of_the_emulator_has_the_form_of_the_hub(

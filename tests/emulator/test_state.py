@@ -70,6 +70,17 @@ def test_an_interrupted_job_has_failed(state: Path, job_container: JobContainer)
         )
 
 
+def test_only_the_owner_can_read_what_is_kept(state: Path) -> None:
+    """The database has keys of devices."""
+    with HubEmulator(state=state, tls=True) as hub:
+        hub.registry.put({"id": "pump"})
+        modes = {file.name: file.stat().st_mode & 0o777 for file in state.iterdir()}
+
+    assert modes.pop("ca.pem") & 0o444
+    assert set(modes) >= {"hub.db", "ca-key.pem"}
+    assert set(modes.values()) == {0o600}
+
+
 def test_two_emulators_cannot_share_a_folder(state: Path) -> None:
     with (
         HubEmulator(state=state),

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from iothub_emulator.api.request_checks import Route
-from iothub_emulator.api.requests import bad_request_if_malformed, body_of
+from iothub_emulator.api.requests import bad_request_if_malformed, body_of, json_answer
 from iothub_emulator.auth.access import WRITE_DEVICES
 from iothub_emulator.errors import ErrorCode, HubError, invalid
 from iothub_emulator.jobs.importing import apply_line
@@ -36,22 +36,19 @@ class BulkRoutes:
         if len(lines) > MAX_DEVICES:
             message = f"A bulk request has at most {MAX_DEVICES} devices."
             raise HubError(ErrorCode.TooManyDevices, message)
+        _refuse_repeated(lines)
         errors = self._apply(lines)
         result = {"isSuccessful": not errors, "errors": errors, "warnings": []}
         if not errors:
-            return web.json_response(result)
+            return json_answer(result)
         # By this header, which is not that of other errors, the C# client reads the result.
         headers = {"IotHubErrorCode": ErrorCode.BulkRegistryOperationFailure.name}
-        return web.json_response(result, status=400, headers=headers)
+        return json_answer(result, status=400, headers=headers)
 
     def _apply(self, lines: list[ImportLine]) -> list[dict[str, Any]]:
         errors = []
-        seen: set[Key] = set()
         for line in lines:
             try:
-                if line.key in seen:
-                    raise HubError(ErrorCode.DeviceDefinedMultipleTimes, str(line.key))
-                seen.add(line.key)
                 if line.mode is ImportMode.CREATE and line.etag is not None:
                     # Message of the C# client, which checks the same.
                     raise invalid("The ETag should not be set while registering the device.")
@@ -61,11 +58,21 @@ class BulkRoutes:
         return errors
 
 
+def _refuse_repeated(lines: list[ImportLine]) -> None:
+    """Refuse the whole request if it has a device twice (azure-iot-sdk-csharp#3481)."""
+    seen: set[Key] = set()
+    for key in (line.key for line in lines):
+        if key in seen:
+            message = f"DeviceDefinedMultipleTimes, device ID {key.device_id}"
+            raise HubError(ErrorCode.DeviceDefinedMultipleTimes, message)
+        seen.add(key)
+
+
 def _error_document(line: ImportLine, error: HubError) -> dict[str, Any]:
-    """Codes are names here; importErrors.log has numbers (service swagger)."""
+    """Codes are numbers, unlike in the service swagger (tests of azure-sdk-for-net)."""
     document = {
         "deviceId": line.key.device_id,
-        "errorCode": error.code.name,
+        "errorCode": int(error.code),
         "errorStatus": error.message,
     }
     if line.key.module_id is not None:

@@ -18,6 +18,7 @@ from iothub_emulator.api.requests import (
     device_key,
     existing,
     if_match,
+    json_answer,
 )
 from iothub_emulator.api.search import Search
 from iothub_emulator.auth.access import (
@@ -27,7 +28,7 @@ from iothub_emulator.auth.access import (
     TEST_QUERIES,
     WRITE_CONFIGURATIONS,
 )
-from iothub_emulator.errors import HubError
+from iothub_emulator.errors import HubError, invalid
 from iothub_emulator.json_net import DOCUMENT, STRING, Contract, parse_object
 from iothub_emulator.query import ALL_DEVICES, parse_query, targets_query
 from iothub_emulator.registry.configurations import (
@@ -74,7 +75,7 @@ class ConfigurationRoutes:
 
     async def _list(self, request: web.Request) -> web.Response:
         """List all; ``top`` has no effect (live hub)."""
-        return web.json_response(await self._with_results(self._configurations.all()))
+        return json_answer(await self._with_results(self._configurations.all()))
 
     async def _get(self, request: web.Request) -> web.Response:
         configuration = self._configurations.find(request.match_info["id"])
@@ -100,6 +101,8 @@ class ConfigurationRoutes:
         with bad_request_if_malformed():
             body = parse_object(await body_of(request), CONFIGURATION)
             declared = read_configuration(body)
+        if body["id"] not in (None, id_):
+            raise invalid("The id of the body is not that of the path.")
         header = request.headers.get("If-Match", "")
         if header != ANY_ETAG and (header == '""' or not header.startswith('"')):
             create = partial(self._configurations.create, id_, declared)
@@ -120,7 +123,7 @@ class ConfigurationRoutes:
             condition = body.string("targetCondition") or ""
             queries = body.document("customMetricQueries") or {}
         target = f"({ALL_DEVICES})" if condition == ALL_DEVICES else condition
-        return web.json_response(
+        return json_answer(
             {
                 "targetConditionError": _message(partial(targets_query, target)),
                 "customMetricQueryErrors": {

@@ -43,8 +43,9 @@ class ControlRoutes:
 
     async def _add_fault(self, request: web.Request) -> web.Response:
         try:
-            self._faults.add(**await _read_object(request))
-        except (TypeError, ValueError) as error:
+            rule = await _read_object(request)
+            self._faults.add(str(rule.pop("kind", "")), **rule)
+        except ValueError as error:
             raise web.HTTPBadRequest(text=str(error)) from error
         return web.Response(status=204)
 

@@ -21,6 +21,7 @@ from iothub_emulator.api.requests import (
     existing,
     existing_device_of_module,
     if_match,
+    json_answer,
     module_key,
     required_if_match,
     version_of,
@@ -66,10 +67,14 @@ class DeviceRoutes:
 
     async def _list(self, request: web.Request) -> web.Response:
         top = request.query.get("top", str(MAX_TOP))
-        if not top.isdecimal() or not 1 <= int(top) <= MAX_TOP:
-            raise invalid(f"top must be between 1 and {MAX_TOP}.")
-        devices = self._registry.scan(Kind.DEVICES, FIRST_KEY, int(top))
-        return web.json_response([self._document(request, device) for device in devices])
+        try:
+            count = int(top)
+        except ValueError:
+            raise invalid("top must be a number.") from None
+        # A value out of range counts as 1000 (REST page "Devices - Get Devices").
+        count = count if 1 <= count <= MAX_TOP else MAX_TOP
+        devices = self._registry.scan(Kind.DEVICES, FIRST_KEY, count)
+        return json_answer([self._document(request, device) for device in devices])
 
     async def _get(self, request: web.Request) -> web.Response:
         return self._answer(request, existing(self._registry, device_key(request)))
@@ -108,17 +113,15 @@ class DeviceRoutes:
             "enabledDeviceCount": enabled,
             "disabledDeviceCount": disabled,
         }
-        return web.json_response(document)
+        return json_answer(document)
 
     async def _service_statistics(self, request: web.Request) -> web.Response:
-        return web.json_response({"connectedDeviceCount": 0})
+        return json_answer({"connectedDeviceCount": 0})
 
     async def _list_modules(self, request: web.Request) -> web.Response:
         device = existing_device_of_module(request, self._registry)
         modules = self._registry.modules(device.identity.key.device_id)
-        return web.json_response(
-            [module_document(module, version_of(request)) for module in modules]
-        )
+        return json_answer([module_document(module, version_of(request)) for module in modules])
 
     async def _get_module(self, request: web.Request) -> web.Response:
         existing_device_of_module(request, self._registry)
@@ -158,4 +161,4 @@ def _read_module(key: Key, text: str) -> Identity:
 
 def _module_answer(request: web.Request, entry: Entry, *, is_new: bool = False) -> web.Response:
     document = module_document(entry, version_of(request))
-    return web.json_response(unzoned(document) if is_new else document)
+    return json_answer(unzoned(document) if is_new else document)

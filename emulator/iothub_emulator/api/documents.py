@@ -23,10 +23,12 @@ def device_document(entry: Entry, version: str, *, is_linked: bool = False) -> d
     """A device; ``is_linked`` tells whether the hub is linked to a device registry."""
     identity = entry.identity
     document = {
-        **_identity_document(entry, version),
+        **_names(entry),
         "status": identity.status.value,
         "statusReason": identity.status_reason,
+        "connectionStateUpdatedTime": NEVER,
         "statusUpdatedTime": entry.status_updated,
+        **_rest(entry, version),
     }
     if version < TWINS_VERSION:
         # Captures of 2016 contain keys and thumbprints, but no type.
@@ -42,9 +44,11 @@ def device_document(entry: Entry, version: str, *, is_linked: bool = False) -> d
 def module_document(entry: Entry, version: str) -> dict[str, Any]:
     identity = entry.identity
     return {
-        **_identity_document(entry, version),
         "moduleId": identity.key.module_id,
         "managedBy": identity.managed_by,
+        **_names(entry),
+        "connectionStateUpdatedTime": NEVER,
+        **_rest(entry, version),
     }
 
 
@@ -80,12 +84,15 @@ def twin_document(
         "x509Thumbprint": identity.credentials.to_json()["x509Thumbprint"],
         # A new twin has version 2 and the ETag of version 1.
         "version": twin.version + 1,
-        "properties": {"desired": _section(twin.desired), "reported": _section(twin.reported)},
     }
     if version >= MODELS_VERSION:
         document["modelId"] = ""
     if twin.tags:
         document["tags"] = twin.tags
+    document["properties"] = {
+        "desired": _section(twin.desired),
+        "reported": _section(twin.reported),
+    }
     if entry.configurations:
         statuses = entry.configurations.items()
         document["configurations"] = {id_: {"status": status} for id_, status in statuses}
@@ -96,13 +103,18 @@ def twin_document(
     return document | entry.scopes()
 
 
-def _identity_document(entry: Entry, version: str) -> dict[str, Any]:
-    document = {
+def _names(entry: Entry) -> dict[str, Any]:
+    """What devices and modules begin with."""
+    return {
         "deviceId": entry.identity.key.device_id,
         "generationId": str(entry.generation_id),
         "etag": entry.etag,
         "connectionState": "Disconnected",
-        "connectionStateUpdatedTime": NEVER,
+    }
+
+
+def _rest(entry: Entry, version: str) -> dict[str, Any]:
+    document: dict[str, Any] = {
         "lastActivityTime": NEVER,
         "cloudToDeviceMessageCount": 0,
         "authentication": entry.identity.credentials.to_json(),

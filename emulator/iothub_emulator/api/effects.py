@@ -62,7 +62,7 @@ class Effects:
             _Configuration(
                 kind := rules.check_content(stored["content"]),
                 parse_query(stored["systemMetrics"]["queries"]["targetedCount"]),
-                stored["content"][kind],
+                stored["content"].get(kind) or {},
                 {BY: stored["id"], DIGEST: _ticks(stored["createdTimeUtc"])},
             )
             for stored in sorted(self._stored.all(), key=itemgetter("priority"))

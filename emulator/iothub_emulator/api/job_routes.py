@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from iothub_emulator.api.request_checks import Route
-from iothub_emulator.api.requests import FIRST_VERSION, body_of, version_of
+from iothub_emulator.api.requests import FIRST_VERSION, body_of, json_answer, version_of
 from iothub_emulator.auth.access import DELETE_JOBS, READ_JOBS, WRITE_JOBS
 from iothub_emulator.choices import Choices
 from iothub_emulator.clock import Clock
@@ -103,7 +103,7 @@ class JobRoutes:
     async def _list(self, request: web.Request) -> web.Response:
         lag = self._answers.list_lag
         jobs = [job for job in self._jobs.all() if self._is_visible(job, lag)]
-        return web.json_response([self._document(request, job) for job in jobs])
+        return json_answer([self._document(request, job) for job in jobs])
 
     async def _get(self, request: web.Request) -> web.Response:
         job = self._jobs.find(request.match_info["job_id"])
@@ -115,12 +115,12 @@ class JobRoutes:
         """There are none; a filter is checked nevertheless."""
         _check_filter(request, "jobType", _SCHEDULED_TYPES)
         _check_filter(request, "jobStatus", _SCHEDULED_STATUSES)
-        return web.json_response([], headers={"x-ms-item-type": "JobResponse"})
+        return json_answer([], headers={"x-ms-item-type": "JobResponse"})
 
     async def _get_scheduled(self, request: web.Request) -> web.Response:
         """The answer of a live hub for an unknown scheduled job."""
         job_id = request.match_info["job_id"]
-        return web.json_response({"jobId": job_id, "type": "unknown", "status": "unknown"})
+        return json_answer({"jobId": job_id, "type": "unknown", "status": "unknown"})
 
     async def _create_scheduled(self, request: web.Request) -> web.Response:
         """The refusal is that of a hub whose tier has no scheduled jobs."""
@@ -137,7 +137,7 @@ class JobRoutes:
         return web.Response(status=204)
 
     def _answer(self, request: web.Request, job: Job, *, is_creation: bool = False) -> web.Response:
-        return web.json_response(self._document(request, job, is_creation=is_creation))
+        return json_answer(self._document(request, job, is_creation=is_creation))
 
     def _is_visible(self, job: Job, lag: timedelta) -> bool:
         """Always true without a lag, as a job may start later than a clock that was moved back."""

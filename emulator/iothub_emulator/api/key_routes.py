@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from iothub_emulator.api.request_checks import Route
-from iothub_emulator.api.requests import body_of, existing
+from iothub_emulator.api.requests import body_of, existing, json_answer
 from iothub_emulator.auth.access import WRITE_DEVICES
 from iothub_emulator.errors import ErrorCode, HubError, invalid
 from iothub_emulator.registry.identity import AuthenticationType, Key, new_key
@@ -47,7 +47,7 @@ class KeyRoutes:
                 refusal = {"errorCode": error.code.name, "errorStatus": error.message}
                 errors.append(_name(key) | refusal)
         document = {"policyKey": policy, "rotatedKeys": rotated, "errors": errors}
-        return web.json_response(document)
+        return json_answer(document)
 
     def _replace(self, key: Key, policy: PolicyKey) -> dict[str, str | None]:
         with self._registry.transaction():

@@ -17,6 +17,7 @@ from iothub_emulator.api.requests import (
     TWINS_VERSION,
     bad_request_if_malformed,
     body_of,
+    json_answer,
     version_of,
 )
 from iothub_emulator.api.search import Search
@@ -51,18 +52,20 @@ class QueryRoutes:
             self._page,
             query,
             version_of(request),
-            _Start.read(token) if token else _Start.of(query),
+            _Start.read(token, query) if token else _Start.of(query),
             _page_size(request.headers.get("x-ms-max-item-count")),
         )
-        response = web.json_response(page.items, headers={"x-ms-item-type": query.item_type})
+        response = json_answer(page.items, headers={"x-ms-item-type": query.item_type})
         if page.next is not None:
-            response.headers["x-ms-continuation"] = page.next.token()
+            response.headers["x-ms-continuation"] = page.next.token(query)
         return response
 
     def _page(self, query: Query, version: str, start: _Start, size: int) -> _Page:
         matches = self._search.matches(query, version, start.after)
         if query.is_aggregate:
-            return _Page(query.aggregate(document for _, document in matches))
+            groups = query.aggregate(document for _, document in matches)[-start.left :]
+            rest = len(groups) - size
+            return _Page(groups[:size], _Start(FIRST_KEY, rest) if rest > 0 else None)
         rows = list(islice(matches, min(size, start.left)))
         items = [query.project(document) for _, document in rows]
         left = start.left - len(rows)
@@ -75,7 +78,7 @@ class _Start:
     """The start of a page; clients get it as a continuation token."""
 
     after: Key
-    #: Remaining rows of SELECT TOP.
+    #: Remaining rows of SELECT TOP, or of aggregates.
     left: int
 
     @classmethod
@@ -83,17 +86,19 @@ class _Start:
         return cls(FIRST_KEY, sys.maxsize if query.top is None else query.top)
 
     @classmethod
-    def read(cls, token: str) -> _Start:
+    def read(cls, token: str, query: Query) -> _Start:
         start = None
         with suppress(ValueError):
-            left, device_id, module_id = urlsafe_b64decode(token).decode().split(_SEPARATOR)
-            start = cls(Key(device_id, module_id or None), int(left))
+            of, left, device_id, module_id = urlsafe_b64decode(token).decode().split(_SEPARATOR)
+            if of == query.checksum:
+                start = cls(Key(device_id, module_id or None), int(left))
         if start is None or start.left < 1:
-            raise invalid("The continuation token is invalid.")
+            raise invalid("The continuation token is invalid, or of another query.")
         return start
 
-    def token(self) -> str:
-        parts = (str(self.left), self.after.device_id, self.after.module_id or "")
+    def token(self, query: Query) -> str:
+        key = self.after
+        parts = (query.checksum, str(self.left), key.device_id, key.module_id or "")
         return urlsafe_b64encode(_SEPARATOR.join(parts).encode()).decode()
 
 

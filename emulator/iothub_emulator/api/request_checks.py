@@ -5,7 +5,6 @@ api-version and body size. Refusals that concern all operations belong here.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -16,7 +15,7 @@ from aiohttp import web
 from iothub_emulator.api.requests import FIRST_VERSION, LATEST_VERSION, Handler, version_of
 from iothub_emulator.auth.access import Permission
 from iothub_emulator.auth.authorizer import Authorizer, Call
-from iothub_emulator.errors import ErrorCode, HubError, Shape, error_body, server_error
+from iothub_emulator.errors import ErrorCode, HubError, Shape, compact, error_body, server_error
 from iothub_emulator.faults import REQUEST_FAULTS, Fault, FaultKind, Faults, Operation
 
 LOG = logging.getLogger(__name__)
@@ -71,8 +70,10 @@ class RequestChecks:
                 return await route.handler(request)
             except HubError as error:
                 return _refusal(error)
+            except ConnectionError:
+                raise  # The client has gone.
             except Exception:
-                LOG.exception("%s %s failed", route.method, request.path)
+                LOG.exception("%s %s failed", route.method, request.rel_url.raw_path)
                 return _refusal(server_error())
 
         async def handle(request: web.Request) -> web.Response:
@@ -83,7 +84,8 @@ class RequestChecks:
             else:
                 LOG.info("injected fault %s into %s", fault.kind, route.operation)
                 response = await _inject(fault, request, route.operation, carry_out)
-            LOG.info("%s %s -> %s", route.method, request.path, response.status)
+            # The path as it was sent, so that no line end in it forges a line of the log.
+            LOG.info("%s %s -> %s", route.method, request.rel_url.raw_path, response.status)
             return _identified(response)
 
         return handle
@@ -96,7 +98,11 @@ async def refuse_unknown_routes(
     """Answer 404 and 405 in the form of the hub's API."""
     match request.match_info.http_exception:
         case web.HTTPMethodNotAllowed() as error:
-            return _method_not_allowed(request, error.allowed_methods)
+            # Where other methods can be overridden, POST is only for that.
+            allowed = error.allowed_methods
+            return _method_not_allowed(
+                request, allowed - {"POST"} if allowed & _OVERRIDABLE else allowed
+            )
         case web.HTTPNotFound():
             message = f"No resource matches {request.path}."
             return _identified(_refusal(HubError(ErrorCode.GenericNotFound, message)))
@@ -151,7 +157,7 @@ def _error_response(status: int, name: str, message: str, shape: Shape) -> web.R
         return web.Response(status=status, text=message)
     return web.Response(
         status=status,
-        text=json.dumps(error_body(shape, status, name, message)),
+        text=compact(error_body(shape, status, name, message)),
         content_type="application/json",
         headers={"iothub-errorcode": name},
     )

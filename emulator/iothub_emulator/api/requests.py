@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
 
-from iothub_emulator.errors import ErrorCode, HubError
+from iothub_emulator.errors import ErrorCode, HubError, Shape, compact
 from iothub_emulator.json_net import JsonNetError
 from iothub_emulator.registry.entries import Entry
 from iothub_emulator.registry.identity import DeviceStatus, Key, not_registered
@@ -73,8 +73,9 @@ def version_of(request: web.Request) -> str:
 
     HubError 400 InvalidProtocolVersion if it is unknown.
     """
-    version = request.query.get("api-version")
-    if version is None or version not in API_VERSIONS:
+    parameters = {name.lower(): value for name, value in request.query.items()}
+    version = parameters.get("api-version", "")
+    if version not in API_VERSIONS:
         message = f"The api-version '{version}' is not supported."
         raise HubError(ErrorCode.InvalidProtocolVersion, message)
     return _PREVIEWS.get(version, version)
@@ -94,6 +95,9 @@ async def body_of(request: web.Request) -> str:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge as error:
         raise HubError(ErrorCode.GenericRequestEntityTooLarge, error.text or "") from None
+    except web.RequestPayloadError:
+        message = "The body does not have the encoding that its headers name."
+        raise HubError(ErrorCode.InvalidContentEncodingOrType, message) from None
     return body.decode("utf-8-sig", "replace")
 
 
@@ -133,12 +137,18 @@ def existing_device_of_module(request: web.Request, registry: Registry) -> Entry
     by_sas = request.headers["Authorization"].lower().startswith("sharedaccesssignature")
     is_usable = device is not None and device.identity.status is DeviceStatus.ENABLED
     if by_sas and not is_usable:
-        raise HubError(ErrorCode.IotHubUnauthorizedAccess, "Unauthorized")
+        raise HubError(ErrorCode.IotHubUnauthorizedAccess, "Unauthorized access", Shape.E3)
     if device is None:
         raise not_registered(device_key(request))
     return device
 
 
+def json_answer(
+    document: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    return web.json_response(document, status=status, headers=headers, dumps=compact)
+
+
 def answer(document: Any, etag: str) -> web.Response:
     """Answer with an ETag header, which devices and configurations have (live hub)."""
-    return web.json_response(document, headers={"ETag": f'"{etag}"'})
+    return json_answer(document, headers={"ETag": f'"{etag}"'})

@@ -13,6 +13,7 @@ from iothub_emulator.api.requests import (
     body_of,
     device_key,
     if_match,
+    json_answer,
     version_of,
 )
 from iothub_emulator.auth.access import READ_TWINS, WRITE_TWINS
@@ -86,4 +87,4 @@ def _read_patch(body: JsonObject) -> TwinChange:
 
 
 def _answer(request: web.Request, entry: Entry) -> web.Response:
-    return web.json_response(twin_document(entry, version_of(request)))
+    return json_answer(twin_document(entry, version_of(request)))

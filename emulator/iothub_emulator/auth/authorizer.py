@@ -35,6 +35,8 @@ class Authorizer:
         Returns the names of the hub, with and without port.
     local_auth
         False refuses all shared access signatures, like ``disableLocalAuth`` of a hub.
+    tokens_have_paths
+        Whether a token for a path of the hub is valid for what is below that path only.
     """
 
     def __init__(
@@ -44,11 +46,13 @@ class Authorizer:
         roles: Roles,
         *,
         local_auth: bool = True,
+        tokens_have_paths: bool = False,
     ) -> None:
         self._names = names
         self._bearer_tokens = bearer_tokens
         self._roles = roles
         self._local_auth = local_auth
+        self._tokens_have_paths = tokens_have_paths
 
     def authorize(self, call: Call, required: Permission) -> None:
         """Raise HubError unless the token of the call grants the permission."""
@@ -66,7 +70,7 @@ class Authorizer:
             raise refused()
         # Some clients sign the host name without the port of the address.
         hosts = {call.host, call.host.partition(":")[0], *self._names()}
-        policy = policy_of(token, hosts, call.path)
+        policy = policy_of(token, hosts, call.path if self._tokens_have_paths else None)
         if required.right not in POLICIES[policy]:
             raise HubError(
                 ErrorCode.IotHubUnauthorized,

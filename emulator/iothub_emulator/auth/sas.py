@@ -27,8 +27,8 @@ def policy_key(policy: str) -> str:
     return base64.b64encode(key).decode()
 
 
-def policy_of(token: str, hosts: Collection[str], path: str) -> str:
-    """Return the policy that signed a token; HubError if it is not valid for this path.
+def policy_of(token: str, hosts: Collection[str], path: str | None) -> str:
+    """Return the policy that signed a token; HubError if it is not valid for the path, if any.
 
     Parameters
     ----------
@@ -70,8 +70,9 @@ def _is_expired(fields: Mapping[str, str]) -> bool:
     return not expiry.isdecimal() or int(expiry) + CLOCK_SKEW < time.time()
 
 
-def _covers(resource: str, host: str, path: str) -> bool:
-    """A token for a resource is valid for everything below it."""
-    target = f"{host}{path}".lower()
-    resource = resource.lower().rstrip("/")
-    return target == resource or target.startswith(f"{resource}/")
+def _covers(resource: str, host: str, path: str | None) -> bool:
+    """Whether a token for a resource is valid for a path; None for all paths of the host."""
+    resource, host = resource.lower().rstrip("/"), host.lower()
+    if path is None:
+        return resource.partition("/")[0] == host
+    return f"{host}{path.lower()}/".startswith(f"{resource}/")

@@ -5,12 +5,11 @@ Lines are independent: a refused line changes nothing, and the lines after it ar
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from iothub_emulator.choices import DEFAULT_CHOICES, Choices
-from iothub_emulator.errors import ErrorCode, HubError, invalid
+from iothub_emulator.errors import ErrorCode, HubError, compact, invalid
 from iothub_emulator.json_net import STRING, Contract, JsonNetError, JsonObject, parse_object
 from iothub_emulator.registry.configurations import MEMBERS, Configurations, read_configuration
 from iothub_emulator.registry.identity import ANY_ETAG, Key, not_registered
@@ -179,4 +178,4 @@ class ConfigurationImport:
 
 def _log_line(names: Mapping[str, Any], error: HubError) -> str:
     """Format a line of importErrors.log or importConfigErrors.log."""
-    return json.dumps({**names, "errorCode": int(error.code), "errorStatus": error.message})
+    return compact({**names, "errorCode": int(error.code), "errorStatus": error.message})

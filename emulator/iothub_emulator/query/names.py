@@ -52,7 +52,9 @@ def canonical(names: tuple[str, ...]) -> Path:
     for collection in ("devices", "modules", "jobs"):
         if len(names) > 1 and names[0].lower() == collection:
             names = names[1:]
-    return Path((_SPELLINGS.get(names[0].lower(), names[0]), *names[1:]))
+    first = _SPELLINGS.get(names[0].lower(), names[0])
+    # A sample of the C# client selects by id, as which the hub's database may store it.
+    return Path(("deviceId" if first.lower() == "id" else first, *names[1:]))
 
 
 def check_names(statement: Statement) -> None:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from itertools import count
 from operator import itemgetter
 from typing import Any
+from zlib import crc32
 
 from iothub_emulator.query.expressions import KINDS, ORDERED_KINDS, Document, Evaluate, compiled
 from iothub_emulator.query.parser import parse
@@ -43,20 +44,22 @@ Reduce = Callable[[list[Any]], Any]
 
 
 def parse_query(text: str) -> Query:
-    return Query(parse(text))
+    return Query(parse(text), text)
 
 
 class Query:
     """A parsed query for twin documents in the form of GET /twins/{id}."""
 
-    def __init__(self, statement: Statement) -> None:
+    def __init__(self, statement: Statement, text: str) -> None:
         items = statement.items or ()
+        #: For continuation tokens, which are valid for one query only.
+        self.checksum = f"{crc32(text.encode('utf-8', 'replace')):08x}"
         self.source = statement.source
         #: The limit of rows by SELECT TOP, which callers of ``project`` must observe.
         self.top = statement.top
         #: The id of the only device that can match, if the condition contains one.
         self.device_id = _pinned_device(statement.condition)
-        #: Aggregates require all documents and have one page.
+        #: Aggregates require all documents.
         self.is_aggregate = bool(statement.groups) or any(item.aggregate for item in items)
         if self.is_aggregate:
             _check_grouping(statement)

@@ -32,7 +32,7 @@ def apply_content(registry: Registry, device: Entry, content: Mapping[str, Any])
     kind, key = check_content(content), device.identity.key
     with registry.transaction():
         if kind == DEVICE:
-            _write(registry, key, content[DEVICE])
+            _write(registry, key, content[DEVICE] or {})
         elif kind == EDGE:
             sections = content[EDGE]
             _write(registry, Key(key.device_id, AGENT), sections[AGENT])
