@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS identities (
     revision INTEGER NOT NULL,
     generation INTEGER NOT NULL,
     enabled INTEGER NOT NULL,
-    status_updated TEXT,
+    status_updated INTEGER NOT NULL,
     authentication TEXT NOT NULL,
     primary_credential TEXT,  -- a key or a thumbprint, depending on authentication
     secondary_credential TEXT,

@@ -94,12 +94,13 @@ def test_select_all_returns_twins(client: HubClient) -> None:
 def test_other_selections_return_raw_rows(
     client: HubClient, text: str, rows: list[dict[str, Any]]
 ) -> None:
-    for number, row in enumerate(rows, 1):
-        token = None if number == 1 else response.headers["x-ms-continuation"]
+    token = None
+    for row in rows:
         response = query(client, text, size=1, token=token)
         assert response.headers["x-ms-item-type"] == "Raw"
         assert response.json() == [row]
-    assert "x-ms-continuation" not in response.headers
+        token = response.headers.get("x-ms-continuation")
+    assert token is None
 
 
 def test_children_of_an_edge_device(hub: HubEmulator, client: HubClient) -> None:

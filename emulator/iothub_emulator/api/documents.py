@@ -14,9 +14,12 @@ from iothub_emulator.api.requests import (
     MODULES_VERSION,
     TWINS_VERSION,
 )
+from iothub_emulator.clock import format_ticks
 from iothub_emulator.registry.device_registry import registry_properties, resource_id
 from iothub_emulator.registry.entries import Entry
 from iothub_emulator.registry.twin import NEVER, Properties, metadata_of
+
+_NEVER = format_ticks(NEVER)
 
 
 def device_document(entry: Entry, version: str, *, is_linked: bool = False) -> dict[str, Any]:
@@ -26,8 +29,8 @@ def device_document(entry: Entry, version: str, *, is_linked: bool = False) -> d
         **_names(entry),
         "status": identity.status.value,
         "statusReason": identity.status_reason,
-        "connectionStateUpdatedTime": NEVER,
-        "statusUpdatedTime": entry.status_updated,
+        "connectionStateUpdatedTime": _NEVER,
+        "statusUpdatedTime": format_ticks(entry.status_updated),
         **_rest(entry, version),
     }
     if version < TWINS_VERSION:
@@ -47,7 +50,7 @@ def module_document(entry: Entry, version: str) -> dict[str, Any]:
         "moduleId": identity.key.module_id,
         "managedBy": identity.managed_by,
         **_names(entry),
-        "connectionStateUpdatedTime": NEVER,
+        "connectionStateUpdatedTime": _NEVER,
         **_rest(entry, version),
     }
 
@@ -76,9 +79,9 @@ def twin_document(
         "etag": twin.etag,
         "deviceEtag": entry.etag,
         "status": identity.status.value,
-        "statusUpdateTime": entry.status_updated,
+        "statusUpdateTime": format_ticks(entry.status_updated),
         "connectionState": "Disconnected",
-        "lastActivityTime": NEVER,
+        "lastActivityTime": _NEVER,
         "cloudToDeviceMessageCount": 0,
         "authenticationType": identity.credentials.type.value,
         "x509Thumbprint": identity.credentials.to_json()["x509Thumbprint"],
@@ -115,7 +118,7 @@ def _names(entry: Entry) -> dict[str, Any]:
 
 def _rest(entry: Entry, version: str) -> dict[str, Any]:
     document: dict[str, Any] = {
-        "lastActivityTime": NEVER,
+        "lastActivityTime": _NEVER,
         "cloudToDeviceMessageCount": 0,
         "authentication": entry.identity.credentials.to_json(),
     }

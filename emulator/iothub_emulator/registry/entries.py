@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 
-from iothub_emulator.clock import format_ticks
 from iothub_emulator.registry.identity import (
     AuthenticationType,
     Credentials,
@@ -18,7 +17,7 @@ from iothub_emulator.registry.identity import (
     Identity,
     Key,
 )
-from iothub_emulator.registry.twin import Properties, Twin, initial
+from iothub_emulator.registry.twin import Properties, Twin, first_update
 from iothub_emulator.store import Store
 
 #: Sorts before all other keys: a scan after it starts at the beginning.
@@ -45,8 +44,8 @@ class Entry:
     revision: int
     #: Time of the creation in ticks (``Clock.ticks``).
     generation_id: int
-    #: Time of the last change between enabled and disabled.
-    status_updated: str
+    #: Time of the last change between enabled and disabled, in ticks.
+    status_updated: int
     #: Status by id of the configurations that target the twin.
     configurations: Mapping[str, str] = field(default_factory=dict)
 
@@ -227,22 +226,19 @@ def _credentials(
 
 def _dump_state(properties: Properties, entry: Entry) -> str | None:
     """None for the state of a new identity, which saves memory."""
-    if properties == _initial(properties.values, entry.generation_id, entry.identity.key.module_id):
-        return None
-    return _dumps(
-        [properties.version, properties.updated, properties.updated_version, properties.metadata]
-    )
+    version, updated = properties.version, (properties.updated, properties.updated_version)
+    if version == 1 and properties.metadata is None:
+        is_module = entry.identity.key.module_id is not None
+        if updated == first_update(properties.values, entry.generation_id, of_module=is_module):
+            return None
+    return _dumps([version, *updated, properties.metadata])
 
 
 def _load_properties(row: tuple[Any, ...], column: int) -> Properties:
     values, state = _load_values(row[column]), row[column + 1]
     if state is None:
-        return _initial(values, row[3], row[1])
+        return Properties(values, 1, *first_update(values, row[3], of_module=bool(row[1])))
     return Properties(values, *orjson.loads(state))
-
-
-def _initial(values: Mapping[str, Any], ticks: int, module_id: str | None) -> Properties:
-    return initial(values, format_ticks(ticks), of_module=bool(module_id))
 
 
 def _dump_values(values: Mapping[str, Any]) -> str | None:

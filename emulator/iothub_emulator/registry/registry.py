@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from iothub_emulator.choices import DEFAULT_CHOICES, Choices
-from iothub_emulator.clock import Clock, format_ticks
+from iothub_emulator.clock import Clock
 from iothub_emulator.errors import ErrorCode, HubError, Shape, invalid
 from iothub_emulator.registry import edge
 from iothub_emulator.registry.entries import Entry, EntryTable, Kind
@@ -29,8 +28,8 @@ from iothub_emulator.registry.lines import parse_line
 from iothub_emulator.registry.twin import NEVER, Twin, TwinChange
 from iothub_emulator.store import Store
 
-#: The first revision of an identity is random; those in ETags of live hubs have up to ten digits.
-_FIRST_REVISIONS = 1 << 30
+#: First revisions look random; those in ETags of live hubs have up to ten digits.
+_FIRST_REVISIONS, _SPREAD = 1 << 30, 2_654_435_761
 
 _NO_CHANGE = TwinChange()
 
@@ -175,11 +174,11 @@ class Registry:
         key.check()
         return self._change_twin(key, twin, if_match, Twin.replaced)
 
-    def configure(self, key: Key, change: Callable[[Entry, str], Entry]) -> None:
+    def configure(self, key: Key, change: Callable[[Entry, int], Entry]) -> None:
         """Write what a change makes of an entry at a time, also of a system module."""
         with self._store.transaction():
             entry = self._existing(key)
-            if (changed := change(entry, self._now())) is not entry:
+            if (changed := change(entry, self._clock.ticks())) is not entry:
                 self._write(changed)
 
     def _change_twin(
@@ -187,13 +186,15 @@ class Registry:
         key: Key,
         change: TwinChange,
         if_match: str,
-        apply: Callable[[Twin, TwinChange, str], Twin],
+        apply: Callable[[Twin, TwinChange, int], Twin],
     ) -> Entry:
         change = self._checked_twin(change)
         with self._store.transaction():
             current = self._existing(key)
             _match_twin(current, if_match)
-            return self._write(replace(current, twin=apply(current.twin, change, self._now())))
+            return self._write(
+                replace(current, twin=apply(current.twin, change, self._clock.ticks()))
+            )
 
     def _existing(self, key: Key) -> Entry:
         entry = self._table.find(key)
@@ -226,12 +227,11 @@ class Registry:
         """Overwrite an identity; missing keys are generated, as for a new one."""
         match_revision(current.etag, if_match)
         _match_twin(current, if_twin_match)
-        old, ticks = current.identity, self._clock.ticks()
-        now = format_ticks(ticks)
+        old, now = current.identity, self._clock.ticks()
         entry = self._write(
             replace(
                 current,
-                identity=edge.with_scope(identity.completed(old), old, ticks),
+                identity=edge.with_scope(identity.completed(old), old, now),
                 twin=current.twin.replaced(self._completed(twin), now),
                 revision=current.revision + 1,
                 status_updated=current.status_updated if old.status is identity.status else now,
@@ -275,8 +275,8 @@ class Registry:
         ticks, of_module = self._clock.ticks(), identity.key.module_id is not None
         entry = Entry(
             edge.with_scope(identity, None, ticks),
-            Twin.new(twin, format_ticks(ticks), of_module=of_module),
-            revision=secrets.randbelow(_FIRST_REVISIONS),
+            Twin.new(twin, ticks, of_module=of_module),
+            revision=ticks * _SPREAD % _FIRST_REVISIONS,
             generation_id=ticks,
             status_updated=NEVER,
         )
@@ -292,9 +292,6 @@ class Registry:
     def _announce(self, key: Key) -> None:
         for notify in self.before_change:
             notify(key)
-
-    def _now(self) -> str:
-        return format_ticks(self._clock.ticks())
 
 
 def _match_twin(entry: Entry, expected: str) -> None:

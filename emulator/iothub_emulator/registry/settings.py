@@ -26,7 +26,7 @@ class Setting(NamedTuple):
 
 def configured(
     entry: Entry,
-    now: str,
+    now: int,
     settings: Sequence[Setting],
     targeting: Sequence[str] | None = None,
     keep: bool = True,
@@ -53,7 +53,7 @@ def configured(
 
 
 def _overlaid(
-    desired: Properties, settings: Sequence[Setting], now: str, *, keep: bool
+    desired: Properties, settings: Sequence[Setting], now: int, *, keep: bool
 ) -> tuple[Properties, set[str]]:
     """Return also the ids of the configurations that have an effect."""
     metadata = metadata_of(desired)

@@ -10,10 +10,11 @@ from typing import Any, Self
 
 import orjson
 
+from iothub_emulator.clock import format_ticks
 from iothub_emulator.registry.twin_rules import MAX_PROPERTIES, MAX_TAGS, check_members, check_size
 
-#: The .NET default of a time that is not set.
-NEVER = "0001-01-01T00:00:00Z"
+#: The .NET default of a time that is not set, in ticks.
+NEVER = 0
 
 #: Properties that the hub adds to a section; lines may contain them, but they are not stored.
 _SERVICE_OWNED = frozenset({"$metadata", "$version"})
@@ -39,18 +40,18 @@ class TwinChange:
 
 @dataclass(frozen=True, slots=True)
 class Properties:
-    """Desired or reported properties; times are formatted as in answers."""
+    """Desired or reported properties."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
-    #: Time of the last change.
-    updated: str = NEVER
+    #: Time of the last change, in ticks.
+    updated: int = NEVER
     #: Version of the last change; None where a hub shows none.
     updated_version: int | None = None
     #: Time of the last change of each property, unless they all changed together.
     metadata: Mapping[str, Any] | None = None
 
-    def replaced(self, section: Mapping[str, Any], now: str) -> Properties:
+    def replaced(self, section: Mapping[str, Any], now: int) -> Properties:
         """Keep ``$metadata`` of the section; without it, all properties changed now."""
         given = section.get("$metadata")
         metadata = given if isinstance(given, dict) else None
@@ -60,7 +61,7 @@ class Properties:
         version = self.version + 1
         return Properties(values, version, now, version, metadata)
 
-    def merged(self, patch: Mapping[str, Any], now: str) -> Properties:
+    def merged(self, patch: Mapping[str, Any], now: int) -> Properties:
         patch = _without_service_owned(patch)
         if not _has_effect(self.values, patch):
             return self
@@ -70,14 +71,17 @@ class Properties:
         return Properties(values, version, now, version, touched)
 
 
-def initial(values: Mapping[str, Any], created: str, *, of_module: bool) -> Properties:
-    """Properties of a new device, or of a module that a PUT creates (live hub).
+def first_update(
+    values: Mapping[str, Any], created: int, *, of_module: bool
+) -> tuple[int, int | None]:
+    """Time and version of the last change of properties that were never changed (live hub).
 
-    Those that a device is created with have the time of year 1, unlike an empty section.
+    Those that a device is created with have the time of year 1, unlike an empty section. A module
+    is one that a PUT creates.
     """
     if of_module:
-        return Properties(values)
-    return Properties(values, updated_version=1) if values else Properties(updated=created)
+        return NEVER, None
+    return (NEVER, 1) if values else (created, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ class Twin:
     version: int = 1
 
     @classmethod
-    def new(cls, change: TwinChange | None, created: str, *, of_module: bool) -> Self:
+    def new(cls, change: TwinChange | None, created: int, *, of_module: bool) -> Self:
         """The twin of a new identity, from the sections of a line; None for a request without.
 
         Unlike in later changes, the versions do not increase (live hub).
@@ -108,7 +112,7 @@ class Twin:
     def etag(self) -> str:
         return b64encode(struct.pack(">Q", self.version)).decode()
 
-    def replaced(self, change: TwinChange, now: str) -> Twin:
+    def replaced(self, change: TwinChange, now: int) -> Twin:
         """Replace the sections of the change and keep the others."""
         if change.tags is change.desired is change.reported is None:
             return self
@@ -121,7 +125,7 @@ class Twin:
             else self.reported.replaced(change.reported, now),
         )
 
-    def merged(self, change: TwinChange, now: str) -> Twin:
+    def merged(self, change: TwinChange, now: int) -> Twin:
         """Merge the sections of the change; null deletes a property."""
         tags = _without_service_owned(change.tags or {})
         return self._changed(
@@ -153,14 +157,14 @@ class Twin:
 
 
 def _new_section(
-    section: Mapping[str, Any], created: str, *, by_line: bool, of_module: bool
+    section: Mapping[str, Any], created: int, *, by_line: bool, of_module: bool
 ) -> Properties:
     values, metadata = _stored(section), section.get("$metadata")
     if isinstance(metadata, dict):
         return Properties(values, updated=created, updated_version=1, metadata=metadata)
     if by_line and of_module:
         return Properties(values, updated=created, updated_version=1)
-    return initial(values, created, of_module=of_module)
+    return Properties(values, 1, *first_update(values, created, of_module=of_module))
 
 
 def metadata_of(properties: Properties) -> Mapping[str, Any]:
@@ -170,10 +174,10 @@ def metadata_of(properties: Properties) -> Mapping[str, Any]:
     return _stamped(properties.values, _stamp(properties.updated, properties.updated_version))
 
 
-def _stamp(updated: str, version: int | None) -> dict[str, Any]:
+def _stamp(updated: int, version: int | None) -> dict[str, Any]:
     if version is None:
-        return {"$lastUpdated": updated}
-    return {"$lastUpdated": updated, "$lastUpdatedVersion": version}
+        return {"$lastUpdated": format_ticks(updated)}
+    return {"$lastUpdated": format_ticks(updated), "$lastUpdatedVersion": version}
 
 
 def _stamped(values: Mapping[str, Any], stamp: Mapping[str, Any]) -> dict[str, Any]:
