@@ -76,6 +76,12 @@ def _emulator(arguments: argparse.Namespace) -> HubEmulator:
     )
 
 
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("the name of the folder is empty")
+    return Path(text)
+
+
 def _number(type_: type[T], maximum: float = math.inf) -> Callable[[str], T]:
     """Read an option that is not negative."""
 
@@ -119,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--state",
-        type=Path,
+        type=_folder,
         metavar="FOLDER",
         help="where to keep devices, configurations, jobs and the CA (default: nowhere)",
     )

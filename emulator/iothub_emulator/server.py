@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import threading
 from concurrent.futures import Future
@@ -21,6 +22,8 @@ TRUST_VARIABLES = {
     "CURL_CA_BUNDLE": "curl",
 }
 _HTTPS_PORT = 443
+#: Of a request line or header; HTTP.sys of Windows, which hubs name in their answers, has 16 KiB.
+_MAX_LINE_BYTES = 16 * 1024
 #: Seconds for requests in progress when the server stops.
 _GRACE = 0.5
 
@@ -82,7 +85,14 @@ class ServerThread:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop_requested = asyncio.Event()
-        runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=_GRACE)
+        runner = web.AppRunner(
+            self._app,
+            access_log=None,
+            logger=_LOG,
+            shutdown_timeout=_GRACE,
+            max_line_size=_MAX_LINE_BYTES,
+            max_field_size=_MAX_LINE_BYTES,
+        )
         try:
             await runner.setup()
             site = web.TCPSite(runner, LOOPBACK, self._port, ssl_context=self._ssl_context)
@@ -101,6 +111,17 @@ class ServerThread:
             if transport is not None:
                 transport.abort()
         await _settle()
+
+
+def _without_request(record: logging.LogRecord) -> bool:
+    """Remove what aiohttp quotes of malformed requests, which may be tokens and keys."""
+    record.msg, record.args = "a request could not be read", ()
+    record.exc_info = record.exc_text = None
+    return True
+
+
+_LOG = logging.getLogger(f"{__name__}.requests")
+_LOG.addFilter(_without_request)
 
 
 async def _settle() -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 _CACHE_KIB = 64 * 1024
+#: To be increased with each change of the schema, or of what a column holds.
+_SCHEMA_VERSION = 20
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS identities (
     device_id TEXT NOT NULL,
@@ -157,14 +159,27 @@ def _connect(path: Path | None) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        _check(connection)
         connection.executescript(_SCHEMA)
+        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
     except sqlite3.DatabaseError as error:
         connection.close()
         raise _unusable(path, error) from error
     return connection
 
 
+def _check(connection: sqlite3.Connection) -> None:
+    """Refuse a damaged database, and one of another program or with another schema."""
+    (damage,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if damage != "ok":
+        raise sqlite3.DatabaseError(f"it is damaged ({damage})")
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if tables and version != _SCHEMA_VERSION:
+        raise sqlite3.DatabaseError("it is not of this version of the emulator")
+
+
 def _unusable(path: Path | None, error: sqlite3.Error) -> ValueError:
-    if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
         return ValueError(f"another emulator uses {path}")
     return ValueError(f"{path} cannot be used: {error}")

@@ -158,6 +158,8 @@ class Authority:
             raise _unusable(file)
         try:
             key = load_pem_private_key(key_file.read_bytes(), password=None)
+        except FileNotFoundError:
+            raise ValueError(f"{key_file} is missing: delete {file} to get a new CA") from None
         except (ValueError, TypeError) as error:
             raise _foreign(key_file, file) from error
         if (

@@ -334,3 +334,25 @@ def test_statuses_survive_a_restart(tmp_path: Path) -> None:
         assert before["configurations"] == {"rates": {"status": "Applied"}}
         hub.registry.put({"id": "valve"})
         assert desired(client, "valve") == {"rate": 5}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"properties.desired.s": {"a": 1}},
+        {"properties.desired.x.y.z": 1},
+        {"properties.desired.s": {"a": {"b": 1}, "c": 2}},
+    ],
+    ids=["object", "path", "nested"],
+)
+@pytest.mark.parametrize("own", [{}, {"own": 1}], ids=["nothing else", "another property"])
+def test_nothing_of_a_deleted_configuration_stays(
+    client: HubClient, content: dict[str, Any], own: dict[str, Any]
+) -> None:
+    client.send("PUT", "/devices/pump", {})
+    patch(client, "pump", desired=own)
+    configure(client, "rates", content)
+    assert desired(client) != own
+    client.send("DELETE", "/configurations/rates")
+
+    assert desired(client) == own

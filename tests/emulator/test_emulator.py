@@ -18,7 +18,7 @@ import pytest
 import iothub_emulator
 from iothub_emulator import HubEmulator
 from iothub_emulator.cli import main
-from tests.emulator.support import HubClient, JobContainer, stored
+from tests.emulator.support import DEADLINE, HubClient, JobContainer, stored
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -127,6 +127,28 @@ def test_nothing_secret_is_logged(
     assert (
         stored(hub.registry, "pump")["authentication"]["symmetricKey"]["primaryKey"] not in logged
     )
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        b"GET /jobs HTTP/1.1\r\nHost: hub\r\nAuthorization: secret\x00\r\n\r\n",
+        b"GET /jobs HTTP/1.1\r\nHost: hub\r\nAuthorization : secret\r\n\r\n",
+        b"GET /jobs?sig=secret\x01 HTTP/1.1\r\nHost: hub\r\n\r\n",
+        b"PUT /devices/a HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n\r\nsecret\r\n",
+    ],
+    ids=["null character", "blank", "address", "body"],
+)
+def test_nothing_of_malformed_requests_is_logged(
+    hub: HubEmulator, request_text: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    host, port = hub.address.split(":")
+    with socket.create_connection((host, int(port)), timeout=DEADLINE) as connection:
+        connection.sendall(request_text)
+        assert b" 400 " in connection.recv(65536)
+
+    assert "secret" not in caplog.text
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import requests
 
 from iothub_emulator import HubEmulator
 from iothub_emulator.registry.registry import Limits
+from iothub_emulator.store import Documents
 from tests.emulator.support import DEADLINE, HubClient, JobContainer, StartHub, error_code, stored
 
 PUMP = {"id": "pump", "status": "enabled", "tags": {"a": 1}}
@@ -95,6 +98,43 @@ def test_a_foreign_file_is_rejected(state: Path) -> None:
 
     with pytest.raises(ValueError, match=r"hub\.db cannot be used: file is not a database"):
         HubEmulator(state=state)
+
+
+@pytest.mark.parametrize("version", [0, 7])
+def test_a_database_of_another_program_is_rejected(state: Path, version: int) -> None:
+    state.mkdir(parents=True)
+    with closing(sqlite3.connect(state / "hub.db")) as other:
+        other.execute("CREATE TABLE identities (name TEXT)")
+        other.execute(f"PRAGMA user_version = {version}")
+
+    with pytest.raises(ValueError, match=r"hub\.db cannot be used: it is not of this version"):
+        HubEmulator(state=state)
+
+
+def test_a_damaged_database_is_rejected(state: Path) -> None:
+    with HubEmulator(state=state) as hub:
+        for number in range(500):
+            hub.registry.put({"id": f"pump-{number}"})
+    file = state / "hub.db"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2 :] = b"\xff" * len(content[len(content) // 2 :])
+    file.write_bytes(content)
+
+    with pytest.raises(ValueError, match=r"hub\.db cannot be used"):
+        HubEmulator(state=state)
+
+
+def test_a_job_that_cannot_be_stored_does_not_occupy_the_slot(
+    hub: HubEmulator, job_container: JobContainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = HubClient(hub.connection_string())
+    job_container.write({"id": "pump", "status": "enabled"})
+    with monkeypatch.context() as full:
+        full.setattr(Documents, "put", lambda *_: 1 / 0)
+        assert client.create_job(job_container.request()).status_code == 500
+
+    assert client.send("GET", "/jobs").json() == []
+    assert client.create_job(job_container.request()).status_code == 200
 
 
 def test_the_same_object_can_restart(state: Path) -> None:

@@ -150,9 +150,9 @@ class JobHistory:
     def _keep(self, job: Job) -> None:
         """Progress alone is not stored: no restart of the emulator continues a job."""
         old = self._jobs.get(job.id)
-        self._jobs[job.id] = job
         if old is None or old.status is not job.status:
             self._documents.put(job.id, job.to_document())
+        self._jobs[job.id] = job
         self._changed.notify_all()
 
     def _restore(self, job: Job) -> None:

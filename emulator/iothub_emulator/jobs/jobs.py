@@ -89,7 +89,6 @@ class Jobs:
             on_refusal.callback(storage.close)
             storage.check()
             self._check_slot()
-            on_refusal.pop_all()
             job = Job(str(uuid.uuid4()), request, self._clock.now())
             run = Run(
                 job,
@@ -101,9 +100,10 @@ class Jobs:
                 Pace(self._options.seconds, self._options.rate),
                 self._choices,
             )
+            self._history.add(job)
+            on_refusal.pop_all()
             alive = {id_: run for id_, run in self._runs.items() if run.is_alive() or run.held_logs}
             self._runs = {**alive, job.id: run}
-            self._history.add(job)
             run.start()
             return job
 

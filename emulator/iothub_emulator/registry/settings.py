@@ -71,7 +71,7 @@ def _overlaid(
     leaves = {path: leaf for path, leaf in leaves.items() if path and leaf[0] is not None}
     # In Python 1 also equals true and 1.0.
     changed = [path for path, leaf in leaves.items() if repr(leaf) != repr(present.get(path))]
-    kept = {path[:end] for path in leaves for end in range(len(path) + 1)}
+    kept = {(), *(path[:end] for path in leaves for end in range(len(path) + 1))}
     patch: dict[str, Any] = {}
     for path in changed:
         _put(patch, path, leaves[path][0])
