@@ -232,7 +232,7 @@ class HubEmulator:
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[refuse_unknown_routes])
         app.on_response_prepare.append(self._set_headers)
-        for group in (
+        groups = (
             JobRoutes(self.jobs, self._choices, self.clock, self.job_answers),
             DeviceRoutes(self.registry, self._choices),
             BulkRoutes(self.registry),
@@ -240,8 +240,8 @@ class HubEmulator:
             TwinRoutes(self.registry),
             QueryRoutes(self._search),
             ConfigurationRoutes(self.configurations, self.registry, self._search),
-        ):
-            self._checks.add_routes(app, group.routes())
+        )
+        self._checks.add_routes(app, [route for group in groups for route in group.routes()])
         control = ControlRoutes(self.faults, self.jobs, self.clock, self._roles, self._checks)
         control.add_to(app)
         EntraRoutes(self._issuer).add_to(app)

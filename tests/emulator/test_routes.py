@@ -33,6 +33,34 @@ def test_a_slash_at_the_end_changes_nothing(client: HubClient, path: str) -> Non
     assert client.send("GET", f"{path}/").json() == client.send("GET", path).json()
 
 
+@pytest.mark.parametrize(
+    ("path", "canonical"),
+    [
+        ("/Devices/pump", "/devices/pump"),
+        ("/DEVICES/pump/Modules/sensor/", "/devices/pump/modules/sensor"),
+        ("/Jobs/V2/Query", "/jobs/v2/query"),
+    ],
+)
+def test_letter_case_of_a_route_changes_nothing(
+    client: HubClient, path: str, canonical: str
+) -> None:
+    answer = client.send("GET", canonical)
+    assert client.send("GET", path).json() == answer.json()
+    assert answer.ok
+
+
+def test_ids_are_case_sensitive(client: HubClient) -> None:
+    assert client.send("GET", "/devices/PUMP").status_code == 404
+
+
+@pytest.mark.parametrize("id_", ["query", "keys", "Query"])
+def test_devices_that_are_named_as_operations(client: HubClient, id_: str) -> None:
+    assert client.send("PUT", f"/devices/{id_}", {}).status_code == 200
+    assert client.send("GET", f"/devices/{id_}").json()["deviceId"] == id_
+    body = {"query": "SELECT * FROM devices WHERE deviceId = 'pump'"}
+    assert len(client.send("POST", "/devices/query", body).json()) == 1
+
+
 def test_a_bulk_request_with_a_slash_at_the_end(hub: HubEmulator, client: HubClient) -> None:
     """The C# client sends all of them so."""
     assert client.send("POST", "/devices/", [{"id": "valve"}]).json()["isSuccessful"]

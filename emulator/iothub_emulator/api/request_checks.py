@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -51,16 +52,16 @@ class RequestChecks:
         self.requests = dict.fromkeys(Operation, 0)
 
     def add_routes(self, app: web.Application, routes: Iterable[Route]) -> None:
-        """Add routes, which a slash at the end of a path does not change."""
+        """Add all routes. A slash at the end of a path and its letter case change nothing."""
         by_path: dict[str, dict[str, Handler]] = {}
         for route in routes:
             by_path.setdefault(route.path, {})[route.method] = self._checked(route)
-        for path, handlers in by_path.items():
+        # The first match decides: a device "query" does not hide /devices/query.
+        for path, handlers in sorted(by_path.items(), key=lambda item: item[0].count("{")):
             if _OVERRIDABLE & handlers.keys():
                 handlers["POST"] = _overridable(handlers)
             for method, handler in handlers.items():
-                app.router.add_route(method, path, handler)
-                app.router.add_route(method, f"{path}/", handler)
+                app.router.add_route(method, f"{_in_any_case(path)}{{_:/?}}", handler)
 
     def _checked(self, route: Route) -> Handler:
         async def carry_out(request: web.Request) -> web.Response:
@@ -107,6 +108,11 @@ async def refuse_unknown_routes(
             message = f"No resource matches {request.path}."
             return _identified(_refusal(HubError(ErrorCode.GenericNotFound, message)))
     return await handler(request)
+
+
+def _in_any_case(path: str) -> str:
+    """The pattern of a path, in which only ids are case-sensitive."""
+    return re.sub(r"(?<=/)\w+", lambda word: f"{{_{word.start()}:(?i:{word[0]})}}", path)
 
 
 def _overridable(handlers: Mapping[str, Handler]) -> Handler:
