@@ -94,7 +94,12 @@ def test_every_identity_has_its_own_result(hub: HubEmulator, client: HubClient) 
     ],
 )
 def test_malformed_requests(client: HubClient, body: Any) -> None:
-    assert error_code(client.send("POST", PATH, body)) == (400, "ArgumentInvalid")
+    assert error_code(client.send("POST", PATH, body)) == (400, "GenericBadRequest")
+
+
+def test_a_number_that_is_no_policy_key(client: HubClient) -> None:
+    response = client.send("POST", PATH, {"policyKey": 7, "devices": []})
+    assert error_code(response) == (400, "ArgumentInvalid")
 
 
 def test_rights_and_versions(hub: HubEmulator) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
@@ -10,9 +9,15 @@ from typing import Any
 from aiohttp import web
 
 from iothub_emulator.api.request_checks import Route
-from iothub_emulator.api.requests import body_of, existing, json_answer
+from iothub_emulator.api.requests import (
+    bad_request_if_malformed,
+    body_of,
+    existing,
+    json_answer,
+)
 from iothub_emulator.auth.access import WRITE_DEVICES
 from iothub_emulator.errors import ErrorCode, HubError, invalid
+from iothub_emulator.json_net import STRING, Contract, Enumeration, ListOf, parse_object
 from iothub_emulator.registry.identity import AuthenticationType, Key, new_key
 from iothub_emulator.registry.registry import Registry
 
@@ -28,6 +33,18 @@ class PolicyKey(StrEnum):
     BOTH = "both"
 
 
+_TYPE = "Microsoft.Azure.Devices.RegenerateDeviceKeys"
+_DEVICE = Contract(f"{_TYPE}Device", {"id": STRING, "moduleId": STRING}, required=("id",))
+_REQUEST = Contract(
+    f"{_TYPE}Request",
+    {
+        "policyKey": Enumeration(PolicyKey, f"{_TYPE}PolicyKey"),
+        "devices": ListOf(_DEVICE, f"System.Collections.Generic.IList`1[{_TYPE}Device]"),
+    },
+    required=("policyKey", "devices"),
+)
+
+
 class KeyRoutes:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -38,7 +55,12 @@ class KeyRoutes:
 
     async def _regenerate(self, request: web.Request) -> web.Response:
         """Answer 200 even if no key was replaced: the client reads ``errors``."""
-        policy, keys = _read(await body_of(request))
+        with bad_request_if_malformed():
+            body = parse_object(await body_of(request), _REQUEST)
+            keys = [Key(each["id"], each["moduleId"]) for each in body["devices"] if each]
+        policy = body["policyKey"]
+        if not isinstance(policy, PolicyKey):
+            raise invalid(f"The policyKey {policy} is unknown.")
         rotated, errors = [], []
         for key in keys:
             try:
@@ -64,17 +86,6 @@ class KeyRoutes:
             "primaryKey": credentials.primary_key,
             "secondaryKey": credentials.secondary_key,
         }
-
-
-def _read(text: str) -> tuple[PolicyKey, list[Key]]:
-    try:
-        body = json.loads(text)
-        policy = PolicyKey(body["policyKey"])
-        keys = [Key(str(each["id"]), each.get("moduleId")) for each in body["devices"]]
-    except (ValueError, LookupError, TypeError, AttributeError):
-        allowed = ", ".join(PolicyKey)
-        raise invalid(f"Expected policyKey ({allowed}) and devices with id.") from None
-    return policy, keys
 
 
 def _name(key: Key) -> dict[str, Any]:

@@ -8,10 +8,10 @@ this package follows the sources of Newtonsoft.Json 13 (github.com/JamesNK/Newto
 
 from __future__ import annotations
 
-from iothub_emulator.json_net.contracts import STRINGS, Contract, JsonObject
+from iothub_emulator.json_net.contracts import STRINGS, Contract, JsonObject, ListOf
 from iothub_emulator.json_net.lexis import JsonNetError
 from iothub_emulator.json_net.parsing import parse_array, parse_object, read_as
 from iothub_emulator.json_net.types import BOOLEAN, DOCUMENT, INTEGER, STRING, Enumeration
 
 __all__ = ["BOOLEAN", "DOCUMENT", "INTEGER", "STRING", "STRINGS", "Contract", "Enumeration"]
-__all__ += ["JsonNetError", "JsonObject", "parse_array", "parse_object", "read_as"]
+__all__ += ["JsonNetError", "JsonObject", "ListOf", "parse_array", "parse_object", "read_as"]
