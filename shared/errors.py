@@ -22,6 +22,7 @@
         ├── FilterError             a list has an invalid filter
         ├── ImportNotFoundError     no import has this id
         └── NotPossibleError        the import's state does not allow the action
+            └── SharedJobError      cancelling an import would cancel others in its job
 
 Those of a hub are in `shared.hub.exceptions`, of events in `shared.webhook`,
 DelegationKeyRefusedError in `shared.storage.client`, ConflictError in
@@ -40,6 +41,7 @@ __all__ = [
     "PermanentError",
     "RefusedForNowError",
     "SettingsError",
+    "SharedJobError",
     "TemporaryError",
     "error_text",
     "first_line",
@@ -76,6 +78,19 @@ class PermanentError(ImporterError):
 
 class NotPossibleError(PermanentError):
     """The state of the import does not allow what an operator requests."""
+
+
+class SharedJobError(NotPossibleError):
+    """An import cannot be cancelled alone, as it is in a job with other files."""
+
+    def __init__(self, import_id: str, job_record: str, imports: list[str]) -> None:
+        super().__init__(
+            f"Import {import_id} is in job {job_record} with {len(imports) - 1:,} other files, which "
+            "would be cancelled with it. To cancel all of them, name the job."
+        )
+        #: The id of the job's record, and those of all of its imports.
+        self.job_record = job_record
+        self.imports = imports
 
 
 class ImportNotFoundError(PermanentError):

@@ -367,6 +367,29 @@ class JobSettings(_Group):
         "User-assigned identity of the hub, with JOB_STORAGE_AUTHENTICATION=identityBased only. "
         "Default: the hub's system-assigned identity.",
     )
+    files: int = _number(
+        "JOB_FILES",
+        96,
+        "1 to 96",
+        "Maximum number of files in one job. A hub runs one job at a time, and each takes seconds "
+        "however small it is; so waiting files that touch no device of each other share a job. "
+        "Each keeps its own result. They are cancelled, and fail, together. 1 gives every file a "
+        "job of its own.",
+    )
+    lines: int = _number(
+        "JOB_LINES",
+        10_000,
+        "1 to 10000000",
+        "Maximum number of lines in a job of several files. A file with more than 4,000 lines is "
+        "always alone. More lines make fewer jobs, of which each takes longer.",
+    )
+    bytes: int = _number(
+        "JOB_BYTES",
+        16 * 1024 * 1024,
+        "1024 to 268435456 bytes",
+        "Maximum size of a job of several files. The app writes their lines into one file, with "
+        "about that much memory.",
+    )
     sas_lifetime_hours: int = _number(
         "SAS_LIFETIME_HOURS",
         24,

@@ -26,7 +26,7 @@ def import_record(hub: str, file: str, etag: str, at: datetime, **columns: Any) 
 
 
 def read_records(services: Services, hub: str) -> list[ImportRecord]:
-    """All imports of a hub that can be read, newest upload first."""
+    """All imports of a hub that can be read, as they are shown, newest upload first."""
     table = services.storage.table(services.settings.storage.imports_table)
     rows = table.query_entities(
         "PartitionKey eq @hub and RowKey ge 'import-' and RowKey lt 'import.'",
@@ -37,4 +37,4 @@ def read_records(services: Services, hub: str) -> list[ImportRecord]:
         for row in rows:
             with contextlib.suppress(UnreadableRowError, NewerRowError):
                 records.append(to_record(row))
-    return records
+    return list(services.with_jobs(records))

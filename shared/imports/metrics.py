@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from shared.imports.model.job import JobRecord
 from shared.imports.model.record import ImportRecord
 from shared.telemetry import Instrument, InstrumentKind
 
-__all__ = ["HUB", "JOB_STATUS", "STATE", "count_end", "count_event", "queue_age", "queue_length"]
+__all__ = [
+    "HUB",
+    "JOB_STATUS",
+    "STATE",
+    "count_end",
+    "count_event",
+    "count_job",
+    "queue_age",
+    "queue_length",
+]
 
 HUB = "deviceimporter.hub"
 STATE = "deviceimporter.import.state"
@@ -76,12 +86,15 @@ def count_end(record: ImportRecord) -> None:
     for result, count in results.items():
         if count:
             _DEVICES.record(count, {**hub, RESULT: result})
-    job = record.job
-    if job.status and record.last_start_at:
-        started, ended = record.last_start_at, record.ended_at
-        if job.start_time_utc and job.end_time_utc:
-            started, ended = job.start_time_utc, job.end_time_utc
-        _JOB_DURATION.record(_seconds(started, ended), {**hub, JOB_STATUS: job.status})
+
+
+def count_job(job: JobRecord) -> None:
+    """Count a job that is over."""
+    if job.job.status:
+        started, ended = job.started_at, job.updated_at
+        if job.job.start_time_utc and job.job.end_time_utc:
+            started, ended = job.job.start_time_utc, job.job.end_time_utc
+        _JOB_DURATION.record(_seconds(started, ended), {HUB: job.hub, JOB_STATUS: job.job.status})
 
 
 def count_event(hub: str, outcome: str) -> None:

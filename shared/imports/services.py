@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from azure.core.exceptions import ResourceNotFoundError
 
 from shared.hub.client import HubClient
+from shared.imports.model.job import JobRecord
 from shared.imports.model.record import BackOff, ImportRecord
 from shared.imports.store.claims import Claim, Claims, KnownHubs
 from shared.imports.store.cursors import Cursors
 from shared.imports.store.daily_counts import DailyCountsStore
 from shared.imports.store.import_container import ImportContainer, container_name
 from shared.imports.store.import_store import ImportStore
+from shared.imports.store.job_store import JobStore
 from shared.imports.store.outbox import Outbox
 from shared.imports.store.queries import Queries
 from shared.imports.store.queue_rows import QueueRows
@@ -47,6 +49,7 @@ class Services:
         table = ImportsTable(storage.table(settings.storage.imports_table))
         self.outbox = Outbox(table, is_used=settings.events.url is not None)
         self.store = ImportStore(table, self.outbox, clock)
+        self.jobs = JobStore(table, clock)
         self.queue_rows = QueueRows(table, self.outbox)
         self.claims = Claims(table)
         self.known_hubs = KnownHubs(table)
@@ -57,7 +60,7 @@ class Services:
     def container(self, name: str) -> ImportContainer:
         return ImportContainer(self.storage.container(name))
 
-    def container_of(self, record: ImportRecord) -> ImportContainer:
+    def container_of(self, record: ImportRecord | JobRecord) -> ImportContainer:
         return self.container(record.staged.container)
 
     def uploaded_file(self, record: ImportRecord) -> UploadedFile:
@@ -69,6 +72,23 @@ class Services:
         """Metadata of a container that lead to its record: several apps may share an account."""
         table = self.settings.storage.imports_table
         return {"table": table, "hub": record.hub, "record": record.row_key}
+
+    def owner_of_job(self, job: JobRecord) -> dict[str, str]:
+        """As `owner_of`, for the container of a job of several imports."""
+        table = self.settings.storage.imports_table
+        return {"table": table, "hub": job.hub, "job": job.id}
+
+    def with_jobs(self, records: Iterable[ImportRecord]) -> Iterator[ImportRecord]:
+        """Records of one hub with what their jobs add: one query if any of them has a job."""
+        jobs: dict[str, JobRecord] | None = None
+        for record in records:
+            if record.job_record and not record.state.is_final:
+                if jobs is None:
+                    jobs = self.jobs.all(record.hub)
+                job = jobs.get(record.job_record)
+                if job is not None and record.row_key in job.members:
+                    record = job.member(record)
+            yield record
 
     def owner_by_container(self, import_id: str) -> Claim | None:
         """What the metadata of an import's container say of its record: one list request.

@@ -45,19 +45,19 @@ class Tick:
         """
         end = time.monotonic() + self._settings.schedules.tick_seconds
         failed: set[str] = set()
-        hubs = self._advance(self._hubs, self._hub_queue.advance, failed)
+        hubs = self._advance(self._hubs, failed)
         while hubs and time.monotonic() + self._settings.schedules.job_poll_seconds <= end:
             time.sleep(self._settings.schedules.job_poll_seconds)
-            hubs = self._advance(hubs, self._hub_queue.follow_up, failed)
+            hubs = self._advance(hubs, failed)
         if failed:
             raise TemporaryError(f"could not be advanced: {', '.join(sorted(failed))}; see the log")
 
     def close(self) -> None:
         self._pool.shutdown()
 
-    def _advance(self, hubs: Collection[str], step: Step, failed: set[str]) -> set[str]:
-        """Take a step at each hub; adds to those that failed, returns those to ask again soon."""
-        run = in_this_invocation(_logged(step))
+    def _advance(self, hubs: Collection[str], failed: set[str]) -> set[str]:
+        """Advance each hub; adds to those that failed, returns those to ask again soon."""
+        run = in_this_invocation(_logged(self._hub_queue.advance))
         started = {hub: self._pool.submit(run, hub) for hub in hubs if hub not in self._running}
         self._running |= started
         wait(started.values(), HUB_TIMEOUT)

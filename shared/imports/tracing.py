@@ -13,11 +13,20 @@ from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from shared import logs, telemetry
 from shared.imports import metrics
+from shared.imports.model.job import JobRecord
 from shared.imports.model.record import ImportRecord
 from shared.telemetry import Attributes
 from shared.text import clean
 
-__all__ = ["log_context", "report_end", "traced", "update_log_context", "with_log_context"]
+__all__ = [
+    "log_context",
+    "log_job_context",
+    "report_end",
+    "traced",
+    "traced_job",
+    "update_log_context",
+    "with_log_context",
+]
 
 log = logs.logger(__name__)
 
@@ -36,9 +45,16 @@ def log_context(record: ImportRecord) -> Iterator[None]:
         yield
 
 
-def update_log_context(record: ImportRecord) -> None:
-    """Replace the context of the current block, such as by the job that was started."""
-    logs.update_log_context(_context(record))
+@contextmanager
+def log_job_context(job: JobRecord) -> Iterator[None]:
+    """Add hub and job to the log lines of the block, and the import if there is but one."""
+    with logs.log_context(_job_context(job)), telemetry.suppress_sdk_spans(job.id):
+        yield
+
+
+def update_log_context(job: JobRecord) -> None:
+    """Replace the context of the current block by the job that was started."""
+    logs.update_log_context(_job_context(job))
 
 
 def with_log_context(
@@ -83,6 +99,37 @@ def traced(name: str) -> Callable[[Step[T, P]], Step[T, P]]:
     return decorate
 
 
+#: A method that advances a job; None if the job is over.
+JobStep: TypeAlias = Callable[Concatenate[T, JobRecord, P], R]
+
+
+def traced_job(name: str) -> Callable[[JobStep[T, P, R]], JobStep[T, P, R]]:
+    """Decorate a method to run in a span of its job's trace, and in its log context.
+
+    The trace of a job of one import is that of the import.
+    """
+
+    def decorate(function: JobStep[T, P, R]) -> JobStep[T, P, R]:
+        @functools.wraps(function)
+        def run(self: T, job: JobRecord, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            with (
+                logs.log_context(_job_context(job)),
+                telemetry.span(job.id, name, _job_attributes(job)) as span,
+            ):
+                try:
+                    result = function(self, job, *args, **kwargs)
+                except Exception as error:
+                    span.fail(type(error).__name__, clean(str(error), MAX_TEXT))
+                    raise
+                if isinstance(result, JobRecord):
+                    span.set(_job_attributes(result))
+                return result
+
+        return run
+
+    return decorate
+
+
 def report_end(record: ImportRecord) -> None:
     """Log, count and trace the end of an import whose final record this process has written."""
     metrics.count_end(record)
@@ -105,6 +152,25 @@ def report_end(record: ImportRecord) -> None:
 
 def _context(record: ImportRecord) -> logs.LogContext:
     return logs.LogContext(record.id, record.hub, record.job.id)
+
+
+def _job_context(job: JobRecord) -> logs.LogContext:
+    import_id = "" if job.is_shared else job.id
+    return logs.LogContext(import_id, job.hub, job.job.id or (job.id if job.is_shared else ""))
+
+
+def _job_attributes(job: JobRecord) -> Attributes:
+    optional = {
+        "deviceimporter.import.id": "" if job.is_shared else job.id,
+        "deviceimporter.job.id": job.job.id,
+        "deviceimporter.import.reason": job.failure_reason,
+    }
+    return {
+        metrics.STATE: job.import_state.value,
+        metrics.HUB: job.hub,
+        "deviceimporter.job.files": len(job.members),
+        **{name: value for name, value in optional.items() if value},
+    }
 
 
 def _attributes(record: ImportRecord) -> Attributes:

@@ -143,7 +143,11 @@ def _filter(query: DashboardQuery, now: datetime) -> ImportFilter:
 
 
 def _summary(queues: Sequence[HubQueueView], today: DailyCounts) -> str:
-    running = sum(1 for queue in queues if queue.head and queue.head.state is ImportState.RUNNING)
+    running = sum(
+        queue.head.job_files or 1
+        for queue in queues
+        if queue.head and queue.head.state is ImportState.RUNNING
+    )
     waiting = sum(queue.length for queue in queues) - running
     attention = sum(count for state, count in today.imports.items() if state.needs_attention)
     return (

@@ -4,6 +4,8 @@ import-<10 digits: upload time in seconds, reversed>-<import id>    a record: ne
 queue-<16 digits: upload time in us>-<13 digits: first seen in ms>-<import id>
                                                                     a queue row: oldest first
 send-<13 digits: due time in ms>-<import id>                        an event to send
+job-<job record id>                                                 a job that is not over
+ended-job-<job record id>                                           a job that had several files
 day-<yyyymmdd>, day-<yyyymmdd>-<import id>                          counts of a day
 """
 
@@ -14,10 +16,13 @@ from datetime import UTC, datetime, timedelta
 
 __all__ = [
     "EPOCH",
+    "ended_job_key",
     "event_due_at",
     "event_key",
     "first_record_key",
     "import_id_of",
+    "is_record_key",
+    "job_key",
     "queue_key",
     "record_key",
     "record_key_of",
@@ -66,6 +71,15 @@ def queue_key(written: datetime, first_seen: datetime, import_id: str) -> str:
     return f"queue-{moment:016d}-{seen:013d}-{import_id}"
 
 
+def job_key(job_record: str) -> str:
+    """The row key of a job, which sorts before the queue: one query reads both."""
+    return f"job-{job_record}"
+
+
+def ended_job_key(job_record: str) -> str:
+    return f"ended-{job_key(job_record)}"
+
+
 def event_key(due: datetime, import_id: str) -> str:
     return f"send-{_units_since_epoch(due, timedelta(milliseconds=1)):013d}-{import_id}"
 
@@ -86,6 +100,10 @@ def uploaded_at_of(row_key: str) -> datetime:
     if match is None:
         raise ValueError(f"{row_key!r} is not the RowKey of a record")
     return EPOCH + timedelta(seconds=_LAST_SECOND - int(match[1]))
+
+
+def is_record_key(value: object) -> bool:
+    return isinstance(value, str) and _RECORD_KEY.fullmatch(value) is not None
 
 
 def record_key_of(row_key: str) -> str:

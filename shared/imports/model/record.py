@@ -22,10 +22,12 @@ __all__ = [
     "NO_LEASE",
     "BackOff",
     "CancelReason",
+    "Columns",
     "HubJob",
     "ImportRecord",
     "Lease",
     "StagedFile",
+    "is_ahead",
     "upload_id",
 ]
 
@@ -44,7 +46,7 @@ class CancelReason(StrEnum):
     DEADLINE = "deadline"
 
 
-class _Columns:
+class Columns:
     """A group of columns. Their times must have a time zone."""
 
     def __post_init__(self) -> None:
@@ -55,7 +57,7 @@ class _Columns:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lease(_Columns):
+class Lease(Columns):
     """The process that works on an import; until the lease ends, no other process may."""
 
     owner: str = ""
@@ -63,7 +65,7 @@ class Lease(_Columns):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackOff(_Columns):
+class BackOff(Columns):
     """What an open import waits for."""
 
     #: Calls in a row that failed because the hub or storage was busy, throttled or unreachable.
@@ -79,7 +81,7 @@ class BackOff(_Columns):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StagedFile(_Columns):
+class StagedFile(Columns):
     """The validated copy that the hub reads, in the import's own container."""
 
     #: The container of the staged file, the hub's log and the report; "" if there is none.
@@ -94,7 +96,7 @@ class StagedFile(_Columns):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HubJob(_Columns):
+class HubJob(Columns):
     """The import job as the hub reports it."""
 
     id: str = field(default="", metadata={"column": "jobId"})
@@ -111,7 +113,7 @@ NO_BACK_OFF = BackOff()
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportRecord(_Columns):
+class ImportRecord(Columns):
     """A row of the table. A column has the name of its field in camelCase."""
 
     #: Name of the hub; the row's partition key.
@@ -159,8 +161,13 @@ class ImportRecord(_Columns):
 
     #: Row key of the queue row; "" if there never was one.
     queue_key: str = ""
-    #: From 1, when it was last counted; None unless it is queued.
+    #: Which of the hub's jobs, from 1, is to take it, as last counted; None unless it is queued.
     queue_position: int | None = None
+    #: Which devices its lines touch, see `Footprint`; empty if it cannot be in a job with others.
+    footprint: bytes = b""
+    #: The id of its `JobRecord`, and how many files are in that job; "" and None if it has none.
+    job_record: str = ""
+    job_files: int | None = None
     #: When the hub was last asked for a job.
     last_start_at: AwareDatetime | None = None
     cancel_reason: CancelReason | None = None
@@ -206,6 +213,11 @@ class ImportRecord(_Columns):
         return self.state.is_final and self.imported is None
 
     @property
+    def shares_job(self) -> bool:
+        """Whether other files are, or were, in its job."""
+        return self.job_record not in ("", self.id)
+
+    @property
     def is_fully_imported(self) -> bool:
         """Whether it is proven that every line of the file was imported."""
         return (
@@ -242,11 +254,11 @@ class ImportRecord(_Columns):
 
     def is_backing_off(self, now: datetime) -> bool:
         """Whether nothing is to be done for the import yet."""
-        return _is_ahead(self.back_off.next_try_at, now)
+        return is_ahead(self.back_off.next_try_at, now)
 
     def is_leased(self, now: datetime) -> bool:
         """Whether a process works on it."""
-        return _is_ahead(self.lease.until, now)
+        return is_ahead(self.lease.until, now)
 
 
 def upload_id(table: str, container: str, file: str, etag: str) -> str:
@@ -260,5 +272,5 @@ def upload_id(table: str, container: str, file: str, etag: str) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:24]
 
 
-def _is_ahead(moment: datetime | None, now: datetime) -> bool:
+def is_ahead(moment: datetime | None, now: datetime) -> bool:
     return moment is not None and now < moment <= now + FURTHEST_AHEAD

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
-from shared.errors import NotPossibleError
+from shared.errors import NotPossibleError, SharedJobError
+from shared.imports.model.job import JobRecord, JobState
+from shared.imports.model.keys import import_id_of
 from shared.imports.model.record import CancelReason, ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.operate.retry import Retry
 from shared.imports.services import Services
 from shared.imports.store.import_store import ConflictError
+from shared.imports.store.rows import UnreadableRowError
 from shared.imports.tracing import traced
 from shared.imports.workflow import job_reasons, upload_reasons
 from shared.imports.workflow.completion import end_import
+from shared.imports.workflow.job_ends import JobEnds
 from shared.logs import logger
 
 __all__ = ["Actions"]
@@ -30,24 +35,32 @@ class Actions:
         self._services = services
         self._store = services.store
         self._retry = Retry(services)
+        self._ends = JobEnds(services)
 
-    def cancel(self, record: ImportRecord) -> ImportRecord:
+    def cancel(self, record: ImportRecord, job_record: str = "") -> ImportRecord:
         """Cancel an import that is not final.
+
+        An import that waits is cancelled alone. A job at the hub is cancelled with all of its
+        files, so for a job of several it must be said that it is meant.
+
+        Args:
+            job_record: the id of the job that was shown with the import, "" for none.
 
         Returns:
             The import: cancelled; or still starting or running, until the hub reports how its job
             ended. A job that ends before the hub cancels it is recorded as it ended.
 
         Raises:
-            NotPossibleError: the import is final.
+            SharedJobError: it is in a job with other files, and that was not said.
+            NotPossibleError: the import is final, or no longer in that job.
             ConflictError: other processes changed it again and again; try once more.
         """
         for _ in range(MAX_ATTEMPTS - 1):
-            try:
-                return self._cancel(record)
-            except ConflictError as conflict:
-                record = conflict.record or self._store.get(record.hub, record.row_key)
-        return self._cancel(record)
+            # As it is stored, without what its job adds.
+            record = self._store.get(record.hub, record.row_key)
+            with contextlib.suppress(ConflictError):
+                return self._cancel(record, job_record)
+        return self._cancel(self._store.get(record.hub, record.row_key), job_record)
 
     def retry(self, record: ImportRecord) -> ImportRecord:
         """Import again what an import left undone, as a new one at the end of its hub's queue.
@@ -66,37 +79,70 @@ class Actions:
                 f"Import {record.id} is {record.state}. Only imports that failed, were cancelled "
                 "or completed with errors can be retried."
             )
-        new = self._retry.create(record)
-        if new.state is not ImportState.QUEUED:
-            return new
-        try:
-            position = self._services.queue_rows.position(new)
-            return self._store.update(replace(new, queue_position=position))
-        except ConflictError as conflict:
-            return conflict.record or self._store.get(new.hub, new.row_key)
+        return self._retry.create(record)
 
     @traced("cancel")
-    def _cancel(self, record: ImportRecord) -> ImportRecord:
+    def _cancel(self, record: ImportRecord, job_record: str) -> ImportRecord:
         if record.state.is_final:
             raise NotPossibleError(f"Import {record.id} is {record.state}, which is final.")
-        had_no_job = record.state.had_no_job and not record.staged.generation
-        if had_no_job or record.hub not in self._services.hubs:
-            count = 0 if had_no_job else None
-            cancelled = replace(
-                record,
-                failure_reason=upload_reasons.cancelled_before_job()
-                if had_no_job
-                else job_reasons.cancelled_without_hub(record.hub),
-                cancel_reason=CancelReason.OPERATOR,
-                imported=count,
-                failed=count,
+        job = self._job_of(record)
+        if job_record and job_record != (job.id if job else ""):
+            raise NotPossibleError(
+                f"Import {record.id} is not in job {job_record} any more. Look at it again."
             )
-            return end_import(self._services, cancelled, ImportState.CANCELLED)
-        # There may be a job, so a tick ends the import when the hub has answered.
-        if record.cancel_reason is CancelReason.OPERATOR:
-            return record
+        if job is None:
+            # A version before asked for it.
+            count = None if record.staged.generation else 0
+            return self._end(record, count, upload_reasons.cancelled_before_job())
+        if record.hub not in self._services.hubs:
+            reason = job_reasons.cancelled_without_hub(record.hub)
+            return self._end(job.member(record), None, reason, job)
+        if not job.may_be_at_hub:
+            if not job.is_shared:
+                return self._end(job.member(record), 0, upload_reasons.cancelled_before_job(), job)
+            self._ends.dissolve(job)
+            queued = self._store.get(record.hub, record.row_key)
+            return self._end(queued, 0, upload_reasons.cancelled_before_job())
+        if job.is_shared and job_record != job.id:
+            raise SharedJobError(record.id, job.id, [import_id_of(key) for key in job.members])
+        if job.state is JobState.ENDED:
+            raise NotPossibleError(f"The job of import {record.id} has ended; it is final soon.")
+        # There may be a job, so a tick ends it when the hub has answered.
+        if job.cancel_reason is CancelReason.OPERATOR:
+            return job.member(record)
         log.info("the job is to be cancelled")
-        back_off = replace(record.back_off, next_try_at=None)
-        return self._store.update(
-            replace(record, cancel_reason=CancelReason.OPERATOR, back_off=back_off)
+        back_off = replace(job.back_off, next_try_at=None)
+        job = replace(job, cancel_reason=CancelReason.OPERATOR, back_off=back_off)
+        return self._services.jobs.update(job).member(record)
+
+    def _job_of(self, record: ImportRecord) -> JobRecord | None:
+        """The job of an open import; None if it waits for one.
+
+        Raises:
+            NotPossibleError: it cannot be read now.
+        """
+        if record.state.had_no_job and not record.job_record:
+            return None
+        job_id = record.job_record or record.id
+        with contextlib.suppress(UnreadableRowError):
+            job = self._services.jobs.find(record.hub, job_id)
+            if job is not None and record.row_key in job.members:
+                return job
+        if record.hub not in self._services.hubs:
+            return None
+        raise NotPossibleError(
+            f"The row of the job of import {record.id} was deleted or edited. It is written again "
+            "within a minute; try once more then."
         )
+
+    def _end(
+        self, record: ImportRecord, count: int | None, reason: str, job: JobRecord | None = None
+    ) -> ImportRecord:
+        cancelled = replace(
+            record,
+            failure_reason=reason,
+            cancel_reason=CancelReason.OPERATOR,
+            imported=count,
+            failed=count,
+        )
+        return end_import(self._services, cancelled, ImportState.CANCELLED, job=job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields
 from datetime import datetime
 from typing import Any, Literal, Self
@@ -18,6 +19,7 @@ __all__ = [
     "HistoryEntry",
     "ImportDetail",
     "ImportSummary",
+    "JobImport",
     "View",
     "files_of",
 ]
@@ -61,11 +63,15 @@ class ImportSummary(View):
         description="Of these, how many the hub rejected; null in a final state: not known."
     )
     queue_position: int | None = Field(
-        description="Position in the hub's queue when it was last counted, from 1."
+        description="Which of the hub's next jobs is to take it, from 1, when last counted."
     )
     progress: int | None = Field(description="Percent of the job, as the hub reports it.")
     job_id: str
     job_status: str = Field(description="The job's status, as the hub reports it.")
+    job_record: str = Field(
+        description="Id of the app's record of the job; empty if the import has no job yet."
+    )
+    job_files: int | None = Field(description="Files in the job, this one included.")
     retry_of: str = Field(description="Id of the import that this one retries.")
     cancel_requested: bool = Field(
         description="Whether it was cancelled and waits for its job to end."
@@ -81,6 +87,14 @@ class ImportSummary(View):
     @classmethod
     def of(cls, record: ImportRecord) -> Self:
         return cls(**_members(record))
+
+
+class JobImport(View):
+    """Another import in the same job."""
+
+    id: str
+    file: str
+    state: ImportState
 
 
 class HistoryEntry(View):
@@ -100,10 +114,15 @@ class ImportDetail(ImportSummary):
     job_failure_reason: str = Field(description="The job's failure reason, as the hub reports it.")
     start_time_utc: datetime | None = Field(description="Start of the job, by the hub's clock.")
     end_time_utc: datetime | None = Field(description="End of the job, by the hub's clock.")
+    in_same_job: list[JobImport] = Field(
+        description="The other imports of the job, as far as they are known."
+    )
     retried_as: str = Field("", description="Id of the import that retries this one.")
 
     @classmethod
-    def of(cls, record: ImportRecord, retried_as: str = "") -> Self:
+    def of(
+        cls, record: ImportRecord, in_same_job: Iterable[ImportRecord] = (), retried_as: str = ""
+    ) -> Self:
         return cls(
             **_members(record),
             created_at=record.created_at,
@@ -113,6 +132,9 @@ class ImportDetail(ImportSummary):
             job_failure_reason=record.job.failure_reason,
             start_time_utc=record.job.start_time_utc,
             end_time_utc=record.job.end_time_utc,
+            in_same_job=[
+                JobImport(id=other.id, file=other.file, state=other.state) for other in in_same_job
+            ],
             retried_as=retried_as,
         )
 

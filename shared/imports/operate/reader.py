@@ -94,21 +94,23 @@ class Reader:
         hubs = self._wanted_hubs(wanted.hubs)
 
         def newest(hub: str) -> Sequence[ImportRecord]:
-            rows = self._services.queries.newest(
+            records = self._services.queries.newest(
                 hub,
                 after=after,
-                states=wanted.states,
+                states=_stored(wanted.states),
                 uploaded_after=wanted.uploaded_after,
                 uploaded_before=wanted.uploaded_before,
-                limit=limit + 1,
+                page=limit + 1,
             )
-            return list(rows)
+            shown = self._services.with_jobs(records)
+            fitting = (item for item in shown if not wanted.states or item.state in wanted.states)
+            return list(islice(fitting, limit + 1))
 
         merged = heapq.merge(*self._each(newest, hubs), key=lambda record: record.row_key)
         imports = list(islice(merged, limit + 1))
         is_cut = len(imports) > limit
         return Page(
-            [self.shown(record) for record in imports[:limit]],
+            [self._shown(record) for record in imports[:limit]],
             _continuation(imports[limit - 1]) if is_cut else "",
         )
 
@@ -131,7 +133,10 @@ class Reader:
         return self._services.find_record(import_id) if _IMPORT_ID.fullmatch(import_id) else None
 
     def shown(self, record: ImportRecord) -> ImportRecord:
-        """The record, with the reason if it waits for a hub that is not configured."""
+        """The record with what its job adds; with the reason if its hub is not configured."""
+        return self._shown(next(self._services.with_jobs([record])))
+
+    def _shown(self, record: ImportRecord) -> ImportRecord:
         if record.state.is_final or record.hub in self._services.hubs:
             return record
         reason = reasons.hub_not_configured(record.hub)
@@ -150,7 +155,20 @@ class Reader:
         retry = None
         if record.can_be_retried:
             retry = self._find(retry_id(record.id))
-        return ImportDetail.of(record, retry.id if retry else "")
+        return ImportDetail.of(
+            record, self._in_same_job(record), retried_as=retry.id if retry else ""
+        )
+
+    def _in_same_job(self, record: ImportRecord) -> Sequence[ImportRecord]:
+        """The other imports of its job, as far as they are known."""
+        if not record.shares_job:
+            return ()
+        keys = set(self._services.jobs.members_of(record.hub, record.job_record))
+        if not keys:
+            return ()
+        records = self._services.queries.records(record.hub, keys)
+        records.pop(record.row_key, None)
+        return list(self._services.with_jobs(records.values()))
 
     def file(self, import_id: str, name: FileName) -> tuple[ImportRecord, StoredFile]:
         """An import and one of its files.
@@ -216,6 +234,15 @@ class Reader:
         if len(hubs) == 1:
             return map(call, hubs)
         return self._pool.map(in_this_invocation(call), hubs)
+
+
+def _stored(states: frozenset[ImportState]) -> frozenset[ImportState]:
+    """The states that records in the table have whose imports are shown in one of these.
+
+    While an import has a job, its record is `starting`, and the job's record says how far it is.
+    """
+    by_job = {ImportState.QUEUED, ImportState.RUNNING}
+    return states | {ImportState.STARTING} if states & by_job else states
 
 
 def _continuation(last: ImportRecord) -> str:

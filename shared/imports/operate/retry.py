@@ -10,6 +10,7 @@ from itertools import chain
 
 from azure.core.exceptions import ResourceNotFoundError
 
+from shared.device_files.footprint import FootprintBuilder
 from shared.device_files.line_map import LineMap
 from shared.errors import NotPossibleError
 from shared.imports.model.keys import uploaded_at_of
@@ -72,14 +73,22 @@ class Retry:
             return self._validate_again(old)
         source = self._services.container_of(old)
         lines = (
-            source.rejected_lines(old) if old.has_rejected_lines_only else source.staged_lines(old)
+            source.rejected_lines(old)
+            if old.has_rejected_lines_only
+            else source.staged_lines(old.staged, old.devices or 0)
         )
         # A missing file is noticed before there is a claim.
         first = next(lines, None)
         if first is None:
             raise LinesLostError(1, 0)
         line_map = _line_map(source, old)
-        return self._queue_lines(self._new_record(old), line_map, chain((first,), lines))
+        # Where a job did not complete, its lines may be why: they get a job of their own.
+        return self._queue_lines(
+            self._new_record(old),
+            line_map,
+            chain((first,), lines),
+            is_alone=not old.has_rejected_lines_only,
+        )
 
     def _existing(self, import_id: str) -> ImportRecord | None:
         """The retry, if it was requested before."""
@@ -142,15 +151,16 @@ class Retry:
 
     @traced("retry")
     def _queue_lines(
-        self, record: ImportRecord, line_map: LineMap, lines: Iterable[bytes]
+        self, record: ImportRecord, line_map: LineMap, lines: Iterable[bytes], *, is_alone: bool
     ) -> ImportRecord:
         """Stage the lines and write the record."""
         name = container_name(record.id)
         target = self._services.container(name)
         target.create(self._services.owner_of(record))
-        writer = target.stage()
+        writer, footprint = target.stage(), FootprintBuilder()
         for line in lines:
             writer.write(line + b"\n")
+            footprint.add(line + b"\n")
         if not line_map.is_identity:
             target.write_line_map(line_map)
         log.info("retrying import %s", record.retry_of)
@@ -168,6 +178,7 @@ class Retry:
             devices=writer.lines,
             invalid_lines=0,
             staged=staged,
+            footprint=b"" if is_alone else footprint.build(),
         )
         return self._services.store.create(queued)[0]
 
@@ -178,7 +189,9 @@ def _line_map(source: ImportContainer, old: ImportRecord) -> LineMap:
     if not old.has_rejected_lines_only:
         return all_lines
     line_map = LineMap()
-    for number in _numbers_of(source.rejected_lines(old), source.staged_lines(old)):
+    for number in _numbers_of(
+        source.rejected_lines(old), source.staged_lines(old.staged, old.devices or 0)
+    ):
         line_map.append(all_lines.upload_line(number))
     return line_map
 

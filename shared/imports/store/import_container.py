@@ -1,4 +1,4 @@
-"""The container of one import: what was validated, the hub's log, and the report."""
+"""The containers of imports and jobs: what was validated, the hub's log, and the report."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
@@ -16,6 +17,7 @@ from shared.errors import PermanentError, TemporaryError
 from shared.hub.error_log import LOG_NAME
 from shared.imports.model.record import ImportRecord, StagedFile
 from shared.storage.blobs import BlockWriter, StoredFile, digest_of
+from shared.storage.client import whole
 
 __all__ = [
     "PREFIX",
@@ -27,7 +29,7 @@ __all__ = [
     "staged_name",
 ]
 
-#: Names of the containers of imports begin so.
+#: Names of the containers of imports and jobs begin so.
 PREFIX = "import-"
 PROBLEMS_NAME = "problems.csv"
 LINES_NAME = "lines.bin"
@@ -54,8 +56,8 @@ class StagedFileChangedError(PermanentError):
     """The staged file is not the one that was validated."""
 
 
-def container_name(import_id: str, attempt: int = 1) -> str:
-    return f"{PREFIX}{import_id}" if attempt == 1 else f"{PREFIX}{import_id}-{attempt}"
+def container_name(record_id: str, attempt: int = 1) -> str:
+    return f"{PREFIX}{record_id}" if attempt == 1 else f"{PREFIX}{record_id}-{attempt}"
 
 
 def staged_name(generation: int) -> str:
@@ -69,7 +71,7 @@ def _generation_of(name: str) -> int:
 
 
 class ImportContainer:
-    """The blobs of one import, by what they are."""
+    """The blobs of one import or job, by what they are."""
 
     def __init__(self, client: ContainerClient) -> None:
         self._client = client
@@ -113,23 +115,37 @@ class ImportContainer:
         except ResourceNotFoundError:
             return False
 
-    def staged_lines(self, record: ImportRecord) -> Iterator[bytes]:
+    def staged_lines(self, staged: StagedFile, count: int) -> Iterator[bytes]:
         """The lines that the hub was given.
+
+        Args:
+            count: how many there are.
 
         Raises:
             ResourceNotFoundError: the staged file was deleted.
             StagedFileChangedError: the file is not the one that was staged.
             LinesLostError: there are more or fewer lines than were staged.
         """
-        file = self.file(staged_name(record.staged.generation))
-        if file.etag != record.staged.etag:
+        file = self.file(staged_name(staged.generation))
+        if file.etag != staged.etag:
             raise StagedFileChangedError
-        count = 0
+        found = 0
         for line in file.lines():
-            count += 1
+            found += 1
             yield line
-        if count != record.devices:
-            raise LinesLostError(record.devices or 0, count)
+        if found != count:
+            raise LinesLostError(count, found)
+
+    def read_staged(self, staged: StagedFile) -> bytes:
+        """The whole staged file, if it is small.
+
+        Raises:
+            ResourceModifiedError, ResourceNotFoundError: it was changed or deleted.
+            IncompleteReadError: not all of it could be read.
+        """
+        blob = self._client.get_blob_client(staged_name(staged.generation))
+        version = {"etag": staged.etag, "match_condition": MatchConditions.IfNotModified}
+        return b"".join(whole(blob.download_blob, staged.size or 0, **version))
 
     def copy_staged(self, staged: StagedFile) -> str:
         """Write the staged file under its next name too, unless it is there.
@@ -194,10 +210,10 @@ class ImportContainer:
         """Whether a job has run: the hub writes its log at the end of each."""
         return self._client.get_blob_client(LOG_NAME).exists()
 
-    def error_log(self) -> Iterator[bytes] | None:
-        """The hub's log in chunks; None if the hub has written none."""
+    def error_log(self) -> StoredFile | None:
+        """The hub's log; None if the hub has written none."""
         try:
-            return self.file(LOG_NAME).chunks()
+            return self.file(LOG_NAME)
         except ResourceNotFoundError:
             return None
 

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from azure.core.exceptions import (
     ResourceExistsError,
@@ -20,6 +20,7 @@ from azure.core.exceptions import (
 from azure.data.tables import UpdateMode
 
 from shared.errors import TemporaryError
+from shared.imports.model.job import JobRecord
 from shared.imports.model.record import NO_BACK_OFF, NO_LEASE, ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.store.daily_counts import end_row
@@ -34,9 +35,11 @@ from shared.imports.store.rows import (
     to_record,
     to_row,
 )
-from shared.imports.store.table import ImportsTable, guarded
+from shared.imports.store.table import ImportsTable, guarded, unchanged
 
-__all__ = ["ConflictError", "ImportStore"]
+__all__ = ["ConflictError", "ImportStore", "entering"]
+
+T = TypeVar("T", ImportRecord, JobRecord)
 
 #: State changes that a record keeps: the first and the last ones.
 MAX_HISTORY = 50
@@ -119,10 +122,15 @@ class ImportStore:
         """
         if state.is_final:
             raise ValueError(f"import {record.id}: only `end` makes it {state}")
-        return self._replace(_entering(record, state, self._clock()), record.state)
+        return self._replace(entering(record, state, self._clock()), record.state)
 
-    def end(self, record: ImportRecord, state: ImportState) -> ImportRecord:
+    def end(
+        self, record: ImportRecord, state: ImportState, job: JobRecord | None = None
+    ) -> ImportRecord:
         """Write the final record.
+
+        Args:
+            job: that of the import; if it is alone in it, its row is deleted.
 
         Raises:
             ConflictError, ValueError: as `transition`.
@@ -131,13 +139,14 @@ class ImportStore:
             raise ValueError(f"import {record.id}: {state} is not final")
         now = self._clock()
         ended = replace(
-            _entering(record, state, now),
+            entering(record, state, now),
             finished_at=now,
             queue_position=None,
+            footprint=b"",
             back_off=NO_BACK_OFF,
             lease=NO_LEASE,
         )
-        return self._replace(ended, record.state)
+        return self._replace(ended, record.state, job)
 
     def note_unexpected_error(
         self, hub: str, row_key: str, reason: str, back_off: Callable[[int], datetime]
@@ -194,11 +203,13 @@ class ImportStore:
             raise NewerRowError(row)
         return readable_record(row, str(row.metadata["etag"]))
 
-    def _replace(self, record: ImportRecord, former: ImportState) -> ImportRecord:
+    def _replace(
+        self, record: ImportRecord, former: ImportState, job: JobRecord | None = None
+    ) -> ImportRecord:
         record = replace(record, updated_at=self._clock(), write_id=uuid.uuid4().hex)
         try:
             if record.state.is_final:
-                return self._write_end(record)
+                return self._write_end(record, job)
             return replace(record, etag=self._table.update(to_row(record), record.etag))
         except (ResourceModifiedError, ResourceNotFoundError) as error:
             try:
@@ -211,18 +222,21 @@ class ImportStore:
                 f"The import changed from {former} to {existing.state}.", existing
             ) from error
 
-    def _write_end(self, record: ImportRecord) -> ImportRecord:
-        """Write a final record and delete its queue row, which may have been deleted by hand."""
-        operations = [
-            ("update", to_row(record), guarded(record.etag)),
-            *self._rows_of_end(record),
-        ]
-        if not record.queue_key:
-            return self._write(record, operations)
+    def _write_end(self, record: ImportRecord, job: JobRecord | None) -> ImportRecord:
+        """Write a final record; delete its queue row, and its job's row if it is alone in it."""
+        written = [("update", to_row(record), guarded(record.etag)), *self._rows_of_end(record)]
+        deleted: list[tuple[Any, ...]] = []
+        if record.queue_key:
+            deleted.append(("delete", queue_row(record)))
+        if job is not None and not job.is_shared:
+            keys = {"PartitionKey": job.hub, "RowKey": job.row_key}
+            deleted.append(("delete", keys, unchanged(job.etag)))
         try:
-            return self._write(record, [*operations, ("delete", queue_row(record))])
+            return self._write(record, [*written, *deleted])
         except ResourceNotFoundError:
-            return self._write(record, operations)
+            # One of the rows was deleted by hand.
+            there = [item for item in deleted if self._table.get(record.hub, item[1]["RowKey"])]
+            return self._write(record, [*written, *there])
 
     def _rows_of_end(self, record: ImportRecord) -> list[tuple[Any, ...]]:
         rows = [table_values(end_row(record)), *self._outbox.rows_for(record)]
@@ -233,10 +247,15 @@ class ImportStore:
         return replace(record, etag=self._table.transact(operations)[0]["etag"])
 
 
-def _entering(record: ImportRecord, state: ImportState, now: datetime) -> ImportRecord:
+def entering(record: T, state: Any, now: datetime) -> T:
+    """The record of an import or a job in its next state, with its history.
+
+    Raises:
+        ValueError: that state may not follow.
+    """
     if not record.state.may_become(state):
-        raise ValueError(f"import {record.id} cannot go from {record.state} to {state}")
-    history = (*record.history, (state, now))
+        raise ValueError(f"{record.row_key} cannot go from {record.state} to {state}")
+    history: tuple[Any, ...] = (*record.history, (state, now))
     if len(history) > MAX_HISTORY:
         history = (*history[:FIRST_HISTORY], *history[FIRST_HISTORY - MAX_HISTORY :])
     return replace(record, state=state, history=history)

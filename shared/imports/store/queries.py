@@ -63,6 +63,14 @@ class Queries:
         """By row key: the records with these row keys that can be read."""
         return {record.row_key: record for record in _readable(self.rows(hub, keys))}
 
+    def queued(self, hub: str, keys: Collection[str]) -> dict[str, ImportRecord]:
+        """By row key: those of the records with these row keys that are queued and can be read."""
+        rows = self._table.query(
+            "PartitionKey eq @hub and RowKey ge @first and RowKey le @last and state eq 'queued'",
+            {"hub": hub, "first": min(keys), "last": max(keys)},
+        )
+        return {record.row_key: record for record in _readable(rows) if record.row_key in keys}
+
     def newest(
         self,
         hub: str,
@@ -71,11 +79,12 @@ class Queries:
         states: Collection[ImportState],
         uploaded_after: datetime | None,
         uploaded_before: datetime | None,
-        limit: int,
+        page: int,
     ) -> Iterator[ImportRecord]:
         """The newest imports of a hub after a row key, in some states and times.
 
-        With states it reads the history until it has found so many.
+        Args:
+            page: how many one request returns at most.
         """
         # Storage reports upload times in whole seconds.
         newest = first_record_key(uploaded_before) + "." if uploaded_before else "import-"
@@ -86,9 +95,9 @@ class Queries:
         if states:
             condition += f" and ({_in_states(states)})"
         rows = self._table.query(
-            condition, {"hub": hub, "newest": newest, "oldest": oldest}, page=limit
+            condition, {"hub": hub, "newest": newest, "oldest": oldest}, page=page
         )
-        return islice(map(_listed, rows), limit)
+        return map(_listed, rows)
 
     def known(self, hub: str, oldest: datetime, newest: datetime) -> dict[str, KnownImport]:
         """By row key: the imports of all uploads between two times, both included."""
@@ -107,12 +116,12 @@ class Queries:
         return list(_readable(rows)), json.dumps(token) if token else ""
 
     def jobs_started_since(self, hub: str, time: datetime) -> set[str]:
-        """Ids of the jobs of imports that were started since then.
+        """Ids of the jobs that were started since then, by the records of jobs and imports.
 
         Reads the hub's whole history: for rare occasions only.
         """
         rows = self._table.query(
-            "PartitionKey eq @hub and RowKey ge 'import-' and RowKey lt 'import.' "
+            "PartitionKey eq @hub and RowKey ge 'import-' and RowKey lt 'job.' "
             "and lastStartAt ge @time",
             {"hub": hub, "time": time},
             columns=["jobId"],

@@ -1,16 +1,19 @@
 """The queue of each hub: one row for each open import, the oldest upload first.
 
-Open imports are found at the same cost however long the history is. The events that are still to be
-sent sort directly behind the queue, so that one query reads both.
+Open imports are found at the same cost however long the history is. The hub's jobs sort directly
+before the queue and the events that are still to be sent directly behind it, so that one query
+reads all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, islice
 from typing import Any
+
+from azure.data.tables import TableEntity
 
 from shared.imports.model.keys import import_id_of, record_key_of, uploaded_at_of
 from shared.imports.model.record import ImportRecord
@@ -19,15 +22,15 @@ from shared.imports.store.rows import SCHEMA
 from shared.imports.store.table import ImportsTable
 from shared.logs import logger
 
-__all__ = ["MAX_ROWS", "QueueRow", "QueueRows", "queue_row"]
+__all__ = ["MAX_ROWS", "OpenWork", "QueueRow", "QueueRows", "queue_row"]
 
 log = logger(__name__)
 
 #: Queue rows that a tick reads at once.
 MAX_ROWS = 10
 
-#: The last queue position that is counted when an import enters the queue.
-MAX_POSITION = 100
+#: Jobs of a hub that a page has room for: one that runs, and those whose imports are being ended.
+MAX_JOBS = 5
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,17 @@ class QueueRow:
         return uploaded_at_of(self.record_key)
 
 
+@dataclass
+class OpenWork:
+    """What is to be done for a hub."""
+
+    #: Rows of its jobs that are not over.
+    jobs: list[TableEntity] = field(default_factory=list)
+    #: The oldest open imports, `MAX_ROWS` at most.
+    queue: list[QueueRow] = field(default_factory=list)
+    events: list[PendingEvent] = field(default_factory=list)
+
+
 def queue_row(record: ImportRecord) -> dict[str, Any]:
     return {"PartitionKey": record.hub, "RowKey": record.queue_key, "schema": SCHEMA}
 
@@ -58,46 +72,36 @@ class QueueRows:
         self._table = table
         self._outbox = outbox
 
-    def oldest(self, hub: str, limit: int = MAX_ROWS) -> list[QueueRow]:
+    def oldest(self, hub: str, limit: int) -> list[QueueRow]:
         """The oldest open imports of a hub: one query in any history, and a thousand rows."""
         rows = self._table.range(hub, "queue-", "queue.", page=limit)
         return list(islice(chain.from_iterable(map(_valid, rows)), limit))
 
-    def open_work(self, hub: str, after: str = "") -> tuple[list[QueueRow], list[PendingEvent]]:
-        """The oldest open imports and the next events to send, by one query if the queue is short.
+    def open_work(self, hub: str) -> OpenWork:
+        """The hub's jobs, the oldest open imports and the next events to send.
 
-        Args:
-            after: row key of a queue row; rows up to it are left out.
+        One query if the queue is short.
         """
-        # `!` sorts before every other character that a longer row key may continue with.
-        start = f"{after}!" if after else "queue-"
         end = "send." if self._outbox.is_used else "queue."
-        queue: list[QueueRow] = []
-        events: list[PendingEvent] = []
-        for row in self._table.range(hub, start, end, page=MAX_ROWS):
-            if len(queue) + len(events) == MAX_ROWS:
+        work = OpenWork()
+        for row in self._table.range(hub, "job-", end, page=MAX_ROWS + MAX_JOBS):
+            if len(work.queue) + len(work.events) == MAX_ROWS:
                 break
-            if is_event(row["RowKey"]):
-                events.append(self._outbox.event_of(row))
+            if row["RowKey"].startswith("job-"):
+                work.jobs.append(row)
+            elif is_event(row["RowKey"]):
+                work.events.append(self._outbox.event_of(row))
             else:
-                queue += _valid(row)
-        if len(queue) == MAX_ROWS and self._outbox.is_used:
-            events = self._outbox.pending(hub)
-        return queue, events
+                work.queue += _valid(row)
+        if len(work.queue) == MAX_ROWS and self._outbox.is_used:
+            work.events = self._outbox.pending(hub)
+        return work
 
     def has_row(self, record: ImportRecord) -> bool:
         """Whether the import has a queue row, whenever it was first seen."""
         start, _, import_id = record.new_queue_key.rsplit("-", 2)
         rows = self._table.range(record.hub, f"{start}-", f"{start}.", columns=())
         return any(import_id_of(row["RowKey"]) == import_id for row in rows)
-
-    def position(self, record: ImportRecord) -> int | None:
-        """The import's queue position, from 1; None above `MAX_POSITION`: one query."""
-        ahead = self._table.range(
-            record.hub, "queue-", record.queue_key, columns=(), page=MAX_POSITION
-        )
-        position = 1 + sum(1 for _ in islice(ahead, MAX_POSITION))
-        return position if position <= MAX_POSITION else None
 
     def remove(self, hub: str, row: QueueRow) -> None:
         """Delete the queue row of an import that is final, or whose record was deleted."""

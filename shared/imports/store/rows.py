@@ -1,18 +1,19 @@
-"""Rows of the table as records, and back."""
+"""Rows of the table as records of imports and jobs, and back."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import Field, fields, is_dataclass, replace
+from dataclasses import Field, dataclass, fields, is_dataclass, replace
 from datetime import datetime
-from typing import Any, get_type_hints
+from typing import Any, Generic, TypeVar, get_type_hints
 
 from azure.data.tables import EdmType, EntityProperty, TableEntity
 from pydantic import TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from shared.errors import PermanentError, TemporaryError
+from shared.imports.model.job import JobRecord
 from shared.imports.model.keys import import_id_of, uploaded_at_of
 from shared.imports.model.record import ImportRecord
 from shared.redaction import redact
@@ -22,26 +23,31 @@ __all__ = [
     "SCHEMA",
     "NewerRowError",
     "UnreadableRowError",
+    "changed_columns",
     "is_newer",
+    "job_row",
     "python_values",
     "readable_record",
     "table_values",
+    "to_job",
     "to_record",
     "to_row",
 ]
 
 #: Number of the present form of all rows. A row with a higher number was written by a newer version
 #: of the app and is left alone.
-SCHEMA = 1
+SCHEMA = 2
 
 #: A string has 32,768 UTF-16 code units at most (learn: "Understanding the Table service data
 #: model"), of which a character takes two at most.
 MAX_MESSAGE = 16_000
 
 #: Columns whose text comes from hubs and libraries.
-_MESSAGES = frozenset({"failureReason", "jobFailureReason"})
+_MESSAGES = frozenset({"endReason", "failureReason", "jobFailureReason"})
 #: Columns that contain JSON.
-_JSON = frozenset({"history", "validation"})
+_JSON = frozenset({"history", "memberLines", "members", "validation"})
+
+T = TypeVar("T", ImportRecord, JobRecord)
 
 
 class UnreadableRowError(PermanentError):
@@ -66,17 +72,22 @@ class NewerRowError(TemporaryError):
 
 def to_row(record: ImportRecord) -> dict[str, Any]:
     """The row of a record; empty columns are left out."""
-    columns = {column.name: column.get(record) for column in _COLUMNS}
-    columns["history"] = json.dumps([(state, at.isoformat()) for state, at in record.history])
-    columns["validation"] = json.dumps(record.validation)
-    return table_values(
-        {
-            "PartitionKey": record.hub,
-            "RowKey": record.row_key,
-            "schema": SCHEMA,
-            **{name: value for name, value in columns.items() if value not in ("", "{}", None)},
-        }
-    )
+    return _row_of(record, _IMPORTS)
+
+
+def job_row(job: JobRecord) -> dict[str, Any]:
+    """The row of a job; empty columns are left out."""
+    return _row_of(job, _JOBS)
+
+
+def changed_columns(record: ImportRecord, former: ImportRecord) -> dict[str, Any]:
+    """The row of a record with keys and changed columns alone, to be merged into its former row."""
+    row, before = to_row(record), to_row(former)
+    changed = {name: value for name, value in row.items() if before.get(name) != value}
+    # A merge cannot remove a column.
+    emptied = dict.fromkeys(before.keys() - row.keys(), "")
+    keys = ("PartitionKey", "RowKey", "schema")
+    return {**emptied, **changed, **{name: row[name] for name in keys}}
 
 
 def to_record(row: TableEntity) -> ImportRecord:
@@ -86,17 +97,16 @@ def to_record(row: TableEntity) -> ImportRecord:
         NewerRowError: a newer version of the app wrote it.
         UnreadableRowError: it was edited; names the columns that cannot be read.
     """
-    if is_newer(row):
-        raise NewerRowError(row)
-    columns = {**python_values(row), "etag": str(row.metadata["etag"])}
-    try:
-        record = _record(columns)
-    except ValidationError as error:
-        unreadable = ", ".join(_unreadable_columns(error))
-        raise UnreadableRowError(row, f"invalid column {unreadable}") from None
-    if (record.hub, record.row_key) != (row["PartitionKey"], row["RowKey"]):
-        raise UnreadableRowError(row, "hub, id or uploadedAt does not fit its keys")
-    return _in_true_state(record)
+    return _read(row, _IMPORTS)
+
+
+def to_job(row: TableEntity) -> JobRecord:
+    """The job of a row.
+
+    Raises:
+        NewerRowError, UnreadableRowError: as `to_record`.
+    """
+    return _read(row, _JOBS)
 
 
 def readable_record(row: Mapping[str, Any], etag: str = "") -> ImportRecord:
@@ -117,12 +127,12 @@ def readable_record(row: Mapping[str, Any], etag: str = "") -> ImportRecord:
         "etag": etag,
     }
     try:
-        return _in_true_state(_record(columns))
+        return _in_true_state(_IMPORTS.record(columns))
     except ValidationError as error:
-        unreadable = _unreadable_columns(error)
+        unreadable = _IMPORTS.unreadable_columns(error)
     required = {"file": "(unknown)", "createdAt": uploaded_at, "updatedAt": uploaded_at}
     readable = {name: value for name, value in columns.items() if name not in unreadable}
-    return _in_true_state(_record({**required, **readable}))
+    return _in_true_state(_IMPORTS.record({**required, **readable}))
 
 
 def is_newer(row: Mapping[str, Any]) -> bool:
@@ -154,61 +164,110 @@ def _table_value(name: str, value: Any) -> Any:
     return value
 
 
+@dataclass(frozen=True)
 class _Column:
     """A column and the field of a record, or of one of its groups, that it contains."""
 
-    def __init__(self, group: str, field: Field[Any]) -> None:
-        self.group, self.field = group, field.name
-        self.name: str = field.metadata.get("column", to_camel(field.name))
+    name: str
+    #: "" for a field of the record itself.
+    group: str
+    field: str
 
-    def get(self, record: ImportRecord) -> Any:
+    @classmethod
+    def of(cls, group: str, field: Field[Any]) -> _Column:
+        return cls(field.metadata.get("column", to_camel(field.name)), group, field.name)
+
+    def get(self, record: object) -> Any:
         return getattr(getattr(record, self.group) if self.group else record, self.field)
 
 
-def _columns() -> Iterator[_Column]:
-    hints = get_type_hints(ImportRecord)
-    for field in fields(ImportRecord):
+class _Format(Generic[T]):
+    """The columns of one kind of record."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self.columns = tuple(_columns(kind))
+        self._groups = {column.group for column in self.columns if column.group}
+        self._adapter: TypeAdapter[T] = TypeAdapter(kind)
+
+    def record(self, columns: Mapping[str, Any]) -> T:
+        """The record with these columns.
+
+        Raises:
+            ValidationError: not all of them can be read.
+        """
+        values: dict[str, Any] = {group: {} for group in self._groups}
+        values["etag"] = columns["etag"]
+        for column in self.columns:
+            if column.name in columns:
+                value = columns[column.name]
+                if column.name in _JSON and isinstance(value, str):
+                    value = _json(value)
+                (values[column.group] if column.group else values)[column.field] = value
+        return self._adapter.validate_python(values)
+
+    def unreadable_columns(self, error: ValidationError) -> list[str]:
+        """The columns that cannot be read, without their values."""
+        problems = error.errors(include_input=False, include_context=False, include_url=False)
+        fields_of = {(column.group, column.field): column.name for column in self.columns}
+        places = (problem["loc"] for problem in problems)
+        keys = (place[:2] if place[0] in self._groups else ("", place[0]) for place in places)
+        return list(dict.fromkeys(fields_of[str(group), str(field)] for group, field in keys))
+
+
+def _columns(kind: type[Any]) -> Iterator[_Column]:
+    hints = get_type_hints(kind)
+    for field in fields(kind):
         if is_dataclass(hints[field.name]):
-            yield from (_Column(field.name, part) for part in fields(hints[field.name]))
+            yield from (_Column.of(field.name, part) for part in fields(hints[field.name]))
         elif field.name != "etag":
-            yield _Column("", field)
+            yield _Column.of("", field)
 
 
-_COLUMNS = tuple(_columns())
-_GROUPS = {column.group for column in _COLUMNS if column.group}
-_ADAPTER = TypeAdapter(ImportRecord)
+_IMPORTS = _Format(ImportRecord)
+_JOBS = _Format(JobRecord)
 
 
-def _record(columns: Mapping[str, Any]) -> ImportRecord:
-    values: dict[str, Any] = {group: {} for group in _GROUPS}
-    values["etag"] = columns["etag"]
-    for column in _COLUMNS:
-        if column.name in columns:
-            value = columns[column.name]
-            if column.name in _JSON and isinstance(value, str):
-                value = _json(value)
-            (values[column.group] if column.group else values)[column.field] = value
-    return _ADAPTER.validate_python(values)
+def _row_of(record: T, form: _Format[T]) -> dict[str, Any]:
+    columns = {column.name: column.get(record) for column in form.columns}
+    for name in _JSON & columns.keys():
+        columns[name] = json.dumps(columns[name], default=datetime.isoformat)
+    return table_values(
+        {
+            "PartitionKey": record.hub,
+            "RowKey": record.row_key,
+            "schema": SCHEMA,
+            **{name: value for name, value in columns.items() if value not in _EMPTY},
+        }
+    )
+
+
+#: Values of columns that are left out.
+_EMPTY = ("", b"", "{}", "[]", None)
+
+
+def _read(row: TableEntity, form: _Format[T]) -> T:
+    if is_newer(row):
+        raise NewerRowError(row)
+    columns = {**python_values(row), "etag": str(row.metadata["etag"])}
+    try:
+        record = form.record(columns)
+    except ValidationError as error:
+        unreadable = ", ".join(form.unreadable_columns(error))
+        raise UnreadableRowError(row, f"invalid column {unreadable}") from None
+    if (record.hub, record.row_key) != (row["PartitionKey"], row["RowKey"]):
+        raise UnreadableRowError(row, "hub, id or uploadedAt does not fit its keys")
+    return _in_true_state(record)
 
 
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        # Neither column may be a number, so the validation names the column.
+        # No such column may be a number, so the validation names the column.
         return 0
 
 
-def _unreadable_columns(error: ValidationError) -> list[str]:
-    """The columns that cannot be read, without their values."""
-    problems = error.errors(include_input=False, include_context=False, include_url=False)
-    fields_of = {(column.group, column.field): column.name for column in _COLUMNS}
-    places = (problem["loc"] for problem in problems)
-    keys = (place[:2] if place[0] in _GROUPS else ("", place[0]) for place in places)
-    return list(dict.fromkeys(fields_of[str(group), str(field)] for group, field in keys))
-
-
-def _in_true_state(record: ImportRecord) -> ImportRecord:
+def _in_true_state(record: T) -> T:
     """The record in the state of its history, which the app writes with each change of state.
 
     A state that was typed by hand must not bring an import back to where it gets a second job.

@@ -18,7 +18,7 @@ from azure.core.exceptions import (
 )
 from azure.data.tables import TableClient, TableEntity, TableTransactionError, UpdateMode
 
-__all__ = ["APP", "MAX_OPERATIONS", "ImportsTable", "guarded"]
+__all__ = ["APP", "MAX_OPERATIONS", "ImportsTable", "guarded", "unchanged"]
 
 #: Partition of the app's own rows. Not a possible name of a hub.
 APP = "(app)"
@@ -153,9 +153,14 @@ class ImportsTable:
             raise _cause(error) from error
 
 
+def unchanged(etag: str) -> dict[str, Any]:
+    """Options of a deletion that fails if the row changed since it was read."""
+    return {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+
+
 def guarded(etag: str, mode: UpdateMode = UpdateMode.REPLACE) -> dict[str, Any]:
     """Options of an update that fails if the row changed since it was read."""
-    return {"mode": mode, "etag": etag, "match_condition": MatchConditions.IfNotModified}
+    return {"mode": mode, **unchanged(etag)}
 
 
 def _cause(error: TableTransactionError) -> HttpResponseError:

@@ -25,7 +25,7 @@ from shared.imports.services import Services
 from shared.imports.store.claims import Claim
 from shared.imports.store.import_container import PREFIX
 from shared.imports.store.queries import KnownImport
-from shared.imports.store.rows import NewerRowError, UnreadableRowError
+from shared.imports.store.rows import NewerRowError, UnreadableRowError, to_record
 from shared.imports.workflow.registration import Upload, has_dot_folder, record_of
 from shared.storage.client import IncompleteReadError, is_outage, whole
 
@@ -70,7 +70,7 @@ class Retention:
             for container in page:
                 if container.last_modified < before and self._is_over(container, before):
                     log.info("container %s was kept long enough and is deleted", container.name)
-                    self._delete_container(container.name)
+                    self._delete_container(container)
 
     def remove_uploads(self) -> None:
         """Move the uploads whose imports are final, or delete those that were imported in full.
@@ -112,6 +112,7 @@ class Retention:
                 self._services.queries.delete(hub, ended)
                 with logs.log_context(logs.LogContext(hub=hub)):
                     log.info("%d records were kept long enough and are deleted", len(ended))
+            self._services.jobs.forget(hub, self._services.jobs.ended_before(hub, before))
 
     def _before(self, days: int) -> datetime:
         return self._services.clock() - timedelta(days=days)
@@ -132,6 +133,8 @@ class Retention:
         if owner.get("table", table) != table:
             return False
         hub, key = owner.get("hub"), owner.get("record")
+        if hub and "job" in owner:
+            return self._is_job_over(hub, owner["job"], before)
         claim = self._claims.find(container.name.split("-")[1])
         if claim is not None:
             hub, key = claim.hub, claim.record_key
@@ -144,10 +147,21 @@ class Retention:
             return True
         return record.finished_at is not None and record.finished_at < before
 
-    def _delete_container(self, name: str) -> None:
+    def _is_job_over(self, hub: str, job_record: str, before: datetime) -> bool:
+        """Whether all imports of a job ended before that, or were deleted."""
+        if self._services.jobs.find(hub, job_record) is not None:
+            return False
+        keys = self._services.jobs.members_of(hub, job_record)
+        rows = self._services.queries.rows(hub, keys) if keys else ()
+        ends = [to_record(row).finished_at for row in rows]
+        return all(ended is not None and ended < before for ended in ends)
+
+    def _delete_container(self, container: ContainerProperties) -> None:
         """Delete the container of an import, whose claim proves from then on that it existed."""
+        name = container.name
         try:
-            self._claims.note_end(name.split("-")[1])
+            if "job" not in (container.metadata or {}):
+                self._claims.note_end(name.split("-")[1])
             self._services.storage.container(name).delete_container()
         except HttpResponseError:
             log.exception("container %s stays", name)

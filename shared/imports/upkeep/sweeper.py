@@ -31,6 +31,7 @@ from shared.imports.tracing import log_context, with_log_context
 from shared.imports.upkeep.retention import Retention
 from shared.imports.workflow.hub_queue import HubQueue
 from shared.imports.workflow.intake import Intake
+from shared.imports.workflow.job_choice import queue_positions
 from shared.imports.workflow.upload_scan import UploadScan
 from shared.invocation import in_this_invocation
 
@@ -100,16 +101,19 @@ class Sweeper:
             if not keys:
                 return
             records = self._services.queries.records(hub, frozenset(keys))
-            queue = [records[key] for key in keys if key in records]
+            queue = [*self._services.with_jobs(records[key] for key in keys if key in records)]
             for record in queue:
                 is_validating = record.state is ImportState.VALIDATING
                 is_due = not record.is_backing_off(self._services.clock())
                 if is_validating and is_due and time.monotonic() < deadline:
                     self._validate(record)
+            jobs, now = self._services.settings.jobs, self._services.clock()
             positions = [
                 (record, position)
-                for position, record in enumerate(queue, 1)
-                if record.state is ImportState.QUEUED and record.queue_position != position
+                for record, position in queue_positions(queue, jobs, now)
+                if record.state is ImportState.QUEUED
+                and not record.job_record
+                and record.queue_position != position
             ]
             try:
                 self._services.queries.set_queue_positions(hub, positions)

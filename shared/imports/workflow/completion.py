@@ -13,6 +13,7 @@ from typing import Any
 from azure.core.exceptions import AzureError
 
 from shared.errors import ImporterError, error_text
+from shared.imports.model.job import JobRecord
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
@@ -36,6 +37,7 @@ def end_import(
     state: ImportState,
     outcome: JobOutcome | None = None,
     problems: Problems | None = None,
+    job: JobRecord | None = None,
 ) -> ImportRecord:
     """End an import.
 
@@ -46,6 +48,7 @@ def end_import(
         record: with the reason and the counts of the final record.
         outcome: what the hub's log says, if there was a job.
         problems: what the validation found; None: as in the report that the record names.
+        job: that of the import; if it is alone in it, the job is over, too.
 
     Raises:
         ConflictError: another process changed the import first.
@@ -59,7 +62,7 @@ def end_import(
     else:
         services.claims.note_end(record.id)
     reason = clean_reason(record.failure_reason, *troubles)
-    final = services.store.end(replace(record, report=report, failure_reason=reason), state)
+    final = services.store.end(replace(record, report=report, failure_reason=reason), state, job)
     report_end(final)
     return final
 
@@ -123,6 +126,7 @@ def build_report(
             "startTimeUtc": job.start_time_utc and job.start_time_utc.isoformat(),
             "endTimeUtc": job.end_time_utc and job.end_time_utc.isoformat(),
             "failureReason": redact(job.failure_reason),
+            "files": record.job_files,
         }
         if job.id
         else None,

@@ -1,35 +1,40 @@
-"""A hub's queue: an import enters it, and ticks take its head further.
+"""A hub's queue: an import enters it, and ticks take the hub's jobs and its head further.
 
-Only the head of a queue may start, so uploads are applied in order. The queue alone does not know
-who is first, because events of older uploads may still be missing. So before an import starts,
-`_register_older` makes sure that every older upload has its record, and the queue is read again.
+Only the head of a queue gets a job, with those behind it that may go along, so uploads are applied
+in order. The queue alone does not know who is first, because events of older uploads may still be
+missing. So before a job starts, `_choose` makes sure that every upload that is older than the
+newest of its imports has its record, and the queue is read again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from azure.core.exceptions import ResourceNotFoundError
+from azure.data.tables import TableEntity
 
 from shared import logs
-from shared.errors import first_line
 from shared.imports import metrics
-from shared.imports.model.keys import import_id_of
+from shared.imports.model.job import JobRecord, JobState
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.store.import_store import ConflictError
+from shared.imports.store.job_store import MAX_MEMBERS
 from shared.imports.store.queue_rows import MAX_ROWS, QueueRow
-from shared.imports.store.rows import NewerRowError
-from shared.imports.tracing import log_context, with_log_context
-from shared.imports.workflow import upload_reasons as reasons
-from shared.imports.workflow.completion import end_unreadable
+from shared.imports.store.rows import NewerRowError, UnreadableRowError, to_job
+from shared.imports.tracing import log_context, log_job_context
 from shared.imports.workflow.event_publisher import EventPublisher
 from shared.imports.workflow.intake import Intake
+from shared.imports.workflow.job_choice import choose, queue_positions
+from shared.imports.workflow.job_ends import JobEnds
 from shared.imports.workflow.job_follower import JobFollower
 from shared.imports.workflow.job_starter import JobStarter
 from shared.imports.workflow.registration import record_deletion
+from shared.imports.workflow.unexpected import end_or_back_off
 from shared.imports.workflow.upload_scan import UploadScan
 from shared.storage.client import is_outage
 
@@ -43,27 +48,46 @@ YOUNG_JOB = timedelta(seconds=60)
 #: Files up to that size are validated by a tick, if their event did not bring it about.
 MAX_VALIDATED_BYTES = 128 * 1024
 
+#: Open imports among which those of a job are looked for whose row was deleted.
+MAX_SEARCHED = 1000
+
 #: How long the queue waits behind a row that a newer version of the app wrote: both versions are at
 #: work during a deployment. After that time the row is passed over.
 NEWER_VERSION_WAIT = timedelta(minutes=10)
 
 
 @dataclass
-class _Walk:
-    """A hub's queue as it was read, and how far the walk along it has come."""
+class _Work:
+    """What is to be done for a hub, as it was read."""
 
+    jobs: list[JobRecord]
+    #: The oldest rows of the queue, `MAX_ROWS` at most.
     rows: list[QueueRow]
     #: All uploads until then had their records before the queue was read.
     registered_until: datetime
-    #: That of the first row, if it was read already.
-    record: ImportRecord | None = None
-    #: Row key of the last row that was passed over.
-    passed: str = ""
-    #: Row key of the row before which everything older is known to be in the queue.
+    #: Whether a job whose row cannot be used may occupy the hub's slot.
+    is_blocked: bool = False
+    #: Row keys of queue rows that are passed over.
+    passed: set[str] = field(default_factory=set)
+    #: Row key of the queue row before which everything older is known to be in the queue.
     checked: str = ""
 
-    def __post_init__(self) -> None:
-        self.may_continue = len(self.rows) == MAX_ROWS
+    @property
+    def is_whole(self) -> bool:
+        """Whether `rows` is the whole queue."""
+        return len(self.rows) < MAX_ROWS
+
+    @property
+    def occupying(self) -> JobRecord | None:
+        """The job that uses the hub's slot, or waits for it."""
+        return next((job for job in self.jobs if job.state is not JobState.ENDED), None)
+
+    def waiting(self, rows: Sequence[QueueRow]) -> list[QueueRow]:
+        """Those of the rows that stand for imports without a job."""
+        members = {key for job in self.jobs for key in job.members}
+        return [
+            row for row in rows if row.record_key not in members and row.row_key not in self.passed
+        ]
 
 
 class HubQueue:
@@ -83,12 +107,11 @@ class HubQueue:
         self._intake = intake
         self._upload_scan = upload_scan
         self._publisher = publisher
-        self._starter = JobStarter(services)
-        self._follower = JobFollower(services)
-        #: Of the hubs to follow up.
-        self._walks: dict[str, _Walk] = {}
+        self._ends = JobEnds(services)
+        self._starter = JobStarter(services, self._ends)
+        self._follower = JobFollower(services, self._ends)
 
-    def enter(self, record: ImportRecord) -> ImportRecord:
+    def enter(self, record: ImportRecord) -> None:
         """Start a queued import if it is the head; otherwise it waits for a later tick.
 
         An import of a hub that is not configured waits until it is.
@@ -97,164 +120,288 @@ class HubQueue:
             ConflictError: another process was first.
         """
         if record.hub not in self._services.hubs:
-            return record
+            return
         # In this order: an older upload that is found now is then ahead in the queue.
         if not self._upload_scan.register_until(record):
-            return record
-        position = self._rows.position(record)
-        if position == 1:
-            return self._starter.start(record)
-        if position == record.queue_position:
-            return record
-        return self._store.update(replace(record, queue_position=position))
+            return
+        work = self._read(record.hub)
+        waiting = work.waiting(work.rows)
+        is_head = bool(waiting) and waiting[0].record_key == record.row_key
+        if is_head and not work.occupying and not work.is_blocked:
+            work.checked = waiting[0].row_key
+            self._start_next(record.hub, work, record)
+        elif work.is_whole:
+            self._note_position(record, work)
 
     def advance(self, hub: str) -> bool:
-        """Take the hub's queue as far as it goes without waiting.
+        """Take the hub's jobs and its queue as far as they go without waiting.
 
         Returns:
-            Whether to `follow_up` soon: a young job runs, and others wait.
+            Whether to do so again soon: a young job runs, and others wait.
 
         Raises:
             AzureError: storage is unavailable.
         """
-        return self._walk(hub, self._read(hub))
+        work = self._read(hub)
+        self._advance_jobs(work)
+        while not work.occupying and not work.is_blocked and self._start_next(hub, work):
+            # Only now, as the hub is at work again.
+            self._end_jobs(work)
+            if work.occupying is None:
+                work = self._read(hub)
+                self._advance_jobs(work)
+        self._end_jobs(work)
+        job = work.occupying
+        if job is None or not self._is_young(job):
+            return False
+        return bool(work.waiting(work.rows)) or not work.is_whole
 
-    def follow_up(self, hub: str) -> bool:
-        """Ask for a young job again, and continue from there; as `advance`."""
-        return self._walk(hub, self._walks.pop(hub))
-
-    def _read(self, hub: str, after: str = "") -> _Walk:
+    def _read(self, hub: str) -> _Work:
         # In this order: what is older than that is in the queue if it is open.
         registered_until = self._upload_scan.registered_until
-        rows, events = self._rows.open_work(hub, after)
+        found = self._rows.open_work(hub)
         if self._publisher:
-            self._publisher.offer(hub, events)
-        head = rows[0].uploaded_at if rows else None
+            self._publisher.offer(hub, found.events)
+        head = found.queue[0].uploaded_at if found.queue else None
         metrics.queue_age(hub, head, self._services.clock())
-        if len(rows) < MAX_ROWS and not after:
-            metrics.queue_length(hub, len(rows))
-        return _Walk(rows, registered_until, passed=after)
+        work = _Work([], found.queue, registered_until)
+        if work.is_whole:
+            metrics.queue_length(hub, len(found.queue))
+        for row in found.jobs:
+            self._read_job(work, row)
+        return work
 
-    def _walk(self, hub: str, walk: _Walk) -> bool:
-        """Go along the queue, from one import that ends to the next."""
-        while walk.rows or walk.may_continue:
-            if not walk.rows:
-                walk = self._read(hub, walk.passed)
-                continue
-            progress = self._visit(hub, walk)
-            if isinstance(progress, bool):
-                return progress
-            walk = progress
-        return False
-
-    def _visit(self, hub: str, walk: _Walk) -> _Walk | bool:
-        """Take the import at the head one step further.
-
-        Returns:
-            How the walk continues; or, where it ends, whether to `follow_up` soon.
-        """
-        row = walk.rows[0]
-        was_validating = False
+    def _read_job(self, work: _Work, row: TableEntity) -> None:
         try:
-            record = walk.record or self._open_record(hub, row)
-            walk.record = None
-            if record is not None and record.state is ImportState.QUEUED:
-                if record.is_backing_off(self._services.clock()):
-                    return False
-                is_first = row.row_key == walk.checked
-                if not is_first and record.uploaded_at > walk.registered_until:
-                    return self._register_older(hub, walk, record)
-            if record is not None:
-                was_validating = record.state is ImportState.VALIDATING
-                record = self._step(record)
-        except ConflictError as conflict:
-            log.info("%s: %s", row.record_key, conflict)
-            return False
+            work.jobs.append(to_job(row))
         except NewerRowError as error:
-            written_at = error.written_at or self._services.clock()
-            if self._services.clock() - written_at < NEWER_VERSION_WAIT:
-                log.warning("%s", error)
-                return False
-            log.error("%s The imports behind it continue.", error)
-            walk.passed = row.row_key
-            del walk.rows[0]
-            return walk
-        except Exception as error:
-            if is_outage(error):
-                raise
-            if not self._end_or_back_off(hub, row, error):
-                return False
-            record = None
-        if record is None or record.state.is_final:
-            del walk.rows[0]
-            return walk
-        if record.state is ImportState.QUEUED and was_validating:
-            walk.record = record
-            return walk
-        if len(walk.rows) == 1 or not self._has_young_job(record):
-            return False
-        walk.record = record
-        self._walks[hub] = walk
-        return True
-
-    def _register_older(self, hub: str, walk: _Walk, record: ImportRecord) -> _Walk | bool:
-        """Register every upload that is older than the head, and read the queue again.
-
-        An older upload that is found is the head then.
-        """
-        if not self._upload_scan.register_until(record):
-            return False
-        again = self._read(hub)
-        again.checked = walk.rows[0].row_key
-        if again.rows[:1] == walk.rows[:1]:
-            again.record = record
-        return again
-
-    @with_log_context
-    def _step(self, record: ImportRecord) -> ImportRecord:
-        match record.state:
-            case ImportState.STARTING:
-                record = self._starter.resume(record)
-                return self._starter.start(record) if record.state is ImportState.QUEUED else record
-            case ImportState.QUEUED:
-                return self._starter.start(record)
-            case ImportState.RUNNING:
-                return self._follower.follow(record)
-            case ImportState.VALIDATING if record.size <= MAX_VALIDATED_BYTES:
-                return self._validate(record)
-        return record
-
-    def _validate(self, record: ImportRecord) -> ImportRecord:
-        """Validate a small file that waited for that: soon after a short outage, others go on."""
-        try:
-            return self._intake.resume(record)
-        except Exception:
-            # The record contains the error, and when it is tried again.
-            log.exception("the validation failed")
-            return record
-
-    def _end_or_back_off(self, hub: str, row: QueueRow, error: Exception) -> bool:
-        """Count an unexpected error, or end the import by it; returns whether the import has ended.
-
-        The record may be what cannot be read, so this needs nothing but its row.
-        """
-        key = row.record_key
-        with logs.log_context(logs.LogContext(import_id_of(key), hub)):
-            log.error("unexpected: %s", first_line(error), exc_info=error)
-            reason = reasons.unexpected_error(error)
+            work.is_blocked |= self._is_waited_for(error)
+        except UnreadableRowError as error:
+            # Its imports lead to a new one.
+            log.error("%s It is written again.", error)
             try:
-                errors = self._store.note_unexpected_error(
-                    hub, key, reason, self._services.next_try_at
-                )
-                if errors is not None and errors < self._settings.retries.max_attempts:
-                    return False
-                if errors is not None:
-                    end_unreadable(self._services, hub, key, reasons.unexpected_end(errors, error))
-                self._rows.remove(hub, row)
+                self._services.jobs.discard(row)
             except ConflictError as conflict:
                 log.info("%s", conflict)
-                return False
+                work.is_blocked = True
+
+    def _is_waited_for(self, error: NewerRowError) -> bool:
+        """Whether a row of a newer version holds up the queue."""
+        written_at = error.written_at or self._services.clock()
+        if self._services.clock() - written_at < NEWER_VERSION_WAIT:
+            log.warning("%s", error)
             return True
+        log.error("%s The imports behind it continue.", error)
+        return False
+
+    # Jobs.
+
+    def _advance_jobs(self, work: _Work) -> None:
+        """Take each job one step further."""
+        jobs = []
+        for job in work.jobs:
+            advanced = self._advance_job(work, job)
+            if advanced is not None:
+                jobs.append(advanced)
+        work.jobs = jobs
+
+    def _advance_job(self, work: _Work, job: JobRecord) -> JobRecord | None:
+        with log_job_context(job):
+            try:
+                match job.state:
+                    case JobState.ENDED:
+                        return job
+                    case JobState.ACCEPTED:
+                        return self._follower.follow(job)
+                return self._starter.advance(job)
+            except ConflictError as conflict:
+                log.info("%s", conflict)
+            except NewerRowError as error:
+                self._is_waited_for(error)
+            except Exception as error:
+                if is_outage(error):
+                    raise
+                return self._note_error(job, error)
+            # Another process has it; what became of it is not known here.
+            work.is_blocked = True
+            return job
+
+    def _end_jobs(self, work: _Work) -> None:
+        """End the imports of jobs that have ended."""
+        jobs = []
+        for job in work.jobs:
+            with log_job_context(job):
+                left: JobRecord | None = job
+                if job.state is JobState.ENDED and not job.is_backing_off(self._services.clock()):
+                    try:
+                        left = self._ends.end_members(job)
+                    except ConflictError as conflict:
+                        log.info("%s", conflict)
+                    except Exception as error:
+                        if is_outage(error):
+                            raise
+                        left = self._note_error(job, error)
+                if left is not None:
+                    jobs.append(left)
+        work.jobs = jobs
+
+    def _note_error(self, job: JobRecord, error: Exception) -> JobRecord | None:
+        """Count an unexpected error of a job, or give it up by that."""
+        try:
+            return self._ends.end_or_back_off(job, error)
+        except (ConflictError, NewerRowError) as conflict:
+            log.info("%s", conflict)
+            return job
+
+    def _is_young(self, job: JobRecord) -> bool:
+        """Whether the job may end any moment: most take seconds."""
+        return (
+            job.state is JobState.ACCEPTED
+            and job.back_off.next_try_at is None
+            and self._services.clock() < job.started_at + YOUNG_JOB
+        )
+
+    # The queue.
+
+    def _start_next(self, hub: str, work: _Work, head: ImportRecord | None = None) -> bool:
+        """Give a job to the head of the queue and to those behind it that may go along.
+
+        Args:
+            head: the record of the first that waits, if it is known.
+
+        Returns:
+            Whether there is one now, which is added to the work.
+        """
+        while rows := self._waiting(hub, work):
+            try:
+                if head is None or head.row_key != rows[0].record_key:
+                    head = self._open_record(hub, rows[0])
+                if head is not None and head.state is ImportState.VALIDATING:
+                    head = self._validated(head)
+                if head is None or head.state.is_final:
+                    work.passed.add(rows[0].row_key)
+                    continue
+                if head.state is ImportState.VALIDATING or head.is_backing_off(
+                    self._services.clock()
+                ):
+                    return False
+                if head.state is not ImportState.QUEUED:
+                    return self._restore_job(hub, work, head)
+                members = self._choose(hub, work, rows, head)
+                if members is None:
+                    continue
+                job = self._starter.start(members) if members else None
+                if job is not None:
+                    work.jobs.append(job)
+                    return True
+                if len(members) != 1:
+                    return False
+                work.passed.add(rows[0].row_key)
+            except ConflictError as conflict:
+                log.info("%s: %s", rows[0].record_key, conflict)
+                return False
+            except NewerRowError as error:
+                if self._is_waited_for(error):
+                    return False
+                work.passed.add(rows[0].row_key)
+            except Exception as error:
+                if is_outage(error):
+                    raise
+                if not self._end_or_back_off(hub, rows[0], error):
+                    return False
+                work.passed.add(rows[0].row_key)
+        return False
+
+    def _waiting(self, hub: str, work: _Work) -> list[QueueRow]:
+        """The rows of imports without a job: as many as one job takes, if there are so many."""
+        if not work.is_whole and len(work.waiting(work.rows)) < self._settings.jobs.files:
+            known = sum(len(job.members) for job in work.jobs) + len(work.passed)
+            work.rows = self._rows.oldest(hub, known + self._settings.jobs.files + MAX_ROWS)
+        return work.waiting(work.rows)[: self._settings.jobs.files]
+
+    def _choose(
+        self, hub: str, work: _Work, rows: Sequence[QueueRow], head: ImportRecord
+    ) -> Sequence[ImportRecord] | None:
+        """The members of the next job.
+
+        Args:
+            rows: the first that wait.
+            head: the import of the first of them.
+
+        Returns:
+            None if the queue was read again since older uploads were looked for; no members if such
+            may still be missing.
+        """
+        queue = [head]
+        if len(rows) > 1:
+            queued = self._services.queries.queued(hub, [row.record_key for row in rows[1:]])
+            behind = takewhile(lambda row: row.record_key in queued, rows[1:])
+            queue += [queued[row.record_key] for row in behind]
+        members = choose(queue, self._settings.jobs, self._services.clock())
+        keys = [row.row_key for row in rows]
+        covered = [
+            record
+            for key, record in zip(keys, members, strict=False)
+            if key <= work.checked or record.uploaded_at <= work.registered_until
+        ]
+        if len(covered) == len(members) or (covered and work.checked):
+            return covered
+        if self._upload_scan.register_until(members[-1]):
+            work.checked = keys[len(members) - 1]
+        elif covered:
+            return covered
+        elif len(members) > 1 and self._upload_scan.register_until(head):
+            work.checked = keys[0]
+        else:
+            return ()
+        again = self._rows.oldest(hub, max(MAX_ROWS, len(work.rows)))
+        is_same = [row.row_key for row in again[: len(work.rows)]] == [
+            row.row_key for row in work.rows
+        ]
+        if is_same:
+            return [
+                record for key, record in zip(keys, members, strict=False) if key <= work.checked
+            ]
+        work.rows = again
+        return None
+
+    def _validated(self, record: ImportRecord) -> ImportRecord:
+        """Validate a small file that waited for that: soon after a short outage, others go on."""
+        if record.size > MAX_VALIDATED_BYTES:
+            return record
+        with log_context(record):
+            try:
+                return self._intake.resume(record)
+            except Exception:
+                # The record contains the error, and when it is tried again.
+                log.exception("the validation failed")
+                return record
+
+    def _restore_job(self, hub: str, work: _Work, record: ImportRecord) -> bool:
+        """Write the row of a job again that was deleted; returns whether it was."""
+        job_id = record.job_record or record.id
+        if record.is_leased(self._services.clock()) or self._services.jobs.find(hub, job_id):
+            # Another process was first.
+            return False
+        members = [record]
+        if record.shares_job:
+            keys = frozenset(row.record_key for row in self._rows.oldest(hub, MAX_SEARCHED))
+            queue = self._services.queries.records(hub, keys).values()
+            members = [item for item in queue if item.job_record == job_id][:MAX_MEMBERS]
+        with log_context(record):
+            work.jobs.append(self._starter.restore(record, members))
+        return True
+
+    def _end_or_back_off(self, hub: str, row: QueueRow, error: Exception) -> bool:
+        """Count an unexpected error, or end the import by it; returns whether it has ended."""
+        try:
+            is_over = end_or_back_off(self._services, hub, row.record_key, error)
+            if is_over:
+                self._rows.remove(hub, row)
+        except ConflictError as conflict:
+            log.info("%s", conflict)
+            return False
+        return is_over
 
     def _open_record(self, hub: str, row: QueueRow) -> ImportRecord | None:
         """The import of a queue row; deletes a row without an open import."""
@@ -271,10 +418,16 @@ class HubQueue:
         self._rows.remove(hub, row)
         return None
 
-    def _has_young_job(self, record: ImportRecord) -> bool:
-        """Whether the import's job may end any moment: most take seconds."""
-        return (
-            record.state is ImportState.RUNNING
-            and record.back_off.next_try_at is None
-            and self._services.clock() < record.started_at + YOUNG_JOB
-        )
+    def _note_position(self, record: ImportRecord, work: _Work) -> None:
+        """Note which of the hub's next jobs takes the import, as it looks now."""
+        queries = self._services.queries
+        records = queries.records(record.hub, frozenset(row.record_key for row in work.rows))
+        members = {key: job for job in work.jobs for key in job.members}
+        queue = [
+            members[key].member(records[key]) if key in members else records[key]
+            for key in (row.record_key for row in work.rows)
+            if key in records
+        ]
+        for item, position in queue_positions(queue, self._settings.jobs, self._services.clock()):
+            if item.row_key == record.row_key and item.queue_position != position:
+                self._store.update(replace(records[item.row_key], queue_position=position))

@@ -10,6 +10,7 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import BlobProperties
 
+from shared.device_files.footprint import FootprintBuilder
 from shared.device_files.limits import CsvDefaults, Limits
 from shared.device_files.validation import Validation
 from shared.device_files.validation_report import Policy
@@ -160,11 +161,12 @@ class Intake:
         policy = self._settings.validation.policy
         validation = configured_validation(self._settings, record.file, confirmed_deletes)
         report = validation.report
-        writer = container.stage()
+        writer, footprint = container.stage(), FootprintBuilder()
         for batch in validation.run(file.chunks()):
             lease.check()
             if policy is Policy.PARTIAL or not report.errors:
                 writer.write(batch)
+                footprint.add(batch)
         result = _Result(validation, report.may_be_imported(policy), StagedFile(container=name))
         if result.is_accepted:
             if writer.lines != report.valid:
@@ -173,6 +175,7 @@ class Intake:
             result.staged = StagedFile(
                 container=name, etag=writer.commit(), size=writer.size, has_line_map=has_line_map
             )
+            result.footprint = footprint.build()
             if has_line_map:
                 container.write_line_map(validation.lines)
         if report.problems:
@@ -243,6 +246,7 @@ class _Result:
     validation: Validation
     is_accepted: bool
     staged: StagedFile
+    footprint: bytes = b""
     #: Paths; "" if they were not written.
     problems: str = ""
     report: str = ""
@@ -262,6 +266,7 @@ class _Result:
             failed=count,
             validation=report.counts_json(),
             staged=self.staged,
+            footprint=self.footprint,
             problems=self.problems,
             report=self.report,
             back_off=NO_BACK_OFF,

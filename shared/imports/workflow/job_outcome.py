@@ -1,10 +1,15 @@
-"""The outcome of a job for the devices of an import, from the log that the hub wrote."""
+"""The outcome of a job for the devices of each of its imports, from the log that the hub wrote.
+
+What the log says of a line is told to the import of that line alone. In a job of one import that is
+all of it. In a job of several, `LineOwners` finds whose it is: by the device's id, whose letter
+case a hub may have changed, or else by the line itself, which hubs quote if they cannot parse it.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,9 +23,10 @@ from shared.imports.model.record import ImportRecord
 from shared.imports.store.import_container import ImportContainer
 from shared.logs import logger
 from shared.redaction import redact_id
+from shared.storage.blobs import StoredFile
 from shared.storage.client import IncompleteReadError, is_outage
 
-__all__ = ["Failure", "JobOutcome", "UnreadableLogError", "read_outcome"]
+__all__ = ["Failure", "JobOutcome", "LineOwners", "UnreadableLogError", "read_outcomes"]
 
 log = logger(__name__)
 
@@ -61,6 +67,8 @@ class JobOutcome:
     troubles: list[str] = field(default_factory=list)
     #: Entries of the log that name no line of the file: then the counts are not known.
     unidentified: int = 0
+    #: For the report: what the log says of no file of the job.
+    notes: list[str] = field(default_factory=list)
     #: Devices and modules that the log reports as missing: whether the registry has them.
     in_registry: dict[str, bool] = field(default_factory=dict)
 
@@ -100,6 +108,7 @@ class JobOutcome:
             "truncated": self.failed > len(self.failures),
             "retry": self.retry,
             **({"inRegistry": in_registry} if in_registry else {}),
+            **({"notes": self.notes} if self.notes else {}),
         }
 
     @property
@@ -118,58 +127,157 @@ class JobOutcome:
         return f"The first is {place}{message}."
 
 
-def read_outcome(
-    record: ImportRecord, container: ImportContainer, max_failures: int, *, is_last_try: bool
-) -> JobOutcome | None:
+class LineOwners:
+    """Which import of a job a line belongs to: no two of them touch the same device."""
+
+    def __init__(self, lines: Iterable[bytes], counts: Sequence[int]) -> None:
+        """Read the lines of a job.
+
+        Args:
+            counts: how many of them each import has, in this order.
+
+        Raises:
+            ValueError: there are more or fewer lines.
+        """
+        #: By folded id: the import's number, and the ids as they are written.
+        self._ids: dict[str, tuple[int, set[str]]] = {}
+        #: By the hash of the line.
+        self._lines: dict[int, int] = {}
+        owners = (number for number, count in enumerate(counts) for _ in range(count))
+        for line, owner in zip(lines, owners, strict=True):
+            device_id = json.loads(line)["id"]
+            self._ids.setdefault(device_id.lower(), (owner, set()))[1].add(device_id)
+            self._lines[hash(line.decode())] = owner
+
+    def find(self, failed: FailedLine) -> tuple[int | None, FailedLine]:
+        """The number of the import whose line failed; None if there is none.
+
+        Returns:
+            Also the failure, with the id as the line has it.
+        """
+        if failed.device_id:
+            owner, written = self._ids.get(failed.device_id.lower(), (None, set()))
+            if failed.device_id not in written and len(written) == 1:
+                failed = replace(failed, device_id=next(iter(written)))
+            return owner, failed
+        if failed.raw_line:
+            owner = self._lines.get(hash(failed.raw_line))
+            if owner is None:
+                owner, _ = self._ids.get(_id_in(failed.raw_line).lower(), (None, set()))
+            return owner, failed
+        return None, failed
+
+
+class _Reading:
+    """What is found out about the lines of one import."""
+
+    def __init__(self, outcome: JobOutcome, refused: set[int], max_failures: int) -> None:
+        self.outcome = outcome
+        #: Hashes of the keys of rejected lines.
+        self.refused = refused
+        #: By the hash of its key, as the key may hold a whole line.
+        self.pending: dict[int, FailedLine] = {}
+        self._max_failures = max_failures
+
+    def add(self, failed: FailedLine) -> None:
+        outcome = self.outcome
+        outcome.failed += 1
+        outcome.unidentified += not failed.is_identified
+        is_listed = failed.code in outcome.codes or len(outcome.codes) < MAX_CODES
+        outcome.codes[failed.code if is_listed else OTHER_CODES] += 1
+        key = hash(failed.key)
+        self.refused.add(key)
+        if len(self.pending) < self._max_failures:
+            self.pending[key] = replace(failed, raw_line="")
+
+
+def read_outcomes(
+    job_log: StoredFile,
+    members: Sequence[tuple[ImportRecord, ImportContainer] | None],
+    owners: Callable[[], LineOwners] | None,
+    max_failures: int,
+    *,
+    is_last_try: bool,
+) -> Sequence[JobOutcome]:
     """Read the hub's log, find the lines of its devices and write them down for a retry.
 
     Args:
+        members: the imports of the job with their containers; None for one that has ended.
+        owners: reads whose lines are whose; None if there is but one import.
         is_last_try: use what can be read, as it is not read again.
 
-    Returns:
-        None if the hub has written no log.
-
     Raises:
-        UnreadableLogError: there is a log, and it or the staged file cannot be read now.
+        UnreadableLogError: the log, or the staged file, cannot be read now.
         AzureError: storage is unavailable.
     """
-    outcome = JobOutcome()
-    refused: set[int] = set()
-    #: By the hash of its key, as the key may hold a whole line.
-    pending: dict[int, FailedLine] = {}
+    seen: set[int] = set()
+    readings = [
+        # A million hashes are kept once.
+        _Reading(JobOutcome(), seen if owners is None else set(), max_failures)
+        for _ in members
+    ]
     try:
-        chunks = container.error_log()
-        if chunks is None:
-            return None
-        for failed in read_error_log(chunks, refused):
-            outcome.failed += 1
-            outcome.unidentified += not failed.is_identified
-            is_listed = failed.code in outcome.codes or len(outcome.codes) < MAX_CODES
-            outcome.codes[failed.code if is_listed else OTHER_CODES] += 1
-            if len(pending) < max_failures:
-                pending[hash(failed.key)] = replace(failed, raw_line="")
-    except (AzureError, IncompleteReadError) as error:
+        failures = read_error_log(job_log.chunks(), seen)
+        if owners is None:
+            for failed in failures:
+                readings[0].add(failed)
+        else:
+            _split(failures, owners, readings)
+    except (AzureError, ImporterError, ValueError, KeyError) as error:
         if is_outage(error):
             raise
         why = first_line(error).rstrip(".")
         raise UnreadableLogError(f"{LOG_NAME} cannot be read ({why}).") from error
-    if refused:
-        try:
-            _find_lines(record, container, outcome, refused, pending)
-        except (AzureError, ImporterError, ValueError, KeyError) as error:
-            if is_outage(error):
-                raise
-            if isinstance(error, IncompleteReadError) and not is_last_try:
-                why = first_line(error).rstrip(".")
-                raise UnreadableLogError(f"The staged file cannot be read ({why}).") from error
-            log.warning("the lines of rejected devices cannot be found", exc_info=True)
-            outcome.retry = ""
-            outcome.troubles.append(
-                "The lines of the failed devices are not known: the staged file cannot be read "
-                f"({first_line(error)})."
+    for reading, member in zip(readings, members, strict=True):
+        if reading.refused and member is not None:
+            _look_for_lines(*member, reading, is_last_try=is_last_try)
+        reading.outcome.failures += map(Failure, reading.pending.values())
+    return [reading.outcome for reading in readings]
+
+
+def _split(
+    failures: Iterable[FailedLine], read_owners: Callable[[], LineOwners], readings: list[_Reading]
+) -> None:
+    """Tell each import what failed of it."""
+    owners: LineOwners | None = None
+    foreign = 0
+    for failed in failures:
+        owners = owners or read_owners()
+        owner, failed = owners.find(failed)
+        if owner is not None:
+            readings[owner].add(failed)
+        elif failed.device_id:
+            foreign += 1
+        else:
+            # It may be anybody's.
+            for reading in readings:
+                reading.add(replace(failed, raw_line=""))
+    if foreign:
+        log.warning("entries of the job's log that name no device of the job: %d", foreign)
+        for reading in readings:
+            reading.outcome.notes.append(
+                f"{LOG_NAME} has entries for devices that are in no file of the job: {foreign:,}."
             )
-    outcome.failures += map(Failure, pending.values())
-    return outcome
+
+
+def _look_for_lines(
+    record: ImportRecord, container: ImportContainer, reading: _Reading, *, is_last_try: bool
+) -> None:
+    outcome = reading.outcome
+    try:
+        _find_lines(record, container, outcome, reading.refused, reading.pending)
+    except (AzureError, ImporterError, ValueError, KeyError) as error:
+        if is_outage(error):
+            raise
+        if isinstance(error, IncompleteReadError) and not is_last_try:
+            why = first_line(error).rstrip(".")
+            raise UnreadableLogError(f"The staged file cannot be read ({why}).") from error
+        log.warning("the lines of rejected devices cannot be found", exc_info=True)
+        outcome.retry = ""
+        outcome.troubles.append(
+            "The lines of the failed devices are not known: the staged file cannot be read "
+            f"({first_line(error)})."
+        )
 
 
 def _find_lines(
@@ -183,7 +291,9 @@ def _find_lines(
     writer, path = container.write_rejected_lines()
     lines = container.line_map(record.staged)
     found: set[int] = set()
-    for number, line, key, mode in _rejected_lines(lambda: container.staged_lines(record), refused):
+    for number, line, key, mode in _rejected_lines(
+        lambda: container.staged_lines(record.staged, record.devices or 0), refused
+    ):
         writer.write(line + b"\n")
         found.add(hash(key))
         if failed_line := pending.pop(hash(key), None):
@@ -228,3 +338,13 @@ def _with_lines(staged: Iterable[bytes], refused: set[int]) -> set[int]:
     devices = (json.loads(line) for line in staged)
     keys = (hash((device["id"], device.get("moduleId") or "")) for device in devices)
     return {key for key in keys if key in refused}
+
+
+def _id_in(line: str) -> str:
+    """The id in a line that a hub could not parse; "" if there is none."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return ""
+    device_id = value.get("id") if isinstance(value, dict) else None
+    return device_id if isinstance(device_id, str) else ""

@@ -17,6 +17,7 @@ from shared.hub.exceptions import (
     StorageRefusedError,
 )
 from shared.hub.explain import code_label, explain_text, remedy_of
+from shared.imports.model.job import JobRecord
 from shared.imports.model.record import CancelReason, HubJob, ImportRecord
 from shared.imports.workflow.job_outcome import JobOutcome
 from shared.imports.workflow.upload_reasons import lines_that_break_rules
@@ -38,10 +39,12 @@ __all__ = [
     "job_may_have_been_ours",
     "job_not_found",
     "job_rejected",
+    "job_row_deleted",
     "log_awaited",
     "log_does_not_fit",
     "log_missing",
     "not_all_imported",
+    "shared_job",
     "staged_file_edited",
     "start_unanswered",
     "start_unresolved",
@@ -110,6 +113,20 @@ def start_unresolved() -> str:
         "job was lost, and a job that may have been this import's has ended without a log. "
         f"{_COMPARE}"
     )
+
+
+def job_row_deleted() -> str:
+    return (
+        "It is not known whether the devices were applied: the row of the job was deleted, and no "
+        f"trace of the job was found at the hub. {_COMPARE}"
+    )
+
+
+def shared_job(job: JobRecord) -> str:
+    """What to know of a job that did not complete and had several files."""
+    others = len(job.members) - 1
+    files = "another file" if others == 1 else f"{others:,} other files"
+    return f"The job had the lines of {files}, too; a retry gets a job of its own."
 
 
 def hub_unreadable(error: ImporterError) -> str:

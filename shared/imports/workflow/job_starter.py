@@ -1,14 +1,15 @@
-"""The head of a hub's queue becomes a job: once, whatever answers are lost.
+"""A job is requested from its hub: once, whatever answers are lost.
 
-`starting` is written before the hub is asked. An import that is found in that state while no
-process works on it is looked for among the hub's jobs (`job_traces`) before the hub is asked again.
+That the hub is asked is written before it is asked. A job that is found so while no process works
+on it is looked for at the hub (`job_traces`) before the hub is asked again.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from shared.errors import (
     ImporterError,
@@ -19,135 +20,241 @@ from shared.errors import (
 )
 from shared.hub.exceptions import HubError, JobSlotBusyError, OutcomeUnknownError
 from shared.hub.jobs import ImportJobRequest, JobProperties
-from shared.imports.model.record import NO_BACK_OFF, NO_LEASE, HubJob, ImportRecord, Lease
+from shared.imports.model.job import JobRecord, JobState
+from shared.imports.model.record import (
+    NO_BACK_OFF,
+    NO_LEASE,
+    BackOff,
+    HubJob,
+    ImportRecord,
+    Lease,
+    StagedFile,
+)
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
-from shared.imports.store.import_container import StagedFileChangedError, staged_name
-from shared.imports.tracing import traced, update_log_context
+from shared.imports.store.import_container import (
+    ForeignContainerError,
+    StagedFileChangedError,
+    container_name,
+    staged_name,
+)
+from shared.imports.tracing import traced_job, update_log_context
 from shared.imports.workflow import job_reasons as reasons
 from shared.imports.workflow.completion import end_import
-from shared.imports.workflow.job_traces import CLOCK_SKEW, find_traces
+from shared.imports.workflow.job_ends import JobEnds
+from shared.imports.workflow.job_file import MemberChangedError, write_job_file
+from shared.imports.workflow.job_traces import LOG_GRACE, find_traces
 from shared.logs import logger
 
-__all__ = ["LOG_GRACE", "JobStarter", "reported_job"]
+__all__ = ["JobStarter", "reported_job"]
 
 log = logger(__name__)
 
-#: How long a log may appear after its job has ended, and how long after a request without an answer
-#: finding nothing proves nothing: a job list may lag. A live hub always writes a log, empty if
-#: nothing failed.
-LOG_GRACE = CLOCK_SKEW + timedelta(minutes=5)
-
 
 class JobStarter:
-    """Requests jobs for imports at the head of their queue."""
+    """Requests jobs. Each method returns the job; None if it is over, or was never written."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, ends: JobEnds) -> None:
         self._services = services
         self._settings = services.settings
-        self._store = services.store
+        self._jobs = services.jobs
+        self._ends = ends
 
-    def start(self, record: ImportRecord) -> ImportRecord:
-        """Ask the hub for the job of the import at the head of the queue, unless it backs off.
+    def start(self, members: Sequence[ImportRecord]) -> JobRecord | None:
+        """Give queued imports a job, and ask the hub for it.
 
-        All older uploads must be registered.
-
-        Returns:
-            The import: running; queued again, with what it waits for; starting, if it is not known
-            whether the hub started the job; or failed.
+        All uploads that are older than one of them must be registered.
 
         Raises:
             ConflictError: another process was first.
         """
-        return record if record.is_backing_off(self._services.clock()) else self._start(record)
-
-    @traced("start")
-    def _start(self, record: ImportRecord) -> ImportRecord:
-        record = replace(record, queue_position=None)
-        try:
-            if record.staged.generation and find_traces(self._services, record).exist:
-                # An earlier request did arrive: `resume` finds out what happened to it.
-                return self._store.transition(replace(record, lease=NO_LEASE), ImportState.STARTING)
-            if record.cancel_reason is not None:
-                return self._cancelled(record)
-            self._services.container_of(record).check_staged(record.staged)
-        except StagedFileChangedError as error:
-            return self._fail(record, str(error))
-        except HubError as error:
-            return self._wait_or_fail(record, error)
-        record = self._store.transition(
-            replace(record, lease=self._new_lease(), last_start_at=self._services.clock()),
-            ImportState.STARTING,
+        if len(members) == 1:
+            return self._start_alone(members[0])
+        now = self._services.clock()
+        job_id = uuid.uuid4().hex[:24]
+        job = JobRecord(
+            hub=members[0].hub,
+            id=job_id,
+            members=tuple(record.row_key for record in members),
+            member_lines=tuple(record.devices or 0 for record in members),
+            staged=StagedFile(container=container_name(job_id)),
+            state=JobState.PREPARING,
+            created_at=now,
+            updated_at=now,
+            lease=self._new_lease(),
         )
-        try:
-            job = self._services.hubs[record.hub].create_import_job(self._request(record))
-        except OutcomeUnknownError as error:
-            return self._leave_unanswered(record, error)
-        except (TemporaryError, RefusedForNowError) as error:
-            return self._wait_or_fail(record, error)
-        except PermanentError as error:
-            return self._fail(record, reasons.job_rejected(error))
-        return self._running(record, job)
+        job = self._jobs.seal(job, members)
+        return self._prepare(job, members)
 
-    def resume(self, record: ImportRecord) -> ImportRecord:
-        """Find out what happened to an import that was left in `starting`.
-
-        Returns:
-            The import: running if there is a job; queued if there is none, or cancelled if that was
-            requested; failed if it is not known whether there was one; unchanged while the process
-            that requested it may still be at work, or during a back-off.
+    def advance(self, job: JobRecord) -> JobRecord | None:
+        """Take a job that the hub is not known to have one step further.
 
         Raises:
             ConflictError: another process was first.
         """
         now = self._services.clock()
-        if record.is_backing_off(now) or record.is_leased(now):
-            return record
-        return self._resume(record)
+        if job.is_backing_off(now) or job.is_leased(now):
+            return job
+        match job.state:
+            case JobState.PREPARING:
+                # The process that prepared it is gone; what it may still write belongs to no job.
+                self._dissolve(job)
+                return None
+            case JobState.REFUSED:
+                return self._ask_again(job)
+            case JobState.ASKED:
+                return self._resume(job)
+        return job
 
-    @traced("resume")
-    def _resume(self, record: ImportRecord) -> ImportRecord:
-        record = self._store.update(replace(record, lease=self._new_lease()))
+    def restore(self, record: ImportRecord, members: Sequence[ImportRecord]) -> JobRecord:
+        """Write the job of some imports again, whose row was deleted or cannot be read.
+
+        It is looked for at the hub, and never asked for again.
+
+        Args:
+            record: an import that is in the job.
+            members: all open imports of that job, that one included.
+        """
+        log.error("the row of the job of %r was deleted; it is written again", record.file)
+        now = self._services.clock()
+        job_id = record.job_record or record.id
+        is_alone = job_id == record.id
+        job = JobRecord(
+            hub=record.hub,
+            id=job_id,
+            members=tuple(member.row_key for member in members),
+            staged=record.staged if is_alone else StagedFile(container=container_name(job_id)),
+            state=JobState.ASKED,
+            created_at=now,
+            updated_at=now,
+            last_start_at=record.last_start_at or record.updated_at,
+            is_restored=True,
+        )
+        return self._jobs.seal(job, members)
+
+    def _start_alone(self, record: ImportRecord) -> JobRecord | None:
+        """The container and the file of the job are those of its only import."""
         try:
-            traces = find_traces(self._services, record)
+            self._services.container_of(record).check_staged(record.staged)
+        except StagedFileChangedError as error:
+            failed = replace(record, failure_reason=str(error), imported=0, failed=0)
+            end_import(self._services, failed, ImportState.FAILED)
+            return None
+        now = self._services.clock()
+        job = JobRecord(
+            hub=record.hub,
+            id=record.id,
+            members=(record.row_key,),
+            staged=record.staged,
+            state=JobState.ASKED,
+            created_at=now,
+            updated_at=now,
+            last_start_at=now,
+            back_off=BackOff(refused_since=record.back_off.refused_since),
+            lease=self._new_lease(),
+        )
+        if job.was_unanswered:
+            # A version before asked for it.
+            waiting = replace(job, state=JobState.REFUSED, lease=NO_LEASE)
+            return self._ask_again(self._jobs.seal(waiting, [record]))
+        return self._ask(self._jobs.seal(job, [record]))
+
+    @traced_job("prepare")
+    def _prepare(self, job: JobRecord, members: Sequence[ImportRecord]) -> JobRecord | None:
+        """Write the file of a job of several imports, and ask the hub for it."""
+        try:
+            staged = write_job_file(self._services, job, members)
+        except MemberChangedError as error:
+            log.warning("%s The imports of the job are queued again", error)
+            self._dissolve(job, alone=(error.record.row_key,))
+            return None
+        except (ForeignContainerError, StagedFileChangedError) as error:
+            log.warning("%s", error)
+            self._dissolve(job)
+            return None
+        now = self._services.clock()
+        job = replace(job, staged=staged, last_start_at=now, lease=self._new_lease())
+        return self._ask(self._jobs.transition(job, JobState.ASKED))
+
+    def _ask_again(self, job: JobRecord) -> JobRecord | None:
+        """Ask the hub for a job that it refused before, or whose request had no answer."""
+        if not job.may_be_at_hub and not self._ends.has_all_members(job):
+            self._dissolve(job)
+            return None
+        try:
+            if job.was_unanswered and find_traces(self._services, job).exist:
+                # An earlier request did arrive: `_resume` finds out what happened to it.
+                return self._jobs.transition(replace(job, lease=NO_LEASE), JobState.ASKED)
+            if job.cancel_reason is not None:
+                return self._cancelled(job)
+            self._services.container_of(job).check_staged(job.staged)
+        except StagedFileChangedError as error:
+            if job.is_shared:
+                log.warning("%s The imports of the job are queued again", error)
+                self._dissolve(job)
+                return None
+            return self._ends.end_without_job(job, ImportState.FAILED, str(error))
         except HubError as error:
-            unresolved_since = record.back_off.unresolved_since
-            return self._wait(record, reasons.waiting(error), unresolved_since)
+            return self._wait_or_fail(job, error)
+        job = replace(job, lease=self._new_lease(), last_start_at=self._services.clock())
+        return self._ask(self._jobs.transition(job, JobState.ASKED))
+
+    @traced_job("start")
+    def _ask(self, job: JobRecord) -> JobRecord | None:
+        try:
+            answer = self._services.hubs[job.hub].create_import_job(self._request(job))
+        except OutcomeUnknownError as error:
+            return self._leave_unanswered(job, error)
+        except (TemporaryError, RefusedForNowError) as error:
+            return self._wait_or_fail(job, error)
+        except PermanentError as error:
+            return self._refused_for_good(job, error)
+        return self._accepted(job, answer)
+
+    @traced_job("resume")
+    def _resume(self, job: JobRecord) -> JobRecord | None:
+        """Find out what happened to a job that the hub was asked for."""
+        job = self._jobs.update(replace(job, lease=self._new_lease()))
+        try:
+            traces = find_traces(self._services, job)
+        except HubError as error:
+            return self._wait(job, reasons.waiting(error), job.back_off.unresolved_since)
         if traces.job is not None:
             log.warning("found its job %s at the hub", traces.job.job_id)
-            return self._running(record, traces.job)
+            return self._accepted(job, traces.job)
         if traces.has_unnamed_active:
-            return self._wait(record, reasons.job_may_be_ours(), None)
+            return self._wait(job, reasons.job_may_be_ours(), None)
         if traces.has_log:
             log.warning("found the log of its job")
             ended = traces.unnamed_ended
-            return self._running(record, ended[0] if len(ended) == 1 else JobProperties())
+            return self._accepted(job, ended[0] if len(ended) == 1 else JobProperties())
         now = self._services.clock()
-        since = record.back_off.unresolved_since
-        if since is None:
-            record = self._rename_staged_file(record)
+        since = job.back_off.unresolved_since
+        if since is None and not job.is_restored:
+            job = self._rename_staged_file(job)
         since = min(since or now, now)
         if traces.unnamed_ended:
-            if record.last_start_at and since < record.last_start_at:
+            if job.last_start_at and since < job.last_start_at:
                 # An error answered the request, so nothing was waited for yet: a log may appear.
                 since = now
             if now - since < LOG_GRACE:
-                return self._wait(record, reasons.job_may_have_been_ours(), since)
-            failed = replace(record, failure_reason=reasons.start_unresolved())
-            return end_import(self._services, failed, ImportState.FAILED)
+                return self._wait(job, reasons.job_may_have_been_ours(), since)
+            return self._ends.conclude(job, ImportState.FAILED, reasons.start_unresolved())
         if now - since < LOG_GRACE:
-            return self._wait(record, reasons.start_unanswered(LOG_GRACE), since)
-        if record.cancel_reason is not None:
-            return self._cancelled(record)
-        # Before the hub is asked again, `start` looks for traces once more.
-        back_off = replace(record.back_off, unresolved_since=None)
-        queued = replace(record, failure_reason="", back_off=back_off, lease=NO_LEASE)
-        return self._store.transition(queued, ImportState.QUEUED)
+            return self._wait(job, reasons.start_unanswered(LOG_GRACE), since)
+        if job.is_restored:
+            return self._ends.conclude(job, ImportState.FAILED, reasons.job_row_deleted())
+        if job.cancel_reason is not None:
+            return self._cancelled(job)
+        # Before the hub is asked again, `_ask_again` looks for traces once more.
+        back_off = replace(job.back_off, unresolved_since=None)
+        waiting = replace(job, failure_reason="", back_off=back_off, lease=NO_LEASE)
+        return self._ask_again(self._jobs.transition(waiting, JobState.REFUSED))
 
-    def _leave_unanswered(self, record: ImportRecord, error: OutcomeUnknownError) -> ImportRecord:
-        """Leave the import in `starting`: there may be a job. The next tick looks for it."""
+    def _leave_unanswered(self, job: JobRecord, error: OutcomeUnknownError) -> JobRecord:
+        """There may be a job. The next tick looks for it."""
         log.warning("%s", error)
-        back_off = record.back_off
+        back_off = job.back_off
         if back_off.hub_retries:
             back_off = self._services.backing_off(back_off)
         else:
@@ -155,25 +262,23 @@ class JobStarter:
             back_off = replace(back_off, hub_retries=1)
         if error.details is not None:
             # It was an answer, though an error: no job is waited for that may still appear.
-            record = self._rename_staged_file(record)
+            job = self._rename_staged_file(job)
             back_off = replace(back_off, unresolved_since=self._services.clock() - LOG_GRACE)
         reason = reasons.waiting(error)
-        return self._store.update(
-            replace(record, failure_reason=reason, back_off=back_off, lease=NO_LEASE)
+        return self._jobs.update(
+            replace(job, failure_reason=reason, back_off=back_off, lease=NO_LEASE)
         )
 
-    def _wait(
-        self, record: ImportRecord, reason: str, unresolved_since: datetime | None
-    ) -> ImportRecord:
-        """Leave the import in `starting`, to be looked for again after a back-off."""
+    def _wait(self, job: JobRecord, reason: str, unresolved_since: datetime | None) -> JobRecord:
+        """Leave the job to be looked for again after a back-off."""
         back_off = self._services.backing_off(
-            replace(record.back_off, unresolved_since=unresolved_since)
+            replace(job.back_off, unresolved_since=unresolved_since)
         )
-        return self._store.update(
-            replace(record, failure_reason=reason, back_off=back_off, lease=NO_LEASE)
+        return self._jobs.update(
+            replace(job, failure_reason=reason, back_off=back_off, lease=NO_LEASE)
         )
 
-    def _rename_staged_file(self, record: ImportRecord) -> ImportRecord:
+    def _rename_staged_file(self, job: JobRecord) -> JobRecord:
         """Give the staged file another name.
 
         A request without an answer may still be on its way. If it arrives after this, the hub finds
@@ -182,16 +287,16 @@ class JobStarter:
         Raises:
             ConflictError: another process was first.
         """
-        container = self._services.container_of(record)
-        # "" if the file was deleted or changed: then the request finds nothing, and `start` fails.
-        etag = container.copy_staged(record.staged)
-        staged = replace(record.staged, generation=record.staged.generation + 1, etag=etag)
-        record = self._store.update(replace(record, staged=staged))
+        container = self._services.container_of(job)
+        # "" if the file was deleted or changed: then the request finds nothing, and asking fails.
+        etag = container.copy_staged(job.staged)
+        staged = replace(job.staged, generation=job.staged.generation + 1, etag=etag)
+        job = self._jobs.update(replace(job, staged=staged))
         container.delete_staged_before(staged.generation)
-        return record
+        return job
 
-    def _request(self, record: ImportRecord) -> ImportJobRequest:
-        storage, container = self._services.storage, record.staged.container
+    def _request(self, job: JobRecord) -> ImportJobRequest:
+        storage, container = self._services.storage, job.staged.container
         if self._settings.jobs.storage_authentication == "identityBased":
             uri = storage.container_uri(container)
         else:
@@ -201,61 +306,72 @@ class JobStarter:
         return ImportJobRequest(
             input_blob_container_uri=uri,
             output_blob_container_uri=uri,
-            input_blob_name=staged_name(record.staged.generation),
+            input_blob_name=staged_name(job.staged.generation),
             storage_authentication_type=self._settings.jobs.storage_authentication,
             user_assigned_identity=self._settings.jobs.storage_identity,
         )
 
-    def _running(self, record: ImportRecord, job: JobProperties) -> ImportRecord:
-        running = replace(
-            record,
+    def _accepted(self, job: JobRecord, answer: JobProperties) -> JobRecord:
+        accepted = replace(
+            job,
             failure_reason="",
-            job=reported_job(job.job_id, job),
+            job=reported_job(answer.job_id, answer),
             back_off=NO_BACK_OFF,
             lease=NO_LEASE,
         )
-        record = self._store.transition(running, ImportState.RUNNING)
-        update_log_context(record)
-        log.info("running")
-        return record
+        job = self._jobs.transition(accepted, JobState.ACCEPTED)
+        update_log_context(job)
+        log.info("running; files in the job: %d", len(job.members))
+        return job
 
-    def _wait_or_fail(self, record: ImportRecord, error: ImporterError) -> ImportRecord:
-        """Queue the import again; fail it if the cause was not fixed before the deadline."""
+    def _wait_or_fail(self, job: JobRecord, error: ImporterError) -> JobRecord | None:
+        """Ask again after a back-off, unless the cause was not fixed before the deadline."""
         refused_since = None
         if isinstance(error, RefusedForNowError) and not isinstance(error, JobSlotBusyError):
             now = self._services.clock()
-            refused_since = min(record.back_off.refused_since or now, now)
+            refused_since = min(job.back_off.refused_since or now, now)
             if now - refused_since >= self._settings.retries.refusal_deadline:
-                return self._fail(record, reasons.job_rejected(error))
+                return self._refused_for_good(job, error, refused_since)
         log.info("waiting: %s", first_line(error))
-        back_off = replace(record.back_off, refused_since=refused_since)
+        back_off = replace(job.back_off, refused_since=refused_since)
         waiting = replace(
-            record,
+            job,
             failure_reason=reasons.waiting(error),
-            queue_position=1,
             back_off=self._services.backing_off(back_off),
             lease=NO_LEASE,
         )
-        if record.state is ImportState.QUEUED:
-            return self._store.update(waiting)
-        return self._store.transition(waiting, ImportState.QUEUED)
+        if job.state is JobState.REFUSED:
+            return self._jobs.update(waiting)
+        return self._jobs.transition(waiting, JobState.REFUSED)
 
-    def _fail(self, record: ImportRecord, reason: str) -> ImportRecord:
-        """End an import that the hub rejected."""
-        return self._end_without_job(record, ImportState.FAILED, reason)
+    def _refused_for_good(
+        self, job: JobRecord, error: ImporterError, refused_since: datetime | None = None
+    ) -> JobRecord | None:
+        """Only a job of one import fails by a refusal: those of several are tried one by one."""
+        if not job.is_shared:
+            return self._ends.end_without_job(job, ImportState.FAILED, reasons.job_rejected(error))
+        log.warning("the hub rejects the job; its imports are tried one by one: %s", error)
+        self._dissolve(job, alone=job.members, refused_since=refused_since)
+        return None
 
-    def _cancelled(self, record: ImportRecord) -> ImportRecord:
-        """End an import whose request was lost, and of whose job nothing was found."""
-        reason = reasons.cancelled_without_job()
-        return self._end_without_job(record, ImportState.CANCELLED, reason)
+    def _cancelled(self, job: JobRecord) -> JobRecord | None:
+        """End a job whose request was lost, and of which nothing was found."""
+        return self._ends.end_without_job(
+            job, ImportState.CANCELLED, reasons.cancelled_without_job()
+        )
 
-    def _end_without_job(
-        self, record: ImportRecord, state: ImportState, reason: str
-    ) -> ImportRecord:
-        # After a request without an answer, the counts are not known.
-        count = None if record.staged.generation else 0
-        ended = replace(record, failure_reason=reason, imported=count, failed=count)
-        return end_import(self._services, ended, state)
+    def _dissolve(
+        self,
+        job: JobRecord,
+        alone: Sequence[str] = (),
+        refused_since: datetime | None = None,
+    ) -> None:
+        """Queue the imports of a job again that the hub does not have.
+
+        Args:
+            alone: row keys of those that get a job of their own.
+        """
+        self._ends.dissolve(job, alone, refused_since)
 
     def _new_lease(self) -> Lease:
         until = self._services.clock() + self._settings.retries.lease

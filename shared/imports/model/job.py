@@ -1,0 +1,177 @@
+"""The record of a job: the imports whose lines the hub gets at once, and how far the job is.
+
+An import that is alone is the only member of its job, whose container and file are its own. A job
+of several has a container with a file of all their lines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field
+
+from shared.imports.model.keys import import_id_of, job_key
+from shared.imports.model.record import (
+    NO_BACK_OFF,
+    NO_LEASE,
+    BackOff,
+    CancelReason,
+    Columns,
+    HubJob,
+    ImportRecord,
+    Lease,
+    StagedFile,
+    is_ahead,
+)
+from shared.imports.model.states import ImportState
+
+__all__ = ["JobRecord", "JobState"]
+
+
+class JobState(StrEnum):
+    """The state of a job. Only in the first two it is certain that there is no job at the hub."""
+
+    #: Its members are chosen, and its file is written.
+    PREPARING = "preparing"
+    #: The hub refused the job for now: it is asked again after a back-off.
+    REFUSED = "refused"
+    #: The hub is asked for the job, or was asked and its answer is not known.
+    ASKED = "asked"
+    #: The hub has the job.
+    ACCEPTED = "accepted"
+    #: The job has ended, and it is decided how; the records of its members become final.
+    ENDED = "ended"
+
+    def may_become(self, state: JobState) -> bool:
+        return state in _NEXT[self]
+
+
+_NEXT = {
+    JobState.PREPARING: {JobState.ASKED},
+    JobState.REFUSED: {JobState.ASKED, JobState.ENDED},
+    JobState.ASKED: {JobState.REFUSED, JobState.ACCEPTED, JobState.ENDED},
+    JobState.ACCEPTED: {JobState.ENDED},
+    JobState.ENDED: set[JobState](),
+}
+
+
+_RecordKey = Annotated[str, Field(pattern=r"^import-[0-9]{10}-[0-9a-f]{24}$")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRecord(Columns):
+    """A row of the table. A column has the name of its field in camelCase."""
+
+    #: Name of the hub; the row's partition key.
+    hub: str
+    #: That of the import if it is alone.
+    id: str
+    #: Row keys of the records of its members, in queue order. Nobody else is a member.
+    members: Annotated[tuple[_RecordKey, ...], Field(min_length=1)]
+    #: How many lines of the file are each member's, in this order; none if that is not known.
+    member_lines: tuple[int, ...] = ()
+    #: The file that the hub reads. Its container has the hub's log, too.
+    staged: StagedFile
+
+    state: JobState
+    #: Each state with the time at which it was entered, oldest first.
+    history: tuple[tuple[JobState, AwareDatetime], ...] = ()
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    #: What the job waits for, and what to do.
+    failure_reason: str = ""
+    #: When the hub was last asked for the job.
+    last_start_at: AwareDatetime | None = None
+    cancel_reason: CancelReason | None = None
+    #: Whether its row was deleted or edited and written again, so that not all is known of it.
+    is_restored: bool = False
+    #: How the job ended, once that is decided: in `completed` the hub's log tells the members apart.
+    end_state: ImportState | None = None
+    end_reason: str = ""
+    #: ETag of the log by which it was decided; "" if there was none.
+    log_etag: str = ""
+
+    job: HubJob = HubJob()
+    back_off: BackOff = NO_BACK_OFF
+    lease: Lease = NO_LEASE
+
+    #: New with each write: a process recognises its own write whose answer was lost.
+    write_id: str = ""
+    #: The row's ETag; not a column.
+    etag: str = ""
+
+    @property
+    def row_key(self) -> str:
+        return job_key(self.id)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether its file and container are those of no import."""
+        return import_id_of(self.members[0]) != self.id
+
+    @property
+    def started_at(self) -> datetime:
+        """When the job was requested."""
+        return self.last_start_at or self.created_at
+
+    @property
+    def was_unanswered(self) -> bool:
+        """Whether a request had no answer: then the file was renamed."""
+        return self.staged.generation > 0
+
+    @property
+    def may_be_at_hub(self) -> bool:
+        """Whether the hub may have the job, or may have had it."""
+        is_asked = self.state not in (JobState.PREPARING, JobState.REFUSED)
+        return is_asked or self.was_unanswered or self.is_restored
+
+    @property
+    def accepted_at(self) -> datetime | None:
+        """When the hub was first known to have the job."""
+        return next((at for state, at in self.history if state is JobState.ACCEPTED), None)
+
+    @property
+    def import_state(self) -> ImportState:
+        """The state of its members."""
+        if self.state in (JobState.PREPARING, JobState.REFUSED):
+            return ImportState.QUEUED
+        return ImportState.RUNNING if self.accepted_at else ImportState.STARTING
+
+    def is_backing_off(self, now: datetime) -> bool:
+        """Whether nothing is to be done for the job yet."""
+        return is_ahead(self.back_off.next_try_at, now)
+
+    def is_leased(self, now: datetime) -> bool:
+        """Whether a process works on it."""
+        return is_ahead(self.lease.until, now)
+
+    def unresolved(self, now: datetime) -> tuple[datetime, timedelta]:
+        """Since when, and how long, it is not known how the job ended."""
+        since = min(self.back_off.unresolved_since or now, now)
+        return since, now - since
+
+    def member(self, record: ImportRecord) -> ImportRecord:
+        """The record of a member with what its job adds: as it is shown, and as it ends."""
+        history = tuple(entry for entry in record.history if entry[0] is not ImportState.STARTING)
+        if self.import_state is not ImportState.QUEUED:
+            history = (*history, (ImportState.STARTING, self.started_at))
+        if self.accepted_at:
+            history = (*history, (ImportState.RUNNING, self.accepted_at))
+        return replace(
+            record,
+            state=self.import_state,
+            history=history,
+            failure_reason=self.failure_reason or record.failure_reason,
+            job_record=self.id,
+            job_files=len(self.members),
+            queue_position=1 if self.import_state is ImportState.QUEUED else None,
+            last_start_at=self.last_start_at,
+            cancel_reason=self.cancel_reason,
+            staged=record.staged if self.is_shared else self.staged,
+            job=self.job,
+            back_off=self.back_off,
+            lease=self.lease,
+        )

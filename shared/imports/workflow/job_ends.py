@@ -1,0 +1,371 @@
+"""The end of a job becomes the ends of its imports.
+
+How a job of several imports ended is decided once, by a guarded write. From then on the hub's slot
+is free, and the members end by themselves: whoever continues comes to the same results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+
+from azure.core.exceptions import ResourceNotFoundError
+
+from shared import logs
+from shared.errors import ImporterError, first_line
+from shared.hub.client import HubClient
+from shared.hub.error_log import LOG_NAME
+from shared.imports import metrics
+from shared.imports.model.job import JobRecord, JobState
+from shared.imports.model.record import NO_BACK_OFF, NO_LEASE, CancelReason, ImportRecord
+from shared.imports.model.states import ImportState
+from shared.imports.services import Services
+from shared.imports.store.import_store import ConflictError
+from shared.imports.store.rows import NewerRowError
+from shared.imports.tracing import traced
+from shared.imports.workflow import job_reasons as reasons
+from shared.imports.workflow.completion import end_import, end_unreadable
+from shared.imports.workflow.job_outcome import (
+    JobOutcome,
+    LineOwners,
+    UnreadableLogError,
+    read_outcomes,
+)
+from shared.imports.workflow.job_traces import LOG_GRACE
+from shared.imports.workflow.registration import has_dot_folder, record_deletion
+from shared.imports.workflow.unexpected import end_or_back_off
+from shared.imports.workflow.upload_reasons import unexpected_end, unexpected_error
+from shared.storage.blobs import StoredFile
+from shared.storage.client import is_outage
+from shared.text import clean_reason
+
+__all__ = ["JobEnds"]
+
+log = logs.logger(__name__)
+
+
+class JobEnds:
+    """Ends jobs and their imports. Each write is guarded."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._settings = services.settings
+        self._jobs = services.jobs
+
+    def has_all_members(self, job: JobRecord) -> bool:
+        """Whether the records of all members are still there, and not final."""
+        return len(self._records_of(job)) == len(job.members)
+
+    def dissolve(
+        self, job: JobRecord, alone: Sequence[str] = (), refused_since: datetime | None = None
+    ) -> None:
+        """Queue the imports of a job again that the hub does not have.
+
+        Args:
+            alone: row keys of those that get a job of their own.
+            refused_since: since when the hub rejects them.
+
+        Raises:
+            ConflictError: another process changed the job or one of them.
+        """
+        members = []
+        for record in self._records_of(job):
+            changed = replace(
+                record, back_off=replace(record.back_off, refused_since=refused_since)
+            )
+            if record.row_key in alone:
+                changed = replace(changed, footprint=b"")
+            members.append((record, changed))
+        self._jobs.dissolve(job, members)
+        log.info("the job is dissolved; imports that are queued again: %d", len(members))
+
+    def conclude(
+        self,
+        job: JobRecord,
+        state: ImportState,
+        reason: str,
+        job_log: StoredFile | None = None,
+    ) -> JobRecord | None:
+        """Decide how a job ended; if it has but one import, end that.
+
+        Args:
+            state: `completed` if the hub's log tells how each import ended.
+            job_log: the hub's log, if there is one.
+
+        Returns:
+            The job, if its imports are still to be ended; None if it is over.
+        """
+        job = replace(
+            job,
+            end_state=state,
+            end_reason=reason,
+            log_etag=job_log.etag if job_log else "",
+            lease=NO_LEASE,
+        )
+        if not job.is_shared:
+            return self.end_members(job, job_log)
+        if state in (ImportState.FAILED, ImportState.CANCELLED):
+            job = replace(job, end_reason=clean_reason(reason, reasons.shared_job(job)))
+        if job.state is JobState.ENDED:
+            return self._jobs.update(job)
+        return self._jobs.transition(job, JobState.ENDED)
+
+    def end_without_job(self, job: JobRecord, state: ImportState, reason: str) -> JobRecord | None:
+        """End a job that the hub refused, or of which nothing was found.
+
+        Returns:
+            As `conclude`.
+        """
+        if job.is_shared or job.was_unanswered:
+            return self.conclude(job, state, reason)
+        record = job.member(self._services.store.get(job.hub, job.members[0]))
+        ended = replace(record, failure_reason=reason, imported=0, failed=0)
+        end_import(self._services, ended, state, job=job)
+        return None
+
+    def end_members(self, job: JobRecord, job_log: StoredFile | None = None) -> JobRecord | None:
+        """End the imports of a job of which it is decided how it ended.
+
+        Args:
+            job_log: the hub's log, if it is open since the decision.
+
+        Returns:
+            The job, if there is something left to do; None if it is over.
+        """
+        records, is_whole = self._open_members(job)
+        members = [job.member(record) for record in records]
+        outcomes: Sequence[JobOutcome | None] = [None] * len(members)
+        if members and job.log_etag:
+            since, waited = job.unresolved(self._services.clock())
+            try:
+                outcomes = self._read_outcomes(
+                    job, members, job_log, is_last_try=waited >= LOG_GRACE
+                )
+            except UnreadableLogError as error:
+                if waited < LOG_GRACE:
+                    return self.wait(job, reasons.log_awaited(str(error), LOG_GRACE), since)
+                job = _without_log(job, str(error))
+        for record, outcome in zip(members, outcomes, strict=True):
+            is_whole = self._try_to_end(job, record, outcome) and is_whole
+        if not is_whole:
+            return job
+        metrics.count_job(job)
+        if job.is_shared or not members:
+            self._jobs.close(job)
+        return None
+
+    def wait(self, job: JobRecord, reason: str, since: datetime | None) -> JobRecord:
+        """Go on with the job after a back-off.
+
+        Args:
+            since: since when it is not known how the job ended.
+        """
+        if job.state is not JobState.ENDED:
+            job = replace(job, end_state=None, end_reason="", log_etag="")
+        back_off = replace(job.back_off, unresolved_since=since)
+        return self._jobs.update(
+            replace(job, failure_reason=reason, back_off=self._services.backing_off(back_off))
+        )
+
+    def end_or_back_off(self, job: JobRecord, error: Exception) -> JobRecord | None:
+        """Count an unexpected error of a job, or give the job up by that.
+
+        Returns:
+            The job; None if it is over.
+
+        Raises:
+            NewerRowError, ConflictError: another process changed it.
+        """
+        log.error("unexpected: %s", first_line(error), exc_info=error)
+        # The step that failed may have changed it.
+        current = self._jobs.find(job.hub, job.id)
+        if current is None:
+            return None
+        errors = current.back_off.unexpected_errors
+        if errors + 1 < self._settings.retries.max_attempts:
+            next_try_at = self._services.next_try_at(errors)
+            back_off = replace(
+                current.back_off, unexpected_errors=errors + 1, next_try_at=next_try_at
+            )
+            reason = unexpected_error(error)
+            return self._jobs.update(
+                replace(current, failure_reason=reason, back_off=back_off, lease=NO_LEASE)
+            )
+        reason = unexpected_end(errors + 1, error)
+        if not current.is_shared:
+            end_unreadable(self._services, current.hub, current.members[0], reason)
+            self._jobs.close(current)
+            return None
+        if not current.may_be_at_hub:
+            self.dissolve(current, current.members)
+            return None
+        return self.conclude(replace(current, back_off=NO_BACK_OFF), ImportState.FAILED, reason)
+
+    def _records_of(self, job: JobRecord) -> list[ImportRecord]:
+        """The records of the members that were not deleted, edited or ended by others."""
+        records = self._services.queries.records(job.hub, job.members)
+        return [
+            record
+            for record in records.values()
+            if record.state is ImportState.STARTING and record.job_record == job.id
+        ]
+
+    def _open_members(self, job: JobRecord) -> tuple[list[ImportRecord], bool]:
+        """The imports of a job that can be ended now, and whether there are no others."""
+        store = self._services.store
+        records: dict[str, ImportRecord] = {}
+        if job.is_shared:
+            records = self._services.queries.records(job.hub, job.members)
+        is_whole = True
+        members = []
+        for key in job.members:
+            try:
+                record = records.get(key) or store.get(job.hub, key)
+                if record.state.is_final:
+                    continue
+                if record.back_off.unexpected_errors and record.is_backing_off(
+                    self._services.clock()
+                ):
+                    is_whole = False
+                    continue
+                members.append(record)
+            except ResourceNotFoundError:
+                log.error("the record %s of an open import was deleted", key)
+                record_deletion(self._services, job.hub, key)
+            except Exception as error:
+                is_whole = self._give_up(job, key, error) and is_whole
+        return members, is_whole
+
+    def _try_to_end(self, job: JobRecord, record: ImportRecord, outcome: JobOutcome | None) -> bool:
+        """End one import; returns whether it is final."""
+        try:
+            if job.end_state is ImportState.COMPLETED and outcome is not None:
+                self._end_by_log(record, outcome, job)
+            else:
+                self._end_unknown(record, outcome, job)
+        except ConflictError as conflict:
+            if not job.is_shared:
+                raise
+            log.info("%s: %s", record.row_key, conflict)
+            return False
+        except Exception as error:
+            return self._give_up(job, record.row_key, error)
+        return True
+
+    def _give_up(self, job: JobRecord, key: str, error: Exception) -> bool:
+        """Count an error of one import; returns whether it has ended by it."""
+        if is_outage(error):
+            raise error
+        try:
+            is_over = end_or_back_off(self._services, job.hub, key, error)
+        except (ConflictError, NewerRowError) as conflict:
+            log.info("%s: %s", key, conflict)
+            return False
+        if is_over and not job.is_shared:
+            self._jobs.close(job)
+        return is_over
+
+    @traced("end")
+    def _end_by_log(
+        self, record: ImportRecord, outcome: JobOutcome, job: JobRecord
+    ) -> ImportRecord:
+        """End an import whose job completed, by the log that it wrote."""
+        devices = record.devices or 0
+        if outcome.failed > devices or outcome.unidentified:
+            # The log may belong to something else, or does not name what failed.
+            cause = reasons.log_does_not_fit(outcome.failed, devices, outcome.unidentified)
+            reason = clean_reason(cause, outcome.example, reasons.counts_unknown())
+            unknown = replace(record, failure_reason=reason, retry=outcome.retry)
+            return end_import(
+                self._services, unknown, ImportState.COMPLETED_WITH_ERRORS, outcome, job=job
+            )
+        state, reason = ImportState.COMPLETED, ""
+        if outcome.failed or record.invalid_lines:
+            state = ImportState.COMPLETED_WITH_ERRORS
+            self._look_up_missing(self._services.hubs[record.hub], outcome)
+            reason = reasons.not_all_imported(record, outcome)
+        elif job.cancel_reason is CancelReason.OPERATOR:
+            reason = reasons.cancelled_too_late()
+        ended = replace(
+            record,
+            failure_reason=reason,
+            failed=outcome.failed,
+            imported=devices - outcome.failed,
+            retry=outcome.retry,
+        )
+        return end_import(self._services, ended, state, outcome, job=job)
+
+    @traced("end")
+    def _end_unknown(
+        self, record: ImportRecord, outcome: JobOutcome | None, job: JobRecord
+    ) -> ImportRecord:
+        """End an import whose number of imported devices is not known."""
+        retry = outcome.retry if outcome else ""
+        ended = replace(record, failure_reason=job.end_reason, retry=retry)
+        return end_import(
+            self._services, ended, job.end_state or ImportState.FAILED, outcome, job=job
+        )
+
+    def _read_outcomes(
+        self,
+        job: JobRecord,
+        open_members: Sequence[ImportRecord],
+        job_log: StoredFile | None,
+        *,
+        is_last_try: bool,
+    ) -> Sequence[JobOutcome]:
+        """What the hub's log says of each of these imports."""
+        container = self._services.container_of(job)
+        if job_log is None:
+            job_log = container.error_log()
+        if job_log is None or job_log.etag != job.log_etag:
+            raise UnreadableLogError(f"{LOG_NAME} was deleted or changed after the job had ended.")
+        by_key = {record.row_key: record for record in open_members}
+        # All of them: what is said of one that has ended is no note for the others.
+        members = [by_key.get(key) for key in job.members]
+
+        def read_owners() -> LineOwners:
+            lines = container.staged_lines(job.staged, sum(job.member_lines))
+            return LineOwners(lines, job.member_lines)
+
+        outcomes = read_outcomes(
+            job_log,
+            [
+                (record, self._services.container_of(record)) if record else None
+                for record in members
+            ],
+            read_owners if job.is_shared else None,
+            self._settings.validation.max_reported_problems,
+            is_last_try=is_last_try,
+        )
+        by_member = dict(zip(job.members, outcomes, strict=True))
+        return [by_member[record.row_key] for record in open_members]
+
+    def _look_up_missing(self, hub: HubClient, outcome: JobOutcome) -> None:
+        """Ask the registry for some devices that the log reports as missing.
+
+        Logs of live hubs were seen to report devices as missing that existed.
+        """
+        for failed in islice(outcome.reported_missing, self._settings.jobs.verify_failed_devices):
+            name = f"{failed.device_id}/{failed.module_id}".rstrip("/")
+            if has_dot_folder(name):
+                continue
+            try:
+                exists = hub.has_identity(failed.device_id, failed.module_id)
+            except ImporterError as error:
+                log.warning("rejected devices cannot be looked up in the registry: %s", error)
+                return
+            outcome.in_registry[name] = exists
+
+
+def _without_log(job: JobRecord, cause: str) -> JobRecord:
+    """The job with another end, as its log cannot be read."""
+    if job.end_state is ImportState.COMPLETED:
+        return replace(
+            job,
+            end_state=ImportState.COMPLETED_WITH_ERRORS,
+            end_reason=clean_reason(cause, reasons.counts_unknown()),
+        )
+    return replace(job, end_reason=clean_reason(cause, job.end_reason))
