@@ -85,8 +85,8 @@ class SharedJobError(NotPossibleError):
 
     def __init__(self, import_id: str, job_record: str, imports: list[str]) -> None:
         super().__init__(
-            f"Import {import_id} is in job {job_record} with {len(imports) - 1:,} other files, which "
-            "would be cancelled with it. To cancel all of them, name the job."
+            f"Import {import_id} is in job {job_record} with {len(imports) - 1:,} other files, "
+            "which would be cancelled with it. To cancel all of them, name the job."
         )
         #: The id of the job's record, and those of all of its imports.
         self.job_record = job_record

@@ -13,6 +13,7 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.data.tables import TableEntity, UpdateMode
 
 from shared.imports.model.states import ImportState
+from shared.imports.store.rows import SCHEMA
 from tests.faults.scenarios import A, B
 from tests.faults.simulation import Simulation
 
@@ -139,7 +140,7 @@ def _older_again(simulation: Simulation, row: TableEntity) -> None:
     """Roll back to a version that can read the row."""
     key = {"PartitionKey": row["PartitionKey"], "RowKey": row["RowKey"]}
     with contextlib.suppress(ResourceNotFoundError):
-        simulation.table.update_entity({**key, "schema": 1}, mode=UpdateMode.MERGE)
+        simulation.table.update_entity({**key, "schema": SCHEMA}, mode=UpdateMode.MERGE)
 
 
 def _end_jobs(simulation: Simulation) -> None:

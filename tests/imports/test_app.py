@@ -58,4 +58,5 @@ def test_stack_depth_is_constant_if_all_queued_imports_fail(
     app.tick()
     assert {record.state for record in app.records()} == {"failed"}
     assert len(depths) == 12
-    assert len(set(depths)) == 1
+    # The first one had a job, which the busy hub refused.
+    assert len(set(depths[1:])) == 1

@@ -114,7 +114,7 @@ def test_tick_sends_few_requests_during_back_off(app: App) -> None:
     app.tick()
     with app.counting() as requests:
         app.tick()
-    assert len(requests) == 2
+    assert len(requests) == 1
     assert not any("/jobs" in request for request in requests)
 
 

@@ -12,6 +12,7 @@ from azure.data.tables import UpdateMode
 
 from shared.imports.model.states import ImportState
 from shared.imports.store.daily_counts import DailyCounts, DailyCountsStore
+from shared.imports.store.rows import SCHEMA
 from tests.app import App, device
 from tests.records import import_record
 
@@ -193,7 +194,7 @@ def test_rows_of_a_newer_version_are_kept(app: App, statistics: DailyCountsStore
     today = app.clock().date()
     end(app, 2)
     [first, second] = rows(app)
-    edit(app, first, schema=2)
+    edit(app, first, schema=SCHEMA + 1)
     tomorrow = today + timedelta(days=1)
     app.clock.ahead += timedelta(days=1)
     end(app, 2)
@@ -212,7 +213,7 @@ def test_day_of_a_newer_version_is_not_recounted(
     end(app, 2)
     statistics.count_ends(HUB, today, 50)
     end(app, 1)
-    edit(app, day, schema=2)
+    edit(app, day, schema=SCHEMA + 1)
     edit(app, day if edited == "the day" else rows(app)[1], devicesImported="many")
     before = list(app.table.query_entities("RowKey ge 'day-' and RowKey lt 'day.'"))
     statistics.count_ends(HUB, today, 50)

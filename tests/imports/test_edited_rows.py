@@ -15,9 +15,9 @@ NAME = "pumps.ndjson"
 
 
 def queue_two(app: App) -> ImportRecord:
-    """Queue two imports; return the first."""
+    """Queue two imports behind one with a job; return the first."""
     app.hub.occupy_slot()
-    for name in (NAME, "next.ndjson"):
+    for name in ("first.ndjson", NAME, "next.ndjson"):
         app.upload(name, device(name))
         app.deliver(name)
     return app.record(NAME)
@@ -57,6 +57,7 @@ def test_import_with_an_unreadable_row_fails_eventually(app: App, columns: dict[
     record = queue_two(app)
     edit(app, record, **columns)
     app.hub.free_slot()
+    tick(app)
     for errors in (1, 2):
         tick(app)
         assert row_of(app, record)["unexpectedErrors"] == errors
@@ -91,6 +92,8 @@ def test_counts_are_0_only_if_no_device_can_have_been_applied(
     record = app.record(NAME)
     assert record.state == state
     edit(app, record, devices="many")
+    if state == "running":
+        app.hub.jobs.cancel(record.job.id)
     for _ in range(3):
         app.tick()
     ended = app.record(NAME)
@@ -101,7 +104,9 @@ def test_import_continues_after_its_row_is_corrected(app: App) -> None:
     record = queue_two(app)
     edit(app, record, state="done")
     app.hub.free_slot()
-    tick(app)
+    for _ in range(2):
+        tick(app)
+    assert row_of(app, record)["unexpectedErrors"] == 1
     edit(app, record, state="queued")
     app.finish()
     ended = app.record(NAME)
@@ -116,10 +121,12 @@ def test_import_continues_after_its_row_is_corrected(app: App) -> None:
 def test_unreadable_row_is_retried_with_back_off(app: App) -> None:
     app.configure(BACKOFF_SECONDS="60", MAX_BACKOFF_SECONDS="60")
     record = queue_two(app)
+    app.hub.free_slot()
+    tick(app)
     app.clock.ahead_minutes(2)
     edit(app, record, state="done")
     for _ in range(3):
-        app.tick()
+        tick(app)
     row = row_of(app, record)
     assert row["unexpectedErrors"] == 1
     assert timedelta(seconds=20) < row["nextTryAt"] - app.clock() <= timedelta(seconds=60)

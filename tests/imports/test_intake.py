@@ -34,7 +34,8 @@ def test_concurrent_events(app: App) -> None:
         list(pool.map(app.deliver, names * 2))
     app.finish()
     assert [record.state.value for record in app.records()] == ["completed"] * 5
-    assert len(app.hub.jobs) == 5
+    assert sum(job["progress"] == 100 for job in app.hub.jobs) == len(app.hub.jobs)
+    assert len(app.hub.registry) == 5
 
 
 def test_overwrite_is_a_new_upload(app: App) -> None:

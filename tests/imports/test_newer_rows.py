@@ -9,13 +9,14 @@ from azure.data.tables import UpdateMode
 
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
+from shared.imports.store.rows import SCHEMA
 from shared.imports.workflow.registration import Upload, record_of
 from tests.app import App, device
 
 NAME = "pumps.ndjson"
 
 
-def write_newer(app: App, hub: str, key: str, schema: int = 2) -> None:
+def write_newer(app: App, hub: str, key: str, schema: int = SCHEMA + 1) -> None:
     row = {"PartitionKey": hub, "RowKey": key, "schema": schema, "novel": "column"}
     app.table.update_entity(row, mode=UpdateMode.MERGE)
 
@@ -73,7 +74,7 @@ def test_later_uploads_wait_for_an_upload_that_cannot_be_registered(app: App, mi
     app.upload(NAME, device("pump-1"))
     blob = app.blobs.get_blob_client(app.container, NAME).get_blob_properties()
     claim = record_of(app.importer.services, Upload.of(blob)).id
-    app.table.create_entity({"PartitionKey": "(claims)", "RowKey": claim, "schema": 2})
+    app.table.create_entity({"PartitionKey": "(claims)", "RowKey": claim, "schema": SCHEMA + 1})
     app.upload("younger.ndjson", device("pump-2"))
     app.deliver("younger.ndjson")
     tick(app)
@@ -122,7 +123,7 @@ def test_upload_claimed_by_a_newer_version_is_skipped(app: App) -> None:
     assert len(app.hub.jobs) == 1
 
 
-@pytest.mark.parametrize("schema", [2, 99])
+@pytest.mark.parametrize("schema", [SCHEMA + 1, 99])
 def test_lists_omit_newer_rows_and_health_reports_them(app: App, schema: int) -> None:
     record = queue_two(app)
     write_newer(app, record.hub, record.row_key, schema)
@@ -145,7 +146,7 @@ def test_every_row_contains_the_schema_version(app: App) -> None:
     rows += app.table.list_entities()
     kinds = {(row["PartitionKey"], row["RowKey"].split("-")[0]) for row in rows}
     assert {kind for _, kind in kinds} >= {"import", "queue", "send", "day", "hubs", "sweep"}
-    assert {row.get("schema") for row in rows} == {1}
+    assert {row.get("schema") for row in rows} == {SCHEMA}
 
 
 def test_unknown_state_is_not_final(app: App) -> None:

@@ -88,6 +88,7 @@ class AzureBlobs:
 
 
 def order_of_jobs(app: App) -> list[str]:
+    """The files in the order of their jobs, one each."""
     jobs = [job["inputBlobContainerUri"] for job in app.hub.jobs if job["type"] == "import"]
     files = {record.staged.container: record.file for record in app.records()}
     return [files[uri.partition("?")[0].rpartition("/")[2]] for uri in jobs]
@@ -115,6 +116,7 @@ def test_uploads_without_events_are_applied_in_write_order(
     app: App, written: tuple[str, ...]
 ) -> None:
     """The list of blobs is sorted by name."""
+    app.configure(JOB_FILES="1")
     blobs = AzureBlobs(app)
     for number, name in enumerate(written):
         blobs.upload(name, 1000 * number, device(name))
@@ -124,6 +126,7 @@ def test_uploads_without_events_are_applied_in_write_order(
 
 
 def test_registration_order_applies_if_etags_contain_no_time(app: App) -> None:
+    app.configure(JOB_FILES="1")
     blobs = AzureBlobs(app, has_ticks=False)
     app.hub.occupy_slot()
     for name in NAMES:

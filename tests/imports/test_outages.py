@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ServiceRequestError, ServiceResponseError
 
 from shared.errors import TemporaryError
+from shared.imports.model.job import JobRecord
 from shared.imports.model.record import ImportRecord
+from shared.imports.workflow.hub_queue import HubQueue
 from shared.imports.workflow.job_starter import JobStarter
 from tests.app import App, device
 
@@ -42,10 +44,10 @@ def failing(error: BaseException, *, at: str) -> Callable[[str], None]:
 
 def queue_one(app: App) -> None:
     """Queue an import that the next tick can start."""
-    app.hub.occupy_slot()
     app.upload(NAME, device("pump-1"))
-    app.deliver(NAME)
-    app.hub.free_slot()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HubQueue, "enter", lambda *_: None)
+        app.deliver(NAME)
 
 
 @pytest.fixture
@@ -148,21 +150,19 @@ def break_starts(monkeypatch: pytest.MonkeyPatch, file: str) -> None:
     """Simulate a bug that one file triggers."""
     start = JobStarter.start
 
-    def broken(queue: JobStarter, record: ImportRecord) -> ImportRecord:
-        if record.file == file:
+    def broken(starter: JobStarter, members: Sequence[ImportRecord]) -> JobRecord | None:
+        if file in [record.file for record in members]:
             raise ZeroDivisionError("nobody thought of that")
-        return start(queue, record)
+        return start(starter, members)
 
     monkeypatch.setattr(JobStarter, "start", broken)
 
 
 def test_unexpected_error_fails_only_its_import(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     app.configure(MAX_ATTEMPTS="3")
-    app.hub.occupy_slot()
-    for name in (NAME, "next.ndjson"):
-        app.upload(name, device(name))
-        app.deliver(name)
-    app.hub.free_slot()
+    queue_one(app)
+    app.upload("next.ndjson", device("next.ndjson"))
+    app.deliver("next.ndjson")
     break_starts(monkeypatch, NAME)
     for errors in (1, 2):
         app.tick()

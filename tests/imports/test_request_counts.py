@@ -42,7 +42,7 @@ def test_request_count_of_an_import(app: App) -> None:
     ):
         print(f"{moment}: {len(requests)}", *requests, sep="\n  ")
     assert len(started) <= 15
-    assert len(running) <= 4
+    assert len(running) <= 3
     assert len(ended) <= 7
     assert len(idle) == 1
 

@@ -10,6 +10,7 @@ from typing import Any
 from azure.data.tables import TableServiceClient
 
 from shared.device_files.rules import Rule
+from shared.imports.store.rows import SCHEMA
 from tests.app import App, device, fail_writes
 
 NAME = "fleet.ndjson"
@@ -65,7 +66,7 @@ UPLOAD = {
     "hub": "<hub>",
     "id": "<id>",
     "unexpectedErrors": 0,
-    "schema": 1,
+    "schema": SCHEMA,
     "writeId": "<writeId>",
     "hubRetries": 0,
     "updatedAt": "<time>",
@@ -98,8 +99,10 @@ STAGED = {
 }
 #: Columns of an import of which the hub applied nothing.
 NOTHING_APPLIED = {"imported": 0, "failed": 0}
+#: Columns of an import that was alone in its job.
+HAD_JOB = {**STAGED, "jobRecord": "<id>", "jobFiles": 1}
 JOB_STARTED = {
-    **STAGED,
+    **HAD_JOB,
     "endTimeUtc": "<time>",
     "jobId": "<jobId>",
     "lastStartAt": "<time>",
@@ -258,7 +261,7 @@ def test_failed_after_hub_rejection(app: App) -> None:
     app.hub.faults.add("error", operation="createJob", status=400, code="Odd", message=message)
     start(app)
     assert row(app) == {
-        **STAGED,
+        **HAD_JOB,
         **NOTHING_APPLIED,
         "failureReason": "<failureReason>",
         "history": ["validating", "queued", "starting", "failed"],
@@ -278,10 +281,10 @@ def test_failed_after_hub_rejections_until_the_deadline(app: App) -> None:
     actual = row(app)
     assert_reason(app, f"HTTP 401 {code}")
     assert actual == {
-        **STAGED,
+        **HAD_JOB,
         **NOTHING_APPLIED,
         "failureReason": "<failureReason>",
-        "history": ["validating", "queued", "starting", "queued", "starting", "failed"],
+        "history": ["validating", "queued", "starting", "failed"],
         "lastStartAt": "<time>",
         "report": "import-<id>/report-<hex>.json",
         "state": "failed",
@@ -329,10 +332,10 @@ def test_cancelled_in_the_queue(app: App) -> None:
     start(app)
     cancel(app)
     assert row(app) == {
-        **STAGED,
+        **HAD_JOB,
         **NOTHING_APPLIED,
         "failureReason": "<failureReason>",
-        "history": ["validating", "queued", "starting", "queued", "cancelled"],
+        "history": ["validating", "queued", "cancelled"],
         "lastStartAt": "<time>",
         "report": "import-<id>/report-<hex>.json",
         "state": "cancelled",

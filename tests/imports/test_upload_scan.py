@@ -65,7 +65,8 @@ def test_uploads_without_events_are_imported_in_order(app: App) -> None:
     assert tags(app, "pump-1") == {"n": 2}
     app.sweep()
     assert len(app.records()) == 3
-    assert len(app.hub.jobs) == 3
+    # The last two may be in one job.
+    assert len(app.hub.jobs) == 2
 
 
 def test_older_upload_with_a_late_event_is_applied_first(app: App) -> None:

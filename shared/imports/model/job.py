@@ -165,6 +165,7 @@ class JobRecord(Columns):
             state=self.import_state,
             history=history,
             failure_reason=self.failure_reason or record.failure_reason,
+            updated_at=max(record.updated_at, self.updated_at),
             job_record=self.id,
             job_files=len(self.members),
             queue_position=1 if self.import_state is ImportState.QUEUED else None,

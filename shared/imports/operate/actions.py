@@ -18,6 +18,7 @@ from shared.imports.tracing import traced
 from shared.imports.workflow import job_reasons, upload_reasons
 from shared.imports.workflow.completion import end_import
 from shared.imports.workflow.job_ends import JobEnds
+from shared.imports.workflow.queue_position import note_position
 from shared.logs import logger
 
 __all__ = ["Actions"]
@@ -79,7 +80,13 @@ class Actions:
                 f"Import {record.id} is {record.state}. Only imports that failed, were cancelled "
                 "or completed with errors can be retried."
             )
-        return self._retry.create(record)
+        new = self._retry.create(record)
+        if new.state is not ImportState.QUEUED or new.job_record:
+            return new
+        try:
+            return note_position(self._services, new)
+        except ConflictError as conflict:
+            return conflict.record or self._store.get(new.hub, new.row_key)
 
     @traced("cancel")
     def _cancel(self, record: ImportRecord, job_record: str) -> ImportRecord:
@@ -94,15 +101,15 @@ class Actions:
             # A version before asked for it.
             count = None if record.staged.generation else 0
             return self._end(record, count, upload_reasons.cancelled_before_job())
-        if record.hub not in self._services.hubs:
-            reason = job_reasons.cancelled_without_hub(record.hub)
-            return self._end(job.member(record), None, reason, job)
         if not job.may_be_at_hub:
             if not job.is_shared:
                 return self._end(job.member(record), 0, upload_reasons.cancelled_before_job(), job)
             self._ends.dissolve(job)
             queued = self._store.get(record.hub, record.row_key)
             return self._end(queued, 0, upload_reasons.cancelled_before_job())
+        if record.hub not in self._services.hubs:
+            reason = job_reasons.cancelled_without_hub(record.hub)
+            return self._end(job.member(record), None, reason, job)
         if job.is_shared and job_record != job.id:
             raise SharedJobError(record.id, job.id, [import_id_of(key) for key in job.members])
         if job.state is JobState.ENDED:

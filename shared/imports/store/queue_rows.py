@@ -72,7 +72,7 @@ class QueueRows:
         self._table = table
         self._outbox = outbox
 
-    def oldest(self, hub: str, limit: int) -> list[QueueRow]:
+    def oldest(self, hub: str, limit: int = MAX_ROWS) -> list[QueueRow]:
         """The oldest open imports of a hub: one query in any history, and a thousand rows."""
         rows = self._table.range(hub, "queue-", "queue.", page=limit)
         return list(islice(chain.from_iterable(map(_valid, rows)), limit))

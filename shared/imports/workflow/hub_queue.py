@@ -29,10 +29,11 @@ from shared.imports.store.rows import NewerRowError, UnreadableRowError, to_job
 from shared.imports.tracing import log_context, log_job_context
 from shared.imports.workflow.event_publisher import EventPublisher
 from shared.imports.workflow.intake import Intake
-from shared.imports.workflow.job_choice import choose, queue_positions
+from shared.imports.workflow.job_choice import choose
 from shared.imports.workflow.job_ends import JobEnds
 from shared.imports.workflow.job_follower import JobFollower
 from shared.imports.workflow.job_starter import JobStarter
+from shared.imports.workflow.queue_position import note_position
 from shared.imports.workflow.registration import record_deletion
 from shared.imports.workflow.unexpected import end_or_back_off
 from shared.imports.workflow.upload_scan import UploadScan
@@ -67,7 +68,7 @@ class _Work:
     registered_until: datetime
     #: Whether a job whose row cannot be used may occupy the hub's slot.
     is_blocked: bool = False
-    #: Row keys of queue rows that are passed over.
+    #: Row keys of queue rows that are passed over, and of the records of imports that have ended.
     passed: set[str] = field(default_factory=set)
     #: Row key of the queue row before which everything older is known to be in the queue.
     checked: str = ""
@@ -84,10 +85,8 @@ class _Work:
 
     def waiting(self, rows: Sequence[QueueRow]) -> list[QueueRow]:
         """Those of the rows that stand for imports without a job."""
-        members = {key for job in self.jobs for key in job.members}
-        return [
-            row for row in rows if row.record_key not in members and row.row_key not in self.passed
-        ]
+        left_out = self.passed.union(*(job.members for job in self.jobs))
+        return [row for row in rows if left_out.isdisjoint((row.row_key, row.record_key))]
 
 
 class HubQueue:
@@ -131,7 +130,7 @@ class HubQueue:
             work.checked = waiting[0].row_key
             self._start_next(record.hub, work, record)
         elif work.is_whole:
-            self._note_position(record, work)
+            note_position(self._services, record)
 
     def advance(self, hub: str) -> bool:
         """Take the hub's jobs and its queue as far as they go without waiting.
@@ -212,12 +211,16 @@ class HubQueue:
                     case JobState.ENDED:
                         return job
                     case JobState.ACCEPTED:
-                        return self._follower.follow(job)
+                        followed = self._follower.follow(job)
+                        if followed is None:
+                            work.passed.update(job.members)
+                        return followed
                 return self._starter.advance(job)
             except ConflictError as conflict:
                 log.info("%s", conflict)
             except NewerRowError as error:
-                self._is_waited_for(error)
+                if not self._is_waited_for(error):
+                    return None
             except Exception as error:
                 if is_outage(error):
                     raise
@@ -235,7 +238,7 @@ class HubQueue:
                 if job.state is JobState.ENDED and not job.is_backing_off(self._services.clock()):
                     try:
                         left = self._ends.end_members(job)
-                    except ConflictError as conflict:
+                    except (ConflictError, NewerRowError) as conflict:
                         log.info("%s", conflict)
                     except Exception as error:
                         if is_outage(error):
@@ -243,6 +246,8 @@ class HubQueue:
                         left = self._note_error(job, error)
                 if left is not None:
                     jobs.append(left)
+                else:
+                    work.passed.update(job.members)
         work.jobs = jobs
 
     def _note_error(self, job: JobRecord, error: Exception) -> JobRecord | None:
@@ -294,9 +299,12 @@ class HubQueue:
                 if job is not None:
                     work.jobs.append(job)
                     return True
-                if len(members) != 1:
+                if not members:
                     return False
-                work.passed.add(rows[0].row_key)
+                # It failed; or the job was dissolved, and each member that was why goes alone.
+                head = None
+                if len(members) == 1:
+                    work.passed.add(rows[0].row_key)
             except ConflictError as conflict:
                 log.info("%s: %s", rows[0].record_key, conflict)
                 return False
@@ -417,17 +425,3 @@ class HubQueue:
                 log.info("the import is final; its queue row is deleted")
         self._rows.remove(hub, row)
         return None
-
-    def _note_position(self, record: ImportRecord, work: _Work) -> None:
-        """Note which of the hub's next jobs takes the import, as it looks now."""
-        queries = self._services.queries
-        records = queries.records(record.hub, frozenset(row.record_key for row in work.rows))
-        members = {key: job for job in work.jobs for key in job.members}
-        queue = [
-            members[key].member(records[key]) if key in members else records[key]
-            for key in (row.record_key for row in work.rows)
-            if key in records
-        ]
-        for item, position in queue_positions(queue, self._settings.jobs, self._services.clock()):
-            if item.row_key == record.row_key and item.queue_position != position:
-                self._store.update(replace(records[item.row_key], queue_position=position))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 
 from shared.device_files.footprint import Footprint
 from shared.imports.model.record import ImportRecord
@@ -16,6 +17,10 @@ from shared.imports.model.states import ImportState
 from shared.settings import JobSettings
 
 __all__ = ["choose", "queue_positions"]
+
+
+#: An import with so many unexpected errors is in no job with others.
+MAX_ERRORS = 2
 
 
 def choose(
@@ -26,12 +31,14 @@ def choose(
     lines = size = 0
     joint: Footprint | None = None
     for record in queue:
+        # Whatever goes wrong with an import goes wrong with it alone in the end.
+        may_join = record.back_off.unexpected_errors < MAX_ERRORS
+        footprint = Footprint.from_bytes(record.footprint) if may_join else None
         if not members:
             members.append(record)
-            joint = Footprint.from_bytes(record.footprint)
+            joint = footprint
             lines, size = record.devices or 0, record.staged.size or 0
             continue
-        footprint = Footprint.from_bytes(record.footprint)
         lines += record.devices or 0
         size += record.staged.size or 0
         if (
@@ -67,7 +74,7 @@ def queue_positions(
             while start + count < len(queue) and queue[start + count].job_record == job:
                 count += 1
         else:
-            count = len(choose(queue[start:], settings, now))
+            count = len(choose(islice(queue, start, None), settings, now))
         for record in queue[start : start + count]:
             yield record, position
         start += count

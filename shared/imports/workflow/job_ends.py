@@ -6,6 +6,7 @@ is free, and the members end by themselves: whoever continues comes to the same 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -23,7 +24,7 @@ from shared.imports.model.record import NO_BACK_OFF, NO_LEASE, CancelReason, Imp
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.store.import_store import ConflictError
-from shared.imports.store.rows import NewerRowError
+from shared.imports.store.rows import NewerRowError, UnreadableRowError
 from shared.imports.tracing import traced
 from shared.imports.workflow import job_reasons as reasons
 from shared.imports.workflow.completion import end_import, end_unreadable
@@ -55,26 +56,43 @@ class JobEnds:
         self._jobs = services.jobs
 
     def has_all_members(self, job: JobRecord) -> bool:
-        """Whether the records of all members are still there, and not final."""
-        return len(self._records_of(job)) == len(job.members)
+        """Whether the records of all members are still there and can be read.
+
+        Raises:
+            NewerRowError: a newer version of the app wrote that of the only member.
+        """
+        if not job.is_shared:
+            with contextlib.suppress(ResourceNotFoundError, UnreadableRowError):
+                return _is_member(self._services.store.get(job.hub, job.members[0]), job)
+            return False
+        records = self._services.queries.records(job.hub, job.members).values()
+        return sum(_is_member(record, job) for record in records) == len(job.members)
 
     def dissolve(
-        self, job: JobRecord, alone: Sequence[str] = (), refused_since: datetime | None = None
+        self,
+        job: JobRecord,
+        alone: Sequence[str] = (),
+        *,
+        refused_since: datetime | None = None,
+        errors: int = 0,
     ) -> None:
         """Queue the imports of a job again that the hub does not have.
 
         Args:
             alone: row keys of those that get a job of their own.
             refused_since: since when the hub rejects them.
+            errors: how many unexpected errors that was.
 
         Raises:
             ConflictError: another process changed the job or one of them.
         """
         members = []
         for record in self._records_of(job):
-            changed = replace(
-                record, back_off=replace(record.back_off, refused_since=refused_since)
+            unexpected = record.back_off.unexpected_errors + errors
+            back_off = replace(
+                record.back_off, refused_since=refused_since, unexpected_errors=unexpected
             )
+            changed = replace(record, back_off=back_off)
             if record.row_key in alone:
                 changed = replace(changed, footprint=b"")
             members.append((record, changed))
@@ -204,13 +222,15 @@ class JobEnds:
         return self.conclude(replace(current, back_off=NO_BACK_OFF), ImportState.FAILED, reason)
 
     def _records_of(self, job: JobRecord) -> list[ImportRecord]:
-        """The records of the members that were not deleted, edited or ended by others."""
-        records = self._services.queries.records(job.hub, job.members)
-        return [
-            record
-            for record in records.values()
-            if record.state is ImportState.STARTING and record.job_record == job.id
-        ]
+        """The records of the members that are there, as far as they can be read."""
+        records: dict[str, ImportRecord | None] = {
+            **self._services.queries.records(job.hub, job.members)
+        }
+        for key in job.members:
+            if key not in records:
+                with contextlib.suppress(NewerRowError):
+                    records[key] = self._services.store.readable(job.hub, key)
+        return [record for record in records.values() if record and _is_member(record, job)]
 
     def _open_members(self, job: JobRecord) -> tuple[list[ImportRecord], bool]:
         """The imports of a job that can be ended now, and whether there are no others."""
@@ -256,7 +276,7 @@ class JobEnds:
 
     def _give_up(self, job: JobRecord, key: str, error: Exception) -> bool:
         """Count an error of one import; returns whether it has ended by it."""
-        if is_outage(error):
+        if is_outage(error) or (isinstance(error, NewerRowError) and not job.is_shared):
             raise error
         try:
             is_over = end_or_back_off(self._services, job.hub, key, error)
@@ -358,6 +378,10 @@ class JobEnds:
                 log.warning("rejected devices cannot be looked up in the registry: %s", error)
                 return
             outcome.in_registry[name] = exists
+
+
+def _is_member(record: ImportRecord, job: JobRecord) -> bool:
+    return record.state is ImportState.STARTING and record.job_record == job.id
 
 
 def _without_log(job: JobRecord, cause: str) -> JobRecord:

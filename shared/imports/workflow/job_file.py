@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,18 +14,19 @@ from shared.imports.services import Services
 from shared.invocation import in_this_invocation
 from shared.storage.client import IncompleteReadError
 
-__all__ = ["MemberChangedError", "write_job_file"]
+__all__ = ["MembersChangedError", "write_job_file"]
 
 #: Staged files that are read at the same time.
 MAX_THREADS = 8
 
 
-class MemberChangedError(Exception):
-    """The staged file of a member is not the one that was validated."""
+class MembersChangedError(Exception):
+    """The staged files of some members are not those that were validated."""
 
-    def __init__(self, record: ImportRecord) -> None:
-        super().__init__(f"The staged file of {record.file!r} was deleted or changed.")
-        self.record = record
+    def __init__(self, records: Sequence[ImportRecord]) -> None:
+        names = ", ".join(repr(record.file) for record in records)
+        super().__init__(f"The staged files of {names} were deleted or changed.")
+        self.records = records
 
 
 def write_job_file(
@@ -33,7 +35,7 @@ def write_job_file(
     """Write the file that the hub is to read, in a container of the job's own; once.
 
     Raises:
-        MemberChangedError: what a member staged was deleted or changed since.
+        MembersChangedError: what some members staged was deleted or changed since.
         ForeignContainerError, StagedFileChangedError: another process wrote something else.
         AzureError: storage is unavailable.
     """
@@ -41,17 +43,22 @@ def write_job_file(
     container.create(services.owner_of_job(job))
     writer = container.stage()
 
-    def read(record: ImportRecord) -> bytes:
-        try:
+    def read(record: ImportRecord) -> bytes | None:
+        """The lines of a member; None if they are not what was validated."""
+        with contextlib.suppress(ResourceModifiedError, ResourceNotFoundError, IncompleteReadError):
             data = services.container_of(record).read_staged(record.staged)
-        except (ResourceModifiedError, ResourceNotFoundError, IncompleteReadError) as error:
-            raise MemberChangedError(record) from error
-        if data[-1:] != b"\n" or data.count(b"\n") != record.devices:
-            raise MemberChangedError(record)
-        return data
+            if data.endswith(b"\n") and data.count(b"\n") == record.devices:
+                return data
+        return None
 
+    changed = []
     with ThreadPoolExecutor(min(MAX_THREADS, len(members)), "members") as pool:
-        for data in pool.map(in_this_invocation(read), members):
-            writer.write(data)
+        for record, data in zip(members, pool.map(in_this_invocation(read), members), strict=True):
+            if data is None:
+                changed.append(record)
+            else:
+                writer.write(data)
+    if changed:
+        raise MembersChangedError(changed)
     etag = container.commit_once(writer)
     return StagedFile(container=job.staged.container, etag=etag, size=writer.size)

@@ -42,7 +42,7 @@ from shared.imports.tracing import traced_job, update_log_context
 from shared.imports.workflow import job_reasons as reasons
 from shared.imports.workflow.completion import end_import
 from shared.imports.workflow.job_ends import JobEnds
-from shared.imports.workflow.job_file import MemberChangedError, write_job_file
+from shared.imports.workflow.job_file import MembersChangedError, write_job_file
 from shared.imports.workflow.job_traces import LOG_GRACE, find_traces
 from shared.logs import logger
 
@@ -98,7 +98,7 @@ class JobStarter:
         match job.state:
             case JobState.PREPARING:
                 # The process that prepared it is gone; what it may still write belongs to no job.
-                self._dissolve(job)
+                self._ends.dissolve(job, errors=1)
                 return None
             case JobState.REFUSED:
                 return self._ask_again(job)
@@ -164,13 +164,13 @@ class JobStarter:
         """Write the file of a job of several imports, and ask the hub for it."""
         try:
             staged = write_job_file(self._services, job, members)
-        except MemberChangedError as error:
+        except MembersChangedError as error:
             log.warning("%s The imports of the job are queued again", error)
-            self._dissolve(job, alone=(error.record.row_key,))
+            self._ends.dissolve(job, alone=[record.row_key for record in error.records])
             return None
         except (ForeignContainerError, StagedFileChangedError) as error:
-            log.warning("%s", error)
-            self._dissolve(job)
+            log.warning("%s The imports of the job are queued again", error)
+            self._ends.dissolve(job, alone=job.members)
             return None
         now = self._services.clock()
         job = replace(job, staged=staged, last_start_at=now, lease=self._new_lease())
@@ -179,7 +179,7 @@ class JobStarter:
     def _ask_again(self, job: JobRecord) -> JobRecord | None:
         """Ask the hub for a job that it refused before, or whose request had no answer."""
         if not job.may_be_at_hub and not self._ends.has_all_members(job):
-            self._dissolve(job)
+            self._ends.dissolve(job)
             return None
         try:
             if job.was_unanswered and find_traces(self._services, job).exist:
@@ -191,7 +191,7 @@ class JobStarter:
         except StagedFileChangedError as error:
             if job.is_shared:
                 log.warning("%s The imports of the job are queued again", error)
-                self._dissolve(job)
+                self._ends.dissolve(job)
                 return None
             return self._ends.end_without_job(job, ImportState.FAILED, str(error))
         except HubError as error:
@@ -351,7 +351,7 @@ class JobStarter:
         if not job.is_shared:
             return self._ends.end_without_job(job, ImportState.FAILED, reasons.job_rejected(error))
         log.warning("the hub rejects the job; its imports are tried one by one: %s", error)
-        self._dissolve(job, alone=job.members, refused_since=refused_since)
+        self._ends.dissolve(job, alone=job.members, refused_since=refused_since)
         return None
 
     def _cancelled(self, job: JobRecord) -> JobRecord | None:
@@ -359,19 +359,6 @@ class JobStarter:
         return self._ends.end_without_job(
             job, ImportState.CANCELLED, reasons.cancelled_without_job()
         )
-
-    def _dissolve(
-        self,
-        job: JobRecord,
-        alone: Sequence[str] = (),
-        refused_since: datetime | None = None,
-    ) -> None:
-        """Queue the imports of a job again that the hub does not have.
-
-        Args:
-            alone: row keys of those that get a job of their own.
-        """
-        self._ends.dissolve(job, alone, refused_since)
 
     def _new_lease(self) -> Lease:
         until = self._services.clock() + self._settings.retries.lease
