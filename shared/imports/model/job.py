@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, Field
 from shared.imports.model.keys import import_id_of, job_key
 from shared.imports.model.record import (
     NO_BACK_OFF,
+    NO_JOB,
     NO_LEASE,
     BackOff,
     CancelReason,
@@ -88,13 +89,13 @@ class JobRecord(Columns):
     cancel_reason: CancelReason | None = None
     #: Whether its row was deleted or edited and written again, so that not all is known of it.
     is_restored: bool = False
-    #: How the job ended, once that is decided: in `completed` the hub's log tells the members apart.
+    #: How the job ended, once that is decided; in `completed` the log tells the members apart.
     end_state: ImportState | None = None
     end_reason: str = ""
     #: ETag of the log by which it was decided; "" if there was none.
     log_etag: str = ""
 
-    job: HubJob = HubJob()
+    job: HubJob = NO_JOB
     back_off: BackOff = NO_BACK_OFF
     lease: Lease = NO_LEASE
 

@@ -19,6 +19,7 @@ from shared.imports.model.states import ImportState
 __all__ = [
     "NO_BACK_OFF",
     "NO_HUB",
+    "NO_JOB",
     "NO_LEASE",
     "BackOff",
     "CancelReason",
@@ -109,6 +110,7 @@ class HubJob(Columns):
 
 
 NO_LEASE = Lease()
+NO_JOB = HubJob()
 NO_BACK_OFF = BackOff()
 
 
@@ -173,7 +175,7 @@ class ImportRecord(Columns):
     cancel_reason: CancelReason | None = None
 
     staged: StagedFile = StagedFile()
-    job: HubJob = HubJob()
+    job: HubJob = NO_JOB
     back_off: BackOff = NO_BACK_OFF
     lease: Lease = NO_LEASE
 
