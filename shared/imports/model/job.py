@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import groupby
 from typing import Annotated
 
 from pydantic import AwareDatetime, Field
@@ -156,7 +157,9 @@ class JobRecord(Columns):
 
     def member(self, record: ImportRecord) -> ImportRecord:
         """The record of a member with what its job adds: as it is shown, and as it ends."""
-        history = tuple(entry for entry in record.history if entry[0] is not ImportState.STARTING)
+        # An import that was in another job before was queued once.
+        stored = (entry for entry in record.history if entry[0] is not ImportState.STARTING)
+        history = tuple(next(entries) for _, entries in groupby(stored, lambda entry: entry[0]))
         if self.import_state is not ImportState.QUEUED:
             history = (*history, (ImportState.STARTING, self.started_at))
         if self.accepted_at:

@@ -25,7 +25,7 @@ from shared.hub.exceptions import HubRequestError, HubThrottledError, HubUnautho
 from shared.imports.model.record import NO_HUB
 from shared.imports.services import Services
 from shared.imports.store.import_container import PREFIX
-from shared.imports.store.rows import NewerRowError, UnreadableRowError, to_record
+from shared.imports.store.rows import NewerRowError, UnreadableRowError, to_job, to_record
 from shared.imports.workflow import job_reasons as reasons
 from shared.invocation import in_this_invocation
 from shared.redaction import redact
@@ -207,6 +207,11 @@ class Health:
         problems = []
         hubs = self._services.all_hubs()
         for hub in sorted(hubs - {NO_HUB}):
+            for row in self._services.jobs.rows(hub):
+                try:
+                    to_job(row)
+                except (UnreadableRowError, NewerRowError) as error:
+                    problems.append(f"Hub {hub}: {error}")
             queue = self._services.queue_rows.oldest(hub, MAX_ROWS)
             keys = frozenset(row.record_key for row in queue)
             if keys and hub not in self._services.hubs:

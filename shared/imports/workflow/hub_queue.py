@@ -62,8 +62,9 @@ class _Work:
     """What is to be done for a hub, as it was read."""
 
     jobs: list[JobRecord]
-    #: The oldest rows of the queue, `MAX_ROWS` at most.
+    #: The oldest rows of the queue, and how many were asked for.
     rows: list[QueueRow]
+    limit: int
     #: All uploads until then had their records before the queue was read.
     registered_until: datetime
     #: Whether a job whose row cannot be used may occupy the hub's slot.
@@ -76,17 +77,17 @@ class _Work:
     @property
     def is_whole(self) -> bool:
         """Whether `rows` is the whole queue."""
-        return len(self.rows) < MAX_ROWS
+        return len(self.rows) < self.limit
 
     @property
     def occupying(self) -> JobRecord | None:
         """The job that uses the hub's slot, or waits for it."""
         return next((job for job in self.jobs if job.state is not JobState.ENDED), None)
 
-    def waiting(self, rows: Sequence[QueueRow]) -> list[QueueRow]:
+    def waiting(self) -> list[QueueRow]:
         """Those of the rows that stand for imports without a job."""
         left_out = self.passed.union(*(job.members for job in self.jobs))
-        return [row for row in rows if left_out.isdisjoint((row.row_key, row.record_key))]
+        return [row for row in self.rows if left_out.isdisjoint((row.row_key, row.record_key))]
 
 
 class HubQueue:
@@ -120,14 +121,10 @@ class HubQueue:
         """
         if record.hub not in self._services.hubs:
             return
-        # In this order: an older upload that is found now is then ahead in the queue.
-        if not self._upload_scan.register_until(record):
-            return
         work = self._read(record.hub)
-        waiting = work.waiting(work.rows)
+        waiting = work.waiting()
         is_head = bool(waiting) and waiting[0].record_key == record.row_key
         if is_head and not work.occupying and not work.is_blocked:
-            work.checked = waiting[0].row_key
             self._start_next(record.hub, work, record)
         elif work.is_whole:
             note_position(self._services, record)
@@ -146,14 +143,11 @@ class HubQueue:
         while not work.occupying and not work.is_blocked and self._start_next(hub, work):
             # Only now, as the hub is at work again.
             self._end_jobs(work)
-            if work.occupying is None:
-                work = self._read(hub)
-                self._advance_jobs(work)
         self._end_jobs(work)
         job = work.occupying
         if job is None or not self._is_young(job):
             return False
-        return bool(work.waiting(work.rows)) or not work.is_whole
+        return bool(work.waiting()) or not work.is_whole
 
     def _read(self, hub: str) -> _Work:
         # In this order: what is older than that is in the queue if it is open.
@@ -163,7 +157,7 @@ class HubQueue:
             self._publisher.offer(hub, found.events)
         head = found.queue[0].uploaded_at if found.queue else None
         metrics.queue_age(hub, head, self._services.clock())
-        work = _Work([], found.queue, registered_until)
+        work = _Work([], found.queue, MAX_ROWS, registered_until)
         if work.is_whole:
             metrics.queue_length(hub, len(found.queue))
         for row in found.jobs:
@@ -322,10 +316,12 @@ class HubQueue:
 
     def _waiting(self, hub: str, work: _Work) -> list[QueueRow]:
         """The rows of imports without a job: as many as one job takes, if there are so many."""
-        if not work.is_whole and len(work.waiting(work.rows)) < self._settings.jobs.files:
+        files = self._settings.jobs.files
+        if not work.is_whole and len(work.waiting()) < files:
             known = sum(len(job.members) for job in work.jobs) + len(work.passed)
-            work.rows = self._rows.oldest(hub, known + self._settings.jobs.files + MAX_ROWS)
-        return work.waiting(work.rows)[: self._settings.jobs.files]
+            work.limit = known + files + MAX_ROWS
+            work.rows = self._rows.oldest(hub, work.limit)
+        return work.waiting()[:files]
 
     def _choose(
         self, hub: str, work: _Work, rows: Sequence[QueueRow], head: ImportRecord
@@ -362,7 +358,7 @@ class HubQueue:
             work.checked = keys[0]
         else:
             return ()
-        again = self._rows.oldest(hub, max(MAX_ROWS, len(work.rows)))
+        again = self._rows.oldest(hub, work.limit)
         is_same = [row.row_key for row in again[: len(work.rows)]] == [
             row.row_key for row in work.rows
         ]

@@ -119,15 +119,19 @@ class JobStarter:
         now = self._services.clock()
         job_id = record.job_record or record.id
         is_alone = job_id == record.id
+        # A version before kept the job with the import.
+        is_known = bool(record.job.id)
         job = JobRecord(
             hub=record.hub,
             id=job_id,
             members=tuple(member.row_key for member in members),
             staged=record.staged if is_alone else StagedFile(container=container_name(job_id)),
-            state=JobState.ASKED,
+            state=JobState.ACCEPTED if is_known else JobState.ASKED,
             created_at=now,
             updated_at=now,
             last_start_at=record.last_start_at or record.updated_at,
+            cancel_reason=record.cancel_reason,
+            job=record.job,
             is_restored=True,
         )
         return self._jobs.seal(job, members)
