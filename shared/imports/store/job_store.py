@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -98,15 +98,11 @@ class JobStore:
     def all(self, hub: str) -> dict[str, JobRecord]:
         """By id: the jobs of a hub that are not over and can be read."""
         jobs = {}
-        for row in self.rows(hub):
+        for row in self._table.range(hub, "job-", "job."):
             with contextlib.suppress(UnreadableRowError, NewerRowError):
                 job = to_job(row)
                 jobs[job.id] = job
         return jobs
-
-    def rows(self, hub: str) -> Iterator[TableEntity]:
-        """The rows of the jobs of a hub that are not over, which may be unreadable."""
-        return self._table.range(hub, "job-", "job.")
 
     def update(self, job: JobRecord) -> JobRecord:
         """Write a changed job that stays in its state.

@@ -56,7 +56,7 @@ class OpenWork:
 
     #: Rows of its jobs that are not over.
     jobs: list[TableEntity] = field(default_factory=list)
-    #: The oldest open imports, `MAX_ROWS` at most.
+    #: The oldest open imports.
     queue: list[QueueRow] = field(default_factory=list)
     events: list[PendingEvent] = field(default_factory=list)
 
@@ -77,15 +77,15 @@ class QueueRows:
         rows = self._table.range(hub, "queue-", "queue.", page=limit)
         return list(islice(chain.from_iterable(map(_valid, rows)), limit))
 
-    def open_work(self, hub: str) -> OpenWork:
+    def open_work(self, hub: str, limit: int = MAX_ROWS) -> OpenWork:
         """The hub's jobs, the oldest open imports and the next events to send.
 
-        One query if the queue is short.
+        One query if the queue is shorter than the limit.
         """
         end = "send." if self._outbox.is_used else "queue."
         work = OpenWork()
-        for row in self._table.range(hub, "job-", end, page=MAX_ROWS + MAX_JOBS):
-            if len(work.queue) + len(work.events) == MAX_ROWS:
+        for row in self._table.range(hub, "job-", end, page=limit + MAX_JOBS):
+            if len(work.queue) + len(work.events) == limit:
                 break
             if row["RowKey"].startswith("job-"):
                 work.jobs.append(row)
@@ -93,7 +93,7 @@ class QueueRows:
                 work.events.append(self._outbox.event_of(row))
             else:
                 work.queue += _valid(row)
-        if len(work.queue) == MAX_ROWS and self._outbox.is_used:
+        if len(work.queue) == limit and self._outbox.is_used:
             work.events = self._outbox.pending(hub)
         return work
 

@@ -207,23 +207,20 @@ class Health:
         problems = []
         hubs = self._services.all_hubs()
         for hub in sorted(hubs - {NO_HUB}):
-            for row in self._services.jobs.rows(hub):
-                try:
-                    to_job(row)
-                except (UnreadableRowError, NewerRowError) as error:
-                    problems.append(f"Hub {hub}: {error}")
-            queue = self._services.queue_rows.oldest(hub, MAX_ROWS)
-            keys = frozenset(row.record_key for row in queue)
+            work = self._services.queue_rows.open_work(hub, MAX_ROWS)
+            keys = frozenset(row.record_key for row in work.queue)
             if keys and hub not in self._services.hubs:
                 problems.append(
                     f"The hub {hub} is not configured, and {_imports_wait(len(keys))} for it. Add "
                     "the hub to IOTHUB again, or cancel them."
                 )
-            for row in self._services.queries.rows(hub, keys) if keys else ():
-                try:
-                    to_record(row)
-                except (UnreadableRowError, NewerRowError) as error:
-                    problems.append(f"Hub {hub}: {error}")
+            records = self._services.queries.rows(hub, keys) if keys else ()
+            for read, rows in ((to_job, work.jobs), (to_record, records)):
+                for row in rows:
+                    try:
+                        read(row)
+                    except (UnreadableRowError, NewerRowError) as error:
+                        problems.append(f"Hub {hub}: {error}")
         if problems:
             raise _WrongError(" ".join(problems[:5]))
         return ""

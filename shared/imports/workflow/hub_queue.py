@@ -126,7 +126,7 @@ class HubQueue:
         is_head = bool(waiting) and waiting[0].record_key == record.row_key
         if is_head and not work.occupying and not work.is_blocked:
             self._start_next(record.hub, work, record)
-        elif work.is_whole:
+        if work.is_whole and not any(record.row_key in job.members for job in work.jobs):
             note_position(self._services, record)
 
     def advance(self, hub: str) -> bool:
