@@ -1,15 +1,16 @@
-"""Measures validation, the life of imports, the hub emulator and what operators wait for."""
+"""Measures validation, imports, queues, the hub emulator and what operators wait for."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from bench import emulator, imports, operators, validator
+from bench import emulator, imports, operators, queue, validator
 
 _PARTS = {
     "devices": validator,
     "imports": imports,
+    "queue": queue,
     "emulator": emulator,
     "operators": operators,
 }

@@ -14,7 +14,7 @@ from bench.ticks import BEHIND_BUSY, BEHIND_JOB, EVENT, FIRST, IDLE, JOB, Row
 from bench.validation_results import verdict
 from shared.transport import MAX_CONNECTIONS
 
-__all__ = ["history", "hubs", "queue", "requests", "setting", "throughput"]
+__all__ = ["history", "hubs", "paces", "queue", "requests", "setting", "throughput"]
 
 MAX_SECONDS = 5.0
 MIN_SHARE = 0.8
@@ -22,7 +22,7 @@ MIN_SHARE = 0.8
 _MANY_HUBS = 1000
 
 _COST = "{:20}{:>10}{:>10}{:>13}{:>10}{:>10}"
-_PACE = "{:20}{:>9}{:>11}{:>9}{:>9}{:>10}{:>9}"
+_PACE = "{:20}{:>9}{:>7}{:>11}{:>9}{:>9}{:>10}{:>9}"
 
 
 def setting() -> Iterator[str]:
@@ -67,19 +67,8 @@ def hubs(rows: Sequence[Row], latency: float) -> Iterator[str]:
 
 
 def throughput(job_seconds: float, hub: Pace, ours: Pace) -> Iterator[str]:
-    yield f"{ours.count:,} imports of one device, jobs of at least {job_seconds:g} s"
-    yield _PACE.format("", "jobs", "jobs/s", "job ms", "gap ms", "requests", "CPU ms")
-    for name, pace in (("hub, jobs by hand", hub), ("imports", ours)):
-        yield _PACE.format(
-            name,
-            f"{pace.count:,}",
-            f"{pace.rate:.2f}",
-            f"{pace.job_seconds * 1000:.0f}",
-            f"{pace.gap_seconds * 1000:.0f}",
-            f"{pace.cost.requests / pace.count:.1f}",
-            f"{pace.cost.cpu_seconds / pace.count * 1000:.0f}",
-        )
-    yield "A gap is from a job's end to the next one's start; requests and CPU are those of a job."
+    what = f"{ours.count:,} imports of one device, jobs of at least {job_seconds:g} s"
+    yield from paces(what, (("hub, jobs by hand", hub), ("imports", ours)))
     after = ours.count - ours.ended_before
     yield (
         f"The events took {ours.event_seconds:.1f} s of {ours.cost.seconds:.1f} s; the {after:,} "
@@ -88,6 +77,23 @@ def throughput(job_seconds: float, hub: Pace, ours: Pace) -> Iterator[str]:
     share = ours.rate / hub.rate
     aim = f"jobs of {job_seconds:g} s: at least {MIN_SHARE} of the hub's pace"
     yield verdict(share >= MIN_SHARE, aim, f"{share:.2f}")
+
+
+def paces(what: str, rows: Sequence[tuple[str, Pace]]) -> Iterator[str]:
+    yield what
+    yield _PACE.format("", "files", "jobs", "files/s", "job ms", "gap ms", "requests", "CPU ms")
+    for name, pace in rows:
+        yield _PACE.format(
+            name,
+            f"{pace.count:,}",
+            f"{pace.jobs:,}",
+            f"{pace.rate:.2f}",
+            f"{pace.job_seconds * 1000:.0f}",
+            f"{pace.gap_seconds * 1000:.0f}",
+            f"{pace.cost.requests / pace.count:.1f}",
+            f"{pace.cost.cpu_seconds / pace.count * 1000:.0f}",
+        )
+    yield "A gap is from a job's end to the next one's start; requests and CPU are those of a file."
 
 
 def requests(pace: Pace) -> Iterator[str]:

@@ -25,6 +25,7 @@ __all__ = [
     "add_staged_import",
     "fill_history",
     "job_request",
+    "lines",
     "start_job",
 ]
 
@@ -87,13 +88,18 @@ def start_job(scene: Scene, request: ImportJobRequest) -> str:
     return scene.importer.services.hubs[scene.hub].create_import_job(request).job_id
 
 
-def job_request(scene: Scene) -> ImportJobRequest:
-    """What asks for a job of one device, in a container that is made for it."""
+def lines(first: int, count: int) -> bytes:
+    """A file of so many devices."""
+    return b"".join(LINE % number + b"\n" for number in range(first, first + count))
+
+
+def job_request(scene: Scene, devices: int = 1) -> ImportJobRequest:
+    """What asks for a job of so many devices, in a container that is made for it."""
     name = f"by-hand-{scene.container}"
     storage = scene.importer.services.storage
     uri = storage.container_uri_with_sas(name, timedelta(hours=1), utc_now())
     request = ImportJobRequest(input_blob_container_uri=uri, output_blob_container_uri=uri)
-    scene.blobs.create_container(name).upload_blob(request.input_blob_name, LINE % 0 + b"\n")
+    scene.blobs.create_container(name).upload_blob(request.input_blob_name, lines(0, devices))
     return request
 
 

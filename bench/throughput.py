@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 from bench.environment import Cost, HubProcess, Scene
 from bench.events import Delivery, deliver
-from bench.table_rows import LINE, job_request, start_job
+from bench.table_rows import job_request, lines, start_job
 from shared.hub.jobs import JobProperties
 from shared.imports.model.states import ImportState
 from shared.imports.operate.reader import ImportFilter
@@ -26,14 +28,21 @@ __all__ = ["Pace", "ceiling", "throughput"]
 _UPLOADS = 4
 #: Seconds between two looks at a job.
 _POLL = 0.01
-_SETTINGS: dict[str, Any] = {"TICK_SECONDS": "20", "JOB_POLL_SECONDS": str(_POLL)}
+#: Each file has a job of its own, as each job by hand has one.
+_ALONE: dict[str, Any] = {
+    "TICK_SECONDS": "20",
+    "JOB_POLL_SECONDS": str(_POLL),
+    "JOB_FILES": "1",
+}
 
 
 @dataclass(frozen=True)
 class Pace:
-    """So many jobs in a row."""
+    """So many imports in a row."""
 
     count: int
+    #: Of which some may have had several imports.
+    jobs: int
     cost: Cost
     #: Medians of seconds: of a job, and from a job's end to the next one's start, by the hub's
     #: clock.
@@ -56,10 +65,14 @@ class Pace:
         return (self.count - self.ended_before) / (self.cost.seconds - self.event_seconds)
 
 
-def ceiling(storage: str, hub: HubProcess, count: int) -> Pace:
-    """Jobs by hand, one after another, with one staged file: all that the hub can do."""
+def ceiling(storage: str, hub: HubProcess, count: int, devices: int = 1) -> Pace:
+    """Jobs by hand, one after another, with one staged file: all that the hub can do.
+
+    Args:
+        devices: in the file.
+    """
     with Scene(storage, hub.connection_string) as scene:
-        request = job_request(scene)
+        request = job_request(scene, devices)
         jobs: list[JobProperties] = []
 
         def run() -> None:
@@ -71,19 +84,30 @@ def ceiling(storage: str, hub: HubProcess, count: int) -> Pace:
                 jobs.append(job)
 
         cost = scene.cost(run)
-    return _pace([(job.start_time_utc, job.end_time_utc) for job in jobs], cost)
+    return _pace([(job.start_time_utc, job.end_time_utc) for job in jobs], count, cost)
 
 
-def throughput(storage: str, hub: HubProcess, count: int) -> Pace:
-    """Uploads of one device, from the first event to the last record, with ticks throughout."""
+def throughput(
+    storage: str,
+    hub: HubProcess,
+    count: int,
+    devices: int = 1,
+    settings: Mapping[str, Any] = MappingProxyType(_ALONE),
+) -> Pace:
+    """Uploads, from the first event to the last record, with ticks throughout.
+
+    Args:
+        devices: in each upload.
+    """
     with (
-        Scene(storage, hub.connection_string, **_SETTINGS) as scene,
+        Scene(storage, hub.connection_string, **settings) as scene,
         # As in Azure, events and timers are in processes of their own.
         ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as events,
     ):
         names = [f"{number:07}.ndjson" for number in range(count)]
         with ThreadPoolExecutor(_UPLOADS) as pool:
-            for _ in pool.map(scene.upload, names, (LINE % number for number in range(count))):
+            files = (lines(number * devices, devices) for number in range(count))
+            for _ in pool.map(scene.upload, names, files):
                 pass
         # The process is there when time begins.
         events.submit(deliver, scene.environment, ()).result()
@@ -101,7 +125,8 @@ def throughput(storage: str, hub: HubProcess, count: int) -> Pace:
     ended = [record.finished_at for record in records if record.state is ImportState.COMPLETED]
     assert len(ended) == count, "not all imports were completed"
     return _pace(
-        [(record.job.start_time_utc, record.job.end_time_utc) for record in records],
+        {(record.job.start_time_utc, record.job.end_time_utc) for record in records},
+        count,
         replace(
             cost,
             requests=len(requests),
@@ -113,11 +138,14 @@ def throughput(storage: str, hub: HubProcess, count: int) -> Pace:
     )
 
 
-def _pace(jobs: Iterable[tuple[datetime | None, datetime | None]], cost: Cost, **more: Any) -> Pace:
+def _pace(
+    jobs: Iterable[tuple[datetime | None, datetime | None]], count: int, cost: Cost, **more: Any
+) -> Pace:
     spans = sorted((start, end) for start, end in jobs if start and end)
     gaps = [(start - end).total_seconds() for (_, end), (start, _) in pairwise(spans)]
     return Pace(
-        count=len(spans),
+        count=count,
+        jobs=len(spans),
         cost=cost,
         job_seconds=statistics.median((end - start).total_seconds() for start, end in spans),
         gap_seconds=statistics.median(gaps) if gaps else 0,
@@ -136,4 +164,5 @@ def _kind(request: str) -> str:
         return f"table {'transaction' if name == '$batch' else 'query' if is_query else method}"
     if name.startswith("uploads-"):
         return f"{method} upload" if blob else "list uploads"
-    return f"{method} import container{f', {blob[0]}' if blob else ''}"
+    what = re.sub(r"-[0-9a-f]{12}(?=\.)", "", blob[0]) if blob else ""
+    return f"{method} import container{f', {what}' if what else ''}"
