@@ -107,19 +107,20 @@ class JobStarter:
         return job
 
     def restore(self, record: ImportRecord, members: Sequence[ImportRecord]) -> JobRecord:
-        """Write the job of some imports again, whose row was deleted or cannot be read.
+        """Write the row of a job that was deleted or could not be read, or never written.
 
-        It is looked for at the hub, and never asked for again.
+        A version before kept the job with its import. The job is looked for at the hub, and never
+        asked for again.
 
         Args:
             record: an import that is in the job.
             members: all open imports of that job, that one included.
         """
-        log.error("the row of the job of %r was deleted; it is written again", record.file)
+        if record.job_record:
+            log.error("the row of the job of %r was deleted; it is written again", record.file)
         now = self._services.clock()
         job_id = record.job_record or record.id
         is_alone = job_id == record.id
-        # A version before kept the job with the import.
         is_known = bool(record.job.id)
         job = JobRecord(
             hub=record.hub,
