@@ -9,8 +9,7 @@ newest of its imports has its record, and the queue is read again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import takewhile
 
 from azure.core.exceptions import ResourceNotFoundError
@@ -28,6 +27,7 @@ from shared.imports.store.queue_rows import MAX_ROWS, QueueRow
 from shared.imports.store.rows import NewerRowError, UnreadableRowError, to_job
 from shared.imports.tracing import log_context, log_job_context
 from shared.imports.workflow.event_publisher import EventPublisher
+from shared.imports.workflow.hub_work import HubWork
 from shared.imports.workflow.intake import Intake
 from shared.imports.workflow.job_choice import choose
 from shared.imports.workflow.job_ends import JobEnds
@@ -55,39 +55,6 @@ MAX_SEARCHED = 1000
 #: How long the queue waits behind a row that a newer version of the app wrote: both versions are at
 #: work during a deployment. After that time the row is passed over.
 NEWER_VERSION_WAIT = timedelta(minutes=10)
-
-
-@dataclass
-class _Work:
-    """What is to be done for a hub, as it was read."""
-
-    jobs: list[JobRecord]
-    #: The oldest rows of the queue, and how many were asked for.
-    rows: list[QueueRow]
-    limit: int
-    #: All uploads until then had their records before the queue was read.
-    registered_until: datetime
-    #: Whether a job whose row cannot be used may occupy the hub's slot.
-    is_blocked: bool = False
-    #: Row keys of queue rows that are passed over, and of the records of imports that have ended.
-    passed: set[str] = field(default_factory=set)
-    #: Row key of the queue row before which everything older is known to be in the queue.
-    checked: str = ""
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether `rows` is the whole queue."""
-        return len(self.rows) < self.limit
-
-    @property
-    def occupying(self) -> JobRecord | None:
-        """The job that uses the hub's slot, or waits for it."""
-        return next((job for job in self.jobs if job.state is not JobState.ENDED), None)
-
-    def waiting(self) -> list[QueueRow]:
-        """Those of the rows that stand for imports without a job."""
-        left_out = self.passed.union(*(job.members for job in self.jobs))
-        return [row for row in self.rows if left_out.isdisjoint((row.row_key, row.record_key))]
 
 
 class HubQueue:
@@ -149,7 +116,7 @@ class HubQueue:
             return False
         return bool(work.waiting()) or not work.is_whole
 
-    def _read(self, hub: str) -> _Work:
+    def _read(self, hub: str) -> HubWork:
         # In this order: what is older than that is in the queue if it is open.
         registered_until = self._upload_scan.registered_until
         found = self._rows.open_work(hub)
@@ -157,14 +124,14 @@ class HubQueue:
             self._publisher.offer(hub, found.events)
         head = found.queue[0].uploaded_at if found.queue else None
         metrics.queue_age(hub, head, self._services.clock())
-        work = _Work([], found.queue, MAX_ROWS, registered_until)
+        work = HubWork([], found.queue, MAX_ROWS, registered_until)
         if work.is_whole:
             metrics.queue_length(hub, len(found.queue))
         for row in found.jobs:
             self._read_job(work, row)
         return work
 
-    def _read_job(self, work: _Work, row: TableEntity) -> None:
+    def _read_job(self, work: HubWork, row: TableEntity) -> None:
         try:
             work.jobs.append(to_job(row))
         except NewerRowError as error:
@@ -189,7 +156,7 @@ class HubQueue:
 
     # Jobs.
 
-    def _advance_jobs(self, work: _Work) -> None:
+    def _advance_jobs(self, work: HubWork) -> None:
         """Take each job one step further."""
         jobs = []
         for job in work.jobs:
@@ -198,7 +165,7 @@ class HubQueue:
                 jobs.append(advanced)
         work.jobs = jobs
 
-    def _advance_job(self, work: _Work, job: JobRecord) -> JobRecord | None:
+    def _advance_job(self, work: HubWork, job: JobRecord) -> JobRecord | None:
         with log_job_context(job):
             try:
                 match job.state:
@@ -223,7 +190,7 @@ class HubQueue:
             work.is_blocked = True
             return job
 
-    def _end_jobs(self, work: _Work) -> None:
+    def _end_jobs(self, work: HubWork) -> None:
         """End the imports of jobs that have ended."""
         jobs = []
         for job in work.jobs:
@@ -262,7 +229,7 @@ class HubQueue:
 
     # The queue.
 
-    def _start_next(self, hub: str, work: _Work, head: ImportRecord | None = None) -> bool:
+    def _start_next(self, hub: str, work: HubWork, head: ImportRecord | None = None) -> bool:
         """Give a job to the head of the queue and to those behind it that may go along.
 
         Args:
@@ -314,7 +281,7 @@ class HubQueue:
                 work.passed.add(rows[0].row_key)
         return False
 
-    def _waiting(self, hub: str, work: _Work) -> list[QueueRow]:
+    def _waiting(self, hub: str, work: HubWork) -> list[QueueRow]:
         """The rows of imports without a job: as many as one job takes, if there are so many."""
         files = self._settings.jobs.files
         if not work.is_whole and len(work.waiting()) < files:
@@ -324,7 +291,7 @@ class HubQueue:
         return work.waiting()[:files]
 
     def _choose(
-        self, hub: str, work: _Work, rows: Sequence[QueueRow], head: ImportRecord
+        self, hub: str, work: HubWork, rows: Sequence[QueueRow], head: ImportRecord
     ) -> Sequence[ImportRecord] | None:
         """The members of the next job.
 
@@ -381,7 +348,7 @@ class HubQueue:
                 log.exception("the validation failed")
                 return record
 
-    def _restore_job(self, hub: str, work: _Work, record: ImportRecord) -> bool:
+    def _restore_job(self, hub: str, work: HubWork, record: ImportRecord) -> bool:
         """Write the row of a job again that was deleted; returns whether it was."""
         job_id = record.job_record or record.id
         if record.is_leased(self._services.clock()) or self._services.jobs.find(hub, job_id):
