@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -15,9 +15,11 @@ from shared.imports.model.keys import first_record_key, record_prefix
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.store.rows import (
+    LISTED_COLUMNS,
     NewerRowError,
     UnreadableRowError,
     is_newer,
+    python_values,
     readable_record,
     to_record,
 )
@@ -30,6 +32,11 @@ log = logger(__name__)
 
 #: Columns that say whether an import is final, and complete.
 _COUNTS = ("state", "lines", "invalidLines", "devices", "imported", "failed")
+
+_JOB_TIMES = ("jobId", "startTimeUtc", "endTimeUtc")
+
+#: Records that are read to find how long jobs take.
+MAX_JOB_RECORDS = 200
 
 
 def _in_states(states: Iterable[ImportState]) -> str:
@@ -54,9 +61,11 @@ class Queries:
     def __init__(self, table: ImportsTable) -> None:
         self._table = table
 
-    def rows(self, hub: str, keys: Collection[str]) -> Iterator[TableEntity]:
+    def rows(
+        self, hub: str, keys: Collection[str], columns: Sequence[str] | None = None
+    ) -> Iterator[TableEntity]:
         """The rows of the records with these row keys, which may be unreadable."""
-        rows = self._table.range(hub, min(keys), f"{max(keys)}!")
+        rows = self._table.range(hub, min(keys), f"{max(keys)}!", columns=columns)
         return (row for row in rows if row["RowKey"] in keys)
 
     def records(self, hub: str, keys: Collection[str]) -> dict[str, ImportRecord]:
@@ -83,6 +92,8 @@ class Queries:
     ) -> Iterator[ImportRecord]:
         """The newest imports of a hub after a row key, in some states and times.
 
+        They are for views: without their footprints, which can have 64 KiB each.
+
         Args:
             page: how many one request returns at most.
         """
@@ -95,9 +106,33 @@ class Queries:
         if states:
             condition += f" and ({_in_states(states)})"
         rows = self._table.query(
-            condition, {"hub": hub, "newest": newest, "oldest": oldest}, page=page
+            condition,
+            {"hub": hub, "newest": newest, "oldest": oldest},
+            columns=LISTED_COLUMNS,
+            page=page,
         )
         return map(_listed, rows)
+
+    def shown(self, hub: str, keys: Collection[str]) -> dict[str, ImportRecord]:
+        """As `records`, for views: without footprints."""
+        rows = self.rows(hub, keys, LISTED_COLUMNS)
+        return {record.row_key: record for record in _readable(rows)}
+
+    def job_durations(self, hub: str, after: str) -> list[timedelta]:
+        """How long the hub's last jobs took, by its own clock: one request.
+
+        Args:
+            after: row key of a record; only jobs of imports that were uploaded before it count.
+        """
+        rows = self._table.range(
+            hub, f"{after}!", "import.", columns=_JOB_TIMES, page=MAX_JOB_RECORDS
+        )
+        durations = {}
+        for row in map(python_values, islice(rows, MAX_JOB_RECORDS)):
+            start, end = row.get("startTimeUtc"), row.get("endTimeUtc")
+            if isinstance(start, datetime) and isinstance(end, datetime) and start <= end:
+                durations[row.get("jobId")] = end - start
+        return list(durations.values())
 
     def known(self, hub: str, oldest: datetime, newest: datetime) -> dict[str, KnownImport]:
         """By row key: the imports of all uploads between two times, both included."""
