@@ -179,7 +179,7 @@ class Reader:
         """By row key: imports of a hub as they are shown, as far as they can be read."""
         if not keys:
             return {}
-        records = self._services.queries.shown(hub, keys)
+        records = self._services.queries.records(hub, keys)
         shown = map(self._shown, self._services.with_jobs(records.values()))
         return {record.row_key: record for record in shown}
 

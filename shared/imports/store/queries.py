@@ -61,11 +61,9 @@ class Queries:
     def __init__(self, table: ImportsTable) -> None:
         self._table = table
 
-    def rows(
-        self, hub: str, keys: Collection[str], columns: Sequence[str] | None = None
-    ) -> Iterator[TableEntity]:
+    def rows(self, hub: str, keys: Collection[str]) -> Iterator[TableEntity]:
         """The rows of the records with these row keys, which may be unreadable."""
-        rows = self._table.range(hub, min(keys), f"{max(keys)}!", columns=columns)
+        rows = self._table.range(hub, min(keys), f"{max(keys)}!")
         return (row for row in rows if row["RowKey"] in keys)
 
     def records(self, hub: str, keys: Collection[str]) -> dict[str, ImportRecord]:
@@ -112,11 +110,6 @@ class Queries:
             page=page,
         )
         return map(_listed, rows)
-
-    def shown(self, hub: str, keys: Collection[str]) -> dict[str, ImportRecord]:
-        """As `records`, for views: without footprints."""
-        rows = self.rows(hub, keys, LISTED_COLUMNS)
-        return {record.row_key: record for record in _readable(rows)}
 
     def job_durations(self, hub: str, after: str) -> list[timedelta]:
         """How long the hub's last jobs took, by its own clock: one request.
