@@ -138,7 +138,8 @@ def _named_facts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, str
         yield "start", f"expected {local_time(detail.expected_start, now)}, in about {left}"
     progress = f", {detail.progress} %" if detail.progress is not None else ""
     yield "job", f"{detail.job_id} ({detail.job_status}{progress})" if detail.job_id else ""
-    yield "in one job", f"with {other_files(detail.other_files)}" if detail.other_files else ""
+    if detail.other_files:
+        yield "job files", f"in one job with {other_files(detail.other_files)}"
     if detail.start_time_utc and detail.end_time_utc:
         yield "job took", format_duration(detail.end_time_utc - detail.start_time_utc)
     yield "job message", detail.job_failure_reason

@@ -10,6 +10,7 @@ from datetime import timedelta
 from shared.errors import ImportNotFoundError
 from shared.imports.app import Importer
 from shared.imports.model.record import NO_HUB, ImportRecord
+from shared.imports.model.states import ImportState
 from shared.imports.operate.reader import ImportFilter
 from shared.imports.store.rows import NewerRowError, UnreadableRowError
 from shared.imports.workflow.job_choice import queue_positions
@@ -23,6 +24,8 @@ MAX_QUEUED, MAX_SHOWN = 100, 10
 _RECENT, _MAX_RECENT = timedelta(minutes=10), 50
 
 MAX_THREADS = 8
+
+_FINAL = frozenset(state for state in ImportState if state.is_final)
 
 
 @dataclass(frozen=True)
@@ -130,9 +133,8 @@ class OpenImports:
     def _recently_ended(self) -> list[ImportRecord]:
         """Imports may end before a snapshot sees them in a queue, such as a rejected file."""
         since = self._importer.services.clock() - _RECENT
-        filter = ImportFilter(self._hubs, uploaded_after=since)
-        page = self._importer.reader.page(filter, _MAX_RECENT)
-        return [record for record in page.imports if record.state.is_final]
+        filter = ImportFilter(self._hubs, _FINAL, uploaded_after=since)
+        return list(self._importer.reader.page(filter, _MAX_RECENT).imports)
 
 
 class _Queue:

@@ -59,7 +59,9 @@ def test_an_import_from_upload_to_cancellation(app: App, page: Page) -> None:
     expect(page.locator("#queues")).to_contain_text("of 40 devices")
     expect(page.locator("#queues")).to_contain_text("1 more waiting")
     expect(page.get_by_role("status")).to_contain_text("1 running, 1 waiting")
-    expect(page.get_by_role("row", name="second.ndjson")).to_contain_text("queued position 2")
+    expect(page.get_by_role("row", name="second.ndjson")).to_contain_text(
+        "queued job 2 in the queue"
+    )
 
     page.locator("#imports").get_by_role("link", name="first.ndjson").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("first.ndjson")
