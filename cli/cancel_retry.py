@@ -30,7 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--job",
             type=import_id,
-            default="",
             help="cancel all files of this job, which contains the imports; required if an import "
             "shares its job with other files",
         )
@@ -89,7 +88,7 @@ def _list_others(importer: Importer, id: str, error: SharedJobError, output: Out
 def _cancel(
     importer: Importer, import_id: str, options: argparse.Namespace
 ) -> tuple[ImportRecord, Text]:
-    record = importer.actions.cancel(importer.reader.get(import_id), options.job)
+    record = importer.actions.cancel(importer.reader.get(import_id), options.job or "")
     message = Text(f"{record.id}  {printable(record.file)}  ")
     message.append_text(state_and_progress(record))
     if not record.state.is_final:

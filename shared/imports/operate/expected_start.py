@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.imports.model.job import JobRecord, JobState
+from shared.imports.model.keys import uploaded_at_of
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
@@ -66,7 +67,7 @@ def with_expected_start(
     record = replace(record, queue_position=jobs_ahead + 1)
     if len(occupying) != 1 or occupying[0].failure_reason or jobs_ahead == 0:
         return record, None
-    durations = services.queries.job_durations(record.hub, occupying[0].members[0])
+    durations = services.queries.job_durations(record.hub, uploaded_at_of(occupying[0].members[0]))
     now = services.clock()
     return record, expected_start(jobs_ahead, _age(occupying[0], now), durations, now)
 

@@ -111,14 +111,14 @@ class Queries:
         )
         return map(_listed, rows)
 
-    def job_durations(self, hub: str, after: str) -> list[timedelta]:
+    def job_durations(self, hub: str, until: datetime) -> list[timedelta]:
         """How long the hub's last jobs took, by its own clock: one request.
 
         Args:
-            after: row key of a record; only jobs of imports that were uploaded before it count.
+            until: only jobs of imports that were uploaded by then count.
         """
         rows = self._table.range(
-            hub, f"{after}!", "import.", columns=_JOB_TIMES, page=MAX_JOB_RECORDS
+            hub, record_prefix(until), "import.", columns=_JOB_TIMES, page=MAX_JOB_RECORDS
         )
         durations = {}
         for row in map(python_values, islice(rows, MAX_JOB_RECORDS)):
