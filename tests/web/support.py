@@ -156,11 +156,10 @@ def text_of(html: str) -> str:
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
 
 
-def share_job(app: App, *names: str, hangs: bool = True) -> list[ImportRecord]:
-    """Run one job with the imports of several files, one device each.
+def share_job(app: App, *names: str) -> list[ImportRecord]:
+    """Run one job with the imports of several files, until it is cancelled.
 
-    Args:
-        hangs: whether the job runs until it is cancelled.
+    Each contains one device, which has the name of the file.
     """
     app.hub.occupy_slot()
     app.upload("before.ndjson", device("before"))
@@ -171,8 +170,7 @@ def share_job(app: App, *names: str, hangs: bool = True) -> list[ImportRecord]:
     app.hub.free_slot()
     app.tick()
     app.hub.wait_idle()
-    if hangs:
-        app.hub.faults.add("hangJob")
+    app.hub.faults.add("hangJob")
     app.tick()
     return [app.record(name) for name in names]
 
