@@ -87,7 +87,8 @@ class SharedJobError(NotPossibleError):
         others = len(imports) - 1
         super().__init__(
             f"Import {import_id} is in one job with {others:,} other file{'s'[: others > 1]}, and "
-            f"the hub can only cancel the whole job. To cancel all of them, pass job {job_record}."
+            "the hub can only cancel the whole job. To cancel all of them, confirm job "
+            f"{job_record}."
         )
         #: The id of the job's record, and those of all of its imports.
         self.job_record = job_record

@@ -166,3 +166,19 @@ def test_the_expected_start_of_an_import_that_waits(app: App, client: Client) ->
     app.importer.actions.cancel(app.record("next.ndjson"))
     shown = client.json(f"imports/{last.id}")
     assert (shown["queuePosition"], days_until(shown["expectedStart"])) == (2, 100)
+
+
+def test_the_position_behind_a_job_of_many_files_is_not_stored_but_known(
+    app: App, client: Client
+) -> None:
+    share_job(app, *(f"{number:02}.ndjson" for number in range(12)))
+    for name in ("next.ndjson", "last.ndjson"):
+        app.upload(name, device("00.ndjson"))
+        app.deliver(name)
+    following, last = app.record("next.ndjson"), app.record("last.ndjson")
+    assert following.queue_position is last.queue_position is None
+    assert client.json(f"imports/{following.id}")["queuePosition"] == 2
+    # It depends on the files ahead, which the sweep reads.
+    assert client.json(f"imports/{last.id}")["queuePosition"] is None
+    app.sweep()
+    assert client.json(f"imports/{last.id}")["queuePosition"] == 3

@@ -46,13 +46,11 @@ def with_expected_start(
         record: as it is shown.
 
     Returns:
-        The start is None where nothing can be told: the import does not wait for its turn alone,
-        its position is not counted yet, or the hub runs no job or is in trouble.
+        The start is None where nothing can be told: the import waits for something else, its
+        position is not counted yet, or the hub runs no job or is in trouble.
     """
-    position = record.queue_position
-    if record.state is not ImportState.QUEUED or position is None or position == 1:
-        return record, None
-    if record.job_record or record.failure_reason:
+    waits_for_turn = record.state is ImportState.QUEUED and not record.failure_reason
+    if not waits_for_turn or record.job_record or record.queue_position == 1:
         return record, None
     work = services.queue_rows.ahead_of(record)
     try:
@@ -62,8 +60,12 @@ def with_expected_start(
     in_jobs = {key for job in jobs for key in job.members}
     waiting = sum(row.record_key not in in_jobs for row in work.queue)
     occupying = [job for job in jobs if job.state is not JobState.ENDED]
-    # Jobs may have ended since the position was counted, and each takes one of these files or more.
-    jobs_ahead = min(position - 1, len(occupying) + waiting)
+    jobs_ahead = len(occupying) + waiting
+    if record.queue_position is not None:
+        # Jobs may have ended since it was counted, and each takes one of these files or more.
+        jobs_ahead = min(record.queue_position - 1, jobs_ahead)
+    elif waiting:
+        return record, None
     record = replace(record, queue_position=jobs_ahead + 1)
     if len(occupying) != 1 or occupying[0].failure_reason or jobs_ahead == 0:
         return record, None
