@@ -71,8 +71,9 @@ class _CommandParser(argparse.ArgumentParser):
                 "environment variables have precedence"
             )
             add("--settings", metavar="FILE", help=help_settings)
-        module.add_arguments(self)
+        # Two commands of one module may have different arguments.
         self.set_defaults(command=self._command, run=module.run)
+        module.add_arguments(self)
         return super().parse_known_args(args, namespace)
 
 

@@ -11,7 +11,7 @@ from cli.errors import Exit
 from cli.formatting import state_and_progress, summary
 from cli.output import PROGRAM, Output, printable
 from cli.watch import watch_to_end
-from shared.errors import ImportNotFoundError, NotPossibleError
+from shared.errors import ImportNotFoundError, NotPossibleError, SharedJobError
 from shared.imports.app import Importer
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
@@ -20,8 +20,19 @@ from shared.imports.store.import_store import ConflictError
 __all__ = ["add_arguments", "run"]
 
 
+#: Other files of a job that are listed.
+MAX_LISTED = 20
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ids", nargs="+", type=import_id, metavar="ID", help="import id")
+    if parser.get_default("command") == "cancel":
+        parser.add_argument(
+            "--job",
+            type=import_id,
+            help="cancel all files of this job, which contains the imports; required if an import "
+            "shares its job with other files",
+        )
     add_watch(
         parser,
         "follow the imports until they end; the exit status is then 0 if all end cancelled (cancel)"
@@ -36,7 +47,11 @@ def run(options: argparse.Namespace, importer: Importer, output: Output) -> Exit
     records: list[ImportRecord] = []
     for id in dict.fromkeys(options.ids):
         try:
-            record, message = action(importer, id)
+            record, message = action(importer, id, options)
+        except SharedJobError as error:
+            output.error(str(error))
+            _list_others(importer, id, error, output)
+            status = Exit.NOT_POSSIBLE
         except (ImportNotFoundError, NotPossibleError) as error:
             output.error(str(error))
             status = Exit.NOT_POSSIBLE
@@ -58,8 +73,22 @@ def run(options: argparse.Namespace, importer: Importer, output: Output) -> Exit
     return status
 
 
-def _cancel(importer: Importer, import_id: str) -> tuple[ImportRecord, Text]:
-    record = importer.actions.cancel(importer.reader.get(import_id))
+def _list_others(importer: Importer, id: str, error: SharedJobError, output: Output) -> None:
+    """List the other files of a job, and how to cancel it."""
+    hub = importer.reader.get(id).hub
+    members = importer.reader.job_imports(hub, error.job_record)
+    others = [member for member in members if member.id != id]
+    for record in others[:MAX_LISTED]:
+        output.note(f"  {record.id}  {record.state}  {record.file}")
+    if len(others) > MAX_LISTED:
+        output.note(f"  and {len(others) - MAX_LISTED} more")
+    output.note(f"To cancel all of them: {PROGRAM} cancel {id} --job {error.job_record}")
+
+
+def _cancel(
+    importer: Importer, import_id: str, options: argparse.Namespace
+) -> tuple[ImportRecord, Text]:
+    record = importer.actions.cancel(importer.reader.get(import_id), options.job or "")
     message = Text(f"{record.id}  {printable(record.file)}  ")
     message.append_text(state_and_progress(record))
     if not record.state.is_final:
@@ -67,7 +96,9 @@ def _cancel(importer: Importer, import_id: str) -> tuple[ImportRecord, Text]:
     return record, message
 
 
-def _retry(importer: Importer, import_id: str) -> tuple[ImportRecord, Text]:
+def _retry(
+    importer: Importer, import_id: str, options: argparse.Namespace
+) -> tuple[ImportRecord, Text]:
     old = importer.reader.get(import_id)
     already = "already " if importer.reader.describe(old).retried_as else ""
     record = importer.actions.retry(old)

@@ -19,6 +19,7 @@ __all__ = [
     "known_count",
     "local_time",
     "one_line",
+    "other_files",
     "state_and_progress",
     "state_text",
     "summary",
@@ -46,14 +47,21 @@ def state_text(state: ImportState) -> Text:
 
 
 def state_and_progress(record: ImportRecord, queue_position: int | None = None) -> Text:
-    """The state, with the percentage of a running job or the queue position."""
+    """The state, with the percentage and files of a running job or the queue position."""
     text = state_text(record.state)
     queue_position = queue_position or record.queue_position
     if record.state is ImportState.RUNNING and record.job.progress is not None:
         text.append(f" {record.job.progress} %")
     elif record.state is ImportState.QUEUED and queue_position:
         text.append(f" #{queue_position}")
+    if ImportSummary.of(record).shares_started_job:
+        text.append(f" ({record.job_files} files)")
     return text
+
+
+def other_files(count: int) -> str:
+    """The number of other files in a job."""
+    return f"{count:,} other file{'' if count == 1 else 's'}"
 
 
 def known_count(count: int | None, record: ImportRecord) -> str:

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from cli.arguments import import_id
 from cli.errors import Exit
-from cli.formatting import local_time, state_text
+from cli.formatting import local_time, other_files, state_text
 from cli.output import PROGRAM, Output, printable
 from cli.problems import hub_failures, validation_problems
 from shared.errors import NotPossibleError
@@ -32,6 +32,9 @@ from shared.text import format_duration
 __all__ = ["add_arguments", "run"]
 
 STANDARD_OUTPUT = "-"
+
+#: Other files of the job that are listed.
+MAX_LISTED = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +71,7 @@ def run(options: argparse.Namespace, importer: Importer, output: Output) -> Exit
     output.show(Group(title, _facts(detail, now)))
     sections = [
         ("States", _history(detail, now)),
+        *_in_same_job(detail),
         *_report(reader, detail),
         ("Next steps", _next_steps(detail)),
     ]
@@ -127,9 +131,15 @@ def _named_facts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, str
         invalid = f", {detail.invalid_lines:,} invalid" if detail.invalid_lines else ""
         yield "lines", f"{detail.lines:,}{invalid}"
     yield "devices", _devices(detail)
-    yield "position", f"{detail.queue_position} in the hub's queue" if detail.queue_position else ""
+    if detail.queue_position:
+        yield "position", f"job {detail.queue_position} in the hub's queue"
+    if detail.expected_start:
+        left = format_duration(detail.expected_start - now)
+        yield "start", f"expected {local_time(detail.expected_start, now)}, in about {left}"
     progress = f", {detail.progress} %" if detail.progress is not None else ""
     yield "job", f"{detail.job_id} ({detail.job_status}{progress})" if detail.job_id else ""
+    if detail.other_files:
+        yield "job files", f"in one job with {other_files(detail.other_files)}"
     if detail.start_time_utc and detail.end_time_utc:
         yield "job took", format_duration(detail.end_time_utc - detail.start_time_utc)
     yield "job message", detail.job_failure_reason
@@ -160,6 +170,18 @@ def _history(detail: ImportDetail, now: datetime) -> RenderableType:
         duration = "" if entry.state.is_final else format_duration((end or now) - entry.entered_at)
         table.add_row(time, state_text(entry.state), duration)
     return table
+
+
+def _in_same_job(detail: ImportDetail) -> Iterator[tuple[str, RenderableType]]:
+    """A section with the other files of the job."""
+    if not detail.in_same_job:
+        return
+    table = _grid()
+    for other in detail.in_same_job[:MAX_LISTED]:
+        table.add_row(other.id, state_text(other.state), printable(other.file))
+    if len(detail.in_same_job) > MAX_LISTED:
+        table.add_row(f"and {len(detail.in_same_job) - MAX_LISTED} more")
+    yield "Other files in the job", table
 
 
 def _report(reader: Reader, detail: ImportDetail) -> Iterator[tuple[str, RenderableType]]:
@@ -197,7 +219,10 @@ def _commands(detail: ImportDetail) -> Iterator[tuple[str, str]]:
     if not detail.is_final:
         yield f"watch {detail.id}", "follow it"
     if "cancel" in detail.actions:
-        yield f"cancel {detail.id}", "cancel it"
+        if detail.shares_started_job:
+            yield f"cancel {detail.id} --job {detail.job_record}", "cancel all files of its job"
+        else:
+            yield f"cancel {detail.id}", "cancel it"
     if detail.retried_as:
         yield f"show {detail.retried_as}", "show its retry"
     elif "retry" in detail.actions:

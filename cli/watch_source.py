@@ -7,14 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from azure.core.exceptions import ResourceNotFoundError
-
 from shared.errors import ImportNotFoundError
 from shared.imports.app import Importer
 from shared.imports.model.record import NO_HUB, ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.operate.reader import ImportFilter
 from shared.imports.store.rows import NewerRowError, UnreadableRowError
+from shared.imports.workflow.job_choice import queue_positions
 
 __all__ = ["OpenImport", "OpenImports", "SelectedImports", "Snapshot"]
 
@@ -26,13 +25,15 @@ _RECENT, _MAX_RECENT = timedelta(minutes=10), 50
 
 MAX_THREADS = 8
 
+_FINAL = frozenset(state for state in ImportState if state.is_final)
+
 
 @dataclass(frozen=True)
 class OpenImport:
     """An import that has not ended."""
 
     record: ImportRecord
-    #: From 1; None if unknown.
+    #: Position of its job in the hub's queue, from 1; None if unknown.
     queue_position: int | None = None
 
 
@@ -60,7 +61,10 @@ class Snapshot:
 
 
 class SelectedImports:
-    """Given imports until all have ended; one request each per snapshot."""
+    """Given imports until all have ended.
+
+    A snapshot takes two queries per hub, and a read for each import that they do not find.
+    """
 
     def __init__(self, importer: Importer, imports: Iterable[ImportRecord]) -> None:
         """Follow these imports, of which the app may not have registered some yet."""
@@ -69,8 +73,14 @@ class SelectedImports:
 
     def read(self) -> Snapshot:
         snapshot = Snapshot()
+        by_hub: dict[str, list[str]] = {}
         for record in self._open:
-            current = self._read(record)
+            by_hub.setdefault(record.hub, []).append(record.row_key)
+        found: dict[str, ImportRecord] = {}
+        for hub, keys in by_hub.items():
+            found |= self._importer.reader.shown_by_key(hub, keys)
+        for record in self._open:
+            current = found.get(record.row_key) or self._find(record)
             if current is None:
                 snapshot.unregistered.append(record.file)
             else:
@@ -79,11 +89,10 @@ class SelectedImports:
         self._open = [record for record in self._open if record.id not in ended]
         return snapshot
 
-    def _read(self, record: ImportRecord) -> ImportRecord | None:
+    def _find(self, record: ImportRecord) -> ImportRecord | None:
         try:
-            current = _read(self._importer, record.hub, record.row_key)
             # The app may have registered the upload when its folder belonged to another hub.
-            return current or self._importer.reader.get(record.id)
+            return self._importer.reader.get(record.id)
         except ImportNotFoundError:
             return None
         except (UnreadableRowError, NewerRowError):
@@ -93,7 +102,7 @@ class SelectedImports:
 class OpenImports:
     """All imports of some hubs that are open or become so.
 
-    A snapshot takes two queries per hub, and a read for each import that may have changed.
+    A snapshot takes four queries per hub at most, however many of its imports change.
     """
 
     def __init__(self, importer: Importer, hubs: Sequence[str]) -> None:
@@ -124,9 +133,8 @@ class OpenImports:
     def _recently_ended(self) -> list[ImportRecord]:
         """Imports may end before a snapshot sees them in a queue, such as a rejected file."""
         since = self._importer.services.clock() - _RECENT
-        filter = ImportFilter(self._hubs, uploaded_after=since)
-        page = self._importer.reader.page(filter, _MAX_RECENT)
-        return [record for record in page.imports if record.state.is_final]
+        filter = ImportFilter(self._hubs, _FINAL, uploaded_after=since)
+        return list(self._importer.reader.page(filter, _MAX_RECENT).imports)
 
 
 class _Queue:
@@ -135,43 +143,25 @@ class _Queue:
     def __init__(self, importer: Importer, hub: str) -> None:
         self._importer = importer
         self._hub = hub
-        #: Open imports by RowKey; None for those that were not read.
-        self._records: dict[str, ImportRecord | None] = {}
+        #: Row keys of the records that are followed.
+        self._keys: set[str] = set()
 
     def read(self) -> Snapshot:
         snapshot = Snapshot()
-        queue = self._importer.services.queue_rows.oldest(self._hub, MAX_QUEUED)
+        services = self._importer.services
+        queue = services.queue_rows.oldest(self._hub, MAX_QUEUED)
         keys = [row.record_key for row in queue]
-        records = {key: self._records.get(key) for key in keys}
-        for position, key in enumerate(keys[:MAX_SHOWN], 1):
-            record = records[key]
-            # Of the queued imports, only the first can change without leaving the queue.
-            if record is None or record.state is not ImportState.QUEUED or position == 1:
-                record = records[key] = self._read(key)
-            if record is not None:
-                snapshot.add(record, position)
+        left = self._keys - set(keys)
+        records = self._importer.reader.shown_by_key(self._hub, [*keys[:MAX_SHOWN], *left])
+        head = [records[key] for key in keys[:MAX_SHOWN] if key in records]
+        for record, position in queue_positions(head, services.settings.jobs, services.clock()):
+            snapshot.add(record, position)
         if len(keys) > MAX_SHOWN:
             snapshot.more[self._hub] = len(keys) - MAX_SHOWN
-        for key in self._records.keys() - records.keys():
-            record = self._read(key)
-            if record is not None:
-                snapshot.add(record)
-                # Still open only if someone deleted its queue row: follow it to its end.
-                if not record.state.is_final:
-                    records[key] = record
-        self._records = records
+        self._keys = set(keys)
+        for key in left & records.keys():
+            snapshot.add(records[key])
+            # Still open only if someone deleted its queue row: follow it to its end.
+            if not records[key].state.is_final:
+                self._keys.add(key)
         return snapshot
-
-    def _read(self, key: str) -> ImportRecord | None:
-        try:
-            return _read(self._importer, self._hub, key)
-        except (UnreadableRowError, NewerRowError):
-            return None
-
-
-def _read(importer: Importer, hub: str, key: str) -> ImportRecord | None:
-    """Read an import; None if there is no record of it."""
-    try:
-        return importer.reader.shown(importer.services.store.get(hub, key))
-    except ResourceNotFoundError:
-        return None

@@ -83,22 +83,28 @@ UPLOADS = (
     Upload(
         "site-east.csv",
         samples.csv(samples.site("east", 25)),
-        "25 devices as CSV, uploaded at the same time as the next file",
+        "25 devices as CSV, uploaded at the same time as the next files",
         "completed",
         "completed",
         25,
         0,
     ),
-    Upload(
-        "site-west.ndjson",
-        samples.ndjson(samples.site("west", 25)),
-        "25 devices; the hub runs one job at a time, so files wait in a queue",
-        "completed",
-        "completed",
-        25,
-        0,
+    *(
+        Upload(
+            f"site-{name}.ndjson",
+            samples.ndjson(samples.site(name, 25)),
+            "25 devices; the hub runs one job at a time, so files that wait share the next one",
+            "completed",
+            "completed",
+            25,
+            0,
+        )
+        for name in ("north", "south", "west")
     ),
 )
+
+#: Files at the end that are uploaded at the same time.
+TOGETHER = 4
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -141,12 +147,13 @@ def _run(stack: Stack, console: Console) -> list[ImportRecord]:
     for line in samples.stock(3):
         stack.hub.registry.put(dict(line))
     container = stack.blobs.get_container_client(stack.settings["UPLOAD_CONTAINER"])
-    for upload in UPLOADS[:-2]:
+    for upload in UPLOADS[:-TOGETHER]:
         container.upload_blob(upload.name, upload.content)
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(TOGETHER) as pool:
         list(
             pool.map(
-                lambda upload: container.upload_blob(upload.name, upload.content), UPLOADS[-2:]
+                lambda upload: container.upload_blob(upload.name, upload.content),
+                UPLOADS[-TOGETHER:],
             )
         )
     for upload in UPLOADS:
@@ -177,13 +184,15 @@ def _records() -> list[ImportRecord]:
 def _progress(record: ImportRecord) -> str:
     match record.state:
         case "running":
+            others = (record.job_files or 1) - 1
+            shared = f", in one job with {others} other file{'s'[: others > 1]}" if others else ""
             if record.job.status == "running" and record.job.progress is not None:
-                return f"running: {record.job.progress} %"
-            return f"running: job {record.job.status}"
+                return f"running: {record.job.progress} %{shared}"
+            return f"running: job {record.job.status}{shared}"
         case "queued" if record.failure_reason:
             return f"queued: {escape(record.failure_reason)}"
         case "queued":
-            position = f", queue position {record.queue_position}" if record.queue_position else ""
+            position = f", job {record.queue_position} in queue" if record.queue_position else ""
             return f"queued: {record.devices:,} devices{position}"
     return f"[bold]{record.state}[/bold]" if record.state.is_final else record.state.value
 
@@ -197,6 +206,7 @@ def _show(stack: Stack, records: list[ImportRecord], console: Console) -> list[s
         table.add_column(column, justify="right")
     table.add_column("Failure reason", ratio=1)
     table.add_column("Job id", max_width=18, overflow="fold")
+    table.add_column("Files in job", justify="right", max_width=8)
     table.add_column("Duration", justify="right", no_wrap=True)
     by_file = {record.file: record for record in records}
     for record in sorted(records, key=lambda record: record.created_at):
@@ -208,6 +218,7 @@ def _show(stack: Stack, records: list[ImportRecord], console: Console) -> list[s
             "" if record.failed is None else f"{record.failed:,}",
             escape(record.failure_reason),
             record.job.id,
+            str(record.job_files or ""),
             f"{(record.finished_at - record.created_at).total_seconds():.1f} s"
             if record.finished_at
             else "",

@@ -84,9 +84,11 @@ class SharedJobError(NotPossibleError):
     """An import cannot be cancelled alone, as it is in a job with other files."""
 
     def __init__(self, import_id: str, job_record: str, imports: list[str]) -> None:
+        others = len(imports) - 1
         super().__init__(
-            f"Import {import_id} is in job {job_record} with {len(imports) - 1:,} other files, "
-            "which would be cancelled with it. To cancel all of them, name the job."
+            f"Import {import_id} is in one job with {others:,} other file{'s'[: others > 1]}, and "
+            "the hub can only cancel the whole job. To cancel all of them, confirm job "
+            f"{job_record}."
         )
         #: The id of the job's record, and those of all of its imports.
         self.job_record = job_record

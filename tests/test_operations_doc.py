@@ -26,7 +26,8 @@ from shared.hub.exceptions import (
     JobSlotBusyError,
     error_from_response,
 )
-from shared.imports.model.record import CancelReason, HubJob
+from shared.imports.model.job import JobRecord, JobState
+from shared.imports.model.record import CancelReason, HubJob, StagedFile
 from shared.imports.model.states import ImportState
 from shared.imports.workflow import job_reasons, upload_reasons
 from shared.imports.workflow.completion import unreadable, unwritten
@@ -41,6 +42,16 @@ DAY = timedelta(days=1)
 
 RECORD = import_record("hub", "a.ndjson", "1", NOW, devices=5, lines=5, validation_attempts=5)
 JOB = HubJob(id="1")
+
+SHARED_JOB = JobRecord(
+    hub="hub",
+    id="0" * 24,
+    members=(RECORD.row_key, RECORD.row_key),
+    staged=StagedFile(),
+    state=JobState.ENDED,
+    created_at=NOW,
+    updated_at=NOW,
+)
 
 
 def rejected(*lines: bytes) -> str:
@@ -112,6 +123,8 @@ SAMPLES: Mapping[str, Sequence[str]] = {
     "unexpected_answer": [
         job_reasons.unexpected_answer(HubAnswerError("The hub's answer is not about the job."))
     ],
+    "job_row_deleted": [job_reasons.job_row_deleted()],
+    "shared_job": [job_reasons.shared_job(SHARED_JOB)],
     "job_not_found": [job_reasons.job_not_found(DAY)],
     "cancelling": [job_reasons.cancelling(reason, DAY) for reason in _REASONS],
     "log_awaited": [job_reasons.log_awaited(job_reasons.log_missing(), DAY)],

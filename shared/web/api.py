@@ -10,15 +10,16 @@ from typing import TypeAlias
 from pydantic import BaseModel
 
 from shared import logs
-from shared.errors import SettingsError
+from shared.errors import SettingsError, SharedJobError
 from shared.imports.app import Importer
 from shared.imports.model.record import ImportRecord
-from shared.imports.operate.api_models import ImportSummary
+from shared.imports.operate.api_models import ImportSummary, JobImport
 from shared.imports.upkeep.health import Finding
 from shared.imports.workflow.intake import configured_validation
 from shared.web.downloads import download
 from shared.web.http_types import ProblemError, Request, Response
 from shared.web.parameters import (
+    CancelPath,
     CheckQuery,
     DaysQuery,
     FilePath,
@@ -40,6 +41,7 @@ from shared.web.routes import address
 __all__ = [
     "MAX_CHECK_BYTES",
     "App",
+    "cancel",
     "cancel_import",
     "check_file",
     "examine",
@@ -80,9 +82,27 @@ def get_file(app: App, request: Request, path: FilePath) -> Response:
     return download(request, file, path.name, _download_name(record, path.name))
 
 
-def cancel_import(app: App, request: Request, path: ImportPath) -> Response:
-    record = app().actions.cancel(app().reader.get(path.id))
+def cancel_import(app: App, request: Request, path: CancelPath) -> Response:
+    record = cancel(app, path)
     return _json(ImportSummary.of(record), 200 if record.state.is_final else 202)
+
+
+def cancel(app: App, path: CancelPath) -> ImportRecord:
+    """Cancel an import, or the job that it shares with other files if that is given.
+
+    Raises:
+        ProblemError: it shares its job, which is not given; the problem lists all files of the job.
+    """
+    importer = app()
+    record = importer.reader.get(path.id)
+    try:
+        return importer.actions.cancel(record, path.job)
+    except SharedJobError as error:
+        members = importer.reader.job_imports(record.hub, error.job_record)
+        imports = [JobImport.of(member).model_dump(mode="json") for member in members]
+        raise ProblemError(
+            409, "shared-job", str(error), job=error.job_record, imports=imports
+        ) from error
 
 
 def retry_import(app: App, request: Request, path: ImportPath) -> Response:

@@ -18,7 +18,7 @@ from shared.imports.operate.api_models import ImportDetail, ImportSummary
 from shared.imports.operate.reader import MAX_COUNTED, HubQueueView, ImportFilter
 from shared.imports.store.daily_counts import DailyCounts
 from shared.text import format_duration
-from shared.web.api import App, examine
+from shared.web.api import App, cancel, examine
 from shared.web.chart import chart_of
 from shared.web.http_types import ProblemError, Request, Response
 from shared.web.parameters import ActionPath, DashboardQuery, ImportPath, NoParameters
@@ -118,16 +118,24 @@ def show_health(app: App, request: Request, _: NoParameters) -> Response:
 
 
 def act_on_import(app: App, request: Request, path: ActionPath) -> Response:
-    actions = app().actions
-    perform = {"cancel": actions.cancel, "retry": actions.retry}[path.action]
-    record = perform(app().reader.get(path.id))
+    if path.action == "cancel":
+        record = cancel(app, path)
+    else:
+        record = app().actions.retry(app().reader.get(path.id))
     # After a redirect, reloading the page does not repeat the action.
     location = Links(request).link(f"dashboard/imports/{record.id}")
     return Response(303, headers={"Location": location})
 
 
 def error_page(request: Request, error: ProblemError) -> Response:
-    page = render("error.html", request, error.status, problem=error.document)
+    page = render(
+        "error.html",
+        request,
+        error.status,
+        problem=error.document,
+        import_id=request.path.get("id", ""),
+        max_rows=MAX_ROWS,
+    )
     return replace(page, headers={**page.headers, **error.headers})
 
 
@@ -148,7 +156,7 @@ def _summary(queues: Sequence[HubQueueView], today: DailyCounts) -> str:
         for queue in queues
         if queue.head and queue.head.state is ImportState.RUNNING
     )
-    waiting = sum(queue.length for queue in queues) - running
+    waiting = max(0, sum(queue.length for queue in queues) - running)
     attention = sum(count for state, count in today.imports.items() if state.needs_attention)
     return (
         f"{running:,} running, {waiting:,} waiting. {today.imports.total():,} finished today, "
@@ -235,6 +243,8 @@ def _facts(detail: ImportDetail) -> Mapping[str, str]:
         if detail.finished_at
         else "",
         "Validation attempts": format_count(detail.validation_attempts),
+        "Files in the job": format_count(detail.job_files) if detail.other_files else "",
+        "Job record": detail.job_record if detail.other_files else "",
         "Job id": detail.job_id,
         "Job status": detail.job_status,
         "Job started": format_time(detail.start_time_utc) if detail.start_time_utc else "",

@@ -16,6 +16,7 @@ from shared.web.http_types import ProblemError, Request, invalid_request
 
 __all__ = [
     "ActionPath",
+    "CancelPath",
     "CheckQuery",
     "DashboardQuery",
     "DaysQuery",
@@ -133,7 +134,18 @@ class FilePath(ImportPath):
     name: FileName = Field(description="Name of the file.")
 
 
-class ActionPath(ImportPath):
+class CancelPath(ImportPath):
+    """Identifies an import to cancel."""
+
+    job: str = Field(
+        "",
+        pattern=r"^([0-9a-f]{24})?$",
+        description="The import's `jobRecord`: required to cancel the job of several files, which "
+        "cancels all of them. The import is not cancelled if it is in another job by then.",
+    )
+
+
+class ActionPath(CancelPath):
     """Identifies an action on an import."""
 
     action: Action

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from shared.device_files.rules import Severity
 from shared.device_files.validation_report import Policy, Report
 from shared.imports.model.states import ImportState
-from shared.imports.operate.api_models import ImportDetail, ImportSummary, View
+from shared.imports.operate.api_models import ImportDetail, ImportSummary, JobImport, View
 from shared.imports.operate.reader import MAX_COUNTED, HubQueueView
 from shared.imports.upkeep.health import Finding
 
@@ -42,12 +42,13 @@ class QueueSummary(View):
 
     hub: str
     length: int = Field(description=f"Imports that are not final, at most {MAX_COUNTED}.")
+    waiting: int = Field(description="Of these, those that are not `head` or in its job.")
     head: ImportSummary | None = Field(description="The import that is running or is next.")
 
     @classmethod
     def of(cls, queue: HubQueueView) -> Self:
         head = ImportSummary.of(queue.head) if queue.head else None
-        return cls(hub=queue.hub, length=queue.length, head=head)
+        return cls(hub=queue.hub, length=queue.length, waiting=queue.waiting, head=head)
 
 
 class QueueList(View):
@@ -158,3 +159,5 @@ class ProblemDocument(View):
     detail: str
     errors: list[ParameterError] = Field([], description="Each invalid parameter.")
     settings: list[str] = Field([], description="Each invalid app setting, with its name.")
+    job: str = Field("", description="The job that the import shares with others: `jobRecord`.")
+    imports: list[JobImport] = Field([], description="All imports in this job.")

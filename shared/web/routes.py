@@ -78,12 +78,15 @@ ROUTES = (
         "POST",
         "imports/{id}/cancel",
         "Cancel an import",
-        parameters="ImportPath",
+        parameters="CancelPath",
         answers={
             200: ("The import is cancelled.", "ImportSummary"),
             202: ("The import ends as soon as the hub has ended its job.", "ImportSummary"),
         },
-        problems={409: "The import is final."},
+        problems={
+            409: "The import is final, or `job` is not its job. Or it shares its job with other "
+            "files (type `shared-job`), and `job` is missing; `imports` lists them."
+        },
     ),
     Route(
         "retry_import",

@@ -7,6 +7,7 @@ import pytest
 from shared.imports.store.import_store import ConflictError
 from tests.app import App, device
 from tests.cli.conftest import Shell, meanwhile, queued, tick_until_final
+from tests.web.support import share_job
 
 
 def test_cancel_several(app: App, shell: Shell) -> None:
@@ -41,6 +42,26 @@ def test_cancel_a_running_job_and_follow_it(app: App, shell: Shell) -> None:
         done = shell("cancel", record.id, "--watch", "--interval", "0.2")
     assert done.status == 0
     assert "cancelled" in done.out.splitlines()[-1]
+
+
+def test_cancel_an_import_that_shares_its_job(app: App, shell: Shell) -> None:
+    names = [f"{number:02}.ndjson" for number in range(23)]
+    first, second, *_ = records = share_job(app, *names)
+    done = shell("cancel", first.id)
+    assert (done.status, done.out) == (3, "")
+    assert first.id not in [line.split()[0] for line in done.err.splitlines()[1:]]
+    assert f"  {second.id}  running  01.ndjson\n" in done.err
+    assert "  and 2 more\n" in done.err
+    assert done.err.endswith(f"device-importer cancel {first.id} --job {first.job_record}\n")
+    assert app.record("00.ndjson").cancel_reason is None
+    assert shell("cancel", first.id, "--job", "0" * 24).status == 3
+
+    cancel = ("cancel", first.id, second.id, "--job", first.job_record, "--watch")
+    with meanwhile(lambda: tick_until_final(app)):
+        done = shell(*cancel, "--interval", "0.2")
+    assert done.status == 0
+    assert {app.record(record.file).state for record in records} == {"cancelled"}
+    assert shell("retry", first.id, "--job", first.job_record).status == 2
 
 
 def test_retry(app: App, shell: Shell) -> None:

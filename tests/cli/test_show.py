@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from shared.imports.model.record import ImportRecord
 from tests.app import App, device
 from tests.cli.conftest import Shell
+from tests.web.support import share_job
 
 
 @pytest.fixture
@@ -41,6 +44,27 @@ def test_a_partial_success(partial: ImportRecord, shell: Shell) -> None:
     ):
         assert text in done.out
     assert "\x1b" not in done.out
+
+
+def test_an_import_that_shares_its_job(app: App, shell: Shell) -> None:
+    first, second = share_job(app, "a.ndjson", "b.ndjson")
+    app.upload("waits.ndjson", device("a.ndjson"))
+    app.deliver("waits.ndjson")
+    done = shell("show", first.id)
+    for text in (
+        "  job files  in one job with 1 other file\n",
+        f"\nOther files in the job\n  {second.id}  running  b.ndjson\n",
+        f"  device-importer cancel {first.id} --job {first.job_record}  # ",
+    ):
+        assert text in done.out
+    assert "running 0 % (2 files)" in shell("list").out
+    waits = app.record("waits.ndjson")
+    assert "  position  job 2 in the hub's queue\n" in shell("show", waits.id).out
+    before = app.record("before.ndjson")
+    keys = {"PartitionKey": before.hub, "RowKey": before.row_key}
+    times = {"startTimeUtc": app.clock(), "endTimeUtc": app.clock() + timedelta(hours=50)}
+    app.table.update_entity({**keys, **times})
+    assert re.search("\n  start     expected .*, in about 2 d", shell("show", waits.id).out)
 
 
 def test_json(partial: ImportRecord, shell: Shell) -> None:

@@ -12,6 +12,7 @@ from cli.watch_source import OpenImports, SelectedImports
 from shared.imports.store.queue_rows import QueueRow, QueueRows
 from tests.app import App
 from tests.cli.conftest import Shell, meanwhile, queued
+from tests.web.support import share_job
 
 QUICK = ("--interval", "0.2")
 
@@ -138,10 +139,34 @@ def test_few_requests(app: App, long_queue: list[str]) -> None:
     source.read()
     with app.counting() as requests:
         snapshot = source.read()
-    # Reads the queue, the latest uploads with and without a hub, and the head of the queue.
-    assert len(requests) == 4
+    # The latest ends at the hub and at no hub, the queue, its first records and the hub's jobs.
+    assert len(requests) == 5
     assert [item.record.file for item in snapshot.open] == long_queue[:3]
     assert snapshot.more == {next(iter(app.importer.services.hubs)): 2}
+
+
+def test_few_requests_for_a_job_of_many_files(app: App) -> None:
+    names = [f"{number:02}.ndjson" for number in range(20)]
+    records = share_job(app, *names)
+    everything = OpenImports(app.importer, [])
+    selected = SelectedImports(app.importer, records)
+    everything.read()
+    for source, count in ((everything, 5), (selected, 2)):
+        with app.counting() as requests:
+            snapshot = source.read()
+        assert len(requests) == count
+        assert {(item.record.state, item.queue_position) for item in snapshot.open} <= {
+            ("running", 1),
+            ("running", None),
+        }
+    app.importer.actions.cancel(records[0], records[0].job_record)
+    app.tick()
+    app.finish()
+    for source, count in ((everything, 5), (selected, 2)):
+        with app.counting() as requests:
+            snapshot = source.read()
+        assert len(requests) <= count
+        assert sorted(record.file for record in snapshot.ended) == names
 
 
 @pytest.mark.parametrize("hub", [{"job_seconds": 0.7}], indirect=True)

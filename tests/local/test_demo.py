@@ -22,7 +22,7 @@ def test_demo_succeeds_and_prints_no_secret() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     for state in ("completed", "completedWithErrors", "rejected"):
         assert re.search(rf"│ {state} +│", run.stdout)
-    assert "queue position" in run.stdout
+    assert re.search(r"in one job with \d other file", run.stdout)
     assert "line  38  stock-001" in run.stdout
     output = run.stdout + run.stderr
     keys = re.findall(

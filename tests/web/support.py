@@ -156,6 +156,25 @@ def text_of(html: str) -> str:
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
 
 
+def share_job(app: App, *names: str) -> list[ImportRecord]:
+    """Run one job with the imports of several files, until it is cancelled.
+
+    Each contains one device, which has the name of the file.
+    """
+    app.hub.occupy_slot()
+    app.upload("before.ndjson", device("before"))
+    app.deliver("before.ndjson")
+    for name in names:
+        app.upload(name, device(name))
+        app.deliver(name)
+    app.hub.free_slot()
+    app.tick()
+    app.hub.wait_idle()
+    app.hub.faults.add("hangJob")
+    app.tick()
+    return [app.record(name) for name in names]
+
+
 def complete(app: App, name: str = "good.ndjson", *lines: object) -> None:
     """Run an import to state `completed`."""
     app.upload(name, *(lines or (device("pump-1"),)))

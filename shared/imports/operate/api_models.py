@@ -63,15 +63,19 @@ class ImportSummary(View):
         description="Of these, how many the hub rejected; null in a final state: not known."
     )
     queue_position: int | None = Field(
-        description="Which of the hub's next jobs is to take it, from 1, when last counted."
+        description="Position of its job in the hub's queue when last counted: 1 is the job that "
+        "runs or is next. Imports of one job have the same position."
     )
     progress: int | None = Field(description="Percent of the job, as the hub reports it.")
-    job_id: str
+    job_id: str = Field(description="Id of the job at the hub.")
     job_status: str = Field(description="The job's status, as the hub reports it.")
     job_record: str = Field(
-        description="Id of the app's record of the job; empty if the import has no job yet."
+        description="Id of the app's record of the job, which is the import's id if it is alone in "
+        "its job; empty without a job. To cancel the job of several files, send it as `job`."
     )
-    job_files: int | None = Field(description="Files in the job, this one included.")
+    job_files: int | None = Field(
+        description="Number of files in the job, including this one; null without a job."
+    )
     retry_of: str = Field(description="Id of the import that this one retries.")
     cancel_requested: bool = Field(
         description="Whether it was cancelled and waits for its job to end."
@@ -84,17 +88,32 @@ class ImportSummary(View):
         """Whether the import ended and it is not known how many devices were imported."""
         return self.is_final and self.imported is None
 
+    @property
+    def other_files(self) -> int:
+        """Number of other files that are, or were, in its job."""
+        return max(0, (self.job_files or 1) - 1)
+
+    @property
+    def shares_started_job(self) -> bool:
+        """Whether a cancel hits other files, as the hub has the job or may have it."""
+        is_started = self.state in (ImportState.STARTING, ImportState.RUNNING)
+        return is_started and self.other_files > 0
+
     @classmethod
     def of(cls, record: ImportRecord) -> Self:
         return cls(**_members(record))
 
 
 class JobImport(View):
-    """Another import in the same job."""
+    """One of the imports in a job."""
 
     id: str
     file: str
     state: ImportState
+
+    @classmethod
+    def of(cls, record: ImportRecord) -> Self:
+        return cls(id=record.id, file=record.file, state=record.state)
 
 
 class HistoryEntry(View):
@@ -115,13 +134,21 @@ class ImportDetail(ImportSummary):
     start_time_utc: datetime | None = Field(description="Start of the job, by the hub's clock.")
     end_time_utc: datetime | None = Field(description="End of the job, by the hub's clock.")
     in_same_job: list[JobImport] = Field(
-        description="The other imports of the job, as far as they are known."
+        description="The other imports in the job, except those that were deleted."
+    )
+    expected_start: datetime | None = Field(
+        description="When its job may start, by the durations of the hub's last jobs; null if it "
+        "does not wait for other jobs or nothing can be told."
     )
     retried_as: str = Field("", description="Id of the import that retries this one.")
 
     @classmethod
     def of(
-        cls, record: ImportRecord, in_same_job: Iterable[ImportRecord] = (), retried_as: str = ""
+        cls,
+        record: ImportRecord,
+        in_same_job: Iterable[ImportRecord] = (),
+        expected_start: datetime | None = None,
+        retried_as: str = "",
     ) -> Self:
         return cls(
             **_members(record),
@@ -132,9 +159,8 @@ class ImportDetail(ImportSummary):
             job_failure_reason=record.job.failure_reason,
             start_time_utc=record.job.start_time_utc,
             end_time_utc=record.job.end_time_utc,
-            in_same_job=[
-                JobImport(id=other.id, file=other.file, state=other.state) for other in in_same_job
-            ],
+            in_same_job=[JobImport.of(other) for other in in_same_job],
+            expected_start=expected_start,
             retried_as=retried_as,
         )
 

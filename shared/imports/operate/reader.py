@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import heapq
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ from shared.errors import FilterError, ImportNotFoundError, NotPossibleError
 from shared.imports.model.record import NO_HUB, ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.operate.api_models import FileName, ImportDetail, files_of
+from shared.imports.operate.expected_start import with_expected_start
 from shared.imports.operate.retry import retry_id
 from shared.imports.services import Services
 from shared.imports.store.daily_counts import DailyCounts
@@ -69,6 +70,11 @@ class HubQueueView:
     length: int
     #: The oldest of them, which uses the hub's job slot or waits for it.
     head: ImportRecord | None
+
+    @property
+    def waiting(self) -> int:
+        """Those of them that wait behind the head and the files in its job."""
+        return max(0, self.length - (self.head.job_files or 1)) if self.head else self.length
 
 
 class Reader:
@@ -137,6 +143,7 @@ class Reader:
         return self._shown(next(self._services.with_jobs([record])))
 
     def _shown(self, record: ImportRecord) -> ImportRecord:
+        """With the reason why it waits if its hub is not configured."""
         if record.state.is_final or record.hub in self._services.hubs:
             return record
         reason = reasons.hub_not_configured(record.hub)
@@ -155,20 +162,26 @@ class Reader:
         retry = None
         if record.can_be_retried:
             retry = self._find(retry_id(record.id))
-        return ImportDetail.of(
-            record, self._in_same_job(record), retried_as=retry.id if retry else ""
-        )
+        others: Sequence[ImportRecord] = ()
+        if record.shares_job:
+            members = self.job_imports(record.hub, record.job_record)
+            others = [member for member in members if member.id != record.id]
+        record, start = with_expected_start(self._services, record)
+        return ImportDetail.of(record, others, start, retry.id if retry else "")
 
-    def _in_same_job(self, record: ImportRecord) -> Sequence[ImportRecord]:
-        """The other imports of its job, as far as they are known."""
-        if not record.shares_job:
-            return ()
-        keys = set(self._services.jobs.members_of(record.hub, record.job_record))
+    def job_imports(self, hub: str, job_record: str) -> Sequence[ImportRecord]:
+        """The imports of a job, in queue order, except those that were deleted."""
+        keys = self._services.jobs.members_of(hub, job_record)
+        records = self.shown_by_key(hub, keys)
+        return [records[key] for key in keys if key in records]
+
+    def shown_by_key(self, hub: str, keys: Collection[str]) -> dict[str, ImportRecord]:
+        """By row key: imports of a hub as they are shown, as far as they can be read."""
         if not keys:
-            return ()
-        records = self._services.queries.records(record.hub, keys)
-        records.pop(record.row_key, None)
-        return list(self._services.with_jobs(records.values()))
+            return {}
+        records = self._services.queries.records(hub, keys)
+        shown = map(self._shown, self._services.with_jobs(records.values()))
+        return {record.row_key: record for record in shown}
 
     def file(self, import_id: str, name: FileName) -> tuple[ImportRecord, StoredFile]:
         """An import and one of its files.

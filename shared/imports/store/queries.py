@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -15,9 +15,11 @@ from shared.imports.model.keys import first_record_key, record_prefix
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.store.rows import (
+    LISTED_COLUMNS,
     NewerRowError,
     UnreadableRowError,
     is_newer,
+    python_values,
     readable_record,
     to_record,
 )
@@ -30,6 +32,11 @@ log = logger(__name__)
 
 #: Columns that say whether an import is final, and complete.
 _COUNTS = ("state", "lines", "invalidLines", "devices", "imported", "failed")
+
+_JOB_TIMES = ("jobId", "startTimeUtc", "endTimeUtc")
+
+#: Records that are read to find how long jobs take.
+MAX_JOB_RECORDS = 200
 
 
 def _in_states(states: Iterable[ImportState]) -> str:
@@ -83,6 +90,8 @@ class Queries:
     ) -> Iterator[ImportRecord]:
         """The newest imports of a hub after a row key, in some states and times.
 
+        They are for views: without their footprints, which can have 64 KiB each.
+
         Args:
             page: how many one request returns at most.
         """
@@ -95,9 +104,28 @@ class Queries:
         if states:
             condition += f" and ({_in_states(states)})"
         rows = self._table.query(
-            condition, {"hub": hub, "newest": newest, "oldest": oldest}, page=page
+            condition,
+            {"hub": hub, "newest": newest, "oldest": oldest},
+            columns=LISTED_COLUMNS,
+            page=page,
         )
         return map(_listed, rows)
+
+    def job_durations(self, hub: str, until: datetime) -> list[timedelta]:
+        """How long the hub's last jobs took, by its own clock: one request.
+
+        Args:
+            until: only jobs of imports that were uploaded by then count.
+        """
+        rows = self._table.range(
+            hub, record_prefix(until), "import.", columns=_JOB_TIMES, page=MAX_JOB_RECORDS
+        )
+        durations = {}
+        for row in map(python_values, islice(rows, MAX_JOB_RECORDS)):
+            start, end = row.get("startTimeUtc"), row.get("endTimeUtc")
+            if isinstance(start, datetime) and isinstance(end, datetime) and start <= end:
+                durations[row.get("jobId")] = end - start
+        return list(durations.values())
 
     def known(self, hub: str, oldest: datetime, newest: datetime) -> dict[str, KnownImport]:
         """By row key: the imports of all uploads between two times, both included."""

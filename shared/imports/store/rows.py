@@ -20,6 +20,7 @@ from shared.redaction import redact
 from shared.text import well_formed
 
 __all__ = [
+    "LISTED_COLUMNS",
     "SCHEMA",
     "NewerRowError",
     "UnreadableRowError",
@@ -198,8 +199,8 @@ class _Format(Generic[T]):
         values: dict[str, Any] = {group: {} for group in self._groups}
         values["etag"] = columns["etag"]
         for column in self.columns:
-            if column.name in columns:
-                value = columns[column.name]
+            # Storage may return null for a selected column that a row does not have.
+            if (value := columns.get(column.name)) is not None:
                 if column.name in _JSON and isinstance(value, str):
                     value = _json(value)
                 (values[column.group] if column.group else values)[column.field] = value
@@ -225,6 +226,9 @@ def _columns(kind: type[Any]) -> Iterator[_Column]:
 
 _IMPORTS = _Format(ImportRecord)
 _JOBS = _Format(JobRecord)
+
+#: The columns of an import without the largest, which only the choice of a job needs.
+LISTED_COLUMNS = tuple(column.name for column in _IMPORTS.columns if column.field != "footprint")
 
 
 def _row_of(record: T, form: _Format[T]) -> dict[str, Any]:

@@ -7,11 +7,11 @@ import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
 from shared.imports.model.record import ImportRecord
 from tests.app import App, device
-from tests.web.support import cancel_at_the_hub
+from tests.web.support import cancel_at_the_hub, share_job
 
 DASHBOARD = "/api/dashboard"
 DARK_PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
@@ -59,7 +59,9 @@ def test_an_import_from_upload_to_cancellation(app: App, page: Page) -> None:
     expect(page.locator("#queues")).to_contain_text("of 40 devices")
     expect(page.locator("#queues")).to_contain_text("1 more waiting")
     expect(page.get_by_role("status")).to_contain_text("1 running, 1 waiting")
-    expect(page.get_by_role("row", name="second.ndjson")).to_contain_text("queued position 2")
+    expect(page.get_by_role("row", name="second.ndjson")).to_contain_text(
+        "queued job 2 in the queue"
+    )
 
     page.locator("#imports").get_by_role("link", name="first.ndjson").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("first.ndjson")
@@ -199,6 +201,74 @@ def test_the_dashboard_works_without_scripts(app: App, page: Page) -> None:
     page.locator("#imports").get_by_role("link", name="a.ndjson").click()
     page.get_by_role("button", name="Cancel import").click()
     expect(page.get_by_role("status")).to_have_text("cancelled")
+
+
+def test_a_job_of_several_files(app: App, page: Page) -> None:
+    names = [f"{number:02}.ndjson" for number in range(23)]
+    first, *_ = share_job(app, *names)
+    page.goto(page_of(first))
+    page.get_by_role("link", name="22 other files").click()
+    files = page.locator("#files li")
+    expect(files).to_have_count(20)
+    expect(page.locator("#files")).to_contain_text("First 20 of 22")
+    questions: list[str] = []
+
+    def accept(dialog: Dialog) -> None:
+        questions.append(dialog.message)
+        dialog.accept()
+
+    page.on("dialog", accept)
+    page.get_by_role("button", name="Cancel job of 23 files").click()
+    expect(page.get_by_role("status")).to_have_text("running, cancellation requested")
+    assert "22 other files" in questions[0]
+    app.tick()
+    app.finish()
+    expect(page.get_by_role("status")).to_have_text("cancelled")
+    expect(files.first).to_contain_text("cancelled 01.ndjson")
+
+
+@pytest.mark.parametrize("page", [{"java_script_enabled": False}], indirect=True)
+def test_a_page_from_before_the_job_asks_without_scripts(app: App, page: Page) -> None:
+    """Of an import that was queued when the page was loaded, nothing else is cancelled unasked."""
+    app.hub.occupy_slot()
+    for name in ("0.ndjson", "1.ndjson", "2.ndjson"):
+        app.upload(name, device(name))
+        app.deliver(name)
+    page.goto(page_of(app.record("1.ndjson")))
+    expect(page.get_by_role("status")).to_contain_text("queued job 2 in the queue")
+    app.hub.free_slot()
+    app.tick()
+    app.hub.wait_idle()
+    app.hub.faults.add("hangJob")
+    app.tick()
+    page.get_by_role("button", name="Cancel import").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Conflict")
+    expect(page.get_by_role("listitem")).to_have_text(["running 1.ndjson", "running 2.ndjson"])
+    page.get_by_role("button", name="Cancel job of 2 files").click()
+    expect(page.get_by_role("status")).to_have_text("running, cancellation requested")
+
+
+@pytest.mark.parametrize("page", [NARROW, DARK_PHONE], indirect=True, ids=["narrow", "phone"])
+def test_pages_of_a_shared_job_are_accessible(app: App, page: Page) -> None:
+    long = f"{'a-long-name-' * 9}.ndjson"
+    first, *_ = share_job(app, long, *(f"{number:02}.ndjson" for number in range(22)))
+    app.upload("waits.ndjson", device(long))
+    app.deliver("waits.ndjson")
+    for address in (DASHBOARD, page_of(first), page_of(app.record("waits.ndjson"))):
+        page.goto(address)
+        results = Axe().run(page)
+        assert results.violations_count == 0, results.generate_report()
+        assert page.evaluate(TOO_WIDE) == [], address
+    page.goto(page_of(first))
+    page.evaluate(
+        "document.querySelector('form').action = location.pathname + '/cancel' + location.search"
+    )
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Cancel job").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Conflict")
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    assert page.evaluate(TOO_WIDE) == []
 
 
 @pytest.mark.parametrize("page", [NARROW, DARK_PHONE], indirect=True, ids=["narrow", "phone"])
