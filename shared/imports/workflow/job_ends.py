@@ -245,6 +245,9 @@ class JobEnds:
                 record = records.get(key) or store.get(job.hub, key)
                 if record.state.is_final:
                     continue
+                if job.is_shared and record.job_record != job.id:
+                    log.error("%s is not in the job, whose list of members was edited", key)
+                    continue
                 if record.back_off.unexpected_errors and record.is_backing_off(
                     self._services.clock()
                 ):
@@ -347,6 +350,8 @@ class JobEnds:
         members = [by_key.get(key) for key in job.members]
 
         def read_owners() -> LineOwners:
+            if len(job.member_lines) != len(job.members):
+                raise ValueError("the list of its members was edited")
             lines = container.staged_lines(job.staged, sum(job.member_lines))
             return LineOwners(lines, job.member_lines)
 
