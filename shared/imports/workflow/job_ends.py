@@ -169,9 +169,9 @@ class JobEnds:
             is_whole = self._try_to_end(job, record, outcome) and is_whole
         if not is_whole:
             return job
-        metrics.count_job(job)
         if job.is_shared or not members:
             self._jobs.close(job)
+        metrics.count_job(job)
         return None
 
     def wait(self, job: JobRecord, reason: str, since: datetime | None) -> JobRecord:
