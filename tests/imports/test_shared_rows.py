@@ -19,6 +19,7 @@ from tests.imports.shared_jobs import (
     deliver,
     gather,
     is_imported,
+    members,
     shared_job,
     shared_jobs,
     start,
@@ -144,6 +145,25 @@ def test_row_of_a_job_is_deleted(app: App, state: str) -> None:
     assert_nothing_was_lost_or_doubled(app)
     if state == "ended":
         assert known_results(app)[::2] == [1, 1]
+    if state in ("accepted", "ended"):
+        assert "The row of the job was deleted" in app.record("b.ndjson").failure_reason
+
+
+def test_job_whose_row_was_deleted_is_never_requested_again(app: App) -> None:
+    gather(app)
+    start(app, "refuse", operation="createJob")
+    job = shared_job(app)
+    app.table.delete_entity(job.hub, job.row_key)
+    before = app.hub.requests["createJob"]
+    # It is written again, and looked for.
+    app.tick()
+    app.tick()
+    for record in members(app):
+        assert record.state == "starting"
+        assert "The import fails if none appears" in record.failure_reason
+    settle(app)
+    assert [record.state for record in members(app)] == ["failed"] * 3
+    assert app.hub.requests["createJob"] == before
 
 
 EDITS: list[dict[str, Any]] = [
@@ -182,13 +202,13 @@ def test_list_of_members_is_edited(app: App, state: str, change: str) -> None:
 
     def edit(job: JobRecord) -> None:
         after = app.record(NEXT).row_key
-        members = {
+        keys = {
             "fewer": [*job.members[:1], *job.members[2:]],
             "more": [*job.members, after],
             "twice": [*job.members, job.members[0]],
             "others": [after],
         }[change]
-        row = {"PartitionKey": job.hub, "RowKey": job.row_key, "members": json.dumps(members)}
+        row = {"PartitionKey": job.hub, "RowKey": job.row_key, "members": json.dumps(keys)}
         app.table.update_entity(row, mode=UpdateMode.MERGE)
 
     bring_to(app, state, edit)
@@ -196,9 +216,9 @@ def test_list_of_members_is_edited(app: App, state: str, change: str) -> None:
     assert_nothing_was_lost_or_doubled(app)
 
 
-@pytest.mark.parametrize("members", [[0, 2], [0, 0, 1, 2], [2]])
+@pytest.mark.parametrize("numbers", [[0, 2], [0, 0, 1, 2], [2]])
 def test_log_is_told_to_nobody_if_the_list_of_members_was_edited(
-    app: App, members: list[int]
+    app: App, numbers: list[int]
 ) -> None:
     """What the lines of each are is not known then."""
     app.hub.registry.put(device("taken"))
@@ -206,7 +226,7 @@ def test_log_is_told_to_nobody_if_the_list_of_members_was_edited(
     gather(app, {NAMES[0]: [device("a")], NAMES[1]: [device("b")], NAMES[2]: [rejected]})
     start(app)
     job = shared_job(app)
-    keys = json.dumps([job.members[number] for number in members])
+    keys = json.dumps([job.members[number] for number in numbers])
     row = {"PartitionKey": job.hub, "RowKey": job.row_key, "members": keys}
     app.table.update_entity(row, mode=UpdateMode.MERGE)
     settle(app)

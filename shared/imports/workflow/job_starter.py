@@ -241,7 +241,8 @@ class JobStarter:
                 return self._wait(job, reasons.job_may_have_been_ours(), since)
             return self._ends.conclude(job, ImportState.FAILED, reasons.start_unresolved())
         if now - since < LOG_GRACE:
-            return self._wait(job, reasons.start_unanswered(LOG_GRACE), since)
+            waiting_for = reasons.row_restored if job.is_restored else reasons.start_unanswered
+            return self._wait(job, waiting_for(LOG_GRACE), since)
         if job.is_restored:
             return self._ends.conclude(job, ImportState.FAILED, reasons.job_row_deleted())
         if job.cancel_reason is not None:
