@@ -52,6 +52,27 @@ def test_cancel_of_one_file_of_a_job_that_was_not_requested(app: App, names_job:
     assert app.record("a.ndjson").job_record == app.record("c.ndjson").job_record
 
 
+@pytest.mark.parametrize("joins", [False, True])
+def test_cancel_of_one_file_keeps_the_deadline_of_the_others(app: App, joins: bool) -> None:
+    """Unless a file joins them, which has its own."""
+    gather(app)
+    code = "IotHubUnauthorizedAccess"
+    start(app, "error", operation="createJob", status=401, code=code, times=999)
+    app.clock.ahead_minutes(20)
+    cancel(app, "b.ndjson")
+    if joins:
+        app.upload("later.ndjson", device("later"))
+        app.deliver("later.ndjson")
+    app.tick()
+    assert shared_job(app).state is JobState.REFUSED
+    app.clock.ahead_minutes(31)
+    app.tick()
+    expected = ("queued", None, None) if joins else ("failed", 0, 0)
+    assert results(app) == [expected, CANCELLED, expected]
+    app.hub.faults.clear()
+    app.finish()
+
+
 def test_cancel_of_a_file_in_a_running_job(app: App) -> None:
     gather(app)
     start(app, "hangJob")

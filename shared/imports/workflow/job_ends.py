@@ -80,18 +80,17 @@ class JobEnds:
 
         Args:
             alone: row keys of those that get a job of their own.
-            refused_since: since when the hub rejects them.
+            refused_since: since when the hub rejects them; None: as the job was rejected.
             errors: how many unexpected errors that was.
 
         Raises:
             ConflictError: another process changed the job or one of them.
         """
         members = []
+        since = refused_since or job.back_off.refused_since
         for record in self._records_of(job):
-            unexpected = record.back_off.unexpected_errors + errors
-            back_off = replace(
-                record.back_off, refused_since=refused_since, unexpected_errors=unexpected
-            )
+            count = record.back_off.unexpected_errors + errors
+            back_off = replace(record.back_off, refused_since=since, unexpected_errors=count)
             changed = replace(record, back_off=back_off)
             if record.row_key in alone:
                 changed = replace(changed, footprint=b"")

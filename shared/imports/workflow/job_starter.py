@@ -81,6 +81,7 @@ class JobStarter:
             state=JobState.PREPARING,
             created_at=now,
             updated_at=now,
+            back_off=BackOff(refused_since=_refused_since(members)),
             lease=self._new_lease(),
         )
         job = self._jobs.seal(job, members)
@@ -364,6 +365,13 @@ class JobStarter:
     def _new_lease(self) -> Lease:
         until = self._services.clock() + self._settings.retries.lease
         return Lease(owner=uuid.uuid4().hex, until=until)
+
+
+def _refused_since(members: Sequence[ImportRecord]) -> datetime | None:
+    """Since when the hub rejects the jobs of all of them: none fails before its own deadline."""
+    times = [record.back_off.refused_since for record in members]
+    known = [time for time in times if time is not None]
+    return max(known) if len(known) == len(times) else None
 
 
 def reported_job(job_id: str, job: JobProperties) -> HubJob:
