@@ -5,6 +5,8 @@ The limits are requirements; raising one affects cost and throttling.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -64,3 +66,83 @@ def test_queued_imports_add_no_requests_to_a_tick(
             app.tick()
         costs.append(len(requests))
     assert costs[0] == costs[1] == costs[2]
+
+
+def upload_all(app: App, names: list[str]) -> None:
+    for name in names:
+        # Without warnings, which are in a report of the validation.
+        app.upload(name, device(name, authentication={"type": "certificateAuthority"}))
+        app.deliver(name)
+
+
+def print_counts(moment: str, requests: list[str]) -> None:
+    kinds = Counter(re.sub(r"[0-9a-f]{12,}|queue-[-0-9]+", "…", line) for line in requests)
+    print(f"{moment}: {len(requests)}")
+    for line, count in kinds.most_common():
+        print(f"  {count} {line}")
+
+
+@pytest.mark.parametrize("count", [2, 3, 10, 96])
+def test_request_count_of_a_shared_job(app: App, count: int) -> None:
+    """At most ten, and two for each file, in a queue of any length."""
+    app.hub.occupy_slot()
+    names = [f"{number:02}.ndjson" for number in range(count)]
+    upload_all(app, ["first.ndjson", *names])
+    app.hub.free_slot()
+    app.tick()
+    app.hub.wait_idle()
+    app.hub.occupy_slot()
+    with app.counting() as requests:
+        app.tick()
+    # With the transaction before, the first ended.
+    after = next(number for number, request in enumerate(requests) if "$batch" in request) + 1
+    first_end, started = requests[:after], requests[after:]
+    assert app.record(names[-1]).job_files == count
+    app.hub.free_slot()
+    with app.counting() as again:
+        app.tick()
+    assert app.record(names[-1]).state == "running"
+    app.hub.wait_idle()
+    with app.counting() as ended:
+        app.tick()
+    assert {app.record(name).state.value for name in (names[0], names[-1])} == {"completed"}
+    with app.counting() as idle:
+        app.tick()
+    moments = ("end of another job", "start", "asked again", "end", "idle tick")
+    for moment, requests in zip(moments, (first_end, started, again, ended, idle), strict=True):
+        print_counts(f"{count} files: {moment}", requests)
+    assert len(first_end) <= 7
+    assert len(started) <= 10 + 2 * count
+    assert len(again) <= 6
+    assert len(ended) <= 10 + 2 * count
+    assert len(idle) == 1
+
+
+def test_idle_tick_costs_one_request_after_many_jobs(app: App) -> None:
+    upload_all(app, ["first.ndjson"])
+    app.finish()
+    for start in range(0, 1200, 100):
+        rows = [
+            {"PartitionKey": app.hub.address, "RowKey": f"ended-job-{number:024x}", "schema": 2}
+            for number in range(start, start + 100)
+        ]
+        app.table.submit_transaction([("create", row) for row in rows])
+    with app.counting() as idle:
+        app.tick()
+    assert len(idle) == 1
+
+
+def test_tick_while_a_shared_job_runs(app: App) -> None:
+    """The number of its files does not matter."""
+    app.hub.occupy_slot()
+    upload_all(app, ["first.ndjson", *(f"{number}.ndjson" for number in range(12))])
+    app.hub.free_slot()
+    app.tick()
+    app.hub.wait_idle()
+    app.hub.faults.add("hangJob")
+    app.tick()
+    app.tick()
+    with app.counting() as running:
+        app.tick()
+    print_counts("tick while a job of 12 files runs", running)
+    assert len(running) <= 3

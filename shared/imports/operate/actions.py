@@ -106,6 +106,9 @@ class Actions:
                 return self._end(job.member(record), 0, upload_reasons.cancelled_before_job(), job)
             self._ends.dissolve(job)
             queued = self._store.get(record.hub, record.row_key)
+            if queued.job_record or queued.state is not ImportState.QUEUED:
+                # Another process was first: it may be at the hub with its next job.
+                raise ConflictError
             return self._end(queued, 0, upload_reasons.cancelled_before_job())
         if record.hub not in self._services.hubs:
             reason = job_reasons.cancelled_without_hub(record.hub)

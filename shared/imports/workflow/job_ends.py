@@ -80,18 +80,17 @@ class JobEnds:
 
         Args:
             alone: row keys of those that get a job of their own.
-            refused_since: since when the hub rejects them.
+            refused_since: since when the hub rejects them; None: as the job was rejected.
             errors: how many unexpected errors that was.
 
         Raises:
             ConflictError: another process changed the job or one of them.
         """
         members = []
+        since = refused_since or job.back_off.refused_since
         for record in self._records_of(job):
-            unexpected = record.back_off.unexpected_errors + errors
-            back_off = replace(
-                record.back_off, refused_since=refused_since, unexpected_errors=unexpected
-            )
+            count = record.back_off.unexpected_errors + errors
+            back_off = replace(record.back_off, refused_since=since, unexpected_errors=count)
             changed = replace(record, back_off=back_off)
             if record.row_key in alone:
                 changed = replace(changed, footprint=b"")
@@ -169,9 +168,9 @@ class JobEnds:
             is_whole = self._try_to_end(job, record, outcome) and is_whole
         if not is_whole:
             return job
-        metrics.count_job(job)
         if job.is_shared or not members:
             self._jobs.close(job)
+        metrics.count_job(job)
         return None
 
     def wait(self, job: JobRecord, reason: str, since: datetime | None) -> JobRecord:
@@ -244,6 +243,9 @@ class JobEnds:
             try:
                 record = records.get(key) or store.get(job.hub, key)
                 if record.state.is_final:
+                    continue
+                if job.is_shared and record.job_record != job.id:
+                    log.error("%s is not in the job, whose list of members was edited", key)
                     continue
                 if record.back_off.unexpected_errors and record.is_backing_off(
                     self._services.clock()
@@ -347,6 +349,8 @@ class JobEnds:
         members = [by_key.get(key) for key in job.members]
 
         def read_owners() -> LineOwners:
+            if len(job.member_lines) != len(job.members):
+                raise ValueError("the list of its members was edited")
             lines = container.staged_lines(job.staged, sum(job.member_lines))
             return LineOwners(lines, job.member_lines)
 

@@ -161,6 +161,8 @@ class JobFollower:
 
     def _complete(self, job: JobRecord, job_log: StoredFile) -> JobRecord | None:
         """The job completed, and its log tells which lines failed."""
+        if job.is_restored and job.is_shared:
+            return self._end_unknown(job, JobStatus.COMPLETED, reasons.members_lost())
         if self._services.container_of(job).was_staged_file_edited(job.staged):
             cause = reasons.staged_file_edited()
             return self._end_unknown(job, JobStatus.COMPLETED, cause, job_log)

@@ -245,7 +245,9 @@ def _split(
         owners = owners or read_owners()
         owner, failed = owners.find(failed)
         if owner is not None:
-            readings[owner].add(failed)
+            # Once, though the log may have its id in several spellings.
+            if hash(failed.key) not in readings[owner].refused:
+                readings[owner].add(failed)
         elif failed.device_id:
             foreign += 1
         else:

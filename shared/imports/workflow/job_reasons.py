@@ -43,7 +43,9 @@ __all__ = [
     "log_awaited",
     "log_does_not_fit",
     "log_missing",
+    "members_lost",
     "not_all_imported",
+    "row_restored",
     "shared_job",
     "staged_file_edited",
     "start_unanswered",
@@ -107,6 +109,13 @@ def start_unanswered(grace: timedelta) -> str:
     )
 
 
+def row_restored(grace: timedelta) -> str:
+    return (
+        "Waiting: the row of the job was deleted or edited, and no job is found. The import fails "
+        f"if none appears within {format_duration(grace)}."
+    )
+
+
 def start_unresolved() -> str:
     return (
         "It is not known whether the devices were applied: the hub's answer to the request for the "
@@ -120,6 +129,10 @@ def job_row_deleted() -> str:
         "It is not known whether the devices were applied: the row of the job was deleted, and no "
         f"trace of the job was found at the hub. {_COMPARE}"
     )
+
+
+def members_lost() -> str:
+    return "The row of the job was deleted or edited, so it is not known whose lines it had."
 
 
 def shared_job(job: JobRecord) -> str:

@@ -81,6 +81,7 @@ class JobStarter:
             state=JobState.PREPARING,
             created_at=now,
             updated_at=now,
+            back_off=BackOff(refused_since=_refused_since(members)),
             lease=self._new_lease(),
         )
         job = self._jobs.seal(job, members)
@@ -246,7 +247,8 @@ class JobStarter:
                 return self._wait(job, reasons.job_may_have_been_ours(), since)
             return self._ends.conclude(job, ImportState.FAILED, reasons.start_unresolved())
         if now - since < LOG_GRACE:
-            return self._wait(job, reasons.start_unanswered(LOG_GRACE), since)
+            waiting_for = reasons.row_restored if job.is_restored else reasons.start_unanswered
+            return self._wait(job, waiting_for(LOG_GRACE), since)
         if job.is_restored:
             return self._ends.conclude(job, ImportState.FAILED, reasons.job_row_deleted())
         if job.cancel_reason is not None:
@@ -368,6 +370,13 @@ class JobStarter:
     def _new_lease(self) -> Lease:
         until = self._services.clock() + self._settings.retries.lease
         return Lease(owner=uuid.uuid4().hex, until=until)
+
+
+def _refused_since(members: Sequence[ImportRecord]) -> datetime | None:
+    """Since when the hub rejects the jobs of all of them: none fails before its own deadline."""
+    times = [record.back_off.refused_since for record in members]
+    known = [time for time in times if time is not None]
+    return max(known) if len(known) == len(times) else None
 
 
 def reported_job(job_id: str, job: JobProperties) -> HubJob:
