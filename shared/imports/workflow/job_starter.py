@@ -109,7 +109,8 @@ class JobStarter:
     def restore(self, record: ImportRecord, members: Sequence[ImportRecord]) -> JobRecord:
         """Write the job of some imports again, whose row was deleted or cannot be read.
 
-        It is looked for at the hub, and never asked for again.
+        It is looked for at the hub, and never asked for again. The version before had no such rows:
+        what it knew of a job is in the record of the import.
 
         Args:
             record: an import that is in the job.
@@ -124,11 +125,13 @@ class JobStarter:
             id=job_id,
             members=tuple(member.row_key for member in members),
             staged=record.staged if is_alone else StagedFile(container=container_name(job_id)),
-            state=JobState.ASKED,
+            state=JobState.ACCEPTED if record.job.id else JobState.ASKED,
             created_at=now,
             updated_at=now,
             last_start_at=record.last_start_at or record.updated_at,
+            cancel_reason=record.cancel_reason,
             is_restored=True,
+            job=record.job,
         )
         return self._jobs.seal(job, members)
 
