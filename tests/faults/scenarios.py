@@ -12,6 +12,7 @@ from iothub_emulator.choices import UriEcho
 from iothub_emulator.registry.identity import Key
 from shared.errors import NotPossibleError
 from shared.imports.app import Importer
+from tests.faults.former_version import former_rows
 from tests.faults.injection import Fault
 from tests.faults.simulation import Simulation, device
 from tests.records import read_records
@@ -192,6 +193,34 @@ def _take(*files: str) -> Callable[[Importer], None]:
             importer.on_upload(importer.services.settings.uploads.container, file)
 
     return take
+
+
+# What the version before left.
+
+
+def _taken_over(
+    state: str, *, has_job: bool = False, is_cancelled: bool = False
+) -> Callable[[Simulation], None]:
+    """It left the oldest import in that state, and the others in the queue."""
+
+    def play(simulation: Simulation) -> None:
+        if is_cancelled:
+            simulation.hub.faults.add("hangJob")
+            simulation.job_hangs = True
+        [head] = simulation.ids_of(A)
+        former_rows(
+            simulation,
+            _take(A, B, C),
+            head,
+            state,
+            has_job=has_job,
+            is_cancelled=is_cancelled,
+        )
+        simulation.tick()
+        simulation.wait()
+        simulation.tick()
+
+    return play
 
 
 # Several files in one job: the younger ones wait until a tick has validated the oldest.
@@ -559,6 +588,35 @@ SCENARIOS = {
         _all("completed"),
         {**ALL, "pump-2": 2},
         sizes=(3, 1),
+        faults=INTERRUPTIONS,
+    ),
+    "taken over, queued": Scenario(
+        GROUP, _taken_over("queued"), _all("completed"), ALL, faults=INTERRUPTIONS
+    ),
+    "taken over, starting": Scenario(
+        GROUP, _taken_over("starting", has_job=True), _all("completed"), ALL, faults=INTERRUPTIONS
+    ),
+    # It is not known whether the hub was asked.
+    "taken over, starting without a job": Scenario(
+        GROUP,
+        _taken_over("starting"),
+        {**_all("completed"), A: "failed"},
+        {"pump-2": 1, "pump-3": 1},
+        faults=INTERRUPTIONS,
+    ),
+    "taken over, running": Scenario(
+        GROUP,
+        _taken_over("running", has_job=True),
+        _all("completed"),
+        ALL,
+        echo="none",
+        faults=INTERRUPTIONS,
+    ),
+    "taken over, being cancelled": Scenario(
+        GROUP,
+        _taken_over("running", has_job=True, is_cancelled=True),
+        {**_all("completed"), A: "cancelled"},
+        {"pump-2": 1, "pump-3": 1},
         faults=INTERRUPTIONS,
     ),
 }
