@@ -9,17 +9,29 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import IntEnum
 
-from tests.faults.manual_changes import delete_something, edit_something
-from tests.faults.simulation import Simulation
+from shared.errors import NotPossibleError
+from shared.imports.app import Importer
+from tests.faults.manual_changes import cancel_jobs, delete_something, edit_something
+from tests.faults.scenarios import FILES, cancel_imports, retry_imports
+from tests.faults.simulation import Simulation, device
 
-__all__ = ["DISTURBANCES", "NO_LOG", "Certainty", "Disturbance"]
+__all__ = [
+    "DISTURBANCES",
+    "NEXT",
+    "NO_LOG",
+    "STALLS",
+    "Certainty",
+    "Disturbance",
+]
 
 NO_LOG = "no log comes"
+#: An upload that comes while a process is stalled.
+NEXT = "east/next.ndjson"
 
 
 class Certainty(IntEnum):
@@ -29,10 +41,12 @@ class Certainty(IntEnum):
     END = 0
     #: The result of a job may be unknown, and must be recorded as unknown.
     COUNTS_UNKNOWN = 1
+    #: An operator cancelled imports, or retried them.
+    OPERATOR = 2
     #: An upload first seen under other settings belongs to another hub, or to none.
-    HUB = 2
+    HUB = 3
     #: Edited imports become final and are not applied twice; others have their expected end.
-    OTHERS = 3
+    OTHERS = 4
 
 
 @dataclass(frozen=True)
@@ -137,6 +151,66 @@ def _two_versions(*kinds: str) -> Callable[[Simulation, random.Random], None]:
     return act
 
 
+# Processes that stall and go on later.
+
+
+def stall_and_cancel(simulation: Simulation, rng: random.Random) -> None:
+    """Before another process goes on, or after it has, an operator cancels what is open."""
+    files = rng.choice([FILES, *((file,) for file in FILES)])
+    cancel = _each(cancel_imports, simulation, files)
+    is_first = rng.random() < 0.7
+    simulation.notes.append(f"stalled; {files} cancelled {'first' if is_first else 'last'}")
+    simulation.overtake(first=cancel if is_first else None, last=None if is_first else cancel)
+
+
+def stall_and_retry(simulation: Simulation, _: random.Random) -> None:
+    """Another process goes on, and an operator retries what can be retried; that is done, too."""
+    retry = _each(retry_imports, simulation, FILES)
+
+    def retry_and_tick(importer: Importer) -> None:
+        retry(importer)
+        importer.on_tick()
+
+    simulation.notes.append("stalled; retried")
+    simulation.overtake(first=_each(cancel_imports, simulation, FILES), last=retry_and_tick)
+
+
+def stall_until_next_job(simulation: Simulation, _: random.Random) -> None:
+    """Another process goes on, and the hub's slot is taken by the job of a later upload."""
+    simulation.notes.append("stalled until the next job runs")
+    hung_before = simulation.job_hangs
+
+    def next_job(importer: Importer) -> None:
+        simulation.upload(NEXT, device("pump-8", tags={"n": 1}))
+        simulation.hub.faults.add("hangJob")
+        simulation.job_hangs = True
+        importer.on_upload(simulation.container.container_name, NEXT)
+        importer.on_tick()
+
+    def end() -> None:
+        simulation.job_hangs = hung_before
+        if not hung_before:
+            cancel_jobs(simulation)
+
+    simulation.recoveries.append((0, end))
+    simulation.overtake(last=next_job)
+
+
+def _each(
+    action: Callable[..., Callable[[Importer], None]], simulation: Simulation, files: Sequence[str]
+) -> Callable[[Importer], None]:
+    """The action on each of some files, as far as it is possible."""
+
+    def act(importer: Importer) -> None:
+        for file in files:
+            with contextlib.suppress(NotPossibleError):
+                action(simulation, file)(importer)
+
+    return act
+
+
+STALLS = (stall_and_cancel, stall_and_retry, stall_until_next_job)
+
 DISTURBANCES = (
     Disturbance("job lists lag", Certainty.COUNTS_UNKNOWN, _slow_lists),
     Disturbance("the log comes late", Certainty.COUNTS_UNKNOWN, _late_log),
@@ -146,6 +220,9 @@ DISTURBANCES = (
     Disturbance("routes to another hub", Certainty.HUB, _settings_change(*_OTHER_HUB)),
     Disturbance("two versions, same hub", Certainty.END, _two_versions(*_SAME_HUB)),
     Disturbance("two versions, other hub", Certainty.HUB, _two_versions(*_OTHER_HUB)),
+    Disturbance("stalled, cancelled meanwhile", Certainty.OPERATOR, stall_and_cancel),
+    Disturbance("stalled, retried meanwhile", Certainty.OPERATOR, stall_and_retry),
+    Disturbance("stalled until the next job", Certainty.OPERATOR, stall_until_next_job),
     Disturbance("deletion by hand", Certainty.OTHERS, delete_something),
     Disturbance("deletion by hand", Certainty.OTHERS, delete_something),
     Disturbance("edit by hand", Certainty.OTHERS, edit_something),

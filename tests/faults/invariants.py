@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from itertools import pairwise
 from types import TracebackType
@@ -43,16 +43,20 @@ def check(simulation: Simulation) -> None:
     for record in records:
         _jobs_match_record(simulation, record, is_edited=record.id in edited)
     _jobs_have_records(simulation, records)
+    _shared_jobs_have_the_lines_of_their_members(simulation, edited)
+    _no_job_is_left(simulation, rows, records, edited)
     reports = [(record, _report(simulation, record)) for record in records]
     for record, report in reports:
         if report is not None and record.id not in edited:
             _report_agrees(record, report)
+            _rejected_lines_are_its_own(simulation, record, report)
     _uploads_have_records(simulation, records)
     _claims_lead_to_records(records, rows, edited)
     _queues_are_empty(records, rows)
     if not edited:
         if not simulation.are_app_rows_edited:
             _order_is_kept(simulation, records)
+            _devices_have_what_came_last(simulation, records)
         if not simulation.are_counts_edited:
             finished_imports_are_counted(records, rows)
     stored = f"{rows}{reports}"
@@ -96,14 +100,100 @@ def _jobs_match_record(simulation: Simulation, record: ImportRecord, *, is_edite
 
 
 def _jobs_have_records(simulation: Simulation, records: Iterable[ImportRecord]) -> None:
-    """Each job belongs to an import that had a record."""
+    """Each job belongs to imports that had a record."""
     known = {record.id for record in records} | simulation.seen
     unknown_jobs = [
         job["inputBlobContainerUri"]
         for _, job in simulation.jobs()
-        if not any(f"/import-{id_}" in job["inputBlobContainerUri"] for id_ in known)
+        if not known.issuperset(simulation.imports_of_job(job))
     ]
     assert not unknown_jobs
+
+
+def _shared_jobs_have_the_lines_of_their_members(
+    simulation: Simulation, edited: Collection[str]
+) -> None:
+    """A job's file has the lines of its members, no two of which touch one device."""
+    for _, job in simulation.jobs():
+        members = simulation.imports_of_job(job)
+        if len(members) == 1 or not edited.isdisjoint(members):
+            continue
+        lines_of = [_lines_of(simulation, id_) for id_ in members]
+        lines = simulation.lines_of_job(job)
+        if lines is not None and None not in lines_of:
+            # Validation writes the lines again, with the same ids and tags.
+            wanted = [_what_matters(line) for lines in lines_of for line in lines or ()]
+            assert list(map(_what_matters, lines)) == wanted, (members, lines)
+        ids = [{line["id"].lower() for line in lines or ()} for lines in lines_of]
+        assert sum(map(len, ids)) == len(set().union(*ids)), (members, ids)
+
+
+def _what_matters(line: Mapping[str, Any]) -> tuple[Any, ...]:
+    return line["id"], line.get("importMode", "createOrUpdate"), line.get("tags")
+
+
+def _lines_of(simulation: Simulation, import_id: str) -> list[dict[str, Any]] | None:
+    """The valid lines of an import; None if they are not known any more."""
+    if import_id in simulation.contents:
+        return [line for line in simulation.contents[import_id] if " " not in line["id"]]
+    retries = [record for record in simulation.records() if record.id == import_id]
+    return simulation.staged_lines(retries[0]) if retries else None
+
+
+def _no_job_is_left(
+    simulation: Simulation,
+    rows: Iterable[Mapping[str, Any]],
+    records: Sequence[ImportRecord],
+    edited: Collection[str],
+) -> None:
+    """No job is left unless a newer version wrote its row, and members of ended jobs are final."""
+    left = [row["RowKey"] for row in rows if row["RowKey"].startswith("job-")]
+    assert not [key for key in left if edited.isdisjoint(simulation.members_of(import_id_of(key)))]
+    states = {record.id: record.state for record in records}
+    for row in rows:
+        if row["RowKey"].startswith("ended-job-"):
+            members = set(simulation.members_of(import_id_of(row["RowKey"]))) - set(edited)
+            assert all(states[id_].is_final for id_ in members & states.keys()), states
+
+
+def _rejected_lines_are_its_own(
+    simulation: Simulation, record: ImportRecord, report: Mapping[str, Any]
+) -> None:
+    """Report and retry file name devices of the import alone."""
+    own = simulation.contents.get(record.retry_of or record.id)
+    if own is None:
+        return
+    ids = {line["id"] for line in own}
+    rejected = (report.get("failures") or {}).get("devices", [])
+    assert {item["id"] for item in rejected if item["id"]} <= ids, record.file
+    assert {line["id"] for line in simulation.retry_lines(record) or ()} <= ids, record.file
+
+
+def _devices_have_what_came_last(simulation: Simulation, records: Sequence[ImportRecord]) -> None:
+    """Each device has the tag of the last import in queue order that was applied to it.
+
+    Left out are devices with a line that a hub may reject, and those of two hubs.
+    """
+    lines_of = {record.id: _lines_of(simulation, record.id) or [] for record in records}
+    uncertain = {
+        line["id"] for lines in lines_of.values() for line in lines if "importMode" in line
+    }
+    for hub in (simulation.hub, simulation.west):
+        wanted: dict[str, Any] = {}
+        applied = [
+            record
+            for record in records
+            if any(
+                job["status"] == "completed" and its is hub
+                for its, job in simulation.jobs_of(record)
+            )
+        ]
+        for record in sorted(applied, key=lambda record: record.queue_key):
+            wanted |= {line["id"]: line.get("tags") for line in lines_of[record.id]}
+        for id_ in wanted.keys() - uncertain:
+            stored = hub.registry.get(id_)
+            assert stored is not None, id_
+            assert stored.get("tags") == wanted[id_], (id_, stored.get("tags"), wanted[id_])
 
 
 def _report_agrees(record: ImportRecord, report: Mapping[str, Any]) -> None:
@@ -162,11 +252,11 @@ def _queues_are_empty(records: Iterable[ImportRecord], rows: Iterable[Mapping[st
 def _order_is_kept(simulation: Simulation, records: Sequence[ImportRecord]) -> None:
     """Each hub applied its imports in the order of their queue positions."""
     applied: dict[str, list[ImportRecord]] = defaultdict(list)
+    by_id = {record.id: record for record in records}
     for hub, job in simulation.jobs():
-        for record in records:
-            is_its = f"/import-{record.id}" in job["inputBlobContainerUri"]
-            if is_its and job["status"] == "completed":
-                applied[name_of(hub)].append(record)
+        if job["status"] == "completed":
+            members = simulation.imports_of_job(job)
+            applied[name_of(hub)] += [by_id[id_] for id_ in members if id_ in by_id]
     for imports in applied.values():
         keys = [record.queue_key for record in imports]
         assert keys == sorted(keys), [record.file for record in imports]

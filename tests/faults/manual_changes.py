@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,12 +12,13 @@ from typing import Any
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.data.tables import TableEntity, UpdateMode
 
+from shared.imports.model.job import JobState
 from shared.imports.model.states import ImportState
 from shared.imports.store.rows import SCHEMA
-from tests.faults.scenarios import A, B
+from tests.faults.scenarios import FILES
 from tests.faults.simulation import Simulation
 
-__all__ = ["delete_something", "edit_something"]
+__all__ = ["cancel_jobs", "delete_something", "edit_something"]
 
 
 def delete_something(simulation: Simulation, rng: random.Random) -> None:
@@ -42,15 +43,14 @@ def edit_something(simulation: Simulation, rng: random.Random) -> None:
 @dataclass(frozen=True)
 class _Target:
     name: str
-    #: "" if not specific to an import.
-    import_id: str
+    #: The imports that it belongs to: none, one, or all of those in a job.
+    import_ids: Sequence[str]
     change: Callable[[random.Random], str]
 
 
 def _act_on(target: _Target, simulation: Simulation, rng: random.Random) -> None:
     simulation.note_imports()
-    if target.import_id:
-        simulation.edited.add(target.import_id)
+    simulation.edited |= set(target.import_ids)
     simulation.are_counts_edited |= " day-" in target.name
     simulation.are_app_rows_edited |= "(app)" in target.name
     done = "was deleted before"
@@ -59,23 +59,33 @@ def _act_on(target: _Target, simulation: Simulation, rng: random.Random) -> None
     simulation.notes.append(f"by hand: {target.name}: {done}")
 
 
-def _ids(simulation: Simulation) -> list[str]:
-    """The ids of the imports of A and B, and of their retries."""
-    files = {record.id: record for record in simulation.records()}
-    ids = [*simulation.ids_of(A), *simulation.ids_of(B)]
-    return ids + [item.id for item in files.values() if item.retry_of in ids]
+def _owners(simulation: Simulation) -> dict[str, Sequence[str]]:
+    """Ids in names of rows and containers, with those of the imports that they stand for.
+
+    These are the imports of the scenario's files, of their retries, and the jobs of several that
+    any of them is in.
+    """
+    records = simulation.records()
+    ids = [id_ for file in FILES for id_ in simulation.ids_of(file)]
+    ids += [record.id for record in records if record.retry_of in ids]
+    jobs = {
+        job: members
+        for job, members in simulation.shared_jobs().items()
+        if not set(ids).isdisjoint(members)
+    }
+    return {**{id_: [id_] for id_ in ids}, **jobs}
 
 
 def _rows(simulation: Simulation, *, edit: bool = False) -> list[_Target]:
     targets = []
-    ids = _ids(simulation)
+    owners = _owners(simulation)
     for row in simulation.rows():
-        import_id = next((id_ for id_ in ids if row["RowKey"].endswith(id_)), "")
+        owner = next((id_ for id_ in owners if row["RowKey"].endswith(id_)), "")
         is_shared = row["PartitionKey"] in ("(app)", "(sweep)") or _is_day(row["RowKey"])
-        if import_id or is_shared:
+        if owner or is_shared:
             change = _row_editor(simulation, row) if edit else _row_deleter(simulation, row)
             name = f"row {row['PartitionKey']} {row['RowKey']}"
-            targets.append(_Target(name, import_id, change))
+            targets.append(_Target(name, owners.get(owner, ()), change))
     return targets
 
 
@@ -108,7 +118,8 @@ def _row_editor(simulation: Simulation, row: TableEntity) -> Callable[[random.Ra
         columns = sorted(entity.keys() - {"PartitionKey", "RowKey", "schema"})
         kind = rng.choice(["state", "remove", "garbage", "garbage", "schema", "future"])
         if kind == "state" and "state" in entity:
-            entity["state"] = rng.choice([*ImportState, "Completed", "nonsense"])
+            states = [*ImportState, *JobState, "Completed", "nonsense"]
+            entity["state"] = rng.choice(states)
             done = f"state {entity['state']}"
         elif kind == "schema":
             entity["schema"] = 99
@@ -116,7 +127,7 @@ def _row_editor(simulation: Simulation, row: TableEntity) -> Callable[[random.Ra
             # Rolled back after the queue's deadline.
             simulation.recoveries += [
                 (7, lambda: _older_again(simulation, row)),
-                (8, lambda: _end_jobs(simulation)),
+                (8, lambda: cancel_jobs(simulation)),
             ]
         elif kind == "future" and "state" in entity:
             column = rng.choice(_TIMES)
@@ -143,8 +154,8 @@ def _older_again(simulation: Simulation, row: TableEntity) -> None:
         simulation.table.update_entity({**key, "schema": SCHEMA}, mode=UpdateMode.MERGE)
 
 
-def _end_jobs(simulation: Simulation) -> None:
-    """Complete the jobs at the hub."""
+def cancel_jobs(simulation: Simulation) -> None:
+    """Cancel the jobs at the hub."""
     for job in simulation.hub.jobs:
         if job["status"] in ("enqueued", "running"):
             simulation.hub.jobs.cancel(job["jobId"])
@@ -159,8 +170,8 @@ def _containers(simulation: Simulation) -> list[_Target]:
         return change
 
     return [
-        _Target(f"container {item.name}", id_, deleter(item.name))
-        for id_ in _ids(simulation)
+        _Target(f"container {item.name}", members, deleter(item.name))
+        for id_, members in _owners(simulation).items()
         for item in simulation.blobs.list_containers(f"import-{id_}")
     ]
 
@@ -180,8 +191,8 @@ def _blobs(simulation: Simulation, *, edit: bool = False) -> list[_Target]:
         return change
 
     return [
-        _Target(f"blob {container.name}/{blob.name}", id_, changer(container.name, blob.name))
-        for id_ in _ids(simulation)
+        _Target(f"blob {container.name}/{blob.name}", members, changer(container.name, blob.name))
+        for id_, members in _owners(simulation).items()
         for container in simulation.blobs.list_containers(f"import-{id_}")
         for blob in simulation.blobs.get_container_client(container.name).list_blobs()
     ]
@@ -197,7 +208,7 @@ def _uploads(simulation: Simulation) -> list[_Target]:
         return change
 
     return [
-        _Target(f"upload {file}", simulation.id_of(file, etag), deleter(file))
+        _Target(f"upload {file}", [simulation.id_of(file, etag)], deleter(file))
         for file, etag in simulation.versions()
-        if file in (A, B)
+        if file in FILES
     ]

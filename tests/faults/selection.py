@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,9 @@ _NAMES = (
 )
 
 
+_WITH_JOB = ("job refused", "job asked", "job accepted")
+
+
 @dataclass(frozen=True)
 class Request:
     """A request that the app is about to send."""
@@ -32,7 +36,8 @@ class Request:
     line: str
     #: Its method, service and target, without run-specific names.
     kind: str
-    #: State and non-empty columns of each import in the table.
+    #: State and non-empty columns of each import and each job in the table; of several that are
+    #: alike, two.
     imports: tuple[tuple[str, ...], ...]
     #: If an import may have a job: the number of jobs, and the containers they name.
     jobs: tuple[int, UriEcho] | None
@@ -62,8 +67,9 @@ def _requests(simulation: Simulation, scenario: Scenario) -> list[Request]:
     requests: list[Request] = []
 
     def observe(line: str) -> None:
-        imports = tuple(sorted(_imports(simulation)))
-        may_have_job = any(state in ("starting", "running") for state, *_ in imports)
+        rows = Counter(_situation(simulation))
+        imports = tuple(sorted(row for row, count in rows.items() for _ in range(min(count, 2))))
+        may_have_job = any(state in _WITH_JOB for state, *_ in imports)
         jobs = (len(list(simulation.hub.jobs)), scenario.echo) if may_have_job else None
         requests.append(Request(line, _kind(line), imports, jobs))
 
@@ -74,11 +80,13 @@ def _requests(simulation: Simulation, scenario: Scenario) -> list[Request]:
     return requests
 
 
-def _imports(simulation: Simulation) -> Iterator[tuple[str, ...]]:
+def _situation(simulation: Simulation) -> Iterator[tuple[str, ...]]:
     for row in simulation.rows():
-        if row["RowKey"].startswith("import-"):
+        kind = row["RowKey"].partition("-")[0]
+        if kind in ("import", "job"):
             columns = (column for column, value in row.items() if value not in ("", None))
-            yield (row["state"], *sorted(columns))
+            state = row["state"] if kind == "import" else f"job {row['state']}"
+            yield (state, *sorted(columns))
 
 
 def _kind(line: str) -> str:

@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 
 from iothub_emulator import HubEmulator
 from iothub_emulator.choices import Choices, UriEcho
+from iothub_emulator.errors import ErrorCode, HubError
+from iothub_emulator.jobs.history import Job
+from iothub_emulator.jobs.request import JobRequest
 from shared.errors import ImporterError
 from shared.imports.app import Importer
 from shared.settings import Settings, load_settings
@@ -136,7 +140,23 @@ class Simulation(StoredState):
         data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         etag = self.container.get_blob_client(name).upload_blob(data, overwrite=True)["etag"]
         self.versions_seen.append((name, etag.strip('"')))
+        self.contents[self.id_of(name, etag.strip('"'))] = list(lines)
         self.uploaded = [other for other in self.uploaded if other != name] + [name]
+
+    def refuse_jobs_with(self, device_id: str) -> None:
+        """Let the hub refuse for good each job whose file has a line of that device."""
+        create = self.hub.jobs.create
+
+        def create_or_refuse(request: JobRequest) -> Job:
+            path = urlsplit(request.input_uri).path
+            container = self.blobs.get_container_client(path.rpartition("/")[2])
+            with contextlib.suppress(ResourceNotFoundError):
+                data = container.download_blob(request.input_blob_name).readall()
+                if f'"{device_id}"'.encode() in data:
+                    raise HubError(ErrorCode.GenericBadRequest, "The hub refuses this job.")
+            return create(request)
+
+        self.hub.jobs.create = create_or_refuse  # type: ignore[method-assign]
 
     # Actions of the platform.
 
@@ -228,17 +248,32 @@ class Simulation(StoredState):
             self._try(functools.partial(call, importer))
         self.note_imports()
 
-    def overtake(self, settings: Settings | None = None) -> None:
-        """Another process does all pending work, after this one's lease has expired."""
+    def overtake(
+        self,
+        settings: Settings | None = None,
+        *,
+        first: Callable[[Importer], object] | None = None,
+        last: Callable[[Importer], object] | None = None,
+    ) -> None:
+        """Another process does all pending work, after this one's lease has expired.
+
+        Args:
+            first: what it does before that.
+            last: what it does after that.
+        """
         self.pass_time(timedelta(minutes=2))
         self.note_imports()
         with self._another_process(settings) as importer:
+            if first is not None:
+                self._try(functools.partial(first, importer))
             for name in self.uploaded:
                 self._try(
                     functools.partial(importer.on_upload, self.container.container_name, name)
                 )
             for call in (importer.on_tick, self.wait, importer.on_tick, importer.on_sweep):
                 self._try(call)
+            if last is not None:
+                self._try(functools.partial(last, importer))
 
     # Time and completion.
 

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableEntity, TableServiceClient
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from iothub_emulator import HubEmulator
 from iothub_emulator.choices import Choices
+from shared.imports.model.job import JobRecord
 from shared.imports.model.keys import import_id_of
 from shared.imports.model.record import ImportRecord, upload_id
-from shared.imports.store.rows import NewerRowError, UnreadableRowError, to_record
+from shared.imports.store.rows import (
+    NewerRowError,
+    UnreadableRowError,
+    is_newer,
+    to_job,
+    to_record,
+)
+
+#: The container of an import or of a job of several, with the number of the validation's attempt.
+_CONTAINER = re.compile(r"import-([0-9a-f]{24})(-\d+)?")
+JOB_ROWS = ("job-", "ended-job-")
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,10 @@ class StoredState:
         #: The hub of every upload, and another one.
         self.hub, self.west = (HubEmulator(choices=choices) for _ in range(2))
         self._jobs: dict[str, tuple[HubEmulator, dict[str, Any]]] = {}
+        #: Ids of the imports of each job of several, by the job's id.
+        self._members: dict[str, list[str]] = {}
+        #: The lines of each upload, by the id of its import.
+        self.contents: dict[str, list[dict[str, Any]]] = {}
         #: Ids of all imports seen so far, and of those with manually edited rows or blobs.
         self.seen: set[str] = set()
         self.edited: set[str] = set()
@@ -53,16 +70,30 @@ class StoredState:
         self.are_records_pruned = False
 
     def records(self, rows: Iterable[TableEntity] | None = None) -> list[ImportRecord]:
-        """All readable imports of all hubs, newest upload first."""
+        """All readable imports of all hubs as they are shown, newest upload first."""
+        rows = self.rows() if rows is None else list(rows)
+        jobs = {(job.hub, job.id): job for job in self.job_records(rows)}
         records = []
-        for row in self.rows() if rows is None else rows:
+        for row in rows:
             if row["RowKey"].startswith("import-"):
                 with contextlib.suppress(UnreadableRowError, NewerRowError):
-                    records.append(to_record(row))
+                    record = to_record(row)
+                    job = jobs.get((record.hub, record.job_record))
+                    is_in_job = job and record.row_key in job.members and not record.state.is_final
+                    records.append(job.member(record) if job and is_in_job else record)
         return sorted(records, key=lambda record: record.row_key)
 
+    def job_records(self, rows: Iterable[TableEntity]) -> list[JobRecord]:
+        """The jobs that are not over and can be read."""
+        jobs = []
+        for row in rows:
+            if row["RowKey"].startswith("job-"):
+                with contextlib.suppress(UnreadableRowError, NewerRowError):
+                    jobs.append(to_job(row))
+        return jobs
+
     def rows(self) -> list[TableEntity]:
-        """All rows of the table; also record the ids of the imports."""
+        """All rows of the table; also record the ids of the imports, and who shares a job."""
         try:
             rows = list(self.table.list_entities())
         except ResourceNotFoundError:
@@ -70,6 +101,9 @@ class StoredState:
             return []
         keys = [row["RowKey"] for row in rows]
         self.seen |= {import_id_of(key) for key in keys if key.startswith("import-")}
+        for row in rows:
+            if row["RowKey"].startswith(JOB_ROWS):
+                self._note_members(row)
         return sorted(rows, key=lambda row: (row["RowKey"], row["PartitionKey"]))
 
     def id_of(self, file: str, etag: str) -> str:
@@ -98,13 +132,52 @@ class StoredState:
                     self._jobs[job["jobId"]] = (hub, job)
         return list(self._jobs.values())
 
+    def _note_members(self, row: TableEntity) -> None:
+        """Record who is in a job of several, before the row is edited or deleted."""
+        job_id = import_id_of(row["RowKey"])
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            members = [import_id_of(key) for key in json.loads(row["members"])]
+            if members != [job_id]:
+                # A row that was deleted is written again without the imports that have ended.
+                known = self._members.get(job_id, [])
+                self._members[job_id] = members if len(members) > len(known) else known
+
+    def imports_of_job(self, job: dict[str, Any]) -> Sequence[str]:
+        """The ids of the imports of a job at the hub, in queue order."""
+        match = _CONTAINER.fullmatch(container_of_job(job))
+        assert match, job
+        return self.members_of(match[1])
+
+    def members_of(self, job_record: str) -> Sequence[str]:
+        """The ids of the imports of a job."""
+        return self._members.get(job_record, [job_record])
+
+    def shared_jobs(self) -> dict[str, list[str]]:
+        """The jobs of several imports so far, by id, with the ids of their imports."""
+        self.rows()
+        return self._members
+
     def jobs_of(self, record: ImportRecord) -> list[tuple[HubEmulator, dict[str, Any]]]:
-        """The jobs that use any of the import's containers."""
-        return [
-            (hub, job)
-            for hub, job in self.jobs()
-            if f"/import-{record.id}" in job["inputBlobContainerUri"]
-        ]
+        """The jobs that were given the lines of the import."""
+        return [(hub, job) for hub, job in self.jobs() if record.id in self.imports_of_job(job)]
+
+    def lines_of_job(self, job: dict[str, Any]) -> list[dict[str, Any]] | None:
+        """The lines that the hub was given; None if they were deleted since.
+
+        The file may have been renamed after the job had opened it.
+        """
+        container = self.blobs.get_container_client(container_of_job(job))
+        return _lines_at(container, "devices")
+
+    def staged_lines(self, record: ImportRecord) -> list[dict[str, Any]] | None:
+        """The validated lines of an import; None if they were deleted."""
+        container = self.blobs.get_container_client(record.staged.container)
+        return _lines_at(container, "devices") if record.staged.container else None
+
+    def retry_lines(self, record: ImportRecord) -> list[dict[str, Any]] | None:
+        """The lines for a retry; None if there are none or they were deleted."""
+        container, _, name = record.retry.partition("/")
+        return _lines_at(self.blobs.get_container_client(container), name) if name else None
 
     def must_have_record(self, import_id: str) -> bool:
         """Whether an upload must have a record: unless deleted manually or by retention."""
@@ -120,9 +193,31 @@ class StoredState:
         ids = {import_id_of(key) for key in keys if key.startswith("import-")}
         return (
             not any(key.startswith("queue-") for key in keys)
+            and not any(row["RowKey"].startswith("job-") and not is_newer(row) for row in rows)
             and all(record.state.is_final for record in records)
             and all(
                 id_ in ids or not self.must_have_record(id_)
                 for id_ in (self.id_of(*version) for version in self.versions())
             )
         )
+
+
+def container_of_job(job: dict[str, Any]) -> str:
+    path: str = urlsplit(job["inputBlobContainerUri"]).path
+    return path.rpartition("/")[2]
+
+
+def _lines_at(container: ContainerClient, prefix: str) -> list[dict[str, Any]] | None:
+    try:
+        names = list(container.list_blob_names(name_starts_with=prefix))
+        if not names:
+            return None
+        # By its number, the newest name.
+        data = container.download_blob(max(names, key=lambda name: (len(name), name))).readall()
+    except ResourceNotFoundError:
+        return None
+    try:
+        return [json.loads(line) for line in data.splitlines()]
+    except ValueError:
+        # Overwritten by hand.
+        return None

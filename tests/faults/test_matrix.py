@@ -64,6 +64,8 @@ def test_no_fault(account: StorageAccount, name: str) -> None:
     simulation = _simulation(account, scenario)
     prepare([(scenario, simulation)])
     _play(scenario, simulation)
+    sizes = [len(simulation.imports_of_job(job)) for _, job in simulation.jobs()]
+    assert sizes == list(scenario.sizes) if scenario.sizes else set(sizes) <= {1}
 
 
 @pytest.mark.parametrize(("name", "fault"), CASES)

@@ -28,18 +28,20 @@ from iothub_emulator.clock import Clock
 from iothub_emulator.jobs.request import JobRequest
 from shared.errors import ImporterError
 from shared.hub.jobs import ImportJobRequest
+from shared.imports.model.job import JobState
+from shared.imports.model.keys import uploaded_at_of
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from tests.app import NO_ECHO, App
 from tests.races.invariants import (
     FOREIGN,
-    at_most_one_import_uses_the_hub,
-    container_of_job,
+    at_most_one_job_uses_the_hub,
     finished_imports_are_counted_once,
     histories_follow_the_transitions,
     import_jobs,
     jobs_ran_once,
     lines_of_job,
+    members_agree,
     queue_rows_match_open_imports,
     read_table,
 )
@@ -47,14 +49,14 @@ from tests.races.invariants import (
 __all__ = ["ImporterMachine"]
 
 FILES = ("a.ndjson", "b.ndjson", "c.ndjson", "d.ndjson")
-DEVICES = ("pump-1", "pump-2", "pump-3")
+DEVICES = ("pump-1", "pump-2", "pump-3", "pump-4")
 ACTIVE = ("enqueued", "running")
 #: Less than IMPORT_RETENTION_DAYS.
 MAX_CLOCK_OFFSET = timedelta(days=25)
 CALLS = ("createJob", "getJob", "listJobs", "cancelJob")
 
 names = st.sampled_from(FILES)
-devices = st.sets(st.sampled_from(DEVICES), min_size=1)
+devices = st.sets(st.sampled_from(DEVICES), min_size=1, max_size=2)
 
 
 class AppTime(Clock):
@@ -137,12 +139,13 @@ class ImporterMachine(RuleBasedStateMachine):
         with contextlib.suppress(ResourceNotFoundError):
             self.container.delete_blob(name)
 
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), with_job=st.booleans())
+    def cancel(self, data: st.DataObject, with_job: bool) -> None:
+        """Cancel an import; with the job that is shown, also that with other files."""
         if records := [record for record in self._sorted() if not record.state.is_final]:
             record = data.draw(st.sampled_from(records), "cancelled")
             with self._calling():
-                self.app.importer.actions.cancel(record)
+                self.app.importer.actions.cancel(record, record.job_record if with_job else "")
 
     @rule(data=st.data())
     def retry(self, data: st.DataObject) -> None:
@@ -239,31 +242,34 @@ class ImporterMachine(RuleBasedStateMachine):
     def table_is_consistent(self) -> None:
         if not hasattr(self, "table"):
             return
-        records, queue_rows = read_table(self.table)
+        stored = read_table(self.table)
+        records = stored.records
         for id_, record in self._final.items():
             assert records[id_] == record, "a final record changed"
         self._final = {id_: record for id_, record in records.items() if record.state.is_final}
-        at_most_one_import_uses_the_hub(records.values())
+        at_most_one_job_uses_the_hub(stored.jobs)
+        members_agree(stored)
         histories_follow_the_transitions(records.values())
-        queue_rows_match_open_imports(records.values(), queue_rows)
+        queue_rows_match_open_imports(records.values(), stored.queue_rows)
         finished_imports_are_counted_once(records.values(), self.table.list_entities())
-        jobs_ran_once(records.values(), import_jobs(self.hub))
+        jobs_ran_once(stored, import_jobs(self.hub))
 
     def _watch(self, request: str) -> None:
-        """Only the first import of the queue may start, and no older upload may be unregistered."""
+        """Only the first imports of the queue may start, with no older upload unregistered."""
         if not request.endswith("/jobs/create"):
             return
-        records, queue_rows = read_table(self.table)
-        by_key = {record.row_key: record for record in records.values()}
-        head = by_key[next(iter(queue_rows.values()))]
-        if head.state is not ImportState.STARTING:
-            self._violations.append(
-                f"a job was requested that is not the first of the queue: {head}"
-            )
-        known = {(record.file, record.upload_etag) for record in records.values()}
+        stored = read_table(self.table)
+        ending = [job for job in stored.jobs if job.state is JobState.ENDED]
+        left_out = {key for job in ending for key in job.members}
+        waiting = [key for key in stored.queue_rows.values() if key not in left_out]
+        [job] = [job for job in stored.jobs if job.state is JobState.ASKED]
+        if waiting[: len(job.members)] != list(job.members):
+            self._violations.append(f"a job was requested that is not the first: {job}")
+        known = {(record.file, record.upload_etag) for record in stored.records.values()}
+        newest = max(map(uploaded_at_of, job.members))
         for blob in self.container.list_blobs():
             version = (blob.name, blob.etag.strip('"'))
-            if blob.last_modified < head.uploaded_at and version not in known:
+            if blob.last_modified < newest and version not in known:
                 self._violations.append(f"a job was requested before {version} was registered")
 
     # End of each run.
@@ -285,10 +291,11 @@ class ImporterMachine(RuleBasedStateMachine):
         for _ in range(60):
             self._call(self.app.tick)
             self._call(self.app.sweep)
-            records, queue_rows = read_table(self.table)
+            stored = read_table(self.table)
+            records = stored.records
             if not self._echo:
                 self._cancel_unknown_jobs(records.values())
-            if not queue_rows and self._existing() <= {
+            if not stored.queue_rows and self._existing() <= {
                 (record.file, record.upload_etag) for record in records.values()
             }:
                 return
@@ -297,13 +304,14 @@ class ImporterMachine(RuleBasedStateMachine):
 
     def _check_end(self) -> None:
         self.table_is_consistent()
-        records, queue_rows = read_table(self.table)
-        assert queue_rows == {}
+        stored = read_table(self.table)
+        records = stored.records
+        assert stored.queue_rows == {}
+        assert stored.jobs == []
         uploads = [record for record in records.values() if not record.retry_of]
         assert len({(record.file, record.upload_etag) for record in uploads}) == len(uploads)
-        by_container = {record.staged.container: record for record in records.values()}
         jobs = [job for job in import_jobs(self.hub) if job["status"] == "completed"]
-        applied = [by_container[container_of_job(job)] for job in jobs]
+        applied = [record for job in jobs for record in stored.imports_of(job)]
         assert all(record.state is ImportState.COMPLETED for record in applied), applied
         # Retries enter the queue by the app's clock, which the test changes: see `_watch` for them.
         queue_keys_of_uploads = [record.queue_key for record in applied if not record.retry_of]
@@ -371,5 +379,4 @@ class ImporterMachine(RuleBasedStateMachine):
         return sum(rule["kind"] == "hangJob" for rule in self.hub.faults.to_json())
 
     def _sorted(self) -> list[ImportRecord]:
-        records, _ = read_table(self.table)
-        return sorted(records.values(), key=lambda record: record.queue_key)
+        return sorted(read_table(self.table).records.values(), key=lambda record: record.queue_key)

@@ -35,7 +35,7 @@ from shared.imports.model.record import ImportRecord, upload_id
 from shared.imports.model.states import ImportState
 from tests.races.faulty_transport import RequestCounts
 from tests.races.invariants import (
-    container_of_job,
+    Stored,
     finished_imports_are_counted_once,
     histories_follow_the_transitions,
     import_jobs,
@@ -106,7 +106,7 @@ def test_every_upload_is_applied_once_and_in_order(
             tables.create_table_if_not_exists(table)
             are_faults_over = False
             while not everything_is_final(
-                records := read_table(tables.get_table_client(table))[0], upload_container
+                records := read_table(tables.get_table_client(table)).records, upload_container
             ):
                 states = Counter(record.state.value for record in records.values())
                 assert time.monotonic() < uploaded + DEADLINE, states
@@ -121,18 +121,26 @@ def test_every_upload_is_applied_once_and_in_order(
             f"{len(KILLS)} kills; {dict(RequestCounts.read(counts_file))}; hub: {hub.requests}"
         )
         assert workers.unexpected() == []
-        records, queue_rows = read_table(tables.get_table_client(table))
-        assert queue_rows == {}
+        stored = read_table(tables.get_table_client(table))
+        records = stored.records
+        assert stored.queue_rows == {}
+        assert stored.jobs == []
         rows = tables.get_table_client(table).list_entities()
         finished_imports_are_counted_once(records.values(), rows)
         histories_follow_the_transitions(records.values())
         every_upload_has_its_end(uploads, records, upload_container)
-        jobs_ran_once(records.values(), import_jobs(hub))
-        applied = jobs_began_in_order(uploads, records, hub)
+        jobs = import_jobs(hub)
+        jobs_ran_once(stored, jobs)
+        print(f"files in each job: {[len(stored.imports_of(job)) for job in jobs]}")
+        applied = jobs_began_in_order(uploads, stored, hub)
         devices_have_what_came_last(applied, hub)
-        for upload, job in zip(applied, import_jobs(hub), strict=True):
-            given = lines_of_job(job, blobs)
-            assert given == list(map(json.loads, upload.content.splitlines())), upload
+        by_id = {upload.id: upload for upload in uploads}
+        for job in jobs:
+            members = [by_id[record.id] for record in stored.imports_of(job)]
+            wanted = [json.loads(line) for it in members for line in it.content.splitlines()]
+            assert lines_of_job(job, blobs) == wanted, members
+            devices = [device for upload in members for device in upload.devices]
+            assert len(devices) == len(set(devices)), members
 
 
 def upload_and_announce(
@@ -221,15 +229,14 @@ def every_upload_has_its_end(
             assert record.state in (ImportState.COMPLETED, ImportState.SUPERSEDED), record
 
 
-def jobs_began_in_order(
-    uploads: list[Upload], records: Mapping[str, ImportRecord], hub: HubEmulator
-) -> list[Upload]:
+def jobs_began_in_order(uploads: list[Upload], stored: Stored, hub: HubEmulator) -> list[Upload]:
     """Return the applied uploads in queue order."""
     by_id = {upload.id: upload for upload in uploads}
-    completed = [record for record in records.values() if record.state is ImportState.COMPLETED]
+    records = stored.records.values()
+    completed = [record for record in records if record.state is ImportState.COMPLETED]
     completed.sort(key=lambda record: record.queue_key)
-    jobs = [container_of_job(job) for job in import_jobs(hub)]
-    assert jobs == [record.staged.container for record in completed]
+    jobs = import_jobs(hub)
+    assert [record for job in jobs for record in stored.imports_of(job)] == completed
     applied = [by_id[record.id] for record in completed]
     times = [upload.uploaded_at for upload in applied]
     assert times == sorted(times)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import groupby
 from typing import Annotated
 
 from pydantic import AwareDatetime, Field
@@ -157,9 +156,7 @@ class JobRecord(Columns):
 
     def member(self, record: ImportRecord) -> ImportRecord:
         """The record of a member with what its job adds: as it is shown, and as it ends."""
-        # An import that was in another job before was queued once.
-        stored = (entry for entry in record.history if entry[0] is not ImportState.STARTING)
-        history = tuple(next(entries) for _, entries in groupby(stored, lambda entry: entry[0]))
+        history = _before_job(record)
         if self.import_state is not ImportState.QUEUED:
             history = (*history, (ImportState.STARTING, self.started_at))
         if self.accepted_at:
@@ -180,3 +177,13 @@ class JobRecord(Columns):
             back_off=self.back_off,
             lease=self.lease,
         )
+
+
+def _before_job(record: ImportRecord) -> tuple[tuple[ImportState, datetime], ...]:
+    """The history of an import without its jobs, which may have been dissolved."""
+    history: list[tuple[ImportState, datetime]] = []
+    for state, at in record.history:
+        is_again = bool(history) and history[-1][0] is state
+        if state not in (ImportState.STARTING, ImportState.RUNNING) and not is_again:
+            history.append((state, at))
+    return tuple(history)

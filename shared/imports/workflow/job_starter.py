@@ -122,13 +122,12 @@ class JobStarter:
         now = self._services.clock()
         job_id = record.job_record or record.id
         is_alone = job_id == record.id
-        is_known = bool(record.job.id)
         job = JobRecord(
             hub=record.hub,
             id=job_id,
             members=tuple(member.row_key for member in members),
             staged=record.staged if is_alone else StagedFile(container=container_name(job_id)),
-            state=JobState.ACCEPTED if is_known else JobState.ASKED,
+            state=JobState.ACCEPTED if record.job.id else JobState.ASKED,
             created_at=now,
             updated_at=now,
             last_start_at=record.last_start_at or record.updated_at,

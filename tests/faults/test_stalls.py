@@ -1,0 +1,63 @@
+"""A process stalls at a request of a group, and goes on when operators or the next job came first.
+
+That another process has done all pending work meanwhile is `Fault.OVERTAKEN` of the matrix. Here,
+before the stalled process sends its request, an operator has also cancelled imports or retried
+them, or the job of a later upload has taken the hub's slot. `make test` has these three by turns at
+the requests of each scenario; `FAULT_MATRIX=all` has each of them at each request.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults.disturbances import NEXT, STALLS
+from tests.faults.injection import Injection
+from tests.faults.invariants import HistoryCheck, check
+from tests.faults.scenarios import SCENARIOS, prepare
+from tests.faults.simulation import Conditions, Simulation
+from tests.faults.stored_state import StorageAccount
+from tests.faults.test_matrix import IS_EXHAUSTIVE
+
+Stall = Callable[[Simulation, random.Random], None]
+
+NAMES = ("group", "group, hub busy", "group, reply lost")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("stall", STALLS)
+def test_stalled_process(account: StorageAccount, name: str, stall: Stall) -> None:
+    scenario = SCENARIOS[name]
+    with Simulation(account) as simulation:
+        prepare([(scenario, simulation)])
+        scenario.play(simulation)
+        count = len(simulation.injector.requests)
+    turn = (STALLS.index(stall) + NAMES.index(name)) % len(STALLS)
+    positions = range(count) if IS_EXHAUSTIVE else range(turn, count, len(STALLS))
+    simulations = [Simulation(account, (), Conditions(echo=scenario.echo)) for _ in positions]
+    prepare([(scenario, simulation) for simulation in simulations])
+    for position, simulation in zip(positions, simulations, strict=True):
+        _play(name, simulation, position, stall)
+
+
+def _play(name: str, simulation: Simulation, position: int, stall: Stall) -> None:
+    scenario = SCENARIOS[name]
+    simulation.after_invocation = HistoryCheck(simulation).check
+    rng = random.Random(position)
+    simulation.injector.add(Injection(position, lambda: stall(simulation, rng)))
+    try:
+        with simulation:
+            scenario.play(simulation)
+            simulation.settle()
+            check(simulation)
+            for record in simulation.records():
+                ends = {scenario.states.get(record.file, "completed"), "cancelled"}
+                is_expected = record.state in ends or record.has_unknown_counts
+                assert is_expected or record.file == NEXT, (record.file, record.failure_reason)
+    except Exception as error:
+        error.add_note(f"{name}: {stall.__name__} at {simulation.injector.requests[position]}")
+        for note in simulation.notes:
+            error.add_note(note)
+        raise
