@@ -94,6 +94,7 @@ def lines_of_few_devices(draw: st.DrawFn) -> list[dict[str, Any]]:
     return lines
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(lines_of_few_devices(), lines_of_few_devices())
 def test_two_files_may_share_a_job_only_if_no_device_meets(
@@ -119,6 +120,7 @@ def test_two_files_may_share_a_job_only_if_no_device_meets(
         assert joined == Footprint.from_bytes(staged_by(ndjson(*first, *second))[1])
 
 
+@pytest.mark.slow
 @given(fleets(), st.integers(1, 300))
 def test_footprint_of_any_file_names_all_its_devices(
     fleet: list[dict[str, Any]], chunk_bytes: int
