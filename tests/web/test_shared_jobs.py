@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
+from shared.imports.operate.reader import ImportFilter
 from tests.app import App, device
 from tests.web.support import Client, complete, problem_of, share_job, text_of
 
@@ -108,6 +109,8 @@ def test_a_list_reads_no_footprints_and_the_jobs_once(app: App, client: Client) 
         page = client.json("imports", limit=10)
     # The imports of the hub and of no hub, and the hub's jobs.
     assert (len(page["imports"]), len(requests)) == (4, 3)
+    listed = app.importer.reader.page(ImportFilter(), 10).imports
+    assert {record.footprint for record in listed} == {b""}
     assert app.record("a.ndjson").footprint
 
 
