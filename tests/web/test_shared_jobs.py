@@ -137,6 +137,9 @@ def test_a_page_from_before_the_job_cancels_nothing_else(app: App, client: Clien
     assert "Cancel job of 3 files" in text
     assert f"dashboard/imports/{first.id}/cancel?job={first.job_record}" in answer.text
     assert app.record("a.ndjson").cancel_reason is None
+    other = client.post(f"dashboard/imports/{first.id}/cancel", job="0" * 24)
+    assert other.status_code == 409
+    assert f"dashboard/imports/{first.id}" in other.text
 
 
 def test_the_expected_start_of_an_import_that_waits(app: App, client: Client) -> None:
