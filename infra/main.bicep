@@ -101,7 +101,10 @@ type Settings = {
   HTTP_ENDPOINTS: string?
   IMPORT_RETENTION_DAYS: string?
   IOTHUB_API_VERSION: string?
+  JOB_BYTES: string?
   JOB_DEADLINE_HOURS: string?
+  JOB_FILES: string?
+  JOB_LINES: string?
   JOB_POLL_SECONDS: string?
   LEASE_SECONDS: string?
   MAX_ATTEMPTS: string?

@@ -133,7 +133,7 @@ def error_page(request: Request, error: ProblemError) -> Response:
         request,
         error.status,
         problem=error.document,
-        import_id=request.path.get("id", ""),
+        import_id=request.path.get("id", "") if error.status == 409 else "",
         max_rows=MAX_ROWS,
     )
     return replace(page, headers={**page.headers, **error.headers})

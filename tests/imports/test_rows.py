@@ -10,7 +10,7 @@ from typing import Any
 from azure.data.tables import TableServiceClient
 
 from shared.device_files.rules import Rule
-from shared.imports.store.rows import SCHEMA
+from shared.imports.store.rows import SCHEMA, to_record
 from tests.app import App, device, fail_writes
 
 NAME = "fleet.ndjson"
@@ -399,3 +399,14 @@ def test_completed_retry(app: App) -> None:
     }
     # The file was validated once, for the failed import.
     assert row(app) == {k: v for k, v in expected.items() if k != "validation"}
+
+
+def test_a_null_that_storage_returns_for_a_selected_column(app: App) -> None:
+    """As if the row had no such column."""
+    app.upload(NAME, GOOD)
+    app.deliver(NAME)
+    [entity] = app.table.query_entities("RowKey ge 'import-' and RowKey lt 'import.'")
+    record = to_record(entity)
+    for column in ("failureReason", "report", "finishedAt", "progress", "jobRecord"):
+        entity.setdefault(column, None)
+    assert to_record(entity) == record

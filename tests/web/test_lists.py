@@ -142,7 +142,7 @@ def test_all_invalid_parameters_are_reported_except_the_key(app: App, client: Cl
 
 
 def test_queues(app: App, two_hubs: TwoHubs, client: Client) -> None:
-    nothing = {"length": 0, "head": None}
+    nothing = {"length": 0, "waiting": 0, "head": None}
     assert client.json("queues") == {"queues": [{"hub": hub, **nothing} for hub in two_hubs.names]}
     app.hub.occupy_slot()
     for number in range(3):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
+from shared.imports.operate.reader import ImportFilter
 from tests.app import App, device
 from tests.web.support import Client, complete, problem_of, share_job, text_of
 
@@ -108,6 +109,8 @@ def test_a_list_reads_no_footprints_and_the_jobs_once(app: App, client: Client) 
         page = client.json("imports", limit=10)
     # The imports of the hub and of no hub, and the hub's jobs.
     assert (len(page["imports"]), len(requests)) == (4, 3)
+    listed = app.importer.reader.page(ImportFilter(), 10).imports
+    assert {record.footprint for record in listed} == {b""}
     assert app.record("a.ndjson").footprint
 
 
@@ -134,6 +137,9 @@ def test_a_page_from_before_the_job_cancels_nothing_else(app: App, client: Clien
     assert "Cancel job of 3 files" in text
     assert f"dashboard/imports/{first.id}/cancel?job={first.job_record}" in answer.text
     assert app.record("a.ndjson").cancel_reason is None
+    other = client.post(f"dashboard/imports/{first.id}/cancel", job="0" * 24)
+    assert other.status_code == 409
+    assert f"dashboard/imports/{first.id}" in other.text
 
 
 def test_the_expected_start_of_an_import_that_waits(app: App, client: Client) -> None:

@@ -134,7 +134,7 @@ class ImportDetail(ImportSummary):
     start_time_utc: datetime | None = Field(description="Start of the job, by the hub's clock.")
     end_time_utc: datetime | None = Field(description="End of the job, by the hub's clock.")
     in_same_job: list[JobImport] = Field(
-        description="The other imports in the job, except those that were deleted."
+        description="The other imports in the job whose records can be read."
     )
     expected_start: datetime | None = Field(
         description="When its job may start, by the durations of the hub's last jobs; null if it "

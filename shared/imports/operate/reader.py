@@ -170,7 +170,7 @@ class Reader:
         return ImportDetail.of(record, others, start, retry.id if retry else "")
 
     def job_imports(self, hub: str, job_record: str) -> Sequence[ImportRecord]:
-        """The imports of a job, in queue order, except those that were deleted."""
+        """The imports of a job whose records can be read, in queue order."""
         keys = self._services.jobs.members_of(hub, job_record)
         records = self.shown_by_key(hub, keys)
         return [records[key] for key in keys if key in records]
