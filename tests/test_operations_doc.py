@@ -107,6 +107,8 @@ SAMPLES: Mapping[str, Sequence[str]] = {
         job_reasons.job_rejected(HubUnauthorizedError()),
         job_reasons.job_rejected(DelegationKeyRefusedError()),
     ],
+    "row_restored": [job_reasons.row_restored(DAY)],
+    "members_lost": [job_reasons.members_lost()],
     "job_may_be_ours": [job_reasons.job_may_be_ours()],
     "job_may_have_been_ours": [job_reasons.job_may_have_been_ours()],
     "start_unanswered": [job_reasons.start_unanswered(timedelta(minutes=10))],
