@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -90,7 +91,7 @@ def read_error_log(chunks: Iterable[bytes], seen: set[int]) -> Iterator[FailedLi
 def _lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
     """Yield lines that are not blank, each with whether it is complete."""
     line, is_complete = bytearray(), True
-    for chunk in chunks:
+    for chunk in _without_mark(chunks):
         *ends, rest = chunk.split(b"\n")
         for end in ends:
             is_complete = _extend(line, end) and is_complete
@@ -101,6 +102,13 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
         is_complete = _extend(line, rest) and is_complete
     if line.strip():
         yield bytes(line), is_complete
+
+
+def _without_mark(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks without the mark that some writers of UTF-8 put first."""
+    chunks = iter(chunks)
+    yield next(chunks, b"").removeprefix(BOM_UTF8)
+    yield from chunks
 
 
 def _extend(line: bytearray, part: bytes) -> bool:
@@ -130,9 +138,11 @@ def _parse(line: bytes) -> FailedLine:
     if match := _UNPARSABLE.search(message):
         raw_line, rest = _split_quoted(message[match.end() :])
         message = f"{message[: match.start()]}: {rest}"
+    # No valid id has spaces or slashes.
+    device_id, _, module_id = _id(members.get("deviceid")).strip().partition("/")
     return FailedLine(
-        _id(members.get("deviceid")),
-        _id(members.get("moduleid")),
+        device_id,
+        _id(members.get("moduleid")) or module_id,
         code_name(members.get("errorcode")),
         clean(message, MAX_TEXT),
         raw_line,

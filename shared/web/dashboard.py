@@ -151,12 +151,8 @@ def _filter(query: DashboardQuery, now: datetime) -> ImportFilter:
 
 
 def _summary(queues: Sequence[HubQueueView], today: DailyCounts) -> str:
-    running = sum(
-        queue.head.job_files or 1
-        for queue in queues
-        if queue.head and queue.head.state is ImportState.RUNNING
-    )
-    waiting = max(0, sum(queue.length for queue in queues) - running)
+    running = sum(queue.running for queue in queues)
+    waiting = sum(queue.length for queue in queues) - running
     attention = sum(count for state, count in today.imports.items() if state.needs_attention)
     return (
         f"{running:,} running, {waiting:,} waiting. {today.imports.total():,} finished today, "

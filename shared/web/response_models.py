@@ -42,7 +42,7 @@ class QueueSummary(View):
 
     hub: str
     length: int = Field(description=f"Imports that are not final, at most {MAX_COUNTED}.")
-    waiting: int = Field(description="Of these, those that are not `head` or in its job.")
+    waiting: int = Field(description="Of these, those that do not run and are not `head`.")
     head: ImportSummary | None = Field(description="The import that is running or is next.")
 
     @classmethod

@@ -51,7 +51,7 @@ class JobState(StrEnum):
 
 
 _NEXT = {
-    JobState.PREPARING: {JobState.ASKED},
+    JobState.PREPARING: {JobState.ASKED, JobState.ENDED},
     JobState.REFUSED: {JobState.ASKED, JobState.ENDED},
     JobState.ASKED: {JobState.REFUSED, JobState.ACCEPTED, JobState.ENDED},
     JobState.ACCEPTED: {JobState.ENDED},
@@ -92,6 +92,8 @@ class JobRecord(Columns):
     #: How the job ended, once that is decided; in `completed` the log tells the members apart.
     end_state: ImportState | None = None
     end_reason: str = ""
+    #: Whether it is certain that the hub applied nothing.
+    is_unapplied: bool = False
     #: ETag of the log by which it was decided; "" if there was none.
     log_etag: str = ""
 
@@ -138,6 +140,8 @@ class JobRecord(Columns):
     def import_state(self) -> ImportState:
         """The state of its members."""
         if self.state in (JobState.PREPARING, JobState.REFUSED):
+            return ImportState.QUEUED
+        if self.state is JobState.ENDED and self.is_unapplied:
             return ImportState.QUEUED
         return ImportState.RUNNING if self.accepted_at else ImportState.STARTING
 

@@ -237,7 +237,8 @@ class ImportRecord(Columns):
 
     @property
     def can_be_cancelled(self) -> bool:
-        return not self.state.is_final and not self.is_being_cancelled
+        has_ended = self.shares_job and self.job.end_time_utc is not None
+        return not (self.state.is_final or self.is_being_cancelled or has_ended)
 
     @property
     def can_be_retried(self) -> bool:

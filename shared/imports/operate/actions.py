@@ -101,22 +101,13 @@ class Actions:
             # A version before asked for it.
             count = None if record.staged.generation else 0
             return self._end(record, count, upload_reasons.cancelled_before_job())
-        if not job.may_be_at_hub:
-            if not job.is_shared:
-                return self._end(job.member(record), 0, upload_reasons.cancelled_before_job(), job)
-            self._ends.dissolve(job)
-            queued = self._store.get(record.hub, record.row_key)
-            if queued.job_record or queued.state is not ImportState.QUEUED:
-                # Another process was first: it may be at the hub with its next job.
-                raise ConflictError
-            return self._end(queued, 0, upload_reasons.cancelled_before_job())
-        if record.hub not in self._services.hubs:
-            reason = job_reasons.cancelled_without_hub(record.hub)
-            return self._end(job.member(record), None, reason, job)
         if job.is_shared and job_record != job.id:
-            raise SharedJobError(record.id, job.id, [import_id_of(key) for key in job.members])
-        if job.state is JobState.ENDED:
+            return self._cancel_alone(record, job)
+        is_configured = record.hub in self._services.hubs
+        if job.state is JobState.ENDED and is_configured:
             raise NotPossibleError(f"The job of import {record.id} has ended; it is final soon.")
+        if not (job.may_be_at_hub and is_configured):
+            return self._end_job(record, job)
         # There may be a job, so a tick ends it when the hub has answered.
         if job.cancel_reason is CancelReason.OPERATOR:
             return job.member(record)
@@ -124,6 +115,35 @@ class Actions:
         back_off = replace(job.back_off, next_try_at=None)
         job = replace(job, cancel_reason=CancelReason.OPERATOR, back_off=back_off)
         return self._services.jobs.update(job).member(record)
+
+    def _cancel_alone(self, record: ImportRecord, job: JobRecord) -> ImportRecord:
+        """Cancel one import of a job that the hub does not have; the others are queued again."""
+        if job.may_be_at_hub:
+            raise SharedJobError(record.id, job.id, [import_id_of(key) for key in job.members])
+        self._ends.dissolve(job)
+        queued = self._store.get(record.hub, record.row_key)
+        if queued.job_record or queued.state is not ImportState.QUEUED:
+            # Another process was first: it may be at the hub with its next job.
+            raise ConflictError
+        return self._end(queued, 0, upload_reasons.cancelled_before_job())
+
+    def _end_job(self, record: ImportRecord, job: JobRecord) -> ImportRecord:
+        """Cancel a job of which no hub is to be asked, with all of its imports."""
+        left: JobRecord | None = job
+        if job.state is not JobState.ENDED:
+            is_unapplied = not job.may_be_at_hub
+            reason = (
+                upload_reasons.cancelled_before_job()
+                if is_unapplied
+                else job_reasons.cancelled_without_hub(record.hub)
+            )
+            cancelled = replace(job, cancel_reason=CancelReason.OPERATOR)
+            left = self._ends.conclude(
+                cancelled, ImportState.CANCELLED, reason, is_unapplied=is_unapplied
+            )
+        if left is not None:
+            self._ends.end_members(left)
+        return self._store.get(record.hub, record.row_key)
 
     def _job_of(self, record: ImportRecord) -> JobRecord | None:
         """The job of an open import; None if it waits for one.
@@ -145,9 +165,7 @@ class Actions:
             "within a minute; try once more then."
         )
 
-    def _end(
-        self, record: ImportRecord, count: int | None, reason: str, job: JobRecord | None = None
-    ) -> ImportRecord:
+    def _end(self, record: ImportRecord, count: int | None, reason: str) -> ImportRecord:
         cancelled = replace(
             record,
             failure_reason=reason,
@@ -155,4 +173,4 @@ class Actions:
             imported=count,
             failed=count,
         )
-        return end_import(self._services, cancelled, ImportState.CANCELLED, job=job)
+        return end_import(self._services, cancelled, ImportState.CANCELLED)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import heapq
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from typing import TypeVar
 from azure.core.exceptions import ResourceNotFoundError
 
 from shared.errors import FilterError, ImportNotFoundError, NotPossibleError
+from shared.imports.model.job import JobRecord, JobState
 from shared.imports.model.record import NO_HUB, ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.operate.api_models import FileName, ImportDetail, files_of
@@ -23,7 +25,7 @@ from shared.imports.operate.retry import retry_id
 from shared.imports.services import Services
 from shared.imports.store.daily_counts import DailyCounts
 from shared.imports.store.queue_rows import QueueRow
-from shared.imports.store.rows import NewerRowError, UnreadableRowError
+from shared.imports.store.rows import NewerRowError, UnreadableRowError, to_job
 from shared.imports.workflow import upload_reasons as reasons
 from shared.invocation import in_this_invocation
 from shared.storage.blobs import StoredFile
@@ -68,13 +70,16 @@ class HubQueueView:
     hub: str
     #: Imports that are not final, `MAX_COUNTED` at most.
     length: int
-    #: The oldest of them, which uses the hub's job slot or waits for it.
+    #: Of these, those whose jobs run or are being ended.
+    running: int
+    #: The first of them, which uses the hub's job slot or waits for it.
     head: ImportRecord | None
 
     @property
     def waiting(self) -> int:
-        """Those of them that wait behind the head and the files in its job."""
-        return max(0, self.length - (self.head.job_files or 1)) if self.head else self.length
+        """Those that do not run and are not `head`."""
+        is_head = self.head is not None and self.head.state is not ImportState.RUNNING
+        return self.length - self.running - is_head
 
 
 class Reader:
@@ -223,17 +228,38 @@ class Reader:
         return list(days.values())
 
     def _queue(self, hub: str) -> HubQueueView:
-        rows = self._services.queue_rows.oldest(hub, MAX_COUNTED)
-        return HubQueueView(hub, len(rows), self._head(hub, rows))
+        work = self._services.queue_rows.open_work(hub, MAX_COUNTED)
+        jobs = []
+        for row in work.jobs:
+            with contextlib.suppress(UnreadableRowError, NewerRowError):
+                jobs.append(to_job(row))
+        job_of = {key: job for job in jobs for key in job.members}
 
-    def _head(self, hub: str, rows: Sequence[QueueRow]) -> ImportRecord | None:
+        def has_ended(row: QueueRow) -> bool:
+            job = job_of.get(row.record_key)
+            return job is not None and job.state is JobState.ENDED
+
+        # What occupies the hub's slot comes before what is being ended.
+        rows = sorted(work.queue, key=has_ended)
+        states = [job_of[row.record_key].import_state for row in rows if row.record_key in job_of]
+        return HubQueueView(
+            hub,
+            len(rows),
+            states.count(ImportState.RUNNING),
+            self._head(hub, rows, job_of),
+        )
+
+    def _head(
+        self, hub: str, rows: Sequence[QueueRow], job_of: Mapping[str, JobRecord]
+    ) -> ImportRecord | None:
         for row in islice(rows, 3):
             try:
                 record = self._store.get(hub, row.record_key)
             except (ResourceNotFoundError, UnreadableRowError, NewerRowError):
                 continue
             if not record.state.is_final:
-                return self.shown(record)
+                job = job_of.get(record.row_key)
+                return self._shown(job.member(record) if job else record)
         return None
 
     def _wanted_hubs(self, wanted: Iterable[str] = ()) -> Sequence[str]:

@@ -16,8 +16,8 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from shared import logs
 from shared.errors import ImporterError, first_line
-from shared.hub.client import HubClient
 from shared.hub.error_log import LOG_NAME
+from shared.hub.exceptions import HubUnauthorizedError
 from shared.imports import metrics
 from shared.imports.model.job import JobRecord, JobState
 from shared.imports.model.record import NO_BACK_OFF, NO_LEASE, CancelReason, ImportRecord
@@ -104,12 +104,15 @@ class JobEnds:
         state: ImportState,
         reason: str,
         job_log: StoredFile | None = None,
+        *,
+        is_unapplied: bool = False,
     ) -> JobRecord | None:
-        """Decide how a job ended; if it has but one import, end that.
+        """Decide how a job ended; end its imports at once unless others may go on before.
 
         Args:
             state: `completed` if the hub's log tells how each import ended.
             job_log: the hub's log, if there is one.
+            is_unapplied: whether it is certain that the hub applied nothing.
 
         Returns:
             The job, if its imports are still to be ended; None if it is over.
@@ -119,6 +122,7 @@ class JobEnds:
             end_state=state,
             end_reason=reason,
             log_etag=job_log.etag if job_log else "",
+            is_unapplied=is_unapplied,
             lease=NO_LEASE,
         )
         if not job.is_shared:
@@ -127,7 +131,9 @@ class JobEnds:
             job = replace(job, end_reason=clean_reason(reason, reasons.shared_job(job)))
         if job.state is JobState.ENDED:
             return self._jobs.update(job)
-        return self._jobs.transition(job, JobState.ENDED)
+        job = self._jobs.transition(job, JobState.ENDED)
+        # The registry is to be asked before the next job changes it.
+        return self.end_members(job, job_log) if job_log is not None and job_log.size else job
 
     def end_without_job(self, job: JobRecord, state: ImportState, reason: str) -> JobRecord | None:
         """End a job that the hub refused, or of which nothing was found.
@@ -135,12 +141,8 @@ class JobEnds:
         Returns:
             As `conclude`.
         """
-        if job.is_shared or job.was_unanswered:
-            return self.conclude(job, state, reason)
-        record = job.member(self._services.store.get(job.hub, job.members[0]))
-        ended = replace(record, failure_reason=reason, imported=0, failed=0)
-        end_import(self._services, ended, state, job=job)
-        return None
+        is_unapplied = not (job.was_unanswered or job.is_restored)
+        return self.conclude(job, state, reason, is_unapplied=is_unapplied)
 
     def end_members(self, job: JobRecord, job_log: StoredFile | None = None) -> JobRecord | None:
         """End the imports of a job of which it is decided how it ended.
@@ -164,6 +166,10 @@ class JobEnds:
                 if waited < LOG_GRACE:
                     return self.wait(job, reasons.log_awaited(str(error), LOG_GRACE), since)
                 job = _without_log(job, str(error))
+            else:
+                # A log that is read later may tell of devices that the next job has changed.
+                if job_log is not None and job.end_state is ImportState.COMPLETED:
+                    self._look_up_missing(job.hub, outcomes)
         for record, outcome in zip(members, outcomes, strict=True):
             is_whole = self._try_to_end(job, record, outcome) and is_whole
         if not is_whole:
@@ -295,9 +301,13 @@ class JobEnds:
     ) -> ImportRecord:
         """End an import whose job completed, by the log that it wrote."""
         devices = record.devices or 0
-        if outcome.failed > devices or outcome.unidentified:
+        if outcome.failed > devices or outcome.unidentified or outcome.unattributed:
             # The log may belong to something else, or does not name what failed.
-            cause = reasons.log_does_not_fit(outcome.failed, devices, outcome.unidentified)
+            cause = (
+                reasons.log_unattributed(outcome.unattributed, len(job.members))
+                if outcome.unattributed
+                else reasons.log_does_not_fit(outcome.failed, devices, outcome.unidentified)
+            )
             reason = clean_reason(cause, outcome.example, reasons.counts_unknown())
             unknown = replace(record, failure_reason=reason, retry=outcome.retry)
             return end_import(
@@ -306,7 +316,6 @@ class JobEnds:
         state, reason = ImportState.COMPLETED, ""
         if outcome.failed or record.invalid_lines:
             state = ImportState.COMPLETED_WITH_ERRORS
-            self._look_up_missing(self._services.hubs[record.hub], outcome)
             reason = reasons.not_all_imported(record, outcome)
         elif job.cancel_reason is CancelReason.OPERATOR:
             reason = reasons.cancelled_too_late()
@@ -324,8 +333,14 @@ class JobEnds:
         self, record: ImportRecord, outcome: JobOutcome | None, job: JobRecord
     ) -> ImportRecord:
         """End an import whose number of imported devices is not known."""
-        retry = outcome.retry if outcome else ""
-        ended = replace(record, failure_reason=job.end_reason, retry=retry)
+        count = 0 if job.is_unapplied else None
+        ended = replace(
+            record,
+            failure_reason=job.end_reason,
+            imported=count,
+            failed=count,
+            retry=outcome.retry if outcome else "",
+        )
         return end_import(
             self._services, ended, job.end_state or ImportState.FAILED, outcome, job=job
         )
@@ -367,21 +382,31 @@ class JobEnds:
         by_member = dict(zip(job.members, outcomes, strict=True))
         return [by_member[record.row_key] for record in open_members]
 
-    def _look_up_missing(self, hub: HubClient, outcome: JobOutcome) -> None:
+    def _look_up_missing(self, name: str, outcomes: Sequence[JobOutcome | None]) -> None:
         """Ask the registry for some devices that the log reports as missing.
 
         Logs of live hubs were seen to report devices as missing that existed.
         """
-        for failed in islice(outcome.reported_missing, self._settings.jobs.verify_failed_devices):
-            name = f"{failed.device_id}/{failed.module_id}".rstrip("/")
-            if has_dot_folder(name):
+        hub = self._services.hubs[name]
+        missing = (
+            (outcome, failed)
+            for outcome in outcomes
+            if outcome is not None
+            for failed in outcome.reported_missing
+        )
+        for outcome, failed in islice(missing, self._settings.jobs.verify_failed_devices):
+            path = f"{failed.device_id}/{failed.module_id}".rstrip("/")
+            if has_dot_folder(path):
                 continue
             try:
                 exists = hub.has_identity(failed.device_id, failed.module_id)
+            except HubUnauthorizedError:
+                # A hub answers so for a module of a device that does not exist.
+                continue
             except ImporterError as error:
                 log.warning("rejected devices cannot be looked up in the registry: %s", error)
                 return
-            outcome.in_registry[name] = exists
+            outcome.in_registry[path] = exists
 
 
 def _is_member(record: ImportRecord, job: JobRecord) -> bool:

@@ -67,8 +67,8 @@ class JobOutcome:
     troubles: list[str] = field(default_factory=list)
     #: Entries of the log that name no line of the file: then the counts are not known.
     unidentified: int = 0
-    #: For the report: what the log says of no file of the job.
-    notes: list[str] = field(default_factory=list)
+    #: Entries of the log of a job of several imports that name no line of any of them.
+    unattributed: int = 0
     #: Devices and modules that the log reports as missing: whether the registry has them.
     in_registry: dict[str, bool] = field(default_factory=dict)
 
@@ -108,7 +108,7 @@ class JobOutcome:
             "truncated": self.failed > len(self.failures),
             "retry": self.retry,
             **({"inRegistry": in_registry} if in_registry else {}),
-            **({"notes": self.notes} if self.notes else {}),
+            **({"unattributed": self.unattributed} if self.unattributed else {}),
         }
 
     @property
@@ -240,7 +240,7 @@ def _split(
 ) -> None:
     """Tell each import what failed of it."""
     owners: LineOwners | None = None
-    foreign = 0
+    unattributed = 0
     for failed in failures:
         owners = owners or read_owners()
         owner, failed = owners.find(failed)
@@ -248,18 +248,11 @@ def _split(
             # Once, though the log may have its id in several spellings.
             if hash(failed.key) not in readings[owner].refused:
                 readings[owner].add(failed)
-        elif failed.device_id:
-            foreign += 1
         else:
-            # It may be anybody's.
-            for reading in readings:
-                reading.add(replace(failed, raw_line=""))
-    if foreign:
-        log.warning("entries of the job's log that name no device of the job: %d", foreign)
-        for reading in readings:
-            reading.outcome.notes.append(
-                f"{LOG_NAME} has entries for devices that are in no file of the job: {foreign:,}."
-            )
+            # It may be of any of them. It is not quoted: it may hold a line of one of them.
+            unattributed += 1
+    for reading in readings:
+        reading.outcome.unattributed = unattributed
 
 
 def _look_for_lines(
@@ -293,14 +286,16 @@ def _find_lines(
     writer, path = container.write_rejected_lines()
     lines = container.line_map(record.staged)
     found: set[int] = set()
+    repeated: set[int] = set()
     for number, line, key, mode in _rejected_lines(
         lambda: container.staged_lines(record.staged, record.devices or 0), refused
     ):
         writer.write(line + b"\n")
-        found.add(hash(key))
+        (repeated if hash(key) in found else found).add(hash(key))
         if failed_line := pending.pop(hash(key), None):
             outcome.failures.append(Failure(failed_line, lines.upload_line(number), mode))
-    outcome.unidentified = len(refused - found)
+    # Of several modules whose log names the device alone, it is not known which one failed.
+    outcome.unidentified = len(refused - found) + len(repeated)
     if found:
         writer.commit()
         outcome.retry = path

@@ -43,6 +43,7 @@ __all__ = [
     "log_awaited",
     "log_does_not_fit",
     "log_missing",
+    "log_unattributed",
     "members_lost",
     "not_all_imported",
     "row_restored",
@@ -265,8 +266,16 @@ def log_does_not_fit(failed: int, devices: int, unidentified: int) -> str:
     """Why the counts of a log cannot be trusted."""
     text = f"The hub's log lists {failed:,} failures for {devices:,} devices"
     if unidentified:
-        return f"{text}, and {unidentified:,} of them name no line of the file."
+        return f"{text}, and {unidentified:,} of them name no single line of the file."
     return f"{text}."
+
+
+def log_unattributed(entries: int, files: int) -> str:
+    """Why the counts of no file of a job are known."""
+    return (
+        f"The log of the job has {entries:,} {'entry' if entries == 1 else 'entries'} that may be "
+        f"of any of its {files:,} files, as no line of them is named."
+    )
 
 
 def staged_file_edited() -> str:
