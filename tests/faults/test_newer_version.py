@@ -22,7 +22,7 @@ NAMES = ("group", "group, hub busy")
 
 
 def _member(simulation: Simulation, row: TableEntity) -> bool:
-    key = row["RowKey"]
+    key: str = row["RowKey"]
     return key.startswith("import-") and key.endswith(simulation.ids_of(B)[0])
 
 
