@@ -44,7 +44,7 @@ BATCH = 25
 LENGTH = 45
 #: A file that is not deleted or edited manually in runs with manual changes.
 UNRELATED = "east/z.ndjson"
-#: Scenarios without it: their hub fault could affect it if another import was ended manually before,
+#: Scenarios without it: their hub fault could hit it if another import was ended manually before,
 #: or it would be older than an import that the version before has started.
 WITHOUT_UNRELATED = (
     *("cancelled", "retried", "group, cancelled", "group failed"),
