@@ -189,6 +189,8 @@ def stall_until_next_job(simulation: Simulation, _: random.Random) -> None:
 
     def end() -> None:
         simulation.job_hangs = hung_before
+        # Nor does any later job hang.
+        simulation.hub.faults.clear()
         cancel_jobs(simulation)
 
     # By then the app has cancelled a job of the scenario that hangs.

@@ -472,6 +472,7 @@ SCENARIOS = {
         _later_event_first,
         {A: "completed", B: "completed"},
         {"pump-1": 2},
+        sizes=(1, 1),
     ),
     "no events": Scenario((_one_good_file,), _no_events, {A: "completed"}, BOTH),
     "cancelled": Scenario((_hanging_job,), _cancelled, {A: "cancelled"}, {}),
