@@ -189,10 +189,12 @@ def stall_until_next_job(simulation: Simulation, _: random.Random) -> None:
 
     def end() -> None:
         simulation.job_hangs = hung_before
-        if not hung_before:
-            cancel_jobs(simulation)
+        # Nor does any later job hang.
+        simulation.hub.faults.clear()
+        cancel_jobs(simulation)
 
-    simulation.recoveries.append((0, end))
+    # By then the app has cancelled a job of the scenario that hangs.
+    simulation.recoveries.append((3 if hung_before else 0, end))
     simulation.overtake(last=next_job)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import date
 from itertools import pairwise
 from types import TracebackType
@@ -110,9 +110,7 @@ def _jobs_have_records(simulation: Simulation, records: Iterable[ImportRecord]) 
     assert not unknown_jobs
 
 
-def _shared_jobs_have_the_lines_of_their_members(
-    simulation: Simulation, edited: Collection[str]
-) -> None:
+def _shared_jobs_have_the_lines_of_their_members(simulation: Simulation, edited: Set[str]) -> None:
     """A job's file has the lines of its members, no two of which touch one device."""
     for _, job in simulation.jobs():
         members = simulation.imports_of_job(job)
@@ -144,7 +142,7 @@ def _no_job_is_left(
     simulation: Simulation,
     rows: Iterable[Mapping[str, Any]],
     records: Sequence[ImportRecord],
-    edited: Collection[str],
+    edited: Set[str],
 ) -> None:
     """No job is left unless a newer version wrote its row, and members of ended jobs are final."""
     left = [row["RowKey"] for row in rows if row["RowKey"].startswith("job-")]
@@ -152,7 +150,7 @@ def _no_job_is_left(
     states = {record.id: record.state for record in records}
     for row in rows:
         if row["RowKey"].startswith("ended-job-"):
-            members = set(simulation.members_of(import_id_of(row["RowKey"]))) - set(edited)
+            members = set(simulation.members_of(import_id_of(row["RowKey"]))) - edited
             assert all(states[id_].is_final for id_ in members & states.keys()), states
 
 

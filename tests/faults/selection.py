@@ -36,8 +36,8 @@ class Request:
     line: str
     #: Its method, service and target, without run-specific names.
     kind: str
-    #: State and non-empty columns of each import and each job in the table; of several that are
-    #: alike, two.
+    #: State and non-empty columns of each import and each job in the table; of several imports the
+    #: states alone, as their jobs' columns say how far they are. Of several that are alike, two.
     imports: tuple[tuple[str, ...], ...]
     #: If an import may have a job: the number of jobs, and the containers they name.
     jobs: tuple[int, UriEcho] | None
@@ -47,20 +47,44 @@ def select(make: Callable[[Scenario], Simulation], *, is_exhaustive: bool) -> Se
     """Run each scenario without a fault, and select the requests.
 
     Exhaustive means each fault at each request where it can prove anything (see `positions`).
-    Otherwise it occurs once per case (see `_case`), in the first scenario with that case.
+    Otherwise it occurs once per case (see `_case`), in the first scenario with that case; in
+    scenarios with several imports the faults take turns.
     """
     taken: set[Hashable] = set()
     selection: Selection = {}
     for name, scenario in SCENARIOS.items():
         requests = _requests(make(scenario), scenario)
+        lines = [request.line for request in requests]
+        possible = {fault: positions(fault, lines) for fault in scenario.faults}
+        if scenario.sizes and not is_exhaustive:
+            possible = _by_turns(possible, requests, taken)
         for fault in scenario.faults:
             chosen = selection[name, fault] = []
-            for position in positions(fault, [request.line for request in requests]):
+            for position in possible[fault]:
                 case = _case(fault, requests[position])
                 if is_exhaustive or case not in taken:
                     chosen.append(position)
                 taken.add(case)
     return selection
+
+
+def _by_turns(
+    possible: dict[Fault, list[int]], requests: Sequence[Request], taken: set[Hashable]
+) -> dict[Fault, list[int]]:
+    """One fault at each kind of write in each situation, and at every third of the reads."""
+    chosen: dict[Fault, list[int]] = {fault: [] for fault in possible}
+    turn = reads = 0
+    for position, request in enumerate(requests):
+        case = (request.kind, request.imports, request.jobs)
+        faults = [fault for fault in possible if position in possible[fault]]
+        if case in taken or not faults:
+            continue
+        taken.add(case)
+        reads += request.line.startswith(READS)
+        if not request.line.startswith(READS) or reads % 3 == 0:
+            chosen[faults[turn % len(faults)]].append(position)
+            turn += 1
+    return chosen
 
 
 def _requests(simulation: Simulation, scenario: Scenario) -> list[Request]:
@@ -81,12 +105,13 @@ def _requests(simulation: Simulation, scenario: Scenario) -> list[Request]:
 
 
 def _situation(simulation: Simulation) -> Iterator[tuple[str, ...]]:
-    for row in simulation.rows():
-        kind = row["RowKey"].partition("-")[0]
-        if kind in ("import", "job"):
-            columns = (column for column, value in row.items() if value not in ("", None))
-            state = row["state"] if kind == "import" else f"job {row['state']}"
-            yield (state, *sorted(columns))
+    rows = [row for row in simulation.rows() if row["RowKey"].startswith(("import-", "job-"))]
+    are_several = sum(row["RowKey"].startswith("import-") for row in rows) > 1
+    for row in rows:
+        is_job = row["RowKey"].startswith("job-")
+        columns = sorted(column for column, value in row.items() if value not in ("", None))
+        state = f"job {row['state']}" if is_job else row["state"]
+        yield (state, *([] if are_several and not is_job else columns))
 
 
 def _kind(line: str) -> str:

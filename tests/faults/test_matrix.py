@@ -15,8 +15,10 @@ Coverage of `make test`, for the scenarios and faults in `scenarios.py` and `inj
 - a request that is refused or answered with 500 or 429, at each kind of request to the hub in each
   situation, and at each kind of request to storage, which the SDK repeats.
 
-A situation that several scenarios share is tested in the first of them. `FAULT_MATRIX=all` tests
-each scenario separately, at each request; CI does so every night.
+A situation that several scenarios share is tested in the first of them. Scenarios with several
+imports have one of these faults in turn at each kind of write in each situation, and at every third
+of the reads. `FAULT_MATRIX=all` tests each scenario separately, with each fault at each request; CI
+does so every night.
 """
 
 from __future__ import annotations

@@ -44,8 +44,12 @@ BATCH = 25
 LENGTH = 45
 #: A file that is not deleted or edited manually in runs with manual changes.
 UNRELATED = "east/z.ndjson"
-#: Scenarios whose hub fault could affect it if the other import was ended manually before.
-HUB_TROUBLE = ("cancelled", "retried")
+#: Scenarios without it: their hub fault could hit it if another import was ended manually before,
+#: or it would be older than an import that the version before has started.
+WITHOUT_UNRELATED = (
+    *("cancelled", "retried", "group, cancelled", "group failed"),
+    *(name for name in SCENARIOS if name.startswith("taken over")),
+)
 
 
 @dataclass
@@ -134,7 +138,7 @@ def _simulation(account: StorageAccount, run: Run) -> Simulation:
     rng = random.Random(run.seed)
     for position, disturbance in run.disturbances:
         simulation.injector.add(Injection(position, _acting(disturbance, simulation, rng)))
-    if run.certainty is Certainty.OTHERS and run.name not in HUB_TROUBLE:
+    if run.certainty is Certainty.OTHERS and run.name not in WITHOUT_UNRELATED:
         simulation.upload(UNRELATED, device("pump-9", tags={"n": 1}))
     return simulation
 

@@ -321,8 +321,8 @@ class ImporterMachine(RuleBasedStateMachine):
             for line in lines_of_job(job, self.app.blobs):
                 wanted[line["id"]] = line["tags"]
         for device in DEVICES:
-            stored = self.hub.registry.get(device)
-            assert (stored and stored["tags"]) == wanted.get(device), device
+            identity = self.hub.registry.get(device)
+            assert (identity and identity["tags"]) == wanted.get(device), device
 
     # Helpers.
 

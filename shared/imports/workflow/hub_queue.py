@@ -181,6 +181,7 @@ class HubQueue:
                 log.info("%s", conflict)
             except NewerRowError as error:
                 if not self._is_waited_for(error):
+                    work.passed.update(job.members)
                     return None
             except Exception as error:
                 if is_outage(error):

@@ -85,6 +85,7 @@ class JobEnds:
 
         Raises:
             ConflictError: another process changed the job or one of them.
+            NewerRowError: a newer version of the app wrote one of them.
         """
         members = []
         since = refused_since or job.back_off.refused_since
@@ -127,7 +128,7 @@ class JobEnds:
         )
         if not job.is_shared:
             return self.end_members(job, job_log)
-        if state in (ImportState.FAILED, ImportState.CANCELLED):
+        if state in (ImportState.FAILED, ImportState.CANCELLED) and len(job.members) > 1:
             job = replace(job, end_reason=clean_reason(reason, reasons.shared_job(job)))
         if job.state is JobState.ENDED:
             return self._jobs.update(job)
@@ -227,14 +228,17 @@ class JobEnds:
         return self.conclude(replace(current, back_off=NO_BACK_OFF), ImportState.FAILED, reason)
 
     def _records_of(self, job: JobRecord) -> list[ImportRecord]:
-        """The records of the members that are there, as far as they can be read."""
+        """The records of the members that are there, as far as they can be read.
+
+        Raises:
+            NewerRowError: a newer version of the app wrote one of them.
+        """
         records: dict[str, ImportRecord | None] = {
             **self._services.queries.records(job.hub, job.members)
         }
         for key in job.members:
             if key not in records:
-                with contextlib.suppress(NewerRowError):
-                    records[key] = self._services.store.readable(job.hub, key)
+                records[key] = self._services.store.readable(job.hub, key)
         return [record for record in records.values() if record and _is_member(record, job)]
 
     def _open_members(self, job: JobRecord) -> tuple[list[ImportRecord], bool]:
