@@ -72,14 +72,10 @@ class HubQueueView:
     length: int
     #: Of these, those whose jobs run or are being ended.
     running: int
+    #: The others, without `head`.
+    waiting: int
     #: The first of them, which uses the hub's job slot or waits for it.
     head: ImportRecord | None
-
-    @property
-    def waiting(self) -> int:
-        """Those that do not run and are not `head`."""
-        is_head = self.head is not None and self.head.state is not ImportState.RUNNING
-        return self.length - self.running - is_head
 
 
 class Reader:
@@ -241,13 +237,15 @@ class Reader:
 
         # What occupies the hub's slot comes before what is being ended.
         rows = sorted(work.queue, key=has_ended)
-        states = [job_of[row.record_key].import_state for row in rows if row.record_key in job_of]
-        return HubQueueView(
-            hub,
-            len(rows),
-            states.count(ImportState.RUNNING),
-            self._head(hub, rows, job_of),
-        )
+        head = self._head(hub, rows, job_of)
+        running = {
+            row.record_key
+            for row in rows
+            if row.record_key in job_of
+            and job_of[row.record_key].import_state is ImportState.RUNNING
+        }
+        others = running | {head.row_key} if head else running
+        return HubQueueView(hub, len(rows), len(running), len(rows) - len(others), head)
 
     def _head(
         self, hub: str, rows: Sequence[QueueRow], job_of: Mapping[str, JobRecord]
