@@ -32,6 +32,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 __all__ = [
     "MAX_CONNECTIONS",
     "WEBHOOK_DEADLINE",
+    "Call",
     "call_deadline",
     "enable_deadlines",
     "pooled_transport",
@@ -98,13 +99,15 @@ class _Adapter(HTTPAdapter):
         return pool
 
 
-class _Call:
+class Call:
     """A call that can be interrupted."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._is_over = False
+        #: Whether a part of the request was handed to the connection.
+        self.was_sent = False
 
     @property
     def is_over(self) -> bool:
@@ -131,16 +134,16 @@ class _Call:
 
 
 class _Current(threading.local):
-    call: _Call | None = None
+    call: Call | None = None
 
 
 _current = _Current()
 
 
 @contextlib.contextmanager
-def call_deadline(seconds: float) -> Iterator[_Call]:
+def call_deadline(seconds: float) -> Iterator[Call]:
     """Interrupt the call that this thread makes within the block after this time."""
-    call = _Call()
+    call = Call()
     timer = threading.Timer(seconds, call.interrupt)
     timer.daemon = True
     _current.call = call
@@ -154,12 +157,26 @@ def call_deadline(seconds: float) -> Iterator[_Call]:
 
 class _InterruptibleConnection(HTTPConnection):
     def connect(self) -> None:
-        super().connect()
+        try:
+            super().connect()
+        finally:
+            # What is sent to a proxy is not the request.
+            self._note_sent(was_sent=False)
         self._register()
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        self._note_sent(was_sent=True)
+        super().send(data)
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
         self._register()
         return super().getresponse()
+
+    def _note_sent(self, *, was_sent: bool) -> None:
+        if _current.call is not None:
+            _current.call.was_sent = was_sent
 
     def _register(self) -> None:
         if _current.call is not None:

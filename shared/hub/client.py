@@ -6,7 +6,8 @@ when repeating a create is safe.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -28,7 +29,7 @@ from azure.core.pipeline.policies import (
     UserAgentPolicy,
 )
 from azure.core.pipeline.transport import HttpTransport, RequestsTransport
-from azure.core.rest import HttpRequest
+from azure.core.rest import HttpRequest, HttpResponse
 from urllib3.exceptions import HTTPError
 
 from shared.connections import HUB_CONNECT_TIMEOUT, HUB_DEADLINE, HUB_READ_TIMEOUT, HubConnection
@@ -47,7 +48,7 @@ from shared.hub.exceptions import (
 from shared.hub.jobs import ImportJobRequest, JobProperties
 from shared.hub.parsing import parse_json
 from shared.telemetry import Instrument, InstrumentKind
-from shared.transport import call_deadline, enable_deadlines
+from shared.transport import Call, call_deadline, enable_deadlines
 
 __all__ = ["HubClient", "JobList"]
 
@@ -216,15 +217,7 @@ class HubClient:
             AzureError: no answer in time, or the answer is too large.
         """
         body = bytearray()
-        with (
-            call_deadline(HUB_DEADLINE) as call,
-            self._client.send_request(
-                request,
-                stream=True,
-                connection_timeout=HUB_CONNECT_TIMEOUT,
-                read_timeout=HUB_READ_TIMEOUT,
-            ) as response,
-        ):
+        with call_deadline(HUB_DEADLINE) as call, self._opened(request, call) as response:
             try:
                 for block in response.iter_bytes():
                     body += block
@@ -236,6 +229,24 @@ class HubClient:
                 # http.client accepts truncated headers.
                 raise ServiceResponseError(f"not complete after {HUB_DEADLINE} s")
             return response.status_code, response.headers, bytes(body)
+
+    @contextlib.contextmanager
+    def _opened(self, request: HttpRequest, call: Call) -> Iterator[HttpResponse]:
+        """The answer to a request, of which status and headers are read."""
+        try:
+            response = self._client.send_request(
+                request,
+                stream=True,
+                connection_timeout=HUB_CONNECT_TIMEOUT,
+                read_timeout=HUB_READ_TIMEOUT,
+            )
+        except ServiceRequestError as error:
+            if call.was_sent:
+                # Such as a TLS alert in place of the answer: the hub may have acted.
+                raise ServiceResponseError(error.message) from error
+            raise
+        with response:
+            yield response
 
 
 def _date(headers: Mapping[str, str]) -> datetime | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from iothub_emulator import HubEmulator
 from shared.errors import NotPossibleError, SharedJobError
 from shared.imports.model.job import JobState
 from shared.imports.model.record import ImportRecord
@@ -34,14 +35,39 @@ def cancel(app: App, name: str, job: str = "") -> ImportRecord:
     return app.importer.actions.cancel(app.record(name), job)
 
 
-@pytest.mark.parametrize("names_job", [False, True])
-def test_cancel_of_one_file_of_a_job_that_was_not_requested(app: App, names_job: bool) -> None:
+def test_cancel_of_a_job_that_the_hub_refused_for_now(app: App) -> None:
+    gather(app)
+    start(app, is_busy=True)
+    record = cancel(app, "b.ndjson", shared_job(app).id)
+    assert (record.state, record.imported, record.failed) == CANCELLED
+    assert results(app) == [CANCELLED] * 3
+    assert shared_jobs(app) == []
+    app.hub.free_slot()
+    app.finish()
+    assert not is_imported(app, "a.ndjson")
+    assert [state for state, _ in record.history] == ["validating", "queued", "cancelled"]
+
+
+def test_cancel_of_a_job_whose_hub_was_removed(app: App, other_hub: HubEmulator) -> None:
+    gather(app)
+    start(app, "hangJob")
+    job, hub = shared_job(app), app.hub.address
+    app.configure(IOTHUB=other_hub.connection_string())
+    with pytest.raises(SharedJobError):
+        app.importer.actions.cancel(app.records(hub)[0])
+    app.importer.actions.cancel(app.records(hub)[0], job.id)
+    ended = app.records(hub)
+    assert {record.state.value for record in ended if record.shares_job} == {"cancelled"}
+    assert {record.imported for record in ended if record.shares_job} == {None}
+
+
+def test_cancel_of_one_file_of_a_job_that_was_not_requested(app: App) -> None:
     gather(app)
     start(app, is_busy=True)
     job = shared_job(app)
     assert job.state is JobState.REFUSED
     assert states(app) == ["queued"] * 3
-    record = cancel(app, "b.ndjson", job.id if names_job else "")
+    record = cancel(app, "b.ndjson")
     assert (record.state, record.imported, record.failed) == CANCELLED
     assert shared_jobs(app) == []
     assert [record.job_record for record in members(app)] == [""] * 3
@@ -217,8 +243,8 @@ def test_cancel_that_is_overtaken_by_a_new_job_hits_nothing(app: App) -> None:
             app.before_request = overtake
 
     app.after_request = after
-    with pytest.raises(NotPossibleError):
-        cancel(app, "b.ndjson", job.id)
+    with pytest.raises(SharedJobError):
+        cancel(app, "b.ndjson")
     assert overtaken
     assert shared_job(app).id != job.id
     assert states(app) == ["running"] * 3

@@ -92,8 +92,16 @@ class StagedFile(Columns):
     size: int | None = field(default=None, metadata={"column": "stagedBytes"})
     #: How often the file was renamed, so that a request on its way to the hub finds nothing.
     generation: int = field(default=0, metadata={"column": "stagedGeneration"})
+    #: Ends the name of a renamed file: a process that wakes up late must not write it again.
+    suffix: str = field(default="", metadata={"column": "stagedSuffix"})
     #: Whether lines.bin maps staged lines to lines of the upload.
     has_line_map: bool = False
+
+    @property
+    def name(self) -> str:
+        """At first the hub's default name."""
+        parts = ["devices", str(self.generation or ""), self.suffix]
+        return f"{'-'.join(filter(None, parts))}.txt"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -98,9 +98,11 @@ class Actions:
                 f"Import {record.id} is not in job {job_record} any more. Look at it again."
             )
         if job is None:
-            # A version before asked for it.
-            count = None if record.staged.generation else 0
-            return self._end(record, count, upload_reasons.cancelled_before_job())
+            # Without its row it is not known how far the job of an unconfigured hub was.
+            had_no_job = record.state.had_no_job and not record.staged.generation
+            if had_no_job:
+                return self._end(record, 0, upload_reasons.cancelled_before_job())
+            return self._end(record, None, job_reasons.cancelled_without_hub(record.hub))
         if job.is_shared and job_record != job.id:
             return self._cancel_alone(record, job)
         is_configured = record.hub in self._services.hubs

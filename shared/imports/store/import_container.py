@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import uuid
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from azure.core import MatchConditions
@@ -26,7 +28,6 @@ __all__ = [
     "LinesLostError",
     "StagedFileChangedError",
     "container_name",
-    "staged_name",
 ]
 
 #: Names of the containers of imports and jobs begin so.
@@ -60,14 +61,9 @@ def container_name(record_id: str, attempt: int = 1) -> str:
     return f"{PREFIX}{record_id}" if attempt == 1 else f"{PREFIX}{record_id}-{attempt}"
 
 
-def staged_name(generation: int) -> str:
-    """The staged file's name after so many renames, at first the hub's default name."""
-    return f"devices-{generation}.txt" if generation else "devices.txt"
-
-
 def _generation_of(name: str) -> int:
-    number = name.removeprefix("devices-").removesuffix(".txt")
-    return int(number) if number.isdecimal() else 0
+    match = re.match(r"devices-([0-9]+)", name)
+    return int(match[1]) if match else 0
 
 
 class ImportContainer:
@@ -90,7 +86,7 @@ class ImportContainer:
 
     def stage(self) -> BlockWriter:
         """A writer of the staged file."""
-        return self._writer(staged_name(0))
+        return self._writer(StagedFile().name)
 
     def check_staged(self, staged: StagedFile) -> None:
         """Check that the hub will read what was validated.
@@ -98,7 +94,7 @@ class ImportContainer:
         Raises:
             StagedFileChangedError: the staged file was deleted or changed.
         """
-        name = staged_name(staged.generation)
+        name = staged.name
         with contextlib.suppress(ResourceNotFoundError):
             file = self.file(name)
             if (file.etag, file.size) == (staged.etag, staged.size):
@@ -111,7 +107,7 @@ class ImportContainer:
     def was_staged_file_edited(self, staged: StagedFile) -> bool:
         """Whether the staged file is another one than was validated; not if it was deleted."""
         try:
-            return self.file(staged_name(staged.generation)).etag != staged.etag
+            return self.file(staged.name).etag != staged.etag
         except ResourceNotFoundError:
             return False
 
@@ -126,7 +122,7 @@ class ImportContainer:
             StagedFileChangedError: the file is not the one that was staged.
             LinesLostError: there are more or fewer lines than were staged.
         """
-        file = self.file(staged_name(staged.generation))
+        file = self.file(staged.name)
         if file.etag != staged.etag:
             raise StagedFileChangedError
         found = 0
@@ -143,26 +139,32 @@ class ImportContainer:
             ResourceModifiedError, ResourceNotFoundError: it was changed or deleted.
             IncompleteReadError: not all of it could be read.
         """
-        blob = self._client.get_blob_client(staged_name(staged.generation))
+        blob = self._client.get_blob_client(staged.name)
         version = {"etag": staged.etag, "match_condition": MatchConditions.IfNotModified}
         return b"".join(whole(blob.download_blob, staged.size or 0, **version))
 
-    def copy_staged(self, staged: StagedFile) -> str:
-        """Write the staged file under its next name too, unless it is there.
+    def rename_staged(self, staged: StagedFile) -> StagedFile:
+        """Write the staged file under another name too, which nobody has used before.
 
         Returns:
-            The copy's ETag; "" if the staged file was deleted or changed since it was written.
+            The copy; with no ETag if the staged file was deleted or changed since it was written.
         """
+        copy = replace(
+            staged,
+            generation=staged.generation + 1,
+            suffix=uuid.uuid4().hex[:12],
+            etag="",
+        )
         try:
-            source = self.file(staged_name(staged.generation))
+            source = self.file(staged.name)
         except ResourceNotFoundError:
-            return ""
+            return copy
         if source.etag != staged.etag:
-            return ""
-        writer = self._writer(staged_name(staged.generation + 1))
+            return copy
+        writer = self._writer(copy.name)
         for chunk in source.chunks():
             writer.write(chunk)
-        return self.commit_once(writer)
+        return replace(copy, etag=writer.commit(overwrite=False))
 
     def commit_once(self, writer: BlockWriter) -> str:
         """Commit a file that another process may have written too; returns its ETag.
@@ -180,13 +182,20 @@ class ImportContainer:
                 ) from None
             return existing.etag
 
-    def delete_staged_before(self, generation: int) -> None:
-        """Delete the earlier names of the staged file."""
-        # By listing, as the number may have been edited. What another process wrote later stays.
-        for blob in self._client.list_blobs(name_starts_with="devices"):
-            if _generation_of(blob.name) < generation:
-                with contextlib.suppress(ResourceNotFoundError):
-                    self._client.delete_blob(blob.name)
+    def delete_former_names(self, staged: StagedFile, *, is_last: bool = False) -> None:
+        """Delete the staged file under its former names.
+
+        Args:
+            is_last: whether it is never renamed again. Otherwise what another process wrote later
+                stays.
+        """
+        # By listing, as the number may have been edited.
+        with contextlib.suppress(ResourceNotFoundError):
+            for blob in self._client.list_blobs(name_starts_with="devices"):
+                is_former = is_last or _generation_of(blob.name) < staged.generation
+                if is_former and blob.name != staged.name:
+                    with contextlib.suppress(ResourceNotFoundError):
+                        self._client.delete_blob(blob.name)
 
     def rejected_lines(self, record: ImportRecord) -> Iterator[bytes]:
         """The staged lines that the hub rejected."""

@@ -199,8 +199,9 @@ class _Format(Generic[T]):
         values: dict[str, Any] = {group: {} for group in self._groups}
         values["etag"] = columns["etag"]
         for column in self.columns:
-            # Storage may return null for a selected column that a row does not have.
-            if (value := columns.get(column.name)) is not None:
+            # Storage may return null for a selected column that a row does not have, and a merge
+            # empties a column with "".
+            if (value := columns.get(column.name)) not in (None, ""):
                 if column.name in _JSON and isinstance(value, str):
                     value = _json(value)
                 (values[column.group] if column.group else values)[column.field] = value

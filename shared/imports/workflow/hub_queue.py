@@ -359,9 +359,14 @@ class HubQueue:
         if record.shares_job:
             keys = frozenset(row.record_key for row in self._rows.oldest(hub, MAX_SEARCHED))
             queue = self._services.queries.records(hub, keys).values()
-            members = [item for item in queue if item.job_record == job_id][:MAX_MEMBERS]
+            members = [
+                item for item in queue if item.job_record == job_id and not item.state.is_final
+            ]
+            if record.row_key not in [item.row_key for item in members]:
+                # The job was dissolved meanwhile.
+                return False
         with log_context(record):
-            work.jobs.append(self._starter.restore(record, members))
+            work.jobs.append(self._starter.restore(record, members[:MAX_MEMBERS]))
         return True
 
     def _end_or_back_off(self, hub: str, row: QueueRow, error: Exception) -> bool:

@@ -92,7 +92,8 @@ class JobEnds:
         for record in self._records_of(job):
             count = record.back_off.unexpected_errors + errors
             back_off = replace(record.back_off, refused_since=since, unexpected_errors=count)
-            changed = replace(record, back_off=back_off)
+            staged = record.staged if job.is_shared else job.staged
+            changed = replace(record, back_off=back_off, staged=staged)
             if record.row_key in alone:
                 changed = replace(changed, footprint=b"")
             members.append((record, changed))

@@ -33,10 +33,8 @@ from shared.imports.model.record import (
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.store.import_container import (
-    ForeignContainerError,
     StagedFileChangedError,
     container_name,
-    staged_name,
 )
 from shared.imports.tracing import traced_job, update_log_context
 from shared.imports.workflow import job_reasons as reasons
@@ -45,6 +43,7 @@ from shared.imports.workflow.job_ends import JobEnds
 from shared.imports.workflow.job_file import MembersChangedError, write_job_file
 from shared.imports.workflow.job_traces import LOG_GRACE, find_traces
 from shared.logs import logger
+from shared.storage.client import is_outage
 
 __all__ = ["JobStarter", "reported_job"]
 
@@ -173,9 +172,12 @@ class JobStarter:
             log.warning("%s The imports of the job are queued again", error)
             self._ends.dissolve(job, alone=[record.row_key for record in error.records])
             return None
-        except (ForeignContainerError, StagedFileChangedError) as error:
-            log.warning("%s The imports of the job are queued again", error)
-            self._ends.dissolve(job, alone=job.members)
+        except Exception as error:
+            if is_outage(error):
+                self._ends.dissolve(job)
+                raise
+            log.error("unexpected: %s", first_line(error), exc_info=error)
+            self._ends.dissolve(job, errors=1)
             return None
         now = self._services.clock()
         job = replace(job, staged=staged, last_start_at=now, lease=self._new_lease())
@@ -183,15 +185,16 @@ class JobStarter:
 
     def _ask_again(self, job: JobRecord) -> JobRecord | None:
         """Ask the hub for a job that it refused before, or whose request had no answer."""
-        if not job.may_be_at_hub and not self._ends.has_all_members(job):
-            self._ends.dissolve(job)
-            return None
         try:
             if job.was_unanswered and find_traces(self._services, job).exist:
                 # An earlier request did arrive: `_resume` finds out what happened to it.
                 return self._jobs.transition(replace(job, lease=NO_LEASE), JobState.ASKED)
             if job.cancel_reason is not None:
                 return self._cancelled(job)
+            if not self._ends.has_all_members(job):
+                # No request can have an effect any more: the file was renamed after each.
+                self._ends.dissolve(job)
+                return None
             self._services.container_of(job).check_staged(job.staged)
         except StagedFileChangedError as error:
             if job.is_shared:
@@ -235,7 +238,7 @@ class JobStarter:
             return self._accepted(job, ended[0] if len(ended) == 1 else JobProperties())
         now = self._services.clock()
         since = job.back_off.unresolved_since
-        if since is None and not job.is_restored:
+        if since is None:
             job = self._rename_staged_file(job)
         since = min(since or now, now)
         if traces.unnamed_ended:
@@ -294,11 +297,10 @@ class JobStarter:
             ConflictError: another process was first.
         """
         container = self._services.container_of(job)
-        # "" if the file was deleted or changed: then the request finds nothing, and asking fails.
-        etag = container.copy_staged(job.staged)
-        staged = replace(job.staged, generation=job.staged.generation + 1, etag=etag)
+        # Without an ETag if it was deleted or changed: then asking fails.
+        staged = container.rename_staged(job.staged)
         job = self._jobs.update(replace(job, staged=staged))
-        container.delete_staged_before(staged.generation)
+        container.delete_former_names(staged, is_last=job.is_restored)
         return job
 
     def _request(self, job: JobRecord) -> ImportJobRequest:
@@ -312,7 +314,7 @@ class JobStarter:
         return ImportJobRequest(
             input_blob_container_uri=uri,
             output_blob_container_uri=uri,
-            input_blob_name=staged_name(job.staged.generation),
+            input_blob_name=job.staged.name,
             storage_authentication_type=self._settings.jobs.storage_authentication,
             user_assigned_identity=self._settings.jobs.storage_identity,
         )
