@@ -138,11 +138,9 @@ def _parse(line: bytes) -> FailedLine:
     if match := _UNPARSABLE.search(message):
         raw_line, rest = _split_quoted(message[match.end() :])
         message = f"{message[: match.start()]}: {rest}"
-    # No valid id has spaces or slashes.
-    device_id, _, module_id = _id(members.get("deviceid")).strip().partition("/")
     return FailedLine(
-        device_id,
-        _id(members.get("moduleid")) or module_id,
+        _id(members.get("deviceid")),
+        _id(members.get("moduleid")),
         code_name(members.get("errorcode")),
         clean(message, MAX_TEXT),
         raw_line,

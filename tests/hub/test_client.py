@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +20,7 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
 
 from iothub_emulator import HubEmulator
+from iothub_emulator.tls import Tls
 from local.azurite import ACCOUNT_KEY, ACCOUNT_NAME
 from shared.connections import HubConnection
 from shared.hub import client as client_module
@@ -257,3 +261,36 @@ def test_entra_id_tokens_are_for_the_hub_and_never_sent_unencrypted() -> None:
         client.list_jobs()
     client.close()
     assert asked == [("https://iothubs.azure.net/.default",)]
+
+
+@pytest.mark.parametrize("is_read", [True, False], ids=["after the request", "before it"])
+def test_plain_text_in_a_tls_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connect: Connect, is_read: bool
+) -> None:
+    """A middlebox may answer so when the hub has the request already."""
+    tls = Tls("localhost", tmp_path)
+    context = tls.open()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls.ca_file))
+
+    def answer() -> None:
+        connection, _ = listener.accept()
+        if not is_read:
+            connection.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+            connection.close()
+            return
+        with context.wrap_socket(connection, server_side=True) as secure:
+            while b"inputBlobName" not in secure.recv(1 << 16):
+                pass
+            os.write(secure.fileno(), b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        host = f"localhost:{listener.getsockname()[1]}"
+        key = "SharedAccessKeyName=owner;SharedAccessKey=bWFkZS11cC1odWIta2V5"
+        request = ImportJobRequest(
+            input_blob_container_uri="https://c", output_blob_container_uri=""
+        )
+        with pytest.raises(OutcomeUnknownError if is_read else HubUnavailableError):
+            connect(f"HostName={host};{key}").create_import_job(request)
+        thread.join()

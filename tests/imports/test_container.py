@@ -15,7 +15,7 @@ from shared.imports.store.import_container import (
 from shared.storage import blobs
 from shared.storage.blobs import BlockWriter
 
-NAME = "devices-1.txt"
+NAME = "devices.txt"
 CONTENT = b"".join(b'{"id":"pump-%d"}\n' % number for number in range(100))
 
 

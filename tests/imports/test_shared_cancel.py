@@ -53,9 +53,10 @@ def test_cancel_of_a_job_whose_hub_was_removed(app: App, other_hub: HubEmulator)
     start(app, "hangJob")
     job, hub = shared_job(app), app.hub.address
     app.configure(IOTHUB=other_hub.connection_string())
+    record = next(item for item in app.records(hub) if item.file == "b.ndjson")
     with pytest.raises(SharedJobError):
-        app.importer.actions.cancel(app.records(hub)[0])
-    app.importer.actions.cancel(app.records(hub)[0], job.id)
+        app.importer.actions.cancel(record)
+    app.importer.actions.cancel(record, job.id)
     ended = app.records(hub)
     assert {record.state.value for record in ended if record.shares_job} == {"cancelled"}
     assert {record.imported for record in ended if record.shares_job} == {None}

@@ -10,6 +10,7 @@ import pytest
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import UpdateMode
 
+from iothub_emulator import HubEmulator
 from shared.imports.model.job import JobRecord, JobState
 from tests.app import App, device
 from tests.imports.shared_jobs import (
@@ -19,6 +20,7 @@ from tests.imports.shared_jobs import (
     deliver,
     gather,
     is_imported,
+    job_row,
     members,
     shared_job,
     shared_jobs,
@@ -263,3 +265,58 @@ def test_row_of_an_ended_job_is_deleted(app: App) -> None:
     assert states(app) == ["completed"] * 3
     with pytest.raises(ResourceNotFoundError):
         app.table.get_entity(job.hub, job.row_key)
+
+
+def test_member_that_was_refused_before_stays_readable_when_its_job_is_dissolved(app: App) -> None:
+    gather(app)
+    code = "IotHubUnauthorizedAccess"
+    start(app, "error", operation="createJob", status=401, code=code)
+    app.importer.actions.cancel(app.record("a.ndjson"))
+    assert app.record("b.ndjson").back_off.refused_since is not None
+    app.hub.occupy_slot()
+    app.tick()
+    # The answer that the hub is busy ended the refusal.
+    app.importer.actions.cancel(app.record("b.ndjson"))
+    assert app.record("c.ndjson").back_off.refused_since is None
+    app.hub.free_slot()
+    app.finish()
+    assert states(app) == ["cancelled", "cancelled", "completed"]
+
+
+@pytest.mark.parametrize("names", [NAMES, NAMES[:1]], ids=["shared", "alone"])
+def test_lines_of_a_deleted_record_are_not_sent_again(app: App, names: tuple[str, ...]) -> None:
+    """The request for the job never arrived."""
+    gather(app, {name: [device(name)] for name in names})
+    start(app, "refuse", operation="createJob")
+    assert states(app, names) == ["starting"] * len(names)
+    lost = app.record(names[0])
+    app.table.delete_entity(lost.hub, lost.row_key)
+    app.tick()
+    app.pass_minutes(11)
+    app.finish()
+    assert not is_imported(app, names[0])
+    assert states(app, names) == ["failed", *["completed"] * (len(names) - 1)]
+
+
+def test_container_deleted_after_a_request_without_an_answer(app: App) -> None:
+    gather(app)
+    start(app, "refuse", operation="createJob")
+    app.blobs.delete_container(shared_job(app).staged.container)
+    app.tick()
+    app.pass_minutes(11)
+    app.finish()
+    assert states(app) == ["completed"] * 3
+    assert len(containers_at_hub(app)) == len(set(containers_at_hub(app)))
+
+
+def test_cancel_without_hub_and_without_the_row_of_the_job(
+    app: App, other_hub: HubEmulator
+) -> None:
+    gather(app)
+    start(app, "hangJob")
+    hub = app.hub.address
+    app.table.delete_entity(job_row(app))
+    app.configure(IOTHUB=other_hub.connection_string())
+    [record] = [item for item in app.records(hub) if item.file == "a.ndjson"]
+    cancelled = app.importer.actions.cancel(record)
+    assert (cancelled.state, cancelled.imported, cancelled.failed) == ("cancelled", None, None)

@@ -44,7 +44,7 @@ CODES += sorted({code.value for code in (*StorageErrorCode, *TableErrorCode)})
 #: Other text without secrets.
 HARMLESS = [
     "import-0123456789abcdef01234567",
-    "import-0123456789abcdef01234567-2/devices-1.txt",
+    "import-0123456789abcdef01234567-2/devices-1-0123456789ab.txt",
     "5c4d1a5e-9d1f-4b0a-8a51-0c5d6e7f8091",
     "5C4D1A5E-9D1F-4B0A-8A51-0C5D6E7F8091",
     "Tracking ID:0f1e2d3c4b5a69788796a5b4c3d2e1f0-G:0-TimeStamp:08/15/2026 10:11:12",
