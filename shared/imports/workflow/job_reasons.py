@@ -266,7 +266,7 @@ def log_does_not_fit(failed: int, devices: int, unidentified: int) -> str:
     """Why the counts of a log cannot be trusted."""
     text = f"The hub's log lists {failed:,} failures for {devices:,} devices"
     if unidentified:
-        return f"{text}, and {unidentified:,} of them name no single line of the file."
+        return f"{text}, and {unidentified:,} of them name no line of the file."
     return f"{text}."
 
 
