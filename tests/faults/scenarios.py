@@ -12,6 +12,7 @@ from iothub_emulator.choices import UriEcho
 from iothub_emulator.registry.identity import Key
 from shared.errors import NotPossibleError
 from shared.imports.app import Importer
+from shared.imports.model.states import ImportState
 from tests.faults.former_version import former_rows
 from tests.faults.injection import Fault
 from tests.faults.simulation import Simulation, device
@@ -399,7 +400,7 @@ def _repeat_until_done(simulation: Simulation, command: Callable[[Importer], obj
 
 
 def cancel_imports(simulation: Simulation, *files: str) -> Callable[[Importer], None]:
-    """Cancel open imports, each with the job that is shown; look again if that is over."""
+    """Cancel open imports, each with the job that is shown at the hub; look again if it is over."""
     ids = [id_ for file in files for id_ in simulation.ids_of(file)]
 
     def cancel(importer: Importer) -> None:
@@ -410,7 +411,9 @@ def cancel_imports(simulation: Simulation, *files: str) -> Callable[[Importer], 
                 for hub in _hubs(importer):
                     for record in read_records(importer.services, hub):
                         if record.id in ids and not record.state.is_final:
-                            importer.actions.cancel(record, record.job_record)
+                            is_at_hub = record.state is not ImportState.QUEUED
+                            job = record.job_record if is_at_hub else ""
+                            importer.actions.cancel(record, job)
 
     return cancel
 

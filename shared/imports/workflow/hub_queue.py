@@ -230,16 +230,19 @@ class HubQueue:
 
     # The queue.
 
-    def _start_next(self, hub: str, work: HubWork, head: ImportRecord | None = None) -> bool:
+    def _start_next(self, hub: str, work: HubWork, entering: ImportRecord | None = None) -> bool:
         """Give a job to the head of the queue and to those behind it that may go along.
 
         Args:
-            head: the record of the first that waits, if it is known.
+            entering: an import that enters the queue; nothing is done if it is not the head.
 
         Returns:
             Whether there is one now, which is added to the work.
         """
+        head = entering
         while rows := self._waiting(hub, work):
+            if entering is not None and rows[0].record_key != entering.row_key:
+                return False
             try:
                 if head is None or head.row_key != rows[0].record_key:
                     head = self._open_record(hub, rows[0])
