@@ -108,6 +108,9 @@ SAMPLES: Mapping[str, Sequence[str]] = {
         job_reasons.job_rejected(DelegationKeyRefusedError()),
     ],
     "row_restored": [job_reasons.row_restored(DAY)],
+    "log_unattributed": [
+        job_reasons.log_unattributed(2, 15),
+    ],
     "members_lost": [job_reasons.members_lost()],
     "job_may_be_ours": [job_reasons.job_may_be_ours()],
     "job_may_have_been_ours": [job_reasons.job_may_have_been_ours()],
