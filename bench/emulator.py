@@ -107,7 +107,7 @@ def _staged(scene: Scene, file: Path) -> ImportJobRequest:
 
 def _import(scene: Scene, request: ImportJobRequest) -> float:
     client = scene.importer.services.hubs[scene.hub]
-    job = client.create_import_job(request)
+    job = client.create_job(request)
     while not job.status.is_final:
         time.sleep(_POLL)
         job = client.get_job(job.job_id)

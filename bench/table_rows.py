@@ -85,7 +85,7 @@ def add_staged_import(scene: Scene, hub: str, number: int) -> ImportRecord:
 
 def start_job(scene: Scene, request: ImportJobRequest) -> str:
     """Start a job past the importer; returns its id."""
-    return scene.importer.services.hubs[scene.hub].create_import_job(request).job_id
+    return scene.importer.services.hubs[scene.hub].create_job(request).job_id
 
 
 def lines(first: int, count: int) -> bytes:

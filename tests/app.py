@@ -216,7 +216,7 @@ class App:
         container.upload_blob("devices.txt", b"\n".join(json.dumps(x).encode() for x in lines))
         uri = services.storage.container_uri_with_sas(name, timedelta(hours=1), self.clock())
         request = ImportJobRequest(input_blob_container_uri=uri, output_blob_container_uri=uri)
-        next(iter(services.hubs.values())).create_import_job(request)
+        next(iter(services.hubs.values())).create_job(request)
 
     def close(self) -> None:
         self._close_importer()

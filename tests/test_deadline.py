@@ -149,7 +149,7 @@ def test_a_job_whose_response_is_interrupted_may_exist(
 ) -> None:
     server.answers = [drip]
     with pytest.raises(OutcomeUnknownError):
-        client.create_import_job(REQUEST)
+        client.create_job(REQUEST)
 
 
 def test_a_reused_connection_is_interrupted_too(server: Server, client: HubClient) -> None:

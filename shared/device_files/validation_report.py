@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from shared.csv_text import csv_row
 from shared.device_files.lines.damage import holds_key
 from shared.device_files.rules import Finding, Severity
 from shared.redaction import REDACTED, redact, redact_id
@@ -19,8 +18,6 @@ __all__ = ["Policy", "Problem", "Report"]
 
 #: Characters of an id or a path in a problem: in a file they may be as long as a line.
 MAX_NAME = 512
-#: What makes a spreadsheet read a cell as a formula, or breaks out of the cell.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class Policy(StrEnum):
@@ -179,18 +176,6 @@ class Report:
     def problems_csv(self) -> Iterator[str]:
         """Return the listed problems as CSV: the header, then one row each, with CRLF."""
         names = [*Problem.__dataclass_fields__]
-        yield _csv_row(names)
+        yield csv_row(names)
         for problem in self.problems:
-            yield _csv_row([_cell(getattr(problem, name)) for name in names])
-
-
-def _cell(value: Any) -> str:
-    """Return a cell that no spreadsheet reads as a formula, since ids may begin like one."""
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
-
-
-def _csv_row(cells: list[str]) -> str:
-    row = io.StringIO()
-    csv.writer(row).writerow(cells)
-    return row.getvalue()
+            yield csv_row([getattr(problem, name) for name in names])

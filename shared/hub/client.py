@@ -1,4 +1,4 @@
-"""Client of one hub's service REST API: import jobs, and checks of its registry.
+"""Client of one hub's service REST API: import and export jobs, and its registry.
 
 It has no retry policy: the workflow repeats each call at the next tick, and only the workflow knows
 when repeating a create is safe.
@@ -45,7 +45,8 @@ from shared.hub.exceptions import (
     OutcomeUnknownError,
     error_from_response,
 )
-from shared.hub.jobs import ImportJobRequest, JobProperties
+from shared.hub.jobs import ExportJobRequest, ImportJobRequest, JobProperties
+from shared.hub.registry import export_line
 from shared.hub.parsing import parse_json
 from shared.telemetry import Instrument, InstrumentKind
 from shared.transport import Call, call_deadline, enable_deadlines
@@ -84,7 +85,7 @@ class JobList:
 
 
 class HubClient:
-    """Create, get, list and cancel import jobs; check whether devices exist.
+    """Create, get, list and cancel import and export jobs; read devices and modules.
 
     Each call raises the exceptions of `shared.hub.exceptions`; only creating and cancelling raise
     `OutcomeUnknownError`.
@@ -114,8 +115,8 @@ class HubClient:
             hub.endpoint, policies=policies, transport=transport
         )
 
-    def create_import_job(self, request: ImportJobRequest) -> JobProperties:
-        """Start an import job. The hub checks its access to the containers before it answers.
+    def create_job(self, request: ImportJobRequest | ExportJobRequest) -> JobProperties:
+        """Start a job. The hub checks its access to the containers before it answers.
 
         Raises:
             JobSlotBusyError, StorageRefusedError, HubUnauthorizedError, HubThrottledError,
@@ -166,16 +167,48 @@ class HubClient:
         path = f"/devices/{quote(device_id, safe='')}"
         if module_id:
             path += f"/modules/{quote(module_id, safe='')}"
-        try:
-            self._send("GET", path)
-        except HubRequestError as error:
-            if error.details and error.details.status == 404:
-                return False
-            raise
-        return True
+        return self._find(path) is not None
+
+    def count_devices(self) -> int | None:
+        """How many devices the registry has, modules not counted; None if the hub does not say."""
+        answer = self._send("GET", "/statistics/devices")
+        count = answer.get("totalDeviceCount") if isinstance(answer, dict) else None
+        return count if isinstance(count, int) and not isinstance(count, bool) else None
+
+    def read_identity(self, device_id: str, module_id: str = "") -> dict[str, Any] | None:
+        """A device or module with its twin, in the form of a line of an export; None if missing.
+
+        It takes two requests. Access to twins needs ServiceConnect under SAS: the policy
+        registryReadWrite gets `HubUnauthorizedError`. A hub also answers so for the modules of a
+        device that is disabled or does not exist.
+        """
+        path = quote(device_id, safe="")
+        if module_id:
+            path += f"/modules/{quote(module_id, safe='')}"
+        identity = self._find(f"/devices/{path}")
+        twin = self._find(f"/twins/{path}") if identity is not None else None
+        if identity is None or twin is None:
+            return None
+        return export_line(identity, twin)
+
+    def list_modules(self, device_id: str) -> list[str]:
+        """The ids of the modules of a device, with those that the hub creates itself."""
+        answer = self._find(f"/devices/{quote(device_id, safe='')}/modules")
+        modules = answer if isinstance(answer, list) else []
+        ids = [module.get("moduleId") for module in modules if isinstance(module, dict)]
+        return [module_id for module_id in ids if isinstance(module_id, str)]
 
     def close(self) -> None:
         self._client.close()
+
+    def _find(self, path: str) -> Any:
+        """The answer to a request, never empty; None if there is no such device or module."""
+        try:
+            return self._send("GET", path) or {}
+        except HubRequestError as error:
+            if error.details and error.details.status == 404:
+                return None
+            raise
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         return self._exchange(method, path, body)[0]

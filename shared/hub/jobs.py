@@ -1,4 +1,4 @@
-"""Import jobs of a hub (service REST API, JobProperties; version 2021-04-12).
+"""Import and export jobs of a hub (service REST API, JobProperties; version 2021-04-12).
 
 The first publication of the operation (2016-02-03) named `outputBlobContainerUri`
 `exportBlobContainerUri`.
@@ -16,7 +16,7 @@ from pydantic.alias_generators import to_camel
 
 from shared.hub.parsing import text_of, time_of
 
-__all__ = ["ImportJobRequest", "JobProperties", "JobStatus"]
+__all__ = ["ExportJobRequest", "ImportJobRequest", "JobProperties", "JobStatus"]
 
 
 #: Maximum length of a job id, in characters. Hubs use 36.
@@ -59,6 +59,30 @@ class ImportJobRequest:
             "inputBlobContainerUri": self.input_blob_container_uri,
             "outputBlobContainerUri": self.output_blob_container_uri,
             "inputBlobName": self.input_blob_name,
+            "storageAuthenticationType": self.storage_authentication_type,
+        }
+        if self.user_assigned_identity:
+            body["identity"] = {"userAssignedIdentity": self.user_assigned_identity}
+        return body
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportJobRequest:
+    """An export job to create: all devices and modules of the hub, as lines of devices.txt."""
+
+    #: URI of the container that receives devices.txt, with a SAS unless identity-based.
+    output_blob_container_uri: str = field(repr=False)
+    #: Whether the export is without symmetric keys.
+    exclude_keys: bool = True
+    storage_authentication_type: str = "keyBased"
+    #: ARM resource id of the hub's user-assigned identity; None for the system-assigned one.
+    user_assigned_identity: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "type": "export",
+            "outputBlobContainerUri": self.output_blob_container_uri,
+            "excludeKeysInExport": self.exclude_keys,
             "storageAuthenticationType": self.storage_authentication_type,
         }
         if self.user_assigned_identity:

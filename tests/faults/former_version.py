@@ -70,9 +70,7 @@ def _request_job(container: str, importer: Importer) -> None:
     lifetime = services.settings.jobs.sas_lifetime
     uri = services.storage.container_uri_with_sas(container, lifetime, services.clock())
     [hub] = services.hubs.values()
-    hub.create_import_job(
-        ImportJobRequest(input_blob_container_uri=uri, output_blob_container_uri=uri)
-    )
+    hub.create_job(ImportJobRequest(input_blob_container_uri=uri, output_blob_container_uri=uri))
 
 
 def _rewrite(

@@ -82,12 +82,12 @@ def test_the_lifecycle_of_a_job(
 ) -> None:
     client = connect(hub.connection_string("registryReadWrite"))
     hub.faults.add("hangJob")
-    created = client.create_import_job(request_of_a_job)
+    created = client.create_job(request_of_a_job)
     assert (created.type, created.status) == ("import", JobStatus.ENQUEUED)
     assert created.start_time_utc is not None
     assert "sig=REDACTED" in created.input_blob_container_uri
     with pytest.raises(JobSlotBusyError):
-        client.create_import_job(request_of_a_job)
+        client.create_job(request_of_a_job)
     assert [job.job_id for job in client.list_jobs().jobs] == [created.job_id]
     client.cancel_job(created.job_id)
     cancelled = client.get_job(created.job_id)
@@ -170,7 +170,7 @@ def test_a_job_without_an_id_in_the_response_may_exist(
 ) -> None:
     request = ImportJobRequest(input_blob_container_uri="x", output_blob_container_uri="y")
     with pytest.raises(OutcomeUnknownError):
-        scripted(200, body).create_import_job(request)
+        scripted(200, body).create_job(request)
 
 
 @pytest.mark.parametrize("body", [b"", b"7", b"<html>", b"\xff"])
@@ -228,7 +228,7 @@ def test_the_size_of_a_response_is_limited(
         with pytest.raises(HubUnavailableError, match="more than 100,000 bytes"):
             client.get_job("x")
         with pytest.raises(OutcomeUnknownError, match="more than 100,000 bytes"):
-            client.create_import_job(request)
+            client.create_job(request)
 
 
 def test_the_size_limit_applies_after_decompression(
@@ -292,5 +292,5 @@ def test_plain_text_in_a_tls_connection(
             input_blob_container_uri="https://c", output_blob_container_uri=""
         )
         with pytest.raises(OutcomeUnknownError if is_read else HubUnavailableError):
-            connect(f"HostName={host};{key}").create_import_job(request)
+            connect(f"HostName={host};{key}").create_job(request)
         thread.join()

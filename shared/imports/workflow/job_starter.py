@@ -210,7 +210,7 @@ class JobStarter:
     @traced_job("start")
     def _ask(self, job: JobRecord) -> JobRecord | None:
         try:
-            answer = self._services.hubs[job.hub].create_import_job(self._request(job))
+            answer = self._services.hubs[job.hub].create_job(self._request(job))
         except OutcomeUnknownError as error:
             return self._leave_unanswered(job, error)
         except (TemporaryError, RefusedForNowError) as error:

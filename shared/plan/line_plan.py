@@ -1,0 +1,306 @@
+"""What one line does to one device or module: a pure function, and the guards of the line.
+
+Where documentation does not say what a hub does, a line counts as unchanged only if it is unchanged
+whatever the hub does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from shared.device_files.lines.values import AuthenticationType, ImportMode, Status
+from shared.plan import twins
+from shared.plan.entries import Entry, FileLine
+from shared.plan.model import Action, NewKeys, Note, PlannedLine, PropertyChange
+
+__all__ = ["MAX_MODULES", "Device", "Fate", "guarded", "plan_line"]
+
+#: Modules per device (learn: "Understand and use module twins").
+MAX_MODULES = 50
+_ANY_ETAG = "*"
+
+
+class Fate(Enum):
+    """What the file does to the device of a module."""
+
+    KEPT = "kept"
+    CREATED = "created"
+    DELETED = "deleted"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What is known of the device of a module, or of the modules of a device."""
+
+    #: Of a module's device.
+    fate: Fate = Fate.KEPT
+    #: Modules that it has, and those that lines of the file may add.
+    modules: int = 0
+    added_modules: int = 0
+
+
+@dataclass(slots=True)
+class _Findings:
+    changes: list[PropertyChange] = field(default_factory=list)
+    notes: dict[Note, None] = field(default_factory=dict)
+    new_keys: NewKeys | None = None
+
+    def change(self, name: str, old: Any, new: Any) -> None:
+        if old != new:
+            self.changes.append(PropertyChange(name, old, new))
+
+    def unknown(self, note: Note, *changes: PropertyChange) -> None:
+        self.notes[note] = None
+        self.changes += [replace(change, is_certain=False) for change in changes]
+
+
+def plan_line(
+    line: FileLine, present: Entry | None, device: Device, *, is_recent: bool = False
+) -> PlannedLine:
+    """What a line does.
+
+    Args:
+        present: what the registry has of its device or module; None: nothing.
+        device: for a module its device, for a device its modules.
+        is_recent: whether the registry may have changed since `present` was read.
+    """
+    planned = _plan(line, present, device, is_recent)
+    notes = planned.notes
+    if line.module_id and device.fate in (Fate.CREATED, Fate.DELETED):
+        notes = (Note.DEPENDS_ON_ORDER, *notes)
+        if planned.action is Action.UNCHANGED:
+            planned = replace(planned, action=Action.UPDATE)
+    return replace(planned, notes=notes) if notes else planned
+
+
+def _plan(line: FileLine, present: Entry | None, device: Device, is_recent: bool) -> PlannedLine:
+    mode = line.mode
+    if present is None:
+        if not mode.creates:
+            return _failing(line, _missing_code(line, device))
+        if line.module_id and device.fate is Fate.MISSING:
+            return _failing(line, "DeviceNotFound")
+        return _created(line, device)
+    if mode is ImportMode.CREATE:
+        code = "ModuleAlreadyExistsOnDevice" if line.module_id else "DeviceAlreadyExists"
+        return _failing(line, code)
+    if _has_other_etag(line, present):
+        return _failing(line, "PreconditionFailed")
+    if mode.deletes:
+        deleted = 0 if line.module_id else device.modules
+        return PlannedLine(line.id, line.module_id, mode, Action.DELETE, deleted_modules=deleted)
+    findings = _Findings()
+    if mode.updates_twin:
+        _compare_patch(line, present, findings)
+    else:
+        if line.iot_edge and not present.iot_edge and line.device_scope:
+            # Observed on a hub, which answers 503 to such an update.
+            return _failing(line, "ServiceUnavailable")
+        _compare_identity(line, present, findings)
+        _compare_sections(line, present, findings)
+    is_unchanged = not findings.changes
+    if is_recent and is_unchanged:
+        findings.notes[Note.IMPORTED_RECENTLY] = None
+        is_unchanged = False
+    is_disabled = not mode.updates_twin and line.status == Status.DISABLED != present.status
+    return PlannedLine(
+        line.id,
+        line.module_id,
+        mode,
+        Action.UNCHANGED if is_unchanged else Action.UPDATE,
+        tuple(findings.changes),
+        findings.new_keys,
+        is_disabled,
+        notes=tuple(findings.notes),
+    )
+
+
+def _failing(line: FileLine, code: str) -> PlannedLine:
+    return PlannedLine(line.id, line.module_id, line.mode, Action.FAIL, code=code)
+
+
+def _missing_code(line: FileLine, device: Device) -> str:
+    if not line.module_id or device.fate is Fate.MISSING:
+        return "DeviceNotFound"
+    return "ModuleNotFound"
+
+
+def _has_other_etag(line: FileLine, present: Entry) -> bool:
+    mode = line.mode
+    if mode.updates_twin:
+        is_compared, expected, actual = mode.compares_etag, line.twin_etag, present.twin_etag
+    else:
+        is_compared, expected, actual = mode.compares_etag, line.etag, present.etag
+        if not mode.deletes and line.twin_etag not in ("", _ANY_ETAG, present.twin_etag):
+            return True
+    return is_compared and expected not in ("", _ANY_ETAG, actual)
+
+
+def _created(line: FileLine, device: Device) -> PlannedLine:
+    notes = []
+    if twins.has_null(twins.decode(line.tags)) or twins.has_null(twins.decode(line.desired)):
+        notes.append(Note.NULL_MAY_FAIL)
+    if line.module_id and device.modules + device.added_modules > MAX_MODULES:
+        notes.append(Note.TOO_MANY_MODULES_MAY_FAIL)
+    return PlannedLine(line.id, line.module_id, line.mode, Action.CREATE, notes=tuple(notes))
+
+
+def _compare_identity(line: FileLine, present: Entry, findings: _Findings) -> None:
+    findings.change("status", present.status, line.status)
+    findings.change("statusReason", present.status_reason, line.status_reason)
+    _compare_credentials(line, present, findings)
+    findings.change("capabilities.iotEdge", present.iot_edge, line.iot_edge)
+    scope, parents = _scopes(line, present)
+    findings.change("deviceScope", present.device_scope, scope)
+    findings.change("parentScopes", list(present.parent_scopes), list(parents))
+    if line.attributes is not None:
+        # An update that omits them keeps them.
+        old, new = twins.decode(present.attributes), twins.decode(line.attributes)
+        findings.changes += _property_changes(old, new, "attributes")
+    if line.not_compared:
+        findings.unknown(Note.NOT_IN_EXPORT, *map(PropertyChange, line.not_compared))
+
+
+def _compare_credentials(line: FileLine, present: Entry, findings: _Findings) -> None:
+    type_ = line.authentication_type
+    if type_ is AuthenticationType.NONE:
+        type_ = AuthenticationType.SAS
+    old_type = present.authentication_type
+    if old_type != type_:
+        findings.change("authentication.type", old_type, type_.value)
+        findings.new_keys = NewKeys.OTHER_TYPE
+    if type_ is AuthenticationType.SAS:
+        _compare_keys(line, present, findings)
+        return
+    if type_ is AuthenticationType.SELF_SIGNED and line.thumbprints == (None, None):
+        # Observed on a hub: it keeps what the device has.
+        return
+    if present.keys is not None:
+        findings.changes.append(PropertyChange("authentication.symmetricKey", is_shown=False))
+    if line.thumbprints != present.thumbprints:
+        findings.changes.append(PropertyChange("authentication.x509Thumbprint", is_shown=False))
+        if _folded(line) != _folded(present):
+            findings.new_keys = findings.new_keys or NewKeys.OTHER_THUMBPRINT
+
+
+def _compare_keys(line: FileLine, present: Entry, findings: _Findings) -> None:
+    change = PropertyChange("authentication.symmetricKey", is_shown=False)
+    if line.keys is None:
+        findings.changes.append(change)
+        findings.new_keys = NewKeys.MADE_BY_HUB
+    elif not present.has_keys:
+        findings.unknown(Note.KEYS_NOT_COMPARED, change)
+    elif line.keys != present.keys:
+        findings.changes.append(change)
+        findings.new_keys = findings.new_keys or NewKeys.REPLACED
+    if any(present.thumbprints):
+        findings.changes.append(PropertyChange("authentication.x509Thumbprint", is_shown=False))
+
+
+def _folded(holder: FileLine | Entry) -> tuple[str, ...]:
+    return tuple((thumbprint or "").lower() for thumbprint in holder.thumbprints)
+
+
+def _scopes(line: FileLine, present: Entry) -> tuple[str | None, tuple[str | None, ...]]:
+    """Scope and parents after an update, as observed on a hub.
+
+    An edge device keeps its scope; that of another device names its parent. A device that ceases
+    to be an edge device has neither. The scope of a new edge device is generated.
+    """
+    if line.iot_edge:
+        return (present.device_scope if present.iot_edge else line.device_scope), line.parent_scopes
+    if present.iot_edge:
+        return None, ()
+    return line.device_scope, (line.device_scope,) if line.device_scope else ()
+
+
+def _compare_sections(line: FileLine, present: Entry, findings: _Findings) -> None:
+    """An identity's line replaces the sections that it has."""
+    for name, section, before in (
+        ("tags", line.tags, present.tags),
+        ("properties.desired", line.desired, present.desired),
+    ):
+        old = twins.decode(before)
+        if section is None:
+            if old:
+                findings.unknown(Note.MAY_CLEAR_TWIN, *_property_changes(old, {}, name))
+            continue
+        if section == before:
+            continue
+        new = twins.decode(section)
+        findings.changes += _property_changes(old, twins.stored(new), name)
+        if name != "tags" and twins.has_metadata(new):
+            metadata = PropertyChange(f"{name}.$metadata", is_shown=False)
+            findings.unknown(Note.METADATA_NOT_COMPARED, metadata)
+    if line.reported is not None and line.reported != present.reported:
+        section = twins.decode(line.reported)
+        _compare_reported(twins.stored(section), present, findings)
+        if twins.has_metadata(section):
+            metadata = PropertyChange("properties.reported.$metadata", is_shown=False)
+            findings.unknown(Note.METADATA_NOT_COMPARED, metadata)
+
+
+def _compare_patch(line: FileLine, present: Entry, findings: _Findings) -> None:
+    """An updateTwin merges its sections into the twin."""
+    for name, section, before in (
+        ("tags", line.tags, present.tags),
+        ("properties.desired", line.desired, present.desired),
+    ):
+        if section is not None:
+            old = twins.decode(before)
+            new = twins.merged(old, twins.decode(section))
+            findings.changes += _property_changes(old, new, name)
+    if line.reported is not None:
+        old = twins.decode(present.reported)
+        _compare_reported(twins.merged(old, twins.decode(line.reported)), present, findings)
+
+
+def _compare_reported(new: dict[str, Any], present: Entry, findings: _Findings) -> None:
+    changes = _property_changes(twins.decode(present.reported), new, "properties.reported")
+    if changes:
+        findings.unknown(Note.MAY_WRITE_REPORTED, *changes)
+
+
+def _property_changes(old: Any, new: Any, path: str) -> list[PropertyChange]:
+    return [PropertyChange(*difference) for difference in twins.differences(old, new, path)]
+
+
+def guarded(text: bytes, line: FileLine, present: Entry | None) -> bytes:
+    """The line as it is sent: it fails if the registry is not as the plan saw it.
+
+    No createOrUpdateIfMatchETag: it makes a device again that was deleted since. An ETag that the
+    line compares itself stays.
+    """
+    mode = line.mode
+    members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    if present is None:
+        guarded_mode = ImportMode.CREATE
+        members.pop("eTag", None)
+        members.pop("twinETag", None)
+    elif mode.deletes:
+        guarded_mode = ImportMode.DELETE_IF_MATCH_ETAG
+    elif mode.updates_twin:
+        guarded_mode = ImportMode.UPDATE_TWIN_IF_MATCH_ETAG
+    else:
+        guarded_mode = ImportMode.UPDATE_IF_MATCH_ETAG
+    members["importMode"] = _raw(guarded_mode.value)
+    if present is not None and not mode.updates_twin and not (mode.compares_etag and line.etag):
+        members["eTag"] = _raw(present.etag)
+    # Documentation does not say whether an update keeps a section that the line omits.
+    if present is not None and not mode.deletes and not _compares_twin(line):
+        members["twinETag"] = _raw(present.twin_etag)
+    return msgspec.json.encode(members)
+
+
+def _compares_twin(line: FileLine) -> bool:
+    """Whether the hub compares the ETag of the twin that the line has."""
+    return bool(line.twin_etag) and (not line.mode.updates_twin or line.mode.compares_etag)
+
+
+def _raw(text: str) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(text))

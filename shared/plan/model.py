@@ -1,0 +1,112 @@
+"""What a plan says of a line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from shared.device_files.lines.values import ImportMode
+
+__all__ = ["Action", "NewKeys", "Note", "PlannedLine", "PropertyChange"]
+
+
+class Action(StrEnum):
+    """What the import does to a device or module."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    UNCHANGED = "unchanged"
+    DELETE = "delete"
+    #: Not sent, though it might have an effect.
+    LEFT_OUT = "leftOut"
+    #: The hub would reject the line.
+    FAIL = "fail"
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether an import that was planned sends the line."""
+        return self in (Action.CREATE, Action.UPDATE, Action.DELETE)
+
+
+class NewKeys(StrEnum):
+    """Why the credentials of a device do not work any more after an update."""
+
+    REPLACED = "replaced"
+    MADE_BY_HUB = "madeByHub"
+    OTHER_TYPE = "otherType"
+    OTHER_THUMBPRINT = "otherThumbprint"
+
+
+class Note(StrEnum):
+    """What cannot be known of a line; the value is its code in plan.json and plan.csv."""
+
+    #: The file also creates or deletes the module's device, and a job has no order.
+    DEPENDS_ON_ORDER = "dependsOnOrder"
+    #: Documentation does not say whether an update keeps a section that the line omits.
+    MAY_CLEAR_TWIN = "mayClearTwin"
+    #: Documentation does not say whether an import writes reported properties.
+    MAY_WRITE_REPORTED = "mayWriteReported"
+    #: The line has $metadata, which replaces metadata that no export contains.
+    METADATA_NOT_COMPARED = "metadataNotCompared"
+    KEYS_NOT_COMPARED = "keysNotCompared"
+    #: The line has properties that no export contains.
+    NOT_IN_EXPORT = "notInExport"
+    #: Documentation does not say whether null is accepted in a new twin.
+    NULL_MAY_FAIL = "nullMayFail"
+    #: The device may have more modules than the hub allows.
+    TOO_MANY_MODULES_MAY_FAIL = "tooManyModulesMayFail"
+    #: An import changed the device a short time ago, and the snapshot may be older.
+    IMPORTED_RECENTLY = "importedRecently"
+
+    @property
+    def text(self) -> str:
+        return _TEXTS[self]
+
+
+_TEXTS = {
+    Note.DEPENDS_ON_ORDER: "depends on the order in which the hub applies the lines",
+    Note.MAY_CLEAR_TWIN: "the line omits a section of the twin, which the hub may clear",
+    Note.MAY_WRITE_REPORTED: "the hub may write the reported properties or ignore them",
+    Note.METADATA_NOT_COMPARED: "$metadata is written and cannot be compared",
+    Note.KEYS_NOT_COMPARED: "keys are not compared",
+    Note.NOT_IN_EXPORT: "the line has properties that no export contains",
+    Note.NULL_MAY_FAIL: "the hub may reject null in the twin of a new device",
+    Note.TOO_MANY_MODULES_MAY_FAIL: "the device may have too many modules",
+    Note.IMPORTED_RECENTLY: "an import changed the device a short time ago",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyChange:
+    """One property that an update changes. Keys and thumbprints are never shown."""
+
+    #: Dotted path, such as `tags.site`.
+    field: str
+    #: JSON values; None where there is none, or where the values are not shown.
+    old: Any = None
+    new: Any = None
+    #: False where the hub's behaviour is not known, or the values cannot be compared.
+    is_certain: bool = True
+    #: False for keys and thumbprints.
+    is_shown: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLine:
+    """What a plan says of one line of a device file."""
+
+    id: str
+    #: "" for a device.
+    module_id: str
+    mode: ImportMode
+    action: Action
+    changes: tuple[PropertyChange, ...] = ()
+    new_keys: NewKeys | None = None
+    #: Whether an enabled device is disabled.
+    disables: bool = False
+    #: Modules that are deleted with a device.
+    deleted_modules: int = 0
+    #: The hub's error code, if the line would fail: its symbolic name.
+    code: str = ""
+    notes: tuple[Note, ...] = ()

@@ -1,0 +1,193 @@
+"""The state of a registry for the devices of one file, in a temporary database.
+
+SQLite keeps it in memory up to 32 MiB, and the rest in a file of the temporary folder that nobody
+else can open and that is gone with the process. The file takes at most as many bytes as those lines
+of the export that are about devices of the file. It contains digests of keys instead of keys.
+"""
+
+from __future__ import annotations
+
+import gzip
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Self
+
+import msgspec
+
+from shared.errors import PermanentError
+from shared.plan.entries import Entry, RegistryLineError, read_entry
+
+__all__ = ["ExportError", "Snapshot", "export_lines"]
+
+_CACHE_KIB = 32 * 1024
+_BATCH = 1000
+_GZIP = b"\x1f\x8b"
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(Entry)
+
+_FIND = "SELECT entry FROM entries WHERE id = ? AND module_id = ?"
+_COUNT_MODULES = "SELECT count(*) FROM entries WHERE id = ? AND module_id > ''"
+
+#: Device id, and module id or "".
+Ids = tuple[str, str]
+
+
+class ExportError(PermanentError):
+    """A file is not a complete export of a registry."""
+
+    def __init__(self, line: int, why: str) -> None:
+        super().__init__(
+            f"Line {line:,} of the export cannot be read: {why}. Export the registry again."
+        )
+
+
+class Snapshot:
+    """Close it after use; use it in the thread that made it."""
+
+    def __init__(self, as_of: datetime, *, has_keys: bool) -> None:
+        """Make an empty one.
+
+        Args:
+            as_of: when the registry was read.
+            has_keys: whether it is known which keys devices have.
+        """
+        self.as_of = as_of
+        self.has_keys = has_keys
+        #: Devices, and devices with modules, in the registry; None: not known.
+        self.devices: int | None = None
+        self.identities: int | None = None
+        self._has_modules = False
+        # The name "" makes a database that is deleted when it is closed.
+        self._database = sqlite3.connect("", isolation_level=None)
+        for statement in (
+            f"PRAGMA cache_size = -{_CACHE_KIB}",
+            "PRAGMA journal_mode = OFF",
+            "PRAGMA synchronous = OFF",
+            "CREATE TABLE entries (id TEXT, module_id TEXT, entry BLOB,"
+            " PRIMARY KEY (id, module_id)) WITHOUT ROWID",
+        ):
+            self._database.execute(statement)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._database.close()
+
+    def add(self, ids: Ids, entry: Entry) -> None:
+        """Add a device or module, or replace it."""
+        self._insert([(*ids, _ENCODER.encode(entry))])
+
+    def remove(self, device_id: str) -> None:
+        """Remove a device with its modules, to look it up again."""
+        self._database.execute("DELETE FROM entries WHERE id = ?", (device_id,))
+
+    def read_export(
+        self,
+        lines: Iterable[bytes],
+        is_wanted: Callable[[str], bool],
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Add the wanted devices of an export, with their modules.
+
+        Args:
+            lines: of the export, without their ends.
+            is_wanted: whether the file has lines of this device.
+            progress: is called with the number of lines that were read, now and then.
+
+        Raises:
+            ExportError: it is damaged, or not an export.
+        """
+        self.devices, self.identities = 0, 0
+        has_keys = self.has_keys
+        rows = []
+        number = 0
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            if number == 1 and not line.lstrip().startswith(b"{"):
+                # Observed on a hub: an export without keys begins with a note.
+                self.has_keys = has_keys = False
+                continue
+            try:
+                ids, entry = read_entry(line, has_keys=has_keys)
+            except RegistryLineError as error:
+                raise ExportError(number, str(error)) from None
+            self.identities += 1
+            self.devices += not ids[1]
+            if is_wanted(ids[0]):
+                rows.append((*ids, _ENCODER.encode(entry)))
+            if len(rows) >= _BATCH:
+                self._insert(rows)
+                rows.clear()
+            if number % _BATCH == 0:
+                progress(number)
+        self._insert(rows)
+        progress(number)
+
+    def find(self, device_id: str, module_id: str = "") -> Entry | None:
+        row = self._database.execute(_FIND, (device_id, module_id)).fetchone()
+        return None if row is None else _DECODER.decode(row[0])
+
+    def has_device(self, device_id: str) -> bool:
+        return self._database.execute(_FIND, (device_id, "")).fetchone() is not None
+
+    def modules(self, device_id: str) -> int:
+        """Number of the modules of a device, with those that the hub creates itself."""
+        if not self._has_modules:
+            return 0
+        count: int = self._database.execute(_COUNT_MODULES, (device_id,)).fetchone()[0]
+        return count
+
+    def _insert(self, rows: Sequence[tuple[str, str, bytes]]) -> None:
+        self._has_modules = self._has_modules or any(row[1] for row in rows)
+        self._database.executemany("REPLACE INTO entries VALUES (?, ?, ?)", rows)
+
+
+def export_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of an export, plain or gzipped, without their ends.
+
+    Raises:
+        ExportError: the gzip file is damaged or incomplete.
+    """
+    number = 0
+    tail = b""
+    try:
+        for chunk in _unzipped(iter(chunks)):
+            *lines, tail = (tail + chunk).split(b"\n")
+            number += len(lines)
+            yield from lines
+    except (zlib.error, gzip.BadGzipFile) as error:
+        raise ExportError(number + 1, f"the gzip file is damaged ({error})") from None
+    if tail:
+        yield tail
+
+
+def _unzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    first = next(chunks, b"").removeprefix(b"\xef\xbb\xbf")
+    if not first.startswith(_GZIP):
+        yield first
+        yield from chunks
+        return
+    member = zlib.decompressobj(wbits=31)
+    data = first
+    while True:
+        while data:
+            yield member.decompress(data)
+            data = member.unused_data
+            if member.eof and data:
+                member = zlib.decompressobj(wbits=31)
+        following = next(chunks, None)
+        if following is None:
+            break
+        data = following
+        if member.eof and data:
+            member = zlib.decompressobj(wbits=31)
+    if not member.eof:
+        raise gzip.BadGzipFile("it ends early")
