@@ -46,8 +46,8 @@ from shared.hub.exceptions import (
     error_from_response,
 )
 from shared.hub.jobs import ExportJobRequest, ImportJobRequest, JobProperties
-from shared.hub.registry import export_line
 from shared.hub.parsing import parse_json
+from shared.hub.registry import export_line
 from shared.telemetry import Instrument, InstrumentKind
 from shared.transport import Call, call_deadline, enable_deadlines
 
