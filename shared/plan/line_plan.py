@@ -238,9 +238,9 @@ def _compare_sections(line: FileLine, present: Entry, findings: _Findings) -> No
             metadata = PropertyChange(f"{name}.$metadata", is_shown=False)
             findings.unknown(Note.METADATA_NOT_COMPARED, metadata)
     if line.reported is not None and line.reported != present.reported:
-        section = twins.decode(line.reported)
-        _compare_reported(twins.stored(section), present, findings)
-        if twins.has_metadata(section):
+        reported = twins.decode(line.reported)
+        _compare_reported(twins.stored(reported), present, findings)
+        if twins.has_metadata(reported):
             metadata = PropertyChange("properties.reported.$metadata", is_shown=False)
             findings.unknown(Note.METADATA_NOT_COMPARED, metadata)
 
