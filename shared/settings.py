@@ -404,6 +404,15 @@ class JobSettings(_Group):
         "1 to 720 hours",
         "How long a job may take before it is cancelled and its import fails.",
     )
+    apply: Literal["all", "changes"] = _setting(
+        "APPLY",
+        "all",
+        None,
+        "Which lines of a file the hub gets. With changes, the app first compares the file with "
+        "the registry, by lookups or by an export job, and sends only lines that change something. "
+        "Each of them fails if its device has changed since. A change of the setting applies to "
+        "files that are validated after it.",
+    )
     verify_failed_devices: int = _number(
         "VERIFY_FAILED_DEVICES",
         5,

@@ -78,6 +78,10 @@ class Services:
         table = self.settings.storage.imports_table
         return {"table": table, "hub": job.hub, "job": job.id}
 
+    def owner_of_snapshot(self, record: ImportRecord) -> dict[str, str]:
+        """As `owner_of`, for the container of an export."""
+        return {**self.owner_of(record), "snapshot": "true"}
+
     def with_jobs(self, records: Iterable[ImportRecord]) -> Iterator[ImportRecord]:
         """Records of one hub with what their jobs add: one query if any of them has a job."""
         jobs: dict[str, JobRecord] | None = None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from shared.device_files.duplicates import fingerprint
 from shared.device_files.lines.values import ImportMode
 
-__all__ = ["FileDevices"]
+__all__ = ["FileDevices", "device_ids"]
 
 
 class _Ids(msgspec.Struct, rename="camel", gc=False):
@@ -20,6 +20,15 @@ class _Ids(msgspec.Struct, rename="camel", gc=False):
 
 
 _DECODER = msgspec.json.Decoder(_Ids)
+
+
+def device_ids(lines: Iterable[bytes]) -> Iterator[str]:
+    """The device of each validated line.
+
+    Raises:
+        msgspec.DecodeError: a line was not validated.
+    """
+    return (_DECODER.decode(line).id for line in lines)
 
 
 class FileDevices:

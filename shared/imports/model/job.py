@@ -29,7 +29,15 @@ from shared.imports.model.record import (
 )
 from shared.imports.model.states import ImportState
 
-__all__ = ["JobRecord", "JobState"]
+__all__ = ["JobKind", "JobRecord", "JobState"]
+
+
+class JobKind(StrEnum):
+    """What a job is for."""
+
+    IMPORT = "import"
+    #: Reads the registry, to plan its only member. It changes nothing at the hub.
+    PLAN = "plan"
 
 
 class JobState(StrEnum):
@@ -54,7 +62,8 @@ _NEXT = {
     JobState.PREPARING: {JobState.ASKED, JobState.ENDED},
     JobState.REFUSED: {JobState.ASKED, JobState.ENDED},
     JobState.ASKED: {JobState.REFUSED, JobState.ACCEPTED, JobState.ENDED},
-    JobState.ACCEPTED: {JobState.ENDED},
+    # Refused again: an export that failed.
+    JobState.ACCEPTED: {JobState.REFUSED, JobState.ENDED},
     JobState.ENDED: set[JobState](),
 }
 
@@ -72,9 +81,11 @@ class JobRecord(Columns):
     id: str
     #: Row keys of the records of its members, in queue order. Nobody else is a member.
     members: Annotated[tuple[_RecordKey, ...], Field(min_length=1)]
+    kind: JobKind = JobKind.IMPORT
     #: How many lines of the file are each member's, in this order; none if that is not known.
     member_lines: tuple[int, ...] = ()
-    #: The file that the hub reads. Its container has the hub's log, too.
+    #: The file that the hub reads. Its container has the hub's log, too. Of a plan: the container
+    #: that the hub writes the export to.
     staged: StagedFile
 
     state: JobState
@@ -89,6 +100,8 @@ class JobRecord(Columns):
     cancel_reason: CancelReason | None = None
     #: Whether its row was deleted or edited and written again, so that not all is known of it.
     is_restored: bool = False
+    #: Of a plan: how often reading the registry was begun.
+    attempts: int = 0
     #: How the job ended, once that is decided; in `completed` the log tells the members apart.
     end_state: ImportState | None = None
     end_reason: str = ""
@@ -128,6 +141,8 @@ class JobRecord(Columns):
     @property
     def may_be_at_hub(self) -> bool:
         """Whether the hub may have the job, or may have had it."""
+        if self.kind is JobKind.PLAN:
+            return self.state is JobState.ACCEPTED
         is_asked = self.state not in (JobState.PREPARING, JobState.REFUSED)
         return is_asked or self.was_unanswered or self.is_restored
 
@@ -139,6 +154,9 @@ class JobRecord(Columns):
     @property
     def import_state(self) -> ImportState:
         """The state of its members."""
+        if self.kind is JobKind.PLAN:
+            is_refused = self.state is JobState.REFUSED
+            return ImportState.QUEUED if is_refused else ImportState.PLANNING
         if self.state in (JobState.PREPARING, JobState.REFUSED):
             return ImportState.QUEUED
         if self.state is JobState.ENDED and self.is_unapplied:
@@ -161,12 +179,17 @@ class JobRecord(Columns):
     def member(self, record: ImportRecord) -> ImportRecord:
         """The record of a member with what its job adds: as it is shown, and as it ends."""
         history = _before_job(record)
-        if self.import_state is not ImportState.QUEUED:
+        if self.kind is JobKind.PLAN:
+            if self.import_state is ImportState.QUEUED and len(history) > 1:
+                # It waits for the slot.
+                history = history[:-1]
+        elif self.import_state is not ImportState.QUEUED:
             history = (*history, (ImportState.STARTING, self.started_at))
-        if self.accepted_at:
-            history = (*history, (ImportState.RUNNING, self.accepted_at))
+            if self.accepted_at:
+                history = (*history, (ImportState.RUNNING, self.accepted_at))
+        is_alone = self.kind is JobKind.IMPORT and not self.is_shared
         return replace(
-            record,
+            record.with_file_for_hub(self.staged) if is_alone else record,
             state=self.import_state,
             history=history,
             failure_reason=self.failure_reason or record.failure_reason,
@@ -176,7 +199,6 @@ class JobRecord(Columns):
             queue_position=1 if self.import_state is ImportState.QUEUED else None,
             last_start_at=self.last_start_at,
             cancel_reason=self.cancel_reason,
-            staged=record.staged if self.is_shared else self.staged,
             job=self.job,
             back_off=self.back_off,
             lease=self.lease,

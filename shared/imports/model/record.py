@@ -6,7 +6,7 @@ A record is immutable: change it with `dataclasses.replace` and write it with `I
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -21,12 +21,15 @@ __all__ = [
     "NO_HUB",
     "NO_JOB",
     "NO_LEASE",
+    "NO_PLAN",
+    "Apply",
     "BackOff",
     "CancelReason",
     "Columns",
     "HubJob",
     "ImportRecord",
     "Lease",
+    "Plan",
     "StagedFile",
     "is_ahead",
     "upload_id",
@@ -34,6 +37,9 @@ __all__ = [
 
 #: The partition of uploads whose folder is no route. Not a possible name of a hub.
 NO_HUB = "(none)"
+
+#: Import modes of lines that cannot be without effect.
+_NEVER_UNCHANGED = frozenset({"create", "delete", "deleteIfMatchETag"})
 
 #: A later lease or back-off was not set by the app: both last an hour at most, on clocks that may
 #: differ.
@@ -45,6 +51,13 @@ class CancelReason(StrEnum):
 
     OPERATOR = "operator"
     DEADLINE = "deadline"
+
+
+class Apply(StrEnum):
+    """Which lines of a file the hub gets."""
+
+    ALL = "all"
+    CHANGES = "changes"
 
 
 class Columns:
@@ -96,12 +109,32 @@ class StagedFile(Columns):
     suffix: str = field(default="", metadata={"column": "stagedSuffix"})
     #: Whether lines.bin maps staged lines to lines of the upload.
     has_line_map: bool = False
+    #: The beginning of its name; "" for that of the hub's default name.
+    stem: str = field(default="", metadata={"column": "stagedStem"})
 
     @property
     def name(self) -> str:
         """At first the hub's default name."""
-        parts = ["devices", str(self.generation or ""), self.suffix]
+        parts = [self.stem or "devices", str(self.generation or ""), self.suffix]
         return f"{'-'.join(filter(None, parts))}.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(Columns):
+    """What the lines of an import were found to change, before they were sent."""
+
+    #: When the registry was read; None if the import was not planned.
+    as_of: AwareDatetime | None = field(default=None, metadata={"column": "planAsOf"})
+    digest: str = field(default="", metadata={"column": "planDigest"})
+    #: Paths within the storage account of plan.json and plan.csv, and of the lines that would fail.
+    path: str = field(default="", metadata={"column": "plan"})
+    rows: str = field(default="", metadata={"column": "planRows"})
+    failures: str = field(default="", metadata={"column": "planFailures"})
+    #: Lines that the hub gets, and lines that are not sent since they would fail.
+    sent: int | None = field(default=None, metadata={"column": "planSent"})
+    failed: int | None = field(default=None, metadata={"column": "planFailed"})
+    #: Why there is no plan although one was to be made: all lines are sent.
+    missing: str = field(default="", metadata={"column": "planMissing"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +152,7 @@ class HubJob(Columns):
 
 NO_LEASE = Lease()
 NO_JOB = HubJob()
+NO_PLAN = Plan()
 NO_BACK_OFF = BackOff()
 
 
@@ -157,11 +191,12 @@ class ImportRecord(Columns):
     invalid_lines: int | None = None
     #: Counts of the validation, in the form of report.json without the problems.
     validation: dict[str, Any] = field(default_factory=dict)
-    #: Valid devices and modules, which a job gives to the hub; of these, imported and failed. None:
-    #: not known.
+    #: Valid devices and modules; of these, imported, failed, and not sent since they would change
+    #: nothing. None: not known.
     devices: int | None = None
     imported: int | None = None
     failed: int | None = None
+    unchanged: int | None = None
 
     #: Paths within the storage account; "" for a file that was not written.
     report: str = ""
@@ -181,8 +216,13 @@ class ImportRecord(Columns):
     #: When the hub was last asked for a job.
     last_start_at: AwareDatetime | None = None
     cancel_reason: CancelReason | None = None
+    #: As it was set when the file was validated.
+    apply: Apply = Apply.ALL
 
     staged: StagedFile = StagedFile()
+    plan: Plan = NO_PLAN
+    #: The file of the lines that the plan sends; empty if all staged lines are sent.
+    planned: StagedFile = field(default=StagedFile(), metadata={"prefix": "planned"})
     job: HubJob = NO_JOB
     back_off: BackOff = NO_BACK_OFF
     lease: Lease = NO_LEASE
@@ -223,6 +263,40 @@ class ImportRecord(Columns):
         return self.state.is_final and self.imported is None
 
     @property
+    def lines_to_apply(self) -> int:
+        """How many valid lines are not known to be unchanged."""
+        return (self.devices or 0) - (self.unchanged or 0)
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether it was compared with the registry, or that was given up."""
+        return self.plan.as_of is not None or bool(self.plan.missing)
+
+    @property
+    def needs_plan(self) -> bool:
+        """Whether it is to be compared with the registry before its job."""
+        if self.is_planned or self.apply is Apply.ALL or not self.devices:
+            return False
+        modes = self.validation.get("importModes")
+        # Lines that only create or only delete always change something, or fail.
+        return not modes or not all(mode in _NEVER_UNCHANGED for mode in modes)
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whether no other import may be in its job."""
+        return self.needs_plan or self.is_planned
+
+    @property
+    def file_for_hub(self) -> StagedFile:
+        """The lines that the hub gets."""
+        return self.planned if self.planned.container else self.staged
+
+    def with_file_for_hub(self, file: StagedFile) -> ImportRecord:
+        if self.planned.container:
+            return replace(self, planned=file)
+        return replace(self, staged=file)
+
+    @property
     def shares_job(self) -> bool:
         """Whether other files are, or were, in its job."""
         return self.job_record not in ("", self.id)
@@ -235,7 +309,8 @@ class ImportRecord(Columns):
             and self.failed == 0
             and self.invalid_lines == 0
             and self.devices is not None
-            and self.imported == self.devices == self.lines
+            and self.imported == self.lines_to_apply
+            and self.devices == self.lines
         )
 
     @property

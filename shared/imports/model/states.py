@@ -18,6 +18,8 @@ class ImportState(StrEnum):
     VALIDATING = "validating"
     #: Validated and staged; waits for the hub's job slot.
     QUEUED = "queued"
+    #: The file is compared with the registry, to send only what changes.
+    PLANNING = "planning"
     #: The hub is about to be asked for a job, or was asked and its answer is not known.
     STARTING = "starting"
     #: The hub has the job.
@@ -92,7 +94,16 @@ _TABLE = {
     _S.QUEUED: _State(
         label="queued",
         tone="waiting",
-        next=frozenset({_S.STARTING, _S.FAILED, _S.CANCELLED}),
+        next=frozenset({_S.PLANNING, _S.STARTING, _S.FAILED, _S.CANCELLED}),
+        had_no_job=True,
+    ),
+    _S.PLANNING: _State(
+        label="planning",
+        tone="active",
+        # Final where there is nothing to send.
+        next=frozenset(
+            {_S.QUEUED, _S.COMPLETED, _S.COMPLETED_WITH_ERRORS, _S.FAILED, _S.CANCELLED}
+        ),
         had_no_job=True,
     ),
     _S.STARTING: _State(

@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import replace
 
 from shared.errors import NotPossibleError, SharedJobError
-from shared.imports.model.job import JobRecord, JobState
+from shared.imports.model.job import JobKind, JobRecord, JobState
 from shared.imports.model.keys import import_id_of
 from shared.imports.model.record import CancelReason, ImportRecord
 from shared.imports.model.states import ImportState
@@ -133,7 +133,7 @@ class Actions:
         """Cancel a job of which no hub is to be asked, with all of its imports."""
         left: JobRecord | None = job
         if job.state is not JobState.ENDED:
-            is_unapplied = not job.may_be_at_hub
+            is_unapplied = job.kind is JobKind.PLAN or not job.may_be_at_hub
             reason = (
                 upload_reasons.cancelled_before_job()
                 if is_unapplied

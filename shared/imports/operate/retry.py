@@ -140,6 +140,7 @@ class Retry:
             created_at=now,
             updated_at=now,
             retry_of=old.id,
+            apply=old.apply,
         )
         claim, _ = self._services.claims.make(Claim.of(record))
         try:

@@ -16,8 +16,9 @@ from azure.storage.blob import ContainerClient
 
 from shared.device_files.line_map import LineMap
 from shared.errors import PermanentError, TemporaryError
-from shared.hub.error_log import LOG_NAME
+from shared.hub.error_log import LOG_NAME, FailedLine
 from shared.imports.model.record import ImportRecord, StagedFile
+from shared.imports.store.plan_files import PlanFiles, read_failures
 from shared.storage.blobs import BlockWriter, StoredFile, digest_of
 from shared.storage.client import whole
 
@@ -28,6 +29,7 @@ __all__ = [
     "LinesLostError",
     "StagedFileChangedError",
     "container_name",
+    "snapshot_name",
 ]
 
 #: Names of the containers of imports and jobs begin so.
@@ -61,8 +63,13 @@ def container_name(record_id: str, attempt: int = 1) -> str:
     return f"{PREFIX}{record_id}" if attempt == 1 else f"{PREFIX}{record_id}-{attempt}"
 
 
+def snapshot_name(record_id: str) -> str:
+    """The container of an export for the plan of an import: a new one each time."""
+    return f"{PREFIX}{record_id}-snapshot-{uuid.uuid4().hex[:8]}"
+
+
 def _generation_of(name: str) -> int:
-    match = re.match(r"devices-([0-9]+)", name)
+    match = re.match(r"[a-z]+-([0-9]+)[-.]", name)
     return int(match[1]) if match else 0
 
 
@@ -191,7 +198,8 @@ class ImportContainer:
         """
         # By listing, as the number may have been edited.
         with contextlib.suppress(ResourceNotFoundError):
-            for blob in self._client.list_blobs(name_starts_with="devices"):
+            stem = staged.stem or "devices"
+            for blob in self._client.list_blobs(name_starts_with=stem):
                 is_former = is_last or _generation_of(blob.name) < staged.generation
                 if is_former and blob.name != staged.name:
                     with contextlib.suppress(ResourceNotFoundError):
@@ -214,6 +222,22 @@ class ImportContainer:
         if not staged.has_line_map:
             return LineMap()
         return LineMap.from_bytes(b"".join(self.file(LINES_NAME).chunks()))
+
+    def export_file(self) -> StoredFile:
+        """The export of a registry, under the name that hubs give it.
+
+        Raises:
+            ResourceNotFoundError: there is none.
+        """
+        return self.file(StagedFile().name)
+
+    def plan_files(self) -> PlanFiles:
+        """Writers of the files of a plan, under new names."""
+        return PlanFiles(self._client)
+
+    def plan_failures(self, record: ImportRecord) -> Iterator[FailedLine]:
+        """The lines that were not sent, since the hub would have rejected them."""
+        return read_failures(self.file_at(record.plan.failures))
 
     def has_error_log(self) -> bool:
         """Whether a job has run: the hub writes its log at the end of each."""

@@ -21,7 +21,7 @@ from azure.core.exceptions import (
 )
 from azure.data.tables import TableEntity, UpdateMode
 
-from shared.imports.model.job import JobRecord, JobState
+from shared.imports.model.job import JobKind, JobRecord, JobState
 from shared.imports.model.keys import ended_job_key, is_record_key, job_key
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
@@ -61,6 +61,8 @@ class JobStore:
             ConflictError: one of them changed since it was read.
         """
         now = self._clock()
+        is_plan = job.kind is JobKind.PLAN
+        state = ImportState.PLANNING if is_plan else ImportState.STARTING
         job = replace(
             job,
             created_at=now,
@@ -72,7 +74,7 @@ class JobStore:
         for record in members:
             # Of a job that is restored, the members are past that.
             is_queued = record.state is ImportState.QUEUED
-            sealed = entering(record, ImportState.STARTING, now) if is_queued else record
+            sealed = entering(record, state, now) if is_queued else record
             sealed = replace(
                 sealed, job_record=job.id, failure_reason="", updated_at=now, write_id=job.write_id
             )

@@ -127,6 +127,24 @@ class Queries:
                 durations[row.get("jobId")] = end - start
         return list(durations.values())
 
+    def imports_since(self, hub: str, time: datetime) -> tuple[list[ImportRecord], bool]:
+        """The imports that had a job and ended after a time, or have one.
+
+        They end in the order of their keys, apart from those that were cancelled or rejected.
+
+        Returns:
+            Also whether these are all: only the newest records are read.
+        """
+        rows = self._table.range(hub, "import-", "import.", page=MAX_JOB_RECORDS)
+        imports, read = [], 0
+        for record in _readable(islice(rows, MAX_JOB_RECORDS)):
+            read += 1
+            if record.job_record and record.ended_at >= time:
+                imports.append(record)
+            elif record.job_record and record.state.is_final:
+                return imports, True
+        return imports, read < MAX_JOB_RECORDS
+
     def known(self, hub: str, oldest: datetime, newest: datetime) -> dict[str, KnownImport]:
         """By row key: the imports of all uploads between two times, both included."""
         rows = self._table.range(

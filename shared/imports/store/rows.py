@@ -37,7 +37,7 @@ __all__ = [
 
 #: Number of the present form of all rows. A row with a higher number was written by a newer version
 #: of the app and is left alone.
-SCHEMA = 2
+SCHEMA = 3
 
 #: A string has 32,768 UTF-16 code units at most (learn: "Understanding the Table service data
 #: model"), of which a character takes two at most.
@@ -173,13 +173,21 @@ class _Column:
     #: "" for a field of the record itself.
     group: str
     field: str
+    #: Whether it is of a second file, which most imports do not have.
+    is_optional: bool = False
 
     @classmethod
-    def of(cls, group: str, field: Field[Any]) -> _Column:
-        return cls(field.metadata.get("column", to_camel(field.name)), group, field.name)
+    def of(cls, group: str, field: Field[Any], prefix: str = "") -> _Column:
+        name = field.metadata.get("column", to_camel(field.name))
+        if prefix:
+            name = f"{prefix}{name[0].upper()}{name[1:]}"
+        return cls(name, group, field.name, bool(prefix))
 
     def get(self, record: object) -> Any:
-        return getattr(getattr(record, self.group) if self.group else record, self.field)
+        holder: Any = getattr(record, self.group) if self.group else record
+        if self.is_optional and not holder.container:
+            return None
+        return getattr(holder, self.field)
 
 
 class _Format(Generic[T]):
@@ -220,7 +228,8 @@ def _columns(kind: type[Any]) -> Iterator[_Column]:
     hints = get_type_hints(kind)
     for field in fields(kind):
         if is_dataclass(hints[field.name]):
-            yield from (_Column.of(field.name, part) for part in fields(hints[field.name]))
+            prefix = field.metadata.get("prefix", "")
+            yield from (_Column.of(field.name, part, prefix) for part in fields(hints[field.name]))
         elif field.name != "etag":
             yield _Column.of("", field)
 

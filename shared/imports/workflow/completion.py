@@ -118,6 +118,7 @@ def build_report(
             "valid": record.devices,
             "imported": record.imported,
             "failed": record.failed,
+            "unchanged": record.unchanged,
         },
         "validation": {**record.validation, "problems": list(problems)},
         "job": {

@@ -9,6 +9,7 @@ newest of its imports has its record, and the queue is read again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from itertools import takewhile
 
@@ -17,7 +18,7 @@ from azure.data.tables import TableEntity
 
 from shared import logs
 from shared.imports import metrics
-from shared.imports.model.job import JobRecord, JobState
+from shared.imports.model.job import JobKind, JobRecord, JobState
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
@@ -33,6 +34,7 @@ from shared.imports.workflow.job_choice import choose
 from shared.imports.workflow.job_ends import JobEnds
 from shared.imports.workflow.job_follower import JobFollower
 from shared.imports.workflow.job_starter import JobStarter
+from shared.imports.workflow.planning import Planning
 from shared.imports.workflow.queue_position import note_position
 from shared.imports.workflow.registration import record_deletion
 from shared.imports.workflow.unexpected import end_or_back_off
@@ -77,6 +79,7 @@ class HubQueue:
         self._ends = JobEnds(services)
         self._starter = JobStarter(services, self._ends)
         self._follower = JobFollower(services, self._ends)
+        self._planning = Planning(services)
 
     def enter(self, record: ImportRecord) -> None:
         """Start a queued import if it is the head; otherwise it waits for a later tick.
@@ -114,7 +117,8 @@ class HubQueue:
         job = work.occupying
         if job is None or not self._is_young(job):
             return False
-        return bool(work.waiting()) or not work.is_whole
+        # The only member of a comparison waits for its own job.
+        return job.kind is JobKind.PLAN or bool(work.waiting()) or not work.is_whole
 
     def _read(self, hub: str) -> HubWork:
         # In this order: what is older than that is in the queue if it is open.
@@ -168,6 +172,8 @@ class HubQueue:
     def _advance_job(self, work: HubWork, job: JobRecord) -> JobRecord | None:
         with log_job_context(job):
             try:
+                if job.kind is JobKind.PLAN:
+                    return self._job_of(work, self._planning.advance(job))
                 match job.state:
                     case JobState.ENDED:
                         return job
@@ -190,6 +196,14 @@ class HubQueue:
             # Another process has it; what became of it is not known here.
             work.is_blocked = True
             return job
+
+    def _job_of(self, work: HubWork, result: JobRecord | ImportRecord) -> JobRecord | None:
+        """The job of a comparison that goes on; None if it is over."""
+        if isinstance(result, JobRecord):
+            return result
+        if result.state.is_final:
+            work.passed.add(result.row_key)
+        return None
 
     def _end_jobs(self, work: HubWork) -> None:
         """End the imports of jobs that have ended."""
@@ -259,6 +273,13 @@ class HubQueue:
                     return self._restore_job(hub, work, head)
                 members = self._choose(hub, work, rows, head)
                 if members is None:
+                    continue
+                if members and members[0].needs_plan:
+                    planning = self._job_of(work, self._planning.start(members[0]))
+                    if planning is not None:
+                        work.jobs.append(planning)
+                        return True
+                    head = None
                     continue
                 job = self._starter.start(members) if members else None
                 if job is not None:
@@ -357,6 +378,10 @@ class HubQueue:
         job_id = record.job_record or record.id
         if record.is_leased(self._services.clock()) or self._services.jobs.find(hub, job_id):
             # Another process was first.
+            return False
+        if record.state is ImportState.PLANNING:
+            # Nothing is lost but the comparison, which is begun again.
+            self._store.transition(replace(record, job_record=""), ImportState.QUEUED)
             return False
         members = [record]
         if record.shares_job:

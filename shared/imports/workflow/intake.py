@@ -14,7 +14,14 @@ from shared.device_files.footprint import FootprintBuilder
 from shared.device_files.limits import CsvDefaults, Limits
 from shared.device_files.validation import Validation
 from shared.device_files.validation_report import Policy
-from shared.imports.model.record import NO_BACK_OFF, NO_LEASE, ImportRecord, Lease, StagedFile
+from shared.imports.model.record import (
+    NO_BACK_OFF,
+    NO_LEASE,
+    Apply,
+    ImportRecord,
+    Lease,
+    StagedFile,
+)
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.store.import_container import LinesLostError, container_name
@@ -23,8 +30,8 @@ from shared.imports.store.rows import NewerRowError, UnreadableRowError
 from shared.imports.tracing import traced, with_log_context
 from shared.imports.workflow import upload_reasons as reasons
 from shared.imports.workflow.completion import build_report, end_import
+from shared.imports.workflow.kept_lease import KeptLease
 from shared.imports.workflow.registration import Upload, has_dot_folder, is_folder, register
-from shared.imports.workflow.validation_lease import ValidationLease
 from shared.logs import logger
 from shared.settings import Settings
 from shared.storage.blobs import SupersededError, UploadedFile
@@ -117,7 +124,7 @@ class Intake:
     @traced("validate")
     def _work(self, record: ImportRecord, properties: BlobProperties | None) -> ImportRecord:
         log.info("validating %r (%d bytes)", record.file, record.size)
-        lease = ValidationLease(self._services, record)
+        lease = KeptLease(self._services, record, self._store.update)
         try:
             return self._validate(lease, record, properties)
         except ConflictError as conflict:
@@ -129,7 +136,10 @@ class Intake:
             lease.stop()
 
     def _validate(
-        self, lease: ValidationLease, record: ImportRecord, properties: BlobProperties | None
+        self,
+        lease: KeptLease[ImportRecord],
+        record: ImportRecord,
+        properties: BlobProperties | None,
     ) -> ImportRecord:
         file = self._services.uploaded_file(record)
         try:
@@ -148,7 +158,7 @@ class Intake:
 
     def _stage(
         self,
-        lease: ValidationLease,
+        lease: KeptLease[ImportRecord],
         record: ImportRecord,
         file: UploadedFile,
         confirmed_deletes: int,
@@ -167,7 +177,10 @@ class Intake:
             if policy is Policy.PARTIAL or not report.errors:
                 writer.write(batch)
                 footprint.add(batch)
-        result = _Result(validation, report.may_be_imported(policy), StagedFile(container=name))
+        apply = Apply(self._settings.jobs.apply)
+        result = _Result(
+            validation, report.may_be_imported(policy), StagedFile(container=name), apply
+        )
         if result.is_accepted:
             if writer.lines != report.valid:
                 raise LinesLostError(report.valid, writer.lines)
@@ -192,7 +205,7 @@ class Intake:
         )
         return result
 
-    def _release_lease(self, lease: ValidationLease, error: Exception) -> None:
+    def _release_lease(self, lease: KeptLease[ImportRecord], error: Exception) -> None:
         """Leave the import to a later attempt, or end it if this was the last one.
 
         An attempt that failed because storage was unavailable does not count: it says nothing about
@@ -246,6 +259,7 @@ class _Result:
     validation: Validation
     is_accepted: bool
     staged: StagedFile
+    apply: Apply
     footprint: bytes = b""
     #: Paths; "" if they were not written.
     problems: str = ""
@@ -265,6 +279,7 @@ class _Result:
             imported=count,
             failed=count,
             validation=report.counts_json(),
+            apply=self.apply,
             staged=self.staged,
             footprint=self.footprint,
             problems=self.problems,

@@ -32,7 +32,7 @@ def choose(
     joint: Footprint | None = None
     for record in queue:
         # Whatever goes wrong with an import goes wrong with it alone in the end.
-        may_join = record.back_off.unexpected_errors < MAX_ERRORS
+        may_join = record.back_off.unexpected_errors < MAX_ERRORS and not record.goes_alone
         footprint = Footprint.from_bytes(record.footprint) if may_join else None
         if not members:
             members.append(record)

@@ -85,8 +85,9 @@ class JobEnds:
         for record in self._records_of(job):
             count = record.back_off.unexpected_errors + errors
             back_off = replace(record.back_off, refused_since=since, unexpected_errors=count)
-            staged = record.staged if job.is_shared else job.staged
-            changed = replace(record, back_off=back_off, staged=staged)
+            changed = replace(record, back_off=back_off)
+            if not job.is_shared:
+                changed = changed.with_file_for_hub(job.staged)
             if record.row_key in alone:
                 changed = replace(changed, footprint=b"")
             members.append((record, changed))

@@ -26,7 +26,14 @@ from shared.redaction import redact_id
 from shared.storage.blobs import StoredFile
 from shared.storage.client import IncompleteReadError, is_outage
 
-__all__ = ["Failure", "JobOutcome", "LineOwners", "UnreadableLogError", "read_outcomes"]
+__all__ = [
+    "Failure",
+    "JobOutcome",
+    "LineOwners",
+    "UnreadableLogError",
+    "outcome_without_job",
+    "read_outcomes",
+]
 
 log = logger(__name__)
 
@@ -211,16 +218,20 @@ def read_outcomes(
         AzureError: storage is unavailable.
     """
     seen: set[int] = set()
+    is_planned = any(member is not None and member[0].is_planned for member in members)
     readings = [
         # A million hashes are kept once.
-        _Reading(JobOutcome(), seen if owners is None else set(), max_failures)
+        _Reading(JobOutcome(), set() if is_planned or owners else seen, max_failures)
         for _ in members
     ]
+    for reading, member in zip(readings, members, strict=True):
+        if member is not None:
+            _add_planned_failures(*member, reading)
     try:
         failures = read_error_log(job_log.chunks(), seen)
         if owners is None:
             for failed in failures:
-                readings[0].add(failed)
+                readings[0].add(_identified(failed) if is_planned else failed)
         else:
             _split(failures, owners, readings)
     except (AzureError, ImporterError, ValueError, KeyError) as error:
@@ -233,6 +244,55 @@ def read_outcomes(
             _look_for_lines(*member, reading, is_last_try=is_last_try)
         reading.outcome.failures += map(Failure, reading.pending.values())
     return [reading.outcome for reading in readings]
+
+
+def outcome_without_job(
+    record: ImportRecord, container: ImportContainer, max_failures: int
+) -> JobOutcome:
+    """The outcome of an import whose plan sends nothing.
+
+    Raises:
+        AzureError: storage is unavailable.
+    """
+    reading = _Reading(JobOutcome(), set(), max_failures)
+    _add_planned_failures(record, container, reading)
+    if reading.refused:
+        _look_for_lines(record, container, reading, is_last_try=True)
+    reading.outcome.failures += map(Failure, reading.pending.values())
+    return reading.outcome
+
+
+def _add_planned_failures(
+    record: ImportRecord, container: ImportContainer, reading: _Reading
+) -> None:
+    """Add the lines that were not sent since the hub would have rejected them."""
+    if not record.plan.failures:
+        return
+    try:
+        for failed in container.plan_failures(record):
+            reading.add(failed)
+    except (AzureError, ImporterError, ValueError, KeyError) as error:
+        if is_outage(error):
+            raise
+        log.warning("the failures of the plan cannot be read", exc_info=True)
+        outcome = reading.outcome
+        outcome.failed = max(outcome.failed, record.plan.failed or 0)
+        outcome.troubles.append(
+            f"The lines that were not sent are not known: a file of the plan cannot be read "
+            f"({first_line(error)})."
+        )
+
+
+def _identified(failed: FailedLine) -> FailedLine:
+    """The failure of a line that a plan sent: what the hub quotes is not the line of the file."""
+    if failed.device_id or not failed.raw_line:
+        return failed
+    line = _object_in(failed.raw_line)
+    device_id, module_id = line.get("id"), line.get("moduleId")
+    if not isinstance(device_id, str):
+        return failed
+    module_id = module_id if isinstance(module_id, str) else ""
+    return replace(failed, device_id=device_id, module_id=module_id, raw_line="")
 
 
 def _split(
@@ -339,9 +399,14 @@ def _with_lines(staged: Iterable[bytes], refused: set[int]) -> set[int]:
 
 def _id_in(line: str) -> str:
     """The id in a line that a hub could not parse; "" if there is none."""
+    device_id = _object_in(line).get("id")
+    return device_id if isinstance(device_id, str) else ""
+
+
+def _object_in(line: str) -> dict[str, Any]:
+    """The JSON object in a line; empty if it cannot be read."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
-        return ""
-    device_id = value.get("id") if isinstance(value, dict) else None
-    return device_id if isinstance(device_id, str) else ""
+        return {}
+    return value if isinstance(value, dict) else {}

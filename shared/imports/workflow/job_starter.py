@@ -19,7 +19,7 @@ from shared.errors import (
     first_line,
 )
 from shared.hub.exceptions import HubError, JobSlotBusyError, OutcomeUnknownError
-from shared.hub.jobs import ImportJobRequest, JobProperties
+from shared.hub.jobs import JobProperties
 from shared.imports.model.job import JobRecord, JobState
 from shared.imports.model.record import (
     NO_BACK_OFF,
@@ -41,6 +41,7 @@ from shared.imports.workflow import job_reasons as reasons
 from shared.imports.workflow.completion import end_import
 from shared.imports.workflow.job_ends import JobEnds
 from shared.imports.workflow.job_file import MembersChangedError, write_job_file
+from shared.imports.workflow.job_request import import_request
 from shared.imports.workflow.job_traces import LOG_GRACE, find_traces
 from shared.logs import logger
 from shared.storage.client import is_outage
@@ -125,7 +126,9 @@ class JobStarter:
             hub=record.hub,
             id=job_id,
             members=tuple(member.row_key for member in members),
-            staged=record.staged if is_alone else StagedFile(container=container_name(job_id)),
+            staged=record.file_for_hub
+            if is_alone
+            else StagedFile(container=container_name(job_id)),
             state=JobState.ACCEPTED if record.job.id else JobState.ASKED,
             created_at=now,
             updated_at=now,
@@ -139,7 +142,7 @@ class JobStarter:
     def _start_alone(self, record: ImportRecord) -> JobRecord | None:
         """The container and the file of the job are those of its only import."""
         try:
-            self._services.container_of(record).check_staged(record.staged)
+            self._services.container_of(record).check_staged(record.file_for_hub)
         except StagedFileChangedError as error:
             failed = replace(record, failure_reason=str(error), imported=0, failed=0)
             end_import(self._services, failed, ImportState.FAILED)
@@ -149,7 +152,7 @@ class JobStarter:
             hub=record.hub,
             id=record.id,
             members=(record.row_key,),
-            staged=record.staged,
+            staged=record.file_for_hub,
             state=JobState.ASKED,
             created_at=now,
             updated_at=now,
@@ -210,7 +213,9 @@ class JobStarter:
     @traced_job("start")
     def _ask(self, job: JobRecord) -> JobRecord | None:
         try:
-            answer = self._services.hubs[job.hub].create_job(self._request(job))
+            answer = self._services.hubs[job.hub].create_job(
+                import_request(self._services, job.staged)
+            )
         except OutcomeUnknownError as error:
             return self._leave_unanswered(job, error)
         except (TemporaryError, RefusedForNowError) as error:
@@ -302,22 +307,6 @@ class JobStarter:
         job = self._jobs.update(replace(job, staged=staged))
         container.delete_former_names(staged, is_last=job.is_restored)
         return job
-
-    def _request(self, job: JobRecord) -> ImportJobRequest:
-        storage, container = self._services.storage, job.staged.container
-        if self._settings.jobs.storage_authentication == "identityBased":
-            uri = storage.container_uri(container)
-        else:
-            uri = storage.container_uri_with_sas(
-                container, self._settings.jobs.sas_lifetime, self._services.clock()
-            )
-        return ImportJobRequest(
-            input_blob_container_uri=uri,
-            output_blob_container_uri=uri,
-            input_blob_name=job.staged.name,
-            storage_authentication_type=self._settings.jobs.storage_authentication,
-            user_assigned_identity=self._settings.jobs.storage_identity,
-        )
 
     def _accepted(self, job: JobRecord, answer: JobProperties) -> JobRecord:
         accepted = replace(

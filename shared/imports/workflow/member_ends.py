@@ -56,7 +56,7 @@ class MemberEnds:
         self, record: ImportRecord, outcome: JobOutcome, job: JobRecord
     ) -> ImportRecord:
         """End an import whose job completed, by the log that it wrote."""
-        devices = record.devices or 0
+        devices = record.lines_to_apply
         if outcome.failed > devices or outcome.unidentified or outcome.unattributed:
             # The log may belong to something else, or does not name what failed.
             cause = (

@@ -1,28 +1,39 @@
-"""Keeps an import's lease while its file is validated, however long that takes."""
+"""Keeps the lease of an import or a job while a process works on it, however long that takes."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Generic, TypeVar
 
+from shared.imports.model.job import JobRecord
 from shared.imports.model.record import ImportRecord, Lease
 from shared.imports.services import Services
 from shared.imports.store.import_store import ConflictError
 from shared.invocation import in_this_invocation
 from shared.logs import logger
 
-__all__ = ["ValidationLease"]
+__all__ = ["KeptLease"]
 
 log = logger(__name__)
 
+T = TypeVar("T", ImportRecord, JobRecord)
 
-class ValidationLease:
+
+class KeptLease(Generic[T]):
     """A thread renews the lease each time that a third of it is over."""
 
-    def __init__(self, services: Services, record: ImportRecord) -> None:
+    def __init__(self, services: Services, record: T, update: Callable[[T], T]) -> None:
+        """Begin with a record that has a lease.
+
+        Args:
+            update: writes a changed record under its ETag.
+        """
         self._services = services
         self._duration = services.settings.retries.lease
-        self._record = record
+        self._record: T = record
+        self._update: Callable[[T], T] = update
         self._conflict: ConflictError | None = None
         self._ended = threading.Event()
         renew = in_this_invocation(self._renew)
@@ -30,7 +41,7 @@ class ValidationLease:
         self._thread.start()
 
     def check(self) -> None:
-        """Make sure that no other process took the import over.
+        """Make sure that no other process took the work over.
 
         Raises:
             ConflictError: another process did.
@@ -38,11 +49,11 @@ class ValidationLease:
         if self._conflict is not None:
             raise self._conflict
 
-    def release(self) -> ImportRecord:
+    def release(self) -> T:
         """End the renewals; returns the record as it was written last.
 
         Raises:
-            ConflictError: another process took the import over.
+            ConflictError: another process took the work over.
         """
         self.stop()
         self.check()
@@ -57,7 +68,7 @@ class ValidationLease:
             until = self._services.clock() + self._duration
             lease = Lease(owner=self._record.lease.owner, until=until)
             try:
-                self._record = self._services.store.update(replace(self._record, lease=lease))
+                self._record = self._update(replace(self._record, lease=lease))
             except ConflictError as conflict:
                 self._conflict = conflict
                 return

@@ -1,0 +1,69 @@
+"""Why an import that is to be planned waits, and why it is sent without a plan."""
+
+from __future__ import annotations
+
+from shared.imports.model.record import ImportRecord
+from shared.text import clean_reason
+
+__all__ = [
+    "begun_again",
+    "cancelled",
+    "comparing",
+    "export_failed",
+    "export_lost",
+    "export_takes_too_long",
+    "export_unreadable",
+    "nothing_to_send",
+    "terminated",
+    "without_plan",
+]
+
+
+def comparing() -> str:
+    return "The registry was read; the file is compared with it."
+
+
+def begun_again(cause: str) -> str:
+    return clean_reason(cause, "The registry is read again.")
+
+
+def without_plan(cause: str) -> str:
+    """Why all lines of a file are sent although only changes were to be."""
+    return clean_reason(
+        "The file could not be compared with the registry, so all of its lines are sent.", cause
+    )
+
+
+def export_failed(status: str, reason: str) -> str:
+    message = f": {reason.rstrip('.')}" if reason else " without a reason"
+    return f"The export of the registry ended as {status}{message}."
+
+
+def export_lost() -> str:
+    return "The hub does not know the export of the registry any more."
+
+
+def export_unreadable(why: str) -> str:
+    return f"The export of the registry cannot be used: {why.rstrip('.')}."
+
+
+def export_takes_too_long() -> str:
+    return "The export of the registry took longer than JOB_DEADLINE_HOURS and was cancelled."
+
+
+def terminated() -> str:
+    return (
+        "The comparison with the registry was terminated (deployment, functionTimeout or out of "
+        "memory)."
+    )
+
+
+def cancelled() -> str:
+    return "An operator cancelled the import while it was compared with the registry."
+
+
+def nothing_to_send(record: ImportRecord) -> str:
+    """Why an import without failures ends without a job."""
+    count = record.unchanged or 0
+    are = "device is" if count == 1 else "devices are"
+    return f"Nothing to send: {count:,} {are} in the registry as the file describes them."

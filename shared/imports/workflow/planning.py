@@ -1,0 +1,346 @@
+"""The comparison of an import with the registry, before its job: only what changes is sent.
+
+It is a job of its own kind, whose only member is the import: so it stands in the hub's queue, and
+one look tells what occupies the hub's slot. It changes nothing at the hub. So there is no harm in
+asking for an export twice, and a comparison that fails again and again ends in sending all lines.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+
+from azure.core.exceptions import AzureError, ResourceNotFoundError
+
+from shared.errors import ImporterError, PermanentError, RefusedForNowError, first_line
+from shared.hub.exceptions import HubError, HubUnauthorizedError, JobNotFoundError, JobSlotBusyError
+from shared.hub.jobs import JobProperties, JobStatus
+from shared.imports.model.job import JobKind, JobRecord, JobState
+from shared.imports.model.record import (
+    NO_BACK_OFF,
+    NO_JOB,
+    NO_LEASE,
+    CancelReason,
+    ImportRecord,
+    Lease,
+    Plan,
+    StagedFile,
+)
+from shared.imports.model.states import ImportState
+from shared.imports.services import Services
+from shared.imports.store.import_container import StagedFileChangedError, snapshot_name
+from shared.imports.store.import_store import ConflictError
+from shared.imports.store.rows import NewerRowError, UnreadableRowError
+from shared.imports.tracing import traced_job
+from shared.imports.workflow import job_reasons
+from shared.imports.workflow import plan_reasons as reasons
+from shared.imports.workflow.completion import end_import
+from shared.imports.workflow.job_request import export_request
+from shared.imports.workflow.job_starter import reported_job
+from shared.imports.workflow.kept_lease import KeptLease
+from shared.imports.workflow.plan_making import Planner, without_job
+from shared.imports.workflow.registry_reading import prefers_lookups, read_by_lookups
+from shared.imports.workflow.upload_reasons import unexpected_error
+from shared.logs import logger
+from shared.plan.entries import RegistryLineError
+from shared.plan.snapshot import ExportError, Snapshot
+from shared.storage.blobs import StoredFile
+from shared.storage.client import IncompleteReadError, is_outage
+
+__all__ = ["Planning"]
+
+log = logger(__name__)
+
+#: What became of it: the job of a comparison that goes on, or the import that was compared.
+Result = JobRecord | ImportRecord
+
+
+class Planning:
+    """Compares imports with the registry. Each write is guarded."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._settings = services.settings
+        self._jobs = services.jobs
+        self._planner = Planner(services)
+        #: Of the leases of this process.
+        self._owner = uuid.uuid4().hex
+        #: Hubs that do not let the app read twins, such as with the policy registryReadWrite.
+        self._without_lookups: set[str] = set()
+
+    def start(self, record: ImportRecord) -> Result:
+        """Begin with the head of a queue.
+
+        Returns:
+            The import if it was compared at once: queued again, or final if there is nothing to
+            send or its staged file was changed.
+
+        Raises:
+            ConflictError: another process was first.
+            AzureError: storage is unavailable.
+        """
+        try:
+            self._services.container_of(record).check_staged(record.staged)
+        except StagedFileChangedError as error:
+            return self._end_changed(record, error)
+        now = self._services.clock()
+        job = JobRecord(
+            kind=JobKind.PLAN,
+            hub=record.hub,
+            id=record.id,
+            members=(record.row_key,),
+            staged=StagedFile(container=snapshot_name(record.id)),
+            state=JobState.PREPARING,
+            attempts=1,
+            created_at=now,
+            updated_at=now,
+            lease=self._new_lease(),
+        )
+        job = self._jobs.seal(job, [record])
+        return self._safely(job, lambda: self._begin(job, record.devices or 0))
+
+    def advance(self, job: JobRecord) -> Result:
+        """Take a comparison one step further.
+
+        Raises:
+            ConflictError: another process was first.
+            AzureError: storage is unavailable.
+        """
+        now = self._services.clock()
+        if job.is_backing_off(now) or job.is_leased(now):
+            return job
+        return self._safely(job, lambda: self._advance(job))
+
+    def _advance(self, job: JobRecord) -> Result:
+        match job.state:
+            case JobState.PREPARING:
+                # The process that looked the devices up is gone.
+                return self._ask_again(replace(job, attempts=job.attempts + 1))
+            case JobState.ACCEPTED if job.lease.owner:
+                return self._try_again(job, reasons.terminated())
+            case JobState.ACCEPTED:
+                return self._follow(job)
+        return self._ask_again(job)
+
+    def _safely(self, job: JobRecord, step: Callable[[], Result]) -> Result:
+        """Do a step; an unexpected error counts as an attempt."""
+        try:
+            return step()
+        except (ConflictError, NewerRowError, UnreadableRowError):
+            raise
+        except Exception as error:
+            current = self._jobs.find(job.hub, job.id)
+            if current is None or current.lease.owner not in ("", self._owner):
+                raise
+            if is_outage(error):
+                # The step is taken again from its beginning.
+                self._jobs.update(replace(current, lease=NO_LEASE))
+                raise
+            log.error("unexpected: %s", first_line(error), exc_info=error)
+            return self._try_again(current, unexpected_error(error))
+
+    @traced_job("plan")
+    def _begin(self, job: JobRecord, lines: int) -> Result:
+        may_look_up = job.hub not in self._without_lookups
+        if may_look_up and prefers_lookups(self._services.hubs[job.hub], lines):
+            keeper = KeptLease(self._services, job, self._jobs.update)
+            try:
+                record = self._record_of(job)
+                with read_by_lookups(self._services, record, keeper.check) as snapshot:
+                    return self._compare(keeper, record, snapshot)
+            except (HubError, RegistryLineError) as error:
+                log.info("the registry is exported: %s", first_line(error))
+                if isinstance(error, HubUnauthorizedError):
+                    self._without_lookups.add(job.hub)
+                job = keeper.release()
+            except StagedFileChangedError as error:
+                return self._end_changed(self._record_of(job), error, keeper.release())
+            finally:
+                keeper.stop()
+        return self._ask_again(job)
+
+    def _ask_again(self, job: JobRecord) -> Result:
+        """Ask the hub for an export, into a container that nobody has used before."""
+        self._delete_export(job)
+        staged = StagedFile(container=snapshot_name(job.id))
+        job = replace(job, staged=staged, job=NO_JOB, lease=self._new_lease())
+        return self._ask(self._jobs.transition(job, JobState.ASKED))
+
+    @traced_job("export")
+    def _ask(self, job: JobRecord) -> Result:
+        record = self._record_of(job)
+        owner = self._services.owner_of_snapshot(record)
+        self._services.container_of(job).create(owner)
+        with_keys = self._planner.compares_keys(record)
+        try:
+            answer = self._services.hubs[job.hub].create_job(
+                export_request(self._services, job.staged.container, with_keys=with_keys)
+            )
+        except PermanentError as error:
+            return self._give_up(job, job_reasons.job_rejected(error))
+        except ImporterError as error:
+            return self._wait_or_give_up(job, error)
+        accepted = replace(
+            job,
+            failure_reason="",
+            job=reported_job(answer.job_id, answer),
+            last_start_at=self._services.clock(),
+            back_off=NO_BACK_OFF,
+            lease=NO_LEASE,
+        )
+        return self._jobs.transition(accepted, JobState.ACCEPTED)
+
+    def _follow(self, job: JobRecord) -> Result:
+        hub = self._services.hubs[job.hub]
+        is_late = self._services.clock() >= job.started_at + self._settings.jobs.deadline
+        try:
+            answer = hub.get_job(job.job.id)
+            if not answer.status.is_final and (job.cancel_reason or is_late):
+                hub.cancel_job(job.job.id)
+        except JobNotFoundError:
+            answer = None
+        except HubError as error:
+            log.warning("%s", error)
+            return self._wait(job, job_reasons.hub_unreadable(error))
+        if job.cancel_reason is CancelReason.OPERATOR:
+            return self._cancelled(job)
+        if answer is None:
+            return self._try_again(job, reasons.export_lost())
+        job = replace(job, job=reported_job(job.job.id, answer))
+        if answer.status is JobStatus.COMPLETED:
+            return self._read_export(job)
+        if answer.status.is_final:
+            reason = reasons.export_failed(answer.status_text, answer.failure_reason)
+            return self._try_again(job, reason)
+        if is_late:
+            return self._give_up(job, reasons.export_takes_too_long())
+        return self._update_progress(job, answer)
+
+    def _update_progress(self, job: JobRecord, answer: JobProperties) -> JobRecord:
+        changed = replace(job, failure_reason="", back_off=NO_BACK_OFF)
+        if changed == self._jobs.find(job.hub, job.id):
+            return job
+        log.info("export %s, %s %%", answer.status_text, answer.progress)
+        return self._jobs.update(changed)
+
+    @traced_job("plan")
+    def _read_export(self, job: JobRecord) -> Result:
+        """Compare the import with an export that is complete."""
+        job = self._jobs.update(
+            replace(job, failure_reason=reasons.comparing(), lease=self._new_lease())
+        )
+        keeper = KeptLease(self._services, job, self._jobs.update)
+        record = self._record_of(job)
+        try:
+            file = self._services.container_of(job).export_file()
+            as_of = job.job.start_time_utc or job.started_at
+            with Snapshot(as_of, has_keys=self._planner.compares_keys(record)) as snapshot:
+                return self._compare(keeper, record, snapshot, file)
+        except StagedFileChangedError as error:
+            return self._end_changed(record, error, keeper.release())
+        except (ExportError, ResourceNotFoundError, IncompleteReadError) as error:
+            return self._try_again(keeper.release(), reasons.export_unreadable(first_line(error)))
+        finally:
+            keeper.stop()
+
+    def _compare(
+        self,
+        keeper: KeptLease[JobRecord],
+        record: ImportRecord,
+        snapshot: Snapshot,
+        export: StoredFile | None = None,
+    ) -> ImportRecord:
+        """Write the plan; the import is queued again, or ends if there is nothing to send."""
+        planned = self._planner.plan(record, snapshot, export, keeper.check)
+        job = keeper.release()
+        if planned.plan.sent:
+            result = self._finish(job, record, planned)
+        else:
+            result = self._planner.end_without_job(planned, job)
+        self._delete_export(job)
+        return result
+
+    def _finish(self, job: JobRecord, former: ImportRecord, record: ImportRecord) -> ImportRecord:
+        """Queue the import again, at its place."""
+        self._jobs.dissolve(job, [(former, record)])
+        return self._services.store.get(job.hub, former.row_key)
+
+    def _try_again(self, job: JobRecord, cause: str) -> Result:
+        """Read the registry again after a back-off, or give up after some attempts."""
+        log.warning("%s", cause)
+        if job.attempts >= self._settings.retries.max_attempts:
+            return self._give_up(job, cause)
+        next_try_at = self._services.next_try_at(job.attempts - 1)
+        waiting = replace(
+            job,
+            attempts=job.attempts + 1,
+            job=NO_JOB,
+            failure_reason=reasons.begun_again(cause),
+            back_off=replace(NO_BACK_OFF, next_try_at=next_try_at),
+            lease=NO_LEASE,
+        )
+        return self._jobs.transition(waiting, JobState.REFUSED)
+
+    def _wait_or_give_up(self, job: JobRecord, error: ImporterError) -> Result:
+        """Ask again after a back-off, unless the cause was not fixed before the deadline."""
+        refused_since = None
+        if isinstance(error, RefusedForNowError) and not isinstance(error, JobSlotBusyError):
+            now = self._services.clock()
+            refused_since = min(job.back_off.refused_since or now, now)
+            if now - refused_since >= self._settings.retries.refusal_deadline:
+                return self._give_up(job, job_reasons.job_rejected(error))
+        log.info("waiting: %s", first_line(error))
+        back_off = self._services.backing_off(replace(job.back_off, refused_since=refused_since))
+        waiting = replace(
+            job, failure_reason=job_reasons.waiting(error), back_off=back_off, lease=NO_LEASE
+        )
+        return self._jobs.transition(waiting, JobState.REFUSED)
+
+    def _wait(self, job: JobRecord, reason: str) -> JobRecord:
+        back_off = self._services.backing_off(job.back_off)
+        return self._jobs.update(replace(job, failure_reason=reason, back_off=back_off))
+
+    def _give_up(self, job: JobRecord, cause: str) -> ImportRecord:
+        """Send all lines."""
+        log.warning("all lines are sent: %s", cause)
+        record = self._record_of(job)
+        planned = replace(record, plan=Plan(missing=reasons.without_plan(cause)))
+        result = self._finish(job, record, planned)
+        self._delete_export(job)
+        return result
+
+    def _cancelled(self, job: JobRecord) -> ImportRecord:
+        record = replace(
+            without_job(job.member(self._record_of(job))),
+            failure_reason=reasons.cancelled(),
+            imported=0,
+            failed=0,
+        )
+        self._delete_export(job)
+        return end_import(self._services, record, ImportState.CANCELLED, job=job)
+
+    def _end_changed(
+        self, record: ImportRecord, error: StagedFileChangedError, job: JobRecord | None = None
+    ) -> ImportRecord:
+        """End an import whose staged file is not what was validated."""
+        failed = replace(record, failure_reason=str(error), imported=0, failed=0)
+        return end_import(self._services, failed, ImportState.FAILED, job=job)
+
+    def _record_of(self, job: JobRecord) -> ImportRecord:
+        return self._services.store.get(job.hub, job.members[0])
+
+    def _delete_export(self, job: JobRecord) -> None:
+        """Delete the container of an export, which may contain keys; else the sweep does."""
+        if not job.job.id and job.state is JobState.PREPARING:
+            return
+        try:
+            self._services.storage.container(job.staged.container).delete_container()
+        except ResourceNotFoundError:
+            pass
+        except AzureError:
+            log.warning("container %s stays for now", job.staged.container, exc_info=True)
+
+    def _new_lease(self) -> Lease:
+        until = self._services.clock() + self._settings.retries.lease
+        return Lease(owner=self._owner, until=until)

@@ -1,0 +1,151 @@
+"""Reads the registry for the devices of one import: by lookups, or from an export of the hub.
+
+A lookup counts against the hub's throttle of registry operations (100 a minute per unit in the
+tiers up to S2; learn: "IoT Hub quotas and throttling"), of which a quarter is used at most. An
+export does not, but it occupies the hub's job slot and reads the whole registry.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+from shared.errors import ImporterError
+from shared.hub.client import HubClient
+from shared.imports.model.record import ImportRecord
+from shared.imports.services import Services
+from shared.logs import logger
+from shared.plan.entries import FileLine, read_entry, read_file_line
+from shared.plan.snapshot import Snapshot
+
+__all__ = ["Lookups", "prefers_lookups", "read_by_lookups"]
+
+log = logger(__name__)
+
+#: Requests that are sent at once, and then per minute.
+BURST, PER_MINUTE = 25, 25
+#: Requests for a line: identity and twin, and the device of a module or the modules of a device.
+REQUESTS_PER_LINE = 3
+#: Lookups that take longer are not tried.
+LONGEST = timedelta(minutes=1)
+
+#: How long an export of a small registry takes, and devices per second of a large one (learn: "How
+#: to manually migrate an Azure IoT hub": two hours for 500,000).
+SHORTEST_EXPORT = timedelta(seconds=5)
+EXPORT_PACE = 70
+
+
+class Lookups:
+    """Looks devices up at a pace that leaves the hub to others."""
+
+    def __init__(self, hub: HubClient, wait: Callable[[float], None] = time.sleep) -> None:
+        """Begin with a full burst.
+
+        Args:
+            wait: waits for a number of seconds.
+        """
+        self._hub = hub
+        self._wait = wait
+        self._requests = 0
+
+    @property
+    def has_burst(self) -> bool:
+        """Whether a device can be looked up without waiting."""
+        return self._requests + REQUESTS_PER_LINE <= BURST
+
+    def add(self, snapshot: Snapshot, device_id: str, module_id: str = "") -> None:
+        """Look up a device or module, and add what is found to a snapshot.
+
+        Raises:
+            ImporterError: the hub does not answer, or does not say.
+            RegistryLineError: its answer is not a device.
+        """
+        self._count(2)
+        line = self._hub.read_identity(device_id, module_id)
+        if line is not None:
+            snapshot.add(*read_entry(json.dumps(line).encode()))
+
+    def refresh(self, snapshot: Snapshot, device_id: str) -> None:
+        """Read a device and its modules again.
+
+        Raises:
+            ImporterError, RegistryLineError: as `add`.
+        """
+        snapshot.remove(device_id)
+        self.add(snapshot, device_id)
+        if snapshot.has_device(device_id):
+            self.add_modules(snapshot, device_id)
+
+    def add_modules(self, snapshot: Snapshot, device_id: str) -> None:
+        """Look up the modules that are deleted with a device."""
+        self._count(1)
+        for module_id in self._hub.list_modules(device_id):
+            self.add(snapshot, device_id, module_id)
+
+    def _count(self, requests: int) -> None:
+        self._requests += requests
+        if self._requests > BURST:
+            self._wait(60 * requests / PER_MINUTE)
+
+
+def prefers_lookups(hub: HubClient, lines: int) -> bool:
+    """Whether looking up the lines of a file takes less time than an export.
+
+    It takes one request, unless there are few or many lines.
+    """
+    requests = REQUESTS_PER_LINE * lines
+    if requests <= BURST:
+        return True
+    seconds = 60 * (requests - BURST) / PER_MINUTE
+    if seconds > LONGEST.total_seconds():
+        return False
+    try:
+        devices = hub.count_devices()
+    except ImporterError as error:
+        log.info("the devices of the hub cannot be counted: %s", error)
+        return False
+    return devices is not None and seconds < max(
+        SHORTEST_EXPORT.total_seconds(), devices / EXPORT_PACE
+    )
+
+
+def read_by_lookups(
+    services: Services, record: ImportRecord, check: Callable[[], None]
+) -> Snapshot:
+    """Look up the devices of an import.
+
+    Args:
+        check: raises if another process took over.
+
+    Raises:
+        ImporterError: the hub refuses, does not answer, or does not say.
+        RegistryLineError: its answer is not a device.
+    """
+    lookups = Lookups(services.hubs[record.hub])
+    snapshot = Snapshot(services.clock(), has_keys=True)
+    try:
+        known: set[tuple[str, str]] = set()
+        lines = services.container_of(record).staged_lines(record.staged, record.devices or 0)
+        for line in map(read_file_line, lines):
+            for ids in _identities(line):
+                if ids not in known:
+                    check()
+                    known.add(ids)
+                    # Without its device, a module does not exist.
+                    if not ids[1] or snapshot.has_device(ids[0]):
+                        lookups.add(snapshot, *ids)
+            if line.mode.deletes and not line.module_id and snapshot.has_device(line.id):
+                lookups.add_modules(snapshot, line.id)
+    except BaseException:
+        snapshot.close()
+        raise
+    return snapshot
+
+
+def _identities(line: FileLine) -> Iterable[tuple[str, str]]:
+    """The device of a line first, then its module."""
+    yield line.id, ""
+    if line.module_id:
+        yield line.id, line.module_id
