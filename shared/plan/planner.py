@@ -73,9 +73,11 @@ def plan_file(
     """
     for number, text in enumerate(lines, 1):
         line = read_file_line(text)
+        # First, as it may look the device up again.
+        is_stale = is_recent(line.id)
         present = snapshot.find(line.id, line.module_id)
         device = _device(line, present, devices, snapshot)
-        planned = plan_line(line, present, device, is_recent=is_recent(line.id))
+        planned = plan_line(line, present, device, is_recent=is_stale)
         is_sent = planned.action.is_sent
         yield PlannedText(number, planned, text, guarded(text, line, present) if is_sent else b"")
 

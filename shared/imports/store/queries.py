@@ -31,7 +31,7 @@ __all__ = ["KnownImport", "Queries"]
 log = logger(__name__)
 
 #: Columns that say whether an import is final, and complete.
-_COUNTS = ("state", "lines", "invalidLines", "devices", "imported", "failed")
+_COUNTS = ("state", "lines", "invalidLines", "devices", "imported", "failed", "unchanged")
 
 _JOB_TIMES = ("jobId", "startTimeUtc", "endTimeUtc")
 

@@ -57,11 +57,12 @@ def end_import(
     troubles = list(outcome.troubles) if outcome else []
     report = ""
     if record.staged.container:
-        final = replace(record, state=state)
+        reason = clean_reason(record.failure_reason, record.plan.missing)
+        final = replace(record, state=state, failure_reason=reason)
         report = _write_report(services, final, outcome, problems, troubles)
     else:
         services.claims.note_end(record.id)
-    reason = clean_reason(record.failure_reason, *troubles)
+    reason = clean_reason(record.failure_reason, record.plan.missing, *troubles)
     final = services.store.end(replace(record, report=report, failure_reason=reason), state, job)
     report_end(final)
     return final

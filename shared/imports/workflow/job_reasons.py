@@ -60,6 +60,9 @@ __all__ = [
 #: Codes that a reason counts one by one.
 MAX_CODES = 5
 
+#: Codes of lines whose guard does not match any more.
+_CHANGED_SINCE = frozenset({"PreconditionFailed", "EtagDoesNotMatch"})
+
 _COMPARE = (
     "Compare some of the devices with the hub, then retry the import or upload the file again."
 )
@@ -208,6 +211,11 @@ def not_all_imported(record: ImportRecord, outcome: JobOutcome) -> str:
             f"{outcome.failed:,} of {record.devices or 0:,} devices failed: {counts}{more}. "
             f"{outcome.example} The report lists them with their lines"
             + ("; retry.ndjson contains these lines." if outcome.retry else ".")
+        )
+    if record.plan.as_of and _CHANGED_SINCE & outcome.codes.keys():
+        parts.append(
+            "A device that changed after the file was compared with the registry is not "
+            "overwritten; a retry compares it again."
         )
     if existing := sum(outcome.in_registry.values()):
         parts.append(

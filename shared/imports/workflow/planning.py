@@ -15,7 +15,7 @@ from azure.core.exceptions import AzureError, ResourceNotFoundError
 
 from shared.errors import ImporterError, PermanentError, RefusedForNowError, first_line
 from shared.hub.exceptions import HubError, HubUnauthorizedError, JobNotFoundError, JobSlotBusyError
-from shared.hub.jobs import JobProperties, JobStatus
+from shared.hub.jobs import JobStatus
 from shared.imports.model.job import JobKind, JobRecord, JobState
 from shared.imports.model.record import (
     NO_BACK_OFF,
@@ -207,19 +207,16 @@ class Planning:
             return self._cancelled(job)
         if answer is None:
             return self._try_again(job, reasons.export_lost())
-        job = replace(job, job=reported_job(job.job.id, answer))
+        reported = replace(job, job=reported_job(job.job.id, answer))
         if answer.status is JobStatus.COMPLETED:
-            return self._read_export(job)
+            return self._read_export(reported)
         if answer.status.is_final:
             reason = reasons.export_failed(answer.status_text, answer.failure_reason)
             return self._try_again(job, reason)
         if is_late:
             return self._give_up(job, reasons.export_takes_too_long())
-        return self._update_progress(job, answer)
-
-    def _update_progress(self, job: JobRecord, answer: JobProperties) -> JobRecord:
-        changed = replace(job, failure_reason="", back_off=NO_BACK_OFF)
-        if changed == self._jobs.find(job.hub, job.id):
+        changed = replace(reported, failure_reason="", back_off=NO_BACK_OFF)
+        if changed == job:
             return job
         log.info("export %s, %s %%", answer.status_text, answer.progress)
         return self._jobs.update(changed)
