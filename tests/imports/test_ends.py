@@ -50,6 +50,7 @@ def test_valid_file_is_imported(app: App) -> None:
         "valid": 2,
         "imported": 2,
         "failed": 0,
+        "unchanged": None,
     }
 
 
