@@ -1,16 +1,17 @@
-"""Measures validation, imports, queues, the hub emulator and what operators wait for."""
+"""Measures validation, imports, queues, plans, the hub emulator and what operators wait for."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from bench import emulator, imports, operators, queue, validator
+from bench import changes, emulator, imports, operators, queue, validator
 
 _PARTS = {
     "devices": validator,
     "imports": imports,
     "queue": queue,
+    "changes": changes,
     "emulator": emulator,
     "operators": operators,
 }

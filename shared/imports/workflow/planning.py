@@ -40,7 +40,7 @@ from shared.imports.workflow.job_request import export_request
 from shared.imports.workflow.job_starter import reported_job
 from shared.imports.workflow.kept_lease import KeptLease
 from shared.imports.workflow.plan_making import Planner, without_job
-from shared.imports.workflow.registry_reading import prefers_lookups, read_by_lookups
+from shared.imports.workflow.registry_reading import EXPORT_PACE, prefers_lookups, read_by_lookups
 from shared.imports.workflow.upload_reasons import unexpected_error
 from shared.logs import logger
 from shared.plan.entries import RegistryLineError
@@ -68,6 +68,8 @@ class Planning:
         self._owner = uuid.uuid4().hex
         #: Hubs that do not let the app read twins, such as with the policy registryReadWrite.
         self._without_lookups: set[str] = set()
+        #: Of the last export of each hub, in devices per second.
+        self._paces: dict[str, float] = {}
 
     def start(self, record: ImportRecord) -> Result:
         """Begin with the head of a queue.
@@ -143,7 +145,8 @@ class Planning:
     @traced_job("plan")
     def _begin(self, job: JobRecord, lines: int) -> Result:
         may_look_up = job.hub not in self._without_lookups
-        if may_look_up and prefers_lookups(self._services.hubs[job.hub], lines):
+        pace = self._paces.get(job.hub, EXPORT_PACE)
+        if may_look_up and prefers_lookups(self._services.hubs[job.hub], lines, pace):
             keeper = KeptLease(self._services, job, self._jobs.update)
             try:
                 record = self._record_of(job)
@@ -251,6 +254,9 @@ class Planning:
         """Write the plan; the import is queued again, or ends if there is nothing to send."""
         planned = self._planner.plan(record, snapshot, export, keeper.check)
         job = keeper.release()
+        started, ended = job.job.start_time_utc, job.job.end_time_utc
+        if export is not None and snapshot.devices and started and ended and started < ended:
+            self._paces[job.hub] = snapshot.devices / (ended - started).total_seconds()
         if planned.plan.sent:
             result = self._finish(job, record, planned)
         else:
