@@ -254,15 +254,18 @@ class Planning:
         """Write the plan; the import is queued again, or ends if there is nothing to send."""
         planned = self._planner.plan(record, snapshot, export, keeper.check)
         job = keeper.release()
-        started, ended = job.job.start_time_utc, job.job.end_time_utc
-        if export is not None and snapshot.devices and started and ended and started < ended:
-            self._paces[job.hub] = snapshot.devices / (ended - started).total_seconds()
+        self._note_pace(job, snapshot)
         if planned.plan.sent:
             result = self._finish(job, record, planned)
         else:
             result = self._planner.end_without_job(planned, job)
         self._delete_export(job)
         return result
+
+    def _note_pace(self, job: JobRecord, snapshot: Snapshot) -> None:
+        started, ended = job.job.start_time_utc, job.job.end_time_utc
+        if snapshot.devices and started and ended and started < ended:
+            self._paces[job.hub] = snapshot.devices / (ended - started).total_seconds()
 
     def _finish(self, job: JobRecord, former: ImportRecord, record: ImportRecord) -> ImportRecord:
         """Queue the import again, at its place."""

@@ -31,8 +31,8 @@ REQUESTS_PER_LINE = 3
 #: Lookups that take longer are not tried.
 LONGEST = timedelta(minutes=1)
 
-#: How long an export of a small registry takes; and devices per second of a large one, until one was
-#: measured (learn: "How to manually migrate an Azure IoT hub": two hours for 500,000).
+#: How long an export of a small registry takes; and devices per second of a large one, until that
+#: was measured (learn: "How to manually migrate an Azure IoT hub": two hours for 500,000).
 SHORTEST_EXPORT = timedelta(seconds=5)
 EXPORT_PACE = 70.0
 
