@@ -20,7 +20,7 @@ __all__ = ["add_options", "run"]
 
 #: What the process of the app may have at most.
 MAX_MIB = 300
-_POLL = 0.05
+_POLL = 0.2
 _NIGHT = "night.ndjson"
 #: Lines of a piece of a file.
 _PIECE = 1000
