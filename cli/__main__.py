@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cli.arguments import add_settings
 from cli.errors import EXIT_STATUSES, CommandError, Exit
 from cli.output import PROGRAM, Output, discard_stdout
 
@@ -32,6 +33,20 @@ COMMANDS = {
         "Validate device files: NDJSON, a JSON array or CSV, plain or gzipped. Works offline and "
         "without settings.",
         uses_storage=False,
+    ),
+    "plan": Command(
+        "show what a device file would change in the registry",
+        "cli.plan",
+        "Validate a device file, and show what its import would create, update and delete, and "
+        "which lines would fail. The registry is that of the hub, read with your own rights, or "
+        "an export (--registry), which works offline.",
+        uses_storage=False,
+    ),
+    "export": Command(
+        "export the registry of a hub into a file",
+        "cli.export",
+        "Export all devices and modules of a hub with your own rights, for `plan --registry` or "
+        "as a backup.",
     ),
     "upload": Command(
         "check device files and upload them",
@@ -66,11 +81,7 @@ class _CommandParser(argparse.ArgumentParser):
         add = self.add_argument
         add("--format", choices=("text", "json"), default="text", help="json: objects for programs")
         if command.uses_storage:
-            help_settings = (
-                "JSON file with the app settings (default: local.settings.json, if it exists); "
-                "environment variables have precedence"
-            )
-            add("--settings", metavar="FILE", help=help_settings)
+            add_settings(self)
         # Two commands of one module may have different arguments.
         self.set_defaults(command=self._command, run=module.run)
         module.add_arguments(self)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 __all__ = [
     "add_hub_filter",
     "add_interval",
+    "add_settings",
     "add_watch",
     "fraction",
     "import_id",
@@ -33,6 +34,14 @@ def add_interval(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="time between two reads of the imports, at least 0.2 seconds (default: 2)",
     )
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    help_settings = (
+        "JSON file with the app settings (default: local.settings.json, if it exists); "
+        "environment variables have precedence"
+    )
+    parser.add_argument("--settings", metavar="FILE", help=help_settings)
 
 
 def add_watch(parser: argparse.ArgumentParser, help_watch: str) -> None:

@@ -13,19 +13,20 @@ class Exit(IntEnum):
     """Exit status of a command. docs/operations.md lists them."""
 
     DONE = 0
-    UNSUCCESSFUL = 1  # a followed import did not complete, or a file has errors
+    UNSUCCESSFUL = 1  # an import did not complete, or a file has errors or would fail
     USAGE = 2  # invalid command line or settings, or a file that cannot be read or written
     NOT_POSSIBLE = 3  # no such import, or its state does not allow the action
-    NO_STORAGE = 4  # the storage account cannot be reached or denies access
+    NO_ACCESS = 4  # the storage account or hub cannot be reached or denies access
+    CHANGES = 10  # the plan of a file has changes
     INTERRUPTED = 130  # Ctrl-C, as in shells
 
 
 #: For --help.
 EXIT_STATUSES = (
     "Exit status: 0 done, all files are valid, all followed imports completed; 1 a file has errors "
-    "or an import ended in another state; 2 invalid usage or settings, or a file cannot be read; "
-    "3 not found or not possible; 4 the storage account cannot be reached or denies access; "
-    "130 interrupted (Ctrl-C)."
+    "or lines that would fail, or an import ended in another state; 2 invalid usage or settings, or "
+    "a file cannot be read; 3 not found or not possible; 4 the storage account or hub cannot be "
+    "reached or denies access; 10 the plan has changes; 130 interrupted (Ctrl-C)."
 )
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -56,10 +56,24 @@ class Output:
             # Without the blanks that pad table columns.
             self._write("".join(segment.text for segment in line).rstrip())
 
-    def json(self, value: Mapping[str, Any]) -> None:
-        """Write an object on one line."""
-        text = json.dumps(value, ensure_ascii=False)
-        self._write(_C1_CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+    def json(
+        self, value: Mapping[str, Any], arrays: Mapping[str, Iterable[Any]] | None = None
+    ) -> None:
+        """Write an object on one line.
+
+        Args:
+            arrays: further properties, of which one item at a time is in memory.
+        """
+        text = _json(value)
+        if arrays:
+            sys.stdout.write(text.removesuffix("}"))
+            for name, items in arrays.items():
+                sys.stdout.write(f", {_json(name)}: [")
+                for index, item in enumerate(items):
+                    sys.stdout.write(f"{', ' if index else ''}{_json(item)}")
+                sys.stdout.write("]")
+            text = "}"
+        self._write(text)
 
     def note(self, text: str) -> None:
         """Write a hint to stderr."""
@@ -103,6 +117,11 @@ class Output:
         sys.stdout.flush()
         # Not wrapped, so that commands and tokens can be copied.
         self._stderr.print(text, soft_wrap=True)
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return _C1_CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _console(stream: TextIO) -> Console:

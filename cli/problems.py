@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from cli.output import Output, printable
+from cli.output import PROGRAM, Output, printable
 from shared.device_files.rules import Severity
 from shared.device_files.validation import Validation
 from shared.device_files.validation_report import Policy, Report
 
-__all__ = ["hub_failures", "show_report", "validate", "validation_problems"]
+__all__ = ["hub_failures", "note_problems", "show_report", "validate", "validation_problems"]
 
 #: The most severe first.
 _SEVERITY_STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
@@ -25,12 +25,18 @@ _MAX_LINES = 5
 
 
 def validate(
-    validation: Validation, stream: BinaryIO, title: str, size: int | None, output: Output
+    validation: Validation,
+    stream: BinaryIO,
+    title: str,
+    size: int | None,
+    output: Output,
+    use: Callable[[bytes], object] = lambda _: None,
 ) -> Report:
     """Validate a file, with a progress bar.
 
     Args:
         size: in bytes; None if it is not known, as for a pipe.
+        use: is called with each batch of good lines.
     """
     with output.progress(title, size) as advance:
 
@@ -39,8 +45,8 @@ def validate(
                 yield chunk
                 advance(len(chunk))
 
-        for _ in validation.run(chunks()):
-            pass
+        for batch in validation.run(chunks()):
+            use(batch)
     return validation.report
 
 
@@ -62,6 +68,16 @@ def show_report(file: str, report: Report, policy: Policy, output: Output) -> No
     else:
         summary.append("would be imported", "green")
     output.show(summary.append(f" ({report.format})" if report.format else ""))
+
+
+def note_problems(file: str, report: Report, output: Output) -> None:
+    """Say how many problems a file has that would be imported."""
+    for count, text in (
+        (report.lines - report.valid, "invalid lines will be skipped (VALIDATION_POLICY)"),
+        (report.warnings, "warnings"),
+    ):
+        if count:
+            output.note(f"{file}: {count:,} {text}. For details: {PROGRAM} check {file}")
 
 
 def _count(number: int, noun: str) -> str:

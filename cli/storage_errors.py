@@ -30,7 +30,7 @@ class UnreachableError(CommandError):
 
     def __init__(self, host: str, cause: str) -> None:
         super().__init__(
-            Exit.NO_STORAGE,
+            Exit.NO_ACCESS,
             f"The storage account cannot be reached: {host} ({cause}). "
             f"Check {STORAGE_CONNECTION} and the network.",
         )
@@ -48,7 +48,7 @@ def command_error(error: Exception) -> CommandError | None:
         case PermanentError():
             return CommandError(Exit.NOT_POSSIBLE, str(error))
         case AzureError():
-            return CommandError(Exit.NO_STORAGE, _storage_message(error))
+            return CommandError(Exit.NO_ACCESS, _storage_message(error))
         case OSError() if error.filename:
             return CommandError(Exit.USAGE, f"{error.filename}: {error.strerror or error}")
     return None

@@ -19,7 +19,7 @@ from rich.text import Text
 from cli.arguments import add_watch, whole_number
 from cli.errors import Exit, UsageError
 from cli.output import PROGRAM, Output, printable
-from cli.problems import show_report, validate
+from cli.problems import note_problems, show_report, validate
 from cli.watch import watch_to_end
 from shared.errors import ImportNotFoundError, NotPossibleError
 from shared.imports.app import Importer
@@ -152,13 +152,7 @@ def _is_importable(
         else:
             show_report(str(path), report, settings.validation.policy, output)
         return False
-    skipped = report.lines - report.valid
-    for count, text in (
-        (skipped, "invalid lines will be skipped (VALIDATION_POLICY)"),
-        (report.warnings, "warnings"),
-    ):
-        if count:
-            output.note(f"{path}: {count:,} {text}. For details: {PROGRAM} check {path}")
+    note_problems(str(path), report, output)
     return True
 
 

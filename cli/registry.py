@@ -1,0 +1,67 @@
+"""The registry that a plan is made for, from a file that was exported before.
+
+Imports nothing of Azure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cli.device_file import size_of
+from cli.errors import UsageError
+from cli.output import Output, printable
+from shared.plan.file_devices import FileDevices
+from shared.plan.snapshot import ExportError, Snapshot, export_lines
+
+__all__ = ["Registry", "export_file", "full_time"]
+
+_CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What is known of a registry, and from where."""
+
+    snapshot: Snapshot
+    #: `export` or `lookups`.
+    source: str
+    #: File or hub, as part of a sentence.
+    title: str
+
+
+@contextmanager
+def export_file(file: str, devices: FileDevices, output: Output) -> Iterator[Registry]:
+    """The devices of a file in an export of the registry, plain or gzipped.
+
+    Raises:
+        UsageError: it is not a complete export.
+        OSError: it cannot be read.
+    """
+    with Path(file).open("rb") as stream:
+        modified_at = datetime.fromtimestamp(Path(file).stat().st_mtime, UTC)
+        with closing(Snapshot(modified_at, has_keys=True)) as snapshot:
+            with output.progress(f"reading {file}", size_of(stream)) as advance:
+
+                def chunks() -> Iterator[bytes]:
+                    while chunk := stream.read(_CHUNK_BYTES):
+                        yield chunk
+                        advance(len(chunk))
+
+                try:
+                    snapshot.read_export(export_lines(chunks()), devices.__contains__)
+                except ExportError as error:
+                    raise UsageError(f"{file}: {error}") from None
+            title = f"the registry in {printable(file)}"
+            time = f"last modified {full_time(modified_at)}"
+            yield Registry(
+                snapshot, "export", f"{title} ({snapshot.devices or 0:,} devices, {time})"
+            )
+
+
+def full_time(time: datetime) -> str:
+    """The local time with its zone, to compare with the clock of another machine."""
+    return f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}"
