@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -25,7 +26,7 @@ from shared.logs import LIBRARIES, redact_libraries
 from shared.settings import Settings, load_settings
 from shared.transport import pooled_transport
 
-__all__ = ["connected", "read_settings"]
+__all__ = ["cause_of", "connected", "read_settings"]
 
 DEFAULT_SETTINGS_FILE = Path("local.settings.json")
 
@@ -50,7 +51,9 @@ def connected(settings_file: str | None) -> Iterator[Importer]:
         logging.getLogger(name).addHandler(logging.NullHandler())
     redact_libraries()
     try:
-        with closing(Importer(settings, transport=_transport)) as importer:
+        hubs = frozenset(hub.host_name for hub in settings.hub.routes.by_folder.values())
+        transport = functools.partial(_transport, hubs)
+        with closing(Importer(settings, transport=transport)) as importer:
             yield importer
     except Exception as error:
         explained = command_error(error)
@@ -92,13 +95,14 @@ def read_settings(settings_file: str | None) -> Settings:
         ) from None
     if settings.is_in_azure:
         return settings
-    # The managed identity exists only in Azure; here the operator's own sign-in is used.
+    # The managed identities exist only in Azure; here the operator's own sign-in is used.
     identity = {"credential": None, "client_id": None}
     return replace(
         settings,
         storage=settings.storage.model_copy(
             update={"connection": settings.storage.connection.model_copy(update=identity)}
         ),
+        hub=settings.hub.model_copy(update={"client_id": None}),
     )
 
 
@@ -152,20 +156,30 @@ def _is_set(name: str) -> bool:
 
 
 class _Transport(RequestsTransport):  # type: ignore[misc]
-    """Fails at once if a host cannot be reached: the SDK would retry for half a minute."""
+    """Fails at once if storage cannot be reached: the SDK would retry for half a minute."""
+
+    def __init__(self, hubs: Collection[str], **options: Any) -> None:
+        super().__init__(**options)
+        self._hubs = hubs
 
     def send(self, request: Any, **options: Any) -> Any:
         try:
             return super().send(request, **options)
         except ServiceRequestError as error:
-            raise UnreachableError(urlsplit(request.url).netloc, _cause(error)) from error
+            host = urlsplit(request.url).netloc
+            if host in self._hubs:
+                # The hub's client does not retry, and its callers know what to do.
+                raise
+            raise UnreachableError(host, cause_of(error)) from error
 
 
-def _transport() -> RequestsTransport:
-    return _Transport(session=pooled_transport().session, connection_timeout=CONNECT_TIMEOUT)
+def _transport(hubs: Collection[str]) -> RequestsTransport:
+    session = pooled_transport().session
+    return _Transport(hubs, session=session, connection_timeout=CONNECT_TIMEOUT)
 
 
-def _cause(error: ServiceRequestError) -> str:
+def cause_of(error: ServiceRequestError) -> str:
+    """Why no connection was made, in a few words."""
     text = str(error)
     if match := re.search(r"\[Errno -?[0-9]+\] ([A-Za-z ,]+)", text):
         return match[1].lower().strip()

@@ -24,8 +24,8 @@ class Exit(IntEnum):
 #: For --help.
 EXIT_STATUSES = (
     "Exit status: 0 done, all files are valid, all followed imports completed; 1 a file has errors "
-    "or lines that would fail, or an import ended in another state; 2 invalid usage or settings, or "
-    "a file cannot be read; 3 not found or not possible; 4 the storage account or hub cannot be "
+    "or lines that would fail, or an import ended in another state; 2 invalid usage or settings, "
+    "or a file cannot be read; 3 not found or not possible; 4 the storage account or hub cannot be "
     "reached or denies access; 10 the plan has changes; 130 interrupted (Ctrl-C)."
 )
 

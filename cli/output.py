@@ -107,6 +107,34 @@ class Output:
             task = bar.add_task(printable(title), total=total_bytes)
             yield lambda count: bar.advance(task, count)
 
+    @contextmanager
+    def activity(self, title: str) -> Iterator[Callable[[str, str], None]]:
+        """Show on stderr what takes time, until the end of the block.
+
+        A terminal shows it in place, with details; elsewhere each new text is a line.
+
+        Yields:
+            A function that shows another text and its detail.
+        """
+        if not self._stderr.is_terminal:
+            self.note(title)
+            shown = title
+
+            def write(text: str, _: str) -> None:
+                nonlocal shown
+                if text != shown:
+                    shown = text
+                    self.note(text)
+
+            yield write
+            return
+        with self._stderr.status(Text(printable(title))) as status:
+
+            def update(text: str, detail: str) -> None:
+                status.update(Text(printable(f"{text}{detail and f' ({detail})'}")))
+
+            yield update
+
     def _write(self, line: str) -> None:
         sys.stdout.write(f"{line}\n")
         # Readers of a pipe see each line as soon as it is written.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import Any
@@ -19,7 +19,7 @@ from shared.plan.model import Action, NewKeys, PlannedLine
 from shared.plan.planner import PlanCounts
 from shared.plan.report import line_json, summary_line
 
-__all__ = ["LineSpool", "PlannedGroups", "show_plan"]
+__all__ = ["LineSpool", "PlannedGroups", "show_plan", "show_summary"]
 
 #: Lines that are shown of each group without --detail, and properties of each.
 _MAX_LINES = 10
@@ -56,7 +56,7 @@ class LineSpool:
 
     def __init__(self) -> None:
         self.count = 0
-        self._file = SpooledTemporaryFile(_SPOOL_BYTES)
+        self._file = SpooledTemporaryFile(_SPOOL_BYTES)  # noqa: SIM115
 
     def add(self, line: Mapping[str, Any]) -> None:
         self.count += 1
@@ -71,22 +71,26 @@ class LineSpool:
 
 
 class PlannedGroups:
-    """The lines that are not unchanged, by what they do and by the code of those that would fail."""
+    """The lines that are not unchanged, by what they do.
+
+    Those that would fail are grouped by code, updates by whether they come with new keys.
+    """
 
     def __init__(self, *, is_complete: bool) -> None:
         """Keep the first lines of each group, or all."""
         self.is_complete = is_complete
-        self._spools: dict[tuple[Action, str], LineSpool] = {}
+        self._spools: dict[tuple[Action, str, bool], LineSpool] = {}
 
     def add(self, line: PlannedLine, upload_line: int) -> None:
-        key = line.action, line.code
-        if (spool := self._spools.get(key)) is None:
-            spool = self._spools[key] = LineSpool()
+        spool = self.lines(line.action, line.code, new_keys=line.new_keys is not None)
         if self.is_complete or spool.count < _MAX_LINES:
             spool.add(line_json(upload_line, line))
 
-    def lines(self, action: Action, code: str = "") -> LineSpool:
-        return self._spools.get((action, code)) or LineSpool()
+    def lines(self, action: Action, code: str = "", *, new_keys: bool = False) -> LineSpool:
+        key = (action, code, new_keys)
+        if key not in self._spools:
+            self._spools[key] = LineSpool()
+        return self._spools[key]
 
     def close(self) -> None:
         for spool in self._spools.values():
@@ -98,7 +102,7 @@ def show_plan(
     registry: Registry,
     counts: PlanCounts,
     groups: PlannedGroups,
-    left_out: Sequence[str],
+    left_out: Iterable[str],
     output: Output,
 ) -> None:
     """Show a plan, but for its last line.
@@ -115,12 +119,16 @@ def show_plan(
         title = Text(look.title, "bold")
         if count:
             title.append(f": {count:,}")
-        output.show(title.append(_details(action, counts), ""))
+        output.show(title.append(_details(action, counts)))
         if action is Action.FAIL:
             for code, number in counts.codes.most_common():
                 _show_code(code, number, groups, output)
         else:
-            _show_lines(groups.lines(action), count, look, groups, output)
+            # What cannot be undone comes first.
+            new_keys = counts.new_keys if action is Action.UPDATE else 0
+            first = groups.lines(action, new_keys=True)
+            _show_lines(first, new_keys, look, groups, output, "with new keys ")
+            _show_lines(groups.lines(action), count - new_keys, look, groups, output)
         if action is Action.LEFT_OUT:
             for text in left_out:
                 output.show(_padded(Text(text), 2))
@@ -140,13 +148,12 @@ def show_summary(counts: PlanCounts, left_out: int, output: Output) -> None:
 def _details(action: Action, counts: PlanCounts) -> str:
     match action:
         case Action.UPDATE:
-            details = {"get new keys": counts.new_keys, "are disabled": counts.disables}
-        case Action.DELETE:
-            details = {"modules are deleted with their devices": counts.deleted_modules}
-        case _:
-            details = {}
-    texts = [f"{count:,} {text}" for text, count in details.items() if count]
-    return f" ({', '.join(texts)})" if texts else ""
+            details = {"with new keys": counts.new_keys, "to be disabled": counts.disables}
+            texts = [f"{count:,} {text}" for text, count in details.items() if count]
+            return f" ({', '.join(texts)})" if texts else ""
+        case Action.DELETE if counts.deleted_modules:
+            return f" (with {_count(counts.deleted_modules, 'module')})"
+    return ""
 
 
 def _show_code(code: str, count: int, groups: PlannedGroups, output: Output) -> None:
@@ -160,11 +167,16 @@ def _show_code(code: str, count: int, groups: PlannedGroups, output: Output) -> 
     output.show(_padded(Text(_sentence(remedy_of(code))), 4))
     for line in lines:
         output.show(_padded(Text(_place(line)), 4))
-    _show_more(lines.count, count, 4, groups, output)
+    _show_more(count - lines.count, output)
 
 
 def _show_lines(
-    lines: LineSpool, count: int, look: _Look, groups: PlannedGroups, output: Output
+    lines: LineSpool,
+    count: int,
+    look: _Look,
+    groups: PlannedGroups,
+    output: Output,
+    kind: str = "",
 ) -> None:
     for line in lines:
         place = Text.assemble((look.sign, look.style), f" {_place(line)}")
@@ -178,14 +190,13 @@ def _show_lines(
             output.show(Group(*(_padded(row, 6) for row in _changes(line))))
         else:
             output.show(_padded(_joined(place, [*_names(line), *texts]), 2))
-    _show_more(lines.count, count, 2, groups, output)
+    _show_more(count - lines.count, output, kind)
 
 
-def _show_more(shown: int, count: int, indent: int, groups: PlannedGroups, output: Output) -> None:
-    if count > shown:
-        # Below the signs of the lines.
-        more = Text(f"  and {count - shown:,} more (--detail shows all)", "dim")
-        output.show(_padded(more, indent))
+def _show_more(count: int, output: Output, kind: str = "") -> None:
+    if count:
+        text = Text(f"and {count:,} more {kind}(--detail shows all)", "dim")
+        output.show(_padded(text, 4))
 
 
 def _joined(place: Text, texts: Sequence[str]) -> Text:

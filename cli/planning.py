@@ -36,7 +36,7 @@ class GoodLines:
     """The good lines of a file, in an unlinked temporary file. Iterate over them repeatedly."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115
         #: Whether a line may have symmetric keys.
         self.have_keys = False
 

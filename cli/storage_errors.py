@@ -12,6 +12,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 from cli.errors import CommandError, Exit
 from shared.connections import STORAGE_CONNECTION
 from shared.errors import FilterError, PermanentError, TemporaryError
+from shared.storage.client import DelegationKeyRefusedError
 
 __all__ = ["UnreachableError", "command_error"]
 
@@ -43,6 +44,12 @@ def command_error(error: Exception) -> CommandError | None:
             return error
         case FilterError():
             return CommandError(Exit.USAGE, str(error))
+        case DelegationKeyRefusedError():
+            return CommandError(
+                Exit.NO_ACCESS,
+                "The storage account does not let you sign a SAS for the hub. Grant your account "
+                f"the role {BLOB_ROLE} on the storage account, not only on a container.",
+            )
         case TemporaryError():
             return CommandError(Exit.NOT_POSSIBLE, f"{error} Try again.")
         case PermanentError():

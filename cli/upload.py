@@ -18,6 +18,7 @@ from rich.text import Text
 
 from cli.arguments import add_watch, whole_number
 from cli.errors import Exit, UsageError
+from cli.hub_access import hub_choices
 from cli.output import PROGRAM, Output, printable
 from cli.problems import note_problems, show_report, validate
 from cli.watch import watch_to_end
@@ -114,7 +115,7 @@ def _files_by_blob(options: argparse.Namespace, services: Services) -> Mapping[s
             raise UsageError(f"{path}: invalid or repeated blob name {name!r}. Use --name.")
         if services.settings.hub.routes.hub_of(name) is None:
             raise UsageError(
-                f"{path}: no hub specified. Use --hub with one of: {_hub_choices(services)}."
+                f"{path}: no hub specified. Use --hub with one of: {hub_choices(services)}."
             )
         files[name] = path
     return files
@@ -127,13 +128,9 @@ def _folder(hub: str | None, services: Services) -> str:
     if hub in routes.folders:
         return f"{hub}/"
     if hub not in services.hubs:
-        raise UsageError(f"Unknown hub {hub!r}. Use --hub with one of: {_hub_choices(services)}.")
+        raise UsageError(f"Unknown hub {hub!r}. Use --hub with one of: {hub_choices(services)}.")
     folder = routes.folder_of(hub)
     return f"{folder}/" if folder else ""
-
-
-def _hub_choices(services: Services) -> str:
-    return ", ".join(services.settings.hub.routes.folders or services.hubs)
 
 
 def _is_importable(

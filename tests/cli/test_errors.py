@@ -16,7 +16,7 @@ from azure.core.exceptions import (
 )
 from azure.identity import CredentialUnavailableError
 
-from cli.connection import _cause
+from cli.connection import cause_of
 from cli.storage_errors import command_error
 from tests.app import App
 from tests.cli.conftest import Shell
@@ -138,4 +138,4 @@ def test_unexpected_errors_are_raised(shell: Shell, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_causes(text: str, cause: str) -> None:
-    assert cause in _cause(ServiceRequestError(text))
+    assert cause in cause_of(ServiceRequestError(text))
