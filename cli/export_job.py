@@ -6,6 +6,7 @@ It writes into a container of its own. To the app, it is the job of another prog
 from __future__ import annotations
 
 import secrets
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,6 +73,8 @@ def exported(services: Services, hub: str, output: Output, *, keys: bool) -> Ite
     table = services.settings.storage.imports_table
     # By these, the app finds a container that was left behind and deletes it.
     container.create_container(metadata={"table": table, "snapshot": "true"})
+    # Pipelines end a step so, and the job has to be cancelled then too.
+    former_handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         as_of = _Job(services, hub, name, output, keys=keys).run()
         try:
@@ -87,6 +90,7 @@ def exported(services: Services, hub: str, output: Output, *, keys: bool) -> Ite
             container.delete_container()
         except AzureError:
             output.note(f"The container {name} could not be deleted. The app deletes it later.")
+        signal.signal(signal.SIGTERM, former_handler)
 
 
 class _Job:

@@ -11,7 +11,7 @@ from azure.core.exceptions import ServiceRequestError
 
 from cli.connection import cause_of
 from cli.errors import CommandError, Exit, UsageError
-from shared.hub.error_codes import POLICIES, ROLE
+from shared.hub.error_codes import LOCAL_AUTHENTICATION, POLICIES, ROLE
 from shared.hub.exceptions import (
     HubAnswerError,
     HubError,
@@ -26,6 +26,11 @@ __all__ = ["Show", "chosen_hub", "hub_choices", "hub_errors", "patiently"]
 #: Seconds; a hub that throttles asks to wait so long.
 THROTTLED_SECONDS = 10.0
 _MAX_THROTTLED = 30
+
+_GRANT = (
+    f"Your account needs the role {ROLE} on the hub. A new role assignment can take several "
+    "minutes to take effect."
+)
 
 Answer = TypeVar("Answer")
 #: Shows what a command does, and a detail.
@@ -83,15 +88,15 @@ def _message(hub: str, error: HubError) -> str:
     text = str(error).rstrip(".")
     match error:
         case HubUnauthorizedError(details=None):
-            return f"No Entra ID token for the hub {hub}. Run `az login`, or set IOTHUB to a " + (
-                f"connection string of the policy {POLICIES}."
+            return f"No Entra ID token for the hub {hub}. Run `az login`. {_GRANT}"
+        case HubUnauthorizedError() if explanation is LOCAL_AUTHENTICATION:
+            return (
+                f"The hub {hub} denied access: {text}. Use a connection string of the policy "
+                f"{POLICIES} in IOTHUB. If local authentication is disabled on the hub, set IOTHUB "
+                f"to its host name and run `az login`. {_GRANT}"
             )
         case HubUnauthorizedError() if explanation is None or explanation.awaits_role:
-            return (
-                f"The hub {hub} denied access: {text}. Grant your account the role {ROLE} on the "
-                f"hub, or use a connection string of the policy {POLICIES} in IOTHUB. A new role "
-                "assignment can take several minutes to take effect."
-            )
+            return f"The hub {hub} denied access: {text}. {_GRANT}"
         case HubUnavailableError(details=None):
             cause = error.__cause__
             text = cause_of(cause) if isinstance(cause, ServiceRequestError) else text

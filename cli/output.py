@@ -56,6 +56,18 @@ class Output:
             # Without the blanks that pad table columns.
             self._write("".join(segment.text for segment in line).rstrip())
 
+    def item(self, text: Text, prefix: Text | str = "") -> None:
+        """Write a text whose further lines on a terminal begin below the end of the prefix."""
+        start = Text.assemble(prefix)
+        if not self.is_terminal:
+            self._write(f"{start.plain}{text.plain}".rstrip())
+            return
+        width = max(1, self.console.width - start.cell_len)
+        for line in text.wrap(self.console, width) or [Text("")]:
+            line.rstrip()
+            self.console.print(start + line, no_wrap=True, overflow="ignore", crop=False)
+            start = Text(" " * start.cell_len)
+
     def json(
         self, value: Mapping[str, Any], arrays: Mapping[str, Iterable[Any]] | None = None
     ) -> None:

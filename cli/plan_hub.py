@@ -102,6 +102,7 @@ def _looked_up(lookups: Lookups, services: Services, hub: str, output: Output) -
         if error.details is None:
             raise
         # A policy may allow jobs but no twins, and a hub hides modules of disabled devices.
+        output.note(f"{hub} does not allow these lookups: its registry is exported instead.")
         return None
     except BaseException:
         snapshot.close()

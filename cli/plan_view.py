@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.text import Text
 
 from cli.output import Output, printable
 from cli.registry import Registry
-from shared.hub.explain import remedy_of
+from shared.hub.explain import code_label, remedy_of
 from shared.plan.model import Action, NewKeys, PlannedLine
 from shared.plan.planner import PlanCounts
 from shared.plan.report import line_json, summary_line
@@ -25,6 +23,8 @@ __all__ = ["LineSpool", "PlannedGroups", "show_plan", "show_summary"]
 _MAX_LINES = 10
 _MAX_PROPERTIES = 6
 _SPOOL_BYTES = 1024 * 1024
+#: Below the text of a line with a sign.
+_INDENT = " " * 4
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def show_plan(
     registry: Registry,
     counts: PlanCounts,
     groups: PlannedGroups,
-    left_out: Iterable[str],
+    left_out: Sequence[str],
     output: Output,
 ) -> None:
     """Show a plan, but for its last line.
@@ -110,16 +110,14 @@ def show_plan(
     Args:
         left_out: what the validation left out.
     """
-    output.show(Text.assemble("Plan of ", (printable(file), "bold"), f" for {registry.title}"))
+    output.item(Text.assemble("Plan of ", (printable(file), "bold"), f" for {registry.title}"))
     for action, look in _LOOKS.items():
         count = counts.actions[action]
         if not count and not (action is Action.LEFT_OUT and left_out):
             continue
-        output.show(Text(""))
-        title = Text(look.title, "bold")
-        if count:
-            title.append(f": {count:,}")
-        output.show(title.append(_details(action, counts)))
+        output.item(Text(""))
+        title = f"{look.title}: {count:,}" if count else look.title
+        output.item(Text(f"{title}{_details(action, counts)}", "bold"))
         if action is Action.FAIL:
             for code, number in counts.codes.most_common():
                 _show_code(code, number, groups, output)
@@ -131,18 +129,18 @@ def show_plan(
             _show_lines(groups.lines(action), count - new_keys, look, groups, output)
         if action is Action.LEFT_OUT:
             for text in left_out:
-                output.show(_padded(Text(text), 2))
+                output.item(Text(text), "  ")
     if counts.notes:
-        output.show(Text(""))
-        output.show(Text("Not known", "bold"))
+        output.item(Text(""))
+        output.item(Text("Not known", "bold"))
         for note, number in counts.notes.most_common():
-            output.show(_padded(Text(f"{_lines(number)}: {note.text}"), 2))
-    output.show(Text(""))
+            output.item(Text(f"{_count(number, 'line')}: {note.text}"), "  ")
+    output.item(Text(""))
 
 
 def show_summary(counts: PlanCounts, left_out: int, output: Output) -> None:
     """Show the last line of a plan, whose form does not change."""
-    output.show(Text(summary_line(counts, left_out), "bold"))
+    output.item(Text(summary_line(counts, left_out), "bold"))
 
 
 def _details(action: Action, counts: PlanCounts) -> str:
@@ -159,14 +157,12 @@ def _details(action: Action, counts: PlanCounts) -> str:
 def _show_code(code: str, count: int, groups: PlannedGroups, output: Output) -> None:
     look = _LOOKS[Action.FAIL]
     lines = groups.lines(Action.FAIL, code)
+    times = f" x {count:,}" if count > 1 else ""
+    title = Text.assemble((code_label(code), "bold"), times)
+    output.item(title, _sign(look))
+    output.item(Text(_sentence(remedy_of(code))), _INDENT)
     for line in lines:
-        # The label with its number is the same in all of them.
-        title = Text.assemble((look.sign, look.style), " ", (printable(line["code"]), "bold"))
-        output.show(_padded(title.append(f" x {count:,}" if count > 1 else ""), 2))
-        break
-    output.show(_padded(Text(_sentence(remedy_of(code))), 4))
-    for line in lines:
-        output.show(_padded(Text(_place(line)), 4))
+        output.item(Text(_place(line)), _INDENT)
     _show_more(count - lines.count, output)
 
 
@@ -179,28 +175,26 @@ def _show_lines(
     kind: str = "",
 ) -> None:
     for line in lines:
-        place = Text.assemble((look.sign, look.style), f" {_place(line)}")
-        texts = []
+        texts = [] if groups.is_complete else _names(line)
         if line["deletedModules"]:
             texts.append(f"with {_count(line['deletedModules'], 'module')}")
         if line["newKeys"]:
             texts.append(_NEW_KEYS[NewKeys(line["newKeys"])])
+        details = f": {'; '.join(texts)}" if texts else ""
+        output.item(Text(f"{_place(line)}{details}"), _sign(look))
         if groups.is_complete:
-            output.show(_padded(_joined(place, texts), 2))
-            output.show(Group(*(_padded(row, 6) for row in _changes(line))))
-        else:
-            output.show(_padded(_joined(place, [*_names(line), *texts]), 2))
+            for text in _changes(line):
+                output.item(text, f"{_INDENT}  ")
     _show_more(count - lines.count, output, kind)
 
 
 def _show_more(count: int, output: Output, kind: str = "") -> None:
     if count:
-        text = Text(f"and {count:,} more {kind}(--detail shows all)", "dim")
-        output.show(_padded(text, 4))
+        output.item(Text(f"and {count:,} more {kind}(--detail shows all)", "dim"), _INDENT)
 
 
-def _joined(place: Text, texts: Sequence[str]) -> Text:
-    return place.append(f": {'; '.join(texts)}") if texts else place
+def _sign(look: _Look) -> Text:
+    return Text.assemble("  ", (look.sign, look.style), " ")
 
 
 def _names(line: Mapping[str, Any]) -> list[str]:
@@ -210,7 +204,9 @@ def _names(line: Mapping[str, Any]) -> list[str]:
         return []
     more = len(names) - _MAX_PROPERTIES
     shown = ", ".join(names[:_MAX_PROPERTIES])
-    return [f"{shown} and {more} more" if more > 0 or line["truncated"] else shown]
+    if line["truncated"]:
+        return [f"{shown} and many more"]
+    return [f"{shown} and {more} more" if more > 0 else shown]
 
 
 def _changes(line: Mapping[str, Any]) -> Iterator[Text]:
@@ -235,17 +231,9 @@ def _place(line: Mapping[str, Any]) -> str:
     return f"line {line['line']:,} ({ids})"
 
 
-def _padded(content: RenderableType, indent: int) -> RenderableType:
-    return Padding(content, (0, 0, 0, indent))
-
-
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def _lines(number: int) -> str:
-    return _count(number, "line")

@@ -148,7 +148,7 @@ class _Plan:
                 else:
                     texts = self._left_out()
                     counts = report.counts
-                    show_plan(self._file.name, registry, counts, groups, texts, self._output)
+                    show_plan(self._file.name, registry, counts, groups, [*texts], self._output)
                     show_summary(counts, sum(texts.values()), self._output)
             except BrokenPipeError:
                 # The exit status is still that of the plan.
