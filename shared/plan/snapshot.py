@@ -112,6 +112,8 @@ class Snapshot:
             if not line.strip():
                 continue
             if number == 1 and not line.lstrip().startswith(b"{"):
+                if line.lstrip().startswith(b"["):
+                    raise ExportError(1, "it is a JSON array instead of a device or module")
                 # Observed on a hub: an export without keys begins with a note.
                 self.has_keys = has_keys = False
                 continue
