@@ -77,8 +77,9 @@ def _registry(
         if snapshot is None:
             snapshot = _from_export(services, hub, devices, output, keys=lines.have_keys)
     with closing(snapshot):
-        what = f"{snapshot.devices:,} devices" if snapshot.devices is not None else "looked up"
-        title = f"the registry of {hub} ({what}, read {full_time(snapshot.as_of)})"
+        count = f" ({snapshot.devices:,} devices)" if snapshot.devices is not None else ""
+        read = "looked up" if snapshot.devices is None else "exported"
+        title = f"the registry of {hub}{count}, {read} {full_time(snapshot.as_of)}"
         yield Registry(snapshot, source, title)
 
 

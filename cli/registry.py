@@ -55,11 +55,11 @@ def export_file(file: str, devices: FileDevices, output: Output) -> Iterator[Reg
                     snapshot.read_export(export_lines(chunks()), devices.__contains__)
                 except ExportError as error:
                     raise UsageError(f"{file}: {error}") from None
-            title = f"the registry in {printable(file)}"
-            time = f"last modified {full_time(modified_at)}"
-            yield Registry(
-                snapshot, "export", f"{title} ({snapshot.devices or 0:,} devices, {time})"
+            title = (
+                f"the registry in {printable(file)} ({snapshot.devices or 0:,} devices), "
+                f"last modified {full_time(modified_at)}"
             )
+            yield Registry(snapshot, "export", title)
 
 
 def full_time(time: datetime) -> str:

@@ -10,11 +10,15 @@ import csv
 import io
 import json
 import logging
+import os
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,7 +27,7 @@ from rich.table import Table
 from local import samples
 from local.azurite import AzuriteError
 from local.host import HostError, Keys
-from local.stack import Ports, Stack
+from local.stack import ROOT, Ports, Stack
 from local.up import describe, wait_for_ctrl_c
 from shared.imports.app import importer
 from shared.imports.model.record import ImportRecord
@@ -132,6 +136,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         ) as stack:
             records = _run(stack, console)
             problems = _show(stack, records, console)
+            if not problems:
+                problems = _plan(console)
+                for problem in problems:
+                    console.print(f"[red]{escape(problem)}[/red]")
+                _show_next_steps(console)
             if options.keep:
                 # Unwrapped, so that a terminal makes links of the addresses.
                 console.print(describe(stack), markup=False, soft_wrap=True)
@@ -242,14 +251,6 @@ def _show(stack: Stack, records: list[ImportRecord], console: Console) -> list[s
     if not problems:
         _show_problems(stack, by_file["valves-broken.ndjson"], console)
         _show_failures(stack, by_file["replacements.ndjson"], console)
-        console.print(
-            "\nNext steps:\n"
-            "  make demo ARGS=--keep                  keep the stack and dashboard running\n"
-            "  make demo ARGS=--log                   also show all logs\n"
-            "  make up                                run the stack for your own files\n"
-            "  .venv/bin/device-importer check FILE   check a file before uploading it\n"
-            "  README.md                              deploy to Azure"
-        )
     return problems
 
 
@@ -271,3 +272,33 @@ def _show_failures(stack: Stack, record: ImportRecord, console: Console) -> None
     console.print(f"\nDevices in {record.file} that the hub rejected ({record.report}):")
     for failure in report["failures"]["devices"]:
         console.print(f"  line {failure['line']:3}  {failure['id']}  {failure['message']}")
+
+
+def _plan(console: Console) -> list[str]:
+    """Show what a further file would change; return the difference from the expected result."""
+    name = "changes.ndjson"
+    console.print(f"\nWhat a further file would change (device-importer plan {name}):\n")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, name).write_bytes(samples.ndjson(samples.changes()))
+        # Only now, so that what was printed before comes first.
+        sys.stdout.flush()
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", "plan", name],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=False,
+        )
+    # One of its lines would fail.
+    return [] if done.returncode == 1 else [f"plan: unexpected exit status {done.returncode}"]
+
+
+def _show_next_steps(console: Console) -> None:
+    console.print(
+        "\nNext steps:\n"
+        "  make demo ARGS=--keep                  keep the stack and dashboard running\n"
+        "  make demo ARGS=--log                   also show all logs\n"
+        "  make up                                run the stack for your own files\n"
+        "  .venv/bin/device-importer check FILE   check a file before uploading it\n"
+        "  .venv/bin/device-importer plan FILE    see what it would change\n"
+        "  README.md                              deploy to Azure"
+    )

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["broken_lines", "csv", "fleet", "ndjson", "replacements", "site", "stock"]
+__all__ = ["broken_lines", "changes", "csv", "fleet", "ndjson", "replacements", "site", "stock"]
 
 Line = Mapping[str, object]
 
@@ -15,6 +15,21 @@ Line = Mapping[str, object]
 def fleet(count: int) -> Sequence[Line]:
     """Devices of all authentication types, with twins."""
     return [_device(f"pump-{number:05}", number) for number in range(1, count + 1)]
+
+
+def changes() -> Sequence[Line]:
+    """What an operator may want to change in the fleet, and what goes wrong with it."""
+    same, moved, disabled = (_device(f"pump-{number:05}", number) for number in (1, 5, 8))
+    return [
+        same,
+        {**moved, "tags": {"site": "plant-9", "line": 2}},
+        {**disabled, "status": "disabled", "statusReason": "maintenance"},
+        # The hub generated its keys: without keys, an update generates others.
+        _device("pump-00003", 3),
+        _device("pump-01001", 1001),
+        {"id": "north-sensor-001", "status": "enabled", "importMode": "delete"},
+        {"id": "pump-99999", "status": "disabled", "importMode": "update"},
+    ]
 
 
 def site(name: str, count: int) -> Sequence[Line]:

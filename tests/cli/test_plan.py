@@ -91,7 +91,7 @@ def test_text(plan: Plan) -> None:
     assert done.status == 1
     assert "\x1b" not in done.out
     texts = done.out.splitlines()
-    assert texts[0].startswith("Plan of fleet.ndjson for the registry in export.txt (5 devices, ")
+    assert texts[0].startswith("Plan of fleet.ndjson for the registry in export.txt (5 devices), ")
     assert texts[-1] == SUMMARY
     for text in (
         "To create: 1",

@@ -90,7 +90,7 @@ def test_few_devices_are_looked_up(app: App, shell: Shell, fleet: list[str]) -> 
         "1 would fail"
     )
     assert "  - line 2 (d1): with 1 module" in done.out.splitlines()
-    assert f"the registry of {app.hub.address} (looked up, read " in done.out
+    assert f"the registry of {app.hub.address}, looked up " in done.out
     [value] = shell.json("plan", file)
     assert (value["source"], value["hubDevices"], value["keysCompared"]) == ("lookups", None, True)
     assert jobs(app) == []

@@ -69,11 +69,13 @@ def test_the_operators_own_identity_is_used(
     for service in ("blob", "queue", "table"):
         values[f"ImporterStorage__{service}ServiceUri"] = f"https://f.{service}.core.windows.net"
     values |= {"ImporterStorage__credential": "managedidentity", "ImporterStorage__clientId": "x"}
+    values["IOTHUB_CLIENT_ID"] = "y"
     write(file, values)
     if in_azure:
         monkeypatch.setenv("WEBSITE_INSTANCE_ID", "1")
-    storage = read_settings(None).storage.connection
-    assert storage.client_id == ("x" if in_azure else None)
+    settings = read_settings(None)
+    assert settings.storage.connection.client_id == ("x" if in_azure else None)
+    assert settings.hub.client_id == ("y" if in_azure else None)
 
 
 def test_errors_name_the_settings(shell: Shell, file: Path) -> None:

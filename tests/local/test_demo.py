@@ -24,6 +24,10 @@ def test_demo_succeeds_and_prints_no_secret() -> None:
         assert re.search(rf"│ {state} +│", run.stdout)
     assert re.search(r"in one job with \d other file", run.stdout)
     assert "line  38  stock-001" in run.stdout
+    assert (
+        "\nPlan: 1 to create, 3 to update (1 get new keys), 1 unchanged, 1 to delete, 0 left out, "
+        "1 would fail\n"
+    ) in run.stdout
     output = run.stdout + run.stderr
     keys = re.findall(
         r'"(?:primaryKey|secondaryKey)": "([^"]+)"', samples.ndjson(samples.fleet(1000)).decode()
