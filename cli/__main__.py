@@ -45,8 +45,8 @@ COMMANDS = {
     "export": Command(
         "export the registry of a hub into a file",
         "cli.export",
-        "Export all devices and modules of a hub with your own rights, for `plan --registry` or "
-        "as a backup.",
+        "Export all devices and modules of a hub with your own rights, for `plan --registry` or, "
+        "with --keys, as a backup.",
     ),
     "upload": Command(
         "check device files and upload them",

@@ -11,6 +11,7 @@ from azure.core.exceptions import ServiceRequestError
 
 from cli.connection import cause_of
 from cli.errors import CommandError, Exit, UsageError
+from shared.errors import TemporaryError
 from shared.hub.error_codes import LOCAL_AUTHENTICATION, POLICIES, ROLE
 from shared.hub.exceptions import (
     HubAnswerError,
@@ -61,15 +62,17 @@ def hub_choices(services: Services) -> str:
 
 @contextmanager
 def hub_errors(hub: str) -> Iterator[None]:
-    """Explain the errors of a hub to the operator.
+    """Explain the errors of a hub, and of the storage of its export, to the operator.
 
     Raises:
-        CommandError: instead of a `HubError`.
+        CommandError: instead of a `HubError` or `TemporaryError`.
     """
     try:
         yield
     except HubError as error:
         raise CommandError(Exit.NO_ACCESS, _message(hub, error)) from error
+    except TemporaryError as error:
+        raise CommandError(Exit.NO_ACCESS, f"{error} Try again.") from error
 
 
 def patiently(call: Callable[[], Answer], show: Show) -> Answer:

@@ -23,12 +23,13 @@ from shared.device_files.validation import Validation
 from shared.device_files.validation_report import Policy
 from shared.plan.file_devices import FileDevices
 from shared.plan.model import Action
-from shared.plan.planner import plan_file
+from shared.plan.planner import PlannedText, plan_file
 from shared.plan.report import PlanReport, line_json
 from shared.text import well_formed
 
 __all__ = ["DeviceFile", "GoodLines", "plan_device_file"]
 
+_PROGRESS_BYTES = 256 * 1024
 _HAS_KEY = re.compile(rb'"(?:primary|secondary)Key"\s*:\s*"[^"]')
 
 
@@ -37,11 +38,13 @@ class GoodLines:
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115
+        #: Bytes.
+        self.size = 0
         #: Whether a line may have symmetric keys.
         self.have_keys = False
 
     def write(self, batch: bytes) -> None:
-        self._file.write(batch)
+        self.size += self._file.write(batch)
         self.have_keys = self.have_keys or _HAS_KEY.search(batch) is not None
 
     def __iter__(self) -> Iterator[bytes]:
@@ -133,7 +136,7 @@ class _Plan:
             closing(PlannedGroups(is_complete=self._detail)) as groups,
             closing(LineSpool()) as changes,
         ):
-            for line in plan_file(self._lines, devices, registry.snapshot):
+            for line in self._planned(devices, registry):
                 number = upload_line(line.number)
                 report.add(line, number)
                 if line.planned.action is Action.UNCHANGED:
@@ -156,6 +159,16 @@ class _Plan:
         if self._report.errors or report.counts.actions[Action.FAIL]:
             return Exit.UNSUCCESSFUL
         return Exit.CHANGES if report.counts.sent else Exit.DONE
+
+    def _planned(self, devices: FileDevices, registry: Registry) -> Iterator[PlannedText]:
+        done = 0
+        with self._output.progress(f"planning {self._file.name}", self._lines.size) as advance:
+            for line in plan_file(self._lines, devices, registry.snapshot):
+                yield line
+                done += len(line.text) + 1
+                if done > _PROGRESS_BYTES:
+                    advance(done)
+                    done = 0
 
     def _write_json(self, report: PlanReport, changes: LineSpool) -> None:
         plan = report.to_json()

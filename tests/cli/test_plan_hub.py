@@ -18,13 +18,14 @@ from typing import Any
 
 import pytest
 
-from cli import export_job, hub_access
+from cli import export_job, hub_access, lookups, plan_hub
 from cli.errors import CommandError
 from cli.export import _copy
 from cli.export_job import Export
 from cli.lookups import Lookups
 from cli.output import Output
 from iothub_emulator import HubEmulator
+from iothub_emulator.choices import Choices
 from iothub_emulator.faults import FaultKind, Operation
 from shared.storage.blobs import StoredFile
 from tests.app import App, device
@@ -130,6 +131,34 @@ def test_lookups_or_export() -> None:
         assert Lookups(json.dumps(device(str(n))).encode() for n in range(count)).seconds == seconds
     lines = [device("a", importMode="delete"), {**device("b"), "moduleId": "m"}]
     assert Lookups(json.dumps(each).encode() for each in lines).requests == 5
+
+
+def test_lookups_are_paced(
+    app: App, shell: Shell, fleet: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner(app)
+    monkeypatch.setattr(lookups, "NO_WAIT", 2)
+    monkeypatch.setattr(plan_hub, "NO_WAIT", 2)
+    monkeypatch.setattr(lookups, "_PER_MINUTE", 600)
+    app.hub.faults.add(FaultKind.THROTTLE, operation=Operation.REGISTRY, times=2)
+    started = time.monotonic()
+    done = shell("plan", write(*map(line, fleet[:5])))
+    # The last of five requests is the third that waits.
+    assert time.monotonic() - started >= 0.3
+    assert (done.status, "throttles" in done.err) == (0, True)
+    assert jobs(app) == []
+
+
+@pytest.mark.parametrize(
+    "hub",
+    [{"job_rate": 100, "job_seconds": 0.3, "choices": Choices(progress="steps")}],
+    indirect=True,
+)
+def test_progress_on_a_terminal(app: App, shell: Shell, terminal: None, fleet: list[str]) -> None:
+    done = shell("export", "-o", "export.txt")
+    assert f"Exporting the registry of {app.hub.address} (" in done.err
+    assert " %, " in done.err
+    assert "40 devices and modules" in done.err
 
 
 def test_the_settings_of_the_app_are_used(app: App, shell: Shell, fleet: list[str]) -> None:
