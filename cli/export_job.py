@@ -27,9 +27,10 @@ from shared.hub.exceptions import (
     OutcomeUnknownError,
 )
 from shared.hub.explain import explain_text
-from shared.hub.jobs import ExportJobRequest, JobProperties, JobStatus
+from shared.hub.jobs import JobProperties, JobStatus
 from shared.imports.services import Services
 from shared.imports.store.import_container import PREFIX
+from shared.imports.workflow.job_request import export_request
 from shared.storage.blobs import StoredFile
 from shared.text import format_duration
 
@@ -138,7 +139,9 @@ class _Job:
             try:
                 if self._unanswered and (job := self._find()):
                     return job, as_of
-                return self._client.create_job(self._request()), as_of
+                # Anew, as its SAS expires.
+                request = export_request(self._services, self._container, with_keys=self._keys)
+                return self._client.create_job(request), as_of
             except JobSlotBusyError:
                 show(
                     f"Waiting: another import or export job runs at the hub {self._hub}. It is "
@@ -156,20 +159,6 @@ class _Job:
                 show("Waiting: the hub did not answer", "")
                 wait = _LAST_POLL
             time.sleep(wait)
-
-    def _request(self) -> ExportJobRequest:
-        storage, jobs = self._services.storage, self._services.settings.jobs
-        if jobs.storage_authentication == "identityBased":
-            uri = storage.container_uri(self._container)
-        else:
-            now = self._services.clock()
-            uri = storage.container_uri_with_sas(self._container, jobs.sas_lifetime, now)
-        return ExportJobRequest(
-            output_blob_container_uri=uri,
-            exclude_keys=not self._keys,
-            storage_authentication_type=jobs.storage_authentication,
-            user_assigned_identity=jobs.storage_identity,
-        )
 
     def _find(self) -> JobProperties | None:
         """The job of a request that was not answered, if the hub has it."""

@@ -11,6 +11,7 @@ import msgspec
 
 from cli.hub_access import Show, patiently
 from shared.hub.client import HubClient
+from shared.imports.workflow.registry_reading import EXPORT_PACE
 from shared.plan.entries import read_entry, read_file_line
 from shared.plan.snapshot import Snapshot
 from shared.text import format_duration
@@ -24,9 +25,7 @@ _PER_MINUTE = 25
 #: Lines of a file above which an export of a million devices takes less time.
 MAX_LINES = 6000
 
-#: Devices per second of an export (learn: "How to migrate an IoT hub"), and seconds of the
-#: smallest one.
-_EXPORT_PACE = 70
+#: Seconds of the smallest export.
 _EXPORT_SECONDS = 10
 
 
@@ -129,4 +128,4 @@ class _Pace:
 
 def seconds_of_export(devices: int) -> float:
     """How long an export is expected to take."""
-    return _EXPORT_SECONDS + devices / _EXPORT_PACE
+    return _EXPORT_SECONDS + devices / EXPORT_PACE
