@@ -24,8 +24,12 @@ STANDARD_INPUT = "-"
 _LIMITS = ("max_devices", "max_deletes", "max_delete_share")
 
 
-def add_validation_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that stand for settings of the app; None: not given."""
+def add_validation_arguments(parser: argparse.ArgumentParser, otherwise: str = "") -> None:
+    """Add the options that stand for settings of the app; None: not given.
+
+    Args:
+        otherwise: when another default applies, and which, for --help.
+    """
     defaults = Limits()
     count = whole_number(0)
     add = parser.add_argument
@@ -34,7 +38,7 @@ def add_validation_arguments(parser: argparse.ArgumentParser) -> None:
         type=Policy,
         choices=list(Policy),
         help="as VALIDATION_POLICY: with partial, a file with errors is imported without the "
-        f"invalid lines (default: {Policy.REJECT})",
+        f"invalid lines (default: {Policy.REJECT}{otherwise})",
     )
     for limit, type, metavar in (
         ("max_devices", whole_number(1), "N"),
@@ -42,7 +46,7 @@ def add_validation_arguments(parser: argparse.ArgumentParser) -> None:
         ("max_delete_share", fraction, "SHARE"),
     ):
         option = f"--{limit.replace('_', '-')}"
-        help_limit = f"as {limit.upper()} (default: {getattr(defaults, limit)})"
+        help_limit = f"as {limit.upper()} (default: {getattr(defaults, limit)}{otherwise})"
         add(option, type=type, metavar=metavar, help=help_limit)
     add(
         "--confirm-deletes",

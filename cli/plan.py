@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show all lines that are not unchanged, with the old and new value of each property",
     )
     add_settings(parser)
-    add_validation_arguments(parser)
+    add_validation_arguments(parser, "; without --registry, the setting")
 
 
 def run(options: argparse.Namespace, output: Output) -> Exit:
