@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import Any
@@ -102,21 +102,22 @@ def show_plan(
     registry: Registry,
     counts: PlanCounts,
     groups: PlannedGroups,
-    left_out: Sequence[str],
+    left_out: Mapping[str, int],
     output: Output,
 ) -> None:
     """Show a plan, but for its last line.
 
     Args:
-        left_out: what the validation left out.
+        left_out: lines that the validation left out, by what they are.
     """
     output.item(Text.assemble("Plan of ", (printable(file), "bold"), f" for {registry.title}"))
     for action, look in _LOOKS.items():
         count = counts.actions[action]
-        if not count and not (action is Action.LEFT_OUT and left_out):
+        others = left_out if action is Action.LEFT_OUT else {}
+        if not count and not others:
             continue
         output.item(Text(""))
-        title = f"{look.title}: {count:,}" if count else look.title
+        title = f"{look.title}: {count + sum(others.values()):,}"
         output.item(Text(f"{title}{_details(action, counts)}", "bold"))
         if action is Action.FAIL:
             for code, number in counts.codes.most_common():
@@ -127,9 +128,8 @@ def show_plan(
             first = groups.lines(action, new_keys=True)
             _show_lines(first, new_keys, look, groups, output, "with new keys ")
             _show_lines(groups.lines(action), count - new_keys, look, groups, output)
-        if action is Action.LEFT_OUT:
-            for text in left_out:
-                output.item(Text(text), "  ")
+        for kind, number in others.items():
+            output.item(Text(f"{kind}: {number:,}"), "  ")
     if counts.notes:
         output.item(Text(""))
         output.item(Text("Not known", "bold"))

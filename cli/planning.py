@@ -149,10 +149,9 @@ class _Plan:
                 if as_json:
                     self._write_json(report, changes)
                 else:
-                    texts = self._left_out()
-                    counts = report.counts
-                    show_plan(self._file.name, registry, counts, groups, [*texts], self._output)
-                    show_summary(counts, sum(texts.values()), self._output)
+                    left_out, counts = self._left_out(), report.counts
+                    show_plan(self._file.name, registry, counts, groups, left_out, self._output)
+                    show_summary(counts, sum(left_out.values()), self._output)
             except BrokenPipeError:
                 # The exit status is still that of the plan.
                 discard_stdout()
@@ -193,9 +192,9 @@ class _Plan:
         }
 
     def _left_out(self) -> dict[str, int]:
-        """The lines that the validation left out, by why."""
+        """The lines that the validation left out, by what they are."""
         counts = {
-            "invalid lines (policy partial)": self._report.lines - self._report.valid,
-            "lines of modules that the hub creates itself": self._report.left_out,
+            "invalid (policy partial)": self._report.lines - self._report.valid,
+            "modules that the hub creates itself": self._report.left_out,
         }
-        return {f"{count:,} {text}": count for text, count in counts.items() if count}
+        return {kind: count for kind, count in counts.items() if count}

@@ -72,12 +72,13 @@ def show_report(file: str, report: Report, policy: Policy, output: Output) -> No
 
 def note_problems(file: str, report: Report, output: Output) -> None:
     """Say how many problems a file has that would be imported."""
-    for count, text in (
-        (report.lines - report.valid, "invalid lines will be skipped (VALIDATION_POLICY)"),
-        (report.warnings, "warnings"),
+    for count, noun, consequence in (
+        (report.lines - report.valid, "invalid line", " to be skipped (VALIDATION_POLICY)"),
+        (report.warnings, "warning", ""),
     ):
         if count:
-            output.note(f"{file}: {count:,} {text}. For details: {PROGRAM} check {file}")
+            text = f"{_count(count, noun)}{consequence}"
+            output.note(f"{file}: {text}. For details: {PROGRAM} check {file}")
 
 
 def _count(number: int, noun: str) -> str:

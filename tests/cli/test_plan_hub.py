@@ -27,7 +27,9 @@ from cli.output import Output
 from iothub_emulator import HubEmulator
 from iothub_emulator.choices import Choices
 from iothub_emulator.faults import FaultKind, Operation
+from shared.hub.exceptions import HubUnauthorizedError, error_from_response
 from shared.storage.blobs import StoredFile
+from shared.storage.client import IncompleteReadError
 from tests.app import App, device
 from tests.cli.conftest import Shell, configure_two_hubs, meanwhile
 from tests.cli.test_plan import ROOT, change, line, ndjson
@@ -362,3 +364,25 @@ def test_no_secret_is_shown(app: App, shell: Shell, fleet: list[str]) -> None:
         done = shell(*command)
         shown = done.out + done.err
         assert not any(secret in shown for secret in (*secrets, "sig=", "SharedAccessKey="))
+
+
+@pytest.mark.parametrize(
+    ("error", "facts"),
+    [
+        (error_from_response(401, {}, b""), ["denied access", "IoT Hub Data Contributor"]),
+        (HubUnauthorizedError("many\nlines"), ["az login", "IoT Hub Data Contributor"]),
+        (error_from_response(503, {"iothub-errorcode": "ServerBusy"}, b""), ["503 ServerBusy"]),
+        (error_from_response(429, {}, b""), ["429", "Try again"]),
+        (
+            error_from_response(400, {"iothub-errorcode": "BlobContainerValidationError"}, b""),
+            ["refused", "firewall", "Storage Blob Data Contributor"],
+        ),
+        (IncompleteReadError("1 of 2 bytes were read."), ["1 of 2 bytes", "Try again"]),
+    ],
+)
+def test_messages(error: Exception, facts: list[str]) -> None:
+    with pytest.raises(CommandError) as explained, hub_access.hub_errors("fleet"):
+        raise error
+    assert explained.value.status == 4
+    assert all(fact in str(explained.value) for fact in facts)
+    assert "\n" not in str(explained.value)
