@@ -105,7 +105,6 @@ class Snapshot:
             ExportError: it is damaged, or not an export.
         """
         self.devices, self.identities = 0, 0
-        has_keys = self.has_keys
         rows = []
         number = 0
         for number, line in enumerate(lines, 1):
@@ -113,10 +112,10 @@ class Snapshot:
                 continue
             if number == 1 and not line.lstrip().startswith(b"{"):
                 # Observed on a hub: an export without keys begins with a note.
-                self.has_keys = has_keys = False
+                self.has_keys = False
                 continue
             try:
-                ids, entry = read_entry(line, has_keys=has_keys)
+                ids, entry = read_entry(line)
             except RegistryLineError as error:
                 raise ExportError(number, str(error)) from None
             self.identities += 1
