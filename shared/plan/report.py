@@ -148,7 +148,7 @@ def csv_line(number: int, planned: PlannedLine) -> str:
         (
             number,
             redact_id(planned.id),
-            redact_id(planned.module_id),
+            planned.module_id and redact_id(planned.module_id),
             planned.mode.value,
             planned.action.value,
             " ".join(names),

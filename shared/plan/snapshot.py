@@ -119,7 +119,7 @@ class Snapshot:
         number = 0
         for number, line in enumerate(lines, 1):
             if number == 1:
-                line = line.removeprefix(_BYTE_ORDER_MARK)  # noqa: PLW2901
+                line = line.removeprefix(_BYTE_ORDER_MARK)
                 if line.strip() and not (line.lstrip().startswith(b"{") or b'":' in line):
                     # Observed on a hub: an export without keys begins with a sentence.
                     self.has_keys = False
