@@ -201,7 +201,7 @@ def _unzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
     for data in itertools.chain((head,), chunks):
         has_more = True
         while has_more:
-            if member.eof:
+            if member.eof and data:
                 member = zlib.decompressobj(_GZIP_WINDOW)
             block = member.decompress(data, _BLOCK_BYTES)
             yield block
