@@ -151,7 +151,7 @@ def read_entry(line: bytes) -> tuple[tuple[str, str], Entry]:
         keys=_keys(auth),
         thumbprints=_thumbprints(auth),
         iot_edge=bool(value.capabilities and value.capabilities.iot_edge),
-        device_scope=value.device_scope,
+        device_scope=value.device_scope or None,
         parent_scopes=tuple(value.parent_scopes or ()),
         tags=_section(value.tags) or _EMPTY_DOCUMENT,
         desired=_section(properties.desired) or _EMPTY_DOCUMENT,
@@ -171,21 +171,26 @@ def read_file_line(line: bytes) -> FileLine:
     auth = value.authentication or _Authentication()
     thumbprints = _thumbprints(auth)
     derived = AuthenticationType.SELF_SIGNED if any(thumbprints) else AuthenticationType.SAS
+    try:
+        mode = ImportMode(value.import_mode or ImportMode.CREATE_OR_UPDATE)
+        type_ = AuthenticationType(auth.type or derived)
+    except ValueError:
+        raise RegistryLineError("it was not validated") from None
     properties = value.properties or _Properties()
     values = (value.managed_by, auth.policy_resource_id, auth.x509_ca_validation)
     return FileLine(
         id=value.id,
         module_id=value.module_id or "",
-        mode=ImportMode(value.import_mode or ImportMode.CREATE_OR_UPDATE),
+        mode=mode,
         etag=_unquoted(value.e_tag),
         twin_etag=_unquoted(value.twin_e_tag),
         status=value.status,
         status_reason=value.status_reason,
-        authentication_type=AuthenticationType(auth.type or derived),
+        authentication_type=type_,
         keys=_keys(auth),
         thumbprints=thumbprints,
         iot_edge=bool(value.capabilities and value.capabilities.iot_edge),
-        device_scope=value.device_scope,
+        device_scope=value.device_scope or None,
         parent_scopes=tuple(value.parent_scopes or ()),
         tags=_document(value.tags),
         desired=_document(properties.desired),

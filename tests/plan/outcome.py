@@ -271,7 +271,7 @@ def _changed(before: Line, after: Line) -> Iterator[str]:
 
 def _flat(line: Line) -> dict[str, str]:
     """The JSON of each property, by its path."""
-    whole = {**line, "deviceScope": line.get("deviceScope")}
+    whole = {**line, "deviceScope": line.get("deviceScope") or None}
     whole["parentScopes"] = whole.get("parentScopes") or []
     flat: dict[str, str] = {}
 
