@@ -73,7 +73,7 @@ class Draw:
             ("authentication", self.authentication),
             ("tags", self.section),
             ("properties", self.properties),
-            ("attributes", lambda: self.one((None, {}, {"a": 1}, {"a": None}))),
+            ("attributes", lambda: self.one((None, {}, {"a": 1}, {"a": True}, {"a": None}))),
         )
         for name, value in parts:
             if self.often(0.75):
@@ -154,6 +154,9 @@ class Draw:
             for name in list(line):
                 if self.often(0.05):
                     del line[name]
+            if self.often(0.2):
+                prints = (line.get("authentication") or {}).get("x509Thumbprint") or {}
+                prints.update((name, value and value.swapcase()) for name, value in prints.items())
         line = {**line, "id": key[0], "status": line.get("status", "enabled")}
         if key[1]:
             line["moduleId"] = key[1]

@@ -215,7 +215,8 @@ def test_what_nobody_knows_is_an_uncertain_change(given: Line, present: Line, no
 
 def test_reported_properties_that_are_equal_or_omitted() -> None:
     present = entry(properties={"desired": {}, "reported": {"a": 1}})
-    for properties in ({"desired": {}}, {"desired": {}, "reported": {"a": 1, "b": None}}):
+    omitted: Line = {"desired": {}}
+    for properties in (omitted, {**omitted, "reported": {"a": 1, "b": None}}):
         assert planned(line(properties=properties), present).planned.action is Action.UNCHANGED
 
 
