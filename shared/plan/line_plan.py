@@ -71,16 +71,19 @@ def plan_line(
         device: for a module its device, for a device its modules.
         is_recent: whether the registry may have changed since `present` was read.
     """
-    planned = _plan(line, present, device, is_recent)
-    notes = planned.notes
+    planned = _plan(line, present, device)
+    notes = []
     if line.module_id and device.fate in (Fate.CREATED, Fate.DELETED):
-        notes = (Note.DEPENDS_ON_ORDER, *notes)
-        if planned.action is Action.UNCHANGED:
-            planned = replace(planned, action=Action.UPDATE)
-    return replace(planned, notes=notes) if notes else planned
+        notes.append(Note.DEPENDS_ON_ORDER)
+    if is_recent:
+        notes.append(Note.IMPORTED_RECENTLY)
+    if not notes:
+        return planned
+    action = Action.UPDATE if planned.action is Action.UNCHANGED else planned.action
+    return replace(planned, action=action, notes=(*notes, *planned.notes))
 
 
-def _plan(line: FileLine, present: Entry | None, device: Device, is_recent: bool) -> PlannedLine:
+def _plan(line: FileLine, present: Entry | None, device: Device) -> PlannedLine:
     mode = line.mode
     if present is None:
         if not mode.creates:
@@ -105,14 +108,13 @@ def _plan(line: FileLine, present: Entry | None, device: Device, is_recent: bool
     _compare_twin(line, present, findings)
     if not findings.changes:
         # Notes say what cannot be known of a line that is sent.
-        findings.notes = {Note.IMPORTED_RECENTLY: None} if is_recent else {}
-    is_unchanged = not findings.changes and not is_recent
+        return PlannedLine(line.id, line.module_id, mode, Action.UNCHANGED)
     is_disabled = not mode.updates_twin and line.status == Status.DISABLED != present.status
     return PlannedLine(
         line.id,
         line.module_id,
         mode,
-        Action.UNCHANGED if is_unchanged else Action.UPDATE,
+        Action.UPDATE,
         tuple(findings.changes),
         findings.new_keys,
         is_disabled,

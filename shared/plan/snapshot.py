@@ -1,8 +1,8 @@
 """The state of a registry for the devices of one file, in a temporary database.
 
 SQLite keeps it in memory up to 32 MiB, and the rest in a file of the temporary folder that nobody
-else can open and that is gone with the process. The file takes at most as many bytes as those lines
-of the export that are about devices of the file. It contains digests of keys instead of keys.
+else can open and that is gone with the process. The file takes about 100 bytes per device of the
+file and module of these, and the JSON of their twins; it contains digests of keys instead of keys.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Entry)
 
 _FIND = "SELECT entry FROM entries WHERE device = ? AND module_id = ?"
+_DELETE = "DELETE FROM entries WHERE device = ? AND module_id = ?"
 _COUNT_MODULES = "SELECT count(*) FROM entries WHERE device = ? AND module_id > ''"
 
 #: Device id, and module id or "".
@@ -91,8 +92,10 @@ class Snapshot:
         self._database.close()
 
     def add(self, ids: Ids, entry: Entry) -> None:
-        """Add a device or module."""
-        self._insert([_row(ids, entry)])
+        """Add a device or module, or replace it."""
+        row = _row(ids, entry)
+        self._database.execute(_DELETE, row[:2])
+        self._insert([row])
 
     def remove(self, device_id: str) -> None:
         """Remove a device with its modules, to look it up again."""

@@ -67,7 +67,7 @@ def is_too_large(path: str, section: Values) -> bool:
 
 
 def has_metadata(section: Values) -> bool:
-    return isinstance(section.get("$metadata"), dict)
+    return not section.keys().isdisjoint(_OF_THE_HUB)
 
 
 def differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:

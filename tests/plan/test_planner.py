@@ -251,6 +251,8 @@ def test_a_device_that_was_imported_a_short_time_ago_is_sent() -> None:
     one = planned(line(), entry(), is_recent=True)
     assert (one.planned.action, one.planned.notes) == (Action.UPDATE, (Note.IMPORTED_RECENTLY,))
     assert one.guarded
+    one = planned(line(importMode="update"), is_recent=True)
+    assert (one.planned.code, one.planned.notes) == ("DeviceNotFound", (Note.IMPORTED_RECENTLY,))
 
 
 def module(name: str = "m", **members: Any) -> Line:

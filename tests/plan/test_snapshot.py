@@ -83,12 +83,14 @@ def test_only_wanted_devices_are_kept() -> None:
 
 def test_a_device_is_looked_up_again() -> None:
     with read([EXPORT]) as snapshot:
-        snapshot.remove("a")
-        assert snapshot.find("a") is snapshot.find("a", "m") is None
         snapshot.add(*read_entry(text(device("a", eTag="Mg=="))))
         found = snapshot.find("a")
         assert found is not None
-        assert (found.etag, snapshot.modules("a")) == ("Mg==", 0)
+        assert (found.etag, snapshot.modules("a")) == ("Mg==", 1)
+        snapshot.remove("a")
+        assert snapshot.find("a") is snapshot.find("a", "m") is None
+        snapshot.add(*read_entry(text(device("a"))))
+        assert (snapshot.has_device("a"), snapshot.modules("a")) == (True, 0)
 
 
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
