@@ -38,7 +38,7 @@ _VERSION = "2021-04-12"
 Ids = tuple[str, str]
 State = Mapping[Ids, Line]
 
-_MAY_FAIL = {Note.DEPENDS_ON_ORDER, Note.NULL_MAY_FAIL, Note.TOO_MANY_MODULES_MAY_FAIL}
+_MAY_FAIL = {Note.DEPENDS_ON_ORDER, Note.NULL_MAY_FAIL}
 _MISMATCHES = {"PreconditionFailed", "EtagDoesNotMatch"}
 #: Of a module whose device the file also creates or deletes.
 _MISSING = {"DeviceNotFound", "ModuleNotFound"}
