@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import changes, emulator, imports, operators, queue, validator
+from bench import changes, emulator, imports, operators, plan, queue, validator
 
 _PARTS = {
     "devices": validator,
     "imports": imports,
     "queue": queue,
     "changes": changes,
+    "plan": plan,
     "emulator": emulator,
     "operators": operators,
 }

@@ -18,10 +18,10 @@ def main(name: str, path: str) -> None:
         start = time.process_time()
         counts = run(file)
         seconds = time.process_time() - start
-    print(json.dumps({**counts._asdict(), "seconds": seconds, "peak_bytes": _peak_bytes()}))
+    print(json.dumps({**counts._asdict(), "seconds": seconds, "peak_bytes": peak_bytes()}))
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     if sys.platform == "linux":
         # Linux's ru_maxrss is at least that of the process that started this one.
         high = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())

@@ -54,6 +54,8 @@ class Choices:
     output_rights: Literal["write", "create"] = "write"
     #: The time until queries show a change, in seconds.
     query_lag: int = 0
+    #: Do exports lag as queries do? The time until they show a change, in seconds.
+    export_lag: int = 0
     #: Is the hub linked to a namespace of Azure Device Registry?
     device_registry: Literal["none", "linked"] = "none"
     #: Is a token whose resource has a path valid for the whole hub? Azure IoT Explorer signs

@@ -35,6 +35,7 @@ from iothub_emulator.faults import Faults
 from iothub_emulator.jobs.history import JobHistory
 from iothub_emulator.jobs.jobs import JobOptions, Jobs
 from iothub_emulator.registry.configurations import Configurations
+from iothub_emulator.registry.lagging import LaggingRegistry
 from iothub_emulator.registry.registry import DEFAULT_LIMITS, Limits, Registry
 from iothub_emulator.server import LOOPBACK, Address, ServerThread
 from iothub_emulator.store import Documents, Store
@@ -118,10 +119,11 @@ class HubEmulator:
         )
         self.configurations = Configurations(Documents(self._store, "configuration"), self.clock)
         Effects(self.registry, self.configurations, self._store)
-        self._search = Search(self.registry, self.clock, timedelta(seconds=choices.query_lag))
+        self._search = Search(self._lagging(choices.query_lag))
         self.faults = Faults(forget_jobs=lambda: self.jobs.forget())
         self.jobs = Jobs(
             self.registry,
+            self._lagging(choices.export_lag),
             self.configurations,
             JobHistory(Documents(self._store, "job"), self.clock),
             self.faults,
@@ -224,6 +226,9 @@ class HubEmulator:
 
     def wait_idle(self, timeout: float = 10.0) -> None:
         self.jobs.wait_idle(timeout)
+
+    def _lagging(self, seconds: int) -> LaggingRegistry:
+        return LaggingRegistry(self.registry, self.clock, timedelta(seconds=seconds))
 
     def _close_tls(self) -> None:
         if self._tls is not None:

@@ -6,8 +6,10 @@ from typing import Any
 
 __all__ = ["export_line"]
 
-_SAME = ("status", "statusReason", "authentication", "capabilities", "attributes")
-_SCOPES = ("deviceScope", "parentScopes")
+_SAME = (
+    *("status", "statusReason", "authentication", "capabilities", "attributes"),
+    *("deviceScope", "parentScopes"),
+)
 
 
 def export_line(identity: Any, twin: Any) -> dict[str, Any] | None:
@@ -25,9 +27,11 @@ def export_line(identity: Any, twin: Any) -> dict[str, Any] | None:
             for name in ("desired", "reported")
         },
     }
-    for name in (*_SAME, *_SCOPES):
-        if identity.get(name) is not None:
-            line[name] = identity[name]
+    for name in _SAME:
+        # Modules have their status in the twin alone.
+        value = identity.get(name)
+        if value is not None or (value := twin.get(name)) is not None:
+            line[name] = value
     return line
 
 

@@ -39,7 +39,7 @@ class _X509Thumbprint(msgspec.Struct, rename="camel"):
 
 
 class _Authentication(msgspec.Struct, rename="camel"):
-    type: AuthenticationType | None = None
+    type: str | None = None
     symmetric_key: _SymmetricKey | None = None
     x509_thumbprint: _X509Thumbprint | None = msgspec.field(default=None, name="x509Thumbprint")
     policy_resource_id: str | None = None
@@ -56,13 +56,17 @@ class _Capabilities(msgspec.Struct, rename="camel"):
 
 
 class _Line(msgspec.Struct, rename="camel"):
-    """`ExportImportDevice` of the service REST API (2021-04-12), in the documented letter case."""
+    """`ExportImportDevice` of the service REST API (2021-04-12), in the documented letter case.
+
+    Without enumerations: other devices of the hub may have values that we do not know, and messages
+    of msgspec quote them.
+    """
 
     id: str
     module_id: str | None = None
     e_tag: str | None = msgspec.field(default=None, name="eTag")
-    import_mode: ImportMode | None = None
-    status: Status = Status.ENABLED
+    import_mode: str | None = None
+    status: str = Status.ENABLED.value
     status_reason: str | None = None
     authentication: _Authentication | None = None
     twin_e_tag: str | None = msgspec.field(default=None, name="twinETag")
@@ -76,6 +80,7 @@ class _Line(msgspec.Struct, rename="camel"):
 
 
 _DECODER = msgspec.json.Decoder(_Line)
+_SECTION = msgspec.json.Decoder(dict[str, Any])
 
 
 class Entry(msgspec.Struct, array_like=True, gc=False):
@@ -86,10 +91,8 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
     status: str
     status_reason: str | None
     authentication_type: str
-    #: Digest of the symmetric keys; None if it has none.
+    #: Digest of the symmetric keys; None if the snapshot has none. A device of type sas has some.
     keys: Keys | None
-    #: Whether the snapshot contains symmetric keys.
-    has_keys: bool
     #: Primary and secondary; None where there is none.
     thumbprints: tuple[str | None, str | None]
     iot_edge: bool
@@ -127,35 +130,33 @@ class FileLine(msgspec.Struct, gc=False):
     not_compared: tuple[str, ...]
 
 
-def read_entry(line: bytes, *, has_keys: bool = True) -> tuple[tuple[str, str], Entry]:
+def read_entry(line: bytes) -> tuple[tuple[str, str], Entry]:
     """Read a line of an export: the ids of device and module ("" for a device), and the rest.
 
-    Args:
-        has_keys: whether the export contains keys.
-
     Raises:
-        RegistryLineError: it is not a device or module.
+        RegistryLineError: it is not a device or module, or has no eTag, without which nothing
+            protects the device from a plan that is out of date.
     """
     value = _decode(line)
+    if not (etag := _unquoted(value.e_tag)):
+        raise RegistryLineError("it has no eTag")
     auth = value.authentication or _Authentication()
-    keys = _keys(auth)
     properties = value.properties or _Properties()
     entry = Entry(
-        etag=_unquoted(value.e_tag),
+        etag=etag,
         twin_etag=_unquoted(value.twin_e_tag),
-        status=value.status.value,
+        status=value.status,
         status_reason=value.status_reason,
-        authentication_type=(auth.type or AuthenticationType.SAS).value,
-        keys=keys,
-        has_keys=has_keys or keys is not None,
+        authentication_type=auth.type or AuthenticationType.SAS.value,
+        keys=_keys(auth),
         thumbprints=_thumbprints(auth),
         iot_edge=bool(value.capabilities and value.capabilities.iot_edge),
-        device_scope=value.device_scope,
+        device_scope=value.device_scope or None,
         parent_scopes=tuple(value.parent_scopes or ()),
-        tags=_document(value.tags) or _EMPTY_DOCUMENT,
-        desired=_document(properties.desired) or _EMPTY_DOCUMENT,
-        reported=_document(properties.reported) or _EMPTY_DOCUMENT,
-        attributes=_document(value.attributes),
+        tags=_section(value.tags) or _EMPTY_DOCUMENT,
+        desired=_section(properties.desired) or _EMPTY_DOCUMENT,
+        reported=_section(properties.reported) or _EMPTY_DOCUMENT,
+        attributes=_section(value.attributes),
     )
     return (value.id, value.module_id or ""), entry
 
@@ -170,21 +171,26 @@ def read_file_line(line: bytes) -> FileLine:
     auth = value.authentication or _Authentication()
     thumbprints = _thumbprints(auth)
     derived = AuthenticationType.SELF_SIGNED if any(thumbprints) else AuthenticationType.SAS
+    try:
+        mode = ImportMode(value.import_mode or ImportMode.CREATE_OR_UPDATE)
+        type_ = AuthenticationType(auth.type or derived)
+    except ValueError:
+        raise RegistryLineError("it was not validated") from None
     properties = value.properties or _Properties()
     values = (value.managed_by, auth.policy_resource_id, auth.x509_ca_validation)
     return FileLine(
         id=value.id,
         module_id=value.module_id or "",
-        mode=value.import_mode or ImportMode.CREATE_OR_UPDATE,
+        mode=mode,
         etag=_unquoted(value.e_tag),
         twin_etag=_unquoted(value.twin_e_tag),
-        status=value.status.value,
+        status=value.status,
         status_reason=value.status_reason,
-        authentication_type=auth.type or derived,
+        authentication_type=type_,
         keys=_keys(auth),
         thumbprints=thumbprints,
         iot_edge=bool(value.capabilities and value.capabilities.iot_edge),
-        device_scope=value.device_scope,
+        device_scope=value.device_scope or None,
         parent_scopes=tuple(value.parent_scopes or ()),
         tags=_document(value.tags),
         desired=_document(properties.desired),
@@ -199,10 +205,8 @@ def read_file_line(line: bytes) -> FileLine:
 def _decode(line: bytes) -> _Line:
     try:
         return _DECODER.decode(line)
-    except (msgspec.DecodeError, ValueError) as error:
-        # Messages of validation name a path and a type, and quote no value.
-        why = str(error) if isinstance(error, msgspec.ValidationError) else "it is not JSON"
-        raise RegistryLineError(why) from None
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise _line_error(error) from None
 
 
 def _keys(auth: _Authentication) -> Keys | None:
@@ -221,6 +225,23 @@ def _thumbprints(auth: _Authentication) -> tuple[str | None, str | None]:
 def _document(raw: msgspec.Raw) -> bytes | None:
     data = bytes(raw)
     return None if data == b"null" else data
+
+
+def _section(raw: msgspec.Raw) -> bytes | None:
+    """A section that is known to be an object."""
+    data = _document(raw)
+    if data is not None and data != _EMPTY_DOCUMENT:
+        try:
+            _SECTION.decode(data)
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raise _line_error(error) from None
+    return data
+
+
+def _line_error(error: Exception) -> RegistryLineError:
+    # Messages of validation name a path and a type, and quote no value.
+    is_json = isinstance(error, msgspec.ValidationError)
+    return RegistryLineError(str(error) if is_json else "it is not JSON in UTF-8")
 
 
 def _unquoted(etag: str | None) -> str:

@@ -21,7 +21,9 @@ __all__ = ["MAX_MODULES", "Device", "Fate", "guarded", "plan_line"]
 
 #: Modules per device (learn: "Understand and use module twins").
 MAX_MODULES = 50
-_ANY_ETAG = "*"
+#: ETags that match each device: in the header If-Match, and as observed on a hub.
+_ANY_ETAG = ("", "*")
+_REPORTED = "properties.reported"
 
 
 class Fate(Enum):
@@ -69,16 +71,19 @@ def plan_line(
         device: for a module its device, for a device its modules.
         is_recent: whether the registry may have changed since `present` was read.
     """
-    planned = _plan(line, present, device, is_recent)
-    notes = planned.notes
+    planned = _plan(line, present, device)
+    notes = []
     if line.module_id and device.fate in (Fate.CREATED, Fate.DELETED):
-        notes = (Note.DEPENDS_ON_ORDER, *notes)
-        if planned.action is Action.UNCHANGED:
-            planned = replace(planned, action=Action.UPDATE)
-    return replace(planned, notes=notes) if notes else planned
+        notes.append(Note.DEPENDS_ON_ORDER)
+    if is_recent:
+        notes.append(Note.IMPORTED_RECENTLY)
+    if not notes:
+        return planned
+    action = Action.UPDATE if planned.action is Action.UNCHANGED else planned.action
+    return replace(planned, action=action, notes=(*notes, *planned.notes))
 
 
-def _plan(line: FileLine, present: Entry | None, device: Device, is_recent: bool) -> PlannedLine:
+def _plan(line: FileLine, present: Entry | None, device: Device) -> PlannedLine:
     mode = line.mode
     if present is None:
         if not mode.creates:
@@ -95,24 +100,21 @@ def _plan(line: FileLine, present: Entry | None, device: Device, is_recent: bool
         deleted = 0 if line.module_id else device.modules
         return PlannedLine(line.id, line.module_id, mode, Action.DELETE, deleted_modules=deleted)
     findings = _Findings()
-    if mode.updates_twin:
-        _compare_patch(line, present, findings)
-    else:
+    if not mode.updates_twin:
         if line.iot_edge and not present.iot_edge and line.device_scope:
             # Observed on a hub, which answers 503 to such an update.
             return _failing(line, "ServiceUnavailable")
         _compare_identity(line, present, findings)
-        _compare_sections(line, present, findings)
-    is_unchanged = not findings.changes
-    if is_recent and is_unchanged:
-        findings.notes[Note.IMPORTED_RECENTLY] = None
-        is_unchanged = False
+    _compare_twin(line, present, findings)
+    if not findings.changes:
+        # Notes say what cannot be known of a line that is sent.
+        return PlannedLine(line.id, line.module_id, mode, Action.UNCHANGED)
     is_disabled = not mode.updates_twin and line.status == Status.DISABLED != present.status
     return PlannedLine(
         line.id,
         line.module_id,
         mode,
-        Action.UNCHANGED if is_unchanged else Action.UPDATE,
+        Action.UPDATE,
         tuple(findings.changes),
         findings.new_keys,
         is_disabled,
@@ -136,9 +138,9 @@ def _has_other_etag(line: FileLine, present: Entry) -> bool:
         is_compared, expected, actual = mode.compares_etag, line.twin_etag, present.twin_etag
     else:
         is_compared, expected, actual = mode.compares_etag, line.etag, present.etag
-        if not mode.deletes and line.twin_etag not in ("", _ANY_ETAG, present.twin_etag):
+        if not mode.deletes and line.twin_etag not in (*_ANY_ETAG, present.twin_etag):
             return True
-    return is_compared and expected not in ("", _ANY_ETAG, actual)
+    return is_compared and expected not in (*_ANY_ETAG, actual)
 
 
 def _created(line: FileLine, device: Device) -> PlannedLine:
@@ -156,12 +158,20 @@ def _compare_identity(line: FileLine, present: Entry, findings: _Findings) -> No
     _compare_credentials(line, present, findings)
     findings.change("capabilities.iotEdge", present.iot_edge, line.iot_edge)
     scope, parents = _scopes(line, present)
-    findings.change("deviceScope", present.device_scope, scope)
+    if line.iot_edge and not present.iot_edge:
+        # The hub makes the scope.
+        findings.changes.append(PropertyChange("deviceScope", is_shown=False))
+    else:
+        findings.change("deviceScope", present.device_scope, scope)
     findings.change("parentScopes", list(present.parent_scopes), list(parents))
-    if line.attributes is not None:
-        # An update that omits them keeps them.
+    if line.attributes is not None and line.attributes != present.attributes:
+        # An update that omits them keeps them. They may contain null, and answers of older versions
+        # of the API do not contain them.
         old, new = twins.decode(present.attributes), twins.decode(line.attributes)
-        findings.changes += _property_changes(old, new, "attributes")
+        if present.attributes is None:
+            findings.unknown(Note.NOT_IN_EXPORT, PropertyChange("attributes", None, new))
+        elif not twins.are_same(old, new):
+            findings.changes.append(PropertyChange("attributes", old, new))
     if line.not_compared:
         findings.unknown(Note.NOT_IN_EXPORT, *map(PropertyChange, line.not_compared))
 
@@ -180,7 +190,7 @@ def _compare_credentials(line: FileLine, present: Entry, findings: _Findings) ->
     if type_ is AuthenticationType.SELF_SIGNED and line.thumbprints == (None, None):
         # Observed on a hub: it keeps what the device has.
         return
-    if present.keys is not None:
+    if present.keys is not None or old_type == AuthenticationType.SAS:
         findings.changes.append(PropertyChange("authentication.symmetricKey", is_shown=False))
     if line.thumbprints != present.thumbprints:
         findings.changes.append(PropertyChange("authentication.x509Thumbprint", is_shown=False))
@@ -193,7 +203,7 @@ def _compare_keys(line: FileLine, present: Entry, findings: _Findings) -> None:
     if line.keys is None:
         findings.changes.append(change)
         findings.new_keys = NewKeys.MADE_BY_HUB
-    elif not present.has_keys:
+    elif present.keys is None and present.authentication_type == AuthenticationType.SAS:
         findings.unknown(Note.KEYS_NOT_COMPARED, change)
     elif line.keys != present.keys:
         findings.changes.append(change)
@@ -210,60 +220,44 @@ def _scopes(line: FileLine, present: Entry) -> tuple[str | None, tuple[str | Non
     """Scope and parents after an update, as observed on a hub.
 
     An edge device keeps its scope; that of another device names its parent. A device that ceases
-    to be an edge device has neither. The scope of a new edge device is generated.
+    to be an edge device has neither.
     """
     if line.iot_edge:
-        return (present.device_scope if present.iot_edge else line.device_scope), line.parent_scopes
+        return present.device_scope, line.parent_scopes
     if present.iot_edge:
         return None, ()
     return line.device_scope, (line.device_scope,) if line.device_scope else ()
 
 
-def _compare_sections(line: FileLine, present: Entry, findings: _Findings) -> None:
-    """An identity's line replaces the sections that it has."""
+def _compare_twin(line: FileLine, present: Entry, findings: _Findings) -> None:
+    """The line of an identity replaces the sections that it has, an updateTwin merges them."""
+    is_patch = line.mode.updates_twin
     for name, section, before in (
         ("tags", line.tags, present.tags),
         ("properties.desired", line.desired, present.desired),
+        ("properties.reported", line.reported, present.reported),
     ):
-        old = twins.decode(before)
-        if section is None:
-            if old:
-                findings.unknown(Note.MAY_CLEAR_TWIN, *_property_changes(old, {}, name))
-            continue
         if section == before:
             continue
-        new = twins.decode(section)
-        findings.changes += _property_changes(old, twins.stored(new), name)
-        if name != "tags" and twins.has_metadata(new):
+        old = twins.stored_values(before)
+        if section is None:
+            if old and not is_patch and name != _REPORTED:
+                findings.unknown(Note.MAY_CLEAR_TWIN, *_property_changes(old, {}, name))
+            continue
+        given = twins.decode(section)
+        new = twins.merged(old if is_patch else {}, given)
+        if changes := _property_changes(old, new, name):
+            if name == _REPORTED:
+                findings.unknown(Note.MAY_WRITE_REPORTED, *changes)
+            else:
+                findings.changes += changes
+                if is_patch and twins.is_too_large(name, new):
+                    findings.notes[Note.TOO_LARGE_MAY_FAIL] = None
+        if not is_patch and twins.has_null(given):
+            findings.notes[Note.NULL_MAY_FAIL] = None
+        if name != "tags" and twins.has_metadata(given):
             metadata = PropertyChange(f"{name}.$metadata", is_shown=False)
             findings.unknown(Note.METADATA_NOT_COMPARED, metadata)
-    if line.reported is not None and line.reported != present.reported:
-        reported = twins.decode(line.reported)
-        _compare_reported(twins.stored(reported), present, findings)
-        if twins.has_metadata(reported):
-            metadata = PropertyChange("properties.reported.$metadata", is_shown=False)
-            findings.unknown(Note.METADATA_NOT_COMPARED, metadata)
-
-
-def _compare_patch(line: FileLine, present: Entry, findings: _Findings) -> None:
-    """An updateTwin merges its sections into the twin."""
-    for name, section, before in (
-        ("tags", line.tags, present.tags),
-        ("properties.desired", line.desired, present.desired),
-    ):
-        if section is not None:
-            old = twins.decode(before)
-            new = twins.merged(old, twins.decode(section))
-            findings.changes += _property_changes(old, new, name)
-    if line.reported is not None:
-        old = twins.decode(present.reported)
-        _compare_reported(twins.merged(old, twins.decode(line.reported)), present, findings)
-
-
-def _compare_reported(new: dict[str, Any], present: Entry, findings: _Findings) -> None:
-    changes = _property_changes(twins.decode(present.reported), new, "properties.reported")
-    if changes:
-        findings.unknown(Note.MAY_WRITE_REPORTED, *changes)
 
 
 def _property_changes(old: Any, new: Any, path: str) -> list[PropertyChange]:
@@ -273,33 +267,30 @@ def _property_changes(old: Any, new: Any, path: str) -> list[PropertyChange]:
 def guarded(text: bytes, line: FileLine, present: Entry | None) -> bytes:
     """The line as it is sent: it fails if the registry is not as the plan saw it.
 
-    No createOrUpdateIfMatchETag: it makes a device again that was deleted since. An ETag that the
-    line compares itself stays.
+    No createOrUpdateIfMatchETag: it makes a device again that was deleted since. A deletion
+    compares the ETag of the identity alone, and an updateTwin that of the twin alone, which new
+    devices have in common: no line can do more.
     """
     mode = line.mode
     members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
     if present is None:
-        guarded_mode = ImportMode.CREATE
         members.pop("eTag", None)
         members.pop("twinETag", None)
-    elif mode.deletes:
-        guarded_mode = ImportMode.DELETE_IF_MATCH_ETAG
-    elif mode.updates_twin:
-        guarded_mode = ImportMode.UPDATE_TWIN_IF_MATCH_ETAG
+        members["importMode"] = _raw(ImportMode.CREATE.value)
+        return msgspec.json.encode(members)
+    if mode.updates_twin:
+        members["importMode"] = _raw(ImportMode.UPDATE_TWIN_IF_MATCH_ETAG.value)
     else:
         guarded_mode = ImportMode.UPDATE_IF_MATCH_ETAG
-    members["importMode"] = _raw(guarded_mode.value)
-    if present is not None and not mode.updates_twin and not (mode.compares_etag and line.etag):
+        if mode.deletes:
+            guarded_mode = ImportMode.DELETE_IF_MATCH_ETAG
+        members["importMode"] = _raw(guarded_mode.value)
         members["eTag"] = _raw(present.etag)
-    # Documentation does not say whether an update keeps a section that the line omits.
-    if present is not None and not mode.deletes and not _compares_twin(line):
+    # Documentation does not say whether an update keeps a section that the line omits. A hub
+    # without twins has no ETags of them.
+    if not mode.deletes and present.twin_etag:
         members["twinETag"] = _raw(present.twin_etag)
     return msgspec.json.encode(members)
-
-
-def _compares_twin(line: FileLine) -> bool:
-    """Whether the hub compares the ETag of the twin that the line has."""
-    return bool(line.twin_etag) and (not line.mode.updates_twin or line.mode.compares_etag)
 
 
 def _raw(text: str) -> msgspec.Raw:

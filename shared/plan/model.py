@@ -50,10 +50,12 @@ class Note(StrEnum):
     #: The line has $metadata, which replaces metadata that no export contains.
     METADATA_NOT_COMPARED = "metadataNotCompared"
     KEYS_NOT_COMPARED = "keysNotCompared"
-    #: The line has properties that no export contains.
+    #: The line has properties that the snapshot does not contain.
     NOT_IN_EXPORT = "notInExport"
-    #: Documentation does not say whether null is accepted in a new twin.
+    #: Documentation does not say whether null is accepted in a section that is written as a whole.
     NULL_MAY_FAIL = "nullMayFail"
+    #: A twin with the properties of an updateTwin may be larger than the hub allows.
+    TOO_LARGE_MAY_FAIL = "tooLargeMayFail"
     #: The device may have more modules than the hub allows.
     TOO_MANY_MODULES_MAY_FAIL = "tooManyModulesMayFail"
     #: An import changed the device a short time ago, and the snapshot may be older.
@@ -70,8 +72,9 @@ _TEXTS = {
     Note.MAY_WRITE_REPORTED: "the hub may write the reported properties or ignore them",
     Note.METADATA_NOT_COMPARED: "$metadata is written and cannot be compared",
     Note.KEYS_NOT_COMPARED: "keys are not compared",
-    Note.NOT_IN_EXPORT: "the line has properties that no export contains",
-    Note.NULL_MAY_FAIL: "the hub may reject null in the twin of a new device",
+    Note.NOT_IN_EXPORT: "the line has properties that exports or lookups do not contain",
+    Note.NULL_MAY_FAIL: "the hub may reject null in a twin that is not updated by updateTwin",
+    Note.TOO_LARGE_MAY_FAIL: "the updated twin may be too large",
     Note.TOO_MANY_MODULES_MAY_FAIL: "the device may have too many modules",
     Note.IMPORTED_RECENTLY: "an import changed the device a short time ago",
 }

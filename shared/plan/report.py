@@ -11,7 +11,7 @@ from shared.hub.explain import code_label, remedy_of
 from shared.plan.model import Action, PlannedLine, PropertyChange
 from shared.plan.planner import PlanCounts, PlannedText
 from shared.plan.snapshot import Snapshot
-from shared.redaction import redact, redact_id
+from shared.redaction import REDACTED, redact, redact_id
 from shared.text import well_formed
 
 __all__ = ["CSV_HEADER", "PlanReport", "counts_json", "csv_line", "line_json", "summary_line"]
@@ -148,7 +148,7 @@ def csv_line(number: int, planned: PlannedLine) -> str:
         (
             number,
             redact_id(planned.id),
-            redact_id(planned.module_id),
+            planned.module_id and redact_id(planned.module_id),
             planned.mode.value,
             planned.action.value,
             " ".join(names),
@@ -161,7 +161,12 @@ def csv_line(number: int, planned: PlannedLine) -> str:
 
 
 def _change_json(change: PropertyChange) -> dict[str, Any]:
-    values = {"old": _shown(change.old), "new": _shown(change.new)} if change.is_shown else {}
+    values = {}
+    if change.is_shown:
+        values = {
+            "old": _shown(change.field, change.old),
+            "new": _shown(change.field, change.new),
+        }
     return {
         "property": _shown_field(change),
         **values,
@@ -173,10 +178,12 @@ def _shown_field(change: PropertyChange) -> str:
     return redact(well_formed(change.field[:MAX_VALUE]))[:MAX_VALUE]
 
 
-def _shown(value: Any) -> Any:
-    """A value, or the beginning of its JSON without secrets if it is long or contains one."""
+def _shown(field: str, value: Any) -> Any:
+    """A value, or the beginning of its JSON if it is long, unless it contains a secret."""
     text = well_formed(json.dumps(value, ensure_ascii=False))
-    redacted = redact(text)
-    if redacted == text and len(text) <= MAX_VALUE:
-        return value
-    return redacted[:MAX_VALUE]
+    # Names say of many values that they are secret.
+    names = map(json.dumps, field.split("."))
+    named = f"{{{': {'.join(names)}: {text}"
+    if value is not None and redact(named) != named:
+        return REDACTED
+    return value if len(text) <= MAX_VALUE else text[:MAX_VALUE]

@@ -1,13 +1,14 @@
 """The state of a registry for the devices of one file, in a temporary database.
 
 SQLite keeps it in memory up to 32 MiB, and the rest in a file of the temporary folder that nobody
-else can open and that is gone with the process. The file takes at most as many bytes as those lines
-of the export that are about devices of the file. It contains digests of keys instead of keys.
+else can open and that is gone with the process. The file takes about 100 bytes per device of the
+file and module of these, and the JSON of their twins; it contains digests of keys instead of keys.
 """
 
 from __future__ import annotations
 
 import gzip
+import itertools
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,6 +17,7 @@ from typing import Self
 
 import msgspec
 
+from shared.device_files.duplicates import fingerprint
 from shared.errors import PermanentError
 from shared.plan.entries import Entry, RegistryLineError, read_entry
 
@@ -24,12 +26,18 @@ __all__ = ["ExportError", "Snapshot", "export_lines"]
 _CACHE_KIB = 32 * 1024
 _BATCH = 1000
 _GZIP = b"\x1f\x8b"
+_GZIP_WINDOW = 31
+_BLOCK_BYTES = 1 << 20
+#: A device with the largest twin has less than 200 KiB.
+_MAX_LINE_BYTES = 1 << 22
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Entry)
 
-_FIND = "SELECT entry FROM entries WHERE id = ? AND module_id = ?"
-_COUNT_MODULES = "SELECT count(*) FROM entries WHERE id = ? AND module_id > ''"
+_FIND = "SELECT entry FROM entries WHERE device = ? AND module_id = ?"
+_DELETE = "DELETE FROM entries WHERE device = ? AND module_id = ?"
+_COUNT_MODULES = "SELECT count(*) FROM entries WHERE device = ? AND module_id > ''"
 
 #: Device id, and module id or "".
 Ids = tuple[str, str]
@@ -66,8 +74,11 @@ class Snapshot:
             f"PRAGMA cache_size = -{_CACHE_KIB}",
             "PRAGMA journal_mode = OFF",
             "PRAGMA synchronous = OFF",
-            "CREATE TABLE entries (id TEXT, module_id TEXT, entry BLOB,"
-            " PRIMARY KEY (id, module_id)) WITHOUT ROWID",
+            # Appended in any order; the index of fingerprints stays in memory.
+            "CREATE TABLE entries (device INTEGER, module_id TEXT, entry BLOB)",
+            "CREATE INDEX devices ON entries (device)",
+            # One transaction for ever: its end would write the pages that changed.
+            "BEGIN",
         ):
             self._database.execute(statement)
 
@@ -82,11 +93,13 @@ class Snapshot:
 
     def add(self, ids: Ids, entry: Entry) -> None:
         """Add a device or module, or replace it."""
-        self._insert([(*ids, _ENCODER.encode(entry))])
+        row = _row(ids, entry)
+        self._database.execute(_DELETE, row[:2])
+        self._insert([row])
 
     def remove(self, device_id: str) -> None:
         """Remove a device with its modules, to look it up again."""
-        self._database.execute("DELETE FROM entries WHERE id = ?", (device_id,))
+        self._database.execute("DELETE FROM entries WHERE device = ?", (fingerprint(device_id),))
 
     def read_export(
         self,
@@ -105,26 +118,25 @@ class Snapshot:
             ExportError: it is damaged, or not an export.
         """
         self.devices, self.identities = 0, 0
-        has_keys = self.has_keys
         rows = []
         number = 0
         for number, line in enumerate(lines, 1):
+            if number == 1:
+                line = line.removeprefix(_BYTE_ORDER_MARK)
+                if line.strip() and not (line.lstrip().startswith(b"{") or b'":' in line):
+                    # Observed on a hub: an export without keys begins with a sentence.
+                    self.has_keys = False
+                    continue
             if not line.strip():
                 continue
-            if number == 1 and not line.lstrip().startswith(b"{"):
-                if line.lstrip().startswith(b"["):
-                    raise ExportError(1, "it is a JSON array instead of a device or module")
-                # Observed on a hub: an export without keys begins with a note.
-                self.has_keys = has_keys = False
-                continue
             try:
-                ids, entry = read_entry(line, has_keys=has_keys)
+                ids, entry = read_entry(line)
             except RegistryLineError as error:
                 raise ExportError(number, str(error)) from None
             self.identities += 1
             self.devices += not ids[1]
             if is_wanted(ids[0]):
-                rows.append((*ids, _ENCODER.encode(entry)))
+                rows.append(_row(ids, entry))
             if len(rows) >= _BATCH:
                 self._insert(rows)
                 rows.clear()
@@ -134,29 +146,33 @@ class Snapshot:
         progress(number)
 
     def find(self, device_id: str, module_id: str = "") -> Entry | None:
-        row = self._database.execute(_FIND, (device_id, module_id)).fetchone()
+        row = self._database.execute(_FIND, (fingerprint(device_id), module_id)).fetchone()
         return None if row is None else _DECODER.decode(row[0])
 
     def has_device(self, device_id: str) -> bool:
-        return self._database.execute(_FIND, (device_id, "")).fetchone() is not None
+        return self._database.execute(_FIND, (fingerprint(device_id), "")).fetchone() is not None
 
     def modules(self, device_id: str) -> int:
         """Number of the modules of a device, with those that the hub creates itself."""
         if not self._has_modules:
             return 0
-        count: int = self._database.execute(_COUNT_MODULES, (device_id,)).fetchone()[0]
+        count: int = self._database.execute(_COUNT_MODULES, (fingerprint(device_id),)).fetchone()[0]
         return count
 
-    def _insert(self, rows: Sequence[tuple[str, str, bytes]]) -> None:
+    def _insert(self, rows: Sequence[tuple[int, str, bytes]]) -> None:
         self._has_modules = self._has_modules or any(row[1] for row in rows)
-        self._database.executemany("REPLACE INTO entries VALUES (?, ?, ?)", rows)
+        self._database.executemany("INSERT INTO entries VALUES (?, ?, ?)", rows)
+
+
+def _row(ids: Ids, entry: Entry) -> tuple[int, str, bytes]:
+    return fingerprint(ids[0]), ids[1], _ENCODER.encode(entry)
 
 
 def export_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The lines of an export, plain or gzipped, without their ends.
 
     Raises:
-        ExportError: the gzip file is damaged or incomplete.
+        ExportError: the gzip file is damaged or incomplete, or a line is too long.
     """
     number = 0
     tail = b""
@@ -165,6 +181,8 @@ def export_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
             *lines, tail = (tail + chunk).split(b"\n")
             number += len(lines)
             yield from lines
+            if len(tail) > _MAX_LINE_BYTES:
+                raise ExportError(number + 1, "it is too long")
     except (zlib.error, gzip.BadGzipFile) as error:
         raise ExportError(number + 1, f"the gzip file is damaged ({error})") from None
     if tail:
@@ -172,24 +190,25 @@ def export_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _unzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    first = next(chunks, b"").removeprefix(b"\xef\xbb\xbf")
-    if not first.startswith(_GZIP):
-        yield first
+    """The content of a file in blocks of limited size, gzipped or not."""
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= len(_GZIP):
+            break
+    if not head.startswith(_GZIP):
+        yield head
         yield from chunks
         return
-    member = zlib.decompressobj(wbits=31)
-    data = first
-    while True:
-        while data:
-            yield member.decompress(data)
-            data = member.unused_data
+    member = zlib.decompressobj(_GZIP_WINDOW)
+    for data in itertools.chain((head,), chunks):
+        has_more = True
+        while has_more:
             if member.eof and data:
-                member = zlib.decompressobj(wbits=31)
-        following = next(chunks, None)
-        if following is None:
-            break
-        data = following
-        if member.eof and data:
-            member = zlib.decompressobj(wbits=31)
+                member = zlib.decompressobj(_GZIP_WINDOW)
+            block = member.decompress(data, _BLOCK_BYTES)
+            yield block
+            data = member.unused_data if member.eof else member.unconsumed_tail
+            has_more = bool(data) or (len(block) == _BLOCK_BYTES and not member.eof)
     if not member.eof:
         raise gzip.BadGzipFile("it ends early")

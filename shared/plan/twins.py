@@ -11,7 +11,13 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["are_same", "decode", "differences", "has_metadata", "has_null", "merged", "stored"]
+from shared.device_files.lines.twin import check_twin
+from shared.device_files.rules import Finding, Rule
+
+__all__ = [
+    *("are_same", "decode", "differences", "has_metadata", "has_null", "is_too_large", "merged"),
+    "stored_values",
+]
 
 #: The hub's own properties in exports, which it does not store as values.
 _OF_THE_HUB = ("$metadata", "$version")
@@ -24,13 +30,19 @@ def decode(section: bytes | None) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def stored(section: Values) -> dict[str, Any]:
-    """What a new or replaced section contains: without nulls and without the hub's properties."""
-    return merged({}, section)
+def stored_values(section: bytes) -> dict[str, Any]:
+    """The values of a section of an export; some versions of hubs export metadata too."""
+    values = decode(section)
+    for name in _OF_THE_HUB:
+        values.pop(name, None)
+    return values
 
 
 def merged(target: Values, patch: Values) -> dict[str, Any]:
-    """What a section contains after a patch, in which null removes a property."""
+    """What a section contains after a patch, in which null removes a property.
+
+    A patch of nothing is a section that is written as a whole.
+    """
     own = {name: value for name, value in patch.items() if name not in _OF_THE_HUB}
     return _merged(target, own)
 
@@ -45,8 +57,17 @@ def has_null(section: Any) -> bool:
     return section is None or (isinstance(section, dict) and any(map(has_null, section.values())))
 
 
+def is_too_large(path: str, section: Values) -> bool:
+    """Whether a section is larger than twins may be, as the validation counts."""
+    findings: list[Finding] = []
+    is_tags = path == "tags"
+    tags, desired = (section, None) if is_tags else (None, section)
+    check_twin(tags, desired, findings, null_removes=False)
+    return any(f.rule in (Rule.TWIN_TAGS_SIZE, Rule.TWIN_DESIRED_SIZE) for f in findings)
+
+
 def has_metadata(section: Values) -> bool:
-    return isinstance(section.get("$metadata"), dict)
+    return not section.keys().isdisjoint(_OF_THE_HUB)
 
 
 def differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:

@@ -12,6 +12,7 @@ import pytest
 from iothub_emulator import HubEmulator
 from iothub_emulator.choices import DEFAULT_CHOICES, Choices
 from iothub_emulator.jobs.importing import DeviceImport
+from iothub_emulator.registry.identity import Key
 from iothub_emulator.registry.registry import Registry
 from tests.emulator.support import (
     README,
@@ -284,6 +285,29 @@ def test_import_output_name(
     )
 
     assert job_container.names() == {"devices.txt", log}
+
+
+def test_export_lag(start_hub: StartHub, job_container: JobContainer) -> None:
+    hub = start_hub(choices=Choices(export_lag=5))
+
+    def exported() -> list[tuple[str, str | None, str]]:
+        run_job(hub, job_container, type="export")
+        lines = job_container.lines("devices.txt")
+        return [(line["id"], line.get("moduleId"), line["status"]) for line in lines]
+
+    for ids in ({"id": "a"}, {"id": "a", "moduleId": "m"}, {"id": "b"}):
+        hub.registry.put(ids)
+    assert exported() == []
+    hub.clock.advance(5)
+    before = [("a", None, "enabled"), ("a", "m", "enabled"), ("b", None, "enabled")]
+    assert exported() == before
+
+    hub.registry.delete(Key("a"))
+    hub.registry.put({"id": "b", "status": "disabled"})
+    hub.registry.put({"id": "aa"})
+    assert exported() == before
+    hub.clock.advance(5)
+    assert exported() == [("aa", None, "enabled"), ("b", None, "disabled")]
 
 
 def test_query_lag(start_hub: StartHub) -> None:

@@ -184,6 +184,12 @@ def test_update_keeps_omitted_twin_parts(registry: Registry, run_import: RunImpo
     assert after["properties"]["desired"] == {"d": 1}
 
 
+def test_an_empty_status_reason_is_kept(registry: Registry) -> None:
+    registry.put({"id": "pump", "statusReason": ""})
+
+    assert stored(registry, "pump")["statusReason"] == ""
+
+
 def test_exported_lines_can_be_imported_again(registry: Registry, run_import: RunImport) -> None:
     registry.put({"id": "gateway", "capabilities": {"iotEdge": True}, "tags": {"a": 1}})
     registry.put({"id": "pump", "deviceScope": "ms-azure-iot-edge://gateway-1"})

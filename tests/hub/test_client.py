@@ -7,21 +7,17 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from azure.core.credentials import AccessToken, TokenCredential
+from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 from azure.core.pipeline.transport import RequestsTransport
-from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
 
 from iothub_emulator import HubEmulator
 from iothub_emulator.tls import Tls
-from local.azurite import ACCOUNT_KEY, ACCOUNT_NAME
 from shared.connections import HubConnection
 from shared.hub import client as client_module
 from shared.hub.client import HubClient
@@ -35,45 +31,14 @@ from shared.hub.exceptions import (
     OutcomeUnknownError,
 )
 from shared.hub.jobs import ImportJobRequest, JobStatus
-
-Connect = Callable[..., HubClient]
-
-
-def no_credential() -> TokenCredential:
-    raise AssertionError("a hub with a key needs no token")
+from tests.hub.conftest import Connect, JobContainer
 
 
 @pytest.fixture
-def connect() -> Iterator[Connect]:
-    clients = []
-
-    def connect(connection: str, api_version: str = "2021-04-12") -> HubClient:
-        hub = HubConnection.parse(connection)
-        client = HubClient(hub, no_credential, api_version, RequestsTransport())
-        clients.append(client)
-        return client
-
-    yield connect
-    for client in clients:
-        client.close()
-
-
-@pytest.fixture
-def request_of_a_job(storage_connection_string: str) -> ImportJobRequest:
+def request_of_a_job(job_container: JobContainer) -> ImportJobRequest:
     """A job request for a container with a device file."""
-
-    name = f"import-{uuid4().hex}"
-    with BlobServiceClient.from_connection_string(storage_connection_string) as service:
-        container = service.create_container(name)
-        container.upload_blob("devices.txt", b'{"id":"pump-1","status":"enabled"}')
-        sas = generate_container_sas(
-            ACCOUNT_NAME,
-            name,
-            account_key=ACCOUNT_KEY,
-            permission=ContainerSasPermissions(read=True, write=True, delete=True, list=True),
-            expiry=datetime.now(UTC) + timedelta(hours=1),
-        )
-        uri = f"{container.url}?{sas}"
+    job_container.client.upload_blob("devices.txt", b'{"id":"pump-1","status":"enabled"}')
+    uri = job_container.uri
     return ImportJobRequest(input_blob_container_uri=uri, output_blob_container_uri=uri)
 
 

@@ -20,6 +20,7 @@ from iothub_emulator.jobs.request import LATEST_VERSION, JobRequest, JobType
 from iothub_emulator.jobs.runner import Run
 from iothub_emulator.jobs.storage import JobStorage
 from iothub_emulator.registry.configurations import Configurations
+from iothub_emulator.registry.lagging import LaggingRegistry
 from iothub_emulator.registry.registry import Registry
 
 
@@ -41,6 +42,7 @@ class Jobs:
     def __init__(
         self,
         registry: Registry,
+        exported: LaggingRegistry,
         configurations: Configurations,
         history: JobHistory,
         faults: Faults,
@@ -49,6 +51,7 @@ class Jobs:
         choices: Choices,
     ) -> None:
         self._registry = registry
+        self._exported = exported
         self._configurations = configurations
         self._history = history
         self._faults = faults
@@ -95,6 +98,7 @@ class Jobs:
                 self._faults.take(Operation.CREATE_JOB, JOB_FAULTS),
                 self._history,
                 self._registry,
+                self._exported,
                 self._configurations,
                 storage,
                 Pace(self._options.seconds, self._options.rate),

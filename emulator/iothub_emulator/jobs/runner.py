@@ -23,6 +23,7 @@ from iothub_emulator.jobs.storage import JobStorage
 from iothub_emulator.registry.configurations import Configurations
 from iothub_emulator.registry.device_registry import registry_properties
 from iothub_emulator.registry.entries import FIRST_KEY, Entry, Kind
+from iothub_emulator.registry.lagging import LaggingRegistry
 from iothub_emulator.registry.registry import Registry
 
 LOG = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Run(threading.Thread):
         fault: Fault | None,
         history: JobHistory,
         registry: Registry,
+        exported: LaggingRegistry,
         configurations: Configurations,
         storage: JobStorage,
         pace: Pace,
@@ -64,6 +66,7 @@ class Run(threading.Thread):
         self._fault = fault
         self._history = history
         self._registry = registry
+        self._exported_registry = exported
         self._configurations = configurations
         self._storage = storage
         self._pace = pace
@@ -160,11 +163,11 @@ class Run(threading.Thread):
         if not with_keys:
             yield KEYLESS_NOTE.encode()
         total, done, last = len(self._registry), 0, FIRST_KEY
-        while entries := self._registry.scan(Kind.ALL, last, self._pace.batch):
+        while entries := self._exported_registry.scan(Kind.ALL, last, self._pace.batch):
             yield b"".join(self._exported(entry, with_keys=with_keys) for entry in entries)
             done += len(entries)
             last = entries[-1].identity.key
-            progress = min(1.0, done / total)
+            progress = min(1.0, done / max(1, total))
             self._advance(int(100 * progress))
             self._pace.wait(done, progress)
 

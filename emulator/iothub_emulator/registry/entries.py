@@ -20,6 +20,9 @@ from iothub_emulator.registry.identity import (
 from iothub_emulator.registry.twin import Properties, Twin, first_update
 from iothub_emulator.store import Store
 
+#: Of the properties in one column: status reason, scopes, who manages, kept keys and attributes.
+_NOTHING_ELSE = (None, None, (), None, None, None)
+
 #: Sorts before all other keys: a scan after it starts at the beginning.
 FIRST_KEY = Key("")
 
@@ -176,7 +179,7 @@ def _to_row(entry: Entry) -> tuple[Any, ...]:
         credentials.type.value,
         *(thumbprints if is_self_signed else keys),
         identity.iot_edge,
-        _dumps(other) if any(other) or identity.attributes is not None else None,
+        _dumps(other) if other != _NOTHING_ELSE else None,
         twin.version,
         _dump_values(twin.tags),
         _dump_values(desired.values),
