@@ -324,7 +324,7 @@ class Planning:
             # The export that may run is waited for; then the hub is asked again.
             unresolved_since, waited = job.unresolved(now)
             if waited >= deadline:
-                return self._give_up(job, job_reasons.waiting(error))
+                return self._give_up(job, first_line(error))
         elif isinstance(error, RefusedForNowError) and not isinstance(error, JobSlotBusyError):
             refused_since = min(job.back_off.refused_since or now, now)
             if now - refused_since >= deadline:
