@@ -261,6 +261,7 @@ class Planning:
         record = member_of(self._services, job)
         keeper = KeptLease(self._services, job, self._jobs.update)
         try:
+            self._services.container_of(record).check_staged(record.staged)
             file = self._services.container_of(job).export_file()
             as_of = job.job.start_time_utc or job.started_at
             with Snapshot(as_of, has_keys=self._planner.compares_keys(record)) as snapshot:
