@@ -17,7 +17,7 @@ from enum import IntEnum
 from shared.errors import NotPossibleError
 from shared.imports.app import Importer
 from tests.faults.manual_changes import cancel_jobs, delete_something, edit_something
-from tests.faults.scenarios import FILES, cancel_imports, retry_imports
+from tests.faults.scenario import FILES, cancel_imports, retry_imports
 from tests.faults.simulation import Simulation, device
 
 __all__ = [

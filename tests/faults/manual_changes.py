@@ -15,7 +15,7 @@ from azure.data.tables import TableEntity, UpdateMode
 from shared.imports.model.job import JobState
 from shared.imports.model.states import ImportState
 from shared.imports.store.rows import SCHEMA
-from tests.faults.scenarios import FILES
+from tests.faults.scenario import FILES
 from tests.faults.simulation import Simulation
 
 __all__ = ["cancel_jobs", "delete_something", "edit_something"]

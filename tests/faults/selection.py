@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from iothub_emulator.choices import UriEcho
 from tests.faults.injection import READS, Fault, is_to_storage
-from tests.faults.scenarios import SCENARIOS, Scenario, prepare
+from tests.faults.scenario import Scenario, prepare
+from tests.faults.scenarios import SCENARIOS
 from tests.faults.simulation import Simulation
 
 __all__ = ["Selection", "positions", "select"]

@@ -8,7 +8,8 @@ import pytest
 
 from tests.faults.injection import READS, Injection
 from tests.faults.invariants import HistoryCheck, check
-from tests.faults.scenarios import SCENARIOS, A, prepare
+from tests.faults.scenario import A, prepare
+from tests.faults.scenarios import SCENARIOS
 from tests.faults.simulation import Simulation, device
 from tests.faults.stored_state import StorageAccount
 

@@ -33,7 +33,8 @@ from azure.data.tables import TableEntity
 from shared.imports.workflow import upload_scan
 from tests.faults.injection import Fault, Injection
 from tests.faults.invariants import check
-from tests.faults.scenarios import SCENARIOS, Scenario, check_end, prepare
+from tests.faults.scenario import Scenario, check_end, prepare
+from tests.faults.scenarios import SCENARIOS
 from tests.faults.selection import Selection, select
 from tests.faults.simulation import Conditions, Simulation
 from tests.faults.stored_state import StorageAccount

@@ -13,7 +13,8 @@ from azure.data.tables import TableEntity, UpdateMode
 from shared.imports.store.rows import SCHEMA
 from tests.faults.injection import READS, Injection
 from tests.faults.invariants import HistoryCheck, check
-from tests.faults.scenarios import SCENARIOS, B, Scenario, check_end, prepare
+from tests.faults.scenario import B, Scenario, check_end, prepare
+from tests.faults.scenarios import SCENARIOS
 from tests.faults.simulation import Simulation
 from tests.faults.stored_state import StorageAccount
 from tests.faults.test_matrix import IS_EXHAUSTIVE

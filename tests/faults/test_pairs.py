@@ -28,7 +28,8 @@ from tests.faults.invariants import (
     finished_imports_are_counted,
     name_of,
 )
-from tests.faults.scenarios import SCENARIOS, Scenario, check_end, prepare
+from tests.faults.scenario import Scenario, check_end, prepare
+from tests.faults.scenarios import SCENARIOS
 from tests.faults.simulation import Conditions, Simulation, device
 from tests.faults.stored_state import StorageAccount
 

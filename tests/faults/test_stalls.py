@@ -16,7 +16,8 @@ import pytest
 from tests.faults.disturbances import NEXT, STALLS
 from tests.faults.injection import Injection
 from tests.faults.invariants import HistoryCheck, check
-from tests.faults.scenarios import SCENARIOS, prepare
+from tests.faults.scenario import prepare
+from tests.faults.scenarios import SCENARIOS
 from tests.faults.simulation import Conditions, Simulation
 from tests.faults.stored_state import StorageAccount
 from tests.faults.test_matrix import IS_EXHAUSTIVE

@@ -13,6 +13,7 @@ import pytest
 
 from shared.imports.workflow import upload_scan as uploads
 from tests.app import App, device
+from tests.imports.plans import pump, put_pumps, send, use_lookups
 
 NAME = "pumps.ndjson"
 
@@ -146,3 +147,89 @@ def test_tick_while_a_shared_job_runs(app: App) -> None:
         app.tick()
     print_counts("tick while a job of 12 files runs", running)
     assert len(running) <= 3
+
+
+def import_first(app: App) -> None:
+    """The first import creates the table."""
+    app.upload("first.ndjson", device("other", authentication={"type": "certificateAuthority"}))
+    app.deliver("first.ndjson")
+    app.finish()
+
+
+@pytest.mark.parametrize("count", [1, 5, 8])
+def test_request_count_of_lookups(app: App, count: int) -> None:
+    """Two for each device, and what a file without a plan costs, and at most 15 in all."""
+    app.configure(APPLY="changes")
+    use_lookups(app)
+    import_first(app)
+    put_pumps(app, count)
+    app.upload(NAME, *(pump(number, "b") for number in range(count)))
+    with app.counting() as started:
+        app.deliver(NAME)
+    assert app.record(NAME).state == "running"
+    print_counts(f"{count} lines: event to job started, with lookups", started)
+    lookups = [line for line in started if "/devices/" in line or "/twins/" in line]
+    assert len(lookups) == 2 * count
+    assert len(started) <= 15 + 15 + 2 * count
+
+
+def test_request_count_of_an_export(app: App) -> None:
+    app.configure(APPLY="changes")
+    import_first(app)
+    put_pumps(app, 30)
+    app.hub.faults.add("hangJob")
+    app.upload(NAME, *(pump(number, "b" if number == 3 else "a") for number in range(30)))
+    with app.counting() as asked:
+        app.deliver(NAME)
+    assert app.record(NAME).state == "planning"
+    app.tick()
+    with app.counting() as running:
+        app.tick()
+    app.hub.jobs.cancel(app.hub.jobs[-1]["jobId"])
+    app.tick()
+    app.tick()
+    app.hub.wait_idle()
+    with app.counting() as compared:
+        app.tick()
+    assert app.record(NAME).state == "running"
+    app.hub.wait_idle()
+    with app.counting() as ended:
+        app.tick()
+    assert app.record(NAME).state == "completed"
+    with app.counting() as idle:
+        app.tick()
+    moments = ("event to export", "export runs", "compared", "end", "idle tick")
+    for moment, requests in zip(moments, (asked, running, compared, ended, idle), strict=True):
+        print_counts(moment, requests)
+    assert len(asked) <= 18
+    assert len(running) <= 2
+    assert len(compared) <= 28
+    assert len(ended) <= 7
+    assert len(idle) == 1
+
+
+def test_request_count_of_a_file_that_changes_nothing(app: App) -> None:
+    app.configure(APPLY="changes")
+    import_first(app)
+    put_pumps(app, 30)
+    send(app, *map(pump, range(30)))
+    app.hub.wait_idle()
+    with app.counting() as compared:
+        app.tick()
+    assert app.record(NAME).state == "completed"
+    print_counts("compared, nothing to send", compared)
+    assert len(compared) <= 19
+
+
+def test_comparison_at_a_busy_hub(app: App) -> None:
+    """Each time that the slot is asked for; a back-off is between."""
+    app.configure(APPLY="changes")
+    import_first(app)
+    put_pumps(app, 30)
+    app.hub.occupy_slot()
+    send(app, *map(pump, range(30)))
+    app.tick()
+    with app.counting() as asked:
+        app.tick()
+    print_counts("asked again for an export", asked)
+    assert len(asked) <= 7

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from azure.core.exceptions import AzureError, ResourceNotFoundError
@@ -36,6 +36,7 @@ from tests.app import NO_ECHO, App
 from tests.races.invariants import (
     FOREIGN,
     at_most_one_job_uses_the_hub,
+    export_jobs,
     finished_imports_are_counted_once,
     histories_follow_the_transitions,
     import_jobs,
@@ -50,6 +51,13 @@ __all__ = ["ImporterMachine"]
 
 FILES = ("a.ndjson", "b.ndjson", "c.ndjson", "d.ndjson")
 DEVICES = ("pump-1", "pump-2", "pump-3", "pump-4")
+KEYS = {
+    "type": "sas",
+    "symmetricKey": {
+        "primaryKey": "bWFkZS11cC1mYXVsdC1rZXkx",
+        "secondaryKey": "bWFkZS11cC1mYXVsdC1rZXky",
+    },
+}
 ACTIVE = ("enqueued", "running")
 #: Less than IMPORT_RETENTION_DAYS.
 MAX_CLOCK_OFFSET = timedelta(days=25)
@@ -103,14 +111,15 @@ class ImporterMachine(RuleBasedStateMachine):
         self._violations: list[str] = []
         self._uploads = 0
 
-    @initialize(echo=st.booleans())
-    def begin(self, echo: bool) -> None:
+    @initialize(echo=st.booleans(), apply=st.sampled_from(["all", "changes"]))
+    def begin(self, echo: bool, apply: str) -> None:
         enter = self._resources.enter_context
         patch = enter(pytest.MonkeyPatch.context())
         hub_clock = AppTime()
         self._echo = echo
         self.hub = enter(HubEmulator(choices=DEFAULT_CHOICES if echo else NO_ECHO, clock=hub_clock))
         self.app = App(self.storage, self.hub, patch)
+        self.app.configure(APPLY=apply)
         hub_clock.app = self.app
         self._resources.callback(self.app.close)
         self.container = self.app.blobs.get_container_client(self.app.container)
@@ -128,9 +137,10 @@ class ImporterMachine(RuleBasedStateMachine):
     def upload(self, name: str, devices: set[str]) -> None:
         """A new file, or an overwrite of one."""
         self._uploads += 1
+        # Some lines change nothing.
         lines = [
-            {"id": id_, "status": "enabled", "tags": {"n": self._uploads}}
-            for id_ in sorted(devices)
+            {"id": id_, "status": "enabled", "authentication": KEYS, "tags": {"n": n}}
+            for n, id_ in enumerate(sorted(devices), self._uploads % 2)
         ]
         self.app.upload(name, *lines)
 
@@ -293,8 +303,8 @@ class ImporterMachine(RuleBasedStateMachine):
             self._call(self.app.sweep)
             stored = read_table(self.table)
             records = stored.records
-            if not self._echo:
-                self._cancel_unknown_jobs(records.values())
+            unknown = export_jobs(self.hub) if self._echo else self._own_jobs()
+            self._cancel_unknown_jobs(unknown, records.values())
             if not stored.queue_rows and self._existing() <= {
                 (record.file, record.upload_etag) for record in records.values()
             }:
@@ -318,7 +328,9 @@ class ImporterMachine(RuleBasedStateMachine):
         assert queue_keys_of_uploads == sorted(queue_keys_of_uploads)
         wanted = {}
         for job in jobs:
-            for line in lines_of_job(job, self.app.blobs):
+            planned = stored.imports_of(job)[0].planned
+            name = planned.name if planned.container else ""
+            for line in lines_of_job(job, self.app.blobs, name):
                 wanted[line["id"]] = line["tags"]
         for device in DEVICES:
             identity = self.hub.registry.get(device)
@@ -340,7 +352,7 @@ class ImporterMachine(RuleBasedStateMachine):
             self._restart()
         except (AzureError, ImporterError):
             pass
-        jobs = [job["jobId"] for job in import_jobs(self.hub) if job["jobId"] not in self._jobs]
+        jobs = [job["jobId"] for job in self._own_jobs() if job["jobId"] not in self._jobs]
         assert len(jobs) <= 1
         if jobs and self._hang_rules() < hangs:
             self._hanging.update(jobs)
@@ -353,7 +365,7 @@ class ImporterMachine(RuleBasedStateMachine):
         while any(
             job["status"] in ACTIVE and job["jobId"] not in self._hanging
             for job in self.hub.jobs
-            if job["type"] == "import"
+            if job["type"] == "import" or "/import-" in job["outputBlobContainerUri"]
         ):
             time.sleep(0.002)
 
@@ -365,13 +377,18 @@ class ImporterMachine(RuleBasedStateMachine):
     def _existing(self) -> set[tuple[str, str]]:
         return {(blob.name, blob.etag.strip('"')) for blob in self.container.list_blobs()}
 
-    def _cancel_unknown_jobs(self, records: Iterable[ImportRecord]) -> None:
+    def _own_jobs(self) -> list[dict[str, Any]]:
+        return [*import_jobs(self.hub), *export_jobs(self.hub)]
+
+    def _cancel_unknown_jobs(
+        self, jobs: Iterable[dict[str, Any]], records: Iterable[ImportRecord]
+    ) -> None:
         """Cancel hanging jobs as an operator; the app must not, since they may be foreign.
 
-        On a hub that returns no containers, these are jobs whose response was lost.
+        These are exports whose response was lost, and on a hub that returns no containers imports.
         """
         known = {record.job.id for record in records}
-        for job in import_jobs(self.hub):
+        for job in jobs:
             if job["status"] in ACTIVE and job["jobId"] not in known:
                 self.hub.jobs.cancel(job["jobId"])
 

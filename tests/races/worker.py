@@ -25,7 +25,7 @@ from azure.core.exceptions import AzureError
 
 from shared.errors import ImporterError
 from shared.imports.app import Importer, utc_now
-from shared.imports.workflow import job_ends, job_follower, job_starter
+from shared.imports.workflow import job_ends, job_follower, job_starter, planning
 from shared.settings import load_settings
 from tests.races.faulty_transport import FaultyTransport, RequestCounts
 
@@ -138,7 +138,7 @@ def main() -> None:
     logging.getLogger("urllib3").setLevel(logging.WARNING)
     logging.getLogger().addHandler(UnexpectedErrors())
     FaultyTransport.never_wait()
-    for module in (job_ends, job_follower, job_starter):
+    for module in (job_ends, job_follower, job_starter, planning):
         vars(module)["LOG_GRACE"] = LOG_GRACE
     Worker(container, RequestCounts(Path(counts_file)), int(seed), float(fraction)).run(set(timers))
 

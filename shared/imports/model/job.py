@@ -59,7 +59,8 @@ class JobState(StrEnum):
 
 
 _NEXT = {
-    JobState.PREPARING: {JobState.ASKED, JobState.ENDED},
+    # Refused: a comparison by lookups that failed.
+    JobState.PREPARING: {JobState.ASKED, JobState.REFUSED, JobState.ENDED},
     JobState.REFUSED: {JobState.ASKED, JobState.ENDED},
     JobState.ASKED: {JobState.REFUSED, JobState.ACCEPTED, JobState.ENDED},
     # Refused again: an export that failed.
@@ -142,7 +143,8 @@ class JobRecord(Columns):
     def may_be_at_hub(self) -> bool:
         """Whether the hub may have the job, or may have had it."""
         if self.kind is JobKind.PLAN:
-            return self.state is JobState.ACCEPTED
+            # While it is compared, the export is complete.
+            return self.state is JobState.ACCEPTED and not self.lease.owner
         is_asked = self.state not in (JobState.PREPARING, JobState.REFUSED)
         return is_asked or self.was_unanswered or self.is_restored
 
@@ -177,7 +179,7 @@ class JobRecord(Columns):
         return since, now - since
 
     def member(self, record: ImportRecord) -> ImportRecord:
-        """The record of a member with what its job adds: as it is shown, and as it ends."""
+        """The record of a member with what its job adds, as it is shown."""
         history = _before_job(record)
         if self.kind is JobKind.PLAN:
             if self.import_state is ImportState.QUEUED and len(history) > 1:
@@ -203,6 +205,13 @@ class JobRecord(Columns):
             back_off=self.back_off,
             lease=self.lease,
         )
+
+    def ending(self, record: ImportRecord) -> ImportRecord:
+        """The record of a member as it ends: an export is not the job of an import."""
+        member = self.member(record)
+        if self.kind is not JobKind.PLAN:
+            return member
+        return replace(member, job=NO_JOB, job_record="", job_files=None, last_start_at=None)
 
 
 def _before_job(record: ImportRecord) -> tuple[tuple[ImportState, datetime], ...]:

@@ -99,7 +99,7 @@ class Actions:
             )
         if job is None:
             # Without its row it is not known how far the job of an unconfigured hub was.
-            had_no_job = record.state.had_no_job and not record.staged.generation
+            had_no_job = record.state.had_no_job and not record.file_for_hub.generation
             if had_no_job:
                 return self._end(record, 0, upload_reasons.cancelled_before_job())
             return self._end(record, None, job_reasons.cancelled_without_hub(record.hub))

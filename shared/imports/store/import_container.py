@@ -29,6 +29,7 @@ __all__ = [
     "LinesLostError",
     "StagedFileChangedError",
     "container_name",
+    "is_snapshot_name",
     "snapshot_name",
 ]
 
@@ -66,6 +67,11 @@ def container_name(record_id: str, attempt: int = 1) -> str:
 def snapshot_name(record_id: str) -> str:
     """The container of an export for the plan of an import: a new one each time."""
     return f"{PREFIX}{record_id}-snapshot-{uuid.uuid4().hex[:8]}"
+
+
+def is_snapshot_name(name: str) -> bool:
+    """Whether a container is one of exports; the columns of a job may have been edited."""
+    return "-snapshot-" in name
 
 
 def _generation_of(name: str) -> int:

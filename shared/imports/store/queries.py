@@ -130,20 +130,27 @@ class Queries:
     def imports_since(self, hub: str, time: datetime) -> tuple[list[ImportRecord], bool]:
         """The imports that had a job and ended after a time, or have one.
 
-        They end in the order of their keys, apart from those that were cancelled or rejected.
-
         Returns:
-            Also whether these are all: only the newest records are read.
+            Also whether these are all: only the newest records are read. Imports that had a job
+            ended in the order of their keys, more or less.
         """
         rows = self._table.range(hub, "import-", "import.", page=MAX_JOB_RECORDS)
-        imports, read = [], 0
-        for record in _readable(islice(rows, MAX_JOB_RECORDS)):
+        imports: list[ImportRecord] = []
+        read, reaches_back, are_readable = 0, False, True
+        for row in islice(rows, MAX_JOB_RECORDS):
             read += 1
-            if record.job_record and record.ended_at >= time:
+            try:
+                record = to_record(row)
+            except (UnreadableRowError, NewerRowError):
+                # A final record does not change.
+                written_at = row.metadata["timestamp"]
+                are_readable &= written_at is not None and written_at < time
+                continue
+            if record.job_record and (not record.state.is_final or record.ended_at >= time):
                 imports.append(record)
-            elif record.job_record and record.state.is_final:
-                return imports, True
-        return imports, read < MAX_JOB_RECORDS
+            elif record.job_record:
+                reaches_back = True
+        return imports, are_readable and (reaches_back or read < MAX_JOB_RECORDS)
 
     def known(self, hub: str, oldest: datetime, newest: datetime) -> dict[str, KnownImport]:
         """By row key: the imports of all uploads between two times, both included."""

@@ -87,7 +87,7 @@ def end_unreadable(services: Services, hub: str, row_key: str, reason: str) -> N
     if record is None or record.state.is_final:
         return
     # Without its history the state may have been typed by hand.
-    had_no_job = record.history and record.state.had_no_job and not record.staged.generation
+    had_no_job = record.history and record.state.had_no_job and not record.file_for_hub.generation
     count = 0 if had_no_job else None
     # A report that was written before contains another state.
     record = replace(record, failure_reason=reason, report="", imported=count, failed=count)

@@ -197,11 +197,11 @@ class HubQueue:
             work.is_blocked = True
             return job
 
-    def _job_of(self, work: HubWork, result: JobRecord | ImportRecord) -> JobRecord | None:
+    def _job_of(self, work: HubWork, result: JobRecord | ImportRecord | None) -> JobRecord | None:
         """The job of a comparison that goes on; None if it is over."""
         if isinstance(result, JobRecord):
             return result
-        if result.state.is_final:
+        if result is not None and result.state.is_final:
             work.passed.add(result.row_key)
         return None
 

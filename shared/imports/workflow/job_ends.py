@@ -150,7 +150,7 @@ class JobEnds:
             The job, if there is something left to do; None if it is over.
         """
         records, is_whole = self._open_members(job)
-        members = [job.member(record) for record in records]
+        members = [job.ending(record) for record in records]
         outcomes: Sequence[JobOutcome | None] = [None] * len(members)
         if members and job.log_etag:
             since, waited = job.unresolved(self._services.clock())

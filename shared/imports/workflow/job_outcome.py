@@ -17,10 +17,16 @@ from azure.core.exceptions import AzureError
 
 from shared.errors import ImporterError, PermanentError, first_line
 from shared.hub.error_codes import EXPLANATIONS
-from shared.hub.error_log import LOG_NAME, FailedLine, Key, read_error_log
+from shared.hub.error_log import LOG_NAME, FailedLine, read_error_log
 from shared.hub.explain import code_label, remedy_of
 from shared.imports.model.record import ImportRecord
 from shared.imports.store.import_container import ImportContainer
+from shared.imports.workflow.rejected_lines import (
+    LineKey,
+    lines_with_fate,
+    planned_key,
+    rejected_lines,
+)
 from shared.logs import logger
 from shared.redaction import redact_id
 from shared.storage.blobs import StoredFile
@@ -186,13 +192,13 @@ class _Reading:
         self.pending: dict[int, FailedLine] = {}
         self._max_failures = max_failures
 
-    def add(self, failed: FailedLine) -> None:
+    def add(self, failed: FailedLine, line_key: LineKey | None = None) -> None:
         outcome = self.outcome
         outcome.failed += 1
         outcome.unidentified += not failed.is_identified
         is_listed = failed.code in outcome.codes or len(outcome.codes) < MAX_CODES
         outcome.codes[failed.code if is_listed else OTHER_CODES] += 1
-        key = hash(failed.key)
+        key = hash(line_key or failed.key)
         self.refused.add(key)
         if len(self.pending) < self._max_failures:
             self.pending[key] = replace(failed, raw_line="")
@@ -230,8 +236,7 @@ def read_outcomes(
     try:
         failures = read_error_log(job_log.chunks(), seen)
         if owners is None:
-            for failed in failures:
-                readings[0].add(_identified(failed) if is_planned else failed)
+            _add_all(failures, readings[0], is_planned=is_planned)
         else:
             _split(failures, owners, readings)
     except (AzureError, ImporterError, ValueError, KeyError) as error:
@@ -270,7 +275,7 @@ def _add_planned_failures(
         return
     try:
         for failed in container.plan_failures(record):
-            reading.add(failed)
+            reading.add(failed, planned_key(failed))
     except (AzureError, ImporterError, ValueError, KeyError) as error:
         if is_outage(error):
             raise
@@ -281,6 +286,18 @@ def _add_planned_failures(
             f"The lines that were not sent are not known: a file of the plan cannot be read "
             f"({first_line(error)})."
         )
+
+
+def _add_all(failures: Iterable[FailedLine], reading: _Reading, *, is_planned: bool) -> None:
+    """Add what failed of the only import of a job."""
+    for failed in failures:
+        if not is_planned:
+            reading.add(failed)
+            continue
+        sent = _identified(failed)
+        # Once, though the log may quote its line and name its device.
+        if hash(sent.key) not in reading.refused:
+            reading.add(sent)
 
 
 def _identified(failed: FailedLine) -> FailedLine:
@@ -347,8 +364,8 @@ def _find_lines(
     lines = container.line_map(record.staged)
     found: set[int] = set()
     repeated: set[int] = set()
-    for number, line, key, mode in _rejected_lines(
-        lambda: container.staged_lines(record.staged, record.devices or 0), refused
+    for number, line, key, mode in rejected_lines(
+        lambda: lines_with_fate(record, container), refused
     ):
         writer.write(line + b"\n")
         (repeated if hash(key) in found else found).add(hash(key))
@@ -359,42 +376,6 @@ def _find_lines(
     if found:
         writer.commit()
         outcome.retry = path
-
-
-def _rejected_lines(
-    staged: Callable[[], Iterable[bytes]], refused: set[int]
-) -> Iterator[tuple[int, bytes, Key, str]]:
-    """The staged lines that were rejected, with their numbers, keys and import modes.
-
-    A log may name the device alone for a line of a module; not if the device has a line of its own.
-    """
-    left = len(refused)
-    with_lines: set[int] | None = None
-    # To the end, so that all lines are counted.
-    for number, line in enumerate(staged(), 1):
-        if not left:
-            continue
-        device = json.loads(line)
-        device_id, module_id = device["id"], device.get("moduleId") or ""
-        mode = device.get("importMode") or ""
-        key: Key = (device_id, module_id)
-        if hash(key) not in refused:
-            key = line.decode()
-        if hash(key) in refused:
-            left -= 1
-            yield number, line, key, mode
-        elif module_id and hash((device_id, "")) in refused:
-            if with_lines is None:
-                with_lines = _with_lines(staged(), refused)
-            if hash((device_id, "")) not in with_lines:
-                yield number, line, (device_id, ""), mode
-
-
-def _with_lines(staged: Iterable[bytes], refused: set[int]) -> set[int]:
-    """The rejected keys that have a line of their own."""
-    devices = (json.loads(line) for line in staged)
-    keys = (hash((device["id"], device.get("moduleId") or "")) for device in devices)
-    return {key for key in keys if key in refused}
 
 
 def _id_in(line: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from shared.errors import ImporterError
 from shared.hub.client import HubClient
 from shared.imports.model.job import JobRecord
-from shared.imports.model.record import NO_JOB, ImportRecord, Plan
+from shared.imports.model.record import ImportRecord, Plan
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.workflow import job_reasons
@@ -26,7 +26,7 @@ from shared.plan.report import PlanReport
 from shared.plan.snapshot import Snapshot, export_lines
 from shared.storage.blobs import StoredFile
 
-__all__ = ["Planner", "without_job"]
+__all__ = ["Planner"]
 
 log = logger(__name__)
 
@@ -102,7 +102,7 @@ class Planner:
             state = ImportState.COMPLETED_WITH_ERRORS
             reason = job_reasons.not_all_imported(record, outcome)
         ended = replace(
-            without_job(job.member(record)),
+            job.ending(record),
             failure_reason=reason,
             imported=0,
             failed=outcome.failed,
@@ -117,11 +117,6 @@ class Planner:
             if number % CHECKED_LINES == 0:
                 check()
             yield line
-
-
-def without_job(record: ImportRecord) -> ImportRecord:
-    """A record without the export that was made to plan it."""
-    return replace(record, job=NO_JOB, job_record="", job_files=None, last_start_at=None)
 
 
 class _Refresher:

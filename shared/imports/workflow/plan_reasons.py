@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from shared.imports.model.record import ImportRecord
-from shared.text import clean_reason
+from shared.text import clean_reason, format_duration
 
 __all__ = [
     "begun_again",
     "cancelled",
     "comparing",
     "export_failed",
-    "export_lost",
+    "export_not_found",
     "export_takes_too_long",
     "export_unreadable",
     "nothing_to_send",
+    "status_awaited",
     "terminated",
     "without_plan",
 ]
@@ -39,8 +42,15 @@ def export_failed(status: str, reason: str) -> str:
     return f"The export of the registry ended as {status}{message}."
 
 
-def export_lost() -> str:
-    return "The hub does not know the export of the registry any more."
+def export_not_found() -> str:
+    return "The hub does not know the export of the registry."
+
+
+def status_awaited(cause: str, grace: timedelta) -> str:
+    """What is shown while it is not known how the export is."""
+    return clean_reason(
+        cause, f"If that lasts for {format_duration(grace)}, the registry is exported again."
+    )
 
 
 def export_unreadable(why: str) -> str:

@@ -11,10 +11,17 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 
-from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.core.exceptions import ResourceNotFoundError
 
 from shared.errors import ImporterError, PermanentError, RefusedForNowError, first_line
-from shared.hub.exceptions import HubError, HubUnauthorizedError, JobNotFoundError, JobSlotBusyError
+from shared.hub.exceptions import (
+    HubAnswerError,
+    HubError,
+    HubUnauthorizedError,
+    JobNotFoundError,
+    JobSlotBusyError,
+    OutcomeUnknownError,
+)
 from shared.hub.jobs import JobStatus
 from shared.imports.model.job import JobKind, JobRecord, JobState
 from shared.imports.model.record import (
@@ -36,10 +43,17 @@ from shared.imports.tracing import traced_job
 from shared.imports.workflow import job_reasons
 from shared.imports.workflow import plan_reasons as reasons
 from shared.imports.workflow.completion import end_import
+from shared.imports.workflow.export_jobs import (
+    MemberLostError,
+    cancel_export,
+    delete_export,
+    member_of,
+)
 from shared.imports.workflow.job_request import export_request
 from shared.imports.workflow.job_starter import reported_job
+from shared.imports.workflow.job_traces import LOG_GRACE
 from shared.imports.workflow.kept_lease import KeptLease
-from shared.imports.workflow.plan_making import Planner, without_job
+from shared.imports.workflow.plan_making import Planner
 from shared.imports.workflow.registry_reading import EXPORT_PACE, prefers_lookups, read_by_lookups
 from shared.imports.workflow.upload_reasons import unexpected_error
 from shared.logs import logger
@@ -52,8 +66,9 @@ __all__ = ["Planning"]
 
 log = logger(__name__)
 
-#: What became of it: the job of a comparison that goes on, or the import that was compared.
-Result = JobRecord | ImportRecord
+#: What became of it: the job of a comparison that goes on, or the import that was compared; None if
+#: its record was deleted or edited.
+Result = JobRecord | ImportRecord | None
 
 
 class Planning:
@@ -115,6 +130,8 @@ class Planning:
         return self._safely(job, lambda: self._advance(job))
 
     def _advance(self, job: JobRecord) -> Result:
+        if job.cancel_reason is CancelReason.OPERATOR:
+            return self._cancelled(job)
         match job.state:
             case JobState.PREPARING:
                 # The process that looked the devices up is gone.
@@ -128,8 +145,19 @@ class Planning:
     def _safely(self, job: JobRecord, step: Callable[[], Result]) -> Result:
         """Do a step; an unexpected error counts as an attempt."""
         try:
+            return self._counting_errors(job, step)
+        except MemberLostError:
+            log.error("%s was deleted or edited: its comparison is over", job.members[0])
+            current = self._jobs.find(job.hub, job.id)
+            if current is not None:
+                self._jobs.close(current)
+                delete_export(self._services, current)
+            return None
+
+    def _counting_errors(self, job: JobRecord, step: Callable[[], Result]) -> Result:
+        try:
             return step()
-        except (ConflictError, NewerRowError, UnreadableRowError):
+        except (ConflictError, NewerRowError, UnreadableRowError, MemberLostError):
             raise
         except Exception as error:
             current = self._jobs.find(job.hub, job.id)
@@ -149,7 +177,7 @@ class Planning:
         if may_look_up and prefers_lookups(self._services.hubs[job.hub], lines, pace):
             keeper = KeptLease(self._services, job, self._jobs.update)
             try:
-                record = self._record_of(job)
+                record = member_of(self._services, job)
                 with read_by_lookups(self._services, record, keeper.check) as snapshot:
                     return self._compare(keeper, record, snapshot)
             except (HubError, RegistryLineError) as error:
@@ -158,21 +186,24 @@ class Planning:
                     self._without_lookups.add(job.hub)
                 job = keeper.release()
             except StagedFileChangedError as error:
-                return self._end_changed(self._record_of(job), error, keeper.release())
+                return self._end_changed(member_of(self._services, job), error, keeper.release())
             finally:
                 keeper.stop()
         return self._ask_again(job)
 
     def _ask_again(self, job: JobRecord) -> Result:
         """Ask the hub for an export, into a container that nobody has used before."""
-        self._delete_export(job)
+        delete_export(self._services, job)
         staged = StagedFile(container=snapshot_name(job.id))
         job = replace(job, staged=staged, job=NO_JOB, lease=self._new_lease())
+        if job.state is JobState.ASKED:
+            # The process that asked is gone.
+            return self._ask(self._jobs.update(job))
         return self._ask(self._jobs.transition(job, JobState.ASKED))
 
     @traced_job("export")
     def _ask(self, job: JobRecord) -> Result:
-        record = self._record_of(job)
+        record = member_of(self._services, job)
         owner = self._services.owner_of_snapshot(record)
         self._services.container_of(job).create(owner)
         with_keys = self._planner.compares_keys(record)
@@ -195,28 +226,25 @@ class Planning:
         return self._jobs.transition(accepted, JobState.ACCEPTED)
 
     def _follow(self, job: JobRecord) -> Result:
-        hub = self._services.hubs[job.hub]
-        is_late = self._services.clock() >= job.started_at + self._settings.jobs.deadline
         try:
-            answer = hub.get_job(job.job.id)
-            if not answer.status.is_final and (job.cancel_reason or is_late):
-                hub.cancel_job(job.job.id)
+            answer = self._services.hubs[job.hub].get_job(job.job.id)
         except JobNotFoundError:
-            answer = None
+            return self._await_status(job, reasons.export_not_found())
+        except HubAnswerError as error:
+            return self._await_status(job, job_reasons.unexpected_answer(error))
         except HubError as error:
             log.warning("%s", error)
             return self._wait(job, job_reasons.hub_unreadable(error))
-        if job.cancel_reason is CancelReason.OPERATOR:
-            return self._cancelled(job)
-        if answer is None:
-            return self._try_again(job, reasons.export_lost())
         reported = replace(job, job=reported_job(job.job.id, answer))
         if answer.status is JobStatus.COMPLETED:
             return self._read_export(reported)
         if answer.status.is_final:
             reason = reasons.export_failed(answer.status_text, answer.failure_reason)
             return self._try_again(job, reason)
-        if is_late:
+        if answer.status is JobStatus.UNKNOWN:
+            return self._await_status(job, job_reasons.unknown_status(answer.status_text))
+        if self._services.clock() >= job.started_at + self._settings.jobs.deadline:
+            cancel_export(self._services, job)
             return self._give_up(job, reasons.export_takes_too_long())
         changed = replace(reported, failure_reason="", back_off=NO_BACK_OFF)
         if changed == job:
@@ -230,9 +258,10 @@ class Planning:
         job = self._jobs.update(
             replace(job, failure_reason=reasons.comparing(), lease=self._new_lease())
         )
+        record = member_of(self._services, job)
         keeper = KeptLease(self._services, job, self._jobs.update)
-        record = self._record_of(job)
         try:
+            self._services.container_of(record).check_staged(record.staged)
             file = self._services.container_of(job).export_file()
             as_of = job.job.start_time_utc or job.started_at
             with Snapshot(as_of, has_keys=self._planner.compares_keys(record)) as snapshot:
@@ -259,7 +288,7 @@ class Planning:
             result = self._finish(job, record, planned)
         else:
             result = self._planner.end_without_job(planned, job)
-        self._delete_export(job)
+        delete_export(self._services, job)
         return result
 
     def _note_pace(self, job: JobRecord, snapshot: Snapshot) -> None:
@@ -290,18 +319,33 @@ class Planning:
 
     def _wait_or_give_up(self, job: JobRecord, error: ImporterError) -> Result:
         """Ask again after a back-off, unless the cause was not fixed before the deadline."""
-        refused_since = None
-        if isinstance(error, RefusedForNowError) and not isinstance(error, JobSlotBusyError):
-            now = self._services.clock()
+        now, deadline = self._services.clock(), self._settings.retries.refusal_deadline
+        unresolved_since, refused_since = job.back_off.unresolved_since, None
+        if isinstance(error, OutcomeUnknownError):
+            # The export that may run is waited for; then the hub is asked again.
+            unresolved_since, waited = job.unresolved(now)
+            if waited >= deadline:
+                return self._give_up(job, first_line(error))
+        elif isinstance(error, RefusedForNowError) and not isinstance(error, JobSlotBusyError):
             refused_since = min(job.back_off.refused_since or now, now)
-            if now - refused_since >= self._settings.retries.refusal_deadline:
+            if now - refused_since >= deadline:
                 return self._give_up(job, job_reasons.job_rejected(error))
         log.info("waiting: %s", first_line(error))
-        back_off = self._services.backing_off(replace(job.back_off, refused_since=refused_since))
+        back_off = self._services.backing_off(
+            replace(job.back_off, refused_since=refused_since, unresolved_since=unresolved_since)
+        )
         waiting = replace(
             job, failure_reason=job_reasons.waiting(error), back_off=back_off, lease=NO_LEASE
         )
         return self._jobs.transition(waiting, JobState.REFUSED)
+
+    def _await_status(self, job: JobRecord, cause: str) -> Result:
+        """The status of the export is not known: wait for it, then export the registry again."""
+        since, waited = job.unresolved(self._services.clock())
+        if waited >= LOG_GRACE:
+            return self._try_again(job, cause)
+        job = replace(job, back_off=replace(job.back_off, unresolved_since=since))
+        return self._wait(job, reasons.status_awaited(cause, LOG_GRACE))
 
     def _wait(self, job: JobRecord, reason: str) -> JobRecord:
         back_off = self._services.backing_off(job.back_off)
@@ -310,42 +354,31 @@ class Planning:
     def _give_up(self, job: JobRecord, cause: str) -> ImportRecord:
         """Send all lines."""
         log.warning("all lines are sent: %s", cause)
-        record = self._record_of(job)
+        record = member_of(self._services, job)
         planned = replace(record, plan=Plan(missing=reasons.without_plan(cause)))
         result = self._finish(job, record, planned)
-        self._delete_export(job)
+        delete_export(self._services, job)
         return result
 
     def _cancelled(self, job: JobRecord) -> ImportRecord:
         record = replace(
-            without_job(job.member(self._record_of(job))),
+            job.ending(member_of(self._services, job)),
             failure_reason=reasons.cancelled(),
             imported=0,
             failed=0,
         )
-        self._delete_export(job)
+        if job.may_be_at_hub:
+            cancel_export(self._services, job)
+        delete_export(self._services, job)
         return end_import(self._services, record, ImportState.CANCELLED, job=job)
 
     def _end_changed(
         self, record: ImportRecord, error: StagedFileChangedError, job: JobRecord | None = None
     ) -> ImportRecord:
         """End an import whose staged file is not what was validated."""
-        failed = replace(record, failure_reason=str(error), imported=0, failed=0)
+        ending = job.ending(record) if job else record
+        failed = replace(ending, failure_reason=str(error), imported=0, failed=0)
         return end_import(self._services, failed, ImportState.FAILED, job=job)
-
-    def _record_of(self, job: JobRecord) -> ImportRecord:
-        return self._services.store.get(job.hub, job.members[0])
-
-    def _delete_export(self, job: JobRecord) -> None:
-        """Delete the container of an export, which may contain keys; else the sweep does."""
-        if not job.job.id and job.state is JobState.PREPARING:
-            return
-        try:
-            self._services.storage.container(job.staged.container).delete_container()
-        except ResourceNotFoundError:
-            pass
-        except AzureError:
-            log.warning("container %s stays for now", job.staged.container, exc_info=True)
 
     def _new_lease(self) -> Lease:
         until = self._services.clock() + self._settings.retries.lease

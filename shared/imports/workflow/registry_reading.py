@@ -17,7 +17,7 @@ from shared.hub.client import HubClient
 from shared.imports.model.record import ImportRecord
 from shared.imports.services import Services
 from shared.logs import logger
-from shared.plan.entries import FileLine, read_entry, read_file_line
+from shared.plan.entries import Entry, FileLine, read_entry, read_file_line
 from shared.plan.snapshot import Snapshot
 
 __all__ = ["EXPORT_PACE", "Lookups", "prefers_lookups", "read_by_lookups"]
@@ -62,27 +62,36 @@ class Lookups:
             ImporterError: the hub does not answer, or does not say.
             RegistryLineError: its answer is not a device.
         """
-        self._count(2)
-        line = self._hub.read_identity(device_id, module_id)
-        if line is not None:
-            snapshot.add(*read_entry(json.dumps(line).encode()))
+        found = self._find(device_id, module_id)
+        if found is not None:
+            snapshot.add(*found)
 
     def refresh(self, snapshot: Snapshot, device_id: str) -> None:
         """Read a device and its modules again.
 
         Raises:
-            ImporterError, RegistryLineError: as `add`.
+            ImporterError, RegistryLineError: as `add`; the snapshot has not changed.
         """
+        found = [self._find(device_id)]
+        if found[0] is not None:
+            found += [self._find(device_id, module) for module in self._modules(device_id)]
         snapshot.remove(device_id)
-        self.add(snapshot, device_id)
-        if snapshot.has_device(device_id):
-            self.add_modules(snapshot, device_id)
+        for ids_and_entry in filter(None, found):
+            snapshot.add(*ids_and_entry)
 
     def add_modules(self, snapshot: Snapshot, device_id: str) -> None:
         """Look up the modules that are deleted with a device."""
-        self._count(1)
-        for module_id in self._hub.list_modules(device_id):
+        for module_id in self._modules(device_id):
             self.add(snapshot, device_id, module_id)
+
+    def _find(self, device_id: str, module_id: str = "") -> tuple[tuple[str, str], Entry] | None:
+        self._count(2)
+        line = self._hub.read_identity(device_id, module_id)
+        return None if line is None else read_entry(json.dumps(line).encode())
+
+    def _modules(self, device_id: str) -> Iterable[str]:
+        self._count(1)
+        return self._hub.list_modules(device_id)
 
     def _count(self, requests: int) -> None:
         self._requests += requests
