@@ -43,7 +43,11 @@ class Planner:
     def compares_keys(self, record: ImportRecord) -> bool:
         """Whether the file may contain symmetric keys, so that the export must, too."""
         types = record.validation.get("authenticationTypes")
-        return not types or "sas" in types
+        if not types or "sas" in types:
+            return True
+        # Keys without a type count as not given, as lines without any authentication do.
+        codes = record.validation.get("codes") or {}
+        return bool(types.get("notGiven", 0) > codes.get("authentication-missing", 0))
 
     def plan(
         self,
