@@ -35,7 +35,8 @@ _DEVICES = Instrument(
     InstrumentKind.COUNTER,
     "deviceimporter.devices",
     "{device}",
-    "Devices and modules that the hub imported or rejected, and invalid lines.",
+    "Devices and modules that the hub imported or rejected or that were unchanged, and invalid "
+    "lines.",
 )
 _IMPORT_DURATION = Instrument(
     InstrumentKind.HISTOGRAM,
@@ -80,8 +81,9 @@ def count_end(record: ImportRecord) -> None:
     results = {
         "imported": record.imported,
         "failed": record.failed,
+        "unchanged": record.unchanged,
         "rejected": record.invalid_lines,
-        "unknown": record.devices if record.has_unknown_counts else 0,
+        "unknown": record.lines_to_apply if record.has_unknown_counts else 0,
     }
     for result, count in results.items():
         if count:
