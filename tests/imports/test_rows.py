@@ -204,13 +204,15 @@ def test_planned(app: App) -> None:
     planned = {
         "plannedContainer": "import-<id>",
         "plannedHasLineMap": False,
-        "plannedStagedBytes": 167,
         "plannedStagedEtag": "<plannedStagedEtag>",
         "plannedStagedGeneration": 0,
         "plannedStagedStem": "planned",
         "plannedStagedSuffix": "<plannedStagedSuffix>",
     }
-    assert row(app) == {
+    columns = row(app)
+    # The line and its guard, whose length is the hub's choice.
+    assert columns.pop("plannedStagedBytes") > 139
+    assert columns == {
         **JOB_STARTED,
         **PLANNED,
         **planned,
