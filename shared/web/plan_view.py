@@ -47,18 +47,22 @@ def view_of(plan: StoredPlan) -> Mapping[str, Any]:
 
 def _parts(plan: StoredPlan) -> Sequence[Mapping[str, Any]]:
     counts = plan.counts
-    new_keys = f" ({counts.new_keys:,} get new keys)" if counts.new_keys else ""
-    disabled = f" ({counts.disable:,} are disabled)" if counts.disable else ""
-    modules = f" (with {counts.deleted_modules:,} modules)" if counts.deleted_modules else ""
+    of_updates = _details(("new keys", counts.new_keys), ("disabled", counts.disable))
+    of_deletes = _details(("modules", counts.deleted_modules))
     parts = [
         ("create", "to create", counts.create),
-        ("update", f"to update{new_keys}{disabled}", counts.update),
+        ("update", f"to update{of_updates}", counts.update),
         ("unchanged", "unchanged", counts.unchanged),
-        ("delete", f"to delete{modules}", counts.delete),
+        ("delete", f"to delete{of_deletes}", counts.delete),
         ("left", "left out", counts.left_out or None),
         ("fail", "would fail", counts.fail or None),
     ]
     return bar_parts(parts, max(1, sum(count or 0 for _, _, count in parts)))
+
+
+def _details(*counts: tuple[str, int]) -> str:
+    shown = ", ".join(f"{name}: {count:,}" for name, count in counts if count)
+    return f" ({shown})" if shown else ""
 
 
 def _line(line: ChangedLine) -> Mapping[str, Any]:
