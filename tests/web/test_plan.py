@@ -119,6 +119,19 @@ def test_page_of_an_import_that_is_being_planned(planning: App, client: Client) 
     assert "planning" in text_of(client.get("dashboard").text)
 
 
+def test_filters_find_an_import_that_waits_for_its_export(planning: App, client: Client) -> None:
+    """Its row says `planning`, and that of its job that it waits for the slot."""
+    planning.hub.occupy_slot()
+    record = start(planning)
+    assert client.ids(state="queued") == [record.id]
+    assert client.ids(state="planning") == []
+    planning.hub.free_slot()
+    planning.hub.faults.add("hangJob")
+    planning.tick()
+    assert client.ids(state="queued") == []
+    assert client.ids(state="planning") == [record.id]
+
+
 @pytest.mark.parametrize("damage", ["deleted", "no JSON", "no plan", "too large"])
 def test_plan_that_cannot_be_read_is_unknown(
     planning: App, client: Client, damage: str, monkeypatch: pytest.MonkeyPatch

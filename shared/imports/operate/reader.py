@@ -291,10 +291,15 @@ class Reader:
 def _stored(states: frozenset[ImportState]) -> frozenset[ImportState]:
     """The states that records in the table have whose imports are shown in one of these.
 
-    While an import has a job, its record is `starting`, and the job's record says how far it is.
+    While an import has a job, its record is `starting`, or `planning` in the job of a comparison,
+    and the job's record says how far it is.
     """
-    by_job = {ImportState.QUEUED, ImportState.RUNNING}
-    return states | {ImportState.STARTING} if states & by_job else states
+    stored = set(states)
+    if states & {ImportState.QUEUED, ImportState.RUNNING}:
+        stored.add(ImportState.STARTING)
+    if ImportState.QUEUED in states:
+        stored.add(ImportState.PLANNING)
+    return frozenset(stored)
 
 
 def _continuation(last: ImportRecord) -> str:
