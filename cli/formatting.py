@@ -47,16 +47,20 @@ def state_text(state: ImportState) -> Text:
 
 
 def state_and_progress(record: ImportRecord, queue_position: int | None = None) -> Text:
-    """The state, with the percentage and files of a running job or the queue position."""
+    """The state, with the percentage and files of a job or the queue position."""
     text = state_text(record.state)
     queue_position = queue_position or record.queue_position
-    if record.state is ImportState.RUNNING and record.job.progress is not None:
+    if _has_progress(record) and record.job.progress is not None:
         text.append(f" {record.job.progress} %")
     elif record.state is ImportState.QUEUED and queue_position:
         text.append(f" #{queue_position}")
     if ImportSummary.of(record).shares_started_job:
         text.append(f" ({record.job_files} files)")
     return text
+
+
+def _has_progress(record: ImportRecord) -> bool:
+    return record.state in (ImportState.PLANNING, ImportState.RUNNING)
 
 
 def other_files(count: int) -> str:
@@ -80,6 +84,8 @@ def device_counts(record: ImportRecord) -> str:
     if record.imported is None or record.devices is None:
         return ""
     counts = [f"{record.imported:,} imported"]
+    if record.unchanged:
+        counts.append(f"{record.unchanged:,} unchanged")
     if record.failed:
         counts.append(f"{record.failed:,} failed")
     if record.invalid_lines:

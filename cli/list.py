@@ -36,6 +36,8 @@ _PAGE_SIZE = 500
 _WIDE = 130
 #: Width from which on there is room for the column TOOK.
 _WITH_TIME_TAKEN = 88
+#: The same for a list with the column UNCHANGED.
+_WITH_UNCHANGED = 99
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,12 +113,19 @@ def _all_pages(reader: Reader, filter: ImportFilter, continuation: str) -> Page:
 def _show(imports: Sequence[ImportRecord], importer: Importer, output: Output) -> None:
     width, in_full = output.console.width, not output.is_terminal
     rows = [_row(record, importer.services.clock(), in_full) for record in imports]
+    if all(record.unchanged is None for record in imports):
+        for row in rows:
+            del row["UNCHANGED"]
     if in_full or width >= _WIDE:
         names = [name for name in rows[0] if name != "HUB" or len(importer.reader.hubs()) > 1]
         output.show(_table(rows, names))
         return
     # File and reason go below, on a line of their own.
-    left_out = {"HUB", "FILE", "REASON"} | ({"TOOK"} if width < _WITH_TIME_TAKEN else set())
+    left_out = {"HUB", "FILE", "REASON"}
+    if width < _WITH_TIME_TAKEN:
+        left_out |= {"TOOK", "UNCHANGED"}
+    elif width < _WITH_UNCHANGED and "UNCHANGED" in rows[0]:
+        left_out.add("TOOK")
     table = _table(rows, [name for name in rows[0] if name not in left_out])
     header, *lines = map(_text, output.console.render_lines(table, pad=False))
     output.show(header)
@@ -132,6 +141,7 @@ def _row(record: ImportRecord, now: datetime, in_full: bool) -> dict[str, Text]:
         "UPLOADED": Text(local_time(record.uploaded_at, now, in_full=in_full)),
         "STATE": state_and_progress(record),
         "IMPORTED": Text(known_count(record.imported, record)),
+        "UNCHANGED": Text("" if record.unchanged is None else f"{record.unchanged:,}"),
         "FAILED": Text(known_count(record.failed, record), "red" if record.failed else ""),
         "TOOK": Text(time_taken(record, now)),
         "HUB": one_line(record.hub),
@@ -145,7 +155,7 @@ def _table(rows: Sequence[Mapping[str, Text]], names: Sequence[str]) -> Table:
     for name in names:
         table.add_column(
             name,
-            justify="right" if name in ("IMPORTED", "FAILED", "TOOK") else "left",
+            justify="right" if name in ("IMPORTED", "UNCHANGED", "FAILED", "TOOK") else "left",
             # If the terminal is too narrow, only the other columns shrink.
             no_wrap=name not in ("FILE", "REASON"),
         )

@@ -24,7 +24,7 @@ from cli.problems import hub_failures, validation_problems
 from shared.errors import NotPossibleError
 from shared.imports.app import Importer
 from shared.imports.model.states import ImportState
-from shared.imports.operate.api_models import FileName, ImportDetail
+from shared.imports.operate.api_models import FileName, ImportDetail, PlanSummary
 from shared.imports.operate.reader import Reader
 from shared.storage.blobs import StoredFile
 from shared.text import format_duration
@@ -131,6 +131,10 @@ def _named_facts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, str
         invalid = f", {detail.invalid_lines:,} invalid" if detail.invalid_lines else ""
         yield "lines", f"{detail.lines:,}{invalid}"
     yield "devices", _devices(detail)
+    if detail.plan and detail.plan.as_of:
+        yield "plan", _plan(detail.plan, now)
+    elif detail.plan and detail.plan.missing not in detail.failure_reason:
+        yield "plan", detail.plan.missing
     if detail.queue_position:
         yield "position", f"job {detail.queue_position} in the hub's queue"
     if detail.expected_start:
@@ -152,14 +156,22 @@ def _named_facts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, str
 
 
 def _devices(detail: ImportDetail) -> str:
+    unchanged = f", {detail.unchanged:,} unchanged" if detail.unchanged else ""
     if detail.has_unknown_counts:
-        total = "" if detail.devices is None else f"{detail.devices:,} sent to the hub, "
-        return f"{total}number imported unknown"
+        total = "" if detail.sent is None else f"{detail.sent:,} sent to the hub, "
+        return f"{total}number imported unknown{unchanged}"
     if detail.devices is None:
         return ""
     if detail.imported is None:
-        return f"{detail.devices:,} to import"
-    return f"{detail.imported:,} imported, {detail.failed or 0:,} failed"
+        return f"{detail.sent:,} to import{unchanged}"
+    return f"{detail.imported:,} imported, {detail.failed or 0:,} failed{unchanged}"
+
+
+def _plan(plan: PlanSummary, now: datetime) -> str:
+    """The counts of a plan, and when the registry was read."""
+    counts = f"{plan.sent or 0:,} to send, {plan.failed or 0:,} would fail"
+    as_of = local_time(plan.as_of, now, in_full=True) if plan.as_of else "unknown"
+    return f"{counts}; registry as of {as_of}"
 
 
 def _history(detail: ImportDetail, now: datetime) -> RenderableType:
@@ -198,7 +210,8 @@ def _report(reader: Reader, detail: ImportDetail) -> Iterator[tuple[str, Rendera
         return
     failures = report["failures"]
     if failures and failures["codes"]:
-        yield "Rejected by the hub", hub_failures(failures)
+        title = "Failed lines" if detail.not_sent else "Rejected by the hub"
+        yield title, hub_failures(failures)
     validation = report["validation"]
     if problems := validation["problems"]:
         yield "Validation problems", validation_problems(problems, validation["codes"])

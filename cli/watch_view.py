@@ -173,7 +173,7 @@ class LiveView(View):
 
 def _progress_bar(record: ImportRecord) -> RenderableType:
     """The progress of the job; a pulsing bar where the hub does not report any."""
-    if record.state is not ImportState.RUNNING:
+    if record.state not in (ImportState.PLANNING, ImportState.RUNNING) or not record.job.id:
         return ""
     return ProgressBar(
         100,

@@ -18,8 +18,9 @@ var dataContributor = subscriptionResourceId(
   '4fc6c259-987e-4a07-842e-c321cc9d413f'
 )
 
-// The app creates, reads, lists and cancels jobs (jobs/write, read, delete) and reads devices that a job's
-// log reports as missing (devices/read). IoT Hub Registry Contributor does not allow jobs.
+// The app creates, reads, lists and cancels import and export jobs (jobs/write, read, delete), and reads devices
+// that a job's log reports as missing (devices/read). To plan (APPLY), it looks devices and modules up
+// (devices/read, twins/read) and counts them (statistics/read). IoT Hub Registry Contributor does not allow jobs.
 resource appAtHub 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(hub.id, appPrincipalId, dataContributor)
   scope: hub

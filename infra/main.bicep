@@ -55,6 +55,10 @@ param instanceMemoryMB int = 2048
 @description('Name of the container for uploads.')
 param uploadContainer string = 'device-uploads'
 
+@allowed(['all', 'changes'])
+@description('Which lines of a file the hub gets. changes: the app compares the file with the registry first, and sends only lines that change something.')
+param apply string = 'all'
+
 @description('Settings that differ from their defaults, by name. Use Key Vault references for secrets: parameter values are kept in the deployment history.')
 param settings Settings = {}
 
@@ -304,6 +308,7 @@ module app 'app.bicep' = {
     addressRanges: dashboardAddressRanges
     settings: union(
       {
+        APPLY: apply
         IMPORTS_TABLE: importsTable
         IOTHUB: hubAccess.outputs.hostName
         JOB_STORAGE_AUTHENTICATION: jobStorage

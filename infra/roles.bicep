@@ -165,8 +165,8 @@ resource appAtMonitoring 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
   }
 }
 
-// Hub: reads devices.txt; writes, replaces and deletes importErrors.log. IoT Hub requires this role; the
-// condition limits it to the containers of imports.
+// Hub: reads the device file of a job; writes, replaces and deletes importErrors.log and exports. IoT Hub
+// requires this role; the condition limits it to the containers of imports and of their exports.
 resource hubAtImports 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(hubIdentityId)) {
   name: guid(deviceStorage.id, hubIdentityId, blobDataContributor)
   scope: deviceStorage

@@ -29,9 +29,10 @@ from shared.hub.exceptions import (
 from shared.imports.model.job import JobRecord, JobState
 from shared.imports.model.record import CancelReason, HubJob, StagedFile
 from shared.imports.model.states import ImportState
-from shared.imports.workflow import job_reasons, upload_reasons
+from shared.imports.workflow import job_reasons, plan_reasons, upload_reasons
 from shared.imports.workflow.completion import unreadable, unwritten
 from shared.imports.workflow.job_outcome import JobOutcome
+from shared.plan.model import Note
 from shared.storage.client import DelegationKeyRefusedError
 from tests.records import import_record
 
@@ -147,6 +148,16 @@ SAMPLES: Mapping[str, Sequence[str]] = {
     "cancelled_without_job": [job_reasons.cancelled_without_job()],
     "cancelled_without_hub": [job_reasons.cancelled_without_hub("fleet")],
     "cancelled_too_late": [job_reasons.cancelled_too_late()],
+    "comparing": [plan_reasons.comparing()],
+    "begun_again": [plan_reasons.begun_again(plan_reasons.export_lost())],
+    "without_plan": [plan_reasons.without_plan(plan_reasons.export_lost())],
+    "export_failed": [plan_reasons.export_failed("failed", reason) for reason in ("", "x")],
+    "export_lost": [plan_reasons.export_lost()],
+    "export_takes_too_long": [plan_reasons.export_takes_too_long()],
+    "export_unreadable": [plan_reasons.export_unreadable("x")],
+    "terminated": [plan_reasons.terminated()],
+    "cancelled": [plan_reasons.cancelled()],
+    "nothing_to_send": [plan_reasons.nothing_to_send(RECORD)],
     "unreadable": [unreadable("the report of the validation", OSError("x"))],
     "unwritten": [unwritten("the report", OSError("x"))],
     "an error outside of lines": ["The file contains 1 error: x."],
@@ -174,7 +185,8 @@ def pattern(beginning: str) -> re.Pattern[str]:
 
 
 def test_every_reason_is_documented() -> None:
-    functions = {*upload_reasons.__all__, *job_reasons.__all__} - NOT_IN_RECORDS
+    modules = (upload_reasons, plan_reasons, job_reasons)
+    functions = {name for module in modules for name in module.__all__} - NOT_IN_RECORDS
     assert functions <= set(SAMPLES)
     beginnings = cells("Failure reasons")
     used = set()
@@ -205,7 +217,13 @@ def test_every_state_is_documented() -> None:
     documented = [ImportState(name) for name in cells("States")]
     assert set(documented) == set(ImportState)
     # "The last six are final."
-    assert [state.is_final for state in documented] == [False] * 4 + [True] * 6
+    assert [state.is_final for state in documented] == [False] * 5 + [True] * 6
+
+
+def test_every_note_of_a_plan_is_documented() -> None:
+    documented = cells("Only what changes")
+    assert len(documented) == len(Note)
+    assert {Note(name) for name in documented} == set(Note)
 
 
 def test_every_problem_type_is_documented() -> None:

@@ -8,6 +8,7 @@ param existingHubResourceGroup = 'rg-fleet'
 param existingHubSubscription = '11111111-1111-1111-1111-111111111111'
 param instanceMemoryMB = 512
 param pythonVersion = '3.14'
+param apply = 'changes'
 param settings = { VALIDATION_POLICY: 'partial', HTTP_ENDPOINTS: 'api' }
 param uploaders = [{ id: '22222222-2222-2222-2222-222222222222', type: 'ServicePrincipal' }]
 param operators = [{ id: '33333333-3333-3333-3333-333333333333', type: 'Group' }]

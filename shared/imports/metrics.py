@@ -35,7 +35,8 @@ _DEVICES = Instrument(
     InstrumentKind.COUNTER,
     "deviceimporter.devices",
     "{device}",
-    "Devices and modules that the hub imported or rejected, and invalid lines.",
+    "Devices and modules that the hub imported or rejected or that were unchanged, and invalid "
+    "lines.",
 )
 _IMPORT_DURATION = Instrument(
     InstrumentKind.HISTOGRAM,
@@ -79,13 +80,21 @@ def count_end(record: ImportRecord) -> None:
     _IMPORT_DURATION.record(_seconds(record.uploaded_at, record.ended_at), state)
     results = {
         "imported": record.imported,
-        "failed": record.failed,
+        "failed": record.plan.failed if record.has_unknown_counts else record.failed,
+        "unchanged": record.unchanged,
         "rejected": record.invalid_lines,
-        "unknown": record.devices if record.has_unknown_counts else 0,
+        "unknown": _unknown(record),
     }
     for result, count in results.items():
         if count:
             _DEVICES.record(count, {**hub, RESULT: result})
+
+
+def _unknown(record: ImportRecord) -> int:
+    """How many devices the hub got of which it is not known whether they were imported."""
+    if not record.has_unknown_counts:
+        return 0
+    return record.lines_to_apply - (record.plan.failed or 0)
 
 
 def count_job(job: JobRecord) -> None:

@@ -197,6 +197,8 @@ def _outcome(record: ImportRecord) -> Attributes:
         "deviceimporter.devices.given": record.devices,
         "deviceimporter.devices.imported": record.imported,
         "deviceimporter.devices.failed": record.failed,
+        "deviceimporter.devices.unchanged": record.unchanged,
+        "deviceimporter.plan.sent": record.plan.sent,
         "deviceimporter.lines.invalid": record.invalid_lines,
         "deviceimporter.import.attempts": record.validation_attempts or None,
     }

@@ -1,14 +1,15 @@
-"""Geometry of the chart of devices per day, in the units of its SVG."""
+"""Geometry of charts and bars, in the units of their SVG."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from shared.imports.store.daily_counts import DailyCounts
 
-__all__ = ["Chart", "chart_of"]
+__all__ = ["Chart", "bar_parts", "chart_of"]
 
 _GRID_LINES = 4
 _DAYS_PER_LABEL = 5
@@ -85,3 +86,22 @@ def _short(value: float) -> str:
         if value >= size:
             return f"{value / size:g}{letter}"
     return f"{value:g}"
+
+
+def bar_parts(
+    counts: Sequence[tuple[str, str, int | None]], total: int
+) -> Sequence[Mapping[str, Any]]:
+    """Parts of a bar in thousandths of its width.
+
+    Args:
+        counts: kind, label and number of each; a part of 0 is only in the legend, None is not.
+        total: what the whole bar stands for.
+    """
+    parts, x = [], 0.0
+    for kind, label, count in counts:
+        if count is not None:
+            # A few failures among a million lines have to be visible.
+            width = max(4.0, 1000 * count / total) if count else 0.0
+            parts.append({"kind": kind, "label": label, "count": count, "x": x, "width": width})
+            x += width
+    return parts

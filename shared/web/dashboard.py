@@ -19,9 +19,10 @@ from shared.imports.operate.reader import MAX_COUNTED, HubQueueView, ImportFilte
 from shared.imports.store.daily_counts import DailyCounts
 from shared.text import format_duration
 from shared.web.api import App, cancel, examine
-from shared.web.chart import chart_of
+from shared.web.chart import bar_parts, chart_of
 from shared.web.http_types import ProblemError, Request, Response
 from shared.web.parameters import ActionPath, DashboardQuery, ImportPath, NoParameters
+from shared.web.plan_view import view_of
 from shared.web.rendering import Links, format_count, format_time, render
 from shared.web.response_models import QueueSummary
 
@@ -94,6 +95,7 @@ def show_import(app: App, request: Request, path: ImportPath) -> Response:
     detail = importer.reader.describe(record)
     report = _report(importer, record)
     validation = report.get("validation") or {}
+    plan = importer.reader.plan(record)
     now = importer.services.clock()
     return render(
         "import.html",
@@ -109,6 +111,7 @@ def show_import(app: App, request: Request, path: ImportPath) -> Response:
         truncated=validation.get("truncated", False),
         history=_history(detail, now),
         facts=_facts(detail),
+        plan=view_of(plan) if plan else None,
     )
 
 
@@ -174,9 +177,14 @@ def _parts(detail: ImportDetail) -> Sequence[Mapping[str, Any]]:
     """Return the parts of the bar that shows the lines by result, in thousandths of its width."""
     if not detail.lines:
         return ()
+    failed = ("rejected by the hub", detail.failed or 0)
+    if detail.not_sent:
+        is_ended = detail.failed is not None
+        failed = ("failed", detail.failed or 0) if is_ended else ("not sent", detail.not_sent)
     counts = {
         "imported": ("imported", detail.imported or 0),
-        "failed": ("rejected by the hub", detail.failed or 0),
+        "unchanged": ("unchanged", detail.unchanged or 0),
+        "failed": failed,
         "invalid": ("invalid", detail.invalid_lines or 0),
     }
     rest = max(0, detail.lines - sum(count for _, count in counts.values()))
@@ -187,15 +195,15 @@ def _parts(detail: ImportDetail) -> Sequence[Mapping[str, Any]]:
     else:
         is_sent = detail.state in (ImportState.STARTING, ImportState.RUNNING)
         counts["rest"] = ("in progress" if is_sent else "not imported yet", rest)
-    parts, x = [], 0.0
-    for kind, (text, count) in counts.items():
-        # How many were imported is not known before the job ends.
-        if count or (kind == "imported" and detail.imported is not None):
-            # A few failures among a million lines have to be visible.
-            width = max(4.0, 1000 * count / detail.lines) if count else 0.0
-            parts.append({"kind": kind, "label": text, "count": count, "x": x, "width": width})
-            x += width
-    return parts
+    # How many were imported is not known before the job ends.
+    is_known = detail.imported is not None
+    return bar_parts(
+        [
+            (kind, text, count or (0 if kind == "imported" and is_known else None))
+            for kind, (text, count) in counts.items()
+        ],
+        detail.lines,
+    )
 
 
 def _problem_groups(validation: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -235,6 +243,7 @@ def _facts(detail: ImportDetail) -> Mapping[str, str]:
         "Valid devices": format_count(detail.devices),
         "Imported": "unknown" if has_unknown_counts else format_count(detail.imported),
         "Failed": "unknown" if has_unknown_counts else format_count(detail.failed),
+        "Unchanged": format_count(detail.unchanged),
         "Duration": format_duration(detail.finished_at - detail.uploaded_at)
         if detail.finished_at
         else "",

@@ -26,6 +26,8 @@ MEDIA_TYPES: dict[FileName, str] = {
     "report.json": "application/json",
     "problems.csv": "text/csv; charset=utf-8",
     "retry.ndjson": "application/x-ndjson",
+    "plan.json": "application/json",
+    "plan.csv": "text/csv; charset=utf-8",
 }
 #: A single range. For several ranges, or other units, the whole file is sent (RFC 9110, 14.2).
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)

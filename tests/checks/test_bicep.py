@@ -238,6 +238,13 @@ def test_given_settings_reach_the_app() -> None:
     assert settings["HTTP_ENDPOINTS"] == "api"
 
 
+@pytest.mark.parametrize(
+    ("deployment", "apply"), [("new-hub", "all"), ("private-network", "changes")]
+)
+def test_what_is_sent_is_a_parameter(deployment: str, apply: str) -> None:
+    assert app_settings(deployment)["APPLY"] == apply
+
+
 def test_memory_bounds_requests() -> None:
     host = json.loads((ROOT / "host.json").read_text())["extensions"]["http"]
     for deployment, memory, expected in (("new-hub", 2048, 4), ("private-network", 512, 1)):

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from shared.imports.store.import_container import PREFIX
+from shared.imports.store.import_container import PREFIX, container_name, snapshot_name
 from tests.checks.snapshots import DEPLOYMENTS, Resource, of_type, snapshot
 
 #: Principal, role, scope. A wider role must be added here, so that it is reviewed.
@@ -102,6 +102,9 @@ def test_the_hub_is_limited_to_the_containers_of_imports(deployment: str) -> Non
     prefix = re.search(r"containers:name\] StringStartsWith '([^']+)'", condition)
     assert prefix is not None
     assert prefix[1] == PREFIX
+    import_id = "0" * 24
+    assert container_name(import_id).startswith(prefix[1])
+    assert snapshot_name(import_id).startswith(prefix[1])
     actions = set(re.findall(r"ActionMatches\{'Microsoft\.Storage/\S+/blobs/(\S+)'\}", condition))
     # All data actions of the role: an action that is not listed is not limited.
     assert actions == {"read", "write", "add/action", "delete", "move/action"}

@@ -100,6 +100,7 @@ def test_one_event_per_final_import(
     assert (data["state"], data["isFinal"]) == (record.state.value, True)
     assert data["failureReason"] == record.failure_reason
     assert (data["imported"], data["failed"]) == (record.imported, record.failed)
+    assert data["unchanged"] is None
     assert post.headers["webhook-id"] == post.event["id"]
     assert is_signed(post, KEY.encode())
     assert pending_events(app_with_receiver) == []
@@ -161,3 +162,19 @@ def test_no_events_are_stored_without_a_receiver(app: App) -> None:
     reject(app, "bad.ndjson")
     assert app.importer.publisher is None
     assert pending_events(app) == []
+
+
+def test_event_of_a_planned_import(app_with_receiver: App, receiver: Receiver) -> None:
+    app = app_with_receiver
+    app.configure(APPLY="changes", IOTHUB=app.hub.connection_string("iothubowner"))
+    certificates = {"type": "certificateAuthority"}
+    for name in ("pump-1", "pump-2"):
+        app.hub.registry.put(device(name, authentication=certificates))
+    app.upload(NAME, *(device(f"pump-{n}", authentication=certificates) for n in (1, 2, 3)))
+    app.deliver(NAME)
+    app.finish()
+    tick(app)
+    [post] = receiver.posts
+    data = post.event["data"]
+    assert (data["imported"], data["failed"], data["unchanged"]) == (1, 0, 2)
+    assert {"plan.json", "plan.csv"} <= set(data["files"])

@@ -296,3 +296,73 @@ def test_record_of_an_upload_for_no_hub_is_deleted(app: App) -> None:
     app.clock.ahead_hours(31 * DAY)
     app.sweep()
     assert app.records("(none)") == []
+
+
+def start_export(app: App) -> tuple[ImportRecord, str]:
+    """An import whose export runs, and the container of that."""
+    app.configure(APPLY="changes")
+    app.hub.faults.add("hangJob")
+    app.upload("pumps.ndjson", *(device(f"pump-{number}") for number in range(31)))
+    app.deliver("pumps.ndjson")
+    record = app.record("pumps.ndjson")
+    assert record.state == "planning"
+    services = app.importer.services
+    job = services.jobs.find(record.hub, record.id)
+    assert job is not None
+    return record, job.staged.container
+
+
+def put_snapshot(app: App, import_id: str, **metadata: str) -> str:
+    name = f"import-{import_id}-snapshot-{uuid.uuid4().hex[:8]}"
+    app.blobs.create_container(name, metadata={**metadata, "snapshot": "true"})
+    return name
+
+
+@pytest.mark.parametrize("days", ["30", "0"])
+def test_forgotten_exports_are_deleted(app: App, days: str) -> None:
+    """They may contain keys, so they are kept no longer than a job can take."""
+    app.configure(IMPORT_RETENTION_DAYS=days, JOB_DEADLINE_HOURS="5")
+    record = complete(app)
+    owner = app.importer.services.owner_of(record)
+    table = app.settings["IMPORTS_TABLE"]
+    forgotten = [
+        put_snapshot(app, record.id, **owner),
+        # An operator's export has no record.
+        put_snapshot(app, uuid.uuid4().hex[:24], table=table, hub=record.hub),
+        put_snapshot(app, uuid.uuid4().hex[:24]),
+    ]
+    foreign = put_snapshot(app, record.id, **{**owner, "table": "Another"})
+    other = f"import-{uuid.uuid4().hex[:24]}-snapshots"
+    app.blobs.create_container(other, metadata={"snapshot": "true"})
+    app.clock.ahead_hours(5.9)
+    app.sweep()
+    assert all(is_there(app, name) for name in forgotten)
+    app.clock.ahead_hours(6.1)
+    app.sweep()
+    assert not any(is_there(app, name) for name in forgotten)
+    assert is_there(app, foreign)
+    assert is_there(app, other)
+    assert is_there(app, record.staged.container)
+    claim = app.importer.services.claims.find(record.id)
+    assert claim is not None
+    assert not claim.has_ended
+
+
+def test_export_of_an_open_comparison_is_kept(app: App) -> None:
+    record, container = start_export(app)
+    former = put_snapshot(app, record.id, **app.importer.services.owner_of(record))
+    app.clock.ahead_hours(26)
+    app.sweep()
+    assert is_there(app, container)
+    assert not is_there(app, former)
+
+
+def test_exports_cost_an_idle_sweep_nothing(app: App) -> None:
+    complete(app)
+    app.sweep()
+    with app.counting() as before:
+        app.sweep()
+    put_snapshot(app, uuid.uuid4().hex[:24], table="Another")
+    with app.counting() as after:
+        app.sweep()
+    assert len(before) == len(after)

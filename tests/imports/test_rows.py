@@ -18,6 +18,15 @@ CA = {"type": "certificateAuthority"}
 GOOD = device("pump-1", authentication=CA)
 
 
+#: Columns whose values differ between runs, or are pinned elsewhere.
+_ALWAYS_DIFFERENT = frozenset(
+    {
+        *("jobId", "writeId", "uploadEtag", "stagedEtag", "failureReason"),
+        *("planDigest", "plannedStagedEtag", "plannedStagedSuffix"),
+    }
+)
+
+
 def row(app: App) -> dict[str, Any]:
     """The only import's row; values that differ between runs are replaced by placeholders."""
     settings = app.settings
@@ -41,10 +50,10 @@ def _known(name: str, value: Any, hub: str, import_id: str) -> Any:
         return json.loads(value)
     if not isinstance(value, str):
         return value
-    if name in ("jobId", "writeId", "uploadEtag", "stagedEtag", "failureReason"):
+    if name in _ALWAYS_DIFFERENT:
         return f"<{name}>"
     value = re.sub(r"-(\d{10}|\d{13}|\d{16})(?=-)", "-<time>", value)
-    value = re.sub(r"/(report|retry)-[0-9a-f]{12}\.", r"/\1-<hex>.", value)
+    value = re.sub(r"/(report|retry|plan)-[0-9a-f]{12}\.", r"/\1-<hex>.", value)
     return value.replace(import_id, "<id>").replace(hub, "<hub>")
 
 
@@ -58,6 +67,7 @@ def assert_reason(app: App, *facts: str) -> None:
 UPLOAD = {
     "PartitionKey": "<hub>",
     "RowKey": "import-<time>-<id>",
+    "apply": "all",
     "createdAt": "<time>",
     "stagedGeneration": 0,
     "file": NAME,
@@ -132,6 +142,90 @@ def test_completed(app: App) -> None:
         "jobStatus": "completed",
         "progress": 100,
         "state": "completed",
+    }
+
+
+def start_planned(app: App, *lines: object) -> None:
+    app.configure(APPLY="changes")
+    for number in (1, 2):
+        app.hub.registry.put(device(f"pump-{number}", authentication=CA))
+    start(app, GOOD, device("gone", importMode="update", authentication=CA), *lines)
+    app.finish()
+
+
+PLANNED = {
+    **STAGED,
+    "apply": "changes",
+    "devices": 2,
+    "failed": 1,
+    "failureReason": "<failureReason>",
+    "imported": 0,
+    "lines": 2,
+    "plan": "import-<id>/plan-<hex>.json",
+    "planAsOf": "<time>",
+    "planDigest": "<planDigest>",
+    "planFailed": 1,
+    "planFailures": "import-<id>/plan-<hex>.ndjson",
+    "planRows": "import-<id>/plan-<hex>.csv",
+    "planSent": 0,
+    "report": "import-<id>/report-<hex>.json",
+    "retry": "import-<id>/retry-<hex>.ndjson",
+    "size": 201,
+    "stagedBytes": 202,
+    "state": "completedWithErrors",
+    "unchanged": 1,
+    "validation": {
+        **COUNTS,
+        "authenticationTypes": {"certificateAuthority": 2},
+        "importModes": {"createOrUpdate": 1, "update": 1},
+        "lines": 2,
+        "valid": 2,
+    },
+}
+
+
+def test_planned_without_a_job(app: App) -> None:
+    start_planned(app)
+    assert row(app) == {
+        **PLANNED,
+        "history": ["validating", "queued", "planning", "completedWithErrors"],
+    }
+
+
+def test_planned(app: App) -> None:
+    start_planned(app, device("pump-2", status="disabled", authentication=CA))
+    history = ["validating", "queued", "planning", "queued", "starting", "running"]
+    counts = {
+        "authenticationTypes": {"certificateAuthority": 3},
+        "importModes": {"createOrUpdate": 2, "update": 1},
+        "lines": 3,
+        "valid": 3,
+    }
+    planned = {
+        "plannedContainer": "import-<id>",
+        "plannedHasLineMap": False,
+        "plannedStagedEtag": "<plannedStagedEtag>",
+        "plannedStagedGeneration": 0,
+        "plannedStagedStem": "planned",
+        "plannedStagedSuffix": "<plannedStagedSuffix>",
+    }
+    columns = row(app)
+    # The line and its guard, whose length is the hub's choice.
+    assert columns.pop("plannedStagedBytes") > 139
+    assert columns == {
+        **JOB_STARTED,
+        **PLANNED,
+        **planned,
+        "devices": 3,
+        "history": [*history, "completedWithErrors"],
+        "imported": 1,
+        "jobStatus": "completed",
+        "lines": 3,
+        "planSent": 1,
+        "progress": 100,
+        "size": 292,
+        "stagedBytes": 293,
+        "validation": {**COUNTS, **counts},
     }
 
 

@@ -162,6 +162,28 @@ TESTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "replaced staged file": {
         "security/test_staged.py": ["test_a_changed_staged_file_is_not_imported"],
     },
+    "exports of the registry": {
+        "security/test_plans.py": [
+            "test_the_container_of_an_export_is_deleted",
+            "test_keys_are_exported_only_if_the_file_has_keys",
+            "test_the_temporary_database_contains_no_key",
+        ],
+        "imports/test_retention.py": [
+            "test_forgotten_exports_are_deleted",
+            "test_export_of_an_open_comparison_is_kept",
+        ],
+    },
+    "plans": {
+        "security/test_plans.py": [
+            "test_a_plan_exposes_no_key",
+            "test_plan_csv_is_safe_in_spreadsheets",
+        ],
+    },
+    "changes of others": {
+        "imports/test_planning.py": [
+            "test_a_device_that_changed_since_the_plan_fails_and_is_not_overwritten",
+        ],
+    },
     "foreign container": {
         "security/test_staged.py": ["test_a_foreign_container_is_not_used"],
     },

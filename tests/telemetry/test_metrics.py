@@ -62,6 +62,56 @@ def test_devices_with_unknown_results_are_counted_separately(
     assert not known & root.attributes.keys()
 
 
+def start_planned(app: App, changed: int) -> None:
+    """An import of two unchanged devices, one that would fail, and some that change."""
+    app.configure(APPLY="changes")
+    for number in range(31):
+        app.hub.registry.put(keyed(f"pump-{number}"))
+    app.upload(
+        "pumps.ndjson",
+        *(keyed(f"pump-{number}") for number in range(2)),
+        *(keyed(f"pump-{number}", tags={"a": 1}) for number in range(2, 2 + changed)),
+        keyed("ghost", importMode="update"),
+    )
+    app.deliver("pumps.ndjson")
+
+
+def test_unchanged_devices_are_counted_separately(
+    app: App, captured_telemetry: CapturedTelemetry
+) -> None:
+    start_planned(app, 3)
+    app.finish()
+    record = app.record("pumps.ndjson")
+    assert captured_telemetry.metrics()["deviceimporter.devices"] == {
+        ("imported",): 3,
+        ("failed",): 1,
+        ("unchanged",): 2,
+    }
+    [root] = [span for span in captured_telemetry.spans(record) if span.name == "import"]
+    assert root.attributes
+    assert root.attributes["deviceimporter.devices.unchanged"] == 2
+    assert root.attributes["deviceimporter.plan.sent"] == 3
+    assert {"plan", "export"} <= {*captured_telemetry.names(record)}
+
+
+def test_only_what_was_sent_has_unknown_results(
+    app: App, captured_telemetry: CapturedTelemetry
+) -> None:
+    start_planned(app, 3)
+    app.hub.wait_idle()
+    app.hub.faults.add("hangJob")
+    while app.record("pumps.ndjson").state != "running":
+        app.tick()
+    app.importer.actions.cancel(app.record("pumps.ndjson"))
+    app.tick()
+    app.finish()
+    assert captured_telemetry.metrics()["deviceimporter.devices"] == {
+        ("unknown",): 3,
+        ("unchanged",): 2,
+        ("failed",): 1,
+    }
+
+
 def test_throttled_and_busy_responses_are_counted(
     app: App, captured_telemetry: CapturedTelemetry
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from shared.imports.model.record import ImportRecord
+from shared.imports.model.record import NO_PLAN, ImportRecord
 from shared.imports.model.states import ImportState
 
 __all__ = [
@@ -20,12 +20,13 @@ __all__ = [
     "ImportDetail",
     "ImportSummary",
     "JobImport",
+    "PlanSummary",
     "View",
     "files_of",
 ]
 
 Action = Literal["cancel", "retry"]
-FileName = Literal["report.json", "problems.csv", "retry.ndjson"]
+FileName = Literal["report.json", "problems.csv", "retry.ndjson", "plan.json", "plan.csv"]
 
 
 class View(BaseModel):
@@ -60,7 +61,12 @@ class ImportSummary(View):
         description="Of these, how many the hub imported; null in a final state: not known."
     )
     failed: int | None = Field(
-        description="Of these, how many the hub rejected; null in a final state: not known."
+        description="Of these, how many the hub rejected, or would have rejected by the plan; "
+        "null in a final state: not known."
+    )
+    unchanged: int | None = Field(
+        description="Of these, how many were not sent since they would change nothing; null if the "
+        "file was not compared with the registry."
     )
     queue_position: int | None = Field(
         description="Position of its job in the hub's queue when last counted: 1 is the job that "
@@ -116,6 +122,21 @@ class JobImport(View):
         return cls(id=record.id, file=record.file, state=record.state)
 
 
+class PlanSummary(View):
+    """What the import was found to change, before its job; plan.json and plan.csv have details."""
+
+    as_of: datetime | None = Field(description="When the registry was read.")
+    digest: str = Field(description="Identifies what the import does.")
+    sent: int | None = Field(description="Lines that the hub gets.")
+    failed: int | None = Field(
+        description="Lines that are not sent, since the hub would reject them."
+    )
+    missing: str = Field(
+        description="Why the file could not be compared with the registry, so that all lines are "
+        "sent; the other members are empty then."
+    )
+
+
 class HistoryEntry(View):
     """A state that an import was in."""
 
@@ -141,6 +162,19 @@ class ImportDetail(ImportSummary):
         "does not wait for other jobs or nothing can be told."
     )
     retried_as: str = Field("", description="Id of the import that retries this one.")
+    plan: PlanSummary | None = Field(
+        description="null if the file was not compared with the registry."
+    )
+
+    @property
+    def not_sent(self) -> int:
+        """Lines that are not sent, since the hub would reject them."""
+        return (self.plan.failed or 0) if self.plan else 0
+
+    @property
+    def sent(self) -> int | None:
+        """Lines that the hub gets; None as long as that is not known."""
+        return self.plan.sent if self.plan and self.plan.sent is not None else self.devices
 
     @classmethod
     def of(
@@ -162,6 +196,7 @@ class ImportDetail(ImportSummary):
             in_same_job=[JobImport.of(other) for other in in_same_job],
             expected_start=expected_start,
             retried_as=retried_as,
+            plan=_plan_of(record),
         )
 
 
@@ -171,7 +206,22 @@ def files_of(record: ImportRecord) -> dict[FileName, str]:
         "report.json": record.report,
         "problems.csv": record.problems,
         "retry.ndjson": record.retry,
+        "plan.json": record.plan.path,
+        "plan.csv": record.plan.rows,
     }
+
+
+def _plan_of(record: ImportRecord) -> PlanSummary | None:
+    plan = record.plan
+    if plan == NO_PLAN:
+        return None
+    return PlanSummary(
+        as_of=plan.as_of,
+        digest=plan.digest,
+        sent=plan.sent,
+        failed=plan.failed,
+        missing=plan.missing,
+    )
 
 
 def _members(record: ImportRecord) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from shared.imports.model.record import NO_HUB, ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.operate.api_models import FileName, ImportDetail, files_of
 from shared.imports.operate.expected_start import with_expected_start
+from shared.imports.operate.plan_report import MAX_BYTES, StoredPlan
 from shared.imports.operate.retry import retry_id
 from shared.imports.services import Services
 from shared.imports.store.daily_counts import DailyCounts
@@ -203,6 +204,20 @@ class Reader:
                 "(IMPORT_RETENTION_DAYS)."
             ) from error
 
+    def plan(self, record: ImportRecord) -> StoredPlan | None:
+        """The plan of an import; None if it has none, or none that can be read.
+
+        It takes one request if there is one.
+        """
+        if not record.plan.path:
+            return None
+        try:
+            return StoredPlan.model_validate_json(
+                self._services.container_of(record).beginning_of(record.plan.path, MAX_BYTES)
+            )
+        except (ResourceNotFoundError, ValueError):
+            return None
+
     def queues(self) -> Sequence[HubQueueView]:
         """The queue of each hub, by name; of a hub that is not configured if imports wait."""
         configured = self._services.hubs
@@ -276,10 +291,15 @@ class Reader:
 def _stored(states: frozenset[ImportState]) -> frozenset[ImportState]:
     """The states that records in the table have whose imports are shown in one of these.
 
-    While an import has a job, its record is `starting`, and the job's record says how far it is.
+    While an import has a job, its record is `starting`, or `planning` in the job of a comparison,
+    and the job's record says how far it is.
     """
-    by_job = {ImportState.QUEUED, ImportState.RUNNING}
-    return states | {ImportState.STARTING} if states & by_job else states
+    stored = set(states)
+    if states & {ImportState.QUEUED, ImportState.RUNNING}:
+        stored.add(ImportState.STARTING)
+    if ImportState.QUEUED in states:
+        stored.add(ImportState.PLANNING)
+    return frozenset(stored)
 
 
 def _continuation(last: ImportRecord) -> str:

@@ -302,6 +302,16 @@ class ImportContainer:
         """
         return self.file(path.rpartition("/")[2])
 
+    def beginning_of(self, path: str, length: int) -> bytes:
+        """The first bytes of one of its files, in one request for at most 4 MiB.
+
+        Raises:
+            ResourceNotFoundError: there is none.
+        """
+        blob = self._client.get_blob_client(path.rpartition("/")[2])
+        data: bytes = blob.download_blob(0, length, decompress=False).readall()
+        return data
+
     def _writer(self, name: str) -> BlockWriter:
         return BlockWriter(self._client.get_blob_client(name))
 

@@ -1,8 +1,12 @@
-"""Deletes the container, the upload and the record of an import that ended long ago."""
+"""Deletes the container, the upload and the record of an import that ended long ago.
+
+And exports of the registry that a process left behind, which may contain keys.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -42,6 +46,11 @@ MAX_REMOVALS = 5
 #: Records that one run deletes of each hub.
 MAX_RECORDS = 1000
 
+#: How long the container of an export is kept after its job must have ended.
+EXPORT_MARGIN = timedelta(hours=1)
+
+_EXPORT_NAME = re.compile(re.escape(PREFIX) + "([0-9a-f]{24})-snapshot-.+")
+
 
 class Retention:
     """Deletes what was kept long enough, never anything of an open import."""
@@ -53,9 +62,7 @@ class Retention:
 
     def tasks(self) -> dict[str, Callable[[], None]]:
         """The tasks that the settings ask for, by name."""
-        tasks: dict[str, Callable[[], None]] = {}
-        if self._settings.retention.import_days:
-            tasks["containers"] = self.delete_containers
+        tasks: dict[str, Callable[[], None]] = {"containers": self.delete_containers}
         if self._settings.uploads.retention != "keep":
             tasks["final uploads"] = self.remove_uploads
         if self._settings.retention.record_days:
@@ -63,12 +70,20 @@ class Retention:
         return tasks
 
     def delete_containers(self) -> None:
-        """Delete containers of imports that became final before the time kept: they hold keys."""
-        before = self._before(self._settings.retention.import_days)
+        """Delete containers of imports that became final before the time kept: they hold keys.
+
+        Also those of exports, whose process deletes them unless it is terminated.
+        """
+        days = self._settings.retention.import_days
+        before = self._before(days)
+        exported_before = self._services.clock() - self._settings.jobs.deadline - EXPORT_MARGIN
         containers = self._services.storage.containers(PREFIX)
         for page in self._pages("containers", containers):
             for container in page:
-                if container.last_modified < before and self._is_over(container, before):
+                if export := _export_of(container):
+                    if container.last_modified < exported_before:
+                        self._delete_export(container, import_id=export)
+                elif days and container.last_modified < before and self._is_over(container, before):
                     log.info("container %s was kept long enough and is deleted", container.name)
                     self._delete_container(container)
 
@@ -166,6 +181,22 @@ class Retention:
         except HttpResponseError:
             log.exception("container %s stays", name)
 
+    def _delete_export(self, container: ContainerProperties, import_id: str) -> None:
+        """Delete the container of an export that is of no open comparison."""
+        owner, table = container.metadata or {}, self._settings.storage.imports_table
+        if owner.get("table", table) != table:
+            return
+        try:
+            job = self._services.jobs.find(owner["hub"], import_id) if "record" in owner else None
+            if job is not None and job.staged.container == container.name:
+                return
+            log.warning("container %s of an export was left behind and is deleted", container.name)
+            self._services.storage.container(container.name).delete_container()
+        except (UnreadableRowError, NewerRowError, HttpResponseError, KeyError) as error:
+            if is_outage(error):
+                raise
+            log.warning("container %s stays: %s", container.name, first_line(error))
+
     def _remove(self, upload: Upload, import_id: str) -> None:
         """Delete the upload, or move it to `<import id>/<its name>` in the archive container."""
         container = self._services.storage.container(self._settings.uploads.container)
@@ -243,3 +274,12 @@ class Retention:
             log.warning("%s starts from the beginning: %s", task, first_line(error))
         if (cursor.position, position) != ("", ""):
             self._services.cursors.save(replace(cursor, position=position))
+
+
+def _export_of(container: ContainerProperties) -> str:
+    """The id in the name of the container of an export; "" for other containers.
+
+    It is that of the import to be planned, or of none if an operator made the export.
+    """
+    match = _EXPORT_NAME.fullmatch(container.name)
+    return match[1] if match and "snapshot" in (container.metadata or {}) else ""
