@@ -82,9 +82,7 @@ class Lookups:
             if wanted.counts_modules:
                 pace.wait()
                 ids = patiently(lambda: client.list_modules(device_id), show)  # noqa: B023
-                for module_id in set(ids) - set(wanted.modules):
-                    line = {"id": device_id, "moduleId": module_id}
-                    snapshot.add(*read_entry(msgspec.json.encode(line)))
+                snapshot.note_modules(device_id, len(ids))
 
     def _read(
         self,

@@ -68,6 +68,8 @@ class Snapshot:
         self.devices: int | None = None
         self.identities: int | None = None
         self._has_modules = False
+        #: By device id, where they were only counted.
+        self._modules: dict[str, int] = {}
         # The name "" makes a database that is deleted when it is closed.
         self._database = sqlite3.connect("", isolation_level=None)
         for statement in (
@@ -96,6 +98,10 @@ class Snapshot:
         row = _row(ids, entry)
         self._database.execute(_DELETE, row[:2])
         self._insert([row])
+
+    def note_modules(self, device_id: str, count: int) -> None:
+        """Note how many modules a device has, of which not all are added."""
+        self._modules[device_id] = count
 
     def remove(self, device_id: str) -> None:
         """Remove a device with its modules, to look it up again."""
@@ -154,6 +160,8 @@ class Snapshot:
 
     def modules(self, device_id: str) -> int:
         """Number of the modules of a device, with those that the hub creates itself."""
+        if (known := self._modules.get(device_id)) is not None:
+            return known
         if not self._has_modules:
             return 0
         count: int = self._database.execute(_COUNT_MODULES, (fingerprint(device_id),)).fetchone()[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 
 from shared.errors import ImporterError
@@ -79,17 +79,20 @@ class Lookups:
         for ids_and_entry in filter(None, found):
             snapshot.add(*ids_and_entry)
 
-    def add_modules(self, snapshot: Snapshot, device_id: str) -> None:
-        """Look up the modules that are deleted with a device."""
-        for module_id in self._modules(device_id):
-            self.add(snapshot, device_id, module_id)
+    def count_modules(self, snapshot: Snapshot, device_id: str) -> None:
+        """Look up how many modules a device has.
+
+        Raises:
+            ImporterError: as `add`.
+        """
+        snapshot.note_modules(device_id, len(self._modules(device_id)))
 
     def _find(self, device_id: str, module_id: str = "") -> tuple[tuple[str, str], Entry] | None:
         self._count(2)
         line = self._hub.read_identity(device_id, module_id)
         return None if line is None else read_entry(json.dumps(line).encode())
 
-    def _modules(self, device_id: str) -> Iterable[str]:
+    def _modules(self, device_id: str) -> Sequence[str]:
         self._count(1)
         return self._hub.list_modules(device_id)
 
@@ -137,6 +140,7 @@ def read_by_lookups(
     snapshot = Snapshot(services.clock(), has_keys=True)
     try:
         known: set[tuple[str, str]] = set()
+        counted: set[str] = set()
         lines = services.container_of(record).staged_lines(record.staged, record.devices or 0)
         for line in map(read_file_line, lines):
             for ids in _identities(line):
@@ -146,8 +150,11 @@ def read_by_lookups(
                     # Without its device, a module does not exist.
                     if not ids[1] or snapshot.has_device(ids[0]):
                         lookups.add(snapshot, *ids)
-            if line.mode.deletes and not line.module_id and snapshot.has_device(line.id):
-                lookups.add_modules(snapshot, line.id)
+            # With a device its modules are deleted, and it has a limited number of them.
+            counts = line.mode.creates if line.module_id else line.mode.deletes
+            if counts and line.id not in counted and snapshot.has_device(line.id):
+                counted.add(line.id)
+                lookups.count_modules(snapshot, line.id)
     except BaseException:
         snapshot.close()
         raise
