@@ -1,4 +1,4 @@
-"""A process stalls at a request of a group, and goes on when operators or the next job came first.
+"""A process stalls at a request of a group, or of a comparison, and others come first.
 
 That another process has done all pending work meanwhile is `Fault.OVERTAKEN` of the matrix. Here,
 before the stalled process sends its request, an operator has also cancelled imports or retried
@@ -24,14 +24,15 @@ from tests.faults.test_matrix import IS_EXHAUSTIVE
 
 Stall = Callable[[Simulation, random.Random], None]
 
-NAMES = ("group", "group, hub busy", "group, reply lost")
+NAMES = ("group", "group, hub busy", "group, reply lost", "plan by export")
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("stall", STALLS)
 def test_stalled_process(account: StorageAccount, name: str, stall: Stall) -> None:
     scenario = SCENARIOS[name]
-    with Simulation(account) as simulation:
+    conditions = Conditions(echo=scenario.echo, settings=scenario.settings)
+    with Simulation(account, (), conditions) as simulation:
         prepare([(scenario, simulation)])
         scenario.play(simulation)
         count = len(simulation.injector.requests)
@@ -39,7 +40,7 @@ def test_stalled_process(account: StorageAccount, name: str, stall: Stall) -> No
     if not IS_EXHAUSTIVE:
         turns = 2 * len(STALLS)
         positions = range(2 * STALLS.index(stall) + NAMES.index(name) % 2, count, turns)
-    simulations = [Simulation(account, (), Conditions(echo=scenario.echo)) for _ in positions]
+    simulations = [Simulation(account, (), conditions) for _ in positions]
     prepare([(scenario, simulation) for simulation in simulations])
     for position, simulation in zip(positions, simulations, strict=True):
         _play(name, simulation, position, stall)
