@@ -153,6 +153,7 @@ SAMPLES: Mapping[str, Sequence[str]] = {
     "without_plan": [plan_reasons.without_plan(plan_reasons.export_not_found())],
     "export_failed": [plan_reasons.export_failed("failed", reason) for reason in ("", "x")],
     "export_not_found": [plan_reasons.export_not_found()],
+    "status_awaited": [plan_reasons.status_awaited(plan_reasons.export_not_found(), DAY)],
     "export_takes_too_long": [plan_reasons.export_takes_too_long()],
     "export_unreadable": [plan_reasons.export_unreadable("x")],
     "terminated": [plan_reasons.terminated()],
