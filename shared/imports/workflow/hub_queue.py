@@ -2,16 +2,14 @@
 
 Only the head of a queue gets a job, with those behind it that may go along, so uploads are applied
 in order. The queue alone does not know who is first, because events of older uploads may still be
-missing. So before a job starts, `_choose` makes sure that every upload that is older than the
-newest of its imports has its record, and the queue is read again.
+missing. So before a job starts, `job_members` makes sure that every upload that is older than
+the newest of its imports has its record, and the queue is read again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from itertools import takewhile
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableEntity
@@ -30,9 +28,9 @@ from shared.imports.tracing import log_context, log_job_context
 from shared.imports.workflow.event_publisher import EventPublisher
 from shared.imports.workflow.hub_work import HubWork
 from shared.imports.workflow.intake import Intake
-from shared.imports.workflow.job_choice import choose
 from shared.imports.workflow.job_ends import JobEnds
 from shared.imports.workflow.job_follower import JobFollower
+from shared.imports.workflow.job_members import JobMembers
 from shared.imports.workflow.job_starter import JobStarter
 from shared.imports.workflow.planning import Planning
 from shared.imports.workflow.queue_position import note_position
@@ -80,6 +78,7 @@ class HubQueue:
         self._starter = JobStarter(services, self._ends)
         self._follower = JobFollower(services, self._ends)
         self._planning = Planning(services)
+        self._members = JobMembers(services, upload_scan)
 
     def enter(self, record: ImportRecord) -> None:
         """Start a queued import if it is the head; otherwise it waits for a later tick.
@@ -271,7 +270,7 @@ class HubQueue:
                     return False
                 if head.state is not ImportState.QUEUED:
                     return self._restore_job(hub, work, head)
-                members = self._choose(hub, work, rows, head)
+                members = self._members.choose(work, rows, head)
                 if members is None:
                     continue
                 if members and members[0].needs_plan:
@@ -314,52 +313,6 @@ class HubQueue:
             work.limit = known + files + MAX_ROWS
             work.rows = self._rows.oldest(hub, work.limit)
         return work.waiting()[:files]
-
-    def _choose(
-        self, hub: str, work: HubWork, rows: Sequence[QueueRow], head: ImportRecord
-    ) -> Sequence[ImportRecord] | None:
-        """The members of the next job.
-
-        Args:
-            rows: the first that wait.
-            head: the import of the first of them.
-
-        Returns:
-            None if the queue was read again since older uploads were looked for; no members if such
-            may still be missing.
-        """
-        queue = [head]
-        if len(rows) > 1:
-            queued = self._services.queries.queued(hub, [row.record_key for row in rows[1:]])
-            behind = takewhile(lambda row: row.record_key in queued, rows[1:])
-            queue += [queued[row.record_key] for row in behind]
-        members = choose(queue, self._settings.jobs, self._services.clock())
-        keys = [row.row_key for row in rows]
-        covered = [
-            record
-            for key, record in zip(keys, members, strict=False)
-            if key <= work.checked or record.uploaded_at <= work.registered_until
-        ]
-        if len(covered) == len(members) or (covered and work.checked):
-            return covered
-        if self._upload_scan.register_until(members[-1]):
-            work.checked = keys[len(members) - 1]
-        elif covered:
-            return covered
-        elif len(members) > 1 and self._upload_scan.register_until(head):
-            work.checked = keys[0]
-        else:
-            return ()
-        again = self._rows.oldest(hub, work.limit)
-        is_same = [row.row_key for row in again[: len(work.rows)]] == [
-            row.row_key for row in work.rows
-        ]
-        if is_same:
-            return [
-                record for key, record in zip(keys, members, strict=False) if key <= work.checked
-            ]
-        work.rows = again
-        return None
 
     def _validated(self, record: ImportRecord) -> ImportRecord:
         """Validate a small file that waited for that: soon after a short outage, others go on."""
