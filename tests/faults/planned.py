@@ -20,6 +20,8 @@ from tests.faults.scenario import (
 from tests.faults.simulation import Simulation, device
 
 SETTINGS = {"APPLY": "changes"}
+#: For all but the first scenarios: most of their situations are alike.
+SAMPLE = 5
 
 
 def _one_of_two_changes(simulation: Simulation) -> None:
@@ -148,7 +150,14 @@ def _scenario(
     sizes: tuple[int, ...] = (1,),
 ) -> Scenario:
     return Scenario(
-        (prepare,), play, {A: state}, BOTH, settings=SETTINGS, sizes=sizes, faults=faults
+        (prepare,),
+        play,
+        {A: state},
+        BOTH,
+        settings=SETTINGS,
+        sizes=sizes,
+        faults=faults,
+        sample=1 if faults == tuple(Fault) else SAMPLE,
     )
 
 
@@ -164,6 +173,7 @@ PLANNED = {
         settings=SETTINGS,
         sizes=(1,),
         faults=INTERRUPTIONS,
+        sample=SAMPLE,
     ),
     "plan, hub busy": _scenario(_one_of_two_changes, _at_busy_hub),
     "plan, export fails": _scenario(_one_of_two_changes, _with_fault("failJob")),
@@ -178,6 +188,7 @@ PLANNED = {
         {"pump-1": 1, "pump-2": 0},
         settings=SETTINGS,
         faults=INTERRUPTIONS,
+        sample=SAMPLE,
     ),
     "plan, two files": Scenario(
         (_one_of_two_changes, _next_file),
@@ -187,6 +198,7 @@ PLANNED = {
         settings=SETTINGS,
         sizes=(1, 1),
         faults=INTERRUPTIONS,
+        sample=SAMPLE,
     ),
     "plan, overwritten": Scenario(
         (_one_of_two_changes,),
@@ -196,6 +208,7 @@ PLANNED = {
         settings=SETTINGS,
         sizes=(1, 1),
         faults=INTERRUPTIONS,
+        sample=SAMPLE,
     ),
     "plan, retried": Scenario(
         (_one_of_two_changes,),
@@ -205,5 +218,6 @@ PLANNED = {
         settings=SETTINGS,
         sizes=(1, 1),
         faults=INTERRUPTIONS,
+        sample=SAMPLE,
     ),
 }

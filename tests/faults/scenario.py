@@ -37,6 +37,8 @@ class Scenario:
     sizes: tuple[int, ...] | None = None
     #: Faults to inject. If only terminations are listed, the pairs cover the other faults.
     faults: tuple[Fault, ...] = tuple(Fault)
+    #: `make test` has the faults at every such one of the requests, by turns.
+    sample: int = 1
 
 
 #: All uploads go to the hub "east", whether IOTHUB is one hub or an object of folders.

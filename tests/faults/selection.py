@@ -58,7 +58,7 @@ def select(make: Callable[[Scenario], Simulation], *, is_exhaustive: bool) -> Se
         requests = _requests(make(scenario), scenario)
         lines = [request.line for request in requests]
         possible = {fault: positions(fault, lines) for fault in scenario.faults}
-        if scenario.sizes and not is_exhaustive:
+        if (scenario.sizes or scenario.sample > 1) and not is_exhaustive:
             possible = _by_turns(possible, requests, taken)
         for fault in scenario.faults:
             chosen = selection[name, fault] = []
@@ -67,6 +67,8 @@ def select(make: Callable[[Scenario], Simulation], *, is_exhaustive: bool) -> Se
                 if is_exhaustive or case not in taken:
                     chosen.append(position)
                 taken.add(case)
+            if not is_exhaustive:
+                chosen[:] = chosen[:: scenario.sample]
     return selection
 
 

@@ -15,7 +15,7 @@ from tests.faults.stored_state import StorageAccount
 from tests.faults.test_matrix import IS_EXHAUSTIVE
 
 #: Each with the part of the writes after which `make test` deletes something.
-NAMES = {"clean": 1, "plan by export": 4}
+NAMES = {"clean": 1, "plan by export": 6}
 UNRELATED = "east/z.ndjson"
 
 

@@ -17,8 +17,8 @@ Coverage of `make test`, for the scenarios and faults in `scenarios.py` and `inj
 
 A situation that several scenarios share is tested in the first of them. Scenarios with several
 imports have one of these faults in turn at each kind of write in each situation, and at every third
-of the reads. `FAULT_MATRIX=all` tests each scenario separately, with each fault at each request; CI
-does so every night.
+of the reads; most scenarios of comparisons have a fifth of that. `FAULT_MATRIX=all` tests each
+scenario separately, with each fault at each request; CI does so every night.
 """
 
 from __future__ import annotations

@@ -49,6 +49,7 @@ UNRELATED = "east/z.ndjson"
 #: or it would be older than an import that the version before has started.
 WITHOUT_UNRELATED = (
     *("cancelled", "retried", "group, cancelled", "group failed"),
+    *("plan, cancelled", "plan, retried", "plan, export fails"),
     *(name for name in SCENARIOS if name.startswith("taken over")),
 )
 

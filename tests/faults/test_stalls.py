@@ -14,6 +14,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.disturbances import NEXT, STALLS
+from tests.faults.groups import GROUPS
 from tests.faults.injection import Injection
 from tests.faults.invariants import HistoryCheck, check
 from tests.faults.scenario import prepare
@@ -24,6 +25,7 @@ from tests.faults.test_matrix import IS_EXHAUSTIVE
 
 Stall = Callable[[Simulation, random.Random], None]
 
+#: Comparisons have half as many turns.
 NAMES = ("group", "group, hub busy", "group, reply lost", "plan by export")
 
 
@@ -39,6 +41,8 @@ def test_stalled_process(account: StorageAccount, name: str, stall: Stall) -> No
     positions = range(count)
     if not IS_EXHAUSTIVE:
         turns = 2 * len(STALLS)
+        if name not in GROUPS:
+            turns *= 2
         positions = range(2 * STALLS.index(stall) + NAMES.index(name) % 2, count, turns)
     simulations = [Simulation(account, (), conditions) for _ in positions]
     prepare([(scenario, simulation) for simulation in simulations])
