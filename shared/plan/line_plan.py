@@ -79,6 +79,9 @@ def plan_line(
         notes.append(Note.IMPORTED_RECENTLY)
     if not notes:
         return planned
+    if is_recent and planned.action is Action.FAIL and line.mode is ImportMode.CREATE:
+        # It may have been deleted since, and overwrites nothing if not.
+        planned = _created(line, device)
     action = Action.UPDATE if planned.action is Action.UNCHANGED else planned.action
     return replace(planned, action=action, notes=(*notes, *planned.notes))
 

@@ -71,7 +71,7 @@ _TEXTS = {
     Note.MAY_CLEAR_TWIN: "the line omits a section of the twin, which the hub may clear",
     Note.MAY_WRITE_REPORTED: "the hub may write the reported properties or ignore them",
     Note.METADATA_NOT_COMPARED: "$metadata is written and cannot be compared",
-    Note.KEYS_NOT_COMPARED: "keys are not compared",
+    Note.KEYS_NOT_COMPARED: "keys are not compared, since the export has none",
     Note.NOT_IN_EXPORT: "the line has properties that exports or lookups do not contain",
     Note.NULL_MAY_FAIL: "the hub may reject null in a twin that is not updated by updateTwin",
     Note.TOO_LARGE_MAY_FAIL: "the updated twin may be too large",

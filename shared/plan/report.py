@@ -45,6 +45,8 @@ class PlanReport:
         self._source = source
         self._max_listed = max_listed
         self._listed: list[tuple[int, PlannedLine]] = []
+        #: Lines that are sent although no change is known.
+        self._unsure: list[tuple[int, PlannedLine]] = []
         self._digest = blake2b(digest_size=16)
 
     @property
@@ -54,21 +56,28 @@ class PlanReport:
 
     @property
     def listed(self) -> list[tuple[int, PlannedLine]]:
-        """The first lines that are not unchanged, with their numbers in the uploaded file."""
-        return self._listed
+        """The first lines that are not unchanged, with their numbers in the uploaded file.
+
+        Lines that are sent although no change is known come last.
+        """
+        return [*self._listed, *self._unsure][: self._max_listed]
 
     @property
     def is_truncated(self) -> bool:
         changed = self.counts.actions.total() - self.counts.actions[Action.UNCHANGED]
-        return changed > len(self._listed)
+        return changed > self._max_listed
 
     def add(self, line: PlannedText, upload_line: int) -> None:
         planned = line.planned
         self.counts.add(planned)
         self._digest.update(f"{upload_line} {planned.action} {planned.code}\n".encode())
         self._digest.update(line.guarded)
-        if planned.action is not Action.UNCHANGED and len(self._listed) < self._max_listed:
-            self._listed.append((upload_line, planned))
+        if planned.action is Action.UNCHANGED:
+            return
+        is_unsure = planned.action is Action.UPDATE and not planned.changes
+        listed = self._unsure if is_unsure else self._listed
+        if len(listed) < self._max_listed:
+            listed.append((upload_line, planned))
 
     def to_json(self) -> dict[str, Any]:
         """plan.json, without keys and other secrets."""
@@ -88,7 +97,7 @@ class PlanReport:
                 {"note": note.value, "count": count, "text": note.text}
                 for note, count in counts.notes.most_common()
             ],
-            "changes": [line_json(number, planned) for number, planned in self._listed],
+            "changes": [line_json(number, planned) for number, planned in self.listed],
             "truncated": self.is_truncated,
         }
 

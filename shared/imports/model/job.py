@@ -157,8 +157,7 @@ class JobRecord(Columns):
     def import_state(self) -> ImportState:
         """The state of its members."""
         if self.kind is JobKind.PLAN:
-            is_refused = self.state is JobState.REFUSED
-            return ImportState.QUEUED if is_refused else ImportState.PLANNING
+            return ImportState.PLANNING
         if self.state in (JobState.PREPARING, JobState.REFUSED):
             return ImportState.QUEUED
         if self.state is JobState.ENDED and self.is_unapplied:
@@ -181,11 +180,7 @@ class JobRecord(Columns):
     def member(self, record: ImportRecord) -> ImportRecord:
         """The record of a member with what its job adds, as it is shown."""
         history = _before_job(record)
-        if self.kind is JobKind.PLAN:
-            if self.import_state is ImportState.QUEUED and len(history) > 1:
-                # It waits for the slot.
-                history = history[:-1]
-        elif self.import_state is not ImportState.QUEUED:
+        if self.import_state not in (ImportState.QUEUED, ImportState.PLANNING):
             history = (*history, (ImportState.STARTING, self.started_at))
             if self.accepted_at:
                 history = (*history, (ImportState.RUNNING, self.accepted_at))

@@ -291,14 +291,11 @@ class Reader:
 def _stored(states: frozenset[ImportState]) -> frozenset[ImportState]:
     """The states that records in the table have whose imports are shown in one of these.
 
-    While an import has a job, its record is `starting`, or `planning` in the job of a comparison,
-    and the job's record says how far it is.
+    While an import has a job, its record is `starting`, and the job's record says how far it is.
     """
     stored = set(states)
     if states & {ImportState.QUEUED, ImportState.RUNNING}:
         stored.add(ImportState.STARTING)
-    if ImportState.QUEUED in states:
-        stored.add(ImportState.PLANNING)
     return frozenset(stored)
 
 

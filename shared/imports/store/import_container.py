@@ -112,9 +112,14 @@ class ImportContainer:
             file = self.file(name)
             if (file.etag, file.size) == (staged.etag, staged.size):
                 return
+        remedy = "after it was validated. Upload the device file again."
+        if staged.stem:
+            remedy = (
+                "after the device file was compared with the registry. Retry the import, which "
+                "compares it again."
+            )
         raise StagedFileChangedError(
-            f"The staged file {self._path(name)} was deleted or changed after it was validated. "
-            "Upload the device file again."
+            f"The staged file {self._path(name)} was deleted or changed {remedy}"
         )
 
     def was_staged_file_edited(self, staged: StagedFile) -> bool:

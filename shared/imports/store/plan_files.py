@@ -16,7 +16,7 @@ from azure.storage.blob import ContainerClient
 
 from shared.hub.error_log import FailedLine
 from shared.imports.model.record import Plan, StagedFile
-from shared.plan.model import Action
+from shared.plan.model import Action, Note
 from shared.plan.planner import PlannedText
 from shared.plan.report import CSV_HEADER, csv_line
 from shared.storage.blobs import BlockWriter, StoredFile
@@ -25,6 +25,10 @@ __all__ = ["PlanFiles", "read_failures"]
 
 #: What the report says of a line that was not sent.
 _NOT_SENT = "Not sent: by the plan, the hub would reject it"
+_RECENT = (
+    f"{_NOT_SENT}. An import changed the device a short time before, which the export may not "
+    "show: retry 30 minutes after that import"
+)
 
 
 class PlanFiles:
@@ -50,7 +54,12 @@ class PlanFiles:
         if line.guarded:
             self._sent.write(line.guarded + b"\n")
         if planned.action is Action.FAIL:
-            failure = {"id": planned.id, "moduleId": planned.module_id, "code": planned.code}
+            failure = {
+                "id": planned.id,
+                "moduleId": planned.module_id,
+                "code": planned.code,
+                "isRecent": Note.IMPORTED_RECENTLY in planned.notes,
+            }
             self._failures.write(json.dumps(failure).encode() + b"\n")
 
     def commit(self, plan: Plan, report: dict[str, Any]) -> tuple[Plan, StagedFile]:
@@ -96,4 +105,5 @@ def read_failures(file: StoredFile) -> Iterator[FailedLine]:
     """
     for line in file.lines():
         failure = json.loads(line)
-        yield FailedLine(failure["id"], failure["moduleId"], failure["code"], _NOT_SENT)
+        text = _RECENT if failure["isRecent"] else _NOT_SENT
+        yield FailedLine(failure["id"], failure["moduleId"], failure["code"], text)

@@ -14,7 +14,7 @@ from azure.core.exceptions import AzureError
 
 from shared.errors import ImporterError, error_text
 from shared.imports.model.job import JobRecord
-from shared.imports.model.record import ImportRecord
+from shared.imports.model.record import ImportRecord, Plan
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.tracing import report_end
@@ -122,6 +122,7 @@ def build_report(
             "unchanged": record.unchanged,
         },
         "validation": {**record.validation, "problems": list(problems)},
+        "plan": plan_json(record.plan),
         "job": {
             "jobId": job.id,
             "status": job.status,
@@ -133,6 +134,19 @@ def build_report(
         if job.id
         else None,
         "failures": failures,
+    }
+
+
+def plan_json(plan: Plan) -> dict[str, Any] | None:
+    """The plan of an import; None if it was not to be compared with the registry."""
+    if plan.as_of is None and not plan.missing:
+        return None
+    return {
+        "asOf": plan.as_of and plan.as_of.isoformat(),
+        "digest": plan.digest,
+        "sent": plan.sent,
+        "failed": plan.failed,
+        "missing": plan.missing,
     }
 
 

@@ -53,6 +53,18 @@ _MISSING = frozenset({"DeviceNotFound", "ModuleNotFound"})
 
 #: Codes that are counted one by one; hubs have fewer, but a log may contain anything.
 MAX_CODES = 200
+
+#: Codes by which the hub rejects a line whose device is not as its plan saw it.
+_CHANGED = _MISSING | {
+    *("PreconditionFailed", "EtagDoesNotMatch"),
+    *("DeviceAlreadyExists", "ModuleAlreadyExistsOnDevice"),
+}
+CHANGED_REMEDY = (
+    "the device changed after it was compared with the registry, so nothing was overwritten; check "
+    "it, then retry the import, which compares it again and applies the line"
+)
+_CHANGED_TEXT = "Changed after it was compared with the registry"
+
 OTHER_CODES = "other codes"
 
 
@@ -72,6 +84,8 @@ class JobOutcome:
 
     failed: int = 0
     codes: Counter[str] = field(default_factory=Counter)
+    #: Those of lines whose devices changed after they were compared with the registry.
+    changed_codes: Counter[str] = field(default_factory=Counter)
     #: In the order of the uploaded file; those that match no line of it come last.
     failures: list[Failure] = field(default_factory=list)
     #: Path of the rejected lines; "" if none was found in the staged file.
@@ -93,6 +107,16 @@ class JobOutcome:
             if failure.failed.code in _MISSING and failure.line and not is_deletion:
                 yield failure.failed
 
+    @property
+    def explained_codes(self) -> Iterator[tuple[str, int, str]]:
+        """Codes with their counts and remedies, "" for none; the most frequent first."""
+        for code, count in self.codes.most_common():
+            changed = self.changed_codes[code]
+            if count > changed:
+                yield code, count - changed, remedy_of(code)
+            if changed:
+                yield code, changed, CHANGED_REMEDY
+
     def to_json(self) -> dict[str, Any]:
         in_registry = {redact_id(name): exists for name, exists in self.in_registry.items()}
         return {
@@ -100,9 +124,9 @@ class JobOutcome:
                 {
                     "code": code_label(code),
                     "count": count,
-                    **({"remedy": remedy} if (remedy := remedy_of(code)) else {}),
+                    **({"remedy": remedy} if remedy else {}),
                 }
-                for code, count in self.codes.most_common()
+                for code, count, remedy in self.explained_codes
             ],
             "devices": [
                 {
@@ -192,12 +216,24 @@ class _Reading:
         self.pending: dict[int, FailedLine] = {}
         self._max_failures = max_failures
 
-    def add(self, failed: FailedLine, line_key: LineKey | None = None) -> None:
+    def add(
+        self, failed: FailedLine, line_key: LineKey | None = None, *, was_guarded: bool = False
+    ) -> None:
+        """Count a failure.
+
+        Args:
+            was_guarded: whether the line was sent so that it fails if its device has changed.
+        """
         outcome = self.outcome
         outcome.failed += 1
         outcome.unidentified += not failed.is_identified
         is_listed = failed.code in outcome.codes or len(outcome.codes) < MAX_CODES
         outcome.codes[failed.code if is_listed else OTHER_CODES] += 1
+        # Of a module, the file may have created the device too late.
+        is_order = bool(failed.module_id) and failed.code in _MISSING
+        if was_guarded and failed.code in _CHANGED and not is_order:
+            outcome.changed_codes[failed.code] += 1
+            failed = replace(failed, text=f"{_CHANGED_TEXT}: {failed.text}".rstrip(": "))
         key = hash(line_key or failed.key)
         self.refused.add(key)
         if len(self.pending) < self._max_failures:
@@ -225,6 +261,7 @@ def read_outcomes(
     """
     seen: set[int] = set()
     is_planned = any(member is not None and member[0].is_planned for member in members)
+    is_guarded = any(member is not None and member[0].plan.as_of for member in members)
     readings = [
         # A million hashes are kept once.
         _Reading(JobOutcome(), set() if is_planned or owners else seen, max_failures)
@@ -234,9 +271,14 @@ def read_outcomes(
         if member is not None:
             _add_planned_failures(*member, reading)
     try:
-        failures = read_error_log(job_log.chunks(), seen)
+        failures: Iterable[FailedLine] = read_error_log(job_log.chunks(), seen)
         if owners is None:
-            _add_all(failures, readings[0], is_planned=is_planned)
+            if is_planned:
+                failures = map(_identified, failures)
+            for failed in failures:
+                # Once, though the log may quote a line that was sent and name its device.
+                if not is_planned or hash(failed.key) not in readings[0].refused:
+                    readings[0].add(failed, was_guarded=is_guarded)
         else:
             _split(failures, owners, readings)
     except (AzureError, ImporterError, ValueError, KeyError) as error:
@@ -286,18 +328,6 @@ def _add_planned_failures(
             f"The lines that were not sent are not known: a file of the plan cannot be read "
             f"({first_line(error)})."
         )
-
-
-def _add_all(failures: Iterable[FailedLine], reading: _Reading, *, is_planned: bool) -> None:
-    """Add what failed of the only import of a job."""
-    for failed in failures:
-        if not is_planned:
-            reading.add(failed)
-            continue
-        sent = _identified(failed)
-        # Once, though the log may quote its line and name its device.
-        if hash(sent.key) not in reading.refused:
-            reading.add(sent)
 
 
 def _identified(failed: FailedLine) -> FailedLine:

@@ -16,7 +16,7 @@ from shared.hub.exceptions import (
     JobSlotBusyError,
     StorageRefusedError,
 )
-from shared.hub.explain import code_label, explain_text, remedy_of
+from shared.hub.explain import code_label, explain_text
 from shared.imports.model.job import JobRecord
 from shared.imports.model.record import CancelReason, HubJob, ImportRecord
 from shared.imports.workflow.job_outcome import JobOutcome
@@ -59,9 +59,6 @@ __all__ = [
 
 #: Codes that a reason counts one by one.
 MAX_CODES = 5
-
-#: Codes of lines whose guard does not match any more.
-_CHANGED_SINCE = frozenset({"PreconditionFailed", "EtagDoesNotMatch"})
 
 _COMPARE = (
     "Compare some of the devices with the hub, then retry the import or upload the file again."
@@ -200,22 +197,16 @@ def not_all_imported(record: ImportRecord, outcome: JobOutcome) -> str:
     """Why an import whose job completed is not complete."""
     parts = []
     if outcome.failed:
-        codes = outcome.codes.most_common()
+        codes = list(outcome.explained_codes)
         counts = "; ".join(
-            f"{count:,} x {code_label(code)}"
-            + (f" ({remedy})" if (remedy := remedy_of(code)) else "")
-            for code, count in codes[:MAX_CODES]
+            f"{count:,} x {code_label(code)}" + (f" ({remedy})" if remedy else "")
+            for code, count, remedy in codes[:MAX_CODES]
         )
         more = f" and {len(codes) - MAX_CODES} more codes" if len(codes) > MAX_CODES else ""
         parts.append(
             f"{outcome.failed:,} of {record.devices or 0:,} devices failed: {counts}{more}. "
             f"{outcome.example} The report lists them with their lines"
             + ("; retry.ndjson contains these lines." if outcome.retry else ".")
-        )
-    if record.plan.as_of and _CHANGED_SINCE & outcome.codes.keys():
-        parts.append(
-            "A device that changed after the file was compared with the registry is not "
-            "overwritten; a retry compares it again."
         )
     if existing := sum(outcome.in_registry.values()):
         parts.append(

@@ -145,7 +145,7 @@ class _Refresher:
 
     def _look_up(self, device_id: str) -> bool:
         """Read a device with its modules again; returns whether that was possible."""
-        if not self._lookups.has_burst:
+        if not self._lookups.may_refresh:
             return False
         try:
             self._lookups.refresh(self._snapshot, device_id)

@@ -69,7 +69,10 @@ def terminated() -> str:
 
 
 def cancelled() -> str:
-    return "An operator cancelled the import while it was compared with the registry."
+    return (
+        "An operator cancelled the import while it was compared with the registry. No device was "
+        "changed."
+    )
 
 
 def nothing_to_send(record: ImportRecord) -> str:

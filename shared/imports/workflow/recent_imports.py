@@ -46,8 +46,10 @@ class RecentImports:
 
     def _read(self, services: Services, record: ImportRecord, devices: FileDevices) -> None:
         try:
+            # What a plan left out was not changed.
+            count = record.plan.sent if record.planned.container else record.devices
             container = services.container_of(record)
-            lines = container.staged_lines(record.staged, record.devices or 0)
+            lines = container.staged_lines(record.file_for_hub, count or 0)
             self._ids.update(filter(devices.__contains__, device_ids(lines)))
         except Exception as error:
             if is_outage(error):

@@ -28,8 +28,10 @@ log = logger(__name__)
 BURST, PER_MINUTE = 25, 25
 #: Requests for a line: identity and twin, and the device of a module or the modules of a device.
 REQUESTS_PER_LINE = 3
-#: Lookups that take longer are not tried.
+#: Lookups that take longer are not tried: of a whole file, and of devices that an export may not
+#: show as they are.
 LONGEST = timedelta(minutes=1)
+LONGEST_REFRESH = timedelta(minutes=5)
 
 #: How long an export of a small registry takes; and devices per second of a large one, until that
 #: was measured (learn: "How to manually migrate an Azure IoT hub": two hours for 500,000).
@@ -51,9 +53,10 @@ class Lookups:
         self._requests = 0
 
     @property
-    def has_burst(self) -> bool:
-        """Whether a device can be looked up without waiting."""
-        return self._requests + REQUESTS_PER_LINE <= BURST
+    def may_refresh(self) -> bool:
+        """Whether another device may be read again."""
+        requests = BURST + PER_MINUTE * LONGEST_REFRESH.total_seconds() / 60
+        return self._requests + REQUESTS_PER_LINE <= requests
 
     def add(self, snapshot: Snapshot, device_id: str, module_id: str = "") -> None:
         """Look up a device or module, and add what is found to a snapshot.
