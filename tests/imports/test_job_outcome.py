@@ -18,10 +18,10 @@ from shared.imports.model.record import ImportRecord, StagedFile
 from shared.imports.store.import_container import ImportContainer
 from shared.imports.workflow.job_outcome import (
     JobOutcome,
-    LineOwners,
     UnreadableLogError,
     read_outcomes,
 )
+from shared.imports.workflow.line_owners import LineOwners
 from shared.storage.blobs import BlockWriter, StoredFile
 from tests.records import import_record
 

@@ -45,11 +45,11 @@ def end(app: App) -> ImportRecord:
 
 def test_busy_slot_is_waited_for_without_a_deadline(planning: App) -> None:
     planning.hub.occupy_slot()
-    assert begin(planning).state == "queued"
+    assert begin(planning).state == "planning"
     for _ in range(6):
         planning.pass_minutes(120)
         planning.tick()
-    assert planning.record(NAME).state == "queued"
+    assert planning.record(NAME).state == "planning"
     assert plan_job(planning).attempts == 1
     planning.hub.free_slot()
     planning.pass_minutes(10)
@@ -164,7 +164,7 @@ def test_unreachable_hub_is_waited_for(planning: App) -> None:
 def test_lost_answer_leads_to_another_export(planning: App, kind: str) -> None:
     planning.hub.faults.add(kind, operation="createJob")
     begin(planning)
-    assert planning.record(NAME).state == "queued"
+    assert planning.record(NAME).state == "planning"
     assert counts(end(planning)) == CHANGED
     assert len(exports(planning)) == (2 if kind == "dropReply" else 1)
 
@@ -184,7 +184,7 @@ def test_answer_that_is_lost_each_time_ends_in_sending_all_lines(planning: App) 
     planning.hub.faults.add("error", operation="createJob", status=500, times=50)
     begin(planning)
     planning.tick()
-    assert planning.record(NAME).state == "queued"
+    assert planning.record(NAME).state == "planning"
     planning.pass_minutes(200)
     planning.tick()
     assert planning.record(NAME).plan.missing

@@ -12,6 +12,7 @@ from azure.data.tables import UpdateMode
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.store.rows import to_row
+from shared.imports.workflow import registry_reading
 from tests.app import App
 from tests.imports.plans import (
     NAME,
@@ -79,7 +80,10 @@ def test_recent_devices_that_cannot_be_looked_up_are_sent_under_their_guard(
     assert site(planning, 1) == "b"
 
 
-def test_recent_devices_beyond_the_burst_are_sent_under_their_guard(planning: App) -> None:
+def test_recent_devices_beyond_the_lookups_are_sent_under_their_guard(
+    planning: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_reading, "LONGEST_REFRESH", timedelta())
     use_lookups(planning)
     import_first(planning, *(pump(number, "b") for number in range(20)))
     lines = [pump(number, "b" if number < 20 else "a") for number in range(COUNT)]
@@ -92,6 +96,28 @@ def test_recent_devices_beyond_the_burst_are_sent_under_their_guard(planning: Ap
     assert imported
     assert imported < 20
     assert imported + (unchanged or 0) == COUNT
+
+
+def test_devices_that_an_import_did_not_send_are_not_recent(planning: App) -> None:
+    put_pumps(planning, COUNT)
+    for name, changed in (("first.ndjson", 1), (NAME, 2)):
+        lines = [
+            pump(number, "b" if number <= changed and number else "a") for number in range(COUNT)
+        ]
+        planning.upload(name, *lines)
+        planning.deliver(name)
+        planning.finish()
+        assert counts(planning.record(name)) == ("completed", 1, 0, COUNT - 1)
+
+
+def test_create_of_a_device_that_an_export_still_shows(planning: App) -> None:
+    others = [pump(n, importMode="create") for n in range(COUNT, 2 * COUNT)]
+    delete = {"id": "pump-1", "status": "enabled", "importMode": "delete"}
+    before = import_first(planning, delete, *others)
+    send(planning, pump(1, importMode="create"), *(pump(n) for n in range(2, COUNT)))
+    let_export_lag(planning, before)
+    planning.finish()
+    assert counts(planning.record(NAME)) == ("completed", 1, 0, COUNT - 2)
 
 
 def test_after_half_an_hour_an_export_is_trusted(planning: App) -> None:

@@ -1,13 +1,11 @@
 """The outcome of a job for the devices of each of its imports, from the log that the hub wrote.
 
 What the log says of a line is told to the import of that line alone. In a job of one import that is
-all of it. In a job of several, `LineOwners` finds whose it is: by the device's id, whose letter
-case a hub may have changed, or else by the line itself, which hubs quote if they cannot parse it.
+all of it. In a job of several, `LineOwners` finds whose it is.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +19,7 @@ from shared.hub.error_log import LOG_NAME, FailedLine, read_error_log
 from shared.hub.explain import code_label, remedy_of
 from shared.imports.model.record import ImportRecord
 from shared.imports.store.import_container import ImportContainer
+from shared.imports.workflow.line_owners import LineOwners, object_in
 from shared.imports.workflow.rejected_lines import (
     LineKey,
     lines_with_fate,
@@ -35,7 +34,6 @@ from shared.storage.client import IncompleteReadError, is_outage
 __all__ = [
     "Failure",
     "JobOutcome",
-    "LineOwners",
     "UnreadableLogError",
     "outcome_without_job",
     "read_outcomes",
@@ -162,47 +160,6 @@ class JobOutcome:
         is_clear = failed.device_id and failed.code in EXPLANATIONS
         message = "" if is_clear or not failed.text else f": {failed.text.rstrip('.')}"
         return f"The first is {place}{message}."
-
-
-class LineOwners:
-    """Which import of a job a line belongs to: no two of them touch the same device."""
-
-    def __init__(self, lines: Iterable[bytes], counts: Sequence[int]) -> None:
-        """Read the lines of a job.
-
-        Args:
-            counts: how many of them each import has, in this order.
-
-        Raises:
-            ValueError: there are more or fewer lines.
-        """
-        #: By folded id: the import's number, and the ids as they are written.
-        self._ids: dict[str, tuple[int, set[str]]] = {}
-        #: By the hash of the line.
-        self._lines: dict[int, int] = {}
-        owners = (number for number, count in enumerate(counts) for _ in range(count))
-        for line, owner in zip(lines, owners, strict=True):
-            device_id = json.loads(line)["id"]
-            self._ids.setdefault(device_id.lower(), (owner, set()))[1].add(device_id)
-            self._lines[hash(line.decode())] = owner
-
-    def find(self, failed: FailedLine) -> tuple[int | None, FailedLine]:
-        """The number of the import whose line failed; None if there is none.
-
-        Returns:
-            Also the failure, with the id as the line has it.
-        """
-        if failed.device_id:
-            owner, written = self._ids.get(failed.device_id.lower(), (None, set()))
-            if failed.device_id not in written and len(written) == 1:
-                failed = replace(failed, device_id=next(iter(written)))
-            return owner, failed
-        if failed.raw_line:
-            owner = self._lines.get(hash(failed.raw_line))
-            if owner is None:
-                owner, _ = self._ids.get(_id_in(failed.raw_line).lower(), (None, set()))
-            return owner, failed
-        return None, failed
 
 
 class _Reading:
@@ -334,7 +291,7 @@ def _identified(failed: FailedLine) -> FailedLine:
     """The failure of a line that a plan sent: what the hub quotes is not the line of the file."""
     if failed.device_id or not failed.raw_line:
         return failed
-    line = _object_in(failed.raw_line)
+    line = object_in(failed.raw_line)
     device_id, module_id = line.get("id"), line.get("moduleId")
     if not isinstance(device_id, str):
         return failed
@@ -406,18 +363,3 @@ def _find_lines(
     if found:
         writer.commit()
         outcome.retry = path
-
-
-def _id_in(line: str) -> str:
-    """The id in a line that a hub could not parse; "" if there is none."""
-    device_id = _object_in(line).get("id")
-    return device_id if isinstance(device_id, str) else ""
-
-
-def _object_in(line: str) -> dict[str, Any]:
-    """The JSON object in a line; empty if it cannot be read."""
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -17,7 +17,8 @@ from shared.imports.tracing import traced
 from shared.imports.workflow import job_outcome
 from shared.imports.workflow import job_reasons as reasons
 from shared.imports.workflow.completion import end_import
-from shared.imports.workflow.job_outcome import JobOutcome, LineOwners, UnreadableLogError
+from shared.imports.workflow.job_outcome import JobOutcome, UnreadableLogError
+from shared.imports.workflow.line_owners import LineOwners
 from shared.imports.workflow.registration import has_dot_folder
 from shared.logs import logger
 from shared.storage.blobs import StoredFile
