@@ -58,6 +58,10 @@ class Export:
     as_of: datetime
 
 
+#: Windows has no SIGHUP.
+_ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
 @contextmanager
 def exported(services: Services, hub: str, output: Output, *, keys: bool) -> Iterator[Export]:
     """Export a registry; the export is deleted at the end of the block.
@@ -74,8 +78,10 @@ def exported(services: Services, hub: str, output: Output, *, keys: bool) -> Ite
     table = services.settings.storage.imports_table
     # By these, the app finds a container that was left behind and deletes it.
     container.create_container(metadata={"table": table, "snapshot": "true"})
-    # Pipelines end a step so, and the job has to be cancelled then too.
-    former_handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Pipelines and closed terminals end a step so, and the job has to be cancelled then too.
+    former_handlers = [
+        (number, signal.signal(number, signal.default_int_handler)) for number in _ENDING_SIGNALS
+    ]
     try:
         as_of = _Job(services, hub, name, output, keys=keys).run()
         try:
@@ -91,7 +97,8 @@ def exported(services: Services, hub: str, output: Output, *, keys: bool) -> Ite
             container.delete_container()
         except AzureError:
             output.note(f"The container {name} could not be deleted. The app deletes it later.")
-        signal.signal(signal.SIGTERM, former_handler)
+        for number, handler in former_handlers:
+            signal.signal(number, handler)
 
 
 class _Job:

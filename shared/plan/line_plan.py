@@ -41,8 +41,8 @@ class Device:
 
     #: Of a module's device.
     fate: Fate = Fate.KEPT
-    #: Modules that it has, and those that lines of the file may add.
-    modules: int = 0
+    #: Modules that it has (None: not known), and those that lines of the file may add.
+    modules: int | None = 0
     added_modules: int = 0
 
 
@@ -100,8 +100,12 @@ def _plan(line: FileLine, present: Entry | None, device: Device) -> PlannedLine:
     if _has_other_etag(line, present):
         return _failing(line, "PreconditionFailed")
     if mode.deletes:
-        deleted = 0 if line.module_id else device.modules
-        return PlannedLine(line.id, line.module_id, mode, Action.DELETE, deleted_modules=deleted)
+        planned = PlannedLine(line.id, line.module_id, mode, Action.DELETE)
+        if line.module_id:
+            return planned
+        if device.modules is None:
+            return replace(planned, notes=(Note.MODULES_NOT_COUNTED,))
+        return replace(planned, deleted_modules=device.modules)
     findings = _Findings()
     if not mode.updates_twin:
         if line.iot_edge and not present.iot_edge and line.device_scope:
@@ -150,7 +154,7 @@ def _created(line: FileLine, device: Device) -> PlannedLine:
     notes = []
     if twins.has_null(twins.decode(line.tags)) or twins.has_null(twins.decode(line.desired)):
         notes.append(Note.NULL_MAY_FAIL)
-    if line.module_id and device.modules + device.added_modules > MAX_MODULES:
+    if line.module_id and (device.modules or 0) + device.added_modules > MAX_MODULES:
         notes.append(Note.TOO_MANY_MODULES_MAY_FAIL)
     return PlannedLine(line.id, line.module_id, line.mode, Action.CREATE, notes=tuple(notes))
 

@@ -58,6 +58,8 @@ class Note(StrEnum):
     TOO_LARGE_MAY_FAIL = "tooLargeMayFail"
     #: The device may have more modules than the hub allows.
     TOO_MANY_MODULES_MAY_FAIL = "tooManyModulesMayFail"
+    #: The hub does not list the modules of a disabled device, which are deleted with it.
+    MODULES_NOT_COUNTED = "modulesNotCounted"
     #: An import changed the device a short time ago, and the snapshot may be older.
     IMPORTED_RECENTLY = "importedRecently"
 
@@ -76,6 +78,7 @@ _TEXTS = {
     Note.NULL_MAY_FAIL: "the hub may reject null in a twin that is not updated by updateTwin",
     Note.TOO_LARGE_MAY_FAIL: "the updated twin may be too large",
     Note.TOO_MANY_MODULES_MAY_FAIL: "the device may have too many modules",
+    Note.MODULES_NOT_COUNTED: "the modules that are deleted with the device are not known",
     Note.IMPORTED_RECENTLY: "an import changed the device a short time ago",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from hashlib import blake2b
 from typing import Any
@@ -20,6 +21,8 @@ __all__ = ["CSV_HEADER", "PlanReport", "counts_json", "csv_line", "line_json", "
 MAX_LISTED = 1000
 #: Properties that are listed of one line.
 MAX_PROPERTIES = 50
+#: No secret by itself.
+_PROBE = "swordfish"
 #: Characters of a value that are shown.
 MAX_VALUE = 1000
 
@@ -188,11 +191,27 @@ def _shown_field(change: PropertyChange) -> str:
 
 
 def _shown(field: str, value: Any) -> Any:
-    """A value, or the beginning of its JSON if it is long, unless it contains a secret."""
-    text = well_formed(json.dumps(value, ensure_ascii=False))
-    # Names say of many values that they are secret.
-    names = map(json.dumps, field.split("."))
-    named = f"{{{': {'.join(names)}: {text}"
-    if value is not None and redact(named) != named:
+    """A value without secrets, or the beginning of its JSON if it is long."""
+    if value is not None and any(map(_names_secret, field.split("."))):
         return REDACTED
+    value = _without_secrets(value)
+    text = well_formed(json.dumps(value, ensure_ascii=False))
     return value if len(text) <= MAX_VALUE else text[:MAX_VALUE]
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            redact(name): REDACTED if _names_secret(name) else _without_secrets(item)
+            for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [*map(_without_secrets, value)]
+    return redact(well_formed(value)) if isinstance(value, str) else value
+
+
+@functools.lru_cache
+def _names_secret(name: str) -> bool:
+    """Whether what has this name is secret, whatever it is."""
+    probe = json.dumps({name: _PROBE})
+    return redact(probe) != probe

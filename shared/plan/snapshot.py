@@ -69,7 +69,7 @@ class Snapshot:
         self.identities: int | None = None
         self._has_modules = False
         #: By device id, where they were only counted.
-        self._modules: dict[str, int] = {}
+        self._modules: dict[str, int | None] = {}
         # The name "" makes a database that is deleted when it is closed.
         self._database = sqlite3.connect("", isolation_level=None)
         for statement in (
@@ -99,8 +99,8 @@ class Snapshot:
         self._database.execute(_DELETE, row[:2])
         self._insert([row])
 
-    def note_modules(self, device_id: str, count: int) -> None:
-        """Note how many modules a device has, of which not all are added."""
+    def note_modules(self, device_id: str, count: int | None) -> None:
+        """Note how many modules a device has, of which not all are added; None: not known."""
         self._modules[device_id] = count
 
     def remove(self, device_id: str) -> None:
@@ -158,10 +158,13 @@ class Snapshot:
     def has_device(self, device_id: str) -> bool:
         return self._database.execute(_FIND, (fingerprint(device_id), "")).fetchone() is not None
 
-    def modules(self, device_id: str) -> int:
-        """Number of the modules of a device, with those that the hub creates itself."""
-        if (known := self._modules.get(device_id)) is not None:
-            return known
+    def modules(self, device_id: str) -> int | None:
+        """Number of the modules of a device, with those that the hub creates itself.
+
+        None: it is not known.
+        """
+        if device_id in self._modules:
+            return self._modules[device_id]
         if not self._has_modules:
             return 0
         count: int = self._database.execute(_COUNT_MODULES, (fingerprint(device_id),)).fetchone()[0]

@@ -87,17 +87,31 @@ def test_cancelled_while_the_export_runs(planning: App) -> None:
 
 
 def test_cancelled_while_the_hub_does_not_answer(planning: App) -> None:
-    """It is not waited for: an export does no harm."""
+    """The export would occupy the slot, so the hub is asked until it answers."""
     put_pumps(planning, 2)
     planning.hub.faults.add("hangJob")
     send(planning, *LINES)
     cancel(planning)
-    planning.hub.faults.add("error", status=503, times=20)
+    planning.hub.faults.add("error", status=503, times=2)
+    for _ in range(2):
+        planning.tick()
+        assert planning.record(NAME).state == "planning"
+        planning.pass_minutes(10)
     planning.tick()
     assert planning.record(NAME).state == "cancelled"
-    planning.hub.faults.clear()
-    planning.hub.jobs.cancel(exports(planning)[0]["jobId"])
-    check_cancelled(planning)
+    assert exports(planning)[-1]["status"] == "cancelled"
+
+
+def test_cancelled_while_the_hub_does_not_answer_for_long(planning: App) -> None:
+    put_pumps(planning, 2)
+    planning.hub.faults.add("hangJob")
+    send(planning, *LINES)
+    cancel(planning)
+    planning.hub.faults.add("error", status=503, times=50)
+    planning.tick()
+    planning.pass_minutes(200)
+    planning.tick()
+    assert planning.record(NAME).state == "cancelled"
 
 
 def test_cancelled_after_the_export_has_ended(planning: App) -> None:

@@ -99,6 +99,7 @@ def test_recent_devices_beyond_the_lookups_are_sent_under_their_guard(
 
 
 def test_devices_that_an_import_did_not_send_are_not_recent(planning: App) -> None:
+    use_lookups(planning)
     put_pumps(planning, COUNT)
     for name, changed in (("first.ndjson", 1), (NAME, 2)):
         lines = [

@@ -134,7 +134,12 @@ class Queries:
             Also whether these are all: only the newest records are read. Imports that had a job
             ended in the order of their keys, more or less.
         """
-        rows = self._table.range(hub, "import-", "import.", page=MAX_JOB_RECORDS)
+        rows = self._table.query(
+            "PartitionKey eq @hub and RowKey ge 'import-' and RowKey lt 'import.' "
+            "and jobRecord gt ''",
+            {"hub": hub},
+            page=MAX_JOB_RECORDS,
+        )
         imports: list[ImportRecord] = []
         read, reaches_back, are_readable = 0, False, True
         for row in islice(rows, MAX_JOB_RECORDS):
@@ -146,9 +151,9 @@ class Queries:
                 written_at = row.metadata["timestamp"]
                 are_readable &= written_at is not None and written_at < time
                 continue
-            if record.job_record and (not record.state.is_final or record.ended_at >= time):
+            if not record.state.is_final or record.ended_at >= time:
                 imports.append(record)
-            elif record.job_record:
+            else:
                 reaches_back = True
         return imports, are_readable and (reaches_back or read < MAX_JOB_RECORDS)
 

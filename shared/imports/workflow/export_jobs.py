@@ -6,7 +6,7 @@ import contextlib
 
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 
-from shared.hub.exceptions import HubError
+from shared.hub.exceptions import JobNotFoundError
 from shared.imports.model.job import JobRecord, JobState
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
@@ -39,9 +39,16 @@ def member_of(services: Services, job: JobRecord) -> ImportRecord:
 
 
 def cancel_export(services: Services, job: JobRecord) -> None:
-    """Free the hub's slot, if that is possible: an export does no harm."""
-    with contextlib.suppress(HubError):
-        services.hubs[job.hub].cancel_job(job.job.id)
+    """Free the hub's slot.
+
+    Raises:
+        HubError: it is not known whether the export ends.
+    """
+    hub = services.hubs[job.hub]
+    with contextlib.suppress(JobNotFoundError):
+        # Hubs answer 500 to the cancelling of a job that has ended.
+        if not hub.get_job(job.job.id).status.is_final:
+            hub.cancel_job(job.job.id)
 
 
 def delete_export(services: Services, job: JobRecord) -> None:

@@ -58,8 +58,8 @@ _CHANGED = _MISSING | {
     *("DeviceAlreadyExists", "ModuleAlreadyExistsOnDevice"),
 }
 CHANGED_REMEDY = (
-    "the device changed after it was compared with the registry, so nothing was overwritten; check "
-    "it, then retry the import, which compares it again and applies the line"
+    "the device changed after it was compared with the registry, and that change was not "
+    "overwritten; check the device, then retry the import, which compares the line again"
 )
 _CHANGED_TEXT = "Changed after it was compared with the registry"
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from shared.errors import ImporterError
 from shared.hub.client import HubClient
+from shared.hub.exceptions import HubUnauthorizedError
 from shared.imports.model.job import JobRecord
 from shared.imports.model.record import ImportRecord, Plan
 from shared.imports.model.states import ImportState
@@ -134,6 +135,8 @@ class _Refresher:
         self._snapshot = snapshot
         self._lookups = Lookups(hub)
         self._current: set[str] = set()
+        # Of what is not known, the first devices are no better than the others.
+        self._may_look_up = recent.is_known
 
     def __call__(self, device_id: str) -> bool:
         if device_id not in self._recent or device_id in self._current:
@@ -145,11 +148,12 @@ class _Refresher:
 
     def _look_up(self, device_id: str) -> bool:
         """Read a device with its modules again; returns whether that was possible."""
-        if not self._lookups.may_refresh:
+        if not (self._may_look_up and self._lookups.may_refresh):
             return False
         try:
             self._lookups.refresh(self._snapshot, device_id)
         except (ImporterError, RegistryLineError) as error:
             log.info("a device that was imported recently cannot be looked up: %s", error)
+            self._may_look_up = not isinstance(error, HubUnauthorizedError)
             return False
         return True

@@ -7,6 +7,7 @@ asking for an export twice, and a comparison that fails again and again ends in 
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -54,7 +55,7 @@ from shared.imports.workflow.job_starter import reported_job
 from shared.imports.workflow.job_traces import LOG_GRACE
 from shared.imports.workflow.kept_lease import KeptLease
 from shared.imports.workflow.plan_making import Planner
-from shared.imports.workflow.registry_reading import EXPORT_PACE, prefers_lookups, read_by_lookups
+from shared.imports.workflow.registry_reading import ReadingWay, read_by_lookups
 from shared.imports.workflow.upload_reasons import unexpected_error
 from shared.logs import logger
 from shared.plan.entries import RegistryLineError
@@ -81,10 +82,7 @@ class Planning:
         self._planner = Planner(services)
         #: Of the leases of this process.
         self._owner = uuid.uuid4().hex
-        #: Hubs that do not let the app read twins, such as with the policy registryReadWrite.
-        self._without_lookups: set[str] = set()
-        #: Of the last export of each hub, in devices per second.
-        self._paces: dict[str, float] = {}
+        self._way = ReadingWay(services)
 
     def start(self, record: ImportRecord) -> Result:
         """Begin with the head of a queue.
@@ -172,9 +170,7 @@ class Planning:
 
     @traced_job("plan")
     def _begin(self, job: JobRecord, lines: int) -> Result:
-        may_look_up = job.hub not in self._without_lookups
-        pace = self._paces.get(job.hub, EXPORT_PACE)
-        if may_look_up and prefers_lookups(self._services.hubs[job.hub], lines, pace):
+        if self._way.prefers_lookups(job.hub, lines):
             keeper = KeptLease(self._services, job, self._jobs.update)
             try:
                 record = member_of(self._services, job)
@@ -183,7 +179,7 @@ class Planning:
             except (HubError, RegistryLineError) as error:
                 log.info("the registry is exported: %s", first_line(error))
                 if isinstance(error, HubUnauthorizedError):
-                    self._without_lookups.add(job.hub)
+                    self._way.note_refusal(job.hub)
                 job = keeper.release()
             except StagedFileChangedError as error:
                 return self._end_changed(member_of(self._services, job), error, keeper.release())
@@ -244,7 +240,8 @@ class Planning:
         if answer.status is JobStatus.UNKNOWN:
             return self._await_status(job, job_reasons.unknown_status(answer.status_text))
         if self._services.clock() >= job.started_at + self._settings.jobs.deadline:
-            cancel_export(self._services, job)
+            with contextlib.suppress(HubError):
+                cancel_export(self._services, job)
             return self._give_up(job, reasons.export_takes_too_long())
         changed = replace(reported, failure_reason="", back_off=NO_BACK_OFF)
         if changed == job:
@@ -264,6 +261,8 @@ class Planning:
             self._services.container_of(record).check_staged(record.staged)
             file = self._services.container_of(job).export_file()
             as_of = job.job.start_time_utc or job.started_at
+            if not file.size:
+                self._way.check_emptiness(job.hub)
             with Snapshot(as_of, has_keys=self._planner.compares_keys(record)) as snapshot:
                 return self._compare(keeper, record, snapshot, file)
         except StagedFileChangedError as error:
@@ -283,18 +282,13 @@ class Planning:
         """Write the plan; the import is queued again, or ends if there is nothing to send."""
         planned = self._planner.plan(record, snapshot, export, keeper.check)
         job = keeper.release()
-        self._note_pace(job, snapshot)
+        self._way.note_export(job, snapshot)
         if planned.plan.sent:
             result = self._finish(job, record, planned)
         else:
             result = self._planner.end_without_job(planned, job)
         delete_export(self._services, job)
         return result
-
-    def _note_pace(self, job: JobRecord, snapshot: Snapshot) -> None:
-        started, ended = job.job.start_time_utc, job.job.end_time_utc
-        if snapshot.devices and started and ended and started < ended:
-            self._paces[job.hub] = snapshot.devices / (ended - started).total_seconds()
 
     def _finish(self, job: JobRecord, former: ImportRecord, record: ImportRecord) -> ImportRecord:
         """Queue the import again, at its place."""
@@ -360,15 +354,23 @@ class Planning:
         delete_export(self._services, job)
         return result
 
-    def _cancelled(self, job: JobRecord) -> ImportRecord:
+    def _cancelled(self, job: JobRecord) -> Result:
+        """End an import that an operator cancelled, once its export does not occupy the slot."""
+        if job.may_be_at_hub:
+            try:
+                cancel_export(self._services, job)
+            except HubError as error:
+                since, waited = job.unresolved(self._services.clock())
+                if waited < self._settings.retries.refusal_deadline:
+                    back_off = replace(job.back_off, unresolved_since=since)
+                    job = replace(job, back_off=back_off)
+                    return self._wait(job, job_reasons.hub_unreadable(error))
         record = replace(
             job.ending(member_of(self._services, job)),
             failure_reason=reasons.cancelled(),
             imported=0,
             failed=0,
         )
-        if job.may_be_at_hub:
-            cancel_export(self._services, job)
         delete_export(self._services, job)
         return end_import(self._services, record, ImportState.CANCELLED, job=job)
 

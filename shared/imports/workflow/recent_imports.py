@@ -35,14 +35,15 @@ class RecentImports:
         Raises:
             AzureError: storage is unavailable.
         """
-        imports, self._is_known = services.queries.imports_since(record.hub, as_of - LAG)
+        #: Whether these are all; else any device may be one of them.
+        imports, self.is_known = services.queries.imports_since(record.hub, as_of - LAG)
         self._ids: set[str] = set()
         for other in imports:
-            if other.id != record.id and self._is_known:
+            if other.id != record.id and self.is_known:
                 self._read(services, other, devices)
 
     def __contains__(self, device_id: str) -> bool:
-        return not self._is_known or device_id in self._ids
+        return not self.is_known or device_id in self._ids
 
     def _read(self, services: Services, record: ImportRecord, devices: FileDevices) -> None:
         try:
@@ -55,4 +56,4 @@ class RecentImports:
             if is_outage(error):
                 raise
             log.warning("the devices of import %s are not known", record.id, exc_info=True)
-            self._is_known = False
+            self.is_known = False

@@ -10,17 +10,26 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from shared.errors import ImporterError
 from shared.hub.client import HubClient
+from shared.hub.exceptions import HubUnauthorizedError
+from shared.imports.model.job import JobRecord
 from shared.imports.model.record import ImportRecord
 from shared.imports.services import Services
+from shared.imports.workflow.registration import has_dot_folder
 from shared.logs import logger
-from shared.plan.entries import Entry, FileLine, read_entry, read_file_line
-from shared.plan.snapshot import Snapshot
+from shared.plan.entries import (
+    Entry,
+    FileLine,
+    RegistryLineError,
+    read_entry,
+    read_file_line,
+)
+from shared.plan.snapshot import ExportError, Snapshot
 
-__all__ = ["EXPORT_PACE", "Lookups", "prefers_lookups", "read_by_lookups"]
+__all__ = ["EXPORT_PACE", "Lookups", "ReadingWay", "read_by_lookups"]
 
 log = logger(__name__)
 
@@ -32,6 +41,8 @@ REQUESTS_PER_LINE = 3
 #: show as they are.
 LONGEST = timedelta(minutes=1)
 LONGEST_REFRESH = timedelta(minutes=5)
+#: How long exports are made instead of lookups that a hub refused.
+REFUSED_LOOKUPS = timedelta(hours=1)
 
 #: How long an export of a small registry takes; and devices per second of a large one, until that
 #: was measured (learn: "How to manually migrate an Azure IoT hub": two hours for 500,000).
@@ -88,9 +99,15 @@ class Lookups:
         Raises:
             ImporterError: as `add`.
         """
-        snapshot.note_modules(device_id, len(self._modules(device_id)))
+        try:
+            snapshot.note_modules(device_id, len(self._modules(device_id)))
+        except HubUnauthorizedError:
+            # A hub answers so for the modules of a disabled device.
+            snapshot.note_modules(device_id, None)
 
     def _find(self, device_id: str, module_id: str = "") -> tuple[tuple[str, str], Entry] | None:
+        if has_dot_folder(f"{device_id}/{module_id}".rstrip("/")):
+            raise RegistryLineError("its id is a part of no address")
         self._count(2)
         line = self._hub.read_identity(device_id, module_id)
         return None if line is None else read_entry(json.dumps(line).encode())
@@ -105,26 +122,60 @@ class Lookups:
             self._wait(60 * requests / PER_MINUTE)
 
 
-def prefers_lookups(hub: HubClient, lines: int, pace: float = EXPORT_PACE) -> bool:
-    """Whether looking up the lines of a file takes less time than an export.
+class ReadingWay:
+    """Which way of reading the registry of a hub takes less time, by what this process has seen."""
 
-    It takes one request, unless there are few or many lines.
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        #: Until when nothing is looked up at hubs that do not let the app read twins, such as with
+        #: the policy registryReadWrite.
+        self._refused_until: dict[str, datetime] = {}
+        #: Of the last export of each hub, in devices per second.
+        self._paces: dict[str, float] = {}
 
-    Args:
-        pace: of exports of this hub, in devices per second.
-    """
-    requests = REQUESTS_PER_LINE * lines
-    if requests <= BURST:
-        return True
-    seconds = 60 * (requests - BURST) / PER_MINUTE
-    if seconds > LONGEST.total_seconds():
-        return False
-    try:
-        devices = hub.count_devices()
-    except ImporterError as error:
-        log.info("the devices of the hub cannot be counted: %s", error)
-        return False
-    return devices is not None and seconds < max(SHORTEST_EXPORT.total_seconds(), devices / pace)
+    def prefers_lookups(self, hub: str, lines: int) -> bool:
+        """Whether looking up the lines of a file takes less time than an export.
+
+        It takes one request, unless there are few or many lines.
+        """
+        now = self._services.clock()
+        if now < self._refused_until.get(hub, now):
+            return False
+        requests = REQUESTS_PER_LINE * lines
+        if requests <= BURST:
+            return True
+        seconds = 60 * (requests - BURST) / PER_MINUTE
+        devices = self._count(hub) if seconds <= LONGEST.total_seconds() else None
+        if devices is None:
+            return False
+        export_seconds = devices / self._paces.get(hub, EXPORT_PACE)
+        return seconds < max(SHORTEST_EXPORT.total_seconds(), export_seconds)
+
+    def note_refusal(self, hub: str) -> None:
+        """Note that a lookup was not allowed."""
+        self._refused_until[hub] = self._services.clock() + REFUSED_LOOKUPS
+
+    def note_export(self, job: JobRecord, snapshot: Snapshot) -> None:
+        """Note how long an export took, if there was one."""
+        started, ended = job.job.start_time_utc, job.job.end_time_utc
+        if snapshot.devices and started and ended and started < ended:
+            self._paces[job.hub] = snapshot.devices / (ended - started).total_seconds()
+
+    def check_emptiness(self, hub: str) -> None:
+        """Make sure that an empty export is that of an empty registry.
+
+        Raises:
+            ExportError: the hub has devices.
+        """
+        if self._count(hub):
+            raise ExportError(1, "the file is empty, and the hub has devices")
+
+    def _count(self, hub: str) -> int | None:
+        try:
+            return self._services.hubs[hub].count_devices()
+        except ImporterError as error:
+            log.info("the devices of the hub cannot be counted: %s", error)
+            return None
 
 
 def read_by_lookups(
