@@ -51,8 +51,8 @@ _NEW_KEYS = {
 }
 
 _REMEDIES = {
-    Note.KEYS_NOT_COMPARED: "as the export contains none. If keys are all that these lines may "
-    f"change, plan for an export with keys: {PROGRAM} export --keys -o export.txt"
+    Note.KEYS_NOT_COMPARED: "To compare them, plan for an export with keys: "
+    f"{PROGRAM} export --keys -o export.txt"
 }
 
 
@@ -139,7 +139,7 @@ def show_plan(
         output.item(Text(""))
         output.item(Text("Not known", "bold"))
         for note, number in counts.notes.most_common():
-            texts = ", ".join(filter(None, (note.text, _REMEDIES.get(note))))
+            texts = ". ".join(filter(None, (note.text, _REMEDIES.get(note))))
             output.item(Text(f"{_count(number, 'line')}: {texts}"), "  ")
     output.item(Text(""))
 
