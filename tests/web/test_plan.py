@@ -121,17 +121,18 @@ def test_page_of_an_import_that_is_being_planned(planning: App, client: Client) 
     assert "planning" in text_of(client.get("dashboard").text)
 
 
-def test_filters_find_an_import_that_waits_for_its_export(planning: App, client: Client) -> None:
-    """Its row says `planning`, and that of its job that it waits for the slot."""
+def test_an_import_that_waits_for_its_export(planning: App, client: Client) -> None:
     planning.hub.occupy_slot()
     record = start(planning)
-    assert client.ids(state="queued") == [record.id]
-    assert client.ids(state="planning") == []
+    assert client.ids(state="planning") == [record.id]
+    for page in (page_of(client, record), client.get("dashboard").text):
+        assert "Waiting to read the registry" in text_of(page)
     planning.hub.free_slot()
     planning.hub.faults.add("hangJob")
     planning.tick()
-    assert client.ids(state="queued") == []
     assert client.ids(state="planning") == [record.id]
+    for page in (page_of(client, record), client.get("dashboard").text):
+        assert "Export of the registry:" in text_of(page)
 
 
 @pytest.mark.parametrize("damage", ["deleted", "no JSON", "no plan", "too large"])
