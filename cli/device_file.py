@@ -18,7 +18,15 @@ from shared.device_files.lines.values import ImportMode, Status
 from shared.device_files.validation import Validation
 from shared.device_files.validation_report import Policy
 
-__all__ = ["add_validation_arguments", "open_file", "policy_of", "size_of", "validation_of"]
+__all__ = [
+    "STANDARD_INPUT",
+    "add_validation_arguments",
+    "open_file",
+    "policy_of",
+    "shown_name",
+    "size_of",
+    "validation_of",
+]
 
 STANDARD_INPUT = "-"
 _LIMITS = ("max_devices", "max_deletes", "max_delete_share")
@@ -82,6 +90,11 @@ def validation_of(options: argparse.Namespace, file: str, max_problems: int) -> 
         defaults=CsvDefaults(options.default_status or "", options.default_import_mode or ""),
         confirmed_deletes=options.confirm_deletes,
     )
+
+
+def shown_name(file: str) -> str:
+    """The name of a file in a text."""
+    return "standard input" if file == STANDARD_INPUT else file
 
 
 def open_file(file: str) -> contextlib.AbstractContextManager[BinaryIO]:

@@ -202,6 +202,6 @@ class _Job:
                 self._client.cancel_job(job.job_id)
         except HubError:
             self._output.note(
-                f"{PROGRAM} could not cancel its export job. It changes nothing, but holds the "
-                f"job slot of the hub {self._hub} until it ends."
+                f"{PROGRAM} could not cancel its export job. It changes nothing, but may hold "
+                f"the job slot of the hub {self._hub} until it ends."
             )

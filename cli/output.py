@@ -120,16 +120,17 @@ class Output:
             yield lambda count: bar.advance(task, count)
 
     @contextmanager
-    def activity(self, title: str) -> Iterator[Callable[[str, str], None]]:
+    def activity(self, title: str, detail: str = "") -> Iterator[Callable[[str, str], None]]:
         """Show on stderr what takes time, until the end of the block.
 
-        A terminal shows it in place, with details; elsewhere each new text is a line.
+        A terminal shows it in place, with details; elsewhere each new text is a line, the first
+        with its detail.
 
         Yields:
             A function that shows another text and its detail.
         """
         if not self._stderr.is_terminal:
-            self.note(title)
+            self.note(_with_detail(title, detail))
             shown = title
 
             def write(text: str, _: str) -> None:
@@ -140,10 +141,10 @@ class Output:
 
             yield write
             return
-        with self._stderr.status(Text(printable(title))) as status:
+        with self._stderr.status(Text(printable(_with_detail(title, detail)))) as status:
 
             def update(text: str, detail: str) -> None:
-                status.update(Text(printable(f"{text}{detail and f' ({detail})'}")))
+                status.update(Text(printable(_with_detail(text, detail))))
 
             yield update
 
@@ -157,6 +158,10 @@ class Output:
         sys.stdout.flush()
         # Not wrapped, so that commands and tokens can be copied.
         self._stderr.print(text, soft_wrap=True)
+
+
+def _with_detail(text: str, detail: str) -> str:
+    return f"{text} ({detail})" if detail else text
 
 
 def _json(value: Any) -> str:

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 from cli.connection import connected
 from cli.errors import CommandError, Exit
@@ -21,6 +22,7 @@ from shared.imports.workflow.intake import configured_validation
 from shared.plan.file_devices import FileDevices
 from shared.plan.snapshot import ExportError, Snapshot, export_lines
 from shared.settings import Settings
+from shared.text import format_duration
 
 __all__ = ["plan_for_hub"]
 
@@ -96,7 +98,8 @@ def _looked_up(lookups: Lookups, services: Services, hub: str, output: Output) -
     snapshot = Snapshot(services.clock(), has_keys=True)
     try:
         title = f"Looking up {lookups.devices:,} device{'s'[: lookups.devices != 1]} at {hub}"
-        with output.activity(title) as show:
+        about = lookups.seconds and f"about {format_duration(timedelta(seconds=lookups.seconds))}"
+        with output.activity(title, about or "") as show:
             lookups.read(services.hubs[hub], snapshot, title, show)
     except HubUnauthorizedError as error:
         snapshot.close()

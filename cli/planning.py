@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from typing import Any
 
-from cli.device_file import open_file, size_of
+from cli.device_file import open_file, shown_name, size_of
 from cli.errors import Exit, UsageError
 from cli.output import Output, discard_stdout
 from cli.plan_view import LineSpool, PlannedGroups, show_plan, show_summary
@@ -117,7 +117,7 @@ class _Plan:
                 self._lines.write(batch)
 
         with open_file(name) as stream:
-            title = f"checking {name}"
+            title = f"checking {shown_name(name)}"
             validate(self._file.validation, stream, title, size_of(stream), self._output, keep)
 
     def _reject(self) -> Exit:
@@ -150,7 +150,8 @@ class _Plan:
                     self._write_json(report, changes)
                 else:
                     left_out, counts = self._left_out(), report.counts
-                    show_plan(self._file.name, registry, counts, groups, left_out, self._output)
+                    name = shown_name(self._file.name)
+                    show_plan(name, registry, counts, groups, left_out, self._output)
                     show_summary(counts, sum(left_out.values()), self._output)
             except BrokenPipeError:
                 # The exit status is still that of the plan.
@@ -161,7 +162,8 @@ class _Plan:
 
     def _planned(self, devices: FileDevices, registry: Registry) -> Iterator[PlannedText]:
         done = 0
-        with self._output.progress(f"planning {self._file.name}", self._lines.size) as advance:
+        title = f"planning {shown_name(self._file.name)}"
+        with self._output.progress(title, self._lines.size) as advance:
             for line in plan_file(self._lines, devices, registry.snapshot):
                 yield line
                 done += len(line.text) + 1

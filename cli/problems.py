@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from cli.device_file import shown_name
 from cli.output import PROGRAM, Output, printable
 from shared.device_files.rules import Severity
 from shared.device_files.validation import Validation
@@ -52,7 +53,7 @@ def validate(
 
 def show_report(file: str, report: Report, policy: Policy, output: Output) -> None:
     """Show the problems of a file, and whether it would be imported."""
-    name = (printable(file), "bold")
+    name = (printable(shown_name(file)), "bold")
     if report.problems:
         output.show(Text.assemble(name))
         output.show(validation_problems(report.problems_json(file), report.codes))
@@ -78,7 +79,7 @@ def note_problems(file: str, report: Report, output: Output) -> None:
     ):
         if count:
             text = f"{_count(count, noun)}{consequence}"
-            output.note(f"{file}: {text}. For details: {PROGRAM} check {file}")
+            output.note(f"{shown_name(file)}: {text}. For details: {PROGRAM} check {file}")
 
 
 def _count(number: int, noun: str) -> str:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cli.device_file import size_of
+from cli.device_file import STANDARD_INPUT, size_of
 from cli.errors import UsageError
-from cli.output import Output, printable
+from cli.output import PROGRAM, Output, printable
 from shared.plan.file_devices import FileDevices
 from shared.plan.snapshot import ExportError, Snapshot, export_lines
 
@@ -38,9 +38,14 @@ def export_file(file: str, devices: FileDevices, output: Output) -> Iterator[Reg
     """The devices of a file in an export of the registry, plain or gzipped.
 
     Raises:
-        UsageError: it is not a complete export.
+        UsageError: it is not a complete export, or standard input.
         OSError: it cannot be read.
     """
+    if file == STANDARD_INPUT:
+        raise UsageError(
+            "--registry must be a file, not standard input: its time is that of the registry. "
+            f"Write the export to a file first: {PROGRAM} export -o export.txt"
+        )
     with Path(file).open("rb") as stream:
         modified_at = datetime.fromtimestamp(Path(file).stat().st_mtime, UTC)
         with closing(Snapshot(modified_at, has_keys=True)) as snapshot:
@@ -55,6 +60,12 @@ def export_file(file: str, devices: FileDevices, output: Output) -> Iterator[Reg
                     snapshot.read_export(export_lines(chunks()), devices.__contains__)
                 except ExportError as error:
                     raise UsageError(f"{file}: {error}") from None
+            if not snapshot.devices:
+                # The export of an empty hub is such a file.
+                output.note(
+                    f"warning: {file} contains no devices, so the plan is for an empty hub. If the "
+                    f"hub has devices, export its registry again: {PROGRAM} export -o {file}"
+                )
             title = (
                 f"the registry in {printable(file)} ({snapshot.devices or 0:,} devices), "
                 f"last modified {full_time(modified_at)}"

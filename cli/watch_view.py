@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import groupby
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -61,7 +61,7 @@ class LineView(View):
         self._output = output
         self._clock = clock
         self._started = time.monotonic()
-        self._shown: dict[str, Any] = {}
+        self._shown: dict[str, tuple[object, ...]] = {}
         self._notes: set[str] = set()
 
     def show(self, snapshot: Snapshot) -> None:
@@ -69,16 +69,9 @@ class LineView(View):
         # The same failure is reported again after a success.
         self._notes &= set(notes)
         for record in (*(item.record for item in snapshot.open), *snapshot.ended):
-            change = (
-                record.state,
-                record.job.progress,
-                record.queue_position,
-                record.failure_reason,
-                record.job.status,
-                record.cancel_reason,
-            )
-            if self._shown.get(record.id) != change:
-                self._shown[record.id] = change
+            shown = self._shown_of(record)
+            if self._shown.get(record.id) != shown:
+                self._shown[record.id] = shown
                 self._show(record)
         for record in snapshot.ended:
             del self._shown[record.id]
@@ -87,6 +80,13 @@ class LineView(View):
 
     def show_failure(self, message: str) -> None:
         self._note(message)
+
+    def _shown_of(self, record: ImportRecord) -> tuple[object, ...]:
+        """What a reader sees of an import, but for times."""
+        text = state_and_progress(record).plain, record.failure_reason
+        if not self._output.is_json:
+            return text
+        return (*text, record.job.status, record.cancel_reason)
 
     def _note(self, text: str) -> None:
         if text not in self._notes:

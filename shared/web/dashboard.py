@@ -103,6 +103,7 @@ def show_import(app: App, request: Request, path: ImportPath) -> Response:
         now=now,
         refresh=0 if detail.is_final else BUSY_REFRESH,
         detail=detail,
+        reason=_reason(detail),
         max_rows=MAX_ROWS,
         parts=_parts(detail),
         failures=report.get("failures"),
@@ -161,6 +162,12 @@ def _summary(queues: Sequence[HubQueueView], today: DailyCounts) -> str:
         f"{running:,} running, {waiting:,} waiting. {today.imports.total():,} finished today, "
         f"{attention:,} {'needs' if attention == 1 else 'need'} attention."
     )
+
+
+def _reason(detail: ImportDetail) -> str:
+    """The reason of the state, without what the section of the plan shows."""
+    missing = detail.plan.missing if detail.plan else ""
+    return detail.failure_reason.replace(missing, "").strip()
 
 
 def _report(importer: Importer, record: ImportRecord) -> Mapping[str, Any]:
@@ -233,6 +240,7 @@ def _history(detail: ImportDetail, now: datetime) -> Sequence[Mapping[str, Any]]
 
 def _facts(detail: ImportDetail) -> Mapping[str, str]:
     has_unknown_counts = detail.has_unknown_counts
+    job = "Export job" if detail.state is ImportState.PLANNING else "Job"
     facts = {
         "Import id": detail.id,
         "Hub": detail.hub,
@@ -250,10 +258,10 @@ def _facts(detail: ImportDetail) -> Mapping[str, str]:
         "Validation attempts": format_count(detail.validation_attempts),
         "Files in the job": format_count(detail.job_files) if detail.other_files else "",
         "Job record": detail.job_record if detail.other_files else "",
-        "Job id": detail.job_id,
-        "Job status": detail.job_status,
-        "Job started": format_time(detail.start_time_utc) if detail.start_time_utc else "",
-        "Job ended": format_time(detail.end_time_utc) if detail.end_time_utc else "",
+        f"{job} id": detail.job_id,
+        f"{job} status": detail.job_status,
+        f"{job} started": format_time(detail.start_time_utc) if detail.start_time_utc else "",
+        f"{job} ended": format_time(detail.end_time_utc) if detail.end_time_utc else "",
         "Message of the hub": detail.job_failure_reason,
     }
     return {name: value for name, value in facts.items() if value}

@@ -231,9 +231,22 @@ def test_gzipped_registry_and_one_without_keys(plan: Plan) -> None:
     registry = NOTE + ndjson(*(entry(f"d{n}", authentication=blank) for n in range(1, 6)))
     done = plan(FILE, registry)
     assert "3 lines: keys are not compared" in done.out
+    assert "device-importer export --keys " in done.out
     assert "(0 get new keys)" in done.out
     [value] = plan(FILE, registry, "--format", "json").objects
     assert value["keysCompared"] is False
+
+
+@pytest.mark.parametrize(
+    "registry", [b"", NOTE, gzip.compress(b"", mtime=0)], ids=["empty", "note", "gzip"]
+)
+def test_a_registry_without_devices(plan: Plan, registry: bytes) -> None:
+    """It may be that of an empty hub, or a file that was never written."""
+    done = plan(ndjson(line("new")), registry)
+    assert (done.status, "1 to create" in done.out) == (10, True)
+    assert "warning: export.txt contains no devices" in done.err
+    assert "device-importer export -o export.txt" in done.err
+    assert plan(ndjson(line("new")), REGISTRY).err == ""
 
 
 @pytest.mark.parametrize(
@@ -271,7 +284,10 @@ def test_standard_input(
     plan(FILE, REGISTRY)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(FILE)))
     assert main(["plan", "-", "--registry", "export.txt"]) == 1
-    assert capsys.readouterr().out.splitlines()[-1] == SUMMARY
+    texts = capsys.readouterr().out.splitlines()
+    assert (texts[0][:23], texts[-1]) == ("Plan of standard input ", SUMMARY)
+    assert main(["plan", "fleet.ndjson", "--registry", "-"]) == 2
+    assert "--registry must be a file" in capsys.readouterr().err
 
 
 def test_control_characters_are_replaced(plan: Plan) -> None:

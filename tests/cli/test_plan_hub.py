@@ -27,6 +27,7 @@ from cli.output import Output
 from iothub_emulator import HubEmulator
 from iothub_emulator.choices import Choices
 from iothub_emulator.faults import FaultKind, Operation
+from shared.hub.client import HubClient
 from shared.hub.exceptions import HubUnauthorizedError, error_from_response
 from shared.storage.blobs import StoredFile
 from shared.storage.client import IncompleteReadError
@@ -148,7 +149,27 @@ def test_lookups_are_paced(
     # The last of five requests is the third that waits.
     assert time.monotonic() - started >= 0.3
     assert (done.status, "throttles" in done.err) == (0, True)
+    assert f"Looking up 5 devices at {app.hub.address} (about 0.3 s)\n" in done.err
     assert jobs(app) == []
+
+
+@pytest.mark.parametrize(
+    ("devices", "source"), [(3600, "export"), (3700, "lookups"), (None, "export")]
+)
+def test_the_quicker_way_is_taken(
+    app: App,
+    shell: Shell,
+    fleet: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    devices: int | None,
+    source: str,
+) -> None:
+    """26 lookups that wait take 62.4 seconds, and so does the export of 3,668 devices."""
+    owner(app)
+    monkeypatch.setattr(HubClient, "count_devices", lambda _: devices)
+    monkeypatch.setattr(lookups._Pace, "wait", lambda _: None)
+    [value] = shell.json("plan", write(*map(line, fleet), *(line(f"n{n}") for n in range(11))))
+    assert (value["source"], value["counts"]["create"]) == (source, 11)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from cli.output import Output
 from cli.storage_errors import UnreachableError
-from cli.watch_source import OpenImports, SelectedImports
+from cli.watch_source import OpenImport, OpenImports, SelectedImports, Snapshot
+from cli.watch_view import LineView
+from shared.imports.model.states import ImportState
 from shared.imports.store.queue_rows import QueueRow, QueueRows
 from tests.app import App
 from tests.cli.conftest import Shell, meanwhile, queued
@@ -39,6 +43,18 @@ def test_json(app: App, shell: Shell) -> None:
     assert states[0] in ("queued", "starting", "running")
     assert states[-1] == "failed"
     assert len(states) == len(set(map(str, done.objects)))
+
+
+def test_lines_that_read_the_same_are_shown_once(app: App, capsys: Any) -> None:
+    queued(app, "a.ndjson")
+    record = app.record("a.ndjson")
+    for form, count in (("text", 2), ("json", 3)):
+        view = LineView(Output(form), app.importer.services.clock)
+        for status, progress in (("enqueued", 0), ("running", 0), ("running", 0), ("running", 7)):
+            job = replace(record.job, status=status, progress=progress)
+            shown = replace(record, state=ImportState.RUNNING, job=job)
+            view.show(Snapshot([OpenImport(shown)]))
+        assert len(capsys.readouterr().out.splitlines()) == count
 
 
 @pytest.fixture

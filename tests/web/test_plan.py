@@ -115,21 +115,24 @@ def test_page_of_an_import_that_is_being_planned(planning: App, client: Client) 
     planning.hub.faults.add("hangJob")
     record = start(planning)
     assert record.state == "planning"
-    assert "Export of the registry:" in text_of(page_of(client, record))
+    text = text_of(page_of(client, record))
+    assert "Export of the registry:" in text
+    assert f"Export job id {record.job.id or planning.hub.jobs[0]['jobId']}" in text
     assert "planning" in text_of(client.get("dashboard").text)
 
 
-def test_filters_find_an_import_that_waits_for_its_export(planning: App, client: Client) -> None:
-    """Its row says `planning`, and that of its job that it waits for the slot."""
+def test_an_import_that_waits_for_its_export(planning: App, client: Client) -> None:
     planning.hub.occupy_slot()
     record = start(planning)
-    assert client.ids(state="queued") == [record.id]
-    assert client.ids(state="planning") == []
+    assert client.ids(state="planning") == [record.id]
+    for page in (page_of(client, record), client.get("dashboard").text):
+        assert "Waiting to read the registry" in text_of(page)
     planning.hub.free_slot()
     planning.hub.faults.add("hangJob")
     planning.tick()
-    assert client.ids(state="queued") == []
     assert client.ids(state="planning") == [record.id]
+    for page in (page_of(client, record), client.get("dashboard").text):
+        assert "Export of the registry:" in text_of(page)
 
 
 @pytest.mark.parametrize("damage", ["deleted", "no JSON", "no plan", "too large"])
@@ -183,7 +186,19 @@ def test_reason_why_all_lines_are_sent(planning: App, client: Client) -> None:
     assert detail["plan"]["asOf"] is None
     text = text_of(page_of(client, record))
     assert text.count("all of its lines are sent") == 1
+    assert "Plan The file could not be compared" in text
     planning.hub.faults.clear()
+
+
+def test_an_import_of_which_nothing_was_sent(planning: App, client: Client) -> None:
+    """Its reason is no warning."""
+    planning.hub.registry.put(pump(0))
+    planning.upload(NAME, pump(0))
+    planning.deliver(NAME)
+    planning.finish()
+    record = planning.record(NAME)
+    assert record.state == "completed"
+    assert f'<p class="reason neutral">{record.failure_reason}</p>' in page_of(client, record)
 
 
 def test_long_values_and_lists_are_cut(planning: App, client: Client, monkeypatch: Any) -> None:
