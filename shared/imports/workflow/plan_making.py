@@ -148,7 +148,7 @@ class _Refresher:
 
     def _look_up(self, device_id: str) -> bool:
         """Read a device with its modules again; returns whether that was possible."""
-        if not (self._may_look_up and self._lookups.may_refresh):
+        if not (self._may_look_up and self._lookups.may_refresh(len(self._recent))):
             return False
         try:
             self._lookups.refresh(self._snapshot, device_id)

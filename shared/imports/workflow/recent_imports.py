@@ -42,6 +42,10 @@ class RecentImports:
             if other.id != record.id and self.is_known:
                 self._read(services, other, devices)
 
+    def __len__(self) -> int:
+        """How many devices of the file are known to be among them."""
+        return len(self._ids)
+
     def __contains__(self, device_id: str) -> bool:
         return not self.is_known or device_id in self._ids
 

@@ -37,10 +37,10 @@ log = logger(__name__)
 BURST, PER_MINUTE = 25, 25
 #: Requests for a line: identity and twin, and the device of a module or the modules of a device.
 REQUESTS_PER_LINE = 3
-#: Lookups that take longer are not tried: of a whole file, and of devices that an export may not
-#: show as they are.
+#: Lookups that take longer are not tried: of a whole file, and of all devices that an export may
+#: not show as they are. Others of the hub wait meanwhile.
 LONGEST = timedelta(minutes=1)
-LONGEST_REFRESH = timedelta(minutes=5)
+LONGEST_REFRESH = timedelta(minutes=2)
 #: How long exports are made instead of lookups that a hub refused.
 REFUSED_LOOKUPS = timedelta(hours=1)
 
@@ -63,10 +63,15 @@ class Lookups:
         self._wait = wait
         self._requests = 0
 
-    @property
-    def may_refresh(self) -> bool:
-        """Whether another device may be read again."""
+    def may_refresh(self, devices: int) -> bool:
+        """Whether another device may be read again: without waiting, unless there are few.
+
+        Args:
+            devices: how many there are in all.
+        """
         requests = BURST + PER_MINUTE * LONGEST_REFRESH.total_seconds() / 60
+        if REQUESTS_PER_LINE * devices > requests:
+            requests = BURST
         return self._requests + REQUESTS_PER_LINE <= requests
 
     def add(self, snapshot: Snapshot, device_id: str, module_id: str = "") -> None:
