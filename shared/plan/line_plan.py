@@ -280,7 +280,7 @@ def guarded(text: bytes, line: FileLine, present: Entry | None) -> bytes:
     """
     mode = line.mode
     members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-    if present is None:
+    if present is None or mode is ImportMode.CREATE:
         members.pop("eTag", None)
         members.pop("twinETag", None)
         members["importMode"] = _raw(ImportMode.CREATE.value)

@@ -111,14 +111,36 @@ def test_devices_that_an_import_did_not_send_are_not_recent(planning: App) -> No
         assert counts(planning.record(name)) == ("completed", 1, 0, COUNT - 1)
 
 
-def test_create_of_a_device_that_an_export_still_shows(planning: App) -> None:
+@pytest.mark.parametrize("is_there", [False, True])
+def test_create_of_a_device_that_an_export_still_shows(
+    planning: App, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    """It is sent as it is, and overwrites nothing if the device is there."""
+    monkeypatch.setattr(registry_reading, "LONGEST_REFRESH", timedelta())
+    monkeypatch.setattr(registry_reading, "BURST", 0)
     others = [pump(n, importMode="create") for n in range(COUNT, 2 * COUNT)]
     delete = {"id": "pump-1", "status": "enabled", "importMode": "delete"}
     before = import_first(planning, delete, *others)
     send(planning, pump(1, importMode="create"), *(pump(n) for n in range(2, COUNT)))
     let_export_lag(planning, before)
+    if is_there:
+        planning.hub.registry.put(pump(1, "other"))
     planning.finish()
-    assert counts(planning.record(NAME)) == ("completed", 1, 0, COUNT - 2)
+    record = planning.record(NAME)
+    if is_there:
+        assert counts(record) == ("completedWithErrors", 0, 1, COUNT - 2)
+        assert site(planning, 1) == "other"
+    else:
+        assert counts(record) == ("completed", 1, 0, COUNT - 2)
+
+
+def test_create_of_a_device_that_was_imported_before(planning: App) -> None:
+    """The policy does not allow lookups, and the export is current."""
+    import_first(planning, pump(1, "b"))
+    send(planning, pump(1, importMode="create"), *(pump(n) for n in range(2, COUNT)))
+    planning.finish()
+    assert counts(planning.record(NAME)) == ("completedWithErrors", 0, 1, COUNT - 2)
+    assert site(planning, 1) == "b"
 
 
 def test_after_half_an_hour_an_export_is_trusted(planning: App) -> None:

@@ -90,9 +90,11 @@ def snapshot_of_lookups(registry: Registry, devices: FileDevices) -> Snapshot:
     return snapshot
 
 
-def plan_of(lines: list[bytes], devices: FileDevices, snapshot: Snapshot) -> list[PlannedText]:
+def plan_of(
+    lines: list[bytes], devices: FileDevices, snapshot: Snapshot, *, is_recent: bool = False
+) -> list[PlannedText]:
     with snapshot:
-        return list(plan_file(lines, devices, snapshot))
+        return list(plan_file(lines, devices, snapshot, lambda _: is_recent))
 
 
 def imported(registry: Registry, choices: Choices, lines: Iterable[bytes]) -> dict[Ids, str]:

@@ -34,7 +34,7 @@ SOURCES = ("export", "export without keys", "lookups")
 class Case:
     """A registry, a file about it, and its plan."""
 
-    def __init__(self, chance: Random, source: str) -> None:
+    def __init__(self, chance: Random, source: str, *, is_recent: bool = False) -> None:
         self.draw = Draw(chance)
         self.choices = Choices(
             null_in_new_twin=chance.choice(("drop", "refuse")),
@@ -60,7 +60,7 @@ class Case:
         else:
             export = export_of(self.registry, self.choices, with_keys=self.has_keys)
             snapshot = snapshot_of_export(export, devices)
-        self.plan = plan_of(lines, devices, snapshot)
+        self.plan = plan_of(lines, devices, snapshot, is_recent=is_recent)
 
     def check(self, *, guarded: bool) -> None:
         """Import the file in some order, and compare."""
@@ -106,6 +106,6 @@ def test_each_line_does_what_its_plan_says(source: str, chance: Random) -> None:
 
 @pytest.mark.parametrize("source", SOURCES)
 @settings(max_examples=300)
-@given(chance=CHANCES)
-def test_nothing_is_overwritten_unseen(source: str, chance: Random) -> None:
-    Case(chance, source).check_guards()
+@given(chance=CHANCES, is_recent=st.booleans())
+def test_nothing_is_overwritten_unseen(source: str, chance: Random, is_recent: bool) -> None:
+    Case(chance, source, is_recent=is_recent).check_guards()
