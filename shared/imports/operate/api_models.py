@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from shared.imports.model.record import NO_PLAN, ImportRecord
+from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 
 __all__ = [
@@ -212,9 +212,9 @@ def files_of(record: ImportRecord) -> dict[FileName, str]:
 
 
 def _plan_of(record: ImportRecord) -> PlanSummary | None:
-    plan = record.plan
-    if plan == NO_PLAN:
+    if not record.is_planned:
         return None
+    plan = record.plan
     return PlanSummary(
         as_of=plan.as_of,
         digest=plan.digest,

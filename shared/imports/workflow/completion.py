@@ -14,7 +14,7 @@ from azure.core.exceptions import AzureError
 
 from shared.errors import ImporterError, error_text
 from shared.imports.model.job import JobRecord
-from shared.imports.model.record import ImportRecord, Plan
+from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.tracing import report_end
@@ -122,7 +122,7 @@ def build_report(
             "unchanged": record.unchanged,
         },
         "validation": {**record.validation, "problems": list(problems)},
-        "plan": plan_json(record.plan),
+        "plan": _plan_json(record) if record.is_planned else None,
         "job": {
             "jobId": job.id,
             "status": job.status,
@@ -137,10 +137,8 @@ def build_report(
     }
 
 
-def plan_json(plan: Plan) -> dict[str, Any] | None:
-    """The plan of an import; None if it was not to be compared with the registry."""
-    if plan.as_of is None and not plan.missing:
-        return None
+def _plan_json(record: ImportRecord) -> dict[str, Any]:
+    plan = record.plan
     return {
         "asOf": plan.as_of and plan.as_of.isoformat(),
         "digest": plan.digest,
