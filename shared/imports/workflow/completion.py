@@ -54,15 +54,16 @@ def end_import(
         ConflictError: another process changed the import first.
         AzureError: storage is unavailable.
     """
+    reason = clean_reason(record.failure_reason, record.plan.missing)
+    record = replace(record, failure_reason=reason)
     troubles = list(outcome.troubles) if outcome else []
     report = ""
     if record.staged.container:
-        reason = clean_reason(record.failure_reason, record.plan.missing)
-        final = replace(record, state=state, failure_reason=reason)
+        final = replace(record, state=state)
         report = _write_report(services, final, outcome, problems, troubles)
     else:
         services.claims.note_end(record.id)
-    reason = clean_reason(record.failure_reason, record.plan.missing, *troubles)
+    reason = clean_reason(record.failure_reason, *troubles)
     final = services.store.end(replace(record, report=report, failure_reason=reason), state, job)
     report_end(final)
     return final
