@@ -10,6 +10,7 @@ import pytest
 
 from iothub_emulator import HubEmulator
 from local.azurite import Azurite
+from shared.imports import tick
 from tests.app import App
 
 # No test depends on how fast the machine is.
@@ -20,6 +21,14 @@ hypothesis.settings.load_profile("importer")
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than cores: tests often wait for Azurite, hubs and browsers."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_ticks() -> Iterator[None]:
+    """Ticks wait for their hubs however slow the machine is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tick, "HUB_TIMEOUT", 600)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +58,10 @@ def app(
     app = App(storage_connection_string, hub, monkeypatch)
     yield app
     app.close()
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the SDKs retry without delay."""
+    monkeypatch.setattr("azure.core.pipeline.transport.HttpTransport.sleep", lambda *_: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)

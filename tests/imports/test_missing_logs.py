@@ -138,6 +138,7 @@ def test_log_that_lists_more_failures_than_devices(app: App) -> None:
     assert "log lists 3 failures for 1 devices" in record.failure_reason
 
 
+@pytest.mark.usefixtures("no_waiting")
 @pytest.mark.parametrize("status", [404, 409, 416])
 def test_unreadable_log(app: App, status: int) -> None:
     """The log exists, but the account denies access to it."""

@@ -50,13 +50,6 @@ def queue_one(app: App) -> None:
         app.deliver(NAME)
 
 
-@pytest.fixture
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the SDKs retry without delay."""
-    monkeypatch.setattr("azure.core.pipeline.transport.HttpTransport.sleep", lambda *_: None)
-    monkeypatch.setattr("time.sleep", lambda _: None)
-
-
 @every_outage
 @pytest.mark.usefixtures("no_waiting")
 def test_outage_during_staging_does_not_count_as_attempt(app: App, error: Exception) -> None:

@@ -82,6 +82,7 @@ def test_cancel_before_the_import_completed_writes_its_own_report(app: App) -> N
     assert_report_agrees(app)
 
 
+@pytest.mark.usefixtures("no_waiting")
 def test_import_becomes_final_without_a_report(app: App) -> None:
     app.upload(NAME, device("pump-1"))
     app.deliver(NAME)

@@ -125,7 +125,8 @@ class Retry:
     def _new_record(self, old: ImportRecord) -> ImportRecord:
         """The record of a retry, at the end of the queue by the clock of storage.
 
-        Its claim keeps the queue position, so that a request that fails half-way can be repeated.
+        Its claim keeps the queue position, so that a request that fails half-way can be repeated,
+        and tells apart what was requested in the same second: clocks of processes differ.
         """
         now = self._services.clock()
         # Behind everything that was uploaded in this second.
@@ -143,8 +144,13 @@ class Retry:
             apply=old.apply,
         )
         claim, _ = self._services.claims.make(Claim.of(record))
+        claim = self._services.claims.find(record.id) or claim
         try:
-            return replace(record, uploaded_at=uploaded_at_of(claim.record_key))
+            return replace(
+                record,
+                uploaded_at=uploaded_at_of(claim.record_key),
+                created_at=claim.written_at or now,
+            )
         except ValueError:
             # The claim was edited.
             self._services.claims.restore(Claim.of(record))

@@ -13,7 +13,8 @@ import json
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 from azure.core.exceptions import (
@@ -56,6 +57,8 @@ class Claim:
     has_ended: bool = False
     #: How often the upload of the ended import could not be deleted or moved.
     failed_removals: int = 0
+    #: When it was last written, by the clock of storage; None if it was not read.
+    written_at: datetime | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, record: ImportRecord) -> Claim:
@@ -99,7 +102,8 @@ class Claims:
         if not (isinstance(hub, str) and hub and isinstance(key, str) and isinstance(failed, int)):
             raise UnreadableRowError(row, "invalid column hub, record or failedRemovals")
         has_ended = row.get("hasEnded") is True
-        return Claim(import_id, hub, key, str(row.get("file", "")), has_ended, failed)
+        file, written_at = str(row.get("file", "")), row.metadata["timestamp"]
+        return Claim(import_id, hub, key, file, has_ended, failed, written_at)
 
     def restore(self, claim: Claim) -> None:
         """Write a claim that was deleted or edited."""

@@ -72,7 +72,6 @@ class ImportStore:
         now = self._clock()
         record = replace(
             record,
-            created_at=now,
             updated_at=now,
             history=((record.state, now),),
             write_id=uuid.uuid4().hex,
