@@ -45,6 +45,8 @@ class Choices:
     reported: Literal["ignore", "store"] = "ignore"
     #: Does an update keep tags and desired properties that it omits?
     absent_twin_parts: Literal["keep", "clear"] = "keep"
+    #: Does a twinETag that does not match refuse the whole line, or its twin alone?
+    other_twin_etag: Literal["line", "twin"] = "line"
     #: Which container URIs do answers about a job contain? ``output``: both in the answer to the
     #: creation, only the output container in later ones (recorded from a live hub).
     uri_echo: UriEcho = "output"

@@ -222,6 +222,25 @@ def test_absent_twin_parts(choice: Any, kept: dict[str, int]) -> None:
     assert twin["tags"] == twin["properties"]["desired"] == kept
 
 
+@pytest.mark.parametrize(("choice", "status"), [("line", "enabled"), ("twin", "disabled")])
+def test_other_twin_etag(choice: Any, status: str) -> None:
+    choices = Choices(other_twin_etag=choice)
+    registry = Registry(choices=choices)
+    run(registry, choices, {**PUMP, "tags": {"a": 1}})
+    changed = {**PUMP, "status": "disabled", "tags": {"a": 2}, "twinETag": "other"}
+
+    for mode in ("createOrUpdate", "update", "updateIfMatchETag"):
+        log = run(registry, choices, {**changed, "importMode": mode})
+        assert codes(log) == [412001]
+        assert (stored(registry, "pump")["status"], stored(registry, "pump")["tags"]) == (
+            status,
+            {"a": 1},
+        )
+    log = run(registry, choices, {**PUMP, "importMode": "deleteIfMatchETag", "eTag": "other"})
+    assert codes(log) == [412001]
+    assert stored(registry, "pump")
+
+
 URIS = {"inputBlobContainerUri", "outputBlobContainerUri"}
 OPTIONS = {
     *("inputBlobName", "outputBlobName", "storageAuthenticationType"),

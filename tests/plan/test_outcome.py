@@ -39,6 +39,7 @@ class Case:
         self.choices = Choices(
             null_in_new_twin=chance.choice(("drop", "refuse")),
             reported=chance.choice(("ignore", "store")),
+            other_twin_etag=chance.choice(("line", "twin")),
             absent_twin_parts=chance.choice(("keep", "clear")),
             module_before_device=chance.choice(("refuse", "wait")),
             repeated_device=chance.choice(("apply", "refuse")),
@@ -74,6 +75,7 @@ class Case:
                 self.planned,
                 state_of(self.registry),
                 has_keys=self.has_keys,
+                may_be_partial=self.choices.other_twin_etag == "twin",
             )
             for trial in results:
                 trial.check()
@@ -86,7 +88,15 @@ class Case:
             sent = self._sent(guarded=True)
             codes = imported(self.registry, self.choices, [text for _, text in sent])
             plan = [line for line, _ in sent]
-            for trial in trials(plan, codes, self.planned, before, state_of(self.registry)):
+            results = trials(
+                plan,
+                codes,
+                self.planned,
+                before,
+                state_of(self.registry),
+                may_be_partial=self.choices.other_twin_etag == "twin",
+            )
+            for trial in results:
                 trial.check_guard()
 
     def _sent(self, *, guarded: bool) -> list[tuple[PlannedText, bytes]]:

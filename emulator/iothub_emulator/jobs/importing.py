@@ -5,6 +5,7 @@ Lines are independent: a refused line changes nothing, and the lines after it ar
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,6 +21,14 @@ _CONFIGURATION = Contract(
     "Microsoft.Azure.Devices.Configuration",
     {"id": STRING, "importMode": IMPORT_MODE, "etag": STRING, **MEMBERS},
     required=("id",),
+)
+
+#: Modes that overwrite an identity with its twin.
+_UPDATES = (
+    ImportMode.CREATE_OR_UPDATE,
+    ImportMode.UPDATE,
+    ImportMode.UPDATE_IF_MATCH_ETAG,
+    ImportMode.CREATE_OR_UPDATE_IF_MATCH_ETAG,
 )
 
 
@@ -80,8 +89,17 @@ class DeviceImport:
         try:
             apply_line(self._registry, line)
         except HubError as error:
+            if error.code is ErrorCode.PreconditionFailed:
+                self._apply_without_twin(line)
             return _error_line(line, self._with_logged_code(error))
         return _error_line(line, not_registered(line.key)) if self._blame else None
+
+    def _apply_without_twin(self, line: ImportLine) -> None:
+        """The switch ``other_twin_etag``: update the identity of a line with another twinETag."""
+        if self._choices.other_twin_etag == "twin" and line.mode in _UPDATES:
+            etag = line.etag if line.mode.checks_etag else None
+            with contextlib.suppress(HubError):
+                self._registry.update_identity(line.identity, if_match=etag or ANY_ETAG)
 
     def _with_logged_code(self, error: HubError) -> HubError:
         """The switch ``etag_mismatch`` decides the code of a mismatch in the log."""

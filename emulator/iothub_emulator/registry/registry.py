@@ -152,6 +152,14 @@ class Registry:
                 return self._create(identity, twin)
             return self._update(current, identity, twin, if_match, if_twin_match)
 
+    def update_identity(self, identity: Identity, *, if_match: str = ANY_ETAG) -> Entry:
+        """Overwrite an identity, and leave its twin alone."""
+        identity.check()
+        with self._store.transaction():
+            current = self._existing(identity.key)
+            match_revision(current.etag, if_match)
+            return self._update_identity(current, identity)
+
     def delete(self, key: Key, *, if_match: str = ANY_ETAG) -> None:
         """Delete a module, or a device with its modules."""
         key.check()
@@ -227,12 +235,17 @@ class Registry:
         """Overwrite an identity; missing keys are generated, as for a new one."""
         match_revision(current.etag, if_match)
         _match_twin(current, if_twin_match)
+        now = self._clock.ticks()
+        return self._update_identity(
+            replace(current, twin=current.twin.replaced(self._completed(twin), now)), identity
+        )
+
+    def _update_identity(self, current: Entry, identity: Identity) -> Entry:
         old, now = current.identity, self._clock.ticks()
         entry = self._write(
             replace(
                 current,
                 identity=edge.with_scope(identity.completed(old), old, now),
-                twin=current.twin.replaced(self._completed(twin), now),
                 revision=current.revision + 1,
                 status_updated=current.status_updated if old.status is identity.status else now,
             )
