@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NoReturn
 
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 
@@ -59,7 +60,28 @@ class Export:
 
 
 #: Windows has no SIGHUP.
-_ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_ENDING_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+
+
+class _Interruption:
+    """Handles the signals that end a command.
+
+    What a handler raises is lost if Python is just then finalizing an object, and pipelines send
+    a signal only once. So it is noted, too.
+    """
+
+    def __init__(self) -> None:
+        self._has_come = False
+
+    def __call__(self, *_: object) -> NoReturn:
+        self._has_come = True
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        if self._has_come:
+            raise KeyboardInterrupt
 
 
 @contextmanager
@@ -79,11 +101,10 @@ def exported(services: Services, hub: str, output: Output, *, keys: bool) -> Ite
     # By these, the app finds a container that was left behind and deletes it.
     container.create_container(metadata={"table": table, "snapshot": "true"})
     # Pipelines and closed terminals end a step so, and the job has to be cancelled then too.
-    former_handlers = [
-        (number, signal.signal(number, signal.default_int_handler)) for number in _ENDING_SIGNALS
-    ]
+    interruption = _Interruption()
+    former_handlers = [(number, signal.signal(number, interruption)) for number in _ENDING_SIGNALS]
     try:
-        as_of = _Job(services, hub, name, output, keys=keys).run()
+        as_of = _Job(services, hub, name, output, interruption, keys=keys).run()
         try:
             file = StoredFile(container.get_blob_client(EXPORT_NAME))
         except ResourceNotFoundError:
@@ -103,13 +124,21 @@ def exported(services: Services, hub: str, output: Output, *, keys: bool) -> Ite
 
 class _Job:
     def __init__(
-        self, services: Services, hub: str, container: str, output: Output, *, keys: bool
+        self,
+        services: Services,
+        hub: str,
+        container: str,
+        output: Output,
+        interruption: _Interruption,
+        *,
+        keys: bool,
     ) -> None:
         self._services = services
         self._client = services.hubs[hub]
         self._hub = hub
         self._container = container
         self._output = output
+        self._interruption = interruption
         self._keys = keys
         self._title = f"Exporting the registry of {hub}"
         #: None until the hub is known to have it.
@@ -141,6 +170,7 @@ class _Job:
 
     def _start(self, show: Show) -> tuple[JobProperties, datetime]:
         while True:
+            self._interruption.check()
             as_of = self._services.clock()
             wait = THROTTLED_SECONDS
             try:
@@ -179,6 +209,7 @@ class _Job:
         pause, job_id = _FIRST_POLL, job.job_id
         while not job.status.is_final:
             time.sleep(pause)
+            self._interruption.check()
             pause = min(_LAST_POLL, 1.5 * pause)
             now = time.monotonic()
             try:

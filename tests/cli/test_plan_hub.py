@@ -29,6 +29,7 @@ from iothub_emulator.choices import Choices
 from iothub_emulator.faults import FaultKind, Operation
 from shared.hub.client import HubClient
 from shared.hub.exceptions import HubUnauthorizedError, error_from_response
+from shared.hub.jobs import JobProperties
 from shared.storage.blobs import StoredFile
 from shared.storage.client import IncompleteReadError
 from tests.app import App, device
@@ -332,6 +333,32 @@ def test_interrupted(app: App, shell: Shell, fleet: list[str], signal_: signal.S
         assert shell("export", "-o", "export.txt").status == 130
     assert jobs(app) == [("export", "cancelled")]
     assert [*Path().iterdir()] == []
+
+
+def test_interruption_while_an_object_is_finalized(
+    app: App, shell: Shell, fleet: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python drops what is raised then."""
+
+    class Finalized:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    hidden: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", hidden.append)
+    app.hub.faults.add(FaultKind.HANG_JOB)
+
+    get_job = HubClient.get_job
+
+    def finalize_and_get_job(client: HubClient, job_id: str) -> JobProperties:
+        if not hidden:
+            Finalized()
+        return get_job(client, job_id)
+
+    monkeypatch.setattr(HubClient, "get_job", finalize_and_get_job)
+    done = shell("export", "-o", "export.txt")
+    assert (done.status, len(hidden)) == (130, 1)
+    assert jobs(app) == [("export", "cancelled")]
 
 
 def test_a_hub_that_denies_access(app: App, shell: Shell, fleet: list[str]) -> None:
