@@ -20,7 +20,7 @@ from tests.faults.scenario import (
     Scenario,
     cancel_imports,
     repeat_until_done,
-    retry_imports,
+    retry_ended,
     take,
 )
 from tests.faults.simulation import Simulation, device
@@ -116,7 +116,7 @@ def _refused_lines_of_group_retried(simulation: Simulation) -> None:
     for id_ in ("pump-1", "pump-2"):
         simulation.hub.registry.delete(Key(id_))
     for file in (A, B):
-        repeat_until_done(simulation, retry_imports(simulation, file))
+        retry_ended(simulation, file)
     simulation.tick()
     simulation.wait()
     simulation.tick()
@@ -166,7 +166,7 @@ def _group_failed(simulation: Simulation) -> None:
     simulation.tick()
     # The process may have been killed before all of them had ended.
     simulation.without_fault(Importer.on_tick)
-    repeat_until_done(simulation, retry_imports(simulation, A))
+    retry_ended(simulation, A)
 
 
 def _refused_by_hub(simulation: Simulation) -> None:

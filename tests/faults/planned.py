@@ -14,7 +14,7 @@ from tests.faults.scenario import (
     Scenario,
     cancel_imports,
     repeat_until_done,
-    retry_imports,
+    retry_ended,
     take,
 )
 from tests.faults.simulation import Simulation, device
@@ -136,7 +136,7 @@ def _retried(simulation: Simulation) -> None:
     simulation.without_fault(Importer.on_tick)
     simulation.wait()
     simulation.without_fault(Importer.on_tick)
-    repeat_until_done(simulation, retry_imports(simulation, A))
+    retry_ended(simulation, A)
     simulation.tick()
     _from_export(simulation)
 

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from iothub_emulator.choices import UriEcho
 from shared.errors import NotPossibleError
@@ -108,6 +109,18 @@ def retry_imports(simulation: Simulation, *files: str) -> Callable[[Importer], N
                     importer.actions.retry(record)
 
     return retry
+
+
+def retry_ended(simulation: Simulation, *files: str) -> None:
+    """Retry imports once they have ended, and repeat that if it fails."""
+    ids = [id_ for file in files for id_ in simulation.ids_of(file)]
+    for _ in range(10):
+        if all(one.state.is_final for one in simulation.records() if one.id in ids):
+            break
+        # After a fault, the clock of another process may be behind a back-off.
+        simulation.pass_time(timedelta(minutes=2))
+        simulation.without_fault(Importer.on_tick)
+    repeat_until_done(simulation, retry_imports(simulation, *files))
 
 
 def prepare(scenarios: Sequence[tuple[Scenario, Simulation]]) -> None:

@@ -15,7 +15,7 @@ from tests.faults.scenario import (
     Scenario,
     cancel_imports,
     repeat_until_done,
-    retry_imports,
+    retry_ended,
     take,
 )
 from tests.faults.simulation import Simulation, device
@@ -122,7 +122,7 @@ def _retried(simulation: Simulation) -> None:
     simulation.without_fault(take(A))
     simulation.wait()
     simulation.without_fault(Importer.on_tick)
-    repeat_until_done(simulation, retry_imports(simulation, A))
+    retry_ended(simulation, A)
 
 
 def _refused_lines_retried(simulation: Simulation) -> None:
@@ -131,7 +131,7 @@ def _refused_lines_retried(simulation: Simulation) -> None:
     simulation.wait()
     simulation.without_fault(Importer.on_tick)
     simulation.hub.registry.delete(Key("pump-1"))
-    repeat_until_done(simulation, retry_imports(simulation, A))
+    retry_ended(simulation, A)
     simulation.tick()
     simulation.wait()
     simulation.tick()
