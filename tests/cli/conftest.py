@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from cli import export_job, hub_access
 from cli.__main__ import main
 from tests.app import App, device
+from tests.cli.fleet import leftovers, line
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,26 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "xterm-256color")
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands wait for a hub a short time only."""
+    monkeypatch.setattr(export_job, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(export_job, "_FIRST_POLL", 0.02)
+    monkeypatch.setattr(export_job, "_LAST_POLL", 0.1)
+    monkeypatch.setattr(export_job, "THROTTLED_SECONDS", 0.05)
+    monkeypatch.setattr(hub_access, "THROTTLED_SECONDS", 0.05)
+
+
+@pytest.fixture
+def fleet(app: App, shell: Shell, short_waits: None) -> Iterator[list[str]]:
+    """A hub with 40 devices, and containers that are none of an export afterwards."""
+    ids = [f"d{number}" for number in range(40)]
+    for device_id in ids:
+        app.hub.registry.put(line(device_id))
+    yield ids
+    assert leftovers(app) == []
 
 
 def configure_two_hubs(app: App) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import gzip
 import io
-import json
 import os
 import subprocess
 import sys
@@ -18,38 +17,17 @@ import pytest
 
 from cli.__main__ import main
 from tests.cli.conftest import Done
+from tests.cli.fleet import KEYS, ROOT, change, line, ndjson
 
-ROOT = Path(__file__).parents[2]
-KEYS = ("a2V5LW9uZS1vZi10aGUtZGV2aWNl", "a2V5LXR3by1vZi10aGUtZGV2aWNl")
 OTHER_KEYS = ("b3RoZXItb25lLW9mLXRoZS1kZXZpY2U=", "b3RoZXItdHdvLW9mLXRoZS1kZXZpY2U=")
 NOTE = b"The keys of the devices are not part of this export.\n"
 
 Plan = Callable[..., Done]
 
 
-def line(device_id: str, keys: tuple[str, str] = KEYS, **members: Any) -> dict[str, Any]:
-    symmetric = dict(zip(("primaryKey", "secondaryKey"), keys, strict=True))
-    return {
-        "id": device_id,
-        "status": "enabled",
-        "authentication": {"type": "sas", "symmetricKey": symmetric},
-        "tags": {"site": "east"},
-        "properties": {"desired": {}},
-        **members,
-    }
-
-
 def entry(device_id: str, **members: Any) -> dict[str, Any]:
     etags = {"eTag": "MQ==", "twinETag": "AAAAAAAAAAE="}
     return {**line(device_id), **etags, **members}
-
-
-def change(device_id: str, mode: str) -> dict[str, Any]:
-    return {"id": device_id, "status": "enabled", "importMode": mode}
-
-
-def ndjson(*lines: object) -> bytes:
-    return b"".join(json.dumps(each).encode() + b"\n" for each in lines)
 
 
 REGISTRY = ndjson(*(entry(f"d{number}") for number in range(1, 6)))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from shared.imports.app import Importer
-from tests.faults.injection import Fault
 from tests.faults.scenario import (
     BOTH,
     INTERRUPTIONS,
@@ -141,83 +141,48 @@ def _retried(simulation: Simulation) -> None:
     _from_export(simulation)
 
 
-def _scenario(
-    prepare: Callable[[Simulation], None],
-    play: Callable[[Simulation], None],
-    state: str = "completed",
-    *,
-    faults: tuple[Fault, ...] = INTERRUPTIONS,
-    sizes: tuple[int, ...] = (1,),
-) -> Scenario:
-    return Scenario(
-        (prepare,),
-        play,
-        {A: state},
-        BOTH,
-        settings=SETTINGS,
-        sizes=sizes,
-        faults=faults,
-        sample=1 if faults == tuple(Fault) else SAMPLE,
-    )
-
+_scenario = partial(Scenario, settings=SETTINGS, faults=INTERRUPTIONS, sample=SAMPLE)
+_every_fault = partial(Scenario, settings=SETTINGS)
+_CHANGES = (_one_of_two_changes,)
+_COMPLETED = {A: "completed"}
 
 PLANNED = {
-    "plan by export": _scenario(_one_of_two_changes, _exported, faults=tuple(Fault)),
-    "plan by lookups": _scenario(_one_of_two_changes, _looked_up, faults=tuple(Fault)),
-    "plan, nothing to send": _scenario(_nothing_changes, _exported, sizes=()),
-    "plan, one would fail": Scenario(
+    "plan by export": _every_fault(_CHANGES, _exported, _COMPLETED, BOTH, sizes=(1,)),
+    "plan by lookups": _every_fault(_CHANGES, _looked_up, _COMPLETED, BOTH, sizes=(1,)),
+    "plan, nothing to send": _scenario((_nothing_changes,), _exported, _COMPLETED, BOTH, sizes=()),
+    "plan, one would fail": _scenario(
         (_one_would_fail,),
         _exported,
         {A: "completedWithErrors"},
         {"pump-1": 0, "pump-2": 1},
-        settings=SETTINGS,
         sizes=(1,),
-        faults=INTERRUPTIONS,
-        sample=SAMPLE,
     ),
-    "plan, hub busy": _scenario(_one_of_two_changes, _at_busy_hub),
-    "plan, export fails": _scenario(_one_of_two_changes, _with_fault("failJob")),
+    "plan, hub busy": _scenario(_CHANGES, _at_busy_hub, _COMPLETED, BOTH, sizes=(1,)),
+    "plan, export fails": _scenario(_CHANGES, _with_fault("failJob"), _COMPLETED, BOTH, sizes=(1,)),
     "plan, reply lost": _scenario(
-        _one_of_two_changes, _with_fault("dropReply", operation="createJob")
+        _CHANGES, _with_fault("dropReply", operation="createJob"), _COMPLETED, BOTH, sizes=(1,)
     ),
-    "plan, reply to the import lost": _scenario(_one_of_two_changes, _reply_to_import_lost),
-    "plan, cancelled": Scenario(
-        (_one_of_two_changes,),
-        _cancelled,
-        {A: "cancelled"},
-        {"pump-1": 1, "pump-2": 0},
-        settings=SETTINGS,
-        faults=INTERRUPTIONS,
-        sample=SAMPLE,
+    "plan, reply to the import lost": _scenario(
+        _CHANGES, _reply_to_import_lost, _COMPLETED, BOTH, sizes=(1,)
     ),
-    "plan, two files": Scenario(
+    "plan, cancelled": _scenario(
+        _CHANGES, _cancelled, {A: "cancelled"}, {"pump-1": 1, "pump-2": 0}
+    ),
+    "plan, two files": _scenario(
         (_one_of_two_changes, _next_file),
         _two_files,
         {A: "completed", B: "completed"},
         {"pump-1": 2, "pump-2": 1},
-        settings=SETTINGS,
         sizes=(1, 1),
-        faults=INTERRUPTIONS,
-        sample=SAMPLE,
     ),
-    "plan, overwritten": Scenario(
-        (_one_of_two_changes,),
-        _overwritten,
-        {A: "completed"},
-        {"pump-1": 1, "pump-2": 2},
-        settings=SETTINGS,
-        sizes=(1, 1),
-        faults=INTERRUPTIONS,
-        sample=SAMPLE,
+    "plan, overwritten": _scenario(
+        _CHANGES, _overwritten, _COMPLETED, {"pump-1": 1, "pump-2": 2}, sizes=(1, 1)
     ),
-    "plan, retried": Scenario(
-        (_one_of_two_changes,),
+    "plan, retried": _scenario(
+        _CHANGES,
         _retried,
         {A: "failed", f"retry of {A}": "completed"},
         BOTH,
-        settings=SETTINGS,
         sizes=(1, 1),
-        faults=INTERRUPTIONS,
-        sample=SAMPLE,
     ),
 }

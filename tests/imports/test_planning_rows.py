@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -229,26 +230,36 @@ def another_process(app: App) -> Importer:
     )
 
 
+def overtake_at(app: App, is_moment: Callable[[str], bool]) -> list[ImportRecord]:
+    """Let another process do all the work while this one stalls at a request.
+
+    Returns:
+        The import as the other process leaves it.
+    """
+    left: list[ImportRecord] = []
+
+    def stall(line: str) -> None:
+        if is_moment(line):
+            app.before_request = lambda _: None
+            app.pass_minutes(60)
+            other = another_process(app)
+            for _ in range(5):
+                app.hub.wait_idle()
+                other.on_tick()
+            other.close()
+            left.append(app.record(NAME))
+
+    app.before_request = stall
+    return left
+
+
 @pytest.mark.parametrize("moment", ["/devices.txt", "planned-", "/plan-"])
 def test_process_that_stalls_while_it_compares(planning: App, moment: str) -> None:
     """Another one takes over and ends the import; what wakes up changes nothing."""
     put_pumps(planning, 2)
     send(planning, *LINES)
     planning.hub.wait_idle()
-    states = []
-
-    def stall(line: str) -> None:
-        if moment in line and "snapshot" not in line:
-            planning.before_request = lambda _: None
-            planning.pass_minutes(60)
-            other = another_process(planning)
-            for _ in range(5):
-                planning.hub.wait_idle()
-                other.on_tick()
-            other.close()
-            states.append(planning.record(NAME))
-
-    planning.before_request = stall
+    states = overtake_at(planning, lambda line: moment in line and "snapshot" not in line)
     planning.tick()
     planning.finish()
     assert [record.state.value for record in states] == ["completed"]
@@ -262,20 +273,7 @@ def test_process_that_stalls_while_it_looks_devices_up(planning: App) -> None:
     use_lookups(planning)
     put_pumps(planning, 2)
     planning.upload(NAME, *LINES)
-    done: list[ImportRecord] = []
-
-    def stall(line: str) -> None:
-        if "pump-1" in line:
-            planning.before_request = lambda _: None
-            planning.pass_minutes(60)
-            other = another_process(planning)
-            for _ in range(5):
-                planning.hub.wait_idle()
-                other.on_tick()
-            other.close()
-            done.append(planning.record(NAME))
-
-    planning.before_request = stall
+    done = overtake_at(planning, lambda line: "pump-1" in line)
     planning.deliver(NAME)
     planning.finish()
     assert counts(planning.record(NAME)) == CHANGED
