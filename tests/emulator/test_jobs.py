@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from azure.core.exceptions import ServiceResponseError
+from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobServiceClient
 
 from iothub_emulator import HubEmulator
@@ -298,6 +301,30 @@ def test_identity_based_needs_an_identity(client: HubClient, ready: JobContainer
     response = client.create_job(ready.request(storageAuthenticationType="identityBased"))
 
     assert error_code(response) == (400, "ManagedIdentityNotEnabled")
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_storage_answer_that_is_lost(
+    client: HubClient, ready: JobContainer, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The emulator sends the request again, and storage has done it already."""
+    numbers = itertools.count()
+    send = RequestsTransport.send
+
+    def lose(transport: RequestsTransport, request: Any, **options: Any) -> Any:
+        response = send(transport, request, **options)
+        if next(numbers) == number:
+            response.internal_response.close()
+            raise ServiceResponseError("The answer is lost.")
+        return response
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RequestsTransport, "send", lose)
+        response = client.create_job(ready.request())
+        assert response.status_code == 200
+        client.wait_for_job(response.json()["jobId"], "completed")
+    assert next(numbers) > number
+    assert ready.log() == []
 
 
 def test_storage_lost_while_the_job_runs(start_hub: StartHub, ready: JobContainer) -> None:

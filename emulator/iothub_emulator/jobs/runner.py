@@ -93,8 +93,9 @@ class Run(threading.Thread):
             except StoppedError:
                 LOG.info("job %s stopped", self._job.id)
                 self._write_log_of_broken_job()
-            except AzureError:
+            except AzureError as error:
                 # After the checks of the creation, the SAS expired or a container was deleted.
+                LOG.warning("job %s lost its storage: %s", self._job.id, type(error).__name__)
                 self._fail(self._choices.failure_reason or None)
             except Exception:
                 LOG.exception("job %s failed", self._job.id)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient, LinearRetry
 
 from iothub_emulator.choices import Choices
@@ -66,12 +66,12 @@ class JobStorage:
         """
         probe = f"probe-{uuid.uuid4()}"
         with _refused_as(WRITE_REFUSED):
-            probe_client = self._output.upload_blob(probe, b"")
+            self._upload_new(probe, b"")
             if self._choices.output_rights == "write":
                 # To overwrite requires the right to write, to create does not.
-                probe_client.upload_blob(b"", overwrite=True)
+                self._output.upload_blob(probe, b"", overwrite=True)
         with _refused_as(DELETE_REFUSED):
-            self._output.delete_blob(probe)
+            self._delete(probe)
         if self._request.type is JobType.IMPORT:
             self._check_input(self._request.input_blob_name)
             if self._request.include_configurations:
@@ -96,9 +96,9 @@ class JobStorage:
         with suppress(ResourceNotFoundError):
             if self._choices.error_log == "append":
                 old = self._output.download_blob(name).readall()
-            self._output.delete_blob(name)
+        self._delete(name)
         new = "".join(f"{line}\n" for line in lines) * self._choices.error_log_repeats
-        self._output.upload_blob(name, old + new.encode())
+        self._upload_new(name, old + new.encode())
 
     def write(self, name: str, chunks: Iterable[bytes]) -> None:
         """Write an export and overwrite an older one."""
@@ -107,6 +107,16 @@ class JobStorage:
             self._output.upload_blob(name, b"".join(chunks))
         else:
             self._output.upload_blob(name, iter(chunks), overwrite=True)
+
+    def _upload_new(self, name: str, content: bytes) -> None:
+        """Upload a blob that is known not to exist, unless the answer to a first try was lost."""
+        with suppress(ResourceExistsError):
+            self._output.upload_blob(name, content)
+
+    def _delete(self, name: str) -> None:
+        """Delete a blob, if it is there: the answer to a first try may have been lost."""
+        with suppress(ResourceNotFoundError):
+            self._output.delete_blob(name)
 
     def _check_input(self, blob_name: str) -> None:
         with _refused_as(READ_REFUSED):
