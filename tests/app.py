@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
@@ -163,10 +164,16 @@ class App:
 
     @contextlib.contextmanager
     def counting(self) -> Iterator[list[str]]:
-        """Collect the requests that the app sends within the block."""
+        """Collect the requests that the app sends within the block.
+
+        What it repeats each minute it does not repeat there, however slow the machine is.
+        """
         sent: list[str] = []
         before = len(self.requests)
-        yield sent
+        with self._monkeypatch.context() as patch:
+            patch.setattr("shared.imports.app.NOTE_INTERVAL", timedelta(days=1))
+            patch.setattr("shared.imports.store.claims.CACHE_SECONDS", 86_400)
+            yield sent
         sent += self.requests[before:]
 
     @contextlib.contextmanager
@@ -244,13 +251,16 @@ class App:
 
 
 class Clock:
-    """A clock that can be set ahead."""
+    """A clock that can be set ahead, and does not go back when that of the machine is set."""
 
     def __init__(self) -> None:
         self.ahead = timedelta()
+        self._begin = utc_now()
+        self._begin_seconds = time.monotonic()
 
     def __call__(self) -> datetime:
-        return utc_now() + self.ahead
+        elapsed = timedelta(seconds=time.monotonic() - self._begin_seconds)
+        return self._begin + elapsed + self.ahead
 
     def ahead_minutes(self, minutes: float) -> None:
         self.ahead = timedelta(minutes=minutes)
