@@ -27,6 +27,13 @@ def job_container(blob_service: BlobServiceClient) -> JobContainer:
 
 
 @pytest.fixture
+def ready(job_container: JobContainer) -> JobContainer:
+    """A container with a valid import file."""
+    job_container.write({"id": "pump", "status": "enabled"})
+    return job_container
+
+
+@pytest.fixture
 def start_hub() -> Iterator[Callable[..., HubEmulator]]:
     """Start hubs with options."""
     with ExitStack() as hubs:

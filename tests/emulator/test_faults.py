@@ -12,12 +12,6 @@ from iothub_emulator import HubEmulator
 from tests.emulator.support import HubClient, JobContainer, codes, error_code, wait_until
 
 
-@pytest.fixture
-def ready(job_container: JobContainer) -> JobContainer:
-    job_container.write({"id": "pump", "status": "enabled"})
-    return job_container
-
-
 def control(hub: HubEmulator, method: str, path: str, **options: Any) -> requests.Response:
     return requests.request(method, f"http://{hub.address}/emulator{path}", timeout=10, **options)
 

@@ -93,8 +93,8 @@ class JobStorage:
     def write_log(self, name: str, lines: list[str]) -> None:
         """Write the log of an import; it is empty if there are no errors."""
         old = b""
-        with suppress(ResourceNotFoundError):
-            if self._choices.error_log == "append":
+        if self._choices.error_log == "append":
+            with suppress(ResourceNotFoundError):
                 old = self._output.download_blob(name).readall()
         self._delete(name)
         new = "".join(f"{line}\n" for line in lines) * self._choices.error_log_repeats

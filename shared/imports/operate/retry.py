@@ -144,7 +144,8 @@ class Retry:
             apply=old.apply,
         )
         claim, _ = self._services.claims.make(Claim.of(record))
-        claim = self._services.claims.find(record.id) or claim
+        if claim.written_at is None:
+            claim = self._services.claims.find(record.id) or claim
         try:
             return replace(
                 record,
