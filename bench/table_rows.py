@@ -14,7 +14,8 @@ from azure.data.tables import TableServiceClient
 from bench.environment import Scene
 from shared.hub.jobs import ImportJobRequest
 from shared.imports.app import utc_now
-from shared.imports.model.record import HubJob, ImportRecord, StagedFile, upload_id
+from shared.imports.model.parts import HubJob, StagedFile
+from shared.imports.model.record import ImportRecord, upload_id
 from shared.imports.model.states import ImportState
 from shared.imports.store.import_container import container_name
 from shared.imports.store.rows import to_row

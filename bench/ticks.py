@@ -16,7 +16,7 @@ from bench.table_rows import (
     job_request,
     start_job,
 )
-from shared.imports.model.record import HubJob
+from shared.imports.model.parts import HubJob
 from shared.imports.model.states import ImportState
 
 __all__ = [

@@ -170,11 +170,12 @@ def _parameters(route: Route) -> Iterator[dict[str, Any]]:
         if resolved.get("default") == []:
             del resolved["default"]
         is_in_path = f"{{{name}}}" in route.path
+        is_required = is_in_path or name in schema.get("required", ())
         yield {
             "name": name,
             "in": "path" if is_in_path else "query",
             "description": description,
-            "required": is_in_path,
+            "required": is_required,
             # Several values are sent as one, separated by commas.
             **({"style": "form", "explode": False} if resolved.get("type") == "array" else {}),
             "schema": resolved,

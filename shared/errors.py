@@ -22,7 +22,8 @@
         ├── FilterError             a list has an invalid filter
         ├── ImportNotFoundError     no import has this id
         └── NotPossibleError        the import's state does not allow the action
-            └── SharedJobError      cancelling an import would cancel others in its job
+            ├── SharedJobError      cancelling an import would cancel others in its job
+            └── LaterImportsError   others may have changed the devices of what is approved
 
 Those of a hub are in `shared.hub.exceptions`, of events in `shared.webhook`,
 DelegationKeyRefusedError in `shared.storage.client`, ConflictError in
@@ -37,6 +38,7 @@ __all__ = [
     "FilterError",
     "ImportNotFoundError",
     "ImporterError",
+    "LaterImportsError",
     "NotPossibleError",
     "PermanentError",
     "RefusedForNowError",
@@ -92,6 +94,26 @@ class SharedJobError(NotPossibleError):
         )
         #: The id of the job's record, and those of all of its imports.
         self.job_record = job_record
+        self.imports = imports
+
+
+class LaterImportsError(NotPossibleError):
+    """Other imports may have changed the devices of a held import, and that was not confirmed."""
+
+    def __init__(self, import_id: str, imports: list[str], *, is_guarded: bool) -> None:
+        count = len(imports)
+        were = "import was" if count == 1 else "imports were"
+        effect = (
+            "A line whose device has changed since the plan fails; nothing is overwritten."
+            if is_guarded
+            else "It was not compared with the registry: what they change may be overwritten."
+        )
+        super().__init__(
+            f"{count:,} later {were} or will be applied to devices that import {import_id} may "
+            f"change. {effect} To approve all the same, confirm the number: later={count} "
+            f"(--later {count})."
+        )
+        #: The ids of all of them.
         self.imports = imports
 
 

@@ -49,6 +49,7 @@ __all__ = [
     "MIN_LEASE_SECONDS",
     "TELEMETRY_MODE",
     "HttpEndpoints",
+    "Safeguard",
     "Settings",
     "TelemetryMode",
     "TriggerSource",
@@ -70,6 +71,8 @@ HttpEndpoints = Literal["all", "api", "none"]
 TelemetryMode = Literal["ApplicationInsights", "OpenTelemetry"]
 TriggerSource = Literal["EventGrid", "LogsAndContainerScan"]
 UploadRetention = Literal["keep", "delete", "move"]
+#: Which imports a safeguard is for.
+Safeguard = Literal["never", "destructive", "always"]
 
 #: Minimum days that a record is kept: events are repeated for days, and an upload whose record is
 #: deleted would be imported as a new one.
@@ -122,7 +125,7 @@ def _parse_schedule(value: Any) -> Any:
     return schedule
 
 
-_CONTAINER = "3 to 63 lower-case letters, digits and hyphens, not starting with import-"
+_CONTAINER = "3 to 63 lower-case letters, digits and hyphens, not starting with import- or backup-"
 _NCRONTAB = (
     "an NCRONTAB expression in UTC: second, minute, hour, day, month, day of the week. Time spans "
     "such as 00:00:30 are not supported"
@@ -220,8 +223,11 @@ class UploadSettings(_Group):
     def _container_name(cls, value: str) -> str:
         if not (3 <= len(value) <= 63 and re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", value)):
             raise ValueError("is not a valid container name")
-        if value.startswith("import-"):
-            raise ValueError("starts with import-, which is reserved for import containers")
+        for reserved in ("import-", "backup-"):
+            if value.startswith(reserved):
+                raise ValueError(
+                    f"starts with {reserved}, which is reserved for containers of imports"
+                )
         return value
 
     @field_validator("archive_container")
@@ -453,6 +459,62 @@ class JobSettings(_Group):
         return timedelta(hours=self.deadline_hours)
 
 
+class SafeguardSettings(_Group):
+    """Approval, backup and undo"""
+
+    approval: Safeguard = _setting(
+        "APPROVAL",
+        "never",
+        None,
+        "Which imports somebody has to approve before their job. destructive: those that delete, "
+        "disable or give new keys to more devices than MAX_DELETES or APPROVAL_HUB_SHARE. The app "
+        "compares each file that may do so with the registry and holds it with what it would do. "
+        "A file with too many deletes is not rejected then, and confirmDeletes does not approve "
+        "it. Like all settings of this group it is fixed when a file is validated.",
+    )
+    hub_share: float = _number(
+        "APPROVAL_HUB_SHARE",
+        0.1,
+        "0 to 1",
+        "Maximum share of the hub's devices that an import may delete, disable or give new keys to "
+        "without approval, with APPROVAL=destructive; each is counted for itself. 1 means that "
+        "MAX_DELETES alone decides.",
+    )
+    deadline_days: int = _number(
+        "APPROVAL_DEADLINE_DAYS",
+        7,
+        "1 to 90 days",
+        "How long an import waits for approval before it is cancelled.",
+    )
+    four_eyes: bool = _setting(
+        "APPROVAL_FOUR_EYES",
+        False,
+        "true, false",
+        "Whether the person who approves must be another than the one who asked for the import. "
+        "Both must be known, which takes App Service Authentication, or Entra ID at the command "
+        "line. Nobody is known to have uploaded a file: decline its import, and let somebody retry "
+        "it.",
+    )
+    backup: Safeguard = _setting(
+        "BACKUP",
+        "never",
+        None,
+        "Which imports keep what they change, so that they can be undone. destructive: those that "
+        "delete, disable or give new keys to devices. A backup contains device keys and is deleted "
+        "after IMPORT_RETENTION_DAYS.",
+    )
+
+    @field_validator("four_eyes")
+    @classmethod
+    def _approval_is_demanded(cls, four_eyes: bool, info: ValidationInfo) -> bool:
+        if four_eyes and info.data.get("approval") == "never":
+            raise _contradiction(
+                "APPROVAL_FOUR_EYES is set, but APPROVAL is never, so nothing is held. Set "
+                "APPROVAL to destructive or always, or remove APPROVAL_FOUR_EYES."
+            )
+        return four_eyes
+
+
 class RetrySettings(_Group):
     """Retries and timeouts"""
 
@@ -624,12 +686,15 @@ class Settings:
     validation: ValidationSettings
     schedules: ScheduleSettings
     jobs: JobSettings
+    safeguards: SafeguardSettings
     retries: RetrySettings
     retention: RetentionSettings
     web: WebSettings
     events: EventSettings
     telemetry: TelemetrySettings
     is_in_azure: bool
+    #: Whether the platform says who calls (App Service Authentication).
+    knows_callers: bool
 
     def credential(self, client_id: str | None) -> TokenCredential:
         """Create a credential of this managed identity, or of the system-assigned one.
@@ -671,7 +736,11 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     if problems:
         raise SettingsError(problems)
     # Set by Azure.
-    return Settings(**groups, is_in_azure="WEBSITE_INSTANCE_ID" in values)
+    return Settings(
+        **groups,
+        is_in_azure="WEBSITE_INSTANCE_ID" in values,
+        knows_callers=values.get("WEBSITE_AUTH_ENABLED", "").lower() == "true",
+    )
 
 
 def allowed_values(field: FieldInfo) -> str:

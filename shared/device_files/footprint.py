@@ -79,6 +79,10 @@ class Footprint:
             and not (self.deletes and other.creates)
         )
 
+    def touches(self, other: Footprint) -> bool:
+        """Whether both files have lines of one device."""
+        return not self.ids.isdisjoint(other.ids)
+
     def joined(self, other: Footprint) -> Footprint:
         """The footprint of both files together."""
         return Footprint(

@@ -24,6 +24,8 @@ class Limits:
     #: Devices and modules that a file may delete without confirmation, and as a share of its lines.
     max_deletes: int = 100
     max_delete_share: float = 1.0
+    #: Whether a file that deletes more is to be approved later, instead of confirmed.
+    approves_deletes: bool = False
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,9 @@ class Rule(Enum):
     TOO_MANY_DELETES = (_E, _LIMITS,
                         "the file deletes more devices than allowed without confirmation",
                         "to confirm, set the blob's metadata confirmDeletes")
+    DELETES_TO_APPROVE = (_W, _LIMITS,
+                          "the file deletes more devices than allowed without approval",
+                          "approve the import when it is held")
 
     # Lines
     LINE_TOO_LONG = (_E, _LIMITS, "the line is too long",

@@ -283,11 +283,11 @@ class Validation:
             report.refuse(None, Finding("", Rule.FILE_EMPTY))
         deletes = sum(count for mode, count in report.modes.items() if ImportMode(mode).deletes)
         allowed = min(limits.max_deletes, int(limits.max_delete_share * report.lines))
-        if deletes > max(allowed, self._confirmed_deletes):
-            detail = (
-                f"{deletes:,} of {report.lines:,} lines are deletes, {allowed:,} are allowed; "
-                f"to confirm, use confirmDeletes={deletes}"
-            )
+        detail = f"{deletes:,} of {report.lines:,} lines are deletes, {allowed:,} are allowed"
+        if deletes > allowed and limits.approves_deletes:
+            report.add(None, "", Finding("", Rule.DELETES_TO_APPROVE, detail))
+        elif deletes > max(allowed, self._confirmed_deletes):
+            detail += f"; to confirm, use confirmDeletes={deletes}"
             report.refuse(None, Finding("", Rule.TOO_MANY_DELETES, detail))
 
 

@@ -15,6 +15,7 @@ from shared.hub.client import HubClient
 from shared.imports.model.record import NO_HUB
 from shared.imports.model.states import ImportState
 from shared.imports.operate.actions import Actions
+from shared.imports.operate.approvals import Approvals
 from shared.imports.operate.reader import Reader
 from shared.imports.services import Services
 from shared.imports.store.import_store import ConflictError
@@ -76,6 +77,7 @@ class Importer:
         self._tick = Tick(self.services, self._hub_queue)
         self._sweeper = Sweeper(self.services, upload_scan, self._intake, self._hub_queue)
         self.actions = Actions(self.services)
+        self.approvals = Approvals(self.services)
         self.reader = Reader(self.services)
         self.health = Health(self.services)
         #: When it was last noted that a timer ran.
@@ -178,3 +180,12 @@ def importer() -> Importer:
                 azure_monitor.configure(lambda client_id: settings.credential(client_id))
             _importer = Importer(settings)
         return _importer
+
+
+def forget_importer() -> None:
+    """Close the importer of this process; its next use creates one with the settings of then."""
+    global _importer
+    with _lock:
+        old, _importer = _importer, None
+    if old is not None:
+        old.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from shared.imports.model.job import JobRecord
@@ -15,6 +16,7 @@ __all__ = [
     "count_end",
     "count_event",
     "count_job",
+    "held",
     "queue_age",
     "queue_length",
 ]
@@ -64,11 +66,23 @@ _QUEUE_AGE = Instrument(
     "s",
     "Time since the upload of the oldest of them.",
 )
+_HELD = Instrument(
+    InstrumentKind.GAUGE,
+    "deviceimporter.held.imports",
+    "{import}",
+    "Imports of the hub that wait for approval.",
+)
+_HELD_AGE = Instrument(
+    InstrumentKind.GAUGE,
+    "deviceimporter.held.age",
+    "s",
+    "Time since the oldest of them was held.",
+)
 _EVENTS = Instrument(
     InstrumentKind.COUNTER,
     "deviceimporter.events",
     "{event}",
-    "Attempts to send the event of an end.",
+    "Attempts to send an event.",
 )
 
 
@@ -119,6 +133,12 @@ def queue_length(hub: str, length: int) -> None:
 def queue_age(hub: str, head: datetime | None, now: datetime) -> None:
     """Set the age of a hub's oldest waiting upload, uploaded at `head`; None for no upload."""
     _QUEUE_AGE.record(_seconds(head, now) if head else 0, {HUB: hub})
+
+
+def held(hub: str, since: Sequence[datetime], now: datetime) -> None:
+    """Set the number and age of a hub's imports that wait for approval, by when they were held."""
+    _HELD.record(len(since), {HUB: hub})
+    _HELD_AGE.record(_seconds(min(since), now) if since else 0, {HUB: hub})
 
 
 def _seconds(start: datetime, end: datetime) -> float:

@@ -12,10 +12,12 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from shared.hub.client import HubClient
 from shared.imports.model.job import JobRecord
-from shared.imports.model.record import BackOff, ImportRecord
+from shared.imports.model.parts import BackOff
+from shared.imports.model.record import ImportRecord
 from shared.imports.store.claims import Claim, Claims, KnownHubs
 from shared.imports.store.cursors import Cursors
 from shared.imports.store.daily_counts import DailyCountsStore
+from shared.imports.store.held_rows import HeldRows
 from shared.imports.store.import_container import ImportContainer, container_name
 from shared.imports.store.import_store import ImportStore
 from shared.imports.store.job_store import JobStore
@@ -49,8 +51,9 @@ class Services:
         table = ImportsTable(storage.table(settings.storage.imports_table))
         self.outbox = Outbox(table, is_used=settings.events.url is not None)
         self.store = ImportStore(table, self.outbox, clock)
-        self.jobs = JobStore(table, clock)
+        self.jobs = JobStore(table, self.outbox, clock)
         self.queue_rows = QueueRows(table, self.outbox)
+        self.held_rows = HeldRows(table)
         self.claims = Claims(table)
         self.known_hubs = KnownHubs(table)
         self.queries = Queries(table)
@@ -62,6 +65,16 @@ class Services:
 
     def container_of(self, record: ImportRecord | JobRecord) -> ImportContainer:
         return self.container(record.staged.container)
+
+    def check_files(self, record: ImportRecord) -> None:
+        """Check that the hub will read what was validated or planned, and that its backup is there.
+
+        Raises:
+            StagedFileChangedError: one of them was deleted or changed.
+        """
+        for file in (record.file_for_hub, record.second, record.backup):
+            if file.container:
+                self.container(file.container).check_staged(file)
 
     def uploaded_file(self, record: ImportRecord) -> UploadedFile:
         container = self.storage.container(self.settings.uploads.container)
@@ -124,6 +137,12 @@ class Services:
     def all_hubs(self) -> frozenset[str]:
         """The configured hubs, and all that an upload was ever claimed for, as of a minute ago."""
         return self.known_hubs.all() | self.hubs.keys()
+
+    def held(self) -> dict[str, list[str]]:
+        """Row keys of the records of imports that wait for approval, by hub: one query for each hub
+        that ever had one.
+        """
+        return {hub: self.held_rows.record_keys(hub) for hub in self.known_hubs.guarded()}
 
     def storage_time(self) -> datetime:
         """The time by the clock that uploads have their times from: one request."""

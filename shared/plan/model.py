@@ -62,6 +62,14 @@ class Note(StrEnum):
     MODULES_NOT_COUNTED = "modulesNotCounted"
     #: An import changed the device a short time ago, and the snapshot may be older.
     IMPORTED_RECENTLY = "importedRecently"
+    #: Somebody changed the device between the plan that was approved and the job.
+    CHANGED_WHILE_HELD = "changedWhileHeld"
+    #: Of an undo: somebody changed the device after the import that is undone.
+    CHANGED_SINCE = "changedSince"
+    MADE_AGAIN = "madeAgain"
+    #: The lines of one job have no order.
+    AFTER_ITS_DEVICE = "afterItsDevice"
+    SCOPE_NOT_RESTORED = "scopeNotRestored"
 
     @property
     def text(self) -> str:
@@ -80,6 +88,17 @@ _TEXTS = {
     Note.TOO_MANY_MODULES_MAY_FAIL: "the device may have too many modules",
     Note.MODULES_NOT_COUNTED: "the modules that are deleted with the device are not known",
     Note.IMPORTED_RECENTLY: "an import changed the device a short time ago",
+    Note.CHANGED_WHILE_HELD: "the device changed after the plan that was approved",
+    Note.CHANGED_SINCE: "somebody changed the device after the import that is undone",
+    Note.MADE_AGAIN: (
+        "made again: its generation id, reported properties, queued messages and the settings of "
+        "$edgeAgent and $edgeHub do not come back"
+    ),
+    Note.AFTER_ITS_DEVICE: "sent in a second job, once its device is there",
+    Note.SCOPE_NOT_RESTORED: (
+        "its deviceScope and parentScopes are not restored: its parent has another scope by then, "
+        "or it was an edge device meanwhile (then another undo restores them)"
+    ),
 }
 
 
@@ -116,3 +135,8 @@ class PlannedLine:
     #: The hub's error code, if the line would fail: its symbolic name.
     code: str = ""
     notes: tuple[Note, ...] = ()
+
+    @property
+    def is_destructive(self) -> bool:
+        """Whether it deletes or disables a device, or former credentials do not work any more."""
+        return self.action is Action.DELETE or self.disables or self.new_keys is not None

@@ -54,6 +54,8 @@ class PlannedText:
     text: bytes
     #: As it is sent, under its guards; b"" if it is not sent.
     guarded: bytes
+    #: Whether it is sent in a second job, since it needs devices that the first one makes.
+    is_second: bool = False
 
 
 def plan_file(
@@ -61,12 +63,15 @@ def plan_file(
     devices: FileDevices,
     snapshot: Snapshot,
     is_recent: Callable[[str], bool] = lambda _: False,
+    *,
+    sends_unchanged: bool = False,
 ) -> Iterator[PlannedText]:
     """Plan each line of a file.
 
     Args:
         lines: the validated lines of the file, the same that `devices` has read.
         is_recent: whether a device may have changed since the snapshot was read.
+        sends_unchanged: whether lines that change nothing are sent, too.
 
     Raises:
         RegistryLineError: a line was not validated.
@@ -78,7 +83,7 @@ def plan_file(
         present = snapshot.find(line.id, line.module_id)
         device = _device(line, present, devices, snapshot)
         planned = plan_line(line, present, device, is_recent=is_stale)
-        is_sent = planned.action.is_sent
+        is_sent = planned.action.is_sent or (sends_unchanged and planned.action is Action.UNCHANGED)
         yield PlannedText(number, planned, text, guarded(text, line, present) if is_sent else b"")
 
 

@@ -19,6 +19,8 @@ __all__ = ["CSV_HEADER", "PlanReport", "counts_json", "csv_line", "line_json", "
 
 #: Changed lines that are listed.
 MAX_LISTED = 1000
+#: Bytes of the lines that are listed: who reads a plan is to be able to show it.
+MAX_BYTES = 2 * 1024 * 1024
 #: Properties that are listed of one line.
 MAX_PROPERTIES = 50
 #: No secret by itself.
@@ -47,7 +49,8 @@ class PlanReport:
         self._snapshot = snapshot
         self._source = source
         self._max_listed = max_listed
-        self._listed: list[tuple[int, PlannedLine]] = []
+        self._destructive: list[tuple[int, PlannedLine]] = []
+        self._others: list[tuple[int, PlannedLine]] = []
         #: Lines that are sent although no change is known.
         self._unsure: list[tuple[int, PlannedLine]] = []
         self._digest = blake2b(digest_size=16)
@@ -61,9 +64,10 @@ class PlanReport:
     def listed(self) -> list[tuple[int, PlannedLine]]:
         """The first lines that are not unchanged, with their numbers in the uploaded file.
 
-        Lines that are sent although no change is known come last.
+        Lines that destroy something come first, those that are sent although no change is known
+        come last.
         """
-        return [*self._listed, *self._unsure][: self._max_listed]
+        return [*self._destructive, *self._others, *self._unsure][: self._max_listed]
 
     @property
     def is_truncated(self) -> bool:
@@ -78,13 +82,22 @@ class PlanReport:
         if planned.action is Action.UNCHANGED:
             return
         is_unsure = planned.action is Action.UPDATE and not planned.changes
-        listed = self._unsure if is_unsure else self._listed
+        listed = self._unsure if is_unsure else self._others
+        if planned.is_destructive:
+            listed = self._destructive
         if len(listed) < self._max_listed:
             listed.append((upload_line, planned))
 
     def to_json(self) -> dict[str, Any]:
         """plan.json, without keys and other secrets."""
         counts = self.counts
+        changes, size = [], 0
+        for number, planned in self.listed:
+            change = line_json(number, planned)
+            size += len(json.dumps(change, ensure_ascii=False, indent=2).encode())
+            if size > MAX_BYTES:
+                break
+            changes.append(change)
         return {
             "asOf": self._snapshot.as_of.isoformat(),
             "source": self._source,
@@ -100,8 +113,8 @@ class PlanReport:
                 {"note": note.value, "count": count, "text": note.text}
                 for note, count in counts.notes.most_common()
             ],
-            "changes": [line_json(number, planned) for number, planned in self.listed],
-            "truncated": self.is_truncated,
+            "changes": changes,
+            "truncated": self.is_truncated or len(changes) < len(self.listed),
         }
 
 

@@ -38,6 +38,11 @@ _DECODER = msgspec.msgpack.Decoder(Entry)
 _FIND = "SELECT entry FROM entries WHERE device = ? AND module_id = ?"
 _DELETE = "DELETE FROM entries WHERE device = ? AND module_id = ?"
 _COUNT_MODULES = "SELECT count(*) FROM entries WHERE device = ? AND module_id > ''"
+_MODULES = "SELECT module_id FROM entries WHERE device = ? AND module_id > ''"
+_READ_MODULES = "SELECT module_id, entry FROM entries WHERE device = ? AND module_id > ''"
+_KEEP = "INSERT INTO kept VALUES (?, ?, 0)"
+_TAKE = "UPDATE kept SET is_found = 1 WHERE device = ? AND module_id = ? AND NOT is_found"
+_COUNT_LEFT = "SELECT count(*) FROM kept WHERE NOT is_found"
 
 #: Device id, and module id or "".
 Ids = tuple[str, str]
@@ -79,6 +84,8 @@ class Snapshot:
             # Appended in any order; the index of fingerprints stays in memory.
             "CREATE TABLE entries (device INTEGER, module_id TEXT, entry BLOB)",
             "CREATE INDEX devices ON entries (device)",
+            "CREATE TABLE kept (device INTEGER, module_id TEXT, is_found INTEGER)",
+            "CREATE INDEX kept_devices ON kept (device)",
             # One transaction for ever: its end would write the pages that changed.
             "BEGIN",
         ):
@@ -168,6 +175,37 @@ class Snapshot:
         if not self._has_modules:
             return 0
         count: int = self._database.execute(_COUNT_MODULES, (fingerprint(device_id),)).fetchone()[0]
+        return count
+
+    def modules_of(self, device_id: str) -> Iterator[tuple[str, Entry]]:
+        """The modules of a device that were read, by id."""
+        if not self._has_modules:
+            return
+        rows = self._database.execute(_READ_MODULES, (fingerprint(device_id),)).fetchall()
+        for module_id, entry in rows:
+            yield module_id, _DECODER.decode(entry)
+
+    def keep(self, device_id: str, module_id: str = "", *, with_modules: bool = False) -> None:
+        """Note that a device or module is to be backed up.
+
+        Args:
+            with_modules: whether its modules are, too.
+        """
+        device = fingerprint(device_id)
+        ids = [module_id]
+        if with_modules:
+            rows = self._database.execute(_MODULES, (device,))
+            ids += [row[0] for row in rows.fetchall()]
+        self._database.executemany(_KEEP, [(device, each) for each in ids])
+
+    def takes(self, device_id: str, module_id: str) -> bool:
+        """Whether a device or module is to be backed up and was not taken before."""
+        row = fingerprint(device_id), module_id
+        return bool(self._database.execute(_TAKE, row).rowcount)
+
+    def left(self) -> int:
+        """How many that are to be backed up were not taken."""
+        count: int = self._database.execute(_COUNT_LEFT).fetchone()[0]
         return count
 
     def _insert(self, rows: Sequence[tuple[int, str, bytes]]) -> None:

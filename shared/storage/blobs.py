@@ -144,6 +144,10 @@ class UploadedFile:
         except (ResourceModifiedError, ResourceNotFoundError) as error:
             raise SupersededError from error
 
+    def is_deleted(self) -> bool:
+        """Whether there is no blob of that name, in any version."""
+        return not self._blob.exists()
+
     def chunks(self) -> Iterator[bytes]:
         """The content as it is stored.
 

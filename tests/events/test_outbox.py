@@ -12,6 +12,7 @@ from azure.data.tables import TableClient
 
 from shared.imports.store.outbox import MAX_EVENTS
 from shared.imports.workflow import event_publisher as events
+from shared.imports.workflow.events import event_of
 from tests.app import App
 from tests.events.receiver import Post, Receiver
 from tests.events.support import (
@@ -138,8 +139,6 @@ def test_events_whose_records_are_unreadable(
 def test_exception_affects_one_event(
     app_with_receiver: App, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    event_of = events.event_of
-
     def fail(record: Any) -> dict[str, Any]:
         if record.file != "last.ndjson":
             raise ZeroDivisionError
@@ -148,7 +147,7 @@ def test_exception_affects_one_event(
     for number in range(MAX_EVENTS + 1):
         reject(app_with_receiver, f"{number}.ndjson")
     reject(app_with_receiver, "last.ndjson")
-    monkeypatch.setattr(events, "event_of", fail)
+    monkeypatch.setattr("shared.imports.workflow.event_publisher.event_of", fail)
     tick(app_with_receiver)
     assert files(receiver) == ["last.ndjson"]
     assert len(pending_events(app_with_receiver)) == MAX_EVENTS

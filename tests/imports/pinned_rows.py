@@ -45,7 +45,9 @@ def _known(name: str, value: Any, hub: str, import_id: str) -> Any:
         return "<time>"
     if name == "history":
         return [state for state, time in json.loads(value) if datetime.fromisoformat(time).tzinfo]
-    if name == "validation":
+    if name == "acts":
+        return [act[0] for act in json.loads(value)]
+    if name in ("planCounts", "validation"):
         return json.loads(value)
     if not isinstance(value, str):
         return value
@@ -67,6 +69,8 @@ UPLOAD = {
     "PartitionKey": "<hub>",
     "RowKey": "import-<time>-<id>",
     "apply": "all",
+    "approval": "never",
+    "backup": "never",
     "createdAt": "<time>",
     "stagedGeneration": 0,
     "file": NAME,

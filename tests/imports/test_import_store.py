@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from azure.core.exceptions import ServiceResponseError
 
-from shared.imports.model.record import ImportRecord, Lease
+from shared.imports.model.parts import Lease
+from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.store.daily_counts import DailyCounts

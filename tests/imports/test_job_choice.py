@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.device_files.footprint import FootprintBuilder
-from shared.imports.model.record import BackOff, ImportRecord, StagedFile
+from shared.imports.model.parts import BackOff, StagedFile
+from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.workflow.job_choice import choose, queue_positions
 from shared.settings import JobSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from shared.imports.model.job import JobRecord, JobState
-from shared.imports.model.record import StagedFile
+from shared.imports.model.parts import StagedFile
 from shared.imports.model.states import ImportState
 from tests.records import import_record
 

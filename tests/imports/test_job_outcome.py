@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from shared.device_files.line_map import LineMap
 from shared.hub.error_log import FailedLine
-from shared.imports.model.record import ImportRecord, StagedFile
+from shared.imports.model.parts import StagedFile
+from shared.imports.model.record import ImportRecord
 from shared.imports.store.import_container import ImportContainer
 from shared.imports.workflow.job_outcome import (
     JobOutcome,

@@ -11,7 +11,8 @@ import pytest
 from azure.data.tables import UpdateMode
 
 from shared.imports.model.job import JobRecord, JobState
-from shared.imports.model.record import BackOff, ImportRecord, StagedFile
+from shared.imports.model.parts import BackOff, StagedFile
+from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.store.import_store import MAX_HISTORY, ConflictError, ImportStore
 from shared.imports.store.job_store import MAX_MEMBERS, JobStore

@@ -22,6 +22,13 @@ def start_planned(app: App, *lines: object) -> None:
     app.finish()
 
 
+NOTHING = dict.fromkeys(
+    (
+        *("create", "update", "newKeys", "disable", "unchanged"),
+        *("delete", "deletedModules", "leftOut", "fail"),
+    ),
+    0,
+)
 PLANNED = {
     **STAGED,
     "apply": "changes",
@@ -32,6 +39,7 @@ PLANNED = {
     "lines": 2,
     "plan": "import-<id>/plan-<hex>.json",
     "planAsOf": "<time>",
+    "planCounts": {**NOTHING, "unchanged": 1, "fail": 1},
     "planDigest": "<planDigest>",
     "planFailed": 1,
     "planFailures": "import-<id>/plan-<hex>.ndjson",
@@ -90,6 +98,7 @@ def test_planned(app: App) -> None:
         "imported": 1,
         "jobStatus": "completed",
         "lines": 3,
+        "planCounts": {**NOTHING, "update": 1, "disable": 1, "unchanged": 1, "fail": 1},
         "planSent": 1,
         "progress": 100,
         "size": 292,

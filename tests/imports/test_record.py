@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.imports.model.keys import first_record_key, record_key_of, uploaded_at_of
-from shared.imports.model.record import HubJob, ImportRecord, Lease, upload_id
+from shared.imports.model.parts import HubJob, Lease
+from shared.imports.model.record import ImportRecord, upload_id
 from shared.imports.model.states import ImportState
 from shared.imports.store.rows import to_record, to_row
 from tests.records import import_record

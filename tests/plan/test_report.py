@@ -7,6 +7,7 @@ import io
 import json
 from typing import Any
 
+from shared.imports.operate.plan_report import MAX_BYTES
 from shared.plan.file_devices import FileDevices
 from shared.plan.planner import plan_file
 from shared.plan.report import CSV_HEADER, PlanReport, csv_line, summary_line
@@ -61,13 +62,14 @@ def test_a_plan_as_json() -> None:
     ]
     assert plan["codes"][0]["remedy"]
     assert [(one["line"], one["id"], one["action"]) for one in plan["changes"]] == [
-        *((11, "new", "create"), (13, "keys", "update"), (14, "print", "update")),
-        *((15, "gone", "delete"), (16, "absent", "fail")),
+        # What destroys something comes first.
+        *((13, "keys", "update"), (14, "print", "update"), (15, "gone", "delete")),
+        *((11, "new", "create"), (16, "absent", "fail")),
     ]
-    key, site = plan["changes"][1]["changes"]
+    key, site = plan["changes"][0]["changes"]
     assert key == {"property": "authentication.symmetricKey", "certain": True}
     assert site == {"property": "tags.site", "old": "south", "new": "north", "certain": True}
-    assert plan["changes"][1]["newKeys"] == "replaced"
+    assert plan["changes"][0]["newKeys"] == "replaced"
     json.dumps(plan)
 
 
@@ -130,3 +132,17 @@ def test_the_digest_identifies_what_is_sent() -> None:
         report_of([line(id="new", tags={"a": 1}), *LINES[1:]], *ENTRIES),
     )
     assert len({first.digest, *(report.digest for report, _ in others)}) == 4
+
+
+def test_a_plan_of_long_values_can_be_shown() -> None:
+    """Nobody hides what it destroys behind lines that make the plan too long for its page."""
+    tags = {f"{number}": "é" * 1000 for number in range(40)}
+    lines = [line(id=f"pump-{number}", tags=tags) for number in range(300)]
+    lines.append(line(id="gone", importMode="delete"))
+    entries = [entry(id=f"pump-{number}") for number in range(300)]
+    report, _ = report_of(lines, *entries, entry(id="gone"))
+    plan = report.to_json()
+    assert len(json.dumps(plan, ensure_ascii=False, indent=2).encode()) < MAX_BYTES
+    assert plan["truncated"]
+    assert plan["changes"][0]["id"] == "gone"
+    assert plan["counts"]["update"] == 300

@@ -13,20 +13,19 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
+from shared.imports.model.columns import Columns
 from shared.imports.model.keys import import_id_of, job_key
-from shared.imports.model.record import (
+from shared.imports.model.parts import (
     NO_BACK_OFF,
     NO_JOB,
     NO_LEASE,
     BackOff,
-    CancelReason,
-    Columns,
     HubJob,
-    ImportRecord,
     Lease,
     StagedFile,
-    is_ahead,
 )
+from shared.imports.model.record import CancelReason, ImportRecord, is_ahead
+from shared.imports.model.safeguards import Act
 from shared.imports.model.states import ImportState
 
 __all__ = ["JobKind", "JobRecord", "JobState"]
@@ -99,6 +98,8 @@ class JobRecord(Columns):
     #: When the hub was last asked for the job.
     last_start_at: AwareDatetime | None = None
     cancel_reason: CancelReason | None = None
+    #: What people did with the job, which concerns all of its members.
+    acts: tuple[Act, ...] = ()
     #: Whether its row was deleted or edited and written again, so that not all is known of it.
     is_restored: bool = False
     #: Of a plan: how often reading the registry was begun.
@@ -196,6 +197,7 @@ class JobRecord(Columns):
             queue_position=1 if self.import_state is ImportState.QUEUED else None,
             last_start_at=self.last_start_at,
             cancel_reason=self.cancel_reason,
+            acts=(*record.acts, *self.acts),
             job=self.job,
             back_off=self.back_off,
             lease=self.lease,

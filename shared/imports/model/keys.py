@@ -3,7 +3,11 @@
 import-<10 digits: upload time in seconds, reversed>-<import id>    a record: newest first
 queue-<16 digits: upload time in us>-<13 digits: first seen in ms>-<import id>
                                                                     a queue row: oldest first
-send-<13 digits: due time in ms>-<import id>                        an event to send
+queue-<16 digits: approval in us>-u<13 digits: upload time in ms>-<import id>
+                                                                    the same, of an approved import
+held-<10 digits as in a record>-<import id>                         an import that is held
+send-<13 digits: due time in ms>-<import id>                        the event of an end
+send-<13 digits: due time in ms>-<state><number>-<import id>        another event
 job-<job record id>                                                 a job that is not over
 ended-job-<job record id>                                           a job that had several files
 day-<yyyymmdd>, day-<yyyymmdd>-<import id>                          counts of a day
@@ -19,13 +23,18 @@ __all__ = [
     "ended_job_key",
     "event_due_at",
     "event_key",
+    "event_name_of",
     "first_record_key",
+    "held_key",
     "import_id_of",
     "is_record_key",
     "job_key",
+    "moved_queue_key",
     "queue_key",
+    "queued_at_of",
     "record_key",
     "record_key_of",
+    "record_key_of_held",
     "record_prefix",
     "uploaded_at_of",
     "written_at",
@@ -36,8 +45,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_SECOND = 9_999_999_999
 
 _RECORD_KEY = re.compile(r"import-(\d{10})-[0-9a-f]{24}", re.ASCII)
-_QUEUE_KEY = re.compile(r"queue-(\d{16})-\d{13}-([0-9a-f]{24})", re.ASCII)
-_EVENT_KEY = re.compile(r"send-(\d{13})-", re.ASCII)
+_QUEUE_KEY = re.compile(r"queue-(\d{16})-(?:u(\d{13})|\d{13})-([0-9a-f]{24})", re.ASCII)
+_EVENT_KEY = re.compile(r"send-(\d{13})-(?:([a-zA-Z]+\d+)-)?", re.ASCII)
 
 #: .NET's tick zero, and the length of its ticks.
 _TICK_ZERO = datetime(1, 1, 1, tzinfo=UTC)
@@ -71,6 +80,28 @@ def queue_key(written: datetime, first_seen: datetime, import_id: str) -> str:
     return f"queue-{moment:016d}-{seen:013d}-{import_id}"
 
 
+def moved_queue_key(place: datetime, uploaded_at: datetime, import_id: str) -> str:
+    """The row key of a queue row at another place than that of its upload.
+
+    It keeps the upload time, which leads to the record.
+
+    Args:
+        place: before what was uploaded since.
+    """
+    moment = _units_since_epoch(place, timedelta(microseconds=1))
+    uploaded = _units_since_epoch(uploaded_at, timedelta(milliseconds=1))
+    return f"queue-{moment:016d}-u{uploaded:013d}-{import_id}"
+
+
+def held_key(record_row_key: str) -> str:
+    """The row key of the row that stands for a held import."""
+    return f"held-{record_row_key.removeprefix('import-')}"
+
+
+def record_key_of_held(row_key: str) -> str:
+    return f"import-{row_key.removeprefix('held-')}"
+
+
 def job_key(job_record: str) -> str:
     """The row key of a job, which sorts before the queue: one query reads both."""
     return f"job-{job_record}"
@@ -80,8 +111,20 @@ def ended_job_key(job_record: str) -> str:
     return f"ended-{job_key(job_record)}"
 
 
-def event_key(due: datetime, import_id: str) -> str:
-    return f"send-{_units_since_epoch(due, timedelta(milliseconds=1)):013d}-{import_id}"
+def event_key(due: datetime, import_id: str, name: str = "") -> str:
+    """The row key of an event.
+
+    Args:
+        name: tells the events of an import apart; "" for that of its end.
+    """
+    due_at = f"{_units_since_epoch(due, timedelta(milliseconds=1)):013d}"
+    return "-".join(filter(None, ("send", due_at, name, import_id)))
+
+
+def event_name_of(row_key: str) -> str:
+    """The name in the row key of an event; "" for the event of an end."""
+    match = _EVENT_KEY.match(row_key)
+    return (match[2] or "") if match else ""
 
 
 def event_due_at(row_key: str) -> datetime | None:
@@ -115,7 +158,15 @@ def record_key_of(row_key: str) -> str:
     match = _QUEUE_KEY.fullmatch(row_key)
     if match is None:
         raise ValueError(f"{row_key!r} is not the RowKey of a queue row")
-    return record_key(EPOCH + timedelta(microseconds=int(match[1])), match[2])
+    if match[2] is not None:
+        return record_key(EPOCH + timedelta(milliseconds=int(match[2])), match[3])
+    return record_key(EPOCH + timedelta(microseconds=int(match[1])), match[3])
+
+
+def queued_at_of(row_key: str) -> datetime | None:
+    """The time in the row key of a queue row, by which it is sorted; None if there is none."""
+    match = _QUEUE_KEY.fullmatch(row_key)
+    return EPOCH + timedelta(microseconds=int(match[1])) if match else None
 
 
 def import_id_of(row_key: str) -> str:

@@ -6,31 +6,42 @@ A record is immutable: change it with `dataclasses.replace` and write it with `I
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from pydantic import AwareDatetime
 
-from shared.imports.model.keys import queue_key, record_key, written_at
+from shared.imports.model.columns import Columns
+from shared.imports.model.keys import (
+    EPOCH,
+    moved_queue_key,
+    queue_key,
+    queued_at_of,
+    record_key,
+    written_at,
+)
+from shared.imports.model.parts import (
+    NO_BACK_OFF,
+    NO_FILE,
+    NO_JOB,
+    NO_LEASE,
+    NO_PLAN,
+    BackOff,
+    HubJob,
+    Lease,
+    Plan,
+    StagedFile,
+)
+from shared.imports.model.safeguards import NO_HOLD, NO_SAFEGUARDS, Act, Hold, Safeguards
 from shared.imports.model.states import ImportState
 
 __all__ = [
-    "NO_BACK_OFF",
     "NO_HUB",
-    "NO_JOB",
-    "NO_LEASE",
-    "NO_PLAN",
     "Apply",
-    "BackOff",
     "CancelReason",
-    "Columns",
-    "HubJob",
     "ImportRecord",
-    "Lease",
-    "Plan",
-    "StagedFile",
     "is_ahead",
     "upload_id",
 ]
@@ -60,102 +71,6 @@ class Apply(StrEnum):
     CHANGES = "changes"
 
 
-class Columns:
-    """A group of columns. Their times must have a time zone."""
-
-    def __post_init__(self) -> None:
-        for column in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, column.name)
-            if isinstance(value, datetime) and value.tzinfo is None:
-                raise ValueError(f"{column.name} has no time zone")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lease(Columns):
-    """The process that works on an import; until the lease ends, no other process may."""
-
-    owner: str = ""
-    until: AwareDatetime | None = field(default=None, metadata={"column": "leaseUntil"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackOff(Columns):
-    """What an open import waits for."""
-
-    #: Calls in a row that failed because the hub or storage was busy, throttled or unreachable.
-    hub_retries: int = 0
-    #: Nothing is done for the import before that.
-    next_try_at: AwareDatetime | None = None
-    #: Since when the hub rejects the job for something that operators have to fix.
-    refused_since: AwareDatetime | None = None
-    #: Since when it is not known how the job ended: the hub does not know it, or wrote no log.
-    unresolved_since: AwareDatetime | None = None
-    #: Unexpected errors in a row.
-    unexpected_errors: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class StagedFile(Columns):
-    """The validated copy that the hub reads, in the import's own container."""
-
-    #: The container of the staged file, the hub's log and the report; "" if there is none.
-    container: str = ""
-    etag: str = field(default="", metadata={"column": "stagedEtag"})
-    #: Bytes.
-    size: int | None = field(default=None, metadata={"column": "stagedBytes"})
-    #: How often the file was renamed, so that a request on its way to the hub finds nothing.
-    generation: int = field(default=0, metadata={"column": "stagedGeneration"})
-    #: Ends the name of a renamed file: a process that wakes up late must not write it again.
-    suffix: str = field(default="", metadata={"column": "stagedSuffix"})
-    #: Whether lines.bin maps staged lines to lines of the upload.
-    has_line_map: bool = False
-    #: The beginning of its name; "" for that of the hub's default name.
-    stem: str = field(default="", metadata={"column": "stagedStem"})
-
-    @property
-    def name(self) -> str:
-        """At first the hub's default name."""
-        parts = [self.stem or "devices", str(self.generation or ""), self.suffix]
-        return f"{'-'.join(filter(None, parts))}.txt"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan(Columns):
-    """What the lines of an import were found to change, before they were sent."""
-
-    #: When the registry was read; None if the import was not planned.
-    as_of: AwareDatetime | None = field(default=None, metadata={"column": "planAsOf"})
-    digest: str = field(default="", metadata={"column": "planDigest"})
-    #: Paths within the storage account of plan.json and plan.csv, and of the lines that would fail.
-    path: str = field(default="", metadata={"column": "plan"})
-    rows: str = field(default="", metadata={"column": "planRows"})
-    failures: str = field(default="", metadata={"column": "planFailures"})
-    #: Lines that the hub gets, and lines that are not sent since they would fail.
-    sent: int | None = field(default=None, metadata={"column": "planSent"})
-    failed: int | None = field(default=None, metadata={"column": "planFailed"})
-    #: Why there is no plan although one was to be made: all lines are sent.
-    missing: str = field(default="", metadata={"column": "planMissing"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class HubJob(Columns):
-    """The import job as the hub reports it."""
-
-    id: str = field(default="", metadata={"column": "jobId"})
-    status: str = field(default="", metadata={"column": "jobStatus"})
-    failure_reason: str = field(default="", metadata={"column": "jobFailureReason"})
-    #: Percent.
-    progress: int | None = None
-    start_time_utc: AwareDatetime | None = None
-    end_time_utc: AwareDatetime | None = None
-
-
-NO_LEASE = Lease()
-NO_JOB = HubJob()
-NO_PLAN = Plan()
-NO_BACK_OFF = BackOff()
-
-
 @dataclass(frozen=True, kw_only=True)
 class ImportRecord(Columns):
     """A row of the table. A column has the name of its field in camelCase."""
@@ -174,6 +89,11 @@ class ImportRecord(Columns):
     size: int = 0
     #: The id of the import whose staged lines this one imports again; "" for an upload.
     retry_of: str = ""
+    #: The id of the import that this one undoes, and the number of that undo; "" if it is none.
+    undo_of: str = ""
+    undo_number: int | None = None
+    #: Whether an undo also overwrites what was changed after the import that it undoes.
+    also_changed: bool | None = None
 
     state: ImportState = ImportState.VALIDATING
     #: For operators: why the import ended as it did or what it waits for, and what to do.
@@ -183,6 +103,8 @@ class ImportRecord(Columns):
     finished_at: AwareDatetime | None = None
     #: Each state with the time at which it was entered, oldest first.
     history: tuple[tuple[ImportState, AwareDatetime], ...] = ()
+    #: What people did with it, oldest first.
+    acts: tuple[Act, ...] = ()
 
     #: Attempts to validate the file, without those that failed because storage was unavailable.
     validation_attempts: int = 0
@@ -197,6 +119,8 @@ class ImportRecord(Columns):
     imported: int | None = None
     failed: int | None = None
     unchanged: int | None = None
+    #: Of an undo: not sent, since their devices changed after the import that is undone.
+    left_out: int | None = None
 
     #: Paths within the storage account; "" for a file that was not written.
     report: str = ""
@@ -218,11 +142,27 @@ class ImportRecord(Columns):
     cancel_reason: CancelReason | None = None
     #: As it was set when the file was validated.
     apply: Apply = Apply.ALL
+    safeguards: Safeguards = NO_SAFEGUARDS
+    hold: Hold = NO_HOLD
 
-    staged: StagedFile = StagedFile()
+    staged: StagedFile = NO_FILE
     plan: Plan = NO_PLAN
     #: The file of the lines that the plan sends; empty if all staged lines are sent.
-    planned: StagedFile = field(default=StagedFile(), metadata={"prefix": "planned"})
+    planned: StagedFile = field(default=NO_FILE, metadata={"prefix": "planned"})
+    #: Sent after that in a job of its own, since its lines need devices that the first one makes.
+    second: StagedFile = field(default=NO_FILE, metadata={"prefix": "second"})
+    second_lines: int | None = None
+    #: Its copy in the container of the second job, once that is begun.
+    second_for_hub: StagedFile = field(default=NO_FILE, metadata={"prefix": "secondForHub"})
+    #: What the devices were that the import changes or deletes: lines of an export, with keys, in a
+    #: container of its own. An undo gives that back.
+    backup: StagedFile = field(default=NO_FILE, metadata={"prefix": "backup"})
+    backup_lines: int | None = None
+    #: How many devices and modules the import creates, by its plan: an undo deletes them.
+    creates: int | None = None
+    #: Of an undo: the lines that the import sent which it undoes, in the container of its backup.
+    undone: StagedFile = field(default=NO_FILE, metadata={"prefix": "undone"})
+    undone_lines: int | None = None
     job: HubJob = NO_JOB
     back_off: BackOff = NO_BACK_OFF
     lease: Lease = NO_LEASE
@@ -247,6 +187,21 @@ class ImportRecord(Columns):
         written = None if self.retry_of else written_at(self.upload_etag, self.uploaded_at)
         return queue_key(written or self.uploaded_at, self.created_at, self.id)
 
+    def queue_key_of_approval(self, approved_at: datetime) -> str:
+        """The row key of its queue row from then on: at the end of the queue as it is then."""
+        return moved_queue_key(approved_at, self.uploaded_at, self.id)
+
+    @property
+    def first_queue_key(self) -> str:
+        """The row key of its queue row before all others."""
+        return moved_queue_key(EPOCH, self.uploaded_at, self.id)
+
+    @property
+    def queued_at(self) -> datetime:
+        """Every upload that is older than that goes before it; in whole seconds, as uploads."""
+        queued_at = queued_at_of(self.queue_key)
+        return queued_at.replace(microsecond=0) if queued_at else self.uploaded_at
+
     @property
     def started_at(self) -> datetime:
         """When the job of a running import was requested."""
@@ -265,7 +220,7 @@ class ImportRecord(Columns):
     @property
     def lines_to_apply(self) -> int:
         """How many valid lines are not known to be unchanged."""
-        return (self.devices or 0) - (self.unchanged or 0)
+        return (self.devices or 0) - (self.unchanged or 0) - (self.left_out or 0)
 
     @property
     def is_planned(self) -> bool:
@@ -273,13 +228,23 @@ class ImportRecord(Columns):
         return self.plan.as_of is not None or bool(self.plan.missing)
 
     @property
+    def is_to_be_compared_again(self) -> bool:
+        """Whether it was approved, and may delete what has changed since its plan."""
+        return self.hold.compared_again is False
+
+    @property
     def needs_plan(self) -> bool:
         """Whether it is to be compared with the registry before its job."""
-        if self.is_planned or self.apply is Apply.ALL or not self.devices:
+        if self.is_to_be_compared_again:
+            return True
+        if self.is_planned or not self.devices:
             return False
-        modes = self.validation.get("importModes")
+        modes = self.validation.get("importModes") or {}
+        if self.undo_of or self.safeguards.need_plan(modes):
+            return True
         # Lines that only create or only delete always change something, or fail.
-        return not modes or not all(mode in _NEVER_UNCHANGED for mode in modes)
+        is_sure = bool(modes) and all(mode in _NEVER_UNCHANGED for mode in modes)
+        return self.apply is Apply.CHANGES and not is_sure
 
     @property
     def goes_alone(self) -> bool:
@@ -289,9 +254,28 @@ class ImportRecord(Columns):
     @property
     def file_for_hub(self) -> StagedFile:
         """The lines that the hub gets."""
+        if self.is_in_second_job:
+            return self.second_for_hub
         return self.planned if self.planned.container else self.staged
 
+    @property
+    def is_in_second_job(self) -> bool:
+        return bool(self.second_for_hub.container)
+
+    @property
+    def had_no_job(self) -> bool:
+        """Whether it is certain that no job was ever requested for it."""
+        is_first = not (self.file_for_hub.generation or self.is_in_second_job)
+        return self.state.had_no_job and is_first
+
+    @property
+    def first_lines(self) -> int:
+        """How many lines of a plan are sent in the first job, which is the only one of most."""
+        return (self.plan.sent or 0) - (self.second_lines or 0)
+
     def with_file_for_hub(self, file: StagedFile) -> ImportRecord:
+        if self.is_in_second_job:
+            return replace(self, second_for_hub=file)
         if self.planned.container:
             return replace(self, planned=file)
         return replace(self, staged=file)
@@ -326,12 +310,22 @@ class ImportRecord(Columns):
     @property
     def can_be_retried(self) -> bool:
         """Whether a part of the import can be imported again as it is."""
+        if self.undo_of:
+            # It is undone again, by what the registry is then.
+            return False
         if self.has_rejected_lines_only:
             return bool(self.retry)
         if self.state is ImportState.FAILED and self.devices is None:
             # It was never staged, not because of the file: the upload is validated again.
             return bool(self.upload_etag)
         return self.state.is_retryable and bool(self.devices)
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Whether there is something to give back, as long as its backup is kept."""
+        # A job may have applied a part of each line that its log reports as failed.
+        may_have_effect = self.imported != 0 or bool(self.job.id)
+        return self.state.is_final and bool(self.backup.container) and may_have_effect
 
     @property
     def has_rejected_lines_only(self) -> bool:

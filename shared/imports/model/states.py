@@ -20,6 +20,8 @@ class ImportState(StrEnum):
     QUEUED = "queued"
     #: The file is compared with the registry, to send only what changes.
     PLANNING = "planning"
+    #: Compared with the registry; waits for somebody to approve it, in no queue.
+    HELD = "held"
     #: The hub is about to be asked for a job, or was asked and its answer is not known.
     STARTING = "starting"
     #: The hub has the job.
@@ -102,8 +104,14 @@ _TABLE = {
         tone="active",
         # Final where there is nothing to send.
         next=frozenset(
-            {_S.QUEUED, _S.COMPLETED, _S.COMPLETED_WITH_ERRORS, _S.FAILED, _S.CANCELLED}
+            {_S.QUEUED, _S.HELD, _S.COMPLETED, _S.COMPLETED_WITH_ERRORS, _S.FAILED, _S.CANCELLED}
         ),
+        had_no_job=True,
+    ),
+    _S.HELD: _State(
+        label="waiting for approval",
+        tone="warning",
+        next=frozenset({_S.QUEUED, _S.SUPERSEDED, _S.FAILED, _S.CANCELLED}),
         had_no_job=True,
     ),
     _S.STARTING: _State(

@@ -9,8 +9,10 @@ from shared.errors import NotPossibleError, SharedJobError
 from shared.imports.model.job import JobKind, JobRecord, JobState
 from shared.imports.model.keys import import_id_of
 from shared.imports.model.record import CancelReason, ImportRecord
+from shared.imports.model.safeguards import UNKNOWN, Act, ActName, Actor
 from shared.imports.model.states import ImportState
 from shared.imports.operate.retry import Retry
+from shared.imports.operate.undo import Undo
 from shared.imports.services import Services
 from shared.imports.store.import_store import ConflictError
 from shared.imports.store.rows import UnreadableRowError
@@ -36,9 +38,12 @@ class Actions:
         self._services = services
         self._store = services.store
         self._retry = Retry(services)
+        self._undo = Undo(services)
         self._ends = JobEnds(services)
 
-    def cancel(self, record: ImportRecord, job_record: str = "") -> ImportRecord:
+    def cancel(
+        self, record: ImportRecord, job_record: str = "", by: Actor = UNKNOWN
+    ) -> ImportRecord:
         """Cancel an import that is not final.
 
         An import that waits is cancelled alone. A job at the hub is cancelled with all of its
@@ -46,6 +51,7 @@ class Actions:
 
         Args:
             job_record: the id of the job that was shown with the import, "" for none.
+            by: who cancels it.
 
         Returns:
             The import: cancelled; or still starting or running, until the hub reports how its job
@@ -60,10 +66,10 @@ class Actions:
             # As it is stored, without what its job adds.
             record = self._store.get(record.hub, record.row_key)
             with contextlib.suppress(ConflictError):
-                return self._cancel(record, job_record)
-        return self._cancel(self._store.get(record.hub, record.row_key), job_record)
+                return self._cancel(record, job_record, by)
+        return self._cancel(self._store.get(record.hub, record.row_key), job_record, by)
 
-    def retry(self, record: ImportRecord) -> ImportRecord:
+    def retry(self, record: ImportRecord, by: Actor = UNKNOWN) -> ImportRecord:
         """Import again what an import left undone, as a new one at the end of its hub's queue.
 
         After `completedWithErrors` these are the lines that the hub rejected, otherwise all that
@@ -77,10 +83,30 @@ class Actions:
         """
         if not record.state.is_retryable:
             raise NotPossibleError(
-                f"Import {record.id} is {record.state}. Only imports that failed, were cancelled "
-                "or completed with errors can be retried."
+                f"Import {record.id} is {record.state.label}. Only imports that failed, were "
+                "cancelled or completed with errors can be retried."
             )
-        new = self._retry.create(record)
+        return self._with_position(self._retry.create(record, by))
+
+    def undo(
+        self, record: ImportRecord, deletes: int, by: Actor = UNKNOWN, *, also_changed: bool = False
+    ) -> ImportRecord:
+        """Make the devices of an import what they were before it, as far as nobody changed them.
+
+        Args:
+            deletes: how many devices and modules may be deleted: `creates` of the import.
+            also_changed: whether what was changed after the import is overwritten, too.
+
+        Returns:
+            The undo, a new import at the end of its hub's queue; or the one that is open.
+
+        Raises:
+            NotPossibleError: the import has not ended, has no backup, or changed nothing.
+        """
+        new = self._undo.create(record, by, deletes=deletes, also_changed=also_changed)
+        return self._with_position(new)
+
+    def _with_position(self, new: ImportRecord) -> ImportRecord:
         if new.state is not ImportState.QUEUED or new.job_record:
             return new
         try:
@@ -89,9 +115,10 @@ class Actions:
             return conflict.record or self._store.get(new.hub, new.row_key)
 
     @traced("cancel")
-    def _cancel(self, record: ImportRecord, job_record: str) -> ImportRecord:
+    def _cancel(self, record: ImportRecord, job_record: str, by: Actor) -> ImportRecord:
         if record.state.is_final:
-            raise NotPossibleError(f"Import {record.id} is {record.state}, which is final.")
+            raise NotPossibleError(f"Import {record.id} is {record.state.label}, which is final.")
+        act = Act.of(ActName.CANCEL, by, self._services.clock())
         job = self._job_of(record)
         if job_record and job_record != (job.id if job else ""):
             raise NotPossibleError(
@@ -99,26 +126,32 @@ class Actions:
             )
         if job is None:
             # Without its row it is not known how far the job of an unconfigured hub was.
-            had_no_job = record.state.had_no_job and not record.file_for_hub.generation
-            if had_no_job:
-                return self._end(record, 0, upload_reasons.cancelled_before_job())
-            return self._end(record, None, job_reasons.cancelled_without_hub(record.hub))
+            if record.had_no_job:
+                return self._end(record, act, 0, upload_reasons.cancelled_before_job())
+            if record.is_in_second_job:
+                return self._end(record, act, None, job_reasons.cancelled_between_jobs())
+            return self._end(record, act, None, job_reasons.cancelled_without_hub(record.hub))
         if job.is_shared and job_record != job.id:
-            return self._cancel_alone(record, job)
+            return self._cancel_alone(record, job, act)
         is_configured = record.hub in self._services.hubs
         if job.state is JobState.ENDED and is_configured:
             raise NotPossibleError(f"The job of import {record.id} has ended; it is final soon.")
         if not (job.may_be_at_hub and is_configured):
-            return self._end_job(record, job)
+            return self._end_job(record, job, act)
         # There may be a job, so a tick ends it when the hub has answered.
         if job.cancel_reason is CancelReason.OPERATOR:
             return job.member(record)
         log.info("the job is to be cancelled")
         back_off = replace(job.back_off, next_try_at=None)
-        job = replace(job, cancel_reason=CancelReason.OPERATOR, back_off=back_off)
+        job = replace(
+            job,
+            cancel_reason=CancelReason.OPERATOR,
+            acts=(*job.acts, act),
+            back_off=back_off,
+        )
         return self._services.jobs.update(job).member(record)
 
-    def _cancel_alone(self, record: ImportRecord, job: JobRecord) -> ImportRecord:
+    def _cancel_alone(self, record: ImportRecord, job: JobRecord, act: Act) -> ImportRecord:
         """Cancel one import of a job that the hub does not have; the others are queued again."""
         if job.may_be_at_hub:
             raise SharedJobError(record.id, job.id, [import_id_of(key) for key in job.members])
@@ -127,19 +160,19 @@ class Actions:
         if queued.job_record or queued.state is not ImportState.QUEUED:
             # Another process was first: it may be at the hub with its next job.
             raise ConflictError
-        return self._end(queued, 0, upload_reasons.cancelled_before_job())
+        return self._end(queued, act, 0, upload_reasons.cancelled_before_job())
 
-    def _end_job(self, record: ImportRecord, job: JobRecord) -> ImportRecord:
+    def _end_job(self, record: ImportRecord, job: JobRecord, act: Act) -> ImportRecord:
         """Cancel a job of which no hub is to be asked, with all of its imports."""
         left: JobRecord | None = job
         if job.state is not JobState.ENDED:
             is_unapplied = job.kind is JobKind.PLAN or not job.may_be_at_hub
-            reason = (
-                upload_reasons.cancelled_before_job()
-                if is_unapplied
-                else job_reasons.cancelled_without_hub(record.hub)
-            )
-            cancelled = replace(job, cancel_reason=CancelReason.OPERATOR)
+            reason = job_reasons.cancelled_without_hub(record.hub)
+            if is_unapplied and record.is_in_second_job:
+                reason = job_reasons.cancelled_between_jobs()
+            elif is_unapplied:
+                reason = upload_reasons.cancelled_before_job()
+            cancelled = replace(job, cancel_reason=CancelReason.OPERATOR, acts=(*job.acts, act))
             left = self._ends.conclude(
                 cancelled, ImportState.CANCELLED, reason, is_unapplied=is_unapplied
             )
@@ -167,10 +200,11 @@ class Actions:
             "within a minute; try once more then."
         )
 
-    def _end(self, record: ImportRecord, count: int | None, reason: str) -> ImportRecord:
+    def _end(self, record: ImportRecord, act: Act, count: int | None, reason: str) -> ImportRecord:
         cancelled = replace(
             record,
             failure_reason=reason,
+            acts=(*record.acts, act),
             cancel_reason=CancelReason.OPERATOR,
             imported=count,
             failed=count,

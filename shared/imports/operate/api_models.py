@@ -11,21 +11,25 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from shared.imports.model.record import ImportRecord
+from shared.imports.model.safeguards import ActName
 from shared.imports.model.states import ImportState
 
 __all__ = [
+    "ActView",
     "Action",
     "FileName",
     "HistoryEntry",
+    "HoldView",
     "ImportDetail",
     "ImportSummary",
     "JobImport",
     "PlanSummary",
+    "UndoSummary",
     "View",
     "files_of",
 ]
 
-Action = Literal["cancel", "retry"]
+Action = Literal["approve", "decline", "cancel", "retry", "undo"]
 FileName = Literal["report.json", "problems.csv", "retry.ndjson", "plan.json", "plan.csv"]
 
 
@@ -34,6 +38,49 @@ class View(BaseModel):
 
     model_config = ConfigDict(
         frozen=True, alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True
+    )
+
+
+class ActView(View):
+    """What somebody did with an import."""
+
+    action: ActName
+    at: datetime
+    who: str = Field(
+        description="A name that Entra ID or another provider vouches for if `isKnown`; else what "
+        "was used, such as a function key."
+    )
+    is_known: bool = Field(description="Whether it is known who it was.")
+    via: str = Field(description="dashboard, API or command line.")
+    note: str = Field(description="What was said about it.")
+
+
+class PlanCountsView(View):
+    """Lines by what they do."""
+
+    create: int = 0
+    update: int = 0
+    new_keys: int = Field(0, description="Of the updates: former credentials do not work any more.")
+    disable: int = Field(0, description="Of the updates: enabled devices that are disabled.")
+    unchanged: int = 0
+    delete: int = 0
+    deleted_modules: int = Field(0, description="Modules that are deleted with their devices.")
+    left_out: int = 0
+    fail: int = 0
+
+
+class HoldView(View):
+    """That an import waits, or waited, for an approval."""
+
+    since: datetime
+    until: datetime | None = Field(description="When it is cancelled if nobody approved it.")
+    reason: str = Field(description="Why it has to be approved.")
+    digest: str = Field(description="What is approved: send it as `plan`.")
+    counts: PlanCountsView | None = Field(
+        description="What the import is to do; null if it could not be compared with the registry."
+    )
+    four_eyes: bool = Field(
+        description="Whether another known person has to approve it than asked for it."
     )
 
 
@@ -68,6 +115,10 @@ class ImportSummary(View):
         description="Of these, how many were not sent since they would change nothing; null if the "
         "file was not compared with the registry."
     )
+    left_out: int | None = Field(
+        description="Of an undo: how many were not sent since their devices changed after the "
+        "import that is undone."
+    )
     queue_position: int | None = Field(
         description="Position of its job in the hub's queue when last counted: 1 is the job that "
         "runs or is next. Imports of one job have the same position."
@@ -83,6 +134,9 @@ class ImportSummary(View):
         description="Number of files in the job, including this one; null without a job."
     )
     retry_of: str = Field(description="Id of the import that this one retries.")
+    undo_of: str = Field(description="Id of the import that this one undoes.")
+    acts: list[ActView] = Field(description="What people did with it, oldest first.")
+    hold: HoldView | None = Field(description="null if it need not be approved, or not yet.")
     cancel_requested: bool = Field(
         description="Whether it was cancelled and waits for its job to end."
     )
@@ -137,6 +191,19 @@ class PlanSummary(View):
     )
 
 
+class UndoSummary(View):
+    """How an import can be undone."""
+
+    deletes: int = Field(
+        description="How many devices and modules it created, which an undo deletes: send it as "
+        "`deletes`."
+    )
+    until: datetime | None = Field(
+        description="How long its backup is kept at least; null before its end, or for ever."
+    )
+    undone_as: str = Field(description="Id of the last import that undoes it.")
+
+
 class HistoryEntry(View):
     """A state that an import was in."""
 
@@ -162,6 +229,11 @@ class ImportDetail(ImportSummary):
         "does not wait for other jobs or nothing can be told."
     )
     retried_as: str = Field("", description="Id of the import that retries this one.")
+    undo: UndoSummary | None = Field(description="null if it has no backup.")
+    later_imports: list[JobImport] = Field(
+        description="If it is held: imports that may have changed its devices since its plan, or "
+        "will before it. Send their number as `later` to approve it."
+    )
     plan: PlanSummary | None = Field(
         description="null if the file was not compared with the registry."
     )
@@ -183,6 +255,8 @@ class ImportDetail(ImportSummary):
         in_same_job: Iterable[ImportRecord] = (),
         expected_start: datetime | None = None,
         retried_as: str = "",
+        undo: UndoSummary | None = None,
+        later_imports: Iterable[ImportRecord] = (),
     ) -> Self:
         return cls(
             **_members(record),
@@ -196,6 +270,8 @@ class ImportDetail(ImportSummary):
             in_same_job=[JobImport.of(other) for other in in_same_job],
             expected_start=expected_start,
             retried_as=retried_as,
+            undo=undo,
+            later_imports=[JobImport.of(other) for other in later_imports],
             plan=_plan_of(record),
         )
 
@@ -205,7 +281,8 @@ def files_of(record: ImportRecord) -> dict[FileName, str]:
     return {
         "report.json": record.report,
         "problems.csv": record.problems,
-        "retry.ndjson": record.retry,
+        # The lines of an undo have no guards: they would overwrite what others changed.
+        "retry.ndjson": "" if record.undo_of else record.retry,
         "plan.json": record.plan.path,
         "plan.csv": record.plan.rows,
     }
@@ -227,12 +304,40 @@ def _plan_of(record: ImportRecord) -> PlanSummary | None:
 def _members(record: ImportRecord) -> dict[str, Any]:
     names = {field.name for field in fields(ImportRecord)}
     same = ImportSummary.model_fields.keys() & names
+    is_held = record.state is ImportState.HELD
     actions: dict[Action, bool] = {
-        "cancel": record.can_be_cancelled,
+        "approve": is_held,
+        "decline": is_held,
+        "cancel": record.can_be_cancelled and not is_held,
         "retry": record.can_be_retried,
+        "undo": record.can_be_undone,
     }
+    hold = record.hold
     return {
         **{name: getattr(record, name) for name in same},
+        "acts": [
+            ActView(
+                action=act.name,
+                at=act.at,
+                who=act.who,
+                is_known=bool(act.id),
+                via=act.via,
+                note=act.note,
+            )
+            for act in record.acts
+        ],
+        "hold": HoldView(
+            since=hold.since,
+            until=hold.until,
+            reason=hold.reason,
+            digest=hold.digest,
+            counts=PlanCountsView.model_validate(record.plan.counts)
+            if record.plan.counts
+            else None,
+            four_eyes=bool(record.safeguards.four_eyes),
+        )
+        if hold.since
+        else None,
         "is_final": record.state.is_final,
         "progress": record.job.progress,
         "job_id": record.job.id,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field
 
-from shared.imports.operate.api_models import View
+from shared.imports.operate.api_models import PlanCountsView, View
 from shared.plan.model import Action, NewKeys, Note
 
 __all__ = ["MAX_BYTES", "Change", "ChangedLine", "StoredPlan"]
@@ -42,20 +42,6 @@ class ChangedLine(View):
     truncated: bool
 
 
-class Counts(View):
-    """Lines by what they do."""
-
-    create: _Count
-    update: _Count
-    new_keys: _Count
-    disable: _Count
-    unchanged: _Count
-    delete: _Count
-    deleted_modules: _Count
-    left_out: _Count
-    fail: _Count
-
-
 class CountedNote(View):
     """What is not known, of how many lines."""
 
@@ -69,7 +55,7 @@ class StoredPlan(View):
     as_of: AwareDatetime
     source: str
     hub_devices: _Count | None
-    counts: Counts
+    counts: PlanCountsView
     notes: list[CountedNote]
     #: The first lines that are not unchanged.
     changes: list[ChangedLine]

@@ -19,15 +19,17 @@ from shared.errors import FilterError, ImportNotFoundError, NotPossibleError
 from shared.imports.model.job import JobRecord, JobState
 from shared.imports.model.record import NO_HUB, ImportRecord
 from shared.imports.model.states import ImportState
-from shared.imports.operate.api_models import FileName, ImportDetail, files_of
+from shared.imports.operate.api_models import FileName, ImportDetail, UndoSummary, files_of
 from shared.imports.operate.expected_start import with_expected_start
 from shared.imports.operate.plan_report import MAX_BYTES, StoredPlan
 from shared.imports.operate.retry import retry_id
+from shared.imports.operate.undo import latest_undo
 from shared.imports.services import Services
 from shared.imports.store.daily_counts import DailyCounts
 from shared.imports.store.queue_rows import QueueRow
 from shared.imports.store.rows import NewerRowError, UnreadableRowError, to_job
 from shared.imports.workflow import upload_reasons as reasons
+from shared.imports.workflow.holds import later_imports
 from shared.invocation import in_this_invocation
 from shared.storage.blobs import StoredFile
 
@@ -168,8 +170,24 @@ class Reader:
         if record.shares_job:
             members = self.job_imports(record.hub, record.job_record)
             others = [member for member in members if member.id != record.id]
+        later: Iterable[ImportRecord] = ()
+        if record.state is ImportState.HELD:
+            later = later_imports(self._services, record)
         record, start = with_expected_start(self._services, record)
-        return ImportDetail.of(record, others, start, retry.id if retry else "")
+        retried_as = retry.id if retry else ""
+        return ImportDetail.of(record, others, start, retried_as, self._undo_of(record), later)
+
+    def _undo_of(self, record: ImportRecord) -> UndoSummary | None:
+        if not record.backup.container:
+            return None
+        latest = latest_undo(self._services, record.id)[1] if record.can_be_undone else None
+        days = self._services.settings.retention.import_days
+        ended = record.finished_at
+        return UndoSummary(
+            deletes=record.creates or 0,
+            until=ended + timedelta(days=days) if ended and days else None,
+            undone_as=latest.id if latest else "",
+        )
 
     def job_imports(self, hub: str, job_record: str) -> Sequence[ImportRecord]:
         """The imports of a job whose records can be read, in queue order."""
@@ -223,6 +241,11 @@ class Reader:
         configured = self._services.hubs
         queues = self._each(self._queue, self.hubs())
         return [queue for queue in queues if queue.hub in configured or queue.length]
+
+    def held_count(self, hubs: Collection[str] = ()) -> int:
+        """How many imports wait for approval at some hubs; by default at all."""
+        held = self._services.held()
+        return sum(len(keys) for hub, keys in held.items() if not hubs or hub in hubs)
 
     def days(self, count: int) -> Sequence[DailyCounts]:
         """The counts of the last days (UTC) at all hubs, the oldest first."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
 from itertools import chain
 
 from azure.core.exceptions import ResourceNotFoundError
@@ -13,11 +12,12 @@ from azure.core.exceptions import ResourceNotFoundError
 from shared.device_files.footprint import FootprintBuilder
 from shared.device_files.line_map import LineMap
 from shared.errors import NotPossibleError
-from shared.imports.model.keys import uploaded_at_of
-from shared.imports.model.record import ImportRecord, StagedFile
+from shared.imports.model.parts import StagedFile
+from shared.imports.model.record import ImportRecord
+from shared.imports.model.safeguards import ActName, Actor
 from shared.imports.model.states import ImportState
+from shared.imports.operate.new_import import new_import, requested_before
 from shared.imports.services import Services
-from shared.imports.store.claims import Claim
 from shared.imports.store.import_container import (
     ImportContainer,
     LinesLostError,
@@ -25,7 +25,6 @@ from shared.imports.store.import_container import (
     container_name,
 )
 from shared.imports.tracing import traced
-from shared.imports.workflow.registration import record_deletion
 from shared.logs import logger
 from shared.storage.blobs import SupersededError
 
@@ -45,14 +44,14 @@ class Retry:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def create(self, old: ImportRecord) -> ImportRecord:
+    def create(self, old: ImportRecord, by: Actor) -> ImportRecord:
         """The import that retries an ended one; created if it does not exist yet.
 
         Raises:
             NotPossibleError: nothing of it can be retried as it is.
         """
         try:
-            return self._create(old)
+            return self._create(old, by)
         except (LinesLostError, StagedFileChangedError) as error:
             raise NotPossibleError(
                 f"The lines of import {old.id} were changed after they were validated. Upload the "
@@ -64,13 +63,13 @@ class Retry:
                 "file again."
             ) from error
 
-    def _create(self, old: ImportRecord) -> ImportRecord:
+    def _create(self, old: ImportRecord, by: Actor) -> ImportRecord:
         if not old.can_be_retried:
             raise NotPossibleError(f"Import {old.id} cannot be retried. {_remedy(old)}")
-        if existing := self._existing(retry_id(old.id)):
+        if existing := requested_before(self._services, retry_id(old.id)):
             return existing
         if not (old.has_rejected_lines_only or self._is_staged(old)):
-            return self._validate_again(old)
+            return self._validate_again(old, by)
         source = self._services.container_of(old)
         lines = (
             source.rejected_lines(old)
@@ -84,22 +83,11 @@ class Retry:
         line_map = _line_map(source, old)
         # Where a job did not complete, its lines may be why: they get a job of their own.
         return self._queue_lines(
-            self._new_record(old),
+            self._new_record(old, by),
             line_map,
             chain((first,), lines),
             is_alone=not old.has_rejected_lines_only,
         )
-
-    def _existing(self, import_id: str) -> ImportRecord | None:
-        """The retry, if it was requested before."""
-        record = self._services.find_record(import_id)
-        if record is None and self._services.container(container_name(import_id)).has_error_log():
-            # Its job has run, and its record was deleted.
-            claim = self._services.claims.find(import_id)
-            if claim is not None:
-                record_deletion(self._services, claim.hub, claim.record_key)
-            return self._services.find_record(import_id)
-        return record
 
     def _is_staged(self, old: ImportRecord) -> bool:
         """Whether the lines that were validated are still there."""
@@ -111,7 +99,7 @@ class Retry:
             return False
         return True
 
-    def _validate_again(self, old: ImportRecord) -> ImportRecord:
+    def _validate_again(self, old: ImportRecord, by: Actor) -> ImportRecord:
         """A retry that validates the upload again."""
         try:
             self._services.uploaded_file(old).properties()
@@ -120,42 +108,11 @@ class Retry:
                 f"The lines of import {old.id} were deleted (IMPORT_RETENTION_DAYS), and "
                 f"{old.file!r} was overwritten or deleted. Upload the file again."
             ) from error
-        return self._services.store.create(self._new_record(old))[0]
+        return self._services.store.create(self._new_record(old, by))[0]
 
-    def _new_record(self, old: ImportRecord) -> ImportRecord:
-        """The record of a retry, at the end of the queue by the clock of storage.
-
-        Its claim keeps the queue position, so that a request that fails half-way can be repeated,
-        and tells apart what was requested in the same second: clocks of processes differ.
-        """
-        now = self._services.clock()
-        # Behind everything that was uploaded in this second.
-        requested_at = self._services.storage_time() + timedelta(seconds=1)
-        record = ImportRecord(
-            hub=old.hub,
-            id=retry_id(old.id),
-            file=old.file,
-            upload_etag=old.upload_etag,
-            uploaded_at=requested_at.replace(microsecond=0),
-            size=old.size,
-            created_at=now,
-            updated_at=now,
-            retry_of=old.id,
-            apply=old.apply,
-        )
-        claim, _ = self._services.claims.make(Claim.of(record))
-        if claim.written_at is None:
-            claim = self._services.claims.find(record.id) or claim
-        try:
-            return replace(
-                record,
-                uploaded_at=uploaded_at_of(claim.record_key),
-                created_at=claim.written_at or now,
-            )
-        except ValueError:
-            # The claim was edited.
-            self._services.claims.restore(Claim.of(record))
-            return record
+    def _new_record(self, old: ImportRecord, by: Actor) -> ImportRecord:
+        record = new_import(self._services, retry_id(old.id), old, ActName.RETRY, by)
+        return replace(record, retry_of=old.id)
 
     @traced("retry")
     def _queue_lines(
@@ -222,6 +179,8 @@ def _numbers_of(part: Iterable[bytes], lines: Iterable[bytes]) -> Iterable[int]:
 
 
 def _remedy(old: ImportRecord) -> str:
+    if old.undo_of:
+        return f"It is an undo: undo import {old.undo_of} again."
     if not old.upload_etag:
         return "Compare some of the devices with the hub, then upload the file again."
     if old.has_rejected_lines_only and old.failed == 0:

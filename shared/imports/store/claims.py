@@ -148,27 +148,49 @@ def _claim_row(claim: Claim) -> dict[str, object]:
     }
 
 
+@dataclass(frozen=True)
+class _Row:
+    """What the row contains, or what of it this process knows."""
+
+    hubs: frozenset[str] = frozenset()
+    routes: Routes = frozenset()
+    #: Hubs of imports that were ever held or backed up.
+    guarded: frozenset[str] = frozenset()
+
+    def __or__(self, other: _Row) -> _Row:
+        return _Row(
+            self.hubs | other.hubs, self.routes | other.routes, self.guarded | other.guarded
+        )
+
+    def includes(self, other: _Row) -> bool:
+        return self | other == self
+
+
 class KnownHubs:
     """Reads and adds to the row. Safe to use from several threads."""
 
     def __init__(self, table: ImportsTable) -> None:
         self._table = table
         self._lock = threading.Lock()
-        #: As far as they are known in this process; None before the first read.
-        self._hubs: frozenset[str] | None = None
-        self._routes: Routes = frozenset()
+        #: What is known in this process.
+        self._known = _Row()
         self._read_at = float("-inf")
 
     def all(self) -> frozenset[str]:
         """Every hub, maybe `NO_HUB`, as of a minute ago."""
-        if self._hubs is None or time.monotonic() - self._read_at > CACHE_SECONDS:
-            self._refresh()
-            self._read_at = time.monotonic()
-        return self._hubs or frozenset()
+        return self._recent().hubs
+
+    def guarded(self) -> frozenset[str]:
+        """Every hub of which an import was ever held or backed up, as of a minute ago."""
+        return self._recent().guarded
+
+    def seems_guarded(self, hub: str) -> bool:
+        """Whether that is so of a hub, as far as this process knows."""
+        return hub in self._known.guarded
 
     def includes(self, hub: str) -> bool:
         """Whether an upload was ever claimed for that hub; costs a request if it seems new."""
-        return hub in self.all() or hub in self._refresh()
+        return hub in self.all() or hub in self._merge(self._read()[0]).hubs
 
     def add(self, hub: str, folder: str | None = None, *, for_all: bool = False) -> frozenset[str]:
         """Add a hub. Costs requests only once for each process and route.
@@ -183,43 +205,50 @@ class KnownHubs:
         """
         # Folders that are no routes are not kept: there may be any number of them.
         route = None if folder is None or hub == NO_HUB else ("" if for_all else folder, hub)
-        while not (self._hubs and hub in self._hubs and (route is None or route in self._routes)):
-            hubs, routes, etag = self._read()
-            self._merge(hubs, routes)
-            if hub in hubs and (route is None or route in routes):
+        known = self._add(_Row(frozenset({hub}), frozenset({route} if route else ())))
+        routed = {known for name, known in known.routes if name in ("", folder)}
+        return frozenset({hub, *routed, *({NO_HUB} & known.hubs)})
+
+    def add_guarded(self, hub: str) -> None:
+        """Note that an import of the hub is held or backed up: once for each process."""
+        self._add(_Row(frozenset({hub}), guarded=frozenset({hub})))
+
+    def _add(self, new: _Row) -> _Row:
+        while not self._known.includes(new):
+            row, etag = self._read()
+            self._merge(row)
+            if row.includes(new):
                 break
-            added = routes | ({route} if route else set())
             try:
-                self._write(hubs | {hub}, added, etag)
+                self._write(row | new, etag)
             except (ResourceExistsError, ResourceModifiedError):
                 continue
-            self._merge(hubs | {hub}, added)
-        routed = {known for name, known in self._routes if name in ("", folder)}
-        return frozenset({hub, *routed, *({NO_HUB} & (self._hubs or frozenset()))})
+            self._merge(new)
+        return self._known
 
-    def _refresh(self) -> frozenset[str]:
-        hubs, routes, _ = self._read()
-        return self._merge(hubs, routes)
+    def _recent(self) -> _Row:
+        if time.monotonic() - self._read_at > CACHE_SECONDS:
+            self._merge(self._read()[0])
+            self._read_at = time.monotonic()
+        return self._known
 
-    def _merge(self, hubs: frozenset[str], routes: Routes) -> frozenset[str]:
+    def _merge(self, row: _Row) -> _Row:
         with self._lock:
-            self._hubs = (self._hubs or frozenset()) | hubs
-            self._routes |= routes
-            return self._hubs
+            self._known |= row
+            return self._known
 
-    def _read(self) -> tuple[frozenset[str], Routes, str]:
-        """The hubs and routes in the row, and its ETag.
+    def _read(self) -> tuple[_Row, str]:
+        """What the row contains, and its ETag.
 
         Raises:
             NewerRowError: a newer version of the app wrote the row.
         """
         row = self._table.get(APP, _HUBS_ROW)
         if row is None:
-            return frozenset(), frozenset(), ""
+            return _Row(), ""
         if is_newer(row):
             raise NewerRowError(row)
         # It may have been edited; hubs in use are added again.
-        hubs = [name for name in _json(row.get("names"), list) if isinstance(name, str)]
         routes = {
             (folder, hub)
             for folder, names in _json(row.get("routes"), dict).items()
@@ -227,23 +256,29 @@ class KnownHubs:
             for hub in names
             if isinstance(hub, str)
         }
-        return frozenset(hubs), frozenset(routes), str(row.metadata["etag"] or "")
+        known = _Row(_names(row.get("names")), frozenset(routes), _names(row.get("guarded")))
+        return known, str(row.metadata["etag"] or "")
 
-    def _write(self, hubs: frozenset[str], routes: Routes, etag: str) -> None:
+    def _write(self, known: _Row, etag: str) -> None:
         by_folder: dict[str, list[str]] = {}
-        for folder, hub in sorted(routes):
+        for folder, hub in sorted(known.routes):
             by_folder.setdefault(folder, []).append(hub)
         row = {
             "PartitionKey": APP,
             "RowKey": _HUBS_ROW,
-            "names": json.dumps(sorted(hubs)),
+            "names": json.dumps(sorted(known.hubs)),
             "routes": json.dumps(by_folder),
+            "guarded": json.dumps(sorted(known.guarded)),
             "schema": SCHEMA,
         }
         if etag:
             self._table.update(row, etag)
         else:
             self._table.insert(row)
+
+
+def _names(text: object) -> frozenset[str]:
+    return frozenset(name for name in _json(text, list) if isinstance(name, str))
 
 
 def _json(text: object, kind: type[T]) -> T:

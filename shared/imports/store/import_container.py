@@ -17,24 +17,30 @@ from azure.storage.blob import ContainerClient
 from shared.device_files.line_map import LineMap
 from shared.errors import PermanentError, TemporaryError
 from shared.hub.error_log import LOG_NAME, FailedLine
-from shared.imports.model.record import ImportRecord, StagedFile
-from shared.imports.store.plan_files import PlanFiles, read_failures
+from shared.imports.model.parts import StagedFile
+from shared.imports.model.record import ImportRecord
+from shared.imports.store.plan_files import PlanFiles, failure_line, read_failures
 from shared.storage.blobs import BlockWriter, StoredFile, digest_of
 from shared.storage.client import whole
 
 __all__ = [
+    "BACKUP_PREFIX",
     "PREFIX",
     "ForeignContainerError",
     "ImportContainer",
     "LinesLostError",
     "StagedFileChangedError",
+    "backup_name",
     "container_name",
     "is_snapshot_name",
+    "second_container_name",
     "snapshot_name",
 ]
 
 #: Names of the containers of imports and jobs begin so.
 PREFIX = "import-"
+#: And those of their backups.
+BACKUP_PREFIX = "backup-"
 PROBLEMS_NAME = "problems.csv"
 LINES_NAME = "lines.bin"
 
@@ -64,9 +70,19 @@ def container_name(record_id: str, attempt: int = 1) -> str:
     return f"{PREFIX}{record_id}" if attempt == 1 else f"{PREFIX}{record_id}-{attempt}"
 
 
+def backup_name(record_id: str) -> str:
+    """The container of what an import destroys. The hub's role does not reach it."""
+    return f"{BACKUP_PREFIX}{record_id}"
+
+
 def snapshot_name(record_id: str) -> str:
     """The container of an export for the plan of an import: a new one each time."""
     return f"{PREFIX}{record_id}-snapshot-{uuid.uuid4().hex[:8]}"
+
+
+def second_container_name(record_id: str) -> str:
+    """The container of the second job of an undo."""
+    return f"{PREFIX}{record_id}-modules"
 
 
 def is_snapshot_name(name: str) -> bool:
@@ -100,6 +116,14 @@ class ImportContainer:
     def stage(self) -> BlockWriter:
         """A writer of the staged file."""
         return self._writer(StagedFile().name)
+
+    def writer(self, file: StagedFile) -> BlockWriter:
+        """A writer of another file of lines, under a name that nobody has used before."""
+        return self._writer(file.name)
+
+    def committed(self, file: StagedFile, writer: BlockWriter) -> StagedFile:
+        """The file once it is complete."""
+        return replace(file, etag=writer.commit(), size=writer.size)
 
     def check_staged(self, staged: StagedFile) -> None:
         """Check that the hub will read what was validated.
@@ -242,13 +266,39 @@ class ImportContainer:
         """
         return self.file(StagedFile().name)
 
-    def plan_files(self) -> PlanFiles:
+    def plan_files(self, *, keeps_prints: bool) -> PlanFiles:
         """Writers of the files of a plan, under new names."""
-        return PlanFiles(self._client)
+        return PlanFiles(self._client, keeps_prints=keeps_prints)
+
+    def approved_prints(self, record: ImportRecord) -> Iterator[str]:
+        """The prints of all lines in the plan that was approved.
+
+        Raises:
+            StagedFileChangedError: the file was deleted or cut.
+        """
+        with contextlib.suppress(ResourceNotFoundError):
+            count = 0
+            for line in self.file_at(record.plan.prints).lines():
+                yield line.decode()
+                count += 1
+            if count == record.devices:
+                return
+        raise StagedFileChangedError(
+            f"The file {record.plan.prints} was deleted or changed after the import was approved. "
+            "Retry the import, which compares it again."
+        )
 
     def plan_failures(self, record: ImportRecord) -> Iterator[FailedLine]:
         """The lines that were not sent, since the hub would have rejected them."""
         return read_failures(self.file_at(record.plan.failures))
+
+    def write_failures(self, failures: Iterable[FailedLine]) -> str:
+        """Write what failed in the first job with what was not sent; returns the path."""
+        writer = self._writer(_unique("plan", "ndjson"))
+        for failed in failures:
+            writer.write(failure_line(failed))
+        writer.commit()
+        return self._path(writer.name)
 
     def has_error_log(self) -> bool:
         """Whether a job has run: the hub writes its log at the end of each."""

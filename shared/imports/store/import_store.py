@@ -7,7 +7,7 @@ transaction. Only `workflow.completion` ends imports.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -21,9 +21,11 @@ from azure.data.tables import UpdateMode
 
 from shared.errors import TemporaryError
 from shared.imports.model.job import JobRecord
-from shared.imports.model.record import NO_BACK_OFF, NO_LEASE, ImportRecord
+from shared.imports.model.parts import NO_BACK_OFF, NO_LEASE
+from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.store.daily_counts import end_row
+from shared.imports.store.held_rows import held_row
 from shared.imports.store.outbox import Outbox
 from shared.imports.store.queue_rows import queue_row
 from shared.imports.store.rows import (
@@ -40,6 +42,7 @@ from shared.imports.store.table import ImportsTable, guarded, unchanged
 __all__ = ["ConflictError", "ImportStore", "entering"]
 
 T = TypeVar("T", ImportRecord, JobRecord)
+Event = Mapping[str, Any]
 
 #: State changes that a record keeps: the first and the last ones.
 MAX_HISTORY = 50
@@ -124,12 +127,18 @@ class ImportStore:
         return self._replace(entering(record, state, self._clock()), record.state)
 
     def end(
-        self, record: ImportRecord, state: ImportState, job: JobRecord | None = None
+        self,
+        record: ImportRecord,
+        state: ImportState,
+        job: JobRecord | None = None,
+        *,
+        keeps_footprint: bool = False,
     ) -> ImportRecord:
         """Write the final record.
 
         Args:
             job: that of the import; if it is alone in it, its row is deleted.
+            keeps_footprint: whether it matters to others which devices its lines touched.
 
         Raises:
             ConflictError, ValueError: as `transition`.
@@ -141,11 +150,40 @@ class ImportStore:
             entering(record, state, now),
             finished_at=now,
             queue_position=None,
-            footprint=b"",
+            footprint=record.footprint if keeps_footprint else b"",
             back_off=NO_BACK_OFF,
             lease=NO_LEASE,
         )
         return self._replace(ended, record.state, job)
+
+    def approve(
+        self, record: ImportRecord, queue_key: str, event_of: Callable[[ImportRecord], Event]
+    ) -> ImportRecord:
+        """Queue a held import, with its plan.
+
+        Args:
+            queue_key: the row key of its queue row.
+            event_of: the event of the record as it is written.
+
+        Raises:
+            ConflictError: another process changed it since it was read.
+        """
+        now = self._clock()
+        record = replace(
+            entering(record, ImportState.QUEUED, now),
+            queue_key=queue_key,
+            updated_at=now,
+            write_id=uuid.uuid4().hex,
+        )
+        created = [queue_row(record), *self._outbox.rows_of(record, event_of(record))]
+        operations = [
+            ("update", to_row(record), guarded(record.etag)),
+            *(("upsert", row) for row in created),
+        ]
+        try:
+            return self._write(record, operations, [("delete", held_row(record))])
+        except (ResourceModifiedError, ResourceNotFoundError) as error:
+            return self._own_write(record, ImportState.HELD, error)
 
     def note_unexpected_error(
         self, hub: str, row_key: str, reason: str, back_off: Callable[[int], datetime]
@@ -208,42 +246,64 @@ class ImportStore:
         record = replace(record, updated_at=self._clock(), write_id=uuid.uuid4().hex)
         try:
             if record.state.is_final:
-                return self._write_end(record, job)
+                return self._write_end(record, former, job)
             return replace(record, etag=self._table.update(to_row(record), record.etag))
         except (ResourceModifiedError, ResourceNotFoundError) as error:
-            try:
-                existing = self.get(record.hub, record.row_key)
-            except ResourceNotFoundError:
-                raise ConflictError("The record of the import was deleted.") from error
-            if existing.write_id == record.write_id:
-                return existing
-            raise ConflictError(
-                f"The import changed from {former} to {existing.state}.", existing
-            ) from error
+            return self._own_write(record, former, error)
 
-    def _write_end(self, record: ImportRecord, job: JobRecord | None) -> ImportRecord:
+    def _own_write(
+        self, record: ImportRecord, former: ImportState, error: Exception
+    ) -> ImportRecord:
+        """The record as it was written, if the answer to a first attempt was lost.
+
+        Raises:
+            ConflictError: another process changed it.
+        """
+        try:
+            existing = self.get(record.hub, record.row_key)
+        except ResourceNotFoundError:
+            raise ConflictError("The record of the import was deleted.") from error
+        if existing.write_id == record.write_id:
+            return existing
+        raise ConflictError(
+            f"The import changed from {former} to {existing.state}.", existing
+        ) from error
+
+    def _write_end(
+        self, record: ImportRecord, former: ImportState, job: JobRecord | None
+    ) -> ImportRecord:
         """Write a final record; delete its queue row, and its job's row if it is alone in it."""
         written = [("update", to_row(record), guarded(record.etag)), *self._rows_of_end(record)]
         deleted: list[tuple[Any, ...]] = []
-        if record.queue_key:
+        if former is ImportState.HELD:
+            deleted.append(("delete", held_row(record)))
+        elif record.queue_key:
             deleted.append(("delete", queue_row(record)))
         if job is not None and not job.is_shared:
             keys = {"PartitionKey": job.hub, "RowKey": job.row_key}
             deleted.append(("delete", keys, unchanged(job.etag)))
-        try:
-            return self._write(record, [*written, *deleted])
-        except ResourceNotFoundError:
-            # One of the rows was deleted by hand.
-            there = [item for item in deleted if self._table.get(record.hub, item[1]["RowKey"])]
-            return self._write(record, [*written, *there])
+        return self._write(record, written, deleted)
 
     def _rows_of_end(self, record: ImportRecord) -> list[tuple[Any, ...]]:
         rows = [table_values(end_row(record)), *self._outbox.rows_for(record)]
         return [("upsert", row) for row in rows]
 
-    def _write(self, record: ImportRecord, operations: list[tuple[Any, ...]]) -> ImportRecord:
+    def _write(
+        self,
+        record: ImportRecord,
+        operations: list[tuple[Any, ...]],
+        deletions: Sequence[tuple[Any, ...]] = (),
+    ) -> ImportRecord:
         """Do the operations, the first of which writes the record."""
-        return replace(record, etag=self._table.transact(operations)[0]["etag"])
+        try:
+            results = self._table.transact([*operations, *deletions])
+        except ResourceNotFoundError:
+            # One of the rows to delete was deleted by hand.
+            there = [item for item in deletions if self._table.get(record.hub, item[1]["RowKey"])]
+            if len(there) == len(deletions):
+                raise
+            results = self._table.transact([*operations, *there])
+        return replace(record, etag=results[0]["etag"])
 
 
 def entering(record: T, state: Any, now: datetime) -> T:

@@ -25,7 +25,10 @@ from shared.imports.model.job import JobKind, JobRecord, JobState
 from shared.imports.model.keys import ended_job_key, is_record_key, job_key
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
+from shared.imports.store.held_rows import held_row
 from shared.imports.store.import_store import ConflictError, entering
+from shared.imports.store.outbox import Outbox
+from shared.imports.store.queue_rows import queue_row
 from shared.imports.store.rows import (
     SCHEMA,
     NewerRowError,
@@ -47,8 +50,9 @@ MAX_MEMBERS = 96
 class JobStore:
     """Reads and writes the records of jobs."""
 
-    def __init__(self, table: ImportsTable, clock: Callable[[], datetime]) -> None:
+    def __init__(self, table: ImportsTable, outbox: Outbox, clock: Callable[[], datetime]) -> None:
         self._table = table
+        self._outbox = outbox
         self._clock = clock
 
     def seal(self, job: JobRecord, members: Sequence[ImportRecord]) -> JobRecord:
@@ -143,17 +147,53 @@ class JobStore:
         Raises:
             ConflictError: another process changed the job or one of them.
         """
-        now = self._clock()
         operations = [_deleted(job)]
         for former, record in members:
-            queued = replace(
-                entering(record, ImportState.QUEUED, now),
-                job_record="",
-                updated_at=now,
-                write_id=uuid.uuid4().hex,
-            )
-            operations.append(_merged(former, queued))
+            left = self._leaving(record, ImportState.QUEUED)
+            operations.append(_merged(former, left))
+            if left.queue_key != former.queue_key:
+                operations += [("upsert", queue_row(left)), *self._without_queue_row(former)]
         self._transact(operations)
+
+    def hold(
+        self,
+        job: JobRecord,
+        former: ImportRecord,
+        record: ImportRecord,
+        event_of: Callable[[ImportRecord], Mapping[str, Any]],
+    ) -> None:
+        """Delete a job of kind plan, whose member leaves the queue until somebody decides.
+
+        Args:
+            record: the former one with what else is to be changed.
+            event_of: the event of the record as it is written.
+
+        Raises:
+            ConflictError: another process changed the job or its member.
+        """
+        held = replace(self._leaving(record, ImportState.HELD), queue_key="", queue_position=None)
+        operations = [
+            _deleted(job),
+            _merged(former, held),
+            *(("upsert", row) for row in self._outbox.rows_of(held, event_of(held))),
+            ("upsert", held_row(held)),
+        ]
+        operations += self._without_queue_row(former)
+        self._transact(operations)
+
+    def _without_queue_row(self, record: ImportRecord) -> list[tuple[Any, ...]]:
+        is_there = self._table.get(record.hub, record.queue_key) is not None
+        return [("delete", queue_row(record))] if is_there else []
+
+    def _leaving(self, record: ImportRecord, state: ImportState) -> ImportRecord:
+        """The record of a member whose job is dissolved."""
+        now = self._clock()
+        return replace(
+            entering(record, state, now),
+            job_record="",
+            updated_at=now,
+            write_id=uuid.uuid4().hex,
+        )
 
     def close(self, job: JobRecord) -> None:
         """Delete the row of a job whose members are final; that of several files is kept apart.

@@ -1,11 +1,13 @@
-"""The outbox: a row for each event of an end that no receiver has accepted yet.
+"""The outbox: a row for each event that no receiver has accepted yet.
 
-It is written in one transaction with the final record. What is due first sorts first.
+It is written in one transaction with the record. What is due first sorts first. The event of an end
+is made from the final record, which never changes; any other is kept in its row.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +16,7 @@ from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from shared.imports.model.keys import event_due_at, event_key, import_id_of
+from shared.imports.model.keys import event_due_at, event_key, event_name_of, import_id_of
 from shared.imports.model.record import ImportRecord
 from shared.imports.store.rows import SCHEMA, python_values
 from shared.imports.store.table import ImportsTable
@@ -30,7 +32,7 @@ _MAX_ATTEMPTS = 1_000_000
 
 @dataclass(frozen=True)
 class PendingEvent:
-    """The event of an import that has ended."""
+    """An event that is to be sent."""
 
     row_key: str
     #: Row key of the import's record; "" if the row was edited and has none.
@@ -38,7 +40,12 @@ class PendingEvent:
     #: How often sending it failed, and when it is sent again.
     attempts: int = 0
     next_try_at: datetime | None = None
-    ended_at: datetime | None = None
+    #: When it happened.
+    happened_at: datetime | None = None
+    #: "" for the event of an end.
+    name: str = ""
+    #: The event itself; None for that of an end.
+    event: dict[str, Any] | None = None
 
     @property
     def import_id(self) -> str:
@@ -58,16 +65,15 @@ class Outbox:
 
     def rows_for(self, record: ImportRecord) -> list[dict[str, Any]]:
         """What is written with a final record."""
+        return [_row(record, event_key(record.ended_at, record.id))] if self.is_used else []
+
+    def rows_of(self, record: ImportRecord, event: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What is written with a record that has entered a state that is not final."""
         if not self.is_used:
             return []
-        return [
-            {
-                "PartitionKey": record.hub,
-                "RowKey": event_key(record.ended_at, record.id),
-                "record": record.row_key,
-                "schema": SCHEMA,
-            }
-        ]
+        state, entered_at = record.history[-1]
+        key = event_key(entered_at, record.id, f"{state}{len(record.history)}")
+        return [{**_row(record, key), "event": json.dumps(event)}]
 
     def pending(self, hub: str) -> list[PendingEvent]:
         """The events of a hub that are due first."""
@@ -82,17 +88,21 @@ class Outbox:
         """
         columns = python_values(row)
         due = event_due_at(columns["RowKey"])
-        record, attempts, ended_at = (columns.get(name) for name in ("record", "attempts", "since"))
+        record, attempts, happened_at, text = (
+            columns.get(name) for name in ("record", "attempts", "since", "event")
+        )
         if not isinstance(attempts, int) or not 0 < attempts < _MAX_ATTEMPTS:
             attempts = 0
-        if not isinstance(ended_at, datetime) or ended_at.tzinfo is None:
-            ended_at = due
+        if not isinstance(happened_at, datetime) or happened_at.tzinfo is None:
+            happened_at = due
         return PendingEvent(
             columns["RowKey"],
             record if isinstance(record, str) else "",
             attempts,
             due if attempts else None,
-            min(ended_at, due) if ended_at and due else ended_at,
+            min(happened_at, due) if happened_at and due else happened_at,
+            event_name_of(columns["RowKey"]),
+            _event(text),
         )
 
     def remove(self, hub: str, event: PendingEvent) -> None:
@@ -106,10 +116,11 @@ class Outbox:
         """
         moved = {
             "PartitionKey": hub,
-            "RowKey": event_key(until, event.import_id),
+            "RowKey": event_key(until, event.import_id, event.name),
             "record": event.record_key,
+            **({} if event.event is None else {"event": json.dumps(event.event)}),
             "attempts": event.attempts + 1,
-            "since": min(event.ended_at or now, now),
+            "since": min(event.happened_at or now, now),
             # For people: the app uses the time in the row key.
             "nextTryAt": until,
             "schema": SCHEMA,
@@ -117,3 +128,19 @@ class Outbox:
         removed = {"PartitionKey": hub, "RowKey": event.row_key}
         with contextlib.suppress(ResourceNotFoundError):
             self._table.transact([("delete", removed), ("upsert", moved)])
+
+
+def _row(record: ImportRecord, row_key: str) -> dict[str, Any]:
+    return {
+        "PartitionKey": record.hub,
+        "RowKey": row_key,
+        "record": record.row_key,
+        "schema": SCHEMA,
+    }
+
+
+def _event(text: object) -> dict[str, Any] | None:
+    with contextlib.suppress(ValueError, RecursionError):
+        event = json.loads(text) if isinstance(text, str) else None
+        return event if isinstance(event, dict) else None
+    return None

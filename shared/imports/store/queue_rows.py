@@ -15,7 +15,7 @@ from typing import Any
 
 from azure.data.tables import TableEntity
 
-from shared.imports.model.keys import import_id_of, record_key_of, uploaded_at_of
+from shared.imports.model.keys import import_id_of, queued_at_of, record_key_of, uploaded_at_of
 from shared.imports.model.record import ImportRecord
 from shared.imports.store.outbox import Outbox, PendingEvent, is_event
 from shared.imports.store.rows import SCHEMA
@@ -49,8 +49,9 @@ class QueueRow:
         return import_id_of(self.row_key)
 
     @property
-    def uploaded_at(self) -> datetime:
-        return uploaded_at_of(self.record_key)
+    def queued_at(self) -> datetime:
+        """The time by which it is sorted: of the upload, or of the approval."""
+        return queued_at_of(self.row_key) or uploaded_at_of(self.record_key)
 
 
 @dataclass

@@ -37,7 +37,7 @@ __all__ = [
 
 #: Number of the present form of all rows. A row with a higher number was written by a newer version
 #: of the app and is left alone.
-SCHEMA = 3
+SCHEMA = 4
 
 #: A string has 32,768 UTF-16 code units at most (learn: "Understanding the Table service data
 #: model"), of which a character takes two at most.
@@ -46,7 +46,7 @@ MAX_MESSAGE = 16_000
 #: Columns whose text comes from hubs and libraries.
 _MESSAGES = frozenset({"endReason", "failureReason", "jobFailureReason"})
 #: Columns that contain JSON.
-_JSON = frozenset({"history", "memberLines", "members", "validation"})
+_JSON = frozenset({"acts", "history", "memberLines", "members", "planCounts", "validation"})
 
 T = TypeVar("T", ImportRecord, JobRecord)
 

@@ -205,7 +205,7 @@ class Health:
         """Rows that wait for an operator or for a newer version of the app."""
         self._table()
         problems = []
-        hubs = self._services.all_hubs()
+        hubs, held = self._services.all_hubs(), self._services.held()
         for hub in sorted(hubs - {NO_HUB}):
             work = self._services.queue_rows.open_work(hub, MAX_ROWS)
             keys = frozenset(row.record_key for row in work.queue)
@@ -214,6 +214,7 @@ class Health:
                     f"The hub {hub} is not configured, and {_imports_wait(len(keys))} for it. Add "
                     "the hub to IOTHUB again, or cancel them."
                 )
+            keys |= frozenset(held.get(hub, ())[:MAX_ROWS])
             records = self._services.queries.rows(hub, keys) if keys else ()
             for read, rows in ((to_job, work.jobs), (to_record, records)):
                 for row in rows:
@@ -223,7 +224,9 @@ class Health:
                         problems.append(f"Hub {hub}: {error}")
         if problems:
             raise _WrongError(" ".join(problems[:5]))
-        return ""
+        waiting = [f"{hub}: {len(keys):,}" for hub, keys in sorted(held.items()) if keys]
+        # Which is no fault.
+        return f"Imports that wait for approval: {', '.join(waiting)}." if waiting else ""
 
     def _finding(self, check: _Check, future: Future[str]) -> Finding:
         if not future.done() or future.cancelled():

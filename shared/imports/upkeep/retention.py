@@ -27,7 +27,7 @@ from shared.errors import first_line
 from shared.imports.model.keys import import_id_of
 from shared.imports.services import Services
 from shared.imports.store.claims import Claim
-from shared.imports.store.import_container import PREFIX
+from shared.imports.store.import_container import BACKUP_PREFIX, PREFIX
 from shared.imports.store.queries import KnownImport
 from shared.imports.store.rows import NewerRowError, UnreadableRowError, to_record
 from shared.imports.workflow.registration import Upload, has_dot_folder, record_of
@@ -77,15 +77,23 @@ class Retention:
         days = self._settings.retention.import_days
         before = self._before(days)
         exported_before = self._services.clock() - self._settings.jobs.deadline - EXPORT_MARGIN
-        containers = self._services.storage.containers(PREFIX)
-        for page in self._pages("containers", containers):
+        for page in self._pages("containers", self._services.storage.containers(PREFIX)):
             for container in page:
                 if export := _export_of(container):
                     if container.last_modified < exported_before:
                         self._delete_export(container, import_id=export)
-                elif days and container.last_modified < before and self._is_over(container, before):
-                    log.info("container %s was kept long enough and is deleted", container.name)
-                    self._delete_container(container)
+                elif days:
+                    self._delete_old(container, before)
+        if days and self._services.known_hubs.guarded():
+            backups = self._services.storage.containers(BACKUP_PREFIX)
+            for page in self._pages("backups", backups):
+                for container in page:
+                    self._delete_old(container, before)
+
+    def _delete_old(self, container: ContainerProperties, before: datetime) -> None:
+        if container.last_modified < before and self._is_over(container, before):
+            log.info("container %s was kept long enough and is deleted", container.name)
+            self._delete_container(container)
 
     def remove_uploads(self) -> None:
         """Move the uploads whose imports are final, or delete those that were imported in full.

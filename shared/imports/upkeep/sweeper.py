@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC
+from datetime import UTC, datetime
 
 from azure.core.exceptions import (
     ResourceExistsError,
@@ -27,11 +27,14 @@ from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.store.claims import Claim
 from shared.imports.store.import_store import ConflictError
+from shared.imports.store.rows import NewerRowError, UnreadableRowError
 from shared.imports.tracing import log_context, with_log_context
 from shared.imports.upkeep.retention import Retention
+from shared.imports.workflow.holds import end_if_over
 from shared.imports.workflow.hub_queue import HubQueue
 from shared.imports.workflow.intake import Intake
 from shared.imports.workflow.job_choice import queue_positions
+from shared.imports.workflow.registration import record_deletion
 from shared.imports.workflow.upload_scan import UploadScan
 from shared.invocation import in_this_invocation
 
@@ -78,6 +81,7 @@ class Sweeper:
                 {
                     "uploads": self._upload_scan.sweep,
                     "queue rows": self._restore_queue_rows,
+                    "held imports": self._end_holds,
                     "daily counts": self._count_ends,
                 }
             )
@@ -141,23 +145,71 @@ class Sweeper:
             except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
                 log.info("another process counts the ends of %s", hub)
 
+    def _end_holds(self) -> None:
+        """End held imports whose time is over or whose uploads were replaced."""
+        for hub in self._services.known_hubs.guarded():
+            since = []
+            for key in self._services.held_rows.record_keys(hub):
+                try:
+                    held_at = self._end_hold(hub, key)
+                except (ConflictError, UnreadableRowError, NewerRowError) as error:
+                    log.warning("%s", error)
+                else:
+                    since += [held_at] if held_at else []
+            metrics.held(hub, since, self._services.clock())
+
+    def _end_hold(self, hub: str, record_key: str) -> datetime | None:
+        """End a hold if it is over; returns since when it lasts, if not."""
+        try:
+            record = self._store.get(hub, record_key)
+        except ResourceNotFoundError:
+            log.error("the record %s of a held import was deleted", record_key)
+            record_deletion(self._services, hub, record_key)
+        else:
+            if record.state is ImportState.HELD:
+                with log_context(record):
+                    is_over = end_if_over(self._services, record) is not None
+                return None if is_over else record.hold.since
+        self._services.held_rows.remove(hub, record_key)
+        return None
+
     def _restore_queue_rows(self) -> None:
         """Write deleted queue rows and claims of open imports again."""
         cursor = self._services.cursors.load("queue rows")
         page, position = self._services.queries.open_records(cursor.position)
         for hub in {record.hub for record in page}:
             self._services.known_hubs.add(hub)
+            records = [record for record in page if record.hub == hub]
+            held = [record for record in records if record.state is ImportState.HELD]
+            if held:
+                self._services.known_hubs.add_guarded(hub)
+                found = set(self._services.held_rows.record_keys(hub))
+                self._restore([record for record in held if record.row_key not in found])
             rows = self._services.queue_rows.oldest(hub, MAX_QUEUE)
             queued = {row.record_key for row in rows}
-            missing = [one for one in page if one.hub == hub and one.row_key not in queued]
-            for record in missing[: MAX_QUEUE - len(queued)]:
-                if not self._store.get(hub, record.row_key).state.is_final:
-                    with log_context(record):
-                        log.error("the queue row of the import was deleted; it is written again")
-                    self._services.queue_rows.restore(record)
-                    self._services.claims.make(Claim.of(record))
+            missing = [
+                record
+                for record in records
+                if record.row_key not in queued and record.state is not ImportState.HELD
+            ]
+            self._restore(missing[: MAX_QUEUE - len(queued)])
         if (cursor.position, position) != ("", ""):
             self._services.cursors.save(replace(cursor, position=position))
+
+    def _restore(self, records: Iterable[ImportRecord]) -> None:
+        """Write the rows again that stand for open imports, and their claims."""
+        for found in records:
+            record = self._store.get(found.hub, found.row_key)
+            if record.state.is_final:
+                continue
+            is_held = record.state is ImportState.HELD
+            with log_context(record):
+                log.error(
+                    "the %s row of the import was deleted; it is written again",
+                    "held" if is_held else "queue",
+                )
+            (self._services.held_rows if is_held else self._services.queue_rows).restore(record)
+            self._services.claims.make(Claim.of(record))
 
 
 def _failed(tasks: Mapping[str, Callable[[], None]]) -> list[str]:

@@ -19,6 +19,7 @@ from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.tracing import report_end
 from shared.imports.workflow.job_outcome import JobOutcome
+from shared.imports.workflow.job_reasons import modules_left
 from shared.logs import logger
 from shared.redaction import redact
 from shared.storage.client import is_outage
@@ -54,8 +55,12 @@ def end_import(
         ConflictError: another process changed the import first.
         AzureError: storage is unavailable.
     """
+    record = _with_first_job(record)
     reason = clean_reason(record.failure_reason, record.plan.missing)
     record = replace(record, failure_reason=reason)
+    if record.undo_of and state.is_retryable:
+        again = f"An undo is not retried: undo import {record.undo_of} again."
+        record = replace(record, failure_reason=clean_reason(record.failure_reason, again))
     troubles = list(outcome.troubles) if outcome else []
     report = ""
     if record.staged.container:
@@ -64,9 +69,20 @@ def end_import(
     else:
         services.claims.note_end(record.id)
     reason = clean_reason(record.failure_reason, *troubles)
-    final = services.store.end(replace(record, report=report, failure_reason=reason), state, job)
+    record = replace(record, report=report, failure_reason=reason)
+    # Who approves a held import wants to know who has touched its devices since.
+    is_compared = services.known_hubs.seems_guarded(record.hub)
+    final = services.store.end(record, state, job, keeps_footprint=is_compared)
     report_end(final)
     return final
+
+
+def _with_first_job(record: ImportRecord) -> ImportRecord:
+    """The record of an undo whose second job was not done: the first one has changed devices."""
+    if not record.is_in_second_job or record.imported or record.failed:
+        return record
+    reason = clean_reason(record.failure_reason, modules_left(record.second_lines or 0))
+    return replace(record, failure_reason=reason, imported=None, failed=None)
 
 
 def create_ended(services: Services, record: ImportRecord) -> tuple[ImportRecord, bool]:
@@ -88,8 +104,7 @@ def end_unreadable(services: Services, hub: str, row_key: str, reason: str) -> N
     if record is None or record.state.is_final:
         return
     # Without its history the state may have been typed by hand.
-    had_no_job = record.history and record.state.had_no_job and not record.file_for_hub.generation
-    count = 0 if had_no_job else None
+    count = 0 if record.history and record.had_no_job else None
     # A report that was written before contains another state.
     record = replace(record, failure_reason=reason, report="", imported=count, failed=count)
     report_end(services.store.end(record, ImportState.FAILED))

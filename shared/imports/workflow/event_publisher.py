@@ -1,4 +1,4 @@
-"""The event of each import's end is sent at least once, until it is accepted or expires.
+"""Each event of an import is sent at least once, until it is accepted or expires.
 
 The outbox contains what is to be sent. Ticks offer what is due, and threads of this module post it,
 so that no receiver holds up an import. A row is removed when its event was accepted; a process that
@@ -15,20 +15,19 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
-from urllib.parse import quote
 
 from azure.core.exceptions import ResourceNotFoundError
 
 from shared import logs, telemetry, transport
 from shared.imports import metrics
-from shared.imports.model.record import ImportRecord
-from shared.imports.operate.api_models import ImportSummary
+from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.store.outbox import MAX_EVENTS, PendingEvent
 from shared.imports.tracing import log_context
+from shared.imports.workflow.events import event_of, event_of_hold
 from shared.invocation import in_this_invocation
 from shared.webhook import (
     Webhook,
@@ -37,7 +36,7 @@ from shared.webhook import (
     WebhookUnavailableError,
 )
 
-__all__ = ["Delivery", "EventPublisher", "event_of"]
+__all__ = ["Delivery", "EventPublisher"]
 
 log = logs.logger(__name__)
 
@@ -67,22 +66,6 @@ class Delivery(Enum):
     def is_done(self) -> bool:
         """Whether the event is never sent again."""
         return self in (Delivery.ACCEPTED, Delivery.EXPIRED, Delivery.PRUNED)
-
-
-def event_of(record: ImportRecord) -> dict[str, Any]:
-    """A CloudEvent 1.0 of the end of an import; always the same for the same record."""
-    state = record.state.value
-    return {
-        "specversion": "1.0",
-        # Receivers know repeats by it.
-        "id": f"{record.id}-{state}",
-        "type": f"DeviceImporter.Import.{state[0].upper()}{state[1:]}",
-        "source": f"/hubs/{quote(record.hub, safe='')}",
-        "subject": f"imports/{record.id}",
-        "time": record.ended_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        "datacontenttype": "application/json",
-        "data": ImportSummary.of(record).model_dump(mode="json"),
-    }
 
 
 class EventPublisher:
@@ -175,7 +158,7 @@ class EventPublisher:
 
     def _attempt(self, hub: str, event: PendingEvent) -> Delivery:
         """Post the event of a marker, unless it is too late or its row names no record."""
-        if event.ended_at and self._clock() - event.ended_at > self._deadline:
+        if event.happened_at and self._clock() - event.happened_at > self._deadline:
             log.error(
                 "the event of the record %s expired: it was not accepted within %g h "
                 "(EVENTS_DEADLINE_HOURS). Check that %s (EVENTS_URL) is reachable and accepts "
@@ -183,13 +166,23 @@ class EventPublisher:
                 *(event.record_key, self._deadline.total_seconds() / 3600, self._webhook.host),
             )
             return Delivery.EXPIRED
-        if not event.record_key:
-            log.error("removing the row %s: it names no record", event.row_key)
+        if not event.record_key or (event.name and event.event is None):
+            missing = "event" if event.record_key else "record"
+            log.error("removing the row %s: it contains no %s", event.row_key, missing)
             return Delivery.PRUNED
         try:
+            if event.event is not None:
+                return self._post(hub, event.event)
             record = self._store.get(hub, event.record_key)
             with log_context(record):
-                return self._post(hub, record)
+                if record.state.is_final:
+                    return self._post(hub, event_of(record))
+                # During a deployment the version before takes the row of a hold or of an approval
+                # for one of an end, and writes it again as that.
+                if record.state is ImportState.HELD:
+                    return self._post(hub, event_of_hold(record))
+                log.warning("the import has not ended, so no event of its end is sent")
+                return Delivery.PRUNED
         except ResourceNotFoundError:
             log.warning("the record %s was deleted, so its event is not sent", event.record_key)
             return Delivery.PRUNED
@@ -197,11 +190,11 @@ class EventPublisher:
             log.exception("the event of the record %s is sent again later", event.record_key)
             return Delivery.FAILED
 
-    def _post(self, hub: str, record: ImportRecord) -> Delivery:
+    def _post(self, hub: str, event: dict[str, Any]) -> Delivery:
         try:
-            self._webhook.post(event_of(record))
+            self._webhook.post(event)
         except (WebhookUnavailableError, WebhookFailedError, WebhookRefusedError) as error:
-            log.warning("the event of the end was not accepted and is sent again: %s", error)
+            log.warning("the event was not accepted and is sent again: %s", error)
             if isinstance(error, WebhookRefusedError):
                 return Delivery.REFUSED
             if isinstance(error, WebhookFailedError):
@@ -209,7 +202,7 @@ class EventPublisher:
             if error.retry_after is not None:
                 self._pauses[hub] = self._clock() + timedelta(seconds=error.retry_after)
             return Delivery.UNAVAILABLE
-        log.info("the event of the end was accepted")
+        log.info("the event was accepted")
         return Delivery.ACCEPTED
 
     def _settle(self, hub: str, event: PendingEvent, delivery: Delivery) -> None:

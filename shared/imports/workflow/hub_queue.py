@@ -125,7 +125,7 @@ class HubQueue:
         found = self._rows.open_work(hub)
         if self._publisher:
             self._publisher.offer(hub, found.events)
-        head = found.queue[0].uploaded_at if found.queue else None
+        head = found.queue[0].queued_at if found.queue else None
         metrics.queue_age(hub, head, self._services.clock())
         work = HubWork([], found.queue, MAX_ROWS, registered_until)
         if work.is_whole:
@@ -179,7 +179,7 @@ class HubQueue:
                     case JobState.ACCEPTED:
                         followed = self._follower.follow(job)
                         if followed is None:
-                            work.passed.update(job.members)
+                            self._pass(work, job)
                         return followed
                 return self._starter.advance(job)
             except ConflictError as conflict:
@@ -200,7 +200,7 @@ class HubQueue:
         """The job of a comparison that goes on; None if it is over."""
         if isinstance(result, JobRecord):
             return result
-        if result is not None and result.state.is_final:
+        if result is not None and result.state is not ImportState.QUEUED:
             work.passed.add(result.row_key)
         return None
 
@@ -222,8 +222,16 @@ class HubQueue:
                 if left is not None:
                     jobs.append(left)
                 else:
-                    work.passed.update(job.members)
+                    self._pass(work, job)
         work.jobs = jobs
+
+    def _pass(self, work: HubWork, job: JobRecord) -> None:
+        """Pass over the imports of a job that is over, except one that goes on with another job."""
+        for key in job.members:
+            if key in self._ends.queued_again:
+                self._ends.queued_again.discard(key)
+            else:
+                work.passed.add(key)
 
     def _note_error(self, job: JobRecord, error: Exception) -> JobRecord | None:
         """Count an unexpected error of a job, or give it up by that."""
@@ -362,16 +370,16 @@ class HubQueue:
         return is_over
 
     def _open_record(self, hub: str, row: QueueRow) -> ImportRecord | None:
-        """The import of a queue row; deletes a row without an open import."""
+        """The import of a queue row; deletes a row of an import that waits for no job."""
         try:
             record = self._store.get(hub, row.record_key)
         except ResourceNotFoundError:
             log.error("the record %s of an open import was deleted", row.record_key)
             record_deletion(self._services, hub, row.record_key)
         else:
-            if not record.state.is_final:
+            if not (record.state.is_final or record.state is ImportState.HELD):
                 return record
             with log_context(record):
-                log.info("the import is final; its queue row is deleted")
+                log.info("the import is %s; its queue row is deleted", record.state)
         self._rows.remove(hub, row)
         return None

@@ -14,14 +14,9 @@ from shared.device_files.footprint import FootprintBuilder
 from shared.device_files.limits import CsvDefaults, Limits
 from shared.device_files.validation import Validation
 from shared.device_files.validation_report import Policy
-from shared.imports.model.record import (
-    NO_BACK_OFF,
-    NO_LEASE,
-    Apply,
-    ImportRecord,
-    Lease,
-    StagedFile,
-)
+from shared.imports.model.parts import NO_BACK_OFF, NO_LEASE, Lease, StagedFile
+from shared.imports.model.record import Apply, ImportRecord
+from shared.imports.model.safeguards import Safeguards
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.store.import_container import LinesLostError, container_name
@@ -30,6 +25,7 @@ from shared.imports.store.rows import NewerRowError, UnreadableRowError
 from shared.imports.tracing import traced, with_log_context
 from shared.imports.workflow import upload_reasons as reasons
 from shared.imports.workflow.completion import build_report, end_import
+from shared.imports.workflow.holds import configured_safeguards
 from shared.imports.workflow.kept_lease import KeptLease
 from shared.imports.workflow.registration import Upload, has_dot_folder, is_folder, register
 from shared.logs import logger
@@ -177,9 +173,13 @@ class Intake:
             if policy is Policy.PARTIAL or not report.errors:
                 writer.write(batch)
                 footprint.add(batch)
-        apply = Apply(self._settings.jobs.apply)
         result = _Result(
-            validation, report.may_be_imported(policy), StagedFile(container=name), apply
+            validation,
+            report.may_be_imported(policy),
+            StagedFile(container=name),
+            Apply(self._settings.jobs.apply),
+            # A retry keeps those of the import that it retries.
+            record.safeguards.joined(configured_safeguards(self._settings)),
         )
         if result.is_accepted:
             if writer.lines != report.valid:
@@ -260,6 +260,7 @@ class _Result:
     is_accepted: bool
     staged: StagedFile
     apply: Apply
+    safeguards: Safeguards
     footprint: bytes = b""
     #: Paths; "" if they were not written.
     problems: str = ""
@@ -280,6 +281,7 @@ class _Result:
             failed=count,
             validation=report.counts_json(),
             apply=self.apply,
+            safeguards=self.safeguards,
             staged=self.staged,
             footprint=self.footprint,
             problems=self.problems,
@@ -302,6 +304,7 @@ def configured_validation(settings: Settings, name: str, confirmed_deletes: int)
         max_problems=settings.validation.max_reported_problems,
         max_deletes=settings.validation.max_deletes,
         max_delete_share=settings.validation.max_delete_share,
+        approves_deletes=settings.safeguards.approval != "never",
     )
     defaults = CsvDefaults(
         settings.validation.csv_default_status, settings.validation.csv_default_import_mode

@@ -17,7 +17,8 @@ from shared import logs
 from shared.errors import first_line
 from shared.imports import metrics
 from shared.imports.model.job import JobRecord, JobState
-from shared.imports.model.record import NO_BACK_OFF, NO_LEASE, ImportRecord
+from shared.imports.model.parts import NO_BACK_OFF, NO_LEASE
+from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.store.import_store import ConflictError
@@ -47,6 +48,8 @@ class JobEnds:
         self._settings = services.settings
         self._jobs = services.jobs
         self._members = MemberEnds(services)
+        #: Row keys of imports whose first job is over, until the queue has noticed that.
+        self.queued_again: set[str] = set()
 
     def has_all_members(self, job: JobRecord) -> bool:
         """Whether the records of all members are still there and can be read.
@@ -266,9 +269,10 @@ class JobEnds:
         return members, is_whole
 
     def _try_to_end(self, job: JobRecord, record: ImportRecord, outcome: JobOutcome | None) -> bool:
-        """End one import; returns whether it is final."""
+        """End one import; returns whether its job has nothing left to do for it."""
         try:
-            self._members.end(record, job, outcome)
+            if not self._members.end(record, job, outcome):
+                self.queued_again.add(record.row_key)
         except ConflictError as conflict:
             if not job.is_shared:
                 raise

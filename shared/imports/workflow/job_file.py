@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 
 from shared.imports.model.job import JobRecord
-from shared.imports.model.record import ImportRecord, StagedFile
+from shared.imports.model.parts import StagedFile
+from shared.imports.model.record import ImportRecord
 from shared.imports.services import Services
 from shared.invocation import in_this_invocation
 from shared.storage.client import IncompleteReadError

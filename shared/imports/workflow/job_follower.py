@@ -10,7 +10,8 @@ from shared import logs
 from shared.hub.exceptions import HubAnswerError, HubError, JobNotFoundError
 from shared.hub.jobs import JobProperties, JobStatus
 from shared.imports.model.job import JobRecord
-from shared.imports.model.record import NO_BACK_OFF, CancelReason
+from shared.imports.model.parts import NO_BACK_OFF
+from shared.imports.model.record import CancelReason
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.tracing import traced_job

@@ -45,7 +45,7 @@ class JobMembers:
         covered = [
             record
             for key, record in zip(keys, members, strict=False)
-            if key <= work.checked or record.uploaded_at <= work.registered_until
+            if key <= work.checked or record.queued_at <= work.registered_until
         ]
         if len(covered) == len(members) or (covered and work.checked):
             return covered

@@ -19,6 +19,7 @@ from shared.hub.error_log import LOG_NAME, FailedLine, read_error_log
 from shared.hub.explain import code_label, remedy_of
 from shared.imports.model.record import ImportRecord
 from shared.imports.store.import_container import ImportContainer
+from shared.imports.store.plan_files import CHANGED_WHILE_HELD, DEVICE_NOT_MADE, IMPORTED_RECENTLY
 from shared.imports.workflow.line_owners import LineOwners, object_in
 from shared.imports.workflow.rejected_lines import (
     LineKey,
@@ -35,6 +36,7 @@ __all__ = [
     "Failure",
     "JobOutcome",
     "UnreadableLogError",
+    "identified",
     "outcome_without_job",
     "read_outcomes",
 ]
@@ -61,7 +63,13 @@ CHANGED_REMEDY = (
     "the device changed after it was compared with the registry, and that change was not "
     "overwritten; check the device, then retry the import, which compares the line again"
 )
+CHANGED_REMEDY_OF_UNDO = (
+    "the device changed after it was compared with the registry, and that change was not "
+    "overwritten; check the device, then undo the import again, which compares it again"
+)
 _CHANGED_TEXT = "Changed after it was compared with the registry"
+#: How messages begin of lines that failed, or were not sent, for that reason.
+_CHANGED_TEXTS = (_CHANGED_TEXT, CHANGED_WHILE_HELD, DEVICE_NOT_MADE)
 
 OTHER_CODES = "other codes"
 
@@ -80,6 +88,7 @@ class Failure:
 class JobOutcome:
     """Failures of one import: all counted, the first ones kept with their lines."""
 
+    is_of_undo: bool = False
     failed: int = 0
     codes: Counter[str] = field(default_factory=Counter)
     #: Those of lines whose devices changed after they were compared with the registry.
@@ -97,6 +106,13 @@ class JobOutcome:
     #: Devices and modules that the log reports as missing: whether the registry has them.
     in_registry: dict[str, bool] = field(default_factory=dict)
 
+    def add(self, failed: FailedLine) -> None:
+        """Add a line that was not sent, since another one failed."""
+        self.failed += 1
+        self.codes[failed.code] += 1
+        self.changed_codes[failed.code] += 1
+        self.failures.append(Failure(failed))
+
     @property
     def reported_missing(self) -> Iterator[FailedLine]:
         """Rejected as missing, though their lines do not delete them."""
@@ -113,7 +129,7 @@ class JobOutcome:
             if count > changed:
                 yield code, count - changed, remedy_of(code)
             if changed:
-                yield code, changed, CHANGED_REMEDY
+                yield code, changed, CHANGED_REMEDY_OF_UNDO if self.is_of_undo else CHANGED_REMEDY
 
     def to_json(self) -> dict[str, Any]:
         in_registry = {redact_id(name): exists for name, exists in self.in_registry.items()}
@@ -190,7 +206,8 @@ class _Reading:
         is_order = bool(failed.module_id) and failed.code in _MISSING
         if was_guarded and failed.code in _CHANGED and not is_order:
             outcome.changed_codes[failed.code] += 1
-            failed = replace(failed, text=f"{_CHANGED_TEXT}: {failed.text}".rstrip(": "))
+            if not failed.text.startswith((*_CHANGED_TEXTS, IMPORTED_RECENTLY)):
+                failed = replace(failed, text=f"{_CHANGED_TEXT}: {failed.text}".rstrip(": "))
         key = hash(line_key or failed.key)
         self.refused.add(key)
         if len(self.pending) < self._max_failures:
@@ -221,8 +238,12 @@ def read_outcomes(
     is_guarded = any(member is not None and member[0].plan.as_of for member in members)
     readings = [
         # A million hashes are kept once.
-        _Reading(JobOutcome(), set() if is_planned or owners else seen, max_failures)
-        for _ in members
+        _Reading(
+            JobOutcome(is_of_undo=member is not None and bool(member[0].undo_of)),
+            set() if is_planned or owners else seen,
+            max_failures,
+        )
+        for member in members
     ]
     for reading, member in zip(readings, members, strict=True):
         if member is not None:
@@ -231,7 +252,7 @@ def read_outcomes(
         failures: Iterable[FailedLine] = read_error_log(job_log.chunks(), seen)
         if owners is None:
             if is_planned:
-                failures = map(_identified, failures)
+                failures = map(identified, failures)
             for failed in failures:
                 # Once, though the log may quote a line that was sent and name its device.
                 if not is_planned or hash(failed.key) not in readings[0].refused:
@@ -258,7 +279,7 @@ def outcome_without_job(
     Raises:
         AzureError: storage is unavailable.
     """
-    reading = _Reading(JobOutcome(), set(), max_failures)
+    reading = _Reading(JobOutcome(is_of_undo=bool(record.undo_of)), set(), max_failures)
     _add_planned_failures(record, container, reading)
     if reading.refused:
         _look_for_lines(record, container, reading, is_last_try=True)
@@ -274,7 +295,10 @@ def _add_planned_failures(
         return
     try:
         for failed in container.plan_failures(record):
-            reading.add(failed, planned_key(failed))
+            was_guarded = failed.text.startswith(_CHANGED_TEXTS) or (
+                bool(record.undo_of) and failed.text == IMPORTED_RECENTLY
+            )
+            reading.add(failed, planned_key(failed), was_guarded=was_guarded)
     except (AzureError, ImporterError, ValueError, KeyError) as error:
         if is_outage(error):
             raise
@@ -287,7 +311,7 @@ def _add_planned_failures(
         )
 
 
-def _identified(failed: FailedLine) -> FailedLine:
+def identified(failed: FailedLine) -> FailedLine:
     """The failure of a line that a plan sent: what the hub quotes is not the line of the file."""
     if failed.device_id or not failed.raw_line:
         return failed

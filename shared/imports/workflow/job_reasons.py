@@ -18,18 +18,21 @@ from shared.hub.exceptions import (
 )
 from shared.hub.explain import code_label, explain_text
 from shared.imports.model.job import JobRecord
-from shared.imports.model.record import CancelReason, HubJob, ImportRecord
+from shared.imports.model.parts import HubJob
+from shared.imports.model.record import CancelReason, ImportRecord
 from shared.imports.workflow.job_outcome import JobOutcome
 from shared.imports.workflow.upload_reasons import lines_that_break_rules
 from shared.storage.client import DelegationKeyRefusedError
 from shared.text import clean_reason, format_duration
 
 __all__ = [
+    "cancelled_between_jobs",
     "cancelled_too_late",
     "cancelled_without_hub",
     "cancelled_without_job",
     "cancelling",
     "counts_unknown",
+    "first_job_unclear",
     "hub_trouble",
     "hub_unreadable",
     "job_cancelled",
@@ -40,12 +43,15 @@ __all__ = [
     "job_not_found",
     "job_rejected",
     "job_row_deleted",
+    "lines_changed",
     "log_awaited",
     "log_does_not_fit",
     "log_missing",
     "log_unattributed",
     "members_lost",
+    "modules_left",
     "not_all_imported",
+    "rejection",
     "row_restored",
     "shared_job",
     "staged_file_edited",
@@ -79,14 +85,22 @@ def waiting(error: ImporterError) -> str:
             begin = "Waiting: a new role assignment can take several minutes to take effect."
         case _:
             return clean_reason(f"Waiting to retry: {first_line(error)}")
-    return clean_reason(f"{begin} {_rejection(error)}")
+    return clean_reason(f"{begin} {rejection(error)}")
 
 
 def job_rejected(error: ImporterError) -> str:
-    """Why the hub started no job, and what to do."""
+    """Why an import failed for which the hub started no job, and what to do."""
     if isinstance(error, DelegationKeyRefusedError):
-        return clean_reason(_rejection(error))
-    return clean_reason(f"{_rejection(error)} Then retry the import.")
+        return rejection(error)
+    return clean_reason(f"{rejection(error)} Then retry the import.")
+
+
+def rejection(error: ImporterError) -> str:
+    """Why the hub starts no job, and what to do about that."""
+    message = first_line(error)
+    if isinstance(error, DelegationKeyRefusedError):
+        return clean_reason(message)
+    return clean_reason(f"The hub rejected the job ({message}). {_explanation(error)}")
 
 
 def job_may_be_ours() -> str:
@@ -195,7 +209,7 @@ def log_awaited(cause: str, grace: timedelta) -> str:
 
 def not_all_imported(record: ImportRecord, outcome: JobOutcome) -> str:
     """Why an import whose job completed is not complete."""
-    parts = []
+    parts, is_undo = [], bool(record.undo_of)
     if outcome.failed:
         codes = list(outcome.explained_codes)
         counts = "; ".join(
@@ -206,7 +220,13 @@ def not_all_imported(record: ImportRecord, outcome: JobOutcome) -> str:
         parts.append(
             f"{outcome.failed:,} of {record.devices or 0:,} devices failed: {counts}{more}. "
             f"{outcome.example} The report lists them with their lines"
-            + ("; retry.ndjson contains these lines." if outcome.retry else ".")
+            + ("; retry.ndjson contains these lines." if outcome.retry and not is_undo else ".")
+        )
+    if record.left_out:
+        parts.append(
+            f"{record.left_out:,} of {record.devices or 0:,} were left out, as somebody changed "
+            "them after the import that is undone. To overwrite that, too, undo it again with "
+            "alsoChanged (--also-changed)."
         )
     if existing := sum(outcome.in_registry.values()):
         parts.append(
@@ -302,6 +322,30 @@ def cancelled_without_hub(hub: str) -> str:
     )
 
 
+def cancelled_between_jobs() -> str:
+    return "An operator cancelled the undo after its first job."
+
+
+def first_job_unclear() -> str:
+    return "It is not known which lines of the first job of the undo failed."
+
+
+def lines_changed(record: ImportRecord, error: Exception) -> str:
+    """Why an import is not sent whose lines were deleted or edited."""
+    if not record.undo_of:
+        return str(error)
+    return (
+        "The lines of the undo were deleted or changed after it was requested. No further device "
+        "was changed. Undo the import again."
+    )
+
+
+def modules_left(count: int) -> str:
+    """What an undo left to do that ended after its first job."""
+    what = "1 module was" if count == 1 else f"{count:,} modules were"
+    return f"{what} not created again."
+
+
 def cancelled_too_late() -> str:
     return "An operator cancelled the import, but its job had already completed."
 
@@ -311,13 +355,6 @@ def hub_trouble(error: ImporterError) -> str:
     if isinstance(error, HubUnauthorizedError | HubRequestError):
         return clean_reason(f"{error_text(error)}. {_explanation(error)}")
     return clean_reason(first_line(error))
-
-
-def _rejection(error: ImporterError) -> str:
-    message = first_line(error)
-    if isinstance(error, DelegationKeyRefusedError):
-        return message
-    return f"The hub rejected the job ({message}). {_explanation(error)}"
 
 
 def _explanation(error: BaseException) -> str:

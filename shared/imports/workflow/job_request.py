@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.hub.jobs import ExportJobRequest, ImportJobRequest
-from shared.imports.model.record import StagedFile
+from shared.imports.model.parts import StagedFile
 from shared.imports.services import Services
 
 __all__ = ["export_request", "import_request"]

@@ -21,15 +21,8 @@ from shared.errors import (
 from shared.hub.exceptions import HubError, JobSlotBusyError, OutcomeUnknownError
 from shared.hub.jobs import JobProperties
 from shared.imports.model.job import JobRecord, JobState
-from shared.imports.model.record import (
-    NO_BACK_OFF,
-    NO_LEASE,
-    BackOff,
-    HubJob,
-    ImportRecord,
-    Lease,
-    StagedFile,
-)
+from shared.imports.model.parts import NO_BACK_OFF, NO_LEASE, BackOff, HubJob, Lease, StagedFile
+from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.store.import_container import (
@@ -142,9 +135,10 @@ class JobStarter:
     def _start_alone(self, record: ImportRecord) -> JobRecord | None:
         """The container and the file of the job are those of its only import."""
         try:
-            self._services.container_of(record).check_staged(record.file_for_hub)
+            self._services.check_files(record)
         except StagedFileChangedError as error:
-            failed = replace(record, failure_reason=str(error), imported=0, failed=0)
+            reason = reasons.lines_changed(record, error)
+            failed = replace(record, failure_reason=reason, imported=0, failed=0)
             end_import(self._services, failed, ImportState.FAILED)
             return None
         now = self._services.clock()

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Generic, TypeVar
 
 from shared.imports.model.job import JobRecord
-from shared.imports.model.record import ImportRecord, Lease
+from shared.imports.model.parts import Lease
+from shared.imports.model.record import ImportRecord
 from shared.imports.services import Services
 from shared.imports.store.import_store import ConflictError
 from shared.invocation import in_this_invocation

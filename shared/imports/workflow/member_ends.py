@@ -20,6 +20,11 @@ from shared.imports.workflow.completion import end_import
 from shared.imports.workflow.job_outcome import JobOutcome, UnreadableLogError
 from shared.imports.workflow.line_owners import LineOwners
 from shared.imports.workflow.registration import has_dot_folder
+from shared.imports.workflow.second_job import (
+    begin_second_job,
+    needs_second_job,
+    without_lost_modules,
+)
 from shared.logs import logger
 from shared.storage.blobs import StoredFile
 from shared.text import clean_reason
@@ -27,6 +32,9 @@ from shared.text import clean_reason
 __all__ = ["MemberEnds"]
 
 log = logger(__name__)
+
+#: More lines than a file can have.
+MAX_FAILURES = 100_000_000
 
 
 class MemberEnds:
@@ -36,21 +44,31 @@ class MemberEnds:
         self._services = services
         self._settings = services.settings
 
-    def end(self, record: ImportRecord, job: JobRecord, outcome: JobOutcome | None) -> None:
-        """End one import.
+    def end(self, record: ImportRecord, job: JobRecord, outcome: JobOutcome | None) -> bool:
+        """End one import, or queue it again for its second job.
 
         Args:
             record: with what its job adds.
             outcome: what the hub's log says of it; None if there is no log.
+
+        Returns:
+            Whether it is final.
 
         Raises:
             ConflictError: another process changed the import first.
             AzureError: storage is unavailable.
         """
         if job.end_state is ImportState.COMPLETED and outcome is not None:
+            is_cancelled = job.cancel_reason is CancelReason.OPERATOR
+            if needs_second_job(record) and not outcome.unidentified and not is_cancelled:
+                record = without_lost_modules(self._services, record, outcome)
+                if needs_second_job(record):
+                    begin_second_job(self._services, record, outcome, job)
+                    return False
             self._end_by_log(record, outcome, job)
         else:
             self._end_unknown(record, outcome, job)
+        return True
 
     @traced("end")
     def _end_by_log(
@@ -58,6 +76,16 @@ class MemberEnds:
     ) -> ImportRecord:
         """End an import whose job completed, by the log that it wrote."""
         devices = record.lines_to_apply
+        if needs_second_job(record):
+            # Their devices are there again, or not: an undo compares that again.
+            cause = reasons.first_job_unclear()
+            if job.cancel_reason is CancelReason.OPERATOR:
+                cause = reasons.cancelled_between_jobs()
+            reason = clean_reason(cause, reasons.modules_left(record.second_lines or 0))
+            left = replace(record, failure_reason=reason, retry="")
+            return end_import(
+                self._services, left, ImportState.COMPLETED_WITH_ERRORS, outcome, job=job
+            )
         if outcome.failed > devices or outcome.unidentified or outcome.unattributed:
             # The log may belong to something else, or does not name what failed.
             cause = (
@@ -71,7 +99,7 @@ class MemberEnds:
                 self._services, unknown, ImportState.COMPLETED_WITH_ERRORS, outcome, job=job
             )
         state, reason = ImportState.COMPLETED, ""
-        if outcome.failed or record.invalid_lines:
+        if outcome.failed or record.invalid_lines or record.left_out:
             state = ImportState.COMPLETED_WITH_ERRORS
             reason = reasons.not_all_imported(record, outcome)
         elif job.cancel_reason is CancelReason.OPERATOR:
@@ -142,7 +170,10 @@ class MemberEnds:
                 for record in members
             ],
             read_owners if job.is_shared else None,
-            self._settings.validation.max_reported_problems,
+            # What failed in the first job of an undo is kept for the end of the second.
+            MAX_FAILURES
+            if any(map(needs_second_job, open_members))
+            else self._settings.validation.max_reported_problems,
             is_last_try=is_last_try,
         )
         by_member = dict(zip(job.members, outcomes, strict=True))

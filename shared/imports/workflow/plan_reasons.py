@@ -15,6 +15,8 @@ __all__ = [
     "export_not_found",
     "export_takes_too_long",
     "export_unreadable",
+    "needs_plan",
+    "not_compared_again",
     "nothing_to_send",
     "status_awaited",
     "terminated",
@@ -30,11 +32,29 @@ def begun_again(cause: str) -> str:
     return clean_reason(cause, "The registry is read again.")
 
 
-def without_plan(cause: str) -> str:
-    """Why all lines of a file are sent although only changes were to be."""
+def without_plan(cause: str, *, is_held: bool) -> str:
+    """Why an import has no plan that was to have one, and what that means."""
+    effect = "it has no plan" if is_held else "all of its lines are sent"
+    return clean_reason(f"The file could not be compared with the registry, so {effect}.", cause)
+
+
+def not_compared_again(cause: str, *, is_undo: bool) -> str:
+    """Why an import failed that was approved, and deletes devices."""
     return clean_reason(
-        "The file could not be compared with the registry, so all of its lines are sent.", cause
+        "What was approved could not be compared with the registry once more, so no device was "
+        "changed.",
+        cause,
+        "" if is_undo else "Retry the import.",
     )
+
+
+def needs_plan(cause: str, *, is_undo: bool) -> str:
+    """Why an import failed that is not sent without a plan or a backup."""
+    if is_undo:
+        what, remedy = "The undo could not be compared with the registry", ""
+    else:
+        what, remedy = "No backup of its devices could be made (BACKUP)", "Retry the import."
+    return clean_reason(f"{what}, so no device was changed.", cause, remedy)
 
 
 def export_failed(status: str, reason: str) -> str:
@@ -79,4 +99,5 @@ def nothing_to_send(record: ImportRecord) -> str:
     """Why an import without failures ends without a job."""
     count = record.unchanged or 0
     are = "device is" if count == 1 else "devices are"
-    return f"Nothing to send: {count:,} {are} in the registry as the file describes them."
+    as_wanted = "they were before the import" if record.undo_of else "the file describes them"
+    return f"Nothing to send: {count:,} {are} in the registry as {as_wanted}."

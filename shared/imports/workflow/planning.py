@@ -25,16 +25,9 @@ from shared.hub.exceptions import (
 )
 from shared.hub.jobs import JobStatus
 from shared.imports.model.job import JobKind, JobRecord, JobState
-from shared.imports.model.record import (
-    NO_BACK_OFF,
-    NO_JOB,
-    NO_LEASE,
-    CancelReason,
-    ImportRecord,
-    Lease,
-    Plan,
-    StagedFile,
-)
+from shared.imports.model.parts import NO_BACK_OFF, NO_JOB, NO_LEASE, Lease, StagedFile
+from shared.imports.model.record import CancelReason, ImportRecord
+from shared.imports.model.safeguards import When
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.store.import_container import StagedFileChangedError, snapshot_name
@@ -43,6 +36,7 @@ from shared.imports.store.rows import NewerRowError, UnreadableRowError
 from shared.imports.tracing import traced_job
 from shared.imports.workflow import job_reasons
 from shared.imports.workflow import plan_reasons as reasons
+from shared.imports.workflow.backup_making import BackupError, wants_backup
 from shared.imports.workflow.completion import end_import
 from shared.imports.workflow.export_jobs import (
     MemberLostError,
@@ -50,12 +44,14 @@ from shared.imports.workflow.export_jobs import (
     delete_export,
     member_of,
 )
+from shared.imports.workflow.holds import reason_to_hold
 from shared.imports.workflow.job_request import export_request
 from shared.imports.workflow.job_starter import reported_job
 from shared.imports.workflow.job_traces import LOG_GRACE
 from shared.imports.workflow.kept_lease import KeptLease
 from shared.imports.workflow.plan_making import Planner
-from shared.imports.workflow.registry_reading import ReadingWay, read_by_lookups
+from shared.imports.workflow.planning_ends import PlanningEnds
+from shared.imports.workflow.registry_reading import Lookups, ReadingWay, read_by_lookups
 from shared.imports.workflow.upload_reasons import unexpected_error
 from shared.logs import logger
 from shared.plan.entries import RegistryLineError
@@ -80,6 +76,7 @@ class Planning:
         self._settings = services.settings
         self._jobs = services.jobs
         self._planner = Planner(services)
+        self._ends = PlanningEnds(services)
         #: Of the leases of this process.
         self._owner = uuid.uuid4().hex
         self._way = ReadingWay(services)
@@ -98,7 +95,7 @@ class Planning:
         try:
             self._services.container_of(record).check_staged(record.staged)
         except StagedFileChangedError as error:
-            return self._end_changed(record, error)
+            return self._ends.end_changed(record, error)
         now = self._services.clock()
         job = JobRecord(
             kind=JobKind.PLAN,
@@ -174,15 +171,24 @@ class Planning:
             keeper = KeptLease(self._services, job, self._jobs.update)
             try:
                 record = member_of(self._services, job)
-                with read_by_lookups(self._services, record, keeper.check) as snapshot:
-                    return self._compare(keeper, record, snapshot)
+                lookups = Lookups(self._services.hubs[job.hub])
+                with read_by_lookups(
+                    *(self._services, record, lookups, keeper.check),
+                    with_modules=wants_backup(record)
+                    or record.safeguards.approval is not When.NEVER,
+                ) as snapshot:
+                    return self._compare(keeper, record, snapshot, lookups)
             except (HubError, RegistryLineError) as error:
                 log.info("the registry is exported: %s", first_line(error))
                 if isinstance(error, HubUnauthorizedError):
                     self._way.note_refusal(job.hub)
                 job = keeper.release()
+            except BackupError as error:
+                return self._ends.give_up(keeper.release(), str(error))
             except StagedFileChangedError as error:
-                return self._end_changed(member_of(self._services, job), error, keeper.release())
+                return self._ends.end_changed(
+                    member_of(self._services, job), error, keeper.release()
+                )
             finally:
                 keeper.stop()
         return self._ask_again(job)
@@ -202,13 +208,13 @@ class Planning:
         record = member_of(self._services, job)
         owner = self._services.owner_of_snapshot(record)
         self._services.container_of(job).create(owner)
-        with_keys = self._planner.compares_keys(record)
+        with_keys = self._planner.needs_keys(record)
         try:
             answer = self._services.hubs[job.hub].create_job(
                 export_request(self._services, job.staged.container, with_keys=with_keys)
             )
         except PermanentError as error:
-            return self._give_up(job, job_reasons.job_rejected(error))
+            return self._ends.give_up(job, job_reasons.rejection(error))
         except ImporterError as error:
             return self._wait_or_give_up(job, error)
         accepted = replace(
@@ -242,7 +248,7 @@ class Planning:
         if self._services.clock() >= job.started_at + self._settings.jobs.deadline:
             with contextlib.suppress(HubError):
                 cancel_export(self._services, job)
-            return self._give_up(job, reasons.export_takes_too_long())
+            return self._ends.give_up(job, reasons.export_takes_too_long())
         changed = replace(reported, failure_reason="", back_off=NO_BACK_OFF)
         if changed == job:
             return job
@@ -263,10 +269,12 @@ class Planning:
             as_of = job.job.start_time_utc or job.started_at
             if not file.size:
                 self._way.check_emptiness(job.hub)
-            with Snapshot(as_of, has_keys=self._planner.compares_keys(record)) as snapshot:
+            with Snapshot(as_of, has_keys=self._planner.needs_keys(record)) as snapshot:
                 return self._compare(keeper, record, snapshot, file)
         except StagedFileChangedError as error:
-            return self._end_changed(record, error, keeper.release())
+            return self._ends.end_changed(record, error, keeper.release())
+        except BackupError as error:
+            return self._ends.give_up(keeper.release(), str(error))
         except (ExportError, ResourceNotFoundError, IncompleteReadError) as error:
             return self._try_again(keeper.release(), reasons.export_unreadable(first_line(error)))
         finally:
@@ -277,29 +285,27 @@ class Planning:
         keeper: KeptLease[JobRecord],
         record: ImportRecord,
         snapshot: Snapshot,
-        export: StoredFile | None = None,
+        source: StoredFile | Lookups,
     ) -> ImportRecord:
-        """Write the plan; the import is queued again, or ends if there is nothing to send."""
-        planned = self._planner.plan(record, snapshot, export, keeper.check)
+        """Write the plan; the import is queued again or held, or ends if nothing is to be sent."""
+        hub_devices: int | None = None
+        if isinstance(source, Lookups) and record.safeguards.approval is When.DESTRUCTIVE:
+            # Where the hub does not say it, the registry is exported, and its devices are counted.
+            hub_devices = self._services.hubs[record.hub].count_devices()
+            if hub_devices is None:
+                raise HubAnswerError("The hub does not say how many devices it has.")
+        planned, counts = self._planner.plan(record, snapshot, source, keeper.check)
+        if hub_devices is None:
+            hub_devices = snapshot.devices
         job = keeper.release()
         self._way.note_export(job, snapshot)
-        if planned.plan.sent:
-            result = self._finish(job, record, planned)
-        else:
-            result = self._planner.end_without_job(planned, job)
-        delete_export(self._services, job)
-        return result
-
-    def _finish(self, job: JobRecord, former: ImportRecord, record: ImportRecord) -> ImportRecord:
-        """Queue the import again, at its place."""
-        self._jobs.dissolve(job, [(former, record)])
-        return self._services.store.get(job.hub, former.row_key)
+        return self._ends.end(job, record, planned, reason_to_hold(planned, counts, hub_devices))
 
     def _try_again(self, job: JobRecord, cause: str) -> Result:
         """Read the registry again after a back-off, or give up after some attempts."""
         log.warning("%s", cause)
         if job.attempts >= self._settings.retries.max_attempts:
-            return self._give_up(job, cause)
+            return self._ends.give_up(job, cause)
         next_try_at = self._services.next_try_at(job.attempts - 1)
         waiting = replace(
             job,
@@ -319,11 +325,11 @@ class Planning:
             # The export that may run is waited for; then the hub is asked again.
             unresolved_since, waited = job.unresolved(now)
             if waited >= deadline:
-                return self._give_up(job, first_line(error))
+                return self._ends.give_up(job, first_line(error))
         elif isinstance(error, RefusedForNowError) and not isinstance(error, JobSlotBusyError):
             refused_since = min(job.back_off.refused_since or now, now)
             if now - refused_since >= deadline:
-                return self._give_up(job, job_reasons.job_rejected(error))
+                return self._ends.give_up(job, job_reasons.rejection(error))
         log.info("waiting: %s", first_line(error))
         back_off = self._services.backing_off(
             replace(job.back_off, refused_since=refused_since, unresolved_since=unresolved_since)
@@ -345,15 +351,6 @@ class Planning:
         back_off = self._services.backing_off(job.back_off)
         return self._jobs.update(replace(job, failure_reason=reason, back_off=back_off))
 
-    def _give_up(self, job: JobRecord, cause: str) -> ImportRecord:
-        """Send all lines."""
-        log.warning("all lines are sent: %s", cause)
-        record = member_of(self._services, job)
-        planned = replace(record, plan=Plan(missing=reasons.without_plan(cause)))
-        result = self._finish(job, record, planned)
-        delete_export(self._services, job)
-        return result
-
     def _cancelled(self, job: JobRecord) -> Result:
         """End an import that an operator cancelled, once its export does not occupy the slot."""
         if job.may_be_at_hub:
@@ -373,14 +370,6 @@ class Planning:
         )
         delete_export(self._services, job)
         return end_import(self._services, record, ImportState.CANCELLED, job=job)
-
-    def _end_changed(
-        self, record: ImportRecord, error: StagedFileChangedError, job: JobRecord | None = None
-    ) -> ImportRecord:
-        """End an import whose staged file is not what was validated."""
-        ending = job.ending(record) if job else record
-        failed = replace(ending, failure_reason=str(error), imported=0, failed=0)
-        return end_import(self._services, failed, ImportState.FAILED, job=job)
 
     def _new_lease(self) -> Lease:
         until = self._services.clock() + self._settings.retries.lease

@@ -51,10 +51,12 @@ class RecentImports:
 
     def _read(self, services: Services, record: ImportRecord, devices: FileDevices) -> None:
         try:
-            # What a plan left out was not changed.
-            count = record.plan.sent if record.planned.container else record.devices
-            container = services.container_of(record)
-            lines = container.staged_lines(record.file_for_hub, count or 0)
+            # What a plan left out was not changed. An undo may have two files of lines that it
+            # sends.
+            is_planned = bool(record.planned.container) and not record.second_lines
+            file = record.planned if is_planned else record.staged
+            count = record.plan.sent if is_planned else record.devices
+            lines = services.container_of(record).staged_lines(file, count or 0)
             self._ids.update(filter(devices.__contains__, device_ids(lines)))
         except Exception as error:
             if is_outage(error):

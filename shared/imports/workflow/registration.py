@@ -12,13 +12,8 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import BlobProperties, BlobType
 
 from shared.imports.model.keys import import_id_of, uploaded_at_of
-from shared.imports.model.record import (
-    NO_HUB,
-    BackOff,
-    ImportRecord,
-    Lease,
-    upload_id,
-)
+from shared.imports.model.parts import BackOff, Lease
+from shared.imports.model.record import NO_HUB, ImportRecord, upload_id
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.store.claims import Claim

@@ -27,7 +27,7 @@ from shared.plan.entries import (
     read_entry,
     read_file_line,
 )
-from shared.plan.snapshot import ExportError, Snapshot
+from shared.plan.snapshot import ExportError, Ids, Snapshot
 
 __all__ = ["EXPORT_PACE", "Lookups", "ReadingWay", "read_by_lookups"]
 
@@ -62,6 +62,8 @@ class Lookups:
         self._hub = hub
         self._wait = wait
         self._requests = 0
+        #: Lines of what was found, as in an export, with keys.
+        self.lines: dict[Ids, bytes] = {}
 
     def may_refresh(self, devices: int) -> bool:
         """Whether another device may be read again: without waiting, unless there are few.
@@ -93,7 +95,7 @@ class Lookups:
         """
         found = [self._find(device_id)]
         if found[0] is not None:
-            found += [self._find(device_id, module) for module in self._modules(device_id)]
+            found += [self._find(device_id, module) for module in self.modules(device_id)]
         snapshot.remove(device_id)
         for ids_and_entry in filter(None, found):
             snapshot.add(*ids_and_entry)
@@ -105,7 +107,7 @@ class Lookups:
             ImporterError: as `add`.
         """
         try:
-            snapshot.note_modules(device_id, len(self._modules(device_id)))
+            snapshot.note_modules(device_id, len(self.modules(device_id)))
         except HubUnauthorizedError:
             # A hub answers so for the modules of a disabled device.
             snapshot.note_modules(device_id, None)
@@ -114,10 +116,19 @@ class Lookups:
         if has_dot_folder(f"{device_id}/{module_id}".rstrip("/")):
             raise RegistryLineError("its id is a part of no address")
         self._count(2)
-        line = self._hub.read_identity(device_id, module_id)
-        return None if line is None else read_entry(json.dumps(line).encode())
+        identity = self._hub.read_identity(device_id, module_id)
+        if identity is None:
+            return None
+        line = json.dumps(identity).encode()
+        self.lines[device_id, module_id] = line
+        return read_entry(line)
 
-    def _modules(self, device_id: str) -> Sequence[str]:
+    def modules(self, device_id: str) -> Sequence[str]:
+        """The ids of the modules of a device.
+
+        Raises:
+            ImporterError: as `add`.
+        """
         self._count(1)
         return self._hub.list_modules(device_id)
 
@@ -150,7 +161,7 @@ class ReadingWay:
         if requests <= BURST:
             return True
         seconds = 60 * (requests - BURST) / PER_MINUTE
-        devices = self._count(hub) if seconds <= LONGEST.total_seconds() else None
+        devices = self.count(hub) if seconds <= LONGEST.total_seconds() else None
         if devices is None:
             return False
         export_seconds = devices / self._paces.get(hub, EXPORT_PACE)
@@ -172,10 +183,11 @@ class ReadingWay:
         Raises:
             ExportError: the hub has devices.
         """
-        if self._count(hub):
+        if self.count(hub):
             raise ExportError(1, "the file is empty, and the hub has devices")
 
-    def _count(self, hub: str) -> int | None:
+    def count(self, hub: str) -> int | None:
+        """How many devices a hub has; None if it does not say."""
         try:
             return self._services.hubs[hub].count_devices()
         except ImporterError as error:
@@ -184,24 +196,31 @@ class ReadingWay:
 
 
 def read_by_lookups(
-    services: Services, record: ImportRecord, check: Callable[[], None]
+    services: Services,
+    record: ImportRecord,
+    lookups: Lookups,
+    check: Callable[[], None],
+    *,
+    with_modules: bool,
 ) -> Snapshot:
     """Look up the devices of an import.
 
     Args:
         check: raises if another process took over.
+        with_modules: whether the modules of deleted devices are read, for a backup or an approval.
 
     Raises:
         ImporterError: the hub refuses, does not answer, or does not say.
         RegistryLineError: its answer is not a device.
     """
-    lookups = Lookups(services.hubs[record.hub])
     snapshot = Snapshot(services.clock(), has_keys=True)
     try:
         known: set[tuple[str, str]] = set()
         counted: set[str] = set()
         lines = services.container_of(record).staged_lines(record.staged, record.devices or 0)
         for line in map(read_file_line, lines):
+            if with_modules and line.attributes is not None:
+                raise RegistryLineError("lookups do not show its attributes, which are backed up")
             for ids in _identities(line):
                 if ids not in known:
                     check()
@@ -213,7 +232,12 @@ def read_by_lookups(
             counts = line.mode.creates if line.module_id else line.mode.deletes
             if counts and line.id not in counted and snapshot.has_device(line.id):
                 counted.add(line.id)
-                lookups.count_modules(snapshot, line.id)
+                if not (with_modules and line.mode.deletes):
+                    lookups.count_modules(snapshot, line.id)
+                    continue
+                for module_id in lookups.modules(line.id):
+                    check()
+                    lookups.add(snapshot, line.id, module_id)
     except BaseException:
         snapshot.close()
         raise

@@ -29,23 +29,25 @@ def lines_with_fate(
     Raises:
         ResourceNotFoundError, StagedFileChangedError, LinesLostError: they are not known any more.
     """
-    count = record.plan.sent
+    file, count = record.planned, record.first_lines
+    if record.is_in_second_job:
+        file, count = record.second, record.second_lines or 0
     lines = container.staged_lines(record.staged, record.devices or 0)
     # The lines that a plan sends are in the order of the file.
     sent = (
-        (_ids(json.loads(line)) for line in container.staged_lines(record.planned, count))
+        (_ids(json.loads(line)) for line in container.staged_lines(file, count))
         if count
         else iter(())
     )
     following = next(sent, None)
     for line in lines:
         device = json.loads(line)
-        is_sent = count is None or following == _ids(device)
+        is_sent = record.plan.sent is None or following == _ids(device)
         if is_sent:
             following = next(sent, None)
         yield line, device, is_sent
     if following is not None:
-        raise LinesLostError(count or 0, 0)
+        raise LinesLostError(count, 0)
 
 
 def rejected_lines(

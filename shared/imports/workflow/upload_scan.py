@@ -81,9 +81,9 @@ class UploadScan:
             several scans, or one of them cannot be registered and is waited for.
         """
         with self._lock:
-            if record.uploaded_at <= self.registered_until:
+            if record.queued_at <= self.registered_until:
                 return True
-            is_whole = self._scan(record) or record.uploaded_at <= self.registered_until
+            is_whole = self._scan(record) or record.queued_at <= self.registered_until
             return is_whole and not self._is_waited_for(record)
 
     def sweep(self) -> None:
@@ -97,7 +97,7 @@ class UploadScan:
         """Whether an older upload of the hub cannot be registered, but not for long yet."""
         since = self._services.clock() - MAX_WAIT
         return any(
-            hub == record.hub and upload.uploaded_at <= record.uploaded_at and failed_at > since
+            hub == record.hub and upload.uploaded_at <= record.queued_at and failed_at > since
             for (hub, _), (upload, failed_at) in self._failing.items()
         )
 
