@@ -10,22 +10,27 @@ from typing import TypeAlias
 from pydantic import BaseModel
 
 from shared import logs
-from shared.errors import SettingsError, SharedJobError
+from shared.errors import LaterImportsError, SettingsError, SharedJobError
 from shared.imports.app import Importer
 from shared.imports.model.record import ImportRecord
+from shared.imports.model.safeguards import Actor
 from shared.imports.operate.api_models import ImportSummary, JobImport
 from shared.imports.upkeep.health import Finding
 from shared.imports.workflow.intake import configured_validation
+from shared.web.callers import caller_of
 from shared.web.downloads import download
 from shared.web.http_types import ProblemError, Request, Response
 from shared.web.parameters import (
+    ApprovePath,
     CancelPath,
     CheckQuery,
     DaysQuery,
+    DeclinePath,
     FilePath,
     ImportPath,
     ListQuery,
     NoParameters,
+    UndoPath,
 )
 from shared.web.response_models import (
     DayCounts,
@@ -41,9 +46,12 @@ from shared.web.routes import address
 __all__ = [
     "MAX_CHECK_BYTES",
     "App",
+    "approve",
+    "approve_import",
     "cancel",
     "cancel_import",
     "check_file",
+    "decline_import",
     "examine",
     "get_file",
     "get_health",
@@ -53,6 +61,7 @@ __all__ = [
     "list_imports",
     "list_queues",
     "retry_import",
+    "undo_import",
 ]
 
 log = logs.logger(__name__)
@@ -83,11 +92,11 @@ def get_file(app: App, request: Request, path: FilePath) -> Response:
 
 
 def cancel_import(app: App, request: Request, path: CancelPath) -> Response:
-    record = cancel(app, path)
+    record = cancel(app, path, _caller(app, request))
     return _json(ImportSummary.of(record), 200 if record.state.is_final else 202)
 
 
-def cancel(app: App, path: CancelPath) -> ImportRecord:
+def cancel(app: App, path: CancelPath, by: Actor) -> ImportRecord:
     """Cancel an import, or the job that it shares with other files if that is given.
 
     Raises:
@@ -96,7 +105,7 @@ def cancel(app: App, path: CancelPath) -> ImportRecord:
     importer = app()
     record = importer.reader.get(path.id)
     try:
-        return importer.actions.cancel(record, path.job)
+        return importer.actions.cancel(record, path.job, by)
     except SharedJobError as error:
         members = importer.reader.job_imports(record.hub, error.job_record)
         imports = [JobImport.of(member).model_dump(mode="json") for member in members]
@@ -106,8 +115,40 @@ def cancel(app: App, path: CancelPath) -> ImportRecord:
 
 
 def retry_import(app: App, request: Request, path: ImportPath) -> Response:
-    record = app().actions.retry(app().reader.get(path.id))
-    return _json(ImportSummary.of(record), 201, {"Location": address(f"imports/{record.id}")})
+    return _created(app().actions.retry(app().reader.get(path.id), _caller(app, request)))
+
+
+def approve_import(app: App, request: Request, path: ApprovePath) -> Response:
+    record = approve(app, path.id, path.plan, path.later, _caller(app, request))
+    return _json(ImportSummary.of(record))
+
+
+def approve(app: App, import_id: str, digest: str, later: int, by: Actor) -> ImportRecord:
+    """Approve a held import.
+
+    Raises:
+        ProblemError: other imports may have changed its devices; the problem lists them.
+    """
+    importer = app()
+    record = importer.reader.get(import_id)
+    try:
+        return importer.approvals.approve(record, digest, later, by)
+    except LaterImportsError as error:
+        others = importer.reader.describe(record).later_imports
+        imports = [other.model_dump(mode="json") for other in others]
+        raise ProblemError(409, "later-imports", str(error), imports=imports) from error
+
+
+def decline_import(app: App, request: Request, path: DeclinePath) -> Response:
+    record = app().reader.get(path.id)
+    record = app().approvals.decline(record, path.reason, _caller(app, request))
+    return _json(ImportSummary.of(record))
+
+
+def undo_import(app: App, request: Request, path: UndoPath) -> Response:
+    record = app().reader.get(path.id)
+    by = _caller(app, request)
+    return _created(app().actions.undo(record, path.deletes, by, also_changed=path.also_changed))
 
 
 def list_queues(app: App, request: Request, _: NoParameters) -> Response:
@@ -171,6 +212,15 @@ def _json(
 ) -> Response:
     body = model.model_dump_json(by_alias=True).encode()
     return Response(status, body, "application/json", headers or {})
+
+
+def _created(record: ImportRecord) -> Response:
+    location = {"Location": address(f"imports/{record.id}")}
+    return _json(ImportSummary.of(record), 201, location)
+
+
+def _caller(app: App, request: Request) -> Actor:
+    return caller_of(request, app().services.settings, "API")
 
 
 def _download_name(record: ImportRecord, name: str) -> str:

@@ -18,7 +18,8 @@ from shared.imports.operate.api_models import ImportDetail, ImportSummary
 from shared.imports.operate.reader import MAX_COUNTED, HubQueueView, ImportFilter
 from shared.imports.store.daily_counts import DailyCounts
 from shared.text import format_duration
-from shared.web.api import App, cancel, examine
+from shared.web.api import App, approve, cancel, examine
+from shared.web.callers import caller_of
 from shared.web.chart import bar_parts, chart_of
 from shared.web.http_types import ProblemError, Request, Response
 from shared.web.parameters import ActionPath, DashboardQuery, ImportPath, NoParameters
@@ -35,7 +36,9 @@ PAGE_SIZE, DAYS, MAX_ROWS = 50, 30, 20
 BUSY_REFRESH, IDLE_REFRESH = 3, 30
 
 _STATE_GROUPS = {
-    "attention": frozenset(state for state in ImportState if state.needs_attention),
+    "attention": frozenset(
+        state for state in ImportState if state.needs_attention or state is ImportState.HELD
+    ),
     "open": frozenset(state for state in ImportState if not state.is_final),
 }
 _STATE_LABELS = {
@@ -66,7 +69,7 @@ def show_dashboard(app: App, request: Request, query: DashboardQuery) -> Respons
         request,
         now=now,
         refresh=BUSY_REFRESH if any(queue.length for queue in queues) else IDLE_REFRESH,
-        summary=_summary(queues, days[-1]),
+        summary=_summary(queues, reader.held_count(), days[-1]),
         timers=importer.health.timers(),
         queues=[QueueSummary.of(queue) for queue in queues if queue.length],
         idle=[queue.hub for queue in queues if not queue.length],
@@ -113,6 +116,9 @@ def show_import(app: App, request: Request, path: ImportPath) -> Response:
         history=_history(detail, now),
         facts=_facts(detail),
         plan=view_of(plan) if plan else None,
+        modes=record.validation.get("importModes") or {},
+        knows_callers=importer.services.settings.knows_callers,
+        caller=caller_of(request, importer.services.settings, "dashboard"),
     )
 
 
@@ -122,10 +128,21 @@ def show_health(app: App, request: Request, _: NoParameters) -> Response:
 
 
 def act_on_import(app: App, request: Request, path: ActionPath) -> Response:
-    if path.action == "cancel":
-        record = cancel(app, path)
-    else:
-        record = app().actions.retry(app().reader.get(path.id))
+    importer = app()
+    by = caller_of(request, importer.services.settings, "dashboard")
+    match path.action:
+        case "cancel":
+            record = cancel(app, path, by)
+        case "approve":
+            record = approve(app, path.id, path.plan, path.later, by)
+        case "decline":
+            record = importer.approvals.decline(importer.reader.get(path.id), path.reason, by)
+        case "retry":
+            record = importer.actions.retry(importer.reader.get(path.id), by)
+        case "undo":
+            record = importer.actions.undo(
+                importer.reader.get(path.id), path.deletes, by, also_changed=path.also_changed
+            )
     # After a redirect, reloading the page does not repeat the action.
     location = Links(request).link(f"dashboard/imports/{record.id}")
     return Response(303, headers={"Location": location})
@@ -154,12 +171,14 @@ def _filter(query: DashboardQuery, now: datetime) -> ImportFilter:
     )
 
 
-def _summary(queues: Sequence[HubQueueView], today: DailyCounts) -> str:
+def _summary(queues: Sequence[HubQueueView], held: int, today: DailyCounts) -> str:
     running = sum(queue.running for queue in queues)
     waiting = sum(queue.length for queue in queues) - running
     attention = sum(count for state, count in today.imports.items() if state.needs_attention)
+    for_approval = f", {held:,} waiting for approval" if held else ""
     return (
-        f"{running:,} running, {waiting:,} waiting. {today.imports.total():,} finished today, "
+        f"{running:,} running, {waiting:,} waiting{for_approval}. "
+        f"{today.imports.total():,} finished today, "
         f"{attention:,} {'needs' if attention == 1 else 'need'} attention."
     )
 
@@ -191,6 +210,7 @@ def _parts(detail: ImportDetail) -> Sequence[Mapping[str, Any]]:
     counts = {
         "imported": ("imported", detail.imported or 0),
         "unchanged": ("unchanged", detail.unchanged or 0),
+        "left": ("left out", detail.left_out or 0),
         "failed": failed,
         "invalid": ("invalid", detail.invalid_lines or 0),
     }
@@ -252,6 +272,7 @@ def _facts(detail: ImportDetail) -> Mapping[str, str]:
         "Imported": "unknown" if has_unknown_counts else format_count(detail.imported),
         "Failed": "unknown" if has_unknown_counts else format_count(detail.failed),
         "Unchanged": format_count(detail.unchanged),
+        "Left out": format_count(detail.left_out),
         "Duration": format_duration(detail.finished_at - detail.uploaded_at)
         if detail.finished_at
         else "",

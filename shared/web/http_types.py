@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qsl
 
 __all__ = ["ProblemError", "Request", "Response", "invalid_request"]
 
@@ -16,6 +17,9 @@ _COMMON_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+#: Fields of a form; those of the pages have fewer.
+_MAX_FIELDS = 20
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,22 @@ class Request:
     #: Names in lower case.
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+
+    @property
+    def form(self) -> Mapping[str, str]:
+        """What a form on a page sent; empty if it was none.
+
+        Raises:
+            ProblemError: 400 if it has too many fields.
+        """
+        content_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type != "application/x-www-form-urlencoded":
+            return {}
+        try:
+            return dict(parse_qsl(self.body.decode("utf-8", "replace"), max_num_fields=_MAX_FIELDS))
+        except ValueError:
+            messages = {"form": f"must have at most {_MAX_FIELDS} fields"}
+            raise invalid_request(messages) from None
 
 
 @dataclass(frozen=True)

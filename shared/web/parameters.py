@@ -145,10 +145,49 @@ class CancelPath(ImportPath):
     )
 
 
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Count = Annotated[int, Field(ge=0, le=10_000_000), BeforeValidator(_digits)]
+
+
+class ApprovePath(ImportPath):
+    """Identifies what is approved."""
+
+    plan: Digest = Field(
+        description="The import's `hold.digest`: it is not approved if its plan is another."
+    )
+    later: Count = Field(
+        0,
+        description="Number of its `laterImports`: it is not approved if there are others by then.",
+    )
+
+
+class DeclinePath(ImportPath):
+    """Identifies an import to decline."""
+
+    reason: str = Field("", max_length=500, description="Why; it is shown with the import.")
+
+
+class UndoPath(ImportPath):
+    """Identifies an import to undo."""
+
+    deletes: Count = Field(
+        0, description="The import's `undo.deletes`: it is not undone if that is another number."
+    )
+    also_changed: bool = Field(
+        False,
+        description="Whether devices are restored, too, that somebody changed after the import.",
+    )
+
+
 class ActionPath(CancelPath):
-    """Identifies an action on an import."""
+    """An action on an import, with what its form sends."""
 
     action: Action
+    plan: Digest | Literal[""] = ""
+    later: Count = 0
+    reason: str = Field("", max_length=500)
+    deletes: Count = 0
+    also_changed: bool = False
 
 
 class DashboardQuery(NoParameters):
@@ -167,7 +206,13 @@ def read(model: type[T], request: Request) -> T:
         ProblemError: 404 if a part of the path is invalid; 400 with a message for each invalid
             parameter of the query.
     """
-    query = {name: value for name, value in request.query.items() if name not in _HOST_PARAMETERS}
+    # Other bodies are none of a form, whatever their type says: that of curl is one.
+    form = request.form if issubclass(model, ActionPath) else {}
+    query = {
+        name: value
+        for name, value in {**request.query, **form}.items()
+        if name not in _HOST_PARAMETERS
+    }
     messages = dict.fromkeys(query.keys() & request.path.keys(), "unknown parameter")
     try:
         values = model.model_validate({**query, **request.path})

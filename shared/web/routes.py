@@ -98,6 +98,42 @@ ROUTES = (
         problems={409: "The state of the import does not allow a retry, or no lines are left."},
     ),
     Route(
+        "approve_import",
+        "POST",
+        "imports/{id}/approve",
+        "Approve an import that is held",
+        parameters="ApprovePath",
+        answers={200: ("The import, queued.", "ImportSummary")},
+        problems={
+            409: "The import is not held, its plan is another, or the caller may not approve it. "
+            "Or other imports may have changed its devices (type `later-imports`); `imports` lists "
+            "them."
+        },
+    ),
+    Route(
+        "decline_import",
+        "POST",
+        "imports/{id}/decline",
+        "Decline an import that is held",
+        parameters="DeclinePath",
+        answers={200: ("The import, cancelled.", "ImportSummary")},
+        problems={409: "The import is not held."},
+    ),
+    Route(
+        "undo_import",
+        "POST",
+        "imports/{id}/undo",
+        "Undo an import by a new import",
+        parameters="UndoPath",
+        answers={
+            201: ("The undo; until it has ended, repeated calls return the same.", "ImportSummary")
+        },
+        problems={
+            409: "The import has not ended, has no backup, or changed nothing; or `deletes` is not "
+            "its number."
+        },
+    ),
+    Route(
         "list_queues",
         "GET",
         "queues",

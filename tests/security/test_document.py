@@ -64,6 +64,38 @@ TESTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "mass deletion": {
         "imports/test_validation.py": ["test_deletes_require_confirmation_in_metadata"],
+        "imports/test_holds.py": ["test_a_destructive_file_waits_for_its_approval"],
+    },
+    "evaded approval": {
+        "security/test_approval.py": [
+            "test_settings_do_not_relax_what_was_fixed",
+            "test_metadata_do_not_approve",
+            "test_a_retry_does_not_relax",
+            "test_an_undo_does_not_relax",
+            "test_other_content_is_not_approved",
+            "test_a_header_names_nobody",
+        ],
+        "web/test_approval.py": ["test_another_plan_is_not_approved"],
+        "web/test_callers.py": [
+            "test_headers_count_only_if_the_platform_says_so",
+            "test_four_eyes",
+        ],
+        "cli/test_caller.py": ["test_garbage_names_nobody"],
+    },
+    "backups": {
+        "security/test_backups.py": [
+            "test_no_sas_of_a_backup_is_made",
+            "test_backups_are_in_containers_that_the_hub_cannot_reach",
+            "test_a_sas_of_an_import_grants_no_access_to_its_backup",
+            "test_no_container_of_uploads_is_one_of_backups",
+            "test_a_backup_exposes_no_key",
+            "test_a_replaced_backup_is_not_restored",
+        ],
+        "checks/test_roles.py": ["test_the_hub_is_limited_to_the_containers_of_imports"],
+    },
+    "an undo that destroys": {
+        "imports/test_undo.py": ["test_what_others_changed_is_left_out"],
+        "web/test_undo.py": ["test_deletes_are_confirmed", "test_an_undo_is_undone"],
     },
     "names that break out": {
         "security/test_names.py": [

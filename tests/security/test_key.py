@@ -23,6 +23,9 @@ ENDPOINTS = {
     "GET imports/{id}/files/{name}": READS,
     "POST imports/{id}/cancel": CHANGES,
     "POST imports/{id}/retry": CHANGES,
+    "POST imports/{id}/approve": CHANGES,
+    "POST imports/{id}/decline": CHANGES,
+    "POST imports/{id}/undo": CHANGES,
     "GET queues": READS,
     "GET days": READS,
     # The posted file is not stored.
@@ -89,7 +92,7 @@ def test_write_endpoints_change_only_existing_imports(app: App, client: Client) 
     before = three_imports(app)
     with app.counting() as requests:
         for record in app.records():
-            for action in ("cancel", "retry"):
+            for action in ("decline", "undo", "cancel", "retry"):
                 client.post(f"imports/{record.id}/{action}")
                 client.post(f"dashboard/imports/{record.id}/{action}")
             assert client.post(f"dashboard/imports/{record.id}/delete").status_code == 404

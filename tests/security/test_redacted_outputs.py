@@ -17,7 +17,8 @@ from shared.errors import TemporaryError
 from shared.hub.error_log import read_error_log
 from shared.hub.exceptions import error_from_response
 from shared.hub.jobs import JobProperties
-from shared.imports.model.record import HubJob, ImportRecord
+from shared.imports.model.parts import HubJob
+from shared.imports.model.record import ImportRecord
 from shared.imports.store.rows import to_row
 from shared.imports.workflow import job_reasons as reasons
 from shared.imports.workflow.completion import build_report

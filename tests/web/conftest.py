@@ -12,6 +12,8 @@ import function_app
 from iothub_emulator import HubEmulator
 from local.host import FunctionsHost, Keys
 from tests.app import ROOT, App
+from tests.events.conftest import app_with_receiver as app_with_receiver
+from tests.events.conftest import receiver as receiver
 from tests.web.support import KEY, Client, TwoHubs
 
 #: A leap day: timers fire only when a test triggers them.

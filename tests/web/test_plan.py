@@ -213,7 +213,7 @@ def test_long_values_and_lists_are_cut(planning: App, client: Client, monkeypatc
     assert f'"{("long" * 100)[:79]}… added' in text
     assert "b 1 → 2" in text
     assert "and 2 more" in text
-    assert "First 1 of the lines" in text
+    assert "1 of the lines that are not unchanged; those that delete" in text
 
 
 def test_beginning_of_a_file(planning: App) -> None:

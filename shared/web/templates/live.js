@@ -28,11 +28,16 @@
     schedule();
   }
 
-  // Keeps the focus and what the reader has expanded.
+  // Keeps the focus, and what the reader has expanded, typed or checked.
   function replace(element, fresh) {
     const focused = element.contains(document.activeElement) ? document.activeElement.id : "";
     const open = [...element.querySelectorAll("details[open]")].map((details) => details.id);
+    const inputs = [...element.querySelectorAll("input[id]")];
     element.replaceChildren(...fresh.childNodes);
+    for (const { id, value, checked } of inputs) {
+      const input = document.getElementById(id);
+      if (input) Object.assign(input, { value, checked });
+    }
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     if (focused) document.getElementById(focused)?.focus();
   }
