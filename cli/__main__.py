@@ -57,6 +57,13 @@ COMMANDS = {
     "list": Command("list imports, the newest upload first", "cli.list"),
     "show": Command("show the details of an import, or download one of its files", "cli.show"),
     "watch": Command("follow imports until they end", "cli.watch"),
+    "approve": Command(
+        "approve an import that is held",
+        "cli.decide",
+        "Approve an import that waits for that: it is queued, behind all that waits by then, and "
+        "does what its plan says. What has changed since its plan fails and is not overwritten.",
+    ),
+    "decline": Command("decline an import that is held", "cli.decide"),
     "cancel": Command("cancel imports that have not ended", "cli.cancel_retry"),
     "retry": Command(
         "retry imports that failed, were cancelled or completed with errors",
@@ -64,6 +71,14 @@ COMMANDS = {
         "Retry imports. Each retry is a new import at the end of its hub's queue: of the lines "
         "that the hub rejected if the import completed with errors, otherwise of all lines. An "
         "import is retried once: repeating the command returns the same new import.",
+    ),
+    "undo": Command(
+        "undo an import that was backed up",
+        "cli.undo",
+        "Make the devices of an import what they were before it, by a new import at the end of its "
+        "hub's queue: those that it deleted are made again, those that it created are deleted, the "
+        "others get their former properties. Devices that somebody changed since are left out. "
+        "With --plan, show that and change nothing.",
     ),
 }
 

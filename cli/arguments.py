@@ -12,6 +12,7 @@ __all__ = [
     "add_interval",
     "add_settings",
     "add_watch",
+    "digest",
     "fraction",
     "import_id",
     "time_or_age",
@@ -78,6 +79,14 @@ def import_id(text: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{24}", text):
         raise argparse.ArgumentTypeError(
             f"invalid import id {text!r} (expected 24 hexadecimal digits; see `list`)"
+        )
+    return text
+
+
+def digest(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{32}", text):
+        raise argparse.ArgumentTypeError(
+            f"invalid digest {text!r} (expected 32 hexadecimal digits; see `show`)"
         )
     return text
 

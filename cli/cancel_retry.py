@@ -7,6 +7,7 @@ import argparse
 from rich.text import Text
 
 from cli.arguments import add_watch, import_id
+from cli.caller import caller
 from cli.errors import Exit
 from cli.formatting import state_and_progress, summary
 from cli.output import PROGRAM, Output, printable
@@ -88,7 +89,9 @@ def _list_others(importer: Importer, id: str, error: SharedJobError, output: Out
 def _cancel(
     importer: Importer, import_id: str, options: argparse.Namespace
 ) -> tuple[ImportRecord, Text]:
-    record = importer.actions.cancel(importer.reader.get(import_id), options.job or "")
+    record = importer.actions.cancel(
+        importer.reader.get(import_id), options.job or "", caller(importer)
+    )
     message = Text(f"{record.id}  {printable(record.file)}  ")
     message.append_text(state_and_progress(record))
     if not record.state.is_final:
@@ -101,7 +104,7 @@ def _retry(
 ) -> tuple[ImportRecord, Text]:
     old = importer.reader.get(import_id)
     already = "already " if importer.reader.describe(old).retried_as else ""
-    record = importer.actions.retry(old)
+    record = importer.actions.retry(old, caller(importer))
     message = Text(f"{import_id}  {already}retried as {record.id}, ")
     return record, message.append_text(state_and_progress(record))
 

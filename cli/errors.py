@@ -18,6 +18,7 @@ class Exit(IntEnum):
     NOT_POSSIBLE = 3  # no such import, or its state does not allow the action
     NO_ACCESS = 4  # the storage account or hub cannot be reached or denies access
     CHANGES = 10  # the plan of a file has changes
+    HELD = 11  # an import waits for an approval
     INTERRUPTED = 130  # Ctrl-C, as in shells
 
 
@@ -26,7 +27,8 @@ EXIT_STATUSES = (
     "Exit status: 0 done, all files are valid, all followed imports completed; 1 a file has errors "
     "or lines that would fail, or an import ended in another state; 2 invalid usage or settings, "
     "or a file cannot be read; 3 not found or not possible; 4 the storage account or hub cannot be "
-    "reached or denies access; 10 the plan has changes; 130 interrupted (Ctrl-C)."
+    "reached or denies access; 10 the plan has changes; 11 an import waits for approval; "
+    "130 interrupted (Ctrl-C)."
 )
 
 

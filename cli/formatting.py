@@ -86,6 +86,8 @@ def device_counts(record: ImportRecord) -> str:
     counts = [f"{record.imported:,} imported"]
     if record.unchanged:
         counts.append(f"{record.unchanged:,} unchanged")
+    if record.left_out:
+        counts.append(f"{record.left_out:,} left out")
     if record.failed:
         counts.append(f"{record.failed:,} failed")
     if record.invalid_lines:

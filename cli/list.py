@@ -145,7 +145,7 @@ def _row(record: ImportRecord, now: datetime, in_full: bool) -> dict[str, Text]:
         "FAILED": Text(known_count(record.failed, record), "red" if record.failed else ""),
         "TOOK": Text(time_taken(record, now)),
         "HUB": one_line(record.hub),
-        "FILE": one_line(record.file),
+        "FILE": one_line(f"undo of {record.file}" if record.undo_of else record.file),
         "REASON": one_line(record.failure_reason, "dim"),
     }
 

@@ -24,7 +24,7 @@ from shared.plan.snapshot import ExportError, Snapshot, export_lines
 from shared.settings import Settings
 from shared.text import format_duration
 
-__all__ = ["plan_for_hub"]
+__all__ = ["plan_for_hub", "snapshot_of_export"]
 
 #: Settings by the options that stand for them.
 _SETTINGS = {
@@ -77,7 +77,7 @@ def _registry(
             snapshot = _looked_up(lookups, services, hub, output)
         source = "export" if snapshot is None else "lookups"
         if snapshot is None:
-            snapshot = _from_export(services, hub, devices, output, keys=lines.have_keys)
+            snapshot = snapshot_of_export(services, hub, devices, output, keys=lines.have_keys)
     with closing(snapshot):
         count = f" ({snapshot.devices:,} devices)" if snapshot.devices is not None else ""
         read = "looked up" if snapshot.devices is None else "exported"
@@ -114,9 +114,14 @@ def _looked_up(lookups: Lookups, services: Services, hub: str, output: Output) -
     return snapshot
 
 
-def _from_export(
+def snapshot_of_export(
     services: Services, hub: str, devices: FileDevices, output: Output, *, keys: bool
 ) -> Snapshot:
+    """The devices of a file in a new export of the registry.
+
+    Raises:
+        CommandError: the hub has no slot for a job or refuses it, or its export is damaged.
+    """
     with exported(services, hub, output, keys=keys) as export:
         snapshot = Snapshot(export.as_of, has_keys=keys)
         try:

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, get_args
@@ -24,7 +24,7 @@ from cli.problems import hub_failures, validation_problems
 from shared.errors import NotPossibleError
 from shared.imports.app import Importer
 from shared.imports.model.states import ImportState
-from shared.imports.operate.api_models import FileName, ImportDetail, PlanSummary
+from shared.imports.operate.api_models import FileName, ImportDetail, JobImport, PlanSummary
 from shared.imports.operate.reader import Reader
 from shared.storage.blobs import StoredFile
 from shared.text import format_duration
@@ -71,7 +71,10 @@ def run(options: argparse.Namespace, importer: Importer, output: Output) -> Exit
     output.show(Group(title, _facts(detail, now)))
     sections = [
         ("States", _history(detail, now)),
-        *_in_same_job(detail),
+        *_acts(detail, now),
+        *_first_changes(reader, detail),
+        *_imports("Later imports that may change its devices", detail.later_imports),
+        *_imports("Other files in the job", detail.in_same_job),
         *_report(reader, detail),
         ("Next steps", _next_steps(detail)),
     ]
@@ -149,6 +152,19 @@ def _named_facts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, str
     yield "job message", detail.job_failure_reason
     if detail.validation_attempts > 1:
         yield "attempts", f"{detail.validation_attempts} to validate the file"
+    if detail.hold and detail.state is ImportState.HELD:
+        until = detail.hold.until
+        limit = f", until {local_time(until, now, in_full=True)}" if until else ""
+        yield "approval", f"waits since {local_time(detail.hold.since, now, in_full=True)}{limit}"
+        yield "digest", detail.hold.digest
+        if detail.hold.four_eyes:
+            yield "by whom", "another person, signed in, than asked for it (APPROVAL_FOUR_EYES)"
+    if detail.undo and "undo" in detail.actions:
+        until = detail.undo.until
+        limit = f" until {local_time(until, now, in_full=True)}" if until else ""
+        yield "undo", f"possible{limit}; deletes {detail.undo.deletes:,} that it created"
+    yield "undo of", detail.undo_of
+    yield "undone as", detail.undo.undone_as if detail.undo else ""
     yield "retry of", detail.retry_of
     yield "retried as", detail.retried_as
     yield "cancel", "requested" if detail.cancel_requested else ""
@@ -157,6 +173,8 @@ def _named_facts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, str
 
 def _devices(detail: ImportDetail) -> str:
     unchanged = f", {detail.unchanged:,} unchanged" if detail.unchanged else ""
+    if detail.left_out:
+        unchanged += f", {detail.left_out:,} left out"
     if detail.has_unknown_counts:
         total = "" if detail.sent is None else f"{detail.sent:,} sent to the hub, "
         return f"{total}number imported unknown{unchanged}"
@@ -184,16 +202,54 @@ def _history(detail: ImportDetail, now: datetime) -> RenderableType:
     return table
 
 
-def _in_same_job(detail: ImportDetail) -> Iterator[tuple[str, RenderableType]]:
-    """A section with the other files of the job."""
-    if not detail.in_same_job:
+def _acts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, RenderableType]]:
+    """A section with who did what."""
+    if not detail.acts:
         return
     table = _grid()
-    for other in detail.in_same_job[:MAX_LISTED]:
+    for act in detail.acts:
+        by = f"by {act.who}" + (f" ({act.via})" if act.via else "")
+        time = local_time(act.at, now, in_full=True)
+        table.add_row(time, act.action.value, printable(by), printable(act.note))
+    yield "Who did what", table
+
+
+def _first_changes(reader: Reader, detail: ImportDetail) -> Iterator[tuple[str, RenderableType]]:
+    """A section with the first lines of the plan of an import that is to be approved."""
+    if detail.state is not ImportState.HELD:
+        return
+    record = reader.get(detail.id)
+    plan = reader.plan(record)
+    if plan is None:
+        modes = record.validation.get("importModes") or {}
+        shown = ", ".join(f"{mode} {count:,}" for mode, count in modes.items())
+        yield "Without a plan, its lines by importMode", Text(shown)
+        return
+    table = _grid()
+    for line in plan.changes[:MAX_LISTED]:
+        name = f"{line.id}/{line.module_id}" if line.module_id else line.id
+        facts = ", ".join(change.property for change in line.changes) or line.code
+        table.add_row(f"line {line.line:,}", line.action.value, printable(name), printable(facts))
+    if plan.truncated or len(plan.changes) > MAX_LISTED:
+        table.add_row("and more in plan.csv")
+    counts = plan.counts
+    yield (
+        f"Plan: {counts.create:,} to create, {counts.update:,} to update ({counts.new_keys:,} get "
+        f"new keys, {counts.disable:,} are disabled), {counts.delete:,} to delete",
+        table,
+    )
+
+
+def _imports(title: str, imports: Sequence[JobImport]) -> Iterator[tuple[str, RenderableType]]:
+    """A section with other imports."""
+    if not imports:
+        return
+    table = _grid()
+    for other in imports[:MAX_LISTED]:
         table.add_row(other.id, state_text(other.state), printable(other.file))
-    if len(detail.in_same_job) > MAX_LISTED:
-        table.add_row(f"and {len(detail.in_same_job) - MAX_LISTED} more")
-    yield "Other files in the job", table
+    if len(imports) > MAX_LISTED:
+        table.add_row(f"and {len(imports) - MAX_LISTED} more")
+    yield title, table
 
 
 def _report(reader: Reader, detail: ImportDetail) -> Iterator[tuple[str, RenderableType]]:
@@ -231,6 +287,14 @@ def _next_steps(detail: ImportDetail) -> RenderableType:
 def _commands(detail: ImportDetail) -> Iterator[tuple[str, str]]:
     if not detail.is_final:
         yield f"watch {detail.id}", "follow it"
+    if detail.hold and "approve" in detail.actions:
+        later = f" --later {len(detail.later_imports)}" if detail.later_imports else ""
+        yield f"approve {detail.id} --plan {detail.hold.digest}{later}", "approve it"
+        yield f"decline {detail.id} --reason TEXT", "decline it"
+    if detail.undo and "undo" in detail.actions:
+        deletes = f" --deletes {detail.undo.deletes}" if detail.undo.deletes else ""
+        yield f"undo {detail.id} --plan", "show what an undo would do"
+        yield f"undo {detail.id}{deletes}", "undo it"
     if "cancel" in detail.actions:
         if detail.shares_started_job:
             yield f"cancel {detail.id} --job {detail.job_record}", "cancel all files of its job"

@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterable
 
 from azure.core.exceptions import ServiceResponseError
+from rich.text import Text
 
 from cli.arguments import add_hub_filter, add_interval, import_id
 from cli.errors import Exit, UsageError
-from cli.formatting import summary
-from cli.output import Output
+from cli.formatting import state_and_progress, summary
+from cli.output import PROGRAM, Output
 from cli.storage_errors import UnreachableError
 from cli.watch_source import OpenImports, SelectedImports
 from cli.watch_view import LineView, LiveView, View
@@ -19,7 +20,7 @@ from shared.imports.app import Importer
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 
-__all__ = ["add_arguments", "run", "watch_to_end"]
+__all__ = ["add_arguments", "run", "show_or_watch", "watch_to_end"]
 
 #: Seconds that the storage account may be unreachable after it was reached once.
 OUTAGE_TIMEOUT = 300
@@ -27,11 +28,15 @@ OUTAGE_TIMEOUT = 300
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    help_ids = "imports to follow until all have ended (default: all imports that are open)"
+    help_ids = "imports to follow until all have ended or are held (default: all that are open)"
     add("ids", nargs="*", type=import_id, metavar="ID", help=help_ids)
     add_hub_filter(parser)
     add_interval(parser)
-    add("--until-idle", action="store_true", help="without ids: end when no import is open")
+    add(
+        "--until-idle",
+        action="store_true",
+        help="without ids: end when no import is open or all are held",
+    )
 
 
 def run(options: argparse.Namespace, importer: Importer, output: Output) -> Exit:
@@ -50,9 +55,36 @@ def run(options: argparse.Namespace, importer: Importer, output: Output) -> Exit
     ends_when_idle = bool(options.ids) or options.until_idle
     with _view(importer, output) as view:
         ended = _follow(source, view, options.interval, ends_when_idle)
+    status = _status(ended, ImportState.COMPLETED)
     if not ended and not output.is_json:
         output.note("No open imports.")
-    return _status(ended, ImportState.COMPLETED)
+    if not options.ids and (held := importer.reader.held_count(options.hub)):
+        output.note(f"Imports that wait for approval: {held:,}.")
+        status = Exit.HELD if status is Exit.DONE else status
+    return status
+
+
+def show_or_watch(
+    text: str,
+    record: ImportRecord,
+    options: argparse.Namespace,
+    importer: Importer,
+    output: Output,
+) -> Exit:
+    """Show what became of an import, and follow it if that is asked for (`--watch`).
+
+    Args:
+        text: before its state.
+    """
+    if not output.is_json:
+        output.show(Text(text).append_text(state_and_progress(record)))
+    elif not options.watch:
+        output.json(summary(record))
+    if options.watch:
+        return watch_to_end([record], ImportState.COMPLETED, importer, output, options.interval)
+    if not (record.state.is_final or output.is_json):
+        output.note(f"To follow: {PROGRAM} watch {record.id}")
+    return Exit.DONE
 
 
 def watch_to_end(
@@ -68,7 +100,8 @@ def watch_to_end(
         interval: between two reads, in seconds.
 
     Returns:
-        DONE if all ended in the wanted state, else UNSUCCESSFUL.
+        DONE if all ended in the wanted state, HELD if the others wait for an approval, else
+        UNSUCCESSFUL.
     """
     with View() if output.is_json else _view(importer, output) as view:
         ended = _follow(SelectedImports(importer, imports), view, interval, True)
@@ -81,7 +114,7 @@ def watch_to_end(
 def _follow(
     source: SelectedImports | OpenImports, view: View, interval: float, ends_when_idle: bool
 ) -> list[ImportRecord]:
-    """Show snapshots; returns the imports that ended."""
+    """Show snapshots; returns the imports that ended, and those that are held at the end."""
     ended: list[ImportRecord] = []
     was_reached = False
     failing_since: float | None = None
@@ -98,7 +131,7 @@ def _follow(
             view.show(snapshot)
             ended += snapshot.ended
             if ends_when_idle and snapshot.is_idle:
-                return ended
+                return ended + snapshot.held
         time.sleep(interval)
 
 
@@ -110,7 +143,10 @@ def _known_hubs(wanted: Iterable[str], importer: Importer) -> list[str]:
 
 
 def _status(ended: Iterable[ImportRecord], wanted: ImportState) -> Exit:
-    return Exit.DONE if all(record.state is wanted for record in ended) else Exit.UNSUCCESSFUL
+    others = {record.state for record in ended} - {wanted}
+    if others == {ImportState.HELD}:
+        return Exit.HELD
+    return Exit.UNSUCCESSFUL if others else Exit.DONE
 
 
 def _view(importer: Importer, output: Output) -> View:

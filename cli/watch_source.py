@@ -56,12 +56,19 @@ class Snapshot:
             self.open.append(OpenImport(record, queue_position))
 
     @property
+    def held(self) -> list[ImportRecord]:
+        """The imports that wait for an approval."""
+        records = (item.record for item in self.open)
+        return [record for record in records if record.state is ImportState.HELD]
+
+    @property
     def is_idle(self) -> bool:
-        return not (self.open or self.unregistered or self.more)
+        """Whether no import is open but for those that wait for people."""
+        return not (self.unregistered or self.more) and len(self.open) == len(self.held)
 
 
 class SelectedImports:
-    """Given imports until all have ended.
+    """Given imports until all have ended or wait for an approval.
 
     A snapshot takes two queries per hub, and a read for each import that they do not find.
     """
