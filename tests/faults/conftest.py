@@ -10,6 +10,7 @@ from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 
 from local.azurite import Azurite
+from shared.imports.workflow.event_publisher import EventPublisher
 from tests.faults.injection import Answers, Transport
 from tests.faults.stored_state import StorageAccount
 
@@ -29,4 +30,13 @@ def account() -> Iterator[StorageAccount]:
 def _no_sdk_delays() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(HttpTransport, "sleep", lambda *_: None)
+        yield
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _events_stay_in_outbox() -> Iterator[None]:
+    """Threads that send them would take turns with the requests of the app."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EventPublisher, "offer", lambda *_: None)
+        patch.setattr(EventPublisher, "send", lambda *_: None)
         yield

@@ -11,6 +11,7 @@ from datetime import timedelta
 from iothub_emulator.choices import UriEcho
 from shared.errors import NotPossibleError
 from shared.imports.app import Importer
+from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from tests.faults.injection import Fault
 from tests.faults.simulation import Simulation
@@ -34,6 +35,10 @@ class Scenario:
     settings: Mapping[str, str] = field(default_factory=dict)
     #: Blobs in the upload container at the end; None means all.
     uploads: tuple[str, ...] | None = None
+    #: Checks more of the end.
+    check: Callable[[Simulation], None] = lambda _: None
+    #: What somebody decides in the end about an import that is held.
+    decide: Callable[[Importer], object] | None = None
     #: Without a fault, the number of imports of each job at the hub; None means one.
     sizes: tuple[int, ...] | None = None
     #: Faults to inject. If only terminations are listed, the pairs cover the other faults.
@@ -128,21 +133,36 @@ def prepare(scenarios: Sequence[tuple[Scenario, Simulation]]) -> None:
 
     Storage returns upload times in whole seconds.
     """
+    for scenario, simulation in scenarios:
+        simulation.decide = scenario.decide
     for number in range(max((len(scenario.prepare) for scenario, _ in scenarios), default=0)):
         if number:
-            now = int(time.time())
-            while int(time.time()) == now:
-                time.sleep(0.01)
+            next_second()
         for scenario, simulation in scenarios:
             if number < len(scenario.prepare):
                 scenario.prepare[number](simulation)
+
+
+def next_second() -> None:
+    now = int(time.time())
+    while int(time.time()) == now:
+        time.sleep(0.01)
+
+
+def name_of_import(simulation: Simulation, record: ImportRecord) -> str:
+    """The name of its file; of a retry or an undo also that."""
+    kind, parent = ("undo", record.undo_of) if record.undo_of else ("retry", record.retry_of)
+    if not parent:
+        return record.file
+    former = next((one for one in simulation.records() if one.id == parent), None)
+    return f"{kind} of {name_of_import(simulation, former) if former else record.file}"
 
 
 def check_end(simulation: Simulation, scenario: Scenario) -> None:
     """Check the scenario's expected end, if nothing but faults occurred."""
     current = {}
     for record in reversed(simulation.records()):
-        current[f"retry of {record.file}" if record.retry_of else record.file] = record
+        current[name_of_import(simulation, record)] = record
     states = {file: record.state.value for file, record in current.items()}
     reasons = {file: record.failure_reason for file, record in current.items()}
     assert states == scenario.states, reasons
@@ -150,3 +170,4 @@ def check_end(simulation: Simulation, scenario: Scenario) -> None:
     assert {id_: line["tags"]["n"] for id_, line in stored.items() if line} == scenario.devices
     if scenario.uploads is not None:
         assert [name for name, _ in simulation.versions()] == list(scenario.uploads)
+    scenario.check(simulation)

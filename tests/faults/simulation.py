@@ -25,6 +25,7 @@ from shared.imports.app import Importer
 from shared.settings import Settings, load_settings
 from tests.app import Clock
 from tests.faults.injection import Injection, Injector, Killed, Transport
+from tests.faults.safeguards import watch_jobs
 from tests.faults.stored_state import StorageAccount, StoredState
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,12 @@ class Simulation(StoredState):
         self.conditions = conditions or Conditions()
         super().__init__(account, Choices(uri_echo=self.conditions.echo))
         self.are_records_pruned = "RECORD_RETENTION_DAYS" in self.conditions.settings
+        #: Whether events are written; they stay in the outbox (see `conftest.py`).
+        self.keeps_events = "EVENTS_URL" in self.conditions.settings
+        #: Jobs that the hub got although an approval or a backup was missing.
+        self.unguarded_jobs: list[str] = []
+        #: What somebody decides in the end about an import that is held.
+        self.decide: Callable[[Importer], object] | None = None
         self.injector = Injector(injections, self.overtake)
         self.clock = Clock()
         self.clock.ahead = self.conditions.app_ahead
@@ -93,6 +100,7 @@ class Simulation(StoredState):
         """Start the hub; files may be uploaded before."""
         for hub in (self.hub, self.west):
             hub.clock.ahead = self.conditions.hub_ahead
+        watch_jobs(self)
         self._resources.enter_context(self.hub)
         # The sweeper of another simulation would find them.
         self._resources.callback(self._delete_import_containers)
@@ -303,6 +311,8 @@ class Simulation(StoredState):
                 self.wait()
             self.sweep()
             self.pass_time(timedelta(minutes=2))
+            if self.decide is not None:
+                self.without_fault(self.decide)
             for recovery in [item for item in self.recoveries if item[0] <= turn]:
                 self.recoveries.remove(recovery)
                 recovery[1]()
@@ -331,10 +341,11 @@ class Simulation(StoredState):
         self.injector.is_killed = False
 
     def _delete_import_containers(self) -> None:
-        for container in self.blobs.list_containers("import-", include_metadata=True):
-            if container.metadata.get("table") == self.table.table_name:
-                with contextlib.suppress(ResourceNotFoundError):
-                    self.blobs.delete_container(container.name)
+        for prefix in ("import-", "backup-"):
+            for container in self.blobs.list_containers(prefix, include_metadata=True):
+                if container.metadata.get("table") == self.table.table_name:
+                    with contextlib.suppress(ResourceNotFoundError):
+                        self.blobs.delete_container(container.name)
 
 
 def device(device_id: str, **members: object) -> dict[str, Any]:

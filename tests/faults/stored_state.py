@@ -28,8 +28,9 @@ from shared.imports.store.rows import (
     to_record,
 )
 
-#: The container of an import or of a job of several, with the number of the validation's attempt.
-_CONTAINER = re.compile(r"import-([0-9a-f]{24})(-\d+)?")
+#: The container of an import or of a job of several, with the number of the validation's attempt;
+#: or that of the second job of an undo.
+_CONTAINER = re.compile(r"import-([0-9a-f]{24})(-\d+|-modules)?")
 JOB_ROWS = ("job-", "ended-job-")
 
 

@@ -6,16 +6,19 @@ from collections.abc import Callable
 
 import pytest
 
+from iothub_emulator.registry.identity import Key
+from shared.imports.operate.undo import undo_id
+from tests.faults.decisions import undo_ended
 from tests.faults.injection import READS, Injection
 from tests.faults.invariants import HistoryCheck, check
-from tests.faults.scenario import A, prepare
+from tests.faults.scenario import A, name_of_import, prepare
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.simulation import Conditions, Simulation, device
-from tests.faults.stored_state import StorageAccount
+from tests.faults.stored_state import StorageAccount, container_of_job
 from tests.faults.test_matrix import IS_EXHAUSTIVE
 
 #: Each with the part of the writes after which `make test` deletes something.
-NAMES = {"clean": 1, "plan by export": 6}
+NAMES = {"clean": 1, "plan by export": 6, "held, approved": 8, "undone": 12}
 UNRELATED = "east/z.ndjson"
 
 
@@ -43,6 +46,17 @@ def _delete_job_row(simulation: Simulation, import_id: str) -> bool:
     return _delete_rows(simulation, "job-", import_id)
 
 
+def _delete_held_row(simulation: Simulation, import_id: str) -> bool:
+    return _delete_rows(simulation, "held-", import_id)
+
+
+def _delete_backup(simulation: Simulation, import_id: str) -> bool:
+    containers = list(simulation.blobs.list_containers(f"backup-{import_id}"))
+    for container in containers:
+        simulation.blobs.delete_container(container.name)
+    return bool(containers)
+
+
 def _delete_snapshot(simulation: Simulation, import_id: str) -> bool:
     """The container of an export."""
     containers = list(simulation.blobs.list_containers(f"import-{import_id}-snapshot"))
@@ -66,12 +80,21 @@ DELETIONS: dict[str, Callable[[Simulation, str], bool]] = {
     "container": _delete_container,
     "job row": _delete_job_row,
     "export": _delete_snapshot,
+    "held row": _delete_held_row,
+    "backup": _delete_backup,
+}
+#: Scenarios that do not have it.
+WITHOUT = {
+    "job row": ("clean",),
+    "export": ("clean",),
+    "held row": ("clean", "plan by export", "undone"),
+    "backup": ("clean", "plan by export"),
 }
 CASES = [
     (scenario, name)
     for scenario in NAMES
     for name in DELETIONS
-    if scenario != "clean" or name not in ("job row", "export")
+    if scenario not in WITHOUT.get(name, ())
 ]
 
 
@@ -102,6 +125,9 @@ def _play(account: StorageAccount, name_of_scenario: str, position: int, name: s
     prepare([(scenario, simulation)])
     simulation.upload(UNRELATED, device("pump-9", tags={"n": 1}))
     [import_id] = simulation.ids_of(A)
+    import_name = A
+    if scenario.states.keys() == {A, f"undo of {A}"}:
+        import_id, import_name = undo_id(import_id, 1), f"undo of {A}"
     was_deleted: list[bool] = []
 
     def delete() -> None:
@@ -117,17 +143,52 @@ def _play(account: StorageAccount, name_of_scenario: str, position: int, name: s
                 return False
             simulation.settle()
             check(simulation)
-            states = {record.file: record.state.value for record in simulation.records()}
+            states = {
+                name_of_import(simulation, record): record.state.value
+                for record in simulation.records()
+            }
             assert states.pop(UNRELATED) == "completed"
             assert set(states.values()) <= {"completed", "completedWithErrors", "failed"}
-            jobs = [
-                job for _, job in simulation.jobs() if import_id in job["inputBlobContainerUri"]
+            containers = [
+                container_of_job(job)
+                for _, job in simulation.jobs()
+                if import_id in job["inputBlobContainerUri"]
             ]
-            assert len(jobs) <= 1
-            if states.get(A) == "completed":
-                assert len(jobs) == 1
+            assert len(containers) == len(set(containers))
+            assert len(containers) <= _most_jobs(import_name)
+            if states.get(import_name) == "completed":
+                assert len(containers) == _most_jobs(import_name)
         except AssertionError as error:
             request = simulation.injector.requests[position]
             error.add_note(f"{name} deleted at request {position}, {request}")
             raise
     return True
+
+
+def _most_jobs(import_name: str) -> int:
+    """An undo has a job of its own for modules of devices that it makes again."""
+    return 1 if import_name == A else 2
+
+
+def test_an_undo_whose_record_was_deleted_is_not_applied_again(account: StorageAccount) -> None:
+    """A further undo has an id and a plan of its own."""
+    scenario = SCENARIOS["undone"]
+    with _simulation(account, "undone") as simulation:
+        prepare([(scenario, simulation)])
+        scenario.play(simulation)
+        simulation.settle()
+        [import_id] = simulation.ids_of(A)
+        first, second = (undo_id(import_id, number) for number in (1, 2))
+        jobs = len(simulation.jobs())
+        simulation.note_imports()
+        simulation.edited.add(first)
+        assert _delete_record(simulation, first)
+        # Somebody deletes the device again, so that there is something to do.
+        simulation.hub.registry.delete(Key("pump-1"))
+        undo_ended(simulation, A)
+        simulation.settle()
+        states = {record.id: record.state.value for record in simulation.records()}
+        assert states == {import_id: "completed", first: "failed", second: "completed"}
+        containers = [container_of_job(job) for _, job in simulation.jobs()[jobs:]]
+        assert containers == [f"import-{second}", f"import-{second}-modules"]
+        assert simulation.hub.registry.get("pump-1", "m1") is not None

@@ -1,4 +1,5 @@
-"""A newer version of the app writes rows of a group at any time, and is rolled back later.
+"""A newer version of the app writes rows of a group, or of an import that is held, at any time,
+and is rolled back later.
 
 Such rows are left alone, whatever this version does with others.
 """
@@ -15,7 +16,7 @@ from tests.faults.injection import READS, Injection
 from tests.faults.invariants import HistoryCheck, check
 from tests.faults.scenario import B, Scenario, check_end, prepare
 from tests.faults.scenarios import SCENARIOS
-from tests.faults.simulation import Simulation
+from tests.faults.simulation import Conditions, Simulation
 from tests.faults.stored_state import StorageAccount
 from tests.faults.test_matrix import IS_EXHAUSTIVE
 
@@ -32,7 +33,7 @@ def _job(_: Simulation, row: TableEntity) -> bool:
 
 
 def _all(_: Simulation, row: TableEntity) -> bool:
-    return bool(row["RowKey"].startswith(("import-", "job-", "queue-")))
+    return bool(row["RowKey"].startswith(("import-", "job-", "queue-", "held-")))
 
 
 #: Which rows the newer version has written.
@@ -43,21 +44,30 @@ ROWS: dict[str, Callable[[Simulation, TableEntity], bool]] = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("kind", ROWS)
+HELD = "held, approved"
+CASES = [*((name, kind) for kind in ROWS for name in NAMES), (HELD, "the job"), (HELD, "all")]
+
+
+def _simulation(account: StorageAccount, name: str) -> Simulation:
+    return Simulation(account, (), Conditions(settings=SCENARIOS[name].settings))
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
 def test_rows_of_a_newer_version_are_left_alone(
     account: StorageAccount, name: str, kind: str
 ) -> None:
     scenario = SCENARIOS[name]
-    with Simulation(account) as simulation:
+    with _simulation(account, name) as simulation:
         prepare([(scenario, simulation)])
         scenario.play(simulation)
         requests = simulation.injector.requests
     positions = [at for at in range(1, len(requests)) if not requests[at - 1].startswith(READS)]
     # The queue waits for some minutes behind such rows.
     runs = [(position, late) for position in positions for late in (False, True)]
-    runs = runs if IS_EXHAUSTIVE else runs[list(ROWS).index(kind) :: 2 * len(ROWS) - 1]
-    simulations = [Simulation(account) for _ in runs]
+    if not IS_EXHAUSTIVE:
+        turns = 2 * len(ROWS) - 1
+        runs = runs[list(ROWS).index(kind) :: 3 * turns if name == HELD else turns]
+    simulations = [_simulation(account, name) for _ in runs]
     prepare([(scenario, simulation) for simulation in simulations])
     were_written = [
         _play(simulation, scenario, kind, position, is_late=is_late)

@@ -1,4 +1,4 @@
-"""A process stalls at a request of a group, or of a comparison, and others come first.
+"""A process stalls at a request of a group, a comparison or an undo, and others come first.
 
 That another process has done all pending work meanwhile is `Fault.OVERTAKEN` of the matrix. Here,
 before the stalled process sends its request, an operator has also cancelled imports or retried
@@ -15,6 +15,7 @@ import pytest
 
 from tests.faults.disturbances import NEXT, STALLS
 from tests.faults.groups import GROUPS
+from tests.faults.guarded import GUARDED
 from tests.faults.injection import Injection
 from tests.faults.invariants import HistoryCheck, check
 from tests.faults.scenario import prepare
@@ -25,8 +26,11 @@ from tests.faults.test_matrix import IS_EXHAUSTIVE
 
 Stall = Callable[[Simulation, random.Random], None]
 
-#: Comparisons have half as many turns.
-NAMES = ("group", "group, hub busy", "group, reply lost", "plan by export")
+#: Comparisons have half as many turns, and those that are held or undone a quarter.
+NAMES = (
+    *("group", "group, hub busy", "group, reply lost", "plan by export"),
+    *("held, approved", "undone"),
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -42,7 +46,7 @@ def test_stalled_process(account: StorageAccount, name: str, stall: Stall) -> No
     if not IS_EXHAUSTIVE:
         turns = 2 * len(STALLS)
         if name not in GROUPS:
-            turns *= 2
+            turns *= 4 if name in GUARDED else 2
         positions = range(2 * STALLS.index(stall) + NAMES.index(name) % 2, count, turns)
     simulations = [Simulation(account, (), conditions) for _ in positions]
     prepare([(scenario, simulation) for simulation in simulations])
