@@ -32,6 +32,13 @@ var rules = [
     query: loadTextContent('alerts/queue-waits.kql')
   }
   {
+    name: 'imports-held'
+    description: 'Imports wait for approval. Open them on the dashboard, look at their plans, then approve or decline them.'
+    severity: 3
+    minutes: 15
+    query: loadTextContent('alerts/imports-held.kql')
+  }
+  {
     name: 'no-tick'
     description: 'The timer that starts and follows jobs has not run for 10 minutes. Call GET /api/health.'
     severity: 1

@@ -30,6 +30,8 @@ param instanceMemoryMB int
 param subnetId string
 @description('IPv4 ranges that can call the app. Empty: all addresses.')
 param addressRanges string[]
+@description('Client id of the app registration for App Service Authentication. Empty: none.')
+param signInClientId string
 @description('Settings of the importer by name; see docs/settings.md.')
 param settings AppSettings
 
@@ -143,6 +145,28 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
   resource scm 'basicPublishingCredentialsPolicies' = {
     name: 'scm'
     properties: { allow: false }
+  }
+
+  // Names the users of the dashboard; it replaces no key. Event Grid and programs have none, so they stay anonymous.
+  resource signIn 'config' = if (!empty(signInClientId)) {
+    name: 'authsettingsV2'
+    properties: {
+      platform: { enabled: true }
+      globalValidation: {
+        requireAuthentication: false
+        unauthenticatedClientAction: 'AllowAnonymous'
+      }
+      identityProviders: {
+        azureActiveDirectory: {
+          enabled: true
+          registration: {
+            clientId: signInClientId
+            openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+          }
+        }
+      }
+      login: { tokenStore: { enabled: false } }
+    }
   }
 
   resource appSettings 'config' = {

@@ -59,6 +59,17 @@ param uploadContainer string = 'device-uploads'
 @description('Which lines of a file the hub gets. changes: the app compares the file with the registry first, and sends only lines that change something.')
 param apply string = 'all'
 
+@allowed(['never', 'destructive', 'always'])
+@description('Which imports somebody has to approve before their job. destructive: those that delete, disable or give new keys to many devices.')
+param approval string = 'never'
+
+@allowed(['never', 'destructive', 'always'])
+@description('Which imports keep what they change, so that they can be undone.')
+param backup string = 'never'
+
+@description('Client id of an Entra ID app registration by which users of the dashboard sign in (App Service Authentication), so that imports say who approved or cancelled them. Empty: function keys alone.')
+param signInClientId string = ''
+
 @description('Settings that differ from their defaults, by name. Use Key Vault references for secrets: parameter values are kept in the deployment history.')
 param settings Settings = {}
 
@@ -96,6 +107,9 @@ param logRetentionDays int = 30
 @sealed()
 @description('Settings that this template does not set itself, see docs/settings.md. App settings are strings.')
 type Settings = {
+  APPROVAL_DEADLINE_DAYS: string?
+  APPROVAL_FOUR_EYES: string?
+  APPROVAL_HUB_SHARE: string?
   BACKOFF_SECONDS: string?
   CSV_DEFAULT_IMPORT_MODE: string?
   CSV_DEFAULT_STATUS: string?
@@ -155,6 +169,7 @@ var contradictions = filter(
     privateNetwork && chosenJobStorage == 'keyBased' ? 'privateNetwork requires identityBased.' : ''
     chosenJobStorage == 'keyBased' && !empty(hubIdentityId) ? 'hubIdentityId requires identityBased.' : ''
     startsWith(uploadContainer, 'import-') ? 'uploadContainer must not start with import-.' : ''
+    startsWith(uploadContainer, 'backup-') ? 'uploadContainer must not start with backup-.' : ''
   ],
   problem => !empty(problem)
 )
@@ -306,9 +321,12 @@ module app 'app.bicep' = {
     instanceMemoryMB: instanceMemoryMB
     subnetId: privateNetwork ? appSubnetId : ''
     addressRanges: dashboardAddressRanges
+    signInClientId: signInClientId
     settings: union(
       {
         APPLY: apply
+        APPROVAL: approval
+        BACKUP: backup
         IMPORTS_TABLE: importsTable
         IOTHUB: hubAccess.outputs.hostName
         JOB_STORAGE_AUTHENTICATION: jobStorage

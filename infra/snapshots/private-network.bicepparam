@@ -16,3 +16,6 @@ param privateNetwork = true
 param storageAddressRanges = ['203.0.113.0/24']
 param dashboardAddressRanges = ['198.51.100.7/32']
 param alertEmail = 'operators@example.org'
+param approval = 'destructive'
+param backup = 'destructive'
+param signInClientId = '33333333-3333-3333-3333-333333333333'

@@ -210,8 +210,12 @@ def test_the_private_network() -> None:
 
 
 def app_settings(deployment: str) -> dict[str, str]:
-    [config] = of_type(deployment, "Microsoft.Web/sites/config")
-    settings: dict[str, str] = config["properties"]
+    settings: dict[str, str]
+    [settings] = [
+        config["properties"]
+        for config in of_type(deployment, "Microsoft.Web/sites/config")
+        if "appsettings" in config["name"]
+    ]
     return settings
 
 
