@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from local.stack import ROOT, Ports, Stack
 from local.up import describe, wait_for_ctrl_c
 from shared.imports.app import importer
 from shared.imports.model.record import ImportRecord
+from shared.imports.model.states import ImportState
 from shared.imports.operate.reader import ImportFilter
 
 __all__ = ["main"]
@@ -107,6 +108,9 @@ UPLOADS = (
     ),
 )
 
+#: A file that has to be approved.
+DECOMMISSION = "decommission.ndjson"
+
 #: Files at the end that are uploaded at the same time.
 TOGETHER = 4
 
@@ -137,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             records = _run(stack, console)
             problems = _show(stack, records, console)
             if not problems:
-                problems = _plan(console)
+                problems = [*_plan(console), *_approve_and_undo(stack, console)]
                 for problem in problems:
                     console.print(f"[red]{escape(problem)}[/red]")
                 _show_next_steps(console)
@@ -280,16 +284,77 @@ def _plan(console: Console) -> list[str]:
     console.print(f"\nWhat a further file would change (device-importer plan {name}):\n")
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, name).write_bytes(samples.ndjson(samples.changes()))
-        # Only now, so that what was printed before comes first.
-        sys.stdout.flush()
-        done = subprocess.run(
-            [sys.executable, "-m", "cli", "plan", name],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            check=False,
-        )
+        status = _command("plan", name, folder=folder)
     # One of its lines would fail.
-    return [] if done.returncode == 1 else [f"plan: unexpected exit status {done.returncode}"]
+    return [] if status == 1 else [f"plan: unexpected exit status {status}"]
+
+
+def _command(*arguments: str, folder: str = ".") -> int:
+    """Run a command of device-importer; returns its exit status."""
+    # Only now, so that what was printed before comes first.
+    sys.stdout.flush()
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    return done.returncode
+
+
+def _approve_and_undo(stack: Stack, console: Console) -> list[str]:
+    """Hold a file that deletes, approve it, undo it; return what is not as expected."""
+    stack.change_settings(APPROVAL="destructive", BACKUP="destructive", MAX_DELETES="5")
+    console.print(
+        "\nWith APPROVAL=destructive and BACKUP=destructive, a file that deletes more than "
+        "MAX_DELETES=5 devices:\n"
+    )
+    before, count = _pumps(stack), len(stack.hub.registry)
+    stack.blobs.get_blob_client(stack.settings["UPLOAD_CONTAINER"], DECOMMISSION).upload_blob(
+        samples.ndjson(samples.decommission(6))
+    )
+    held = _wait_for(lambda: _newest(DECOMMISSION), ImportState.HELD)
+    if held is None:
+        return [f"{DECOMMISSION}: is not held"]
+    console.print(f"  held: {escape(held.failure_reason)}\n")
+    console.print(f"device-importer approve {held.id} --plan {held.hold.digest}\n")
+    _command("approve", held.id, "--plan", held.hold.digest)
+    done = _wait_for(lambda: _newest(DECOMMISSION), ImportState.COMPLETED)
+    if done is None or done.imported != 6:
+        return [f"{DECOMMISSION}: was not imported after its approval"]
+    console.print(f"  completed: devices at the hub {count:,} -> {len(stack.hub.registry):,}\n")
+    console.print(f"device-importer undo {done.id}\n")
+    _command("undo", done.id)
+    undo = _wait_for(lambda: _newest(DECOMMISSION), ImportState.COMPLETED)
+    if undo is None or undo.undo_of != done.id or _pumps(stack) != before:
+        return [f"{DECOMMISSION}: was not undone"]
+    console.print("  completed: the devices are back, with their keys and twins")
+    return []
+
+
+def _pumps(stack: Stack) -> list[object]:
+    """The devices that are deleted, as the hub has them, without what is new each time."""
+    found = [stack.hub.registry.get(str(line["id"])) for line in samples.decommission(6)]
+    new = ("eTag", "twinETag")
+    return [
+        line and {name: value for name, value in line.items() if name not in new} for line in found
+    ]
+
+
+def _newest(file: str) -> ImportRecord | None:
+    """The last import of a file."""
+    return next((record for record in _records() if record.file == file), None)
+
+
+def _wait_for(find: Callable[[], ImportRecord | None], state: ImportState) -> ImportRecord | None:
+    """The import once it is in a state; None if it ends otherwise or takes too long."""
+    started = time.monotonic()
+    while time.monotonic() - started < DEADLINE:
+        record = find()
+        if record is not None and record.state is state:
+            return record
+        time.sleep(0.2)
+    return None
 
 
 def _show_next_steps(console: Console) -> None:

@@ -7,7 +7,17 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["broken_lines", "changes", "csv", "fleet", "ndjson", "replacements", "site", "stock"]
+__all__ = [
+    "broken_lines",
+    "changes",
+    "csv",
+    "decommission",
+    "fleet",
+    "ndjson",
+    "replacements",
+    "site",
+    "stock",
+]
 
 Line = Mapping[str, object]
 
@@ -30,6 +40,11 @@ def changes() -> Sequence[Line]:
         {"id": "north-sensor-001", "status": "enabled", "importMode": "delete"},
         {"id": "pump-99999", "status": "disabled", "importMode": "update"},
     ]
+
+
+def decommission(count: int) -> Sequence[Line]:
+    """The deletion of the first devices of the fleet."""
+    return [{**_device(f"pump-{n:05}", n), "importMode": "delete"} for n in range(1, count + 1)]
 
 
 def site(name: str, count: int) -> Sequence[Line]:

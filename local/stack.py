@@ -104,6 +104,12 @@ class Stack:
     def __exit__(self, *exc_info: object) -> None:
         self._resources.close()
 
+    def change_settings(self, **changes: str) -> None:
+        """Change settings of the app, as a deployment does."""
+        self.settings |= changes
+        os.environ.update(changes)
+        importlib.import_module("shared.imports.app").forget_importer()
+
     def _start_app(self, port: int) -> FunctionsHost:
         # The app and its bindings read the environment, as in Azure.
         os.environ.update(self.settings)

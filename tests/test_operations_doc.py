@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -27,9 +28,10 @@ from shared.hub.exceptions import (
     error_from_response,
 )
 from shared.imports.model.job import JobRecord, JobState
-from shared.imports.model.record import CancelReason, HubJob, StagedFile
+from shared.imports.model.parts import HubJob, StagedFile
+from shared.imports.model.record import CancelReason
 from shared.imports.model.states import ImportState
-from shared.imports.workflow import job_reasons, plan_reasons, upload_reasons
+from shared.imports.workflow import hold_reasons, job_reasons, plan_reasons, upload_reasons
 from shared.imports.workflow.completion import unreadable, unwritten
 from shared.imports.workflow.job_outcome import JobOutcome
 from shared.plan.model import Note
@@ -148,14 +150,31 @@ SAMPLES: Mapping[str, Sequence[str]] = {
     "cancelled_without_job": [job_reasons.cancelled_without_job()],
     "cancelled_without_hub": [job_reasons.cancelled_without_hub("fleet")],
     "cancelled_too_late": [job_reasons.cancelled_too_late()],
+    "cancelled_between_jobs": [job_reasons.cancelled_between_jobs()],
+    "first_job_unclear": [job_reasons.first_job_unclear()],
+    "modules_left": [job_reasons.modules_left(count) for count in (1, 2)],
+    "lines_changed": [job_reasons.lines_changed(replace(RECORD, undo_of="x"), OSError("x"))],
+    "not_compared_again": [plan_reasons.not_compared_again("x", is_undo=False)],
+    "always": [hold_reasons.always({"deletes": 3})],
+    "held": [hold_reasons.held([hold_reasons.too_many("deletes", 3, 2)])],
+    "too_many": [hold_reasons.held([hold_reasons.too_many("disables", 1, 0)])],
+    "too_many_of_lines": [hold_reasons.held([hold_reasons.too_many_of_lines(3, 4)])],
+    "held_without_plan": [hold_reasons.without_plan("x")],
+    "deadline_passed": [hold_reasons.deadline_passed(7)],
+    "superseded_while_held": [hold_reasons.superseded("a.ndjson")],
+    "declined": [hold_reasons.declined(reason) for reason in ("", "not today")],
     "comparing": [plan_reasons.comparing()],
     "begun_again": [plan_reasons.begun_again(plan_reasons.export_not_found())],
-    "without_plan": [plan_reasons.without_plan(plan_reasons.export_not_found())],
+    "without_plan": [
+        plan_reasons.without_plan(plan_reasons.export_not_found(), is_held=is_held)
+        for is_held in (False, True)
+    ],
     "export_failed": [plan_reasons.export_failed("failed", reason) for reason in ("", "x")],
     "export_not_found": [plan_reasons.export_not_found()],
     "status_awaited": [plan_reasons.status_awaited(plan_reasons.export_not_found(), DAY)],
     "export_takes_too_long": [plan_reasons.export_takes_too_long()],
     "export_unreadable": [plan_reasons.export_unreadable("x")],
+    "needs_plan": [plan_reasons.needs_plan("x", is_undo=is_undo) for is_undo in (False, True)],
     "terminated": [plan_reasons.terminated()],
     "cancelled": [plan_reasons.cancelled()],
     "nothing_to_send": [plan_reasons.nothing_to_send(RECORD)],
@@ -164,7 +183,7 @@ SAMPLES: Mapping[str, Sequence[str]] = {
     "an error outside of lines": ["The file contains 1 error: x."],
 }
 #: Shown by health, or part of other reasons.
-NOT_IN_RECORDS = {"hub_trouble", "lines_that_break_rules"}
+NOT_IN_RECORDS = {"hub_trouble", "lines_that_break_rules", "rejection"}
 
 
 def cells(section: str) -> list[str]:
@@ -218,7 +237,7 @@ def test_every_state_is_documented() -> None:
     documented = [ImportState(name) for name in cells("States")]
     assert set(documented) == set(ImportState)
     # "The last six are final."
-    assert [state.is_final for state in documented] == [False] * 5 + [True] * 6
+    assert [state.is_final for state in documented] == [False] * 6 + [True] * 6
 
 
 def test_every_note_of_a_plan_is_documented() -> None:
