@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -230,7 +231,8 @@ def test_job_deleted_by_the_hub_without_an_error_log(app: App) -> None:
 
     record = app.record("pumps.ndjson")
     assert (record.state, record.imported, record.failed) == ("failed", None, None)
-    assert "31 min after it was started" in record.failure_reason
+    # However slow the machine is.
+    assert re.search(r"3\d min after it was started", record.failure_reason)
 
 
 def test_job_older_than_the_job_history_of_the_hub(app: App) -> None:
