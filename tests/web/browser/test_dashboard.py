@@ -12,7 +12,6 @@ from playwright.sync_api import Dialog, Page, expect
 from shared.imports.model.record import ImportRecord
 from tests.app import App, device
 from tests.telemetry.support import keyed
-from tests.web.guarded import deletion, guard, hold_deletes
 from tests.web.support import cancel_at_the_hub, share_job
 
 DASHBOARD = "/api/dashboard"
@@ -365,38 +364,6 @@ def test_pages_of_plans_are_accessible(app: App, page: Page) -> None:
         assert page.evaluate(TOO_WIDE) == [], address
     page.goto(page_of(app.record("planned.ndjson")))
     expect(page.locator("#plan").get_by_text("delete", exact=True).first).to_be_visible()
-
-
-def test_held_import(app: App, page: Page) -> None:
-    guard(app)
-    record = hold_deletes(app)
-    page.goto(DASHBOARD)
-    expect(page.locator("#summary")).to_contain_text("1 waiting for approval")
-    page.goto(page_of(record))
-    assert Axe().run(page).violations_count == 0
-    assert page.evaluate(TOO_WIDE) == []
-    # What is typed survives a refresh.
-    page.fill("#decline-reason", "not today")
-    app.upload("later.ndjson", deletion(0))
-    app.deliver("later.ndjson")
-    expect(page.locator("#approve")).to_contain_text("in spite of 1 later import")
-    expect(page.locator("#decline-reason")).to_have_value("not today")
-    questions: list[str] = []
-
-    def dismiss(dialog: Dialog) -> None:
-        questions.append(dialog.message)
-        dialog.dismiss()
-
-    page.once("dialog", dismiss)
-    page.click("#approve")
-    assert app.record(record.file).state == "held"
-    assert "It deletes 3, replaces the keys of 0" in questions[0]
-    assert "Later imports that may have changed its devices: 1." in questions[0]
-    page.once("dialog", lambda dialog: dialog.accept())
-    page.click("#decline")
-    expect(page.locator("#state")).to_contain_text("cancelled")
-    expect(page.get_by_role("main")).to_contain_text("decline")
-    expect(page.get_by_role("main")).to_contain_text("not today")
 
 
 def test_all_controls_are_reachable_by_keyboard(app: App, page: Page) -> None:
