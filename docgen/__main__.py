@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from docgen import openapi, settings
+from docgen import mapping, openapi, settings
 
 settings.PAGE.write_text(settings.page())
 openapi.PATH.write_text(openapi.text())
+mapping.PATH.write_text(mapping.text())

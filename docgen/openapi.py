@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from shared.web import parameters, response_models
-from shared.web.api import MAX_CHECK_BYTES
+from shared.web.api import MAX_POSTED_BYTES
 from shared.web.downloads import MEDIA_TYPES
 from shared.web.routes import FILE, OBJECT, ROUTES, Route, address
 
@@ -26,7 +26,7 @@ _REFERENCE = "#/components/schemas/{model}"
 _HEADERS: Mapping[int, tuple[str, str, Mapping[str, Any], bool]] = {
     201: (
         "Location",
-        "Address of the new import.",
+        "Address of the new import or upload.",
         {"type": "string", "format": "uri-reference"},
         True,
     ),
@@ -45,7 +45,7 @@ _RANGE = {
 }
 _POSTED_FILE = {
     "description": "NDJSON, a JSON array or CSV, optionally compressed with gzip; at most "
-    f"{MAX_CHECK_BYTES // 1024**2} MiB.",
+    f"{MAX_POSTED_BYTES // 1024**2} MiB.",
     "required": False,
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
 }
@@ -106,7 +106,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "summary": route.summary,
         "parameters": [*_parameters(route), *([_RANGE] if route.name == "get_file" else [])],
     }
-    if route.name == "check_file":
+    if route.name in ("check_file", "put_upload"):
         operation["requestBody"] = _POSTED_FILE
     answers = {
         status: _answer(status, meaning, _schemas(name, status))
@@ -126,7 +126,7 @@ def _operation(route: Route) -> dict[str, Any]:
 def _problems(route: Route) -> dict[int, str]:
     """Return the problems of a route, with those that are common to all of its kind."""
     problems = {400: "A parameter is invalid."}
-    if route.method == "POST":
+    if route.method != "GET":
         problems[403] = "A page of another site sent the request."
     if "{id}" in route.path:
         problems[404] = "The import does not exist."

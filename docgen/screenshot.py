@@ -13,10 +13,11 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from local import samples
-from local.stack import Ports, Stack
+from local.ports import Ports
+from local.stack import Stack
 from shared.imports.app import importer, utc_now
 from shared.imports.model.states import ImportState
-from shared.imports.operate.reader import ImportFilter
+from shared.imports.operate.import_filter import ImportFilter
 from shared.imports.store.daily_counts import DailyCounts
 
 _PICTURE = Path(__file__).parents[1] / "docs/dashboard.png"

@@ -79,6 +79,10 @@ class Footprint:
             and not (self.deletes and other.creates)
         )
 
+    def touches_device(self, device_id: str) -> bool:
+        """Whether the file may have lines of this device, in any letter case, or of its modules."""
+        return _hash(device_id) in self.ids
+
     def touches(self, other: Footprint) -> bool:
         """Whether both files have lines of one device."""
         return not self.ids.isdisjoint(other.ids)

@@ -29,6 +29,7 @@ _HUB = "observed on a hub"
 _JSON = "RFC 8259, JSON"
 _GZIP = "RFC 1952, gzip"
 _CSV = "docs/validation.md, CSV"
+_MAPPINGS = "docs/validation.md, Files of others"
 _FORMATS = "docs/validation.md, Formats"
 _BLOB = "Understanding block blobs, append blobs, and page blobs"
 _LIMITS = "docs/validation.md, Limits"
@@ -51,7 +52,8 @@ class Rule(Enum):
     # fmt: off
     # The file
     FILE_EMPTY = (_E, _BULK, "the file contains no devices",
-                  "write one JSON object per device, each on its own line")
+                  "write one JSON object per device, each on its own line; in CSV, one row below "
+                  "the header")
     FILE_ENCODING = (_E, _BULK, "the file is UTF-16 or UTF-32, not UTF-8", "save it as UTF-8")
     FILE_FORMAT = (_E, _BULK, "the file format is not supported",
                    "upload NDJSON, a JSON array or CSV, optionally gzipped")
@@ -72,6 +74,9 @@ class Rule(Enum):
                       "save the file with LF or CRLF line endings")
     FILE_PADDING = (_W, _BLOB, "the file ends in NUL bytes, which are skipped",
                     "upload it as a block blob, not a page blob")
+    MAPPING_INVALID = (_E, _MAPPINGS, "the mapping is invalid",
+                       "correct it; the dashboard and device-importer check --mapping FILE "
+                       "check it before the upload")
     FILE_WRAPPER = (_I, _FORMATS, "the devices are read from the array in the JSON object",
                     "no action needed")
     FILE_WRAPPER_MEMBERS = (_E, _FORMATS,
@@ -121,7 +126,18 @@ class Rule(Enum):
                         "upload the whole file; it may be truncated")
 
     # CSV
-    CSV_HEADER = (_E, _CSV, "the header is invalid", "name each column after a property")
+    CSV_HEADER = (_E, _CSV, "the header is invalid",
+                  "name each column after a property, or map the columns in a _mapping.json of the "
+                  "folder; device-importer template --from FILE writes one")
+    CSV_COLUMN_UNMAPPED = (_E, _MAPPINGS,
+                           "the column is neither a property nor named in the mapping",
+                           "add it to columns or ignore in the mapping")
+    CSV_COLUMN_MISSING = (_E, _MAPPINGS, "the file does not have a column of the mapping",
+                          "add the column to the file, or remove it from the mapping")
+    CSV_COLUMN_REPEATED = (_E, _MAPPINGS, "the file has a column of the mapping more than once",
+                           "keep or rename one of the columns")
+    CSV_EMPTY_CELL = (_E, _MAPPINGS, "a cell that the value is made of is empty or blank",
+                      "fill it in")
     CSV_BEFORE_HEADER = (_E, _CSV, "the first line is not the header",
                          "delete the lines before the header")
     CSV_QUOTED_LINES = (_E, _CSV, "each line is a single quoted cell",
@@ -211,7 +227,8 @@ class Rule(Enum):
 
     # Authentication
     AUTHENTICATION_MISSING = (_W, _BULK,
-                              "an existing device gets new keys: no key or certificate is given",
+                              "no valid key or certificate is given: the hub generates keys, which "
+                              "replace those of an existing device",
                               "add authentication, or use importMode create for new devices")
     CREDENTIALS_MISPLACED = (_E, _REST,
                              "the hub ignores keys and certificates here and sets other keys",
@@ -232,7 +249,8 @@ class Rule(Enum):
                   "use a key of 32 bytes")
     THUMBPRINT_INVALID = (_E, _SDK,
                           "the thumbprint must be 40 (SHA-1) or 64 (SHA-256) hexadecimal digits",
-                          "write digits only, without colons or spaces")
+                          "write digits only; in CSV, colons, hyphens or spaces may separate the "
+                          "bytes")
     THUMBPRINT_LENGTHS = (_E, _SDK, "the two thumbprints have different lengths",
                           "use SHA-1 for both or SHA-256 for both")
     THUMBPRINT_PRIMARY_MISSING = (_E, _SDK,

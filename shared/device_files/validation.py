@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from shared.device_files.characters import (
@@ -28,8 +28,14 @@ from shared.device_files.lines.device_line import (
 from shared.device_files.lines.fast_path import BLOCK_LINES, FastPath, GoodLine, kinds
 from shared.device_files.lines.strict_json import StrictReader, read_sound
 from shared.device_files.lines.values import ImportMode
+from shared.device_files.mapping.file_mapping import (
+    MAPPING_NAME,
+    NO_MAPPING,
+    FileMapping,
+    is_mapping_name,
+)
 from shared.device_files.rules import Finding, Rule, Severity
-from shared.device_files.validation_report import Problem, Report
+from shared.device_files.validation_report import MAPPING_FORMAT, Problem, Report
 
 __all__ = ["Validation"]
 
@@ -54,17 +60,23 @@ class Validation:
         *,
         name: str = "",
         defaults: CsvDefaults | None = None,
+        mapping: FileMapping = NO_MAPPING,
+        refusal: Finding | None = None,
         confirmed_deletes: int = 0,
     ) -> None:
         """Prepare for one file.
 
         Args:
             name: of the file, a hint to its format.
+            mapping: what its columns stand for, and what its lines lack.
+            refusal: why no line may be imported, whatever the file contains.
             confirmed_deletes: how many devices the file may delete in any case.
         """
         self._limits = limits or Limits()
         self._name = name
         self._defaults = defaults or CsvDefaults()
+        self._mapping = mapping
+        self._refusal = refusal
         self._confirmed_deletes = confirmed_deletes
         self.report = Report(self._limits.max_problems)
         self.lines = LineMap()
@@ -75,18 +87,33 @@ class Validation:
         self._seen = SeenDevices()
         self._pretty_printed = PrettyPrinted()
         self._blank_lines = self._notes = 0
+        #: Whether lines may lack what the mapping adds; the reader of CSV adds it to rows.
+        self._adds_defaults = False
         #: Fingerprints of duplicates whose first line will be added to the message.
         self._duplicates: dict[Problem, int] = {}
 
     def run(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Return batches of whole lines in the hub's format: NDJSON, UTF-8, LF, no blank line.
 
-        A batch without good lines is empty, so that the caller can act after each batch.
+        A batch without good lines is empty, so that the caller can act after each batch. A file
+        with the name of mappings is checked as one, and has no lines.
         """
         report = self.report
+        if self._refusal:
+            report.refuse(None, self._refusal)
+            return
+        if is_mapping_name(self._name):
+            self._check_mapping(chunks)
+            return
+        if is_mapping_name(self._name.lower()):
+            detail = f"its name must be {MAPPING_NAME}, in lower case"
+            report.refuse(None, Finding("", Rule.MAPPING_INVALID, detail))
+            return
         try:
-            file = open_file(chunks, self._name, self._limits, self._defaults, self)
+            file = open_file(chunks, self._name, self._limits, self._defaults, self, self._mapping)
             report.format = file.format
+            is_csv = file.format.startswith("csv")
+            self._adds_defaults = bool(self._mapping.defaults) and not is_csv
             for numbers, lines in file.batches:
                 yield self._check_batch(numbers, lines)
                 if report.lines > self._limits.max_devices:
@@ -96,6 +123,27 @@ class Validation:
         except UnusableFileError as error:
             report.refuse(error.line, Finding("", error.rule, error.detail))
         self._finish()
+
+    def _check_mapping(self, chunks: Iterable[bytes]) -> None:
+        # Most files are none, and the check imports pydantic.
+        from shared.device_files.mapping.document import (
+            MAX_MAPPING_BYTES,
+            InvalidMappingError,
+            read_mapping,
+        )
+
+        self.report.format = MAPPING_FORMAT
+        data = bytearray()
+        for chunk in chunks:
+            data += chunk
+            if len(data) > MAX_MAPPING_BYTES:
+                break
+        try:
+            read_mapping(bytes(data))
+        except InvalidMappingError as error:
+            for line, finding in error.problems:
+                self.report.add(line, "", finding)
+        self.is_complete = True
 
     def note(self, line: int | None, rule: Rule, detail: str = "", field: str = "") -> None:
         """Report a problem of the file's form.
@@ -117,6 +165,10 @@ class Validation:
         device_id = check_line(members, findings).id if members else ""
         self._reject(line, device_id, findings)
 
+    def name_sources(self, sources: Mapping[str, str]) -> None:
+        """Let problems say where the properties are from, by path."""
+        self.report.sources = sources
+
     def _check_batch(self, numbers: Sequence[int], lines: Sequence[bytes]) -> bytes:
         good: list[bytes] = []
         if (blank := lines.count(b"")) > len(lines) // 2:
@@ -132,6 +184,8 @@ class Validation:
     def _check_block(
         self, numbers: Sequence[int], lines: Sequence[bytes], good: list[bytes]
     ) -> None:
+        if self._adds_defaults:
+            lines = [*map(self._with_defaults, lines)]
         decoded = self._fast_path.read(lines)
         accepted: list[GoodLine] = []
         start = 0
@@ -161,6 +215,13 @@ class Validation:
         report.modes[mode.value] += count
         report.authentication_types[authentication_type or "notGiven"] += count
 
+    def _with_defaults(self, line: bytes) -> bytes:
+        """Add what a sound line lacks; the fast path accepts no others."""
+        members, findings = self._read(line.strip(_BLANKS))
+        if not members or findings or not self._mapping.add_defaults(members):
+            return line
+        return _encoded(members)
+
     def _check_in_full(self, number: int, line: bytes, good: list[bytes]) -> None:
         """Check a line by all rules and add it to the good ones."""
         text = rest = line.strip(_BLANKS)
@@ -180,11 +241,12 @@ class Validation:
             if is_invalid and self._pretty_printed.begins(len(self._seen.good), text):
                 findings = [Finding("", Rule.JSON_PRETTY_PRINTED)]
             self._reject(number, _id_in(text), findings)
-        elif checked := self._check_members(number, members, findings):
+            return
+        is_completed = self._adds_defaults and self._mapping.add_defaults(members)
+        if checked := self._check_members(number, members, findings):
             self.lines.append(number)
-            if any(finding.rule in FIXED for finding in findings):
-                fixed = json.dumps(checked.members, ensure_ascii=False, separators=(",", ":"))
-                good.append(fixed.encode())
+            if is_completed or any(finding.rule in FIXED for finding in findings):
+                good.append(_encoded(checked.members))
             else:
                 # JSON allows a CR between tokens, but readers of .NET end a line there.
                 good.append(text.replace(b"\r", b" ") if b"\r" in line else line)
@@ -289,6 +351,10 @@ class Validation:
         elif deletes > max(allowed, self._confirmed_deletes):
             detail += f"; to confirm, use confirmDeletes={deletes}"
             report.refuse(None, Finding("", Rule.TOO_MANY_DELETES, detail))
+
+
+def _encoded(members: dict[str, Any]) -> bytes:
+    return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _id_in(line: bytes) -> str:

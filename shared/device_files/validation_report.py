@@ -10,14 +10,16 @@ from typing import Any
 
 from shared.csv_text import csv_row
 from shared.device_files.lines.damage import holds_key
-from shared.device_files.rules import Finding, Severity
+from shared.device_files.rules import Finding, Rule, Severity
 from shared.redaction import REDACTED, redact, redact_id
 from shared.text import well_formed
 
-__all__ = ["Policy", "Problem", "Report"]
+__all__ = ["MAPPING_FORMAT", "Policy", "Problem", "Report"]
 
 #: Characters of an id or a path in a problem: in a file they may be as long as a line.
 MAX_NAME = 512
+#: The format of a mapping.
+MAPPING_FORMAT = "mapping"
 
 
 class Policy(StrEnum):
@@ -87,12 +89,14 @@ class Report:
 
     #: Problems of each severity that are listed; all are counted.
     max_problems: int = 1000
-    #: ndjson, json or csv, followed by +gzip if compressed; "" if it is unknown.
+    #: ndjson, json or csv, followed by +gzip if compressed; mapping; "" if it is unknown.
     format: str = ""
     #: Devices and modules of the file: lines that are not blank, elements or rows.
     lines: int = 0
     #: Those that may be imported.
     valid: int = 0
+    #: Where properties are from, such as `column "Serial No"`, by path; see `Sink.name_sources`.
+    sources: Mapping[str, str] = field(default_factory=dict)
     #: Lines of modules that the hub creates itself, which are not among `lines`.
     left_out: int = 0
     #: Why the file as a whole is unusable; the last reason.
@@ -133,8 +137,20 @@ class Report:
         listed = self._listed[rule.severity]
         if len(listed) >= self.max_problems:
             return None
-        listed.append(problem := Problem.of(line, device_id, finding))
+        listed.append(problem := Problem.of(line, device_id, self._with_source(finding)))
         return problem
+
+    def _with_source(self, finding: Finding) -> Finding:
+        """A finding that says where its property, or the object around it, is from."""
+        # That names the one column that matters.
+        is_named = finding.rule is Rule.CSV_EMPTY_CELL
+        path = finding.field if self.sources and not is_named else ""
+        while path:
+            if source := self.sources.get(path):
+                details = dict.fromkeys(filter(None, (finding.detail, source)))
+                return finding._replace(detail="; ".join(details))
+            path = path.rpartition(".")[0]
+        return finding
 
     def refuse(self, line: int | None, finding: Finding) -> None:
         """Set why the file is unusable. That is always listed."""
@@ -150,7 +166,15 @@ class Report:
                 if detail := details.get(problem):
                     listed[index] = replace(problem, message=f"{problem.message} ({detail})")
 
+    @property
+    def is_mapping(self) -> bool:
+        """Whether the file is a mapping, of which nothing is imported."""
+        return self.format == MAPPING_FORMAT
+
     def may_be_imported(self, policy: Policy) -> bool:
+        """Whether the file would be accepted; that is what a mapping is asked, too."""
+        if self.is_mapping:
+            return not self.errors
         if policy is Policy.PARTIAL:
             return self.valid > 0 and not self.is_unusable
         return not self.errors

@@ -205,7 +205,7 @@ BREAKINGS: list[Breaking] = [
 NOT_OF_MEMBERS = frozenset(
     rule
     for rule in Rule
-    if rule.name.startswith(("FILE_", "LINE_", "ARRAY_", "CSV_"))
+    if rule.name.startswith(("FILE_", "MAPPING_", "LINE_", "ARRAY_", "CSV_"))
     or rule
     in (
         Rule.ID_DUPLICATE,

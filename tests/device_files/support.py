@@ -76,5 +76,8 @@ class Dropped:
     def note(self, line: int | None, rule: Rule, detail: str = "", field: str = "") -> None:
         self.codes.append((line, rule.code))
 
+    def name_sources(self, sources: Any) -> None:
+        pass
+
     def drop(self, line: int, findings: Any, members: dict[str, Any] | None = None) -> None:
         self.codes += [(line, finding.rule.code) for finding in findings]

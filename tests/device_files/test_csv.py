@@ -231,3 +231,54 @@ def test_cells_with_invisible_characters(kind: str, cell: str) -> None:
     file = f"id,status,properties.desired.a:{kind}\na,enabled,{cell}\n"
     _, validation = validate_file(file.encode())
     assert "U+" in validation.report.problems[0].message
+
+
+@pytest.mark.parametrize("separator", ["", ":", "-", " "])
+@pytest.mark.parametrize("count", [20, 32])
+def test_separators_within_thumbprints(separator: str, count: int) -> None:
+    primary, secondary = (separator.join([byte] * count) for byte in ("0a", "FF"))
+    path = "authentication.x509Thumbprint"
+    [line] = staged(
+        f"id,status,{path}.primaryThumbprint,{path}.secondaryThumbprint\n"
+        f"a,enabled,{primary},{secondary}\n"
+    )
+    assert line["authentication"]["x509Thumbprint"] == {
+        "primaryThumbprint": "0a" * count,
+        "secondaryThumbprint": "FF" * count,
+    }
+
+
+@pytest.mark.parametrize(
+    "cell", ["0a:" * 20, "0a:" * 18 + "0a", "0a:0a-" * 9 + "0a:0a", "0a::" * 19 + "0a", "0a:" * 31]
+)
+def test_no_thumbprints(cell: str) -> None:
+    text = f"id,status,authentication.x509Thumbprint.primaryThumbprint\na,enabled,{cell}\n"
+    assert "thumbprint-invalid" in [code for _, _, code in file_problems(text.encode())]
+
+
+@pytest.mark.parametrize("cell", [KEY, "0a" * 20, ":".join(["0A"] * 32)])
+def test_credentials_in_unknown_columns(cell: str) -> None:
+    def check(mode: str, kind: str) -> tuple[int, list[str]]:
+        header = "id,status,importMode,authentication.type,Hash"
+        text = f"{header}\na,enabled,{mode},{kind},{cell}\n"
+        lines, validation = validate_file(text.encode())
+        report = validation.report
+        assert len(lines) == report.valid
+        assert cell not in str(report.problems_json("x"))
+        return len(lines), [p.code for p in report.problems if p.severity == "error"]
+
+    rejected = (0, ["credentials-misplaced"])
+    assert check("", "") == rejected
+    assert check("create", "") == rejected
+    # A key is always misplaced, a hash may be another one.
+    assert check("", "sas") == (rejected if cell == KEY else (1, []))
+    # Where the hub ignores credentials, the line is imported.
+    for mode in ("delete", "Delete", "updateTwin", "deleteIfMatchETag"):
+        imported = check(mode, "")
+        assert imported in [(1, []), (0, ["twin-missing"]), (0, ["etag-missing"])]
+
+
+def test_columns_of_thumbprints_by_other_names_are_errors() -> None:
+    for name in ("Thumbprint SHA-1", "certificate thumbprint", "Device Thumbprint (SHA256)"):
+        [(line, _, code)] = file_problems(f"id,status,{name}\na,enabled,\n".encode())
+        assert (line, code) == (1, "credentials-misplaced")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shared.device_files.limits import CsvDefaults
+from shared.device_files.mapping.document import read_mapping
 from shared.device_files.rules import Rule
 from tests.device_files import fuzz
 from tests.device_files.support import KEY, file_problems, validate_file
@@ -353,3 +354,18 @@ def test_a_spreadsheet_error_is_not_a_comment(device_id: str) -> None:
     codes = [code for _, code, _ in problems]
     assert "value-damaged" in codes
     assert "csv-commented-out" not in codes
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("before", ["", 'Delivery 5" pipes\n', "sep={}\n"])
+def test_line_ends_within_the_header(separator: str, before: str) -> None:
+    names = ['"id"', "status", '"tags.\na"', '"tags.b"']
+    text = before.format(separator) + separator.join(names) + "\n"
+    text += separator.join(["p1", "enabled", "", "x"]) + "\n"
+    mapping = read_mapping(b'{"columns": {"tags. a": "tags.a"}}')
+    lines, validation = validate_file(text.encode(), name="x.csv", mapping=mapping)
+    if before.startswith("D"):
+        [problem] = [p for p in validation.report.problems if p.severity == "error"]
+        assert problem.code == "csv-before-header"
+    else:
+        assert lines == [{"id": "p1", "status": "enabled", "tags": {"b": "x"}}]

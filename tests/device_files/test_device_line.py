@@ -158,6 +158,7 @@ def test_no_problems(line: Mapping[str, Any]) -> None:
         (device(status=1), "status", "status-invalid"),
         (device(status=["enabled"]), "status", "status-invalid"),
         (device(statusReason="x" * 129), "statusReason", "status-reason-length"),
+        (device(statusReason=KEY), "statusReason", "secret-misplaced"),
         (device(statusReason=1), "statusReason", "member-type"),
         (device(importMode="upsert"), "importMode", "import-mode-invalid"),
         (device(importMode=0), "importMode", "import-mode-invalid"),

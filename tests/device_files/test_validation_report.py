@@ -13,7 +13,7 @@ from tests.device_files.support import device, ndjson, validate_file
 
 def test_cells_are_safe_in_spreadsheets() -> None:
     report = Report()
-    for device_id in ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "plain", 'a"b,c\nd'):
+    for device_id in ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "plain", 'a"b,c\nd', "'=1+1"):
         report.add(1, device_id, Finding("=x", Rule.ID_CHARACTERS))
     rows = list(csv.DictReader(io.StringIO("".join(report.problems_csv()), newline="")))
     assert [row["id"] for row in rows] == [
@@ -24,6 +24,7 @@ def test_cells_are_safe_in_spreadsheets() -> None:
         "'\t=1",
         "plain",
         'a"b,c\nd',
+        "''=1+1",
     ]
     assert rows[0] == {
         "line": "1",

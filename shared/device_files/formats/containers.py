@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 
-__all__ = ["container_of", "is_binary", "is_utf_16_or_32", "is_yaml"]
+__all__ = ["SPREADSHEETS", "container_of", "is_binary", "is_utf_16_or_32", "is_yaml"]
 
 #: In the order in which they are compared.
 _SIGNATURES: dict[bytes, str] = {
@@ -34,6 +34,10 @@ _SIGNATURES: dict[bytes, str] = {
     b"\x7fELF": "a program",
     **dict.fromkeys((b"%YAML", b"--- "), "YAML"),
 }
+#: What may contain a table.
+SPREADSHEETS = frozenset(
+    {"an Excel workbook (.xls)", "an Excel workbook (.xlsx)", "an OpenDocument file"}
+)
 #: Parts of zip archives that are documents.
 _ZIPPED = {
     b"xl/work": "an Excel workbook (.xlsx)",

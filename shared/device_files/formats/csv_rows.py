@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from shared.device_files.characters import INVISIBLE, describe_character
-from shared.device_files.formats.csv_columns import Column
+from shared.device_files.formats.csv_columns import Header
 from shared.device_files.formats.csv_layout import (
     Layout,
     is_comment_row,
@@ -17,6 +17,7 @@ from shared.device_files.formats.csv_layout import (
 from shared.device_files.formats.reader import Sink, UnusableFileError
 from shared.device_files.lines.damage import damage_of_id
 from shared.device_files.lines.values import MAX_ID
+from shared.device_files.mapping.file_mapping import NO_MAPPING, FileMapping
 from shared.device_files.rules import Rule
 
 __all__ = ["BLANKS", "RowFilter", "names_of"]
@@ -47,17 +48,22 @@ class RowFilter:
     """Examines the rows below one header."""
 
     def __init__(
-        self, header: Sequence[str], columns: Sequence[Column | None], layout: Layout, sink: Sink
+        self,
+        names: Sequence[str],
+        header: Header,
+        layout: Layout,
+        sink: Sink,
+        mapping: FileMapping = NO_MAPPING,
     ) -> None:
-        paths = [column.path if column else "" for column in columns]
-        self._count = len(paths)
+        self._count = len(header.columns)
         self._separator = layout.separator
         self._sink = sink
-        self._header = [name.lower() for name in names_of(header)]
-        self._id = paths.index("id") if "id" in paths else -1
-        self._status = paths.index("status") if "status" in paths else -1
+        self._mapping = mapping
+        self._header = [name.lower() for name in names_of(names)]
+        self._id = header.index_of("id")
+        self._status = header.index_of("status")
         #: First cells of a repeated header.
-        self._first = frozenset(header)
+        self._first = frozenset(names)
 
     def is_no_device(self, number: int, cells: Sequence[str]) -> bool:
         """Whether a row is not a device; reports why.
@@ -88,7 +94,7 @@ class RowFilter:
         if [name.lower() for name in names] == self._header:
             self._sink.note(number, Rule.CSV_HEADER_AGAIN)
             return True
-        if is_header(names, least=2):
+        if is_header(names, 2, self._mapping):
             detail = "a second header with other columns; upload its rows as a separate file"
             raise UnusableFileError(Rule.CSV_HEADER, detail, number)
         return False

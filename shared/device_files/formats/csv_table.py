@@ -14,12 +14,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from shared.device_files.characters import INVISIBLE_BYTES
-from shared.device_files.formats.csv_columns import Column, read_header
+from shared.device_files.formats.csv_columns import Header, read_header
+from shared.device_files.formats.csv_credentials import misplaced_credentials
 from shared.device_files.formats.csv_layout import Layout
 from shared.device_files.formats.csv_rows import BLANKS, RowFilter, names_of
 from shared.device_files.formats.reader import Batch, Sink, UnusableFileError
 from shared.device_files.limits import CsvDefaults
-from shared.device_files.lines.damage import damage, is_secret
+from shared.device_files.lines.damage import damage
+from shared.device_files.mapping.file_mapping import NO_MAPPING, FileMapping
 from shared.device_files.rules import Finding, Rule
 
 __all__ = ["csv_batches"]
@@ -32,9 +34,17 @@ _LEADING = re.compile(rb"\A%s++" % INVISIBLE_BYTES)
 
 
 def csv_batches(
-    chunks: Iterable[bytes], layout: Layout, max_row_bytes: int, defaults: CsvDefaults, sink: Sink
+    chunks: Iterable[bytes],
+    layout: Layout,
+    max_row_bytes: int,
+    defaults: CsvDefaults,
+    sink: Sink,
+    mapping: FileMapping = NO_MAPPING,
 ) -> Iterator[Batch]:
     """Return the rows as JSON lines, each with the line of the file that it begins on.
+
+    Args:
+        mapping: what its columns stand for, besides those that are named after properties.
 
     Raises:
         UnusableFileError: the header is invalid, or a quote is not closed.
@@ -46,16 +56,16 @@ def csv_batches(
     lines = _Lines(chunks, max_row_bytes)
     lines.skip(layout.skipped)
     rows = _rows(lines, layout, sink)
-    header: list[str] = []
-    columns: list[Column | None] = []
+    names: list[str] = []
+    header = Header()
     for number, cells in rows:
         if not names_of(cells):
             continue
         if any(map(_BLANKS_AND_QUOTE.match, cells)):
             raise UnusableFileError(Rule.CSV_QUOTE, f"{_BLANK_BEFORE} in the header", number)
-        header, columns = cells, read_header(number, names_of(cells), sink)
+        names, header = cells, read_header(number, names_of(cells), sink, mapping)
         break
-    row_filter = RowFilter(header, columns, layout, sink)
+    row_filter = RowFilter(names, header, layout, sink, mapping)
     numbers: list[int] = []
     texts: list[bytes] = []
     for number, cells in rows:
@@ -64,9 +74,9 @@ def csv_batches(
         if len(lines.row) > 1:
             row_filter.report_swallowed(number, lines.row)
         findings = []
-        if len(cells) > len(columns) or _BLANKS_AND_QUOTE.search(lines.row[0]):
-            findings = _check_cells(cells, len(columns), lines.row[0], layout.separator)
-        text = _json_line(number, cells, columns, defaults, sink, findings)
+        if len(cells) > len(header.columns) or _BLANKS_AND_QUOTE.search(lines.row[0]):
+            findings = _check_cells(cells, len(header.columns), lines.row[0], layout.separator)
+        text = _json_line(number, cells, header, defaults, mapping, sink, findings)
         if text is not None:
             numbers.append(number)
             texts.append(text)
@@ -172,8 +182,9 @@ def _check_line_ends(number: int, line: str, separator: str) -> None:
 def _json_line(
     number: int,
     cells: Sequence[str],
-    columns: Sequence[Column | None],
+    header: Header,
     defaults: CsvDefaults,
+    mapping: FileMapping,
     sink: Sink,
     findings: list[Finding],
 ) -> bytes | None:
@@ -181,10 +192,7 @@ def _json_line(
     members: dict[str, Any] = {}
     if any("\0" in cell for cell in cells):
         findings.append(Finding("", Rule.LINE_NUL))
-    for index, (column, cell) in enumerate(zip(columns, cells, strict=False), 1):
-        if not column and is_secret(cell):
-            detail = f"in column {index:,}; they belong in authentication.symmetricKey"
-            findings.append(Finding("", Rule.CREDENTIALS_MISPLACED, detail))
+    for column, cell in zip(header.columns, cells, strict=False):
         if column and cell:
             value = column.read(cell)
             if isinstance(value, Finding):
@@ -193,10 +201,19 @@ def _json_line(
             column.put(value, members)
             if isinstance(value, float) and (cause := damage(cell.strip())):
                 sink.note(number, Rule.VALUE_DAMAGED, cause, column.path)
+    for template in header.templates:
+        value = template.read(cells)
+        if isinstance(value, Finding):
+            findings.append(value)
+        else:
+            template.column.put(value, members)
+    mapping.add_defaults(members)
     if defaults.status:
         members.setdefault("status", defaults.status)
     if defaults.import_mode:
         members.setdefault("importMode", defaults.import_mode)
+    if header.unused:
+        findings += misplaced_credentials(cells, header, members)
     try:
         text = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:

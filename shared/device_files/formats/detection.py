@@ -28,6 +28,7 @@ from shared.device_files.formats.reader import Batch, Sink, UnusableFileError
 from shared.device_files.formats.wrapper import find_wrapper, reject_other_wrappers
 from shared.device_files.limits import CsvDefaults, Limits
 from shared.device_files.lines.strict_json import read_sound
+from shared.device_files.mapping.file_mapping import NO_MAPPING, FileMapping
 from shared.device_files.rules import Rule
 
 __all__ = ["DeviceFile", "open_file"]
@@ -46,6 +47,10 @@ _KEYS = r"\bkeys?\b"
 _WITHOUT_KEYS = re.compile(f"{_KEYS}.*{_NO}|{_NO}.*{_KEYS}", re.IGNORECASE)
 _MAX_NOTE_BYTES = 1024
 _BLANKS = re.compile(rb"\s*+")
+_SAVE_AS_CSV = (
+    "; save its sheet as CSV (UTF-8). If its columns are not named after properties, map them in a "
+    "_mapping.json of the folder; device-importer template --from FILE writes one"
+)
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,17 @@ class DeviceFile:
 
 
 def open_file(
-    chunks: Iterable[bytes], name: str, limits: Limits, defaults: CsvDefaults, sink: Sink
+    chunks: Iterable[bytes],
+    name: str,
+    limits: Limits,
+    defaults: CsvDefaults,
+    sink: Sink,
+    mapping: FileMapping = NO_MAPPING,
 ) -> DeviceFile:
     """Detect the format of a file and begin to read it.
+
+    Args:
+        mapping: for CSV. Its defaults are not added to the lines of other formats.
 
     Raises:
         UnusableFileError: it is no device file; also while the batches are read.
@@ -71,7 +84,10 @@ def open_file(
         if head.startswith(byte_stream.GZIP_MAGIC):
             raise UnusableFileError(Rule.FILE_FORMAT, "it is gzipped twice")
     if container := containers.container_of(head):
-        raise UnusableFileError(Rule.FILE_FORMAT, f"it looks like {container}")
+        detail = f"it looks like {container}"
+        if container in containers.SPREADSHEETS:
+            detail += _SAVE_AS_CSV
+        raise UnusableFileError(Rule.FILE_FORMAT, detail)
     if containers.is_utf_16_or_32(head):
         raise UnusableFileError(Rule.FILE_ENCODING)
     if containers.is_binary(head):
@@ -83,7 +99,7 @@ def open_file(
     if has_bom:
         head = head.removeprefix(_BOM)
         chunks = byte_stream.without_start(len(_BOM), chunks)
-    format_, batches = _detect(head, chunks, name, limits, defaults, sink)
+    format_, batches = _detect(head, chunks, name, limits, defaults, sink, mapping)
     if has_bom and format_ != "csv":
         # Spreadsheets write one to each CSV file.
         sink.note(1, Rule.FILE_BOM)
@@ -97,6 +113,7 @@ def _detect(
     limits: Limits,
     defaults: CsvDefaults,
     sink: Sink,
+    mapping: FileMapping,
 ) -> tuple[str, Iterator[Batch]]:
     max_bytes = limits.max_line_bytes
     start, between = _start(head)
@@ -124,8 +141,8 @@ def _detect(
         # Importing what follows would give new keys to every device.
         raise UnusableFileError(Rule.FILE_EXPORT_WITHOUT_KEYS, line=line)
     if not body.startswith(b"{"):
-        if layout := detect_layout(head, start, name):
-            return "csv", csv_batches(chunks, layout, max_bytes, defaults, sink)
+        if layout := detect_layout(head, start, name, mapping):
+            return "csv", csv_batches(chunks, layout, max_bytes, defaults, sink, mapping)
         if containers.is_yaml(head):
             raise UnusableFileError(Rule.FILE_FORMAT, "it looks like YAML")
     return "ndjson", ndjson_batches(chunks, max_bytes, sink)

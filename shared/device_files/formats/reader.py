@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from shared.device_files.rules import Finding, Rule
@@ -23,6 +23,9 @@ class Sink(Protocol):
         self, line: int, findings: Sequence[Finding], members: dict[str, Any] | None = None
     ) -> None:
         """Report a device that cannot be passed on, with the properties that could be read."""
+
+    def name_sources(self, sources: Mapping[str, str]) -> None:
+        """Set where properties of all lines are from, such as `column "Serial No"`, by path."""
 
 
 class UnusableFileError(Exception):

@@ -40,10 +40,10 @@ class DeviceLine(NamedTuple):
 def check_line(line: dict[str, Any], findings: list[Finding]) -> DeviceLine:
     """Check a line and add to its findings; an error of one property never hides another."""
     members = read_members(line, findings)
-    if members.get("id") is None:
-        findings.append(Finding("id", Rule.ID_MISSING))
-    if members.get("status") is None:
-        findings.append(Finding("status", Rule.STATUS_MISSING))
+    for name, rule in (("id", Rule.ID_MISSING), ("status", Rule.STATUS_MISSING)):
+        # A value that could not be read is not there either.
+        if members.get(name) is None and not any(finding.field == name for finding in findings):
+            findings.append(Finding(name, rule))
     mode = _MODES.get(as_string(members.get("importMode")), ImportMode.CREATE_OR_UPDATE)
     if mode.deletes or mode.updates_twin:
         # The hub ignores all credentials then.

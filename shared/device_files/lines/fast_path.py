@@ -31,7 +31,8 @@ _MAX_DEPTH = 4
 _Integer = Annotated[int, Meta(ge=twin.MIN_INTEGER, le=twin.MAX_INTEGER)]
 _Scalar = str | _Integer | float | bool
 #: The shortest key that `damage.is_secret` recognises has 44 characters.
-_TagScalar = Annotated[str, Meta(max_length=43)] | _Integer | float | bool
+_NoSecret = Annotated[str, Meta(max_length=43)]
+_TagScalar = _NoSecret | _Integer | float | bool
 _Key = Annotated[bytes, Meta(min_length=values.MIN_KEY_BYTES, max_length=values.MAX_KEY_BYTES)]
 _Thumbprint = Annotated[str, Meta(max_length=64)]
 _Scope = Annotated[str, Meta(pattern=r"^ms-azure-iot-edge://[A-Za-z0-9._-]+-[0-9]+\Z")]
@@ -97,7 +98,7 @@ class GoodLine(_Part):
     import_mode: values.ImportMode | _Absent = UNSET
     e_tag: str | _Absent = UNSET
     twin_e_tag: str | _Absent = UNSET
-    status_reason: Annotated[str, Meta(max_length=values.MAX_STATUS_REASON)] | _Absent = UNSET
+    status_reason: _NoSecret | _Absent = UNSET
     capabilities: _Capabilities | _Absent = UNSET
     device_scope: _Scope | _Absent = UNSET
     managed_by: str | _Absent = UNSET

@@ -13,7 +13,7 @@ from shared.device_files.rules import Finding, Rule
 
 __all__ = [
     *("AUTHENTICATION_TYPE_HINTS", "A_COLUMN", "MEANS_ID", "column_renames"),
-    *("in_documented_case", "is_foreign_column", "unknown_member"),
+    *("in_documented_case", "is_foreign_column", "meant_property", "unknown_member"),
 ]
 
 _OF_THE_HUB = (
@@ -97,6 +97,9 @@ _PATH = re.compile(
 #: Separators between the steps of such paths; the others may be part of a name.
 _BETWEEN_STEPS = re.compile(r"(?:[./\\]|__|->|['\"]?\]|\[['\"]?)+")
 
+#: What names of thumbprints may contain besides.
+_OF_THUMBPRINTS = re.compile("sha1|sha256|x509|certificate|cert|device|client")
+
 #: Callers replace this hint where the line or header has an id.
 MEANS_ID = "did you mean id?"
 #: Longer names are not misspelled names of properties.
@@ -175,6 +178,19 @@ def column_renames(names: Iterable[str]) -> str:
     return "rename the column of the device id to id" if has_other_id else ""
 
 
+def meant_property(name: str) -> str:
+    """Return the property that a name is a common one for; "" if it is unknown."""
+    return _meant(_letters(name))
+
+
+def _meant(letters: str) -> str:
+    """Return the property for a name without punctuation, such as `thumbprintsha1`."""
+    if exact := _MEANT.get(letters):
+        return exact
+    similar = _MEANT.get(_OF_THUMBPRINTS.sub("", letters), "")
+    return similar if similar.startswith(f"{_THUMBPRINTS}.") else ""
+
+
 def _letters(name: str) -> str:
     return "".join(filter(str.isalnum, name.lower()))
 
@@ -207,7 +223,7 @@ def _similar(name: str, prefix: str, names: tuple[str, ...]) -> str:
     known = [f"{prefix}{known}" for known in names]
     close = difflib.get_close_matches(f"{prefix}{name}", known, n=1, cutoff=0.75)
     without_root = letters.removeprefix("authentication").removeprefix("auth")
-    member = _MEANT.get(letters) or _MEANT.get(without_root) or "".join(close)
+    member = _meant(letters) or _meant(without_root) or "".join(close)
     if prefix == "properties." and not member and name.isidentifier():
         return f"properties.desired.{name}"
     return member

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from shared.device_files.characters import describe_outside, describe_unseen, without_unseen
-from shared.device_files.lines.damage import holds_secret
+from shared.device_files.lines.damage import holds_secret, is_secret
 from shared.device_files.lines.hints import in_documented_case
 from shared.device_files.rules import Finding, Rule
 
@@ -22,7 +22,7 @@ __all__ = [
     *("AN_OBJECT", "MAX_ID", "MAX_KEY_BYTES", "MAX_STATUS_REASON", "MIN_KEY_BYTES"),
     *("AuthenticationType", "Check", "ImportMode", "Status", "anything", "as_object", "as_string"),
     *("choice", "document", "identifier", "is_key", "is_thumbprint", "key", "of_type"),
-    *("parent_scopes", "status_reason", "string", "thumbprint"),
+    *("joined_thumbprint", "parent_scopes", "status_reason", "string", "thumbprint"),
 ]
 
 MAX_ID = 128
@@ -36,6 +36,10 @@ _MIN_INTEGER, _MAX_INTEGER = -(10 ** (MAX_DIGITS - 1)), 10**MAX_DIGITS
 _ID = re.compile(r"[A-Za-z0-9\-.+%_#*?!(),:;=@$']*")
 _ASCII = re.compile(r"[ -~]*")
 _THUMBPRINT = re.compile(r"[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}")
+#: Bytes of a thumbprint as tools for certificates show them.
+_SEPARATED = re.compile(
+    r"[0-9A-F]{2}([ :-])(?:[0-9A-F]{2}\1){18}(?:(?:[0-9A-F]{2}\1){12})?[0-9A-F]{2}", re.IGNORECASE
+)
 AN_OBJECT = "it must be an object"
 
 #: Checks a value that is not null. A value in the wrong case has its documented form as detail.
@@ -142,6 +146,8 @@ def choice(choices: Iterable[str], rule: Rule, hints: Mapping[str, str] = {}) ->
 
 
 def status_reason(value: Any) -> Finding | None:
+    if isinstance(value, str) and is_secret(value):
+        return Finding("", Rule.SECRET_MISPLACED)
     if isinstance(value, str) and len(value) > MAX_STATUS_REASON:
         return Finding("", Rule.STATUS_REASON_LENGTH, f"it has {len(value):,}")
     return string(value)
@@ -165,6 +171,12 @@ def thumbprint(value: Any) -> Finding | None:
         return string(value)
     detail = describe_unseen(value) or f"it has {len(value):,} characters"
     return Finding("", Rule.THUMBPRINT_INVALID, detail)
+
+
+def joined_thumbprint(text: str) -> str:
+    """Return a thumbprint without separators between its bytes; any other text as it is."""
+    match = _SEPARATED.fullmatch(text)
+    return text.replace(match[1], "") if match else text
 
 
 def is_key(value: object) -> bool:
