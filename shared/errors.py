@@ -19,11 +19,13 @@
     └── PermanentError              a retry cannot succeed
         ├── HubRequestError         the hub rejects the request
         ├── JobNotFoundError        the hub does not find the job
-        ├── FilterError             a list has an invalid filter
+        ├── FilterError             a parameter names something that does not exist
         ├── ImportNotFoundError     no import has this id
+        │   └── AmbiguousIdError    several imports have an id that begins so
         └── NotPossibleError        the import's state does not allow the action
             ├── SharedJobError      cancelling an import would cancel others in its job
-            └── LaterImportsError   others may have changed the devices of what is approved
+            ├── LaterImportsError   others may have changed the devices of what is approved
+            └── UploadExistsError   there is a blob of that name
 
 Those of a hub are in `shared.hub.exceptions`, of events in `shared.webhook`,
 DelegationKeyRefusedError in `shared.storage.client`, ConflictError in
@@ -32,9 +34,13 @@ DelegationKeyRefusedError in `shared.storage.client`, ConflictError in
 
 from __future__ import annotations
 
+import http.client
+import ssl
+
 from shared.redaction import redact
 
 __all__ = [
+    "AmbiguousIdError",
     "FilterError",
     "ImportNotFoundError",
     "ImporterError",
@@ -45,6 +51,8 @@ __all__ = [
     "SettingsError",
     "SharedJobError",
     "TemporaryError",
+    "UploadExistsError",
+    "cause_of",
     "error_text",
     "first_line",
 ]
@@ -117,12 +125,36 @@ class LaterImportsError(NotPossibleError):
         self.imports = imports
 
 
+class UploadExistsError(NotPossibleError):
+    """There is a blob of that name, and it is not to be overwritten."""
+
+    def __init__(self, file: str, import_id: str, state: str) -> None:
+        super().__init__(
+            f"The blob {file!r} already exists; its import {import_id} "
+            f"{f'is {state}' if state else 'has not started'}. To replace it, ask for overwrite: "
+            "that is a new import, and supersedes the old one if that has not been validated yet."
+        )
+        #: The id of the import of that blob.
+        self.import_id = import_id
+
+
 class ImportNotFoundError(PermanentError):
     """There is no import with this id."""
 
 
+class AmbiguousIdError(ImportNotFoundError):
+    """An abbreviated id is the beginning of several ids."""
+
+    def __init__(self, prefix: str, candidates: list[str], *, has_more: bool) -> None:
+        lines = [*candidates, *(["and more"] if has_more else [])]
+        super().__init__(
+            f"The import id {prefix!r} is ambiguous. Use more of its digits:"
+            + "".join(f"\n  {line}" for line in lines)
+        )
+
+
 class FilterError(PermanentError):
-    """A filter of a list names something that does not exist."""
+    """A parameter, such as a filter of a list, names something that does not exist."""
 
     def __init__(self, parameter: str, message: str) -> None:
         super().__init__(message)
@@ -130,10 +162,48 @@ class FilterError(PermanentError):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or the name of its type."""
+    """Return the first line of an error's message, or the name of its type.
+
+    Of a failed connection it is the cause: the messages of HTTP libraries contain objects of Python
+    and URLs.
+    """
+    # Of Azure's errors, those without an answer of the service.
+    is_unanswered = hasattr(error, "inner_exception") and getattr(error, "response", None) is None
+    if (is_unanswered or isinstance(error, OSError)) and (cause := cause_of(error)):
+        return cause
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def error_text(error: BaseException) -> str:
     """The first line of an error's message, as a part of a sentence."""
     return first_line(error).rstrip(".")
+
+
+def cause_of(error: BaseException) -> str:
+    """Why a connection or a system call failed, in a few words; "" if that is not known."""
+    words = ""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        # The innermost is the most exact.
+        words = _words(cause) or words
+        inner = getattr(cause, "inner_exception", None)
+        cause = inner or cause.__cause__ or cause.__context__
+    return words
+
+
+def _words(error: BaseException) -> str:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"certificate verify failed: {error.verify_message}"
+        case ssl.SSLError():
+            return f"TLS: {(error.reason or 'failed').replace('_', ' ').lower()}"
+        case http.client.IncompleteRead():
+            return "the answer ended early"
+        case http.client.BadStatusLine():
+            return "the connection was closed without an answer"
+        case OSError(strerror=str(text)) if text:
+            return text[0].lower() + text[1:]
+    # Those of HTTP libraries are no TimeoutError.
+    return "timed out" if "Timeout" in type(error).__name__ else ""

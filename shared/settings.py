@@ -303,9 +303,9 @@ class ValidationSettings(_Group):
         "enabled, disabled",
         "Status of CSV rows without one. Default: status is required on every row.",
     )
-    csv_default_import_mode: Literal[""] | ImportMode = _setting(
+    csv_default_import_mode: ImportMode | None = _setting(
         "CSV_DEFAULT_IMPORT_MODE",
-        "",
+        None,
         "an importMode such as create",
         "importMode of CSV rows without one. Default: createOrUpdate, the default of IoT Hub.",
     )
@@ -492,8 +492,8 @@ class SafeguardSettings(_Group):
         "true, false",
         "Whether the person who approves must be another than the one who asked for the import. "
         "Both must be known, which takes App Service Authentication, or Entra ID at the command "
-        "line. Nobody is known to have uploaded a file: decline its import, and let somebody retry "
-        "it.",
+        "line. Who uploaded a file is known of uploads by dashboard, API and command line. "
+        "Otherwise decline its import, and let somebody retry it.",
     )
     backup: Safeguard = _setting(
         "BACKUP",
@@ -606,6 +606,13 @@ class WebSettings(_Group):
         "all",
         None,
         "What the app serves over HTTP: API and dashboard, the API only, or nothing.",
+    )
+    uploads: bool = _setting(
+        "HTTP_UPLOADS",
+        True,
+        "true, false",
+        "Whether dashboard and API accept uploads. If so, whoever has a function key can upload "
+        "device files.",
     )
 
 
@@ -769,6 +776,5 @@ def _problem(problem: Any) -> str:
             return "is required"
         case "value_error":
             return str(problem["ctx"]["error"])
-        case "string_pattern_mismatch":
-            return "is invalid"
-    return f"is invalid: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    # What is expected follows.
+    return "is invalid"

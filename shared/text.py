@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from shared.redaction import redact
 
-__all__ = ["clean", "clean_reason", "format_duration", "well_formed"]
+__all__ = ["clean", "clean_reason", "format_about", "format_duration", "well_formed"]
 
 #: Characters of a failure reason. A column holds 32,768, an operator reads fewer.
 MAX_REASON = 2000
@@ -60,3 +60,10 @@ def format_duration(time: timedelta) -> str:
         if count:
             parts.append(f"{count} {unit}")
     return " ".join(parts)
+
+
+def format_about(time: timedelta) -> str:
+    """Format an estimate in one unit: `20 s`, `4 min`, `2 h`."""
+    seconds = max(1.0, time.total_seconds())
+    size, unit = next((size, unit) for size, unit in _UNITS if size * 1.5 <= seconds or size == 1)
+    return f"{round(seconds / size)} {unit}"

@@ -36,7 +36,7 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest, HttpResponse
 from pydantic import SecretStr
 
-from shared.errors import RefusedForNowError, SettingsError, TemporaryError
+from shared.errors import RefusedForNowError, SettingsError, TemporaryError, cause_of
 from shared.transport import read_only_heads
 
 __all__ = [
@@ -164,10 +164,10 @@ class Webhook:
                 "EVENTS_KEY to an access key of the topic."
             ) from None
         except ServiceRequestError as error:
-            problem = f"No connection to {self.host}{_system_error(error)}."
+            problem = f"No connection to {self.host}{_in_brackets(cause_of(error))}."
             raise WebhookUnavailableError(problem) from None
         except AzureError as error:
-            problem = f"No answer from {self.host}{_system_error(error)}."
+            problem = f"No answer from {self.host}{_in_brackets(cause_of(error))}."
             raise WebhookUnavailableError(problem) from None
         except Exception as error:
             problem = f"The event cannot be posted to {self.host} ({type(error).__name__})."
@@ -241,14 +241,5 @@ def signature(key: bytes, event_id: str, sent_at: int, body: bytes) -> str:
     return f"v1,{base64.b64encode(mac).decode()}"
 
 
-def _system_error(error: AzureError) -> str:
-    """Return the operating system's or TLS's message in brackets: it contains no URL."""
-    cause: BaseException | None = error.inner_exception
-    message = ""
-    while cause is not None:
-        if isinstance(cause, OSError) and isinstance(cause.strerror, str):
-            message = cause.strerror
-        elif isinstance(cause, TimeoutError):
-            message = "timed out"
-        cause = cause.__cause__ or cause.__context__
-    return f" ({message})" if message else ""
+def _in_brackets(cause: str) -> str:
+    return f" ({cause})" if cause else ""

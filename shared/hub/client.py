@@ -33,6 +33,7 @@ from azure.core.rest import HttpRequest, HttpResponse
 from urllib3.exceptions import HTTPError
 
 from shared.connections import HUB_CONNECT_TIMEOUT, HUB_DEADLINE, HUB_READ_TIMEOUT, HubConnection
+from shared.errors import error_text, first_line
 from shared.hub.auth import authentication_policy
 from shared.hub.exceptions import (
     HubAnswerError,
@@ -164,10 +165,18 @@ class HubClient:
 
     def has_identity(self, device_id: str, module_id: str = "") -> bool:
         """Whether the registry contains this device or module."""
+        return self.status_of(device_id, module_id) is not None
+
+    def status_of(self, device_id: str, module_id: str = "") -> str | None:
+        """The status of a device, `enabled` or `disabled`; "" for a module. None if missing."""
         path = f"/devices/{quote(device_id, safe='')}"
         if module_id:
             path += f"/modules/{quote(module_id, safe='')}"
-        return self._find(path) is not None
+        identity = self._find(path)
+        if identity is None:
+            return None
+        status = identity.get("status") if isinstance(identity, dict) else None
+        return status if isinstance(status, str) else ""
 
     def count_devices(self) -> int | None:
         """How many devices the registry has, modules not counted; None if the hub does not say."""
@@ -229,13 +238,15 @@ class HubClient:
             if status < 300:
                 return (parse_json(content) if content else None), headers
         except ClientAuthenticationError as error:
-            raise HubUnauthorizedError(f"No Entra ID token for the hub: {error.message}") from error
+            raise HubUnauthorizedError(
+                f"No Entra ID token for the hub: {first_line(error)}"
+            ) from error
         except ServiceRequestError as error:
-            raise HubUnavailableError(f"No connection to the hub: {error.message}") from error
+            raise HubUnavailableError(f"No connection to the hub: {error_text(error)}.") from error
         except ValueError as error:
             raise unanswered("The hub's answer is not JSON.") from error
         except AzureError as error:
-            raise unanswered(f"No answer from the hub: {error.message}") from error
+            raise unanswered(f"No answer from the hub: {error_text(error)}.") from error
         failure = error_from_response(status, headers, content, is_signed=self._is_signed)
         if (counter := _COUNTERS.get(type(failure))) is not None:
             counter.record(1, {"deviceimporter.hub": self._name})
@@ -257,7 +268,7 @@ class HubClient:
                     if len(body) > MAX_ANSWER:
                         raise ServiceResponseError(f"more than {MAX_ANSWER:,} bytes")
             except (OSError, HTTPError) as error:
-                raise ServiceResponseError(f"the answer ended early: {error}") from error
+                raise ServiceResponseError("the answer ended early") from error
             if call.is_over:
                 # http.client accepts truncated headers.
                 raise ServiceResponseError(f"not complete after {HUB_DEADLINE} s")

@@ -34,6 +34,8 @@ class Explanation:
     name: str = ""
     #: Six digits, the HTTP status first; None if it is not published.
     number: int | None = None
+    #: Whether the hub rejects the same line again until somebody changes the line or the device.
+    persists: bool = False
 
     @property
     def label(self) -> str:
@@ -257,13 +259,38 @@ _TABLE: tuple[tuple[str, ...], ...] = (
     ),
 )
 
+#: Of these, the codes of lines that fail again: a retry as it is does not help.
+_PERSISTENT = frozenset(
+    {
+        "GenericBadRequest",
+        "InvalidOperation",
+        "ArgumentInvalid",
+        "ArgumentNull",
+        "IotHubFormatError",
+        "DeviceStorageEntitySerializationError",
+        "DeviceDefinedMultipleTimes",
+        "DeserializationError",
+        "EtagDoesNotMatch",
+        "InvalidDeviceScope",
+        "CannotRegisterModuleToModule",
+        "SystemModuleModifyUnauthorizedAccess",
+        "DeviceNotFound",
+        "ModuleNotFound",
+        "DeviceAlreadyExists",
+        "ModuleAlreadyExistsOnDevice",
+        "PreconditionFailed",
+    }
+)
+
 
 def _explanations() -> dict[str, Explanation]:
     entries = []
     for reason, remedy, *codes in _TABLE:
         for code in codes:
             number, _, name = code.rpartition(" ")
-            entries.append(Explanation(reason, remedy, name, int(number) if number else None))
+            known_number = int(number) if number else None
+            persists = name in _PERSISTENT
+            entries.append(Explanation(reason, remedy, name, known_number, persists))
     entries.sort(key=lambda entry: entry.number or 1_000_000)
     return {entry.name: entry for entry in entries}
 
@@ -273,7 +300,7 @@ EXPLANATIONS: Mapping[str, Explanation] = _explanations()
 
 #: For an answer without a known code, by its HTTP status.
 BY_STATUS = {
-    400: Explanation("the hub rejects the request", _CORRECT),
+    400: Explanation("the hub rejects the request", _CORRECT, persists=True),
     401: Explanation(_UNAUTHORIZED, _GRANT),
     403: Explanation(_UNAUTHORIZED, _GRANT),
     404: Explanation(

@@ -7,7 +7,7 @@ import re
 from shared.hub.error_codes import BY_STATUS, EXPLANATIONS, Explanation
 from shared.hub.parsing import code_of
 
-__all__ = ["code_label", "code_name", "explain", "explain_text", "remedy_of"]
+__all__ = ["code_label", "code_name", "explain", "explain_text", "persists", "remedy_of"]
 
 _NAMES = {entry.number: entry.name for entry in EXPLANATIONS.values() if entry.number}
 
@@ -49,6 +49,12 @@ def remedy_of(name: str) -> str:
     """Return what to do about a code of the hub's log; "" if nothing is known."""
     entry = explain(name)
     return entry.remedy if entry else ""
+
+
+def persists(name: str) -> bool:
+    """Return whether a line that failed with this code of the hub's log fails again as it is."""
+    entry = explain(name)
+    return entry is not None and entry.persists
 
 
 def explain_text(text: str) -> Explanation | None:

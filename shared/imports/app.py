@@ -16,7 +16,9 @@ from shared.imports.model.record import NO_HUB
 from shared.imports.model.states import ImportState
 from shared.imports.operate.actions import Actions
 from shared.imports.operate.approvals import Approvals
+from shared.imports.operate.bulk import Bulk
 from shared.imports.operate.reader import Reader
+from shared.imports.operate.uploads import Uploads
 from shared.imports.services import Services
 from shared.imports.store.import_store import ConflictError
 from shared.imports.tick import Tick
@@ -79,6 +81,8 @@ class Importer:
         self.actions = Actions(self.services)
         self.approvals = Approvals(self.services)
         self.reader = Reader(self.services)
+        self.bulk = Bulk(self.reader, self.actions)
+        self.uploads = Uploads(self.services)
         self.health = Health(self.services)
         #: When it was last noted that a timer ran.
         self._noted: dict[str, datetime] = {}

@@ -26,6 +26,7 @@ from shared.imports.store.queries import Queries
 from shared.imports.store.queue_rows import QueueRows
 from shared.imports.store.rows import UnreadableRowError
 from shared.imports.store.table import ImportsTable
+from shared.imports.store.tickets import UploadTickets
 from shared.settings import Settings
 from shared.storage.blobs import UploadedFile
 from shared.storage.client import Storage
@@ -59,6 +60,7 @@ class Services:
         self.queries = Queries(table)
         self.cursors = Cursors(table)
         self.daily_counts = DailyCountsStore(table)
+        self.tickets = UploadTickets(table)
 
     def container(self, name: str) -> ImportContainer:
         return ImportContainer(self.storage.container(name))

@@ -1,4 +1,4 @@
-"""Blob and table clients of the storage account, and SAS for a hub."""
+"""Blob and table clients of the storage account, and SAS for hubs and uploads."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import (
@@ -21,6 +22,7 @@ from azure.core.paging import ItemPaged
 from azure.core.pipeline.transport import HttpTransport
 from azure.data.tables import TableClient, TableServiceClient
 from azure.storage.blob import (
+    BlobSasPermissions,
     BlobServiceClient,
     ContainerClient,
     ContainerProperties,
@@ -28,6 +30,7 @@ from azure.storage.blob import (
     ExponentialRetry,
     StorageStreamDownloader,
     UserDelegationKey,
+    generate_blob_sas,
     generate_container_sas,
 )
 
@@ -142,27 +145,54 @@ class Storage:
         and export IoT Hub device identities in bulk").
         """
         container = self.container(name)
-        expiry = now + lifetime
         permission = ContainerSasPermissions(read=True, write=True, delete=True, list=True)
-        # The SAS has no start time, so that a hub whose clock is behind accepts it.
-        if self._delegated:
-            key: dict[str, Any] = {"user_delegation_key": self._user_delegation_key(expiry, now)}
-        else:
-            key = {"account_key": container.credential.account_key}
         sas = generate_container_sas(
             str(container.account_name),
             name,
             permission=permission,
-            expiry=expiry,
-            # Azurite uses http.
-            protocol="https" if self._delegated or container.url.startswith("https:") else None,
-            **key,
+            **self._signing(now + lifetime, now),
         )
         return f"{container.url}?{sas}"
+
+    def blob_uri_with_sas(
+        self, container: str, name: str, lifetime: timedelta, now: datetime
+    ) -> str:
+        """Return the URL of a blob with a SAS that allows to create and write it: a secret."""
+        client = self.container(container)
+        sas = generate_blob_sas(
+            str(client.account_name),
+            container,
+            name,
+            permission=BlobSasPermissions(create=True, write=True),
+            **self._signing(now + lifetime, now),
+        )
+        return f"{client.get_blob_client(name).url}?{sas}"
+
+    @property
+    def blob_origin(self) -> str:
+        """Scheme, host and port of the blob service."""
+        url = urlsplit(self._blobs.url)
+        return f"{url.scheme}://{url.netloc}"
 
     def close(self) -> None:
         self._blobs.close()
         self._tables.close()
+
+    def _signing(self, expiry: datetime, now: datetime) -> dict[str, Any]:
+        """Options of a SAS: its key, its end, and https.
+
+        It has no start time, so that a service whose clock is behind accepts it.
+
+        Raises:
+            DelegationKeyRefusedError, TemporaryError: there is no key.
+        """
+        if self._delegated:
+            key: dict[str, Any] = {"user_delegation_key": self._user_delegation_key(expiry, now)}
+        else:
+            key = {"account_key": self._blobs.credential.account_key}
+        # Azurite uses http.
+        is_https = self._delegated or self._blobs.url.startswith("https:")
+        return {**key, "expiry": expiry, "protocol": "https" if is_https else None}
 
     def _user_delegation_key(self, until: datetime, now: datetime) -> UserDelegationKey:
         if self._delegation_key is None or self._delegation_key[1] < until:

@@ -50,7 +50,7 @@ def test_events_are_delivered_after_the_receiver_recovers(
         line for line in caplog.records if line.name == "shared.imports.workflow.event_publisher"
     ]
     assert warning.levelno == logging.WARNING
-    assert "No connection to 127.0.0.1 (Connection refused)." in warning.getMessage()
+    assert "No connection to 127.0.0.1 (connection refused)." in warning.getMessage()
     assert app_with_receiver.record("0.ndjson").id in warning.getMessage()
     assert_no_secret(app_with_receiver, warning.getMessage())
 

@@ -311,7 +311,7 @@ def test_connection_refused(receiver: Receiver, make: Make) -> None:
     error = failure(webhook)
     receiver.start()
     assert isinstance(error, WebhookUnavailableError)
-    assert str(error) == "No connection to 127.0.0.1 (Connection refused)."
+    assert str(error) == "No connection to 127.0.0.1 (connection refused)."
 
 
 def test_unresolvable_host_name(make: Make) -> None:

@@ -118,7 +118,7 @@ def test_unexpected_exception(app: App, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(next(iter(app.importer.services.hubs.values())), "list_jobs", fail)
     [(_, detail)] = problems_of(app).items()
     assert detail == (
-        "Unexpected ValueError; the log of this request has the details. "
+        "Unexpected error; the log of this request has the details. "
         "Check IOTHUB, and that the hub is reachable."
     )
 

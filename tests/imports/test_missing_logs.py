@@ -51,6 +51,25 @@ def test_import_waits_for_a_missing_log(app: App) -> None:
     assert report["devices"]["failed"] is None
 
 
+def test_the_reason_says_what_becomes_of_a_cancelled_import(app: App) -> None:
+    app.hub.faults.add("noLog")
+    start(app)
+    app.tick()
+    assert app.record(NAME).failure_reason.endswith("Waiting up to 10 min for it.")
+    app.importer.actions.cancel(app.record(NAME))
+    app.clock.ahead_minutes(1)
+    app.tick()
+    record = app.record(NAME)
+    assert record.state == "running"
+    assert record.failure_reason.endswith(
+        "Waiting up to 10 min for it. An operator cancelled the import: it ends after this wait."
+    )
+    app.clock.ahead_minutes(11)
+    app.tick()
+    assert_not_known(app.record(NAME))
+    assert "but its job had already completed" in app.record(NAME).failure_reason
+
+
 def test_missing_log_of_a_job_that_ended_long_ago(app: App) -> None:
     """The deadline starts when the app first sees the end of the job."""
     app.hub.faults.add("noLog")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 from collections import Counter
@@ -12,8 +13,12 @@ import pytest
 
 from shared.errors import FilterError, ImportNotFoundError
 from shared.imports.model.record import NO_HUB, ImportRecord
+from shared.imports.model.safeguards import Act, ActName
 from shared.imports.model.states import ImportState
-from shared.imports.operate.reader import ImportFilter, Reader
+from shared.imports.operate import import_search
+from shared.imports.operate.import_filter import ImportFilter
+from shared.imports.operate.reader import Reader
+from shared.imports.store import queries
 from shared.imports.store.claims import Claim
 from shared.imports.store.daily_counts import DailyCounts
 from tests.app import App
@@ -35,13 +40,19 @@ def reader(app: App) -> Reader:
 
 
 def add(
-    app: App, hub: str, uploaded_at: datetime, state: ImportState = ImportState.COMPLETED
+    app: App,
+    hub: str,
+    uploaded_at: datetime,
+    state: ImportState = ImportState.COMPLETED,
+    who: str = "",
 ) -> ImportRecord:
     """The row of a final import."""
     file = f"{random.random()}.ndjson"
+    act = Act(ActName.RETRY, uploaded_at, who, "", "API")
     record = import_record(
         *(hub, file, "etag", uploaded_at),
         state=state,
+        acts=(act,) if who else (),
         imported=2,
         failed=1,
         lines=4,
@@ -60,7 +71,8 @@ def add_random_imports(app: App, count: int, seed: int) -> list[ImportRecord]:
         hub = dice.choice(HUBS)
         # Uploads for no hub are rejected immediately.
         state = dice.choice(FINAL if hub == NO_HUB else STATES)
-        records.append(add(app, hub, START + SECOND * dice.randrange(count // 2), state))
+        who = dice.choice(("", "Anna", "Ben"))
+        records.append(add(app, hub, START + SECOND * dice.randrange(count // 2), state, who))
     return sorted(records, key=lambda record: record.row_key)
 
 
@@ -91,8 +103,12 @@ def test_table_does_not_exist_yet(reader: Reader) -> None:
         reader.get("0" * 24)
 
 
-def test_pages_with_each_filter(app: App, reader: Reader) -> None:
-    """All pages together equal the result of a linear search."""
+@pytest.mark.parametrize("read", [import_search.MAX_READ, 7])
+def test_pages_with_each_filter(
+    app: App, reader: Reader, monkeypatch: pytest.MonkeyPatch, read: int
+) -> None:
+    """All pages together equal the result of a linear search, wherever a search ends."""
+    monkeypatch.setattr(import_search, "MAX_READ", read)
     records = add_random_imports(app, 120, seed=1)
     dice = random.Random(2)
     times = sorted({record.uploaded_at for record in records})
@@ -102,6 +118,8 @@ def test_pages_with_each_filter(app: App, reader: Reader) -> None:
             frozenset(dice.sample(STATES, dice.choice((0, 1, 3, 10)))),
             dice.choice((None, dice.choice(times), dice.choice(times) + MILLISECOND)),
             dice.choice((None, dice.choice(times), dice.choice(times) - MILLISECOND)),
+            dice.choice(("", "", "7", "0.1*")),
+            dice.choice(("", "", "anna", "*N")),
         )
         expected = [
             record.id
@@ -110,11 +128,68 @@ def test_pages_with_each_filter(app: App, reader: Reader) -> None:
             and (not filter_.states or record.state in filter_.states)
             and (filter_.uploaded_after is None or record.uploaded_at >= filter_.uploaded_after)
             and (filter_.uploaded_before is None or record.uploaded_at < filter_.uploaded_before)
+            and (filter_.file != "7" or "7" in record.file)
+            and (filter_.file != "0.1*" or record.file.startswith("0.1"))
+            and (filter_.who != "anna" or [act.who for act in record.acts] == ["Anna"])
+            and (filter_.who != "*N" or [act.who for act in record.acts] == ["Ben"])
         ]
         limit = dice.choice((1, 7, 50, 1000)) if len(expected) < 30 else dice.choice((11, 50, 1000))
         results = list(pages(reader, filter_, limit))
         assert [import_id for page, _ in results for import_id in ids(page)] == expected
-        assert all(len(page) == limit for page, _ in results[:-1])
+        if read > len(records):
+            assert all(len(page) == limit for page, _ in results[:-1])
+
+
+def test_a_search_ends_early_and_says_so(
+    app: App, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is missed: what was searched is behind the time, and the next page goes on there."""
+    monkeypatch.setattr(import_search, "MAX_READ", 20)
+    records = add_random_imports(app, 90, seed=8)
+    rare = records[70]
+    wanted = ImportFilter(file=rare.file)
+    continuation, back_to = "", START + timedelta(days=1)
+    found: list[ImportRecord] = []
+    searches = 0
+    while True:
+        searches += 1
+        with app.counting() as requests:
+            page = reader.page(wanted, 5, continuation)
+        # One of each hub, then of the one behind; and the records that fit.
+        assert len(requests) <= len(HUBS) + 2 + len(page.imports)
+        found += page.imports
+        continuation = page.continuation
+        if page.searched_back_to is None:
+            break
+        assert page.searched_back_to <= back_to
+        back_to = page.searched_back_to
+        assert (rare in found) or rare.uploaded_at <= back_to
+    assert found == [rare]
+    assert 3 <= searches <= 10
+    assert continuation == ""
+
+
+def test_a_search_ends_after_some_seconds(
+    app: App, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        add(app, "east", START + SECOND * number, FINAL[0])
+    monkeypatch.setattr(import_search, "MAX_PAGE", 2)
+    wanted = ImportFilter(frozenset({"east"}), file="nothing")
+    assert reader.page(wanted, 1).searched_back_to is None
+    monkeypatch.setattr(import_search, "MAX_SECONDS", 0)
+    assert reader.page(wanted, 1).searched_back_to == START + 4 * SECOND
+
+
+def test_a_request_that_found_nothing_tells_how_far_it_came() -> None:
+    """By its token, in the forms of Azure Storage and of Azurite; others are not understood."""
+    row_key = f"import-{7:010}-{'ab':0>24}"
+    encoded = base64.b64encode(row_key.encode()).decode()
+    before = f"import-{7:010}-{'aa':0>24}"
+    for token in (f"1!{len(encoded)}!{encoded.replace('=', '-')}", encoded):
+        assert queries._position([], {"RowKey": token}) == before
+    for other in ("1!4!YWJj", "1!4!***", "hash", "", None):
+        assert queries._position([], {"RowKey": other}) is None
 
 
 def test_last_page_has_no_continuation_token(app: App, reader: Reader) -> None:

@@ -11,6 +11,9 @@ from datetime import timedelta
 
 import pytest
 
+from shared.imports.model.states import ImportState
+from shared.imports.operate.device_history import DeviceHistory
+from shared.imports.operate.import_filter import ImportFilter
 from shared.imports.workflow import upload_scan as uploads
 from tests.app import App, device
 from tests.imports.plans import pump, put_pumps, send, use_lookups
@@ -44,7 +47,7 @@ def test_request_count_of_an_import(app: App) -> None:
         strict=True,
     ):
         print(f"{moment}: {len(requests)}", *requests, sep="\n  ")
-    assert len(started) <= 15
+    assert len(started) <= 16
     assert len(running) <= 3
     assert len(ended) <= 7
     assert len(idle) == 1
@@ -170,7 +173,7 @@ def test_request_count_of_lookups(app: App, count: int) -> None:
     print_counts(f"{count} lines: event to job started, with lookups", started)
     lookups = [line for line in started if "/devices/" in line or "/twins/" in line]
     assert len(lookups) == 2 * count
-    assert len(started) <= 15 + 15 + 2 * count
+    assert len(started) <= 16 + 15 + 2 * count
 
 
 def test_request_count_of_an_export(app: App) -> None:
@@ -201,7 +204,7 @@ def test_request_count_of_an_export(app: App) -> None:
     moments = ("event to export", "export runs", "compared", "end", "idle tick")
     for moment, requests in zip(moments, (asked, running, compared, ended, idle), strict=True):
         print_counts(moment, requests)
-    assert len(asked) <= 18
+    assert len(asked) <= 19
     assert len(running) <= 2
     assert len(compared) <= 28
     assert len(ended) <= 7
@@ -233,3 +236,59 @@ def test_comparison_at_a_busy_hub(app: App) -> None:
         app.tick()
     print_counts("asked again for an export", asked)
     assert len(asked) <= 7
+
+
+def test_request_count_of_lists(app: App) -> None:
+    """One for each hub, one more where imports have jobs, and one for what a search finds."""
+    app.hub.occupy_slot()
+    upload_all(app, [f"{number}.ndjson" for number in range(5)])
+    reader = app.importer.reader
+    reader.page(ImportFilter(), 50)
+    costs = {}
+    for name, wanted in (
+        ("a page", ImportFilter()),
+        ("a search by state", ImportFilter(states=frozenset({ImportState.FAILED}))),
+        ("a search by name", ImportFilter(file="3")),
+        ("a search that finds nothing", ImportFilter(file="no", who="body")),
+    ):
+        with app.counting() as requests:
+            reader.page(wanted, 50)
+        print_counts(name, requests)
+        costs[name] = len(requests)
+    # The app's hub, and the uploads that lead to none; the first import has a job.
+    assert list(costs.values()) == [2 + 1, 2, 2 + 1, 2]
+
+
+def test_request_count_of_a_search_for_a_device(app: App) -> None:
+    """Two for each import that does not have it, and four for one that does, besides the list."""
+    for number in range(3):
+        app.upload(f"{number}.ndjson", device(f"pump-{number}"))
+        app.deliver(f"{number}.ndjson")
+        app.finish()
+    importer = app.importer
+    importer.services.known_hubs.guarded()
+    costs = []
+    for name in ("other", "pump-1"):
+        history = DeviceHistory(
+            importer.services, importer.reader, name, wanted=ImportFilter(), limit=10
+        )
+        with app.counting() as requests:
+            searched = [record.file for record in history.run()]
+        print_counts(f"a search for {name}", requests)
+        costs.append(len(requests))
+        assert len(searched) == 3
+    # The list of the app's hub, and that of uploads that lead to none.
+    lists = 2
+    assert costs == [lists + 3 * 2, lists + 2 * 2 + 7]
+
+
+def test_request_count_of_an_abbreviated_id(app: App) -> None:
+    app.upload(NAME, device("pump-1"))
+    app.deliver(NAME)
+    import_id = app.record(NAME).id
+    reader = app.importer.reader
+    with app.counting() as whole:
+        assert reader.get(import_id).id == import_id
+    with app.counting() as abbreviated:
+        assert reader.get(import_id[:8]).id == import_id
+    assert len(abbreviated) == len(whole) + 1

@@ -33,6 +33,7 @@ __all__ = [
     "queue_key",
     "queued_at_of",
     "record_key",
+    "record_key_before",
     "record_key_of",
     "record_key_of_held",
     "record_prefix",
@@ -61,6 +62,12 @@ def record_prefix(uploaded_at: datetime) -> str:
     """The beginning of the row keys of all records that were uploaded in that second."""
     seconds = _units_since_epoch(uploaded_at, timedelta(seconds=1))
     return f"import-{_LAST_SECOND - min(max(seconds, 0), _LAST_SECOND):010d}"
+
+
+def record_key_before(row_key: str) -> str:
+    """The last row key that sorts before that of a record."""
+    prefix, _, import_id = row_key.rpartition("-")
+    return f"{prefix}-{max(0, int(import_id, 16) - 1):024x}"
 
 
 def first_record_key(moment: datetime) -> str:

@@ -49,8 +49,9 @@ __all__ = [
 #: The partition of uploads whose folder is no route. Not a possible name of a hub.
 NO_HUB = "(none)"
 
-#: Import modes of lines that cannot be without effect.
-_NEVER_UNCHANGED = frozenset({"create", "delete", "deleteIfMatchETag"})
+#: Import modes of lines that delete, and of all that cannot be without effect.
+_DELETES = frozenset({"delete", "deleteIfMatchETag"})
+_NEVER_UNCHANGED = _DELETES | {"create"}
 
 #: A later lease or back-off was not set by the app: both last an hour at most, on clocks that may
 #: differ.
@@ -108,6 +109,10 @@ class ImportRecord(Columns):
 
     #: Attempts to validate the file, without those that failed because storage was unavailable.
     validation_attempts: int = 0
+    #: How far a validation was that takes long: bytes of the upload and lines that it had read.
+    #: None: not known, or not being validated.
+    validated_bytes: int | None = None
+    validated_lines: int | None = None
     #: Lines of the file that are not blank, and those that break a rule.
     lines: int | None = None
     invalid_lines: int | None = None
@@ -122,7 +127,10 @@ class ImportRecord(Columns):
     #: Of an undo: not sent, since their devices changed after the import that is undone.
     left_out: int | None = None
 
+    #: Version of the mapping of the file's folder that was applied; "" for none.
+    mapping_etag: str = ""
     #: Paths within the storage account; "" for a file that was not written.
+    mapping: str = ""
     report: str = ""
     problems: str = ""
     #: The lines that the hub rejected.
@@ -216,6 +224,19 @@ class ImportRecord(Columns):
     def has_unknown_counts(self) -> bool:
         """Whether the import ended and it is not known how many devices were imported."""
         return self.state.is_final and self.imported is None
+
+    @property
+    def deletes(self) -> int | None:
+        """How many of its valid lines delete a device or module; None: not known.
+
+        By its plan if there is one, as an undo has no import modes of its own.
+        """
+        if self.plan.counts:
+            return self.plan.counts.get("delete", 0)
+        modes: dict[str, int] = self.validation.get("importModes") or {}
+        if not modes:
+            return None
+        return sum(count for mode, count in modes.items() if mode in _DELETES)
 
     @property
     def lines_to_apply(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import fields
 from datetime import datetime
 from typing import Any, Literal, Self
@@ -18,19 +17,25 @@ __all__ = [
     "ActView",
     "Action",
     "FileName",
-    "HistoryEntry",
     "HoldView",
-    "ImportDetail",
     "ImportSummary",
     "JobImport",
-    "PlanSummary",
-    "UndoSummary",
+    "PlanCountsView",
+    "StoredName",
     "View",
     "files_of",
+    "has_results",
+    "percent",
+    "summary_members",
 ]
 
 Action = Literal["approve", "decline", "cancel", "retry", "undo"]
-FileName = Literal["report.json", "problems.csv", "retry.ndjson", "plan.json", "plan.csv"]
+#: Files that are stored with an import.
+StoredName = Literal[
+    "report.json", "problems.csv", "retry.ndjson", "plan.json", "plan.csv", "mapping.json"
+]
+#: results.csv is made of them when it is requested.
+FileName = Literal[StoredName, "results.csv"]
 
 
 class View(BaseModel):
@@ -96,9 +101,23 @@ class ImportSummary(View):
     failure_reason: str = Field(
         description="Why the import ended as it did or what it waits for, and what to do."
     )
-    uploaded_at: datetime
+    uploaded_at: datetime = Field(
+        description="By the clock of storage, in whole seconds. Of a retry or an undo it is its "
+        "position in the queue, the second after that of the request: it may be later than "
+        "`updatedAt`."
+    )
     updated_at: datetime
     finished_at: datetime | None
+    validated_lines: int | None = Field(
+        description="While it is validated: lines that were read by then; null if not known."
+    )
+    validated_percent: int | None = Field(
+        description="While it is validated: percent of the bytes of the upload that were read by "
+        "then; null if not known, as in the first seconds."
+    )
+    next_try_at: datetime | None = Field(
+        description="When what `failureReason` says is tried again; null if nothing failed."
+    )
     lines: int | None = Field(description="Lines of the file that are not blank.")
     invalid_lines: int | None = Field(description="Lines that break a rule.")
     devices: int | None = Field(
@@ -114,6 +133,9 @@ class ImportSummary(View):
     unchanged: int | None = Field(
         description="Of these, how many were not sent since they would change nothing; null if the "
         "file was not compared with the registry."
+    )
+    deletes: int | None = Field(
+        description="Of these, how many the file deletes, whatever became of them; null: not known."
     )
     left_out: int | None = Field(
         description="Of an undo: how many were not sent since their devices changed after the "
@@ -149,6 +171,25 @@ class ImportSummary(View):
         return self.is_final and self.imported is None
 
     @property
+    def no_counts(self) -> str:
+        """What is shown of an import that ended instead of numbers; "" where these say how."""
+        if self.has_unknown_counts:
+            return "unknown"
+        has_completed = self.state in (ImportState.COMPLETED, ImportState.COMPLETED_WITH_ERRORS)
+        if not self.is_final or has_completed or self.imported or self.failed:
+            return ""
+        return "not imported" if self.job_id or self.unchanged or self.left_out else "not sent"
+
+    @property
+    def shown_deletes(self) -> str:
+        """How many devices were or will be deleted, beside the other counts; "" if none."""
+        if not self.deletes or self.no_counts not in ("", "unknown"):
+            return ""
+        is_sure = not self.is_final or self.failed == 0
+        text = f"{self.deletes:,} delete{'' if self.deletes == 1 else 's'}"
+        return text if is_sure else f"up to {text}"
+
+    @property
     def other_files(self) -> int:
         """Number of other files that are, or were, in its job."""
         return max(0, (self.job_files or 1) - 1)
@@ -161,7 +202,7 @@ class ImportSummary(View):
 
     @classmethod
     def of(cls, record: ImportRecord) -> Self:
-        return cls(**_members(record))
+        return cls(**summary_members(record))
 
 
 class JobImport(View):
@@ -176,108 +217,14 @@ class JobImport(View):
         return cls(id=record.id, file=record.file, state=record.state)
 
 
-class PlanSummary(View):
-    """What the import was found to change, before its job; plan.json and plan.csv have details."""
-
-    as_of: datetime | None = Field(description="When the registry was read.")
-    digest: str = Field(description="Identifies what the import does.")
-    sent: int | None = Field(description="Lines that the hub gets.")
-    failed: int | None = Field(
-        description="Lines that are not sent, since the hub would reject them."
-    )
-    missing: str = Field(
-        description="Why the file could not be compared with the registry, so that all lines are "
-        "sent; the other members are empty then."
-    )
+def has_results(record: ImportRecord) -> bool:
+    """Whether anything is known of the lines of an import that has ended."""
+    is_read = record.devices is not None or bool(record.problems)
+    return record.state.is_final and bool(record.staged.container) and is_read
 
 
-class UndoSummary(View):
-    """How an import can be undone."""
-
-    deletes: int = Field(
-        description="How many devices and modules it created, which an undo deletes: send it as "
-        "`deletes`."
-    )
-    until: datetime | None = Field(
-        description="How long its backup is kept at least; null before its end, or for ever."
-    )
-    undone_as: str = Field(description="Id of the last import that undoes it.")
-
-
-class HistoryEntry(View):
-    """A state that an import was in."""
-
-    state: ImportState
-    entered_at: datetime
-
-
-class ImportDetail(ImportSummary):
-    """One import with all details."""
-
-    created_at: datetime = Field(description="When the upload was first seen.")
-    history: list[HistoryEntry] = Field(description="The states, oldest first.")
-    validation_attempts: int = Field(description="Attempts to validate the file.")
-    validation: dict[str, Any] = Field(description="Counts of the validation, as in the report.")
-    job_failure_reason: str = Field(description="The job's failure reason, as the hub reports it.")
-    start_time_utc: datetime | None = Field(description="Start of the job, by the hub's clock.")
-    end_time_utc: datetime | None = Field(description="End of the job, by the hub's clock.")
-    in_same_job: list[JobImport] = Field(
-        description="The other imports in the job whose records can be read."
-    )
-    expected_start: datetime | None = Field(
-        description="When its job may start, by the durations of the hub's last jobs; null if it "
-        "does not wait for other jobs or nothing can be told."
-    )
-    retried_as: str = Field("", description="Id of the import that retries this one.")
-    undo: UndoSummary | None = Field(description="null if it has no backup.")
-    later_imports: list[JobImport] = Field(
-        description="If it is held: imports that may have changed its devices since its plan, or "
-        "will before it. Send their number as `later` to approve it."
-    )
-    plan: PlanSummary | None = Field(
-        description="null if the file was not compared with the registry."
-    )
-
-    @property
-    def not_sent(self) -> int:
-        """Lines that are not sent, since the hub would reject them."""
-        return (self.plan.failed or 0) if self.plan else 0
-
-    @property
-    def sent(self) -> int | None:
-        """Lines that the hub gets; None as long as that is not known."""
-        return self.plan.sent if self.plan and self.plan.sent is not None else self.devices
-
-    @classmethod
-    def of(
-        cls,
-        record: ImportRecord,
-        in_same_job: Iterable[ImportRecord] = (),
-        expected_start: datetime | None = None,
-        retried_as: str = "",
-        undo: UndoSummary | None = None,
-        later_imports: Iterable[ImportRecord] = (),
-    ) -> Self:
-        return cls(
-            **_members(record),
-            created_at=record.created_at,
-            history=[HistoryEntry(state=state, entered_at=time) for state, time in record.history],
-            validation_attempts=record.validation_attempts,
-            validation=record.validation,
-            job_failure_reason=record.job.failure_reason,
-            start_time_utc=record.job.start_time_utc,
-            end_time_utc=record.job.end_time_utc,
-            in_same_job=[JobImport.of(other) for other in in_same_job],
-            expected_start=expected_start,
-            retried_as=retried_as,
-            undo=undo,
-            later_imports=[JobImport.of(other) for other in later_imports],
-            plan=_plan_of(record),
-        )
-
-
-def files_of(record: ImportRecord) -> dict[FileName, str]:
-    """Paths of the files of an import; "" for a file that was not written."""
+def files_of(record: ImportRecord) -> dict[StoredName, str]:
+    """Paths of the stored files of an import; "" for a file that was not written."""
     return {
         "report.json": record.report,
         "problems.csv": record.problems,
@@ -285,23 +232,11 @@ def files_of(record: ImportRecord) -> dict[FileName, str]:
         "retry.ndjson": "" if record.undo_of else record.retry,
         "plan.json": record.plan.path,
         "plan.csv": record.plan.rows,
+        "mapping.json": record.mapping,
     }
 
 
-def _plan_of(record: ImportRecord) -> PlanSummary | None:
-    if not record.is_planned:
-        return None
-    plan = record.plan
-    return PlanSummary(
-        as_of=plan.as_of,
-        digest=plan.digest,
-        sent=plan.sent,
-        failed=plan.failed,
-        missing=plan.missing,
-    )
-
-
-def _members(record: ImportRecord) -> dict[str, Any]:
+def summary_members(record: ImportRecord) -> dict[str, Any]:
     names = {field.name for field in fields(ImportRecord)}
     same = ImportSummary.model_fields.keys() & names
     is_held = record.state is ImportState.HELD
@@ -339,10 +274,21 @@ def _members(record: ImportRecord) -> dict[str, Any]:
         if hold.since
         else None,
         "is_final": record.state.is_final,
+        "deletes": record.deletes,
+        "validated_percent": percent(record.validated_bytes, record.size),
+        "next_try_at": record.back_off.next_try_at,
         "progress": record.job.progress,
         "job_id": record.job.id,
         "job_status": record.job.status,
         "cancel_requested": record.is_being_cancelled,
         "actions": [name for name, is_possible in actions.items() if is_possible],
-        "files": [name for name, path in files_of(record).items() if path],
+        "files": [
+            *(name for name, path in files_of(record).items() if path),
+            *(["results.csv"] if has_results(record) else []),
+        ],
     }
+
+
+def percent(part: int | None, whole: int) -> int | None:
+    """Of a part, rounded down; None if it is not known."""
+    return None if part is None or not whole else min(100, 100 * part // whole)

@@ -168,7 +168,8 @@ def _check_four_eyes(record: ImportRecord, by: Actor) -> None:
     if asked is None or not asked.id:
         raise NotPossibleError(
             f"It is not known who asked for import {record.id}, which APPROVAL_FOUR_EYES demands. "
-            "Decline it. Then one person, signed in, retries it, and another approves the retry."
+            "Decline it. Then one person, signed in, uploads it again on the dashboard or retries "
+            "it, and another approves that."
         )
     same_id = by.id.casefold() == asked.id.casefold()
     if same_id or by.who.casefold() == asked.who.casefold():

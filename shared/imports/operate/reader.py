@@ -3,40 +3,47 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import heapq
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from functools import partial
 from typing import TypeVar
 
 from azure.core.exceptions import ResourceNotFoundError
 
 from shared.errors import FilterError, ImportNotFoundError, NotPossibleError
-from shared.imports.model.job import JobRecord, JobState
 from shared.imports.model.record import NO_HUB, ImportRecord
 from shared.imports.model.states import ImportState
-from shared.imports.operate.api_models import FileName, ImportDetail, UndoSummary, files_of
-from shared.imports.operate.expected_start import with_expected_start
+from shared.imports.operate.api_models import PlanCountsView, StoredName, files_of
+from shared.imports.operate.expected_start import Pace
+from shared.imports.operate.hub_names import hub_names, known_hubs
+from shared.imports.operate.import_detail import ImportDetail, UndoSummary
+from shared.imports.operate.import_filter import ImportFilter
+from shared.imports.operate.import_ids import full_id
+from shared.imports.operate.import_search import search
+from shared.imports.operate.line_results import LineResult
 from shared.imports.operate.plan_report import MAX_BYTES, StoredPlan
-from shared.imports.operate.retry import retry_id
+from shared.imports.operate.queue_view import (
+    HubQueueView,
+    OpenQueue,
+    pace_of_queue,
+    read_queue,
+    view_of,
+    with_expected_start,
+)
+from shared.imports.operate.results_reading import read_results
+from shared.imports.operate.retry import retry_id, was_retried
 from shared.imports.operate.undo import latest_undo
 from shared.imports.services import Services
 from shared.imports.store.daily_counts import DailyCounts
-from shared.imports.store.queue_rows import QueueRow
-from shared.imports.store.rows import NewerRowError, UnreadableRowError, to_job
 from shared.imports.workflow import upload_reasons as reasons
 from shared.imports.workflow.holds import later_imports
 from shared.invocation import in_this_invocation
 from shared.storage.blobs import StoredFile
 
-__all__ = ["MAX_COUNTED", "HubQueueView", "ImportFilter", "Page", "Reader"]
-
-#: The longest queue that is counted: the rows of one request.
-MAX_COUNTED = 1000
+__all__ = ["Overview", "Page", "Reader", "continuation_at"]
 
 #: Hubs that are read at the same time.
 MAX_THREADS = 16
@@ -44,17 +51,7 @@ MAX_THREADS = 16
 _IMPORT_ID = re.compile(r"[0-9a-f]{24}")
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class ImportFilter:
-    """Which imports a list shows. Empty means all."""
-
-    hubs: frozenset[str] = frozenset()
-    states: frozenset[ImportState] = frozenset()
-    #: Uploaded at or after the first and before the second.
-    uploaded_after: datetime | None = None
-    uploaded_before: datetime | None = None
+H = TypeVar("H")
 
 
 @dataclass(frozen=True)
@@ -63,22 +60,24 @@ class Page:
 
     imports: Sequence[ImportRecord]
     #: Where the next page begins, whatever is uploaded meanwhile; "" after the last.
-    continuation: str
+    continuation: str = ""
+    #: Set if the search ended before the page was full: older imports may fit, too.
+    searched_back_to: datetime | None = None
 
 
 @dataclass(frozen=True)
-class HubQueueView:
-    """The queue of a hub."""
+class Overview:
+    """A page of imports, the queues and the counts, which agree with each other."""
 
-    hub: str
-    #: Imports that are not final, `MAX_COUNTED` at most.
-    length: int
-    #: Of these, those whose jobs run or are being ended.
-    running: int
-    #: The others, without `head`.
-    waiting: int
-    #: The first of them, which uses the hub's job slot or waits for it.
-    head: ImportRecord | None
+    page: Page
+    #: Of each hub, by name.
+    queues: Sequence[HubQueueView]
+    #: When the jobs of imports of the page may start, by id, as far as it can be told.
+    expected_starts: Mapping[str, datetime]
+    #: How many imports wait for approval.
+    held: int
+    #: The oldest first.
+    days: Sequence[DailyCounts]
 
 
 class Reader:
@@ -93,51 +92,42 @@ class Reader:
         self._pool.shutdown()
 
     def page(self, wanted: ImportFilter, limit: int, continuation: str = "") -> Page:
-        """The newest imports, or those after a page.
+        """The newest imports that fit a filter, or those after a page.
 
-        With states in the filter the time grows with the history that is read.
+        A search reads a bounded number of records, see `import_search`.
 
         Raises:
             FilterError: there is no such hub, or the continuation is invalid.
         """
-        after = _position(continuation) if continuation else ""
+        after = _position(continuation)
         hubs = self._wanted_hubs(wanted.hubs)
-
-        def newest(hub: str) -> Sequence[ImportRecord]:
-            records = self._services.queries.newest(
-                hub,
-                after=after,
-                states=_stored(wanted.states),
-                uploaded_after=wanted.uploaded_after,
-                uploaded_before=wanted.uploaded_before,
-                page=limit + 1,
-            )
-            shown = self._services.with_jobs(records)
-            fitting = (item for item in shown if not wanted.states or item.state in wanted.states)
-            return list(islice(fitting, limit + 1))
-
-        merged = heapq.merge(*self._each(newest, hubs), key=lambda record: record.row_key)
-        imports = list(islice(merged, limit + 1))
-        is_cut = len(imports) > limit
+        found = search(self._services, hubs, wanted, limit=limit, after=after, each=self._each)
         return Page(
-            [self._shown(record) for record in imports[:limit]],
-            _continuation(imports[limit - 1]) if is_cut else "",
+            [self._shown(record) for record in found.imports],
+            continuation_at(found.position) if found.position else "",
+            found.searched_back_to,
         )
 
     def get(self, import_id: str) -> ImportRecord:
-        """The import with this id, whichever hub it is of.
+        """The import with this id or abbreviated id, whichever hub it is of.
 
         Raises:
-            ImportNotFoundError: there is none.
+            ImportNotFoundError: there is none, or there are several (AmbiguousIdError).
         """
-        record = self._find(import_id)
+        record = self._find(full_id(self._services, import_id))
         if record is None:
             raise ImportNotFoundError(f"There is no import {import_id!r}.")
         return self.shown(record)
 
+    def retried(self, imports: Sequence[ImportRecord]) -> frozenset[str]:
+        """Ids of those of these imports that were retried: one request each, two if it was."""
+        retried = self._each(lambda record: was_retried(self._services, record.id), imports)
+        found = zip(imports, retried, strict=True)
+        return frozenset(record.id for record, is_known in found if is_known)
+
     def hubs(self) -> Sequence[str]:
         """The hubs that are configured, and those that uploads were claimed for, by name."""
-        return sorted(self._services.all_hubs() - {NO_HUB})
+        return known_hubs(self._services)
 
     def _find(self, import_id: str) -> ImportRecord | None:
         return self._services.find_record(import_id) if _IMPORT_ID.fullmatch(import_id) else None
@@ -175,16 +165,20 @@ class Reader:
             later = later_imports(self._services, record)
         record, start = with_expected_start(self._services, record)
         retried_as = retry.id if retry else ""
-        return ImportDetail.of(record, others, start, retried_as, self._undo_of(record), later)
+        return ImportDetail.of(record, others, start, retried_as, self.undo_of(record), later)
 
-    def _undo_of(self, record: ImportRecord) -> UndoSummary | None:
+    def undo_of(self, record: ImportRecord) -> UndoSummary | None:
+        """How an import can be undone; None if it has no backup."""
         if not record.backup.container:
             return None
         latest = latest_undo(self._services, record.id)[1] if record.can_be_undone else None
         days = self._services.settings.retention.import_days
         ended = record.finished_at
+        counts = PlanCountsView.model_validate(record.plan.counts) if record.plan.counts else None
         return UndoSummary(
             deletes=record.creates or 0,
+            recreates=counts.delete + counts.deleted_modules if counts else None,
+            restores=counts.update if counts else None,
             until=ended + timedelta(days=days) if ended and days else None,
             undone_as=latest.id if latest else "",
         )
@@ -203,8 +197,18 @@ class Reader:
         shown = map(self._shown, self._services.with_jobs(records.values()))
         return {record.row_key: record for record in shown}
 
-    def file(self, import_id: str, name: FileName) -> tuple[ImportRecord, StoredFile]:
-        """An import and one of its files.
+    def results(self, import_id: str) -> tuple[ImportRecord, Iterator[LineResult]]:
+        """An import and the results of its lines, which are read as a stream.
+
+        Raises:
+            ImportNotFoundError: there is no such import.
+            NotPossibleError: it has not ended, or its files were deleted or edited.
+        """
+        record = self.get(import_id)
+        return record, read_results(self._services, record)
+
+    def file(self, import_id: str, name: StoredName) -> tuple[ImportRecord, StoredFile]:
+        """An import and one of its stored files.
 
         Raises:
             ImportNotFoundError: there is no such import.
@@ -236,98 +240,130 @@ class Reader:
         except (ResourceNotFoundError, ValueError):
             return None
 
+    def overview(self, wanted: ImportFilter, limit: int, continuation: str, days: int) -> Overview:
+        """A page of imports with all that the overview shows beside it.
+
+        It takes several requests, between which imports change. What the last one says of an import
+        of the page counts, and the rest is corrected by it.
+
+        Raises:
+            FilterError: as `page`.
+        """
+        # Before any request.
+        self._wanted_hubs(wanted.hubs)
+        _position(continuation)
+        begun_at = self._services.clock()
+        queues = {queue.hub: queue for queue in self._open_queues()}
+        held = {key for keys in self._services.held().values() for key in keys}
+        counted: set[str] = set()
+        daily = self._days(days, counted)
+        page = self.page(wanted, limit, continuation)
+        open_keys = {row.record_key for queue in queues.values() for row in queue.rows} | held
+        daily = _with_ends(
+            daily,
+            (
+                record
+                for record in page.imports
+                if record.state.is_final
+                and record.id not in counted
+                and (record.row_key in open_keys or record.created_at >= begun_at)
+            ),
+        )
+        held -= {record.row_key for record in page.imports}
+        held |= {record.row_key for record in page.imports if record.state is ImportState.HELD}
+        known = {hub: queue.with_records(page.imports) for hub, queue in queues.items()}
+        views = list(self._each(self._view, list(known.values())))
+        paces = {view.hub: pace for view, pace in views}
+        imports, starts = [], {}
+        for record in page.imports:
+            if record.state is ImportState.QUEUED and record.hub in known:
+                queue = known[record.hub]
+                if start := queue.expected_start(record, paces[record.hub]):
+                    starts[record.id] = start
+                record = replace(record, queue_position=queue.position_of(record))
+            imports.append(record)
+        return Overview(
+            replace(page, imports=imports),
+            self._without_idle_strangers(view for view, _ in views),
+            starts,
+            len(held),
+            daily,
+        )
+
     def queues(self) -> Sequence[HubQueueView]:
         """The queue of each hub, by name; of a hub that is not configured if imports wait."""
+        views = self._each(self._view, list(self._open_queues()))
+        return self._without_idle_strangers(view for view, _ in views)
+
+    def _open_queues(self) -> Iterator[OpenQueue]:
+        return self._each(partial(read_queue, self._services), self.hubs())
+
+    def _view(self, queue: OpenQueue) -> tuple[HubQueueView, Pace]:
+        pace = pace_of_queue(self._services, queue)
+        return view_of(self._services, queue, self._shown, pace), pace
+
+    def _without_idle_strangers(self, queues: Iterable[HubQueueView]) -> Sequence[HubQueueView]:
         configured = self._services.hubs
-        queues = self._each(self._queue, self.hubs())
         return [queue for queue in queues if queue.hub in configured or queue.length]
 
     def held_count(self, hubs: Collection[str] = ()) -> int:
-        """How many imports wait for approval at some hubs; by default at all."""
+        """How many imports wait for approval at some hubs; by default at all.
+
+        Raises:
+            FilterError: there is no such hub.
+        """
+        wanted = hub_names(self._services, hubs)
         held = self._services.held()
-        return sum(len(keys) for hub, keys in held.items() if not hubs or hub in hubs)
+        return sum(len(keys) for hub, keys in held.items() if not wanted or hub in wanted)
 
     def days(self, count: int) -> Sequence[DailyCounts]:
         """The counts of the last days (UTC) at all hubs, the oldest first."""
+        return self._days(count, set())
+
+    def _days(self, count: int, counted: set[str]) -> Sequence[DailyCounts]:
+        """The same; collects the ids of imports that ended so recently that they are known."""
         today = self._services.clock().astimezone(UTC).date()
         first = today - timedelta(days=count - 1)
         days = {day: DailyCounts(day) for day in (first + timedelta(days=n) for n in range(count))}
-        hubs = self._wanted_hubs()
-        for counts in self._each(
-            lambda hub: list(self._services.daily_counts.since(hub, first)), hubs
-        ):
+
+        def parts(hub: str) -> Sequence[DailyCounts]:
+            return list(self._services.daily_counts.since(hub, first, counted))
+
+        for counts in self._each(parts, self._wanted_hubs()):
             for part in counts:
                 if part.date in days:
                     days[part.date] += part
         return list(days.values())
 
-    def _queue(self, hub: str) -> HubQueueView:
-        work = self._services.queue_rows.open_work(hub, MAX_COUNTED)
-        jobs = []
-        for row in work.jobs:
-            with contextlib.suppress(UnreadableRowError, NewerRowError):
-                jobs.append(to_job(row))
-        job_of = {key: job for job in jobs for key in job.members}
-
-        def has_ended(row: QueueRow) -> bool:
-            job = job_of.get(row.record_key)
-            return job is not None and job.state is JobState.ENDED
-
-        # What occupies the hub's slot comes before what is being ended.
-        rows = sorted(work.queue, key=has_ended)
-        head = self._head(hub, rows, job_of)
-        running = {
-            row.record_key
-            for row in rows
-            if row.record_key in job_of
-            and job_of[row.record_key].import_state is ImportState.RUNNING
-        }
-        others = running | {head.row_key} if head else running
-        return HubQueueView(hub, len(rows), len(running), len(rows) - len(others), head)
-
-    def _head(
-        self, hub: str, rows: Sequence[QueueRow], job_of: Mapping[str, JobRecord]
-    ) -> ImportRecord | None:
-        for row in islice(rows, 3):
-            try:
-                record = self._store.get(hub, row.record_key)
-            except (ResourceNotFoundError, UnreadableRowError, NewerRowError):
-                continue
-            if not record.state.is_final:
-                job = job_of.get(record.row_key)
-                return self._shown(job.member(record) if job else record)
-        return None
-
-    def _wanted_hubs(self, wanted: Iterable[str] = ()) -> Sequence[str]:
+    def _wanted_hubs(self, wanted: Collection[str] = ()) -> Sequence[str]:
         """The requested hubs, or all, including the partition of uploads that lead to none."""
-        known = (*self.hubs(), NO_HUB)
-        if unknown := sorted(set(wanted) - set(known)):
-            raise FilterError("hub", f"There is no hub {unknown[0]!r}. Hubs: {', '.join(known)}.")
-        return sorted(wanted) or known
+        return hub_names(self._services, wanted) or (*self.hubs(), NO_HUB)
 
-    def _each(self, call: Callable[[str], T], hubs: Sequence[str]) -> Iterator[T]:
+    def _each(self, call: Callable[[H], T], hubs: Sequence[H]) -> Iterator[T]:
+        """The results of a call for each hub, or for something of each hub."""
         if len(hubs) == 1:
             return map(call, hubs)
         return self._pool.map(in_this_invocation(call), hubs)
 
 
-def _stored(states: frozenset[ImportState]) -> frozenset[ImportState]:
-    """The states that records in the table have whose imports are shown in one of these.
-
-    While an import has a job, its record is `starting`, and the job's record says how far it is.
-    """
-    stored = set(states)
-    if states & {ImportState.QUEUED, ImportState.RUNNING}:
-        stored.add(ImportState.STARTING)
-    return frozenset(stored)
+def _with_ends(days: Sequence[DailyCounts], ended: Iterable[ImportRecord]) -> Sequence[DailyCounts]:
+    """The counts of days with imports that ended after they were read."""
+    by_date = {day.date: day for day in days}
+    for counts in map(DailyCounts.of_record, ended):
+        if counts.date in by_date:
+            by_date[counts.date] += counts
+    return list(by_date.values())
 
 
-def _continuation(last: ImportRecord) -> str:
-    return base64.urlsafe_b64encode(last.row_key.encode()).decode().rstrip("=")
+def continuation_at(position: str) -> str:
+    """The continuation of a page whose last import has this row key."""
+    return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
 
 
 def _position(continuation: str) -> str:
-    """RowKey of the last import of the page before."""
+    """RowKey of the last import of the page before; "" for the first page."""
+    if not continuation:
+        return ""
     try:
         padded = continuation + "=" * (-len(continuation) % 4)
         row_key = base64.b64decode(padded, altchars=b"-_", validate=True).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
@@ -24,11 +25,12 @@ from shared.imports.store.import_container import (
     StagedFileChangedError,
     container_name,
 )
+from shared.imports.store.rows import NewerRowError, UnreadableRowError
 from shared.imports.tracing import traced
 from shared.logs import logger
 from shared.storage.blobs import SupersededError
 
-__all__ = ["Retry", "retry_id"]
+__all__ = ["Retry", "retry_id", "was_retried"]
 
 log = logger(__name__)
 
@@ -36,6 +38,14 @@ log = logger(__name__)
 def retry_id(import_id: str) -> str:
     """The id of an import's retry: an import is retried once."""
     return hashlib.sha256(f"retry of {import_id}".encode()).hexdigest()[:24]
+
+
+def was_retried(services: Services, import_id: str) -> bool:
+    """Whether an import was retried: one request, two if it was."""
+    new = retry_id(import_id)
+    with contextlib.suppress(UnreadableRowError, NewerRowError):
+        return services.claims.find(new) is not None and services.find_record(new) is not None
+    return False
 
 
 class Retry:

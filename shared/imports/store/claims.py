@@ -12,23 +12,20 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any, TypeVar
 
-from azure.core.exceptions import (
-    ResourceExistsError,
-    ResourceModifiedError,
-    ResourceNotFoundError,
-)
+from azure.core.exceptions import ResourceExistsError, ResourceModifiedError
 from azure.data.tables import UpdateMode
 
 from shared.imports.model.record import NO_HUB, ImportRecord
 from shared.imports.store.rows import SCHEMA, NewerRowError, UnreadableRowError, is_newer
-from shared.imports.store.table import APP, MAX_OPERATIONS, ImportsTable
+from shared.imports.store.table import APP, ImportsTable
 
-__all__ = ["Claim", "Claims", "KnownHubs"]
+__all__ = ["Claim", "ClaimedId", "Claims", "KnownHubs"]
 
 #: Not a possible name of a hub.
 CLAIMS = "(claims)"
@@ -63,6 +60,14 @@ class Claim:
     @classmethod
     def of(cls, record: ImportRecord) -> Claim:
         return cls(record.id, record.hub, record.row_key, record.file)
+
+
+@dataclass(frozen=True)
+class ClaimedId:
+    """The id of an import that has a claim, and the name of its upload as far as it is known."""
+
+    import_id: str
+    file: str
 
 
 class Claims:
@@ -105,6 +110,15 @@ class Claims:
         file, written_at = str(row.get("file", "")), row.metadata["timestamp"]
         return Claim(import_id, hub, key, file, has_ended, failed, written_at)
 
+    def ids_with_prefix(self, prefix: str, limit: int) -> list[ClaimedId]:
+        """The ids that begin with some hexadecimal digits, `limit` at most: one request.
+
+        Claims that were edited or that a newer version wrote count, too.
+        """
+        # "g" sorts directly after the digits.
+        rows = self._table.range(CLAIMS, prefix, f"{prefix}g", columns=("file",), page=limit)
+        return [ClaimedId(row["RowKey"], str(row.get("file", ""))) for row in islice(rows, limit)]
+
     def restore(self, claim: Claim) -> None:
         """Write a claim that was deleted or edited."""
         self._table.upsert({**_claim_row(claim), "failedRemovals": 0}, UpdateMode.MERGE)
@@ -127,14 +141,7 @@ class Claims:
 
     def delete(self, import_ids: Iterable[str]) -> None:
         """Delete the claims of imports whose records are deleted, as far as they are there."""
-        rows = [{"PartitionKey": CLAIMS, "RowKey": import_id} for import_id in import_ids]
-        for start in range(0, len(rows), MAX_OPERATIONS):
-            batch: Sequence[dict[str, str]] = rows[start : start + MAX_OPERATIONS]
-            try:
-                self._table.transact([("delete", row) for row in batch])
-            except ResourceNotFoundError:
-                for row in batch:
-                    self._table.delete(CLAIMS, row["RowKey"])
+        self._table.delete_all(CLAIMS, [*import_ids])
 
 
 def _claim_row(claim: Claim) -> dict[str, object]:

@@ -133,9 +133,15 @@ class DailyCountsStore:
     def __init__(self, table: ImportsTable) -> None:
         self._table = table
 
-    def since(self, hub: str, first: date) -> Iterator[DailyCounts]:
-        """The counts of the days from that one on, in parts to be added up by their date."""
+    def since(self, hub: str, first: date, ends: set[str] | None = None) -> Iterator[DailyCounts]:
+        """The counts of the days from that one on, in parts to be added up by their date.
+
+        Args:
+            ends: collects the ids of the imports that are not added to their day yet.
+        """
         for row in self._rows(hub, first):
+            if ends is not None and _is_end(row["RowKey"]):
+                ends.add(import_id_of(row["RowKey"]))
             try:
                 yield DailyCounts.of_row(row)
             except ValueError as error:

@@ -113,6 +113,10 @@ class ImportContainer:
             if self._client.get_container_properties().metadata != owner:
                 raise ForeignContainerError(str(self._client.container_name)) from None
 
+    def exists(self) -> bool:
+        """Whether it was created and not deleted."""
+        return self._client.exists()
+
     def stage(self) -> BlockWriter:
         """A writer of the staged file."""
         return self._writer(StagedFile().name)
@@ -318,6 +322,12 @@ class ImportContainer:
         """
         name = _unique("report", "json")
         data = json.dumps(report, ensure_ascii=False, indent=2).encode()
+        self._client.upload_blob(name, data, overwrite=True)
+        return self._path(name)
+
+    def write_mapping(self, data: bytes) -> str:
+        """Write the mapping that was applied, under a new name; returns its path."""
+        name = _unique("mapping", "json")
         self._client.upload_blob(name, data, overwrite=True)
         return self._path(name)
 

@@ -150,6 +150,8 @@ class ImportStore:
             entering(record, state, now),
             finished_at=now,
             queue_position=None,
+            validated_bytes=None,
+            validated_lines=None,
             footprint=record.footprint if keeps_footprint else b"",
             back_off=NO_BACK_OFF,
             lease=NO_LEASE,

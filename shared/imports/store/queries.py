@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from azure.data.tables import TableEntity, UpdateMode
 
-from shared.imports.model.keys import first_record_key, record_prefix
+from shared.imports.model.keys import (
+    first_record_key,
+    is_record_key,
+    queued_at_of,
+    record_key_before,
+    record_prefix,
+)
 from shared.imports.model.record import ImportRecord
+from shared.imports.model.safeguards import Act
 from shared.imports.model.states import ImportState
 from shared.imports.store.rows import (
     LISTED_COLUMNS,
+    UNKNOWN_FILE,
     NewerRowError,
     UnreadableRowError,
     is_newer,
@@ -23,19 +33,27 @@ from shared.imports.store.rows import (
     readable_record,
     to_record,
 )
-from shared.imports.store.table import MAX_OPERATIONS, ImportsTable, guarded
+from shared.imports.store.table import MAX_OPERATIONS, MAX_PAGE, ImportsTable, guarded
 from shared.logs import logger
 
-__all__ = ["KnownImport", "Queries"]
+__all__ = ["JobTimes", "KnownImport", "Names", "NewestPage", "Queries"]
 
 log = logger(__name__)
 
 #: Columns that say whether an import is final, and complete.
 _COUNTS = ("state", "lines", "invalidLines", "devices", "imported", "failed", "unchanged")
 
-_JOB_TIMES = ("jobId", "startTimeUtc", "endTimeUtc")
+_JOB_TIMES = ("jobId", "startTimeUtc", "endTimeUtc", "queueKey")
 
-#: Records that are read to find how long jobs take.
+#: Columns of `Names`, and where the name is in an act.
+_NAMES = ("state", "file", "acts", "jobRecord")
+_WHO = Act._fields.index("who")
+
+#: Keys that one query can compare: a filter has 15 comparisons at most (learn: "Querying tables and
+#: entities").
+_MAX_KEYS = 12
+
+#: Records that are read to find when jobs ran.
 MAX_JOB_RECORDS = 200
 
 
@@ -43,8 +61,18 @@ def _in_states(states: Iterable[ImportState]) -> str:
     return " or ".join(f"state eq '{state}'" for state in states)
 
 
-_OPEN = _in_states(state for state in ImportState if not state.is_final)
+_OPEN_STATES = frozenset(state for state in ImportState if not state.is_final)
+_OPEN = _in_states(_OPEN_STATES)
 _OPEN_RECORDS = f"RowKey ge 'import-' and RowKey lt 'import.' and ({_OPEN})"
+
+
+class JobTimes(NamedTuple):
+    """When a job ran, by the hub's clock."""
+
+    #: When the first of its imports entered the queue, by the clock of storage.
+    queued_at: datetime
+    start: datetime
+    end: datetime
 
 
 @dataclass(frozen=True)
@@ -53,6 +81,25 @@ class KnownImport:
 
     is_final: bool = False
     is_fully_imported: bool = False
+
+
+class Names(NamedTuple):
+    """What a search by names looks at."""
+
+    file: str
+    #: Those who did something with the import; None if the row alone does not tell.
+    who: Sequence[str] | None
+
+
+@dataclass(frozen=True)
+class NewestPage:
+    """A part of the imports of a hub."""
+
+    imports: Sequence[ImportRecord]
+    #: The row key up to which the hub's records were read; "" after the last.
+    position: str
+    #: How many rows were read for it.
+    count: int
 
 
 class Queries:
@@ -87,13 +134,18 @@ class Queries:
         uploaded_after: datetime | None,
         uploaded_before: datetime | None,
         page: int,
-    ) -> Iterator[ImportRecord]:
-        """The newest imports of a hub after a row key, in some states and times.
+        read: int = MAX_PAGE,
+        accepts: Callable[[Names], bool] | None = None,
+    ) -> Iterator[NewestPage]:
+        """The newest imports of a hub after a row key, in some states and times, page by page.
 
         They are for views: without their footprints, which can have 64 KiB each.
 
         Args:
-            page: how many one request returns at most.
+            page: how many one page contains at most.
+            read: how many rows one request reads at most if `accepts` is given.
+            accepts: selects imports by what storage cannot compare: the names of all are read, and
+                only those in full.
         """
         # Storage reports upload times in whole seconds.
         newest = first_record_key(uploaded_before) + "." if uploaded_before else "import-"
@@ -103,16 +155,44 @@ class Queries:
             newest = f"{after}!"
         if states:
             condition += f" and ({_in_states(states)})"
-        rows = self._table.query(
+        for rows, token in self._table.pages(
             condition,
             {"hub": hub, "newest": newest, "oldest": oldest},
-            columns=LISTED_COLUMNS,
-            page=page,
-        )
-        return map(_listed, rows)
+            columns=LISTED_COLUMNS if accepts is None else _NAMES,
+            page=page if accepts is None else read,
+        ):
+            position = _position(rows, token) if token else ""
+            if position is None:
+                continue
+            if accepts is None:
+                yield NewestPage(list(map(_listed, rows)), position, len(rows))
+                continue
+            keys = [row["RowKey"] for row in rows if accepts(_names(row))]
+            count = len(rows)
+            for start in range(0, len(keys) - page, page):
+                chunk = keys[start : start + page]
+                yield NewestPage(self._listed_by_key(hub, chunk), chunk[-1], count)
+                count = 0
+            rest = keys[max(0, len(keys) - 1) // page * page :]
+            yield NewestPage(self._listed_by_key(hub, rest), position, count)
 
-    def job_durations(self, hub: str, until: datetime) -> list[timedelta]:
-        """How long the hub's last jobs took, by its own clock: one request.
+    def _listed_by_key(self, hub: str, keys: Sequence[str]) -> list[ImportRecord]:
+        """The records with these row keys, which are in order: one request."""
+        if not keys:
+            return []
+        condition = "PartitionKey eq @hub and RowKey ge @first and RowKey le @last"
+        parameters = {"hub": hub, "first": keys[0], "last": keys[-1]}
+        if len(keys) <= _MAX_KEYS:
+            each = {f"key{number}": key for number, key in enumerate(keys)}
+            # Blanks end the names of parameters.
+            condition += f" and ( {' or '.join(f'RowKey eq @{name}' for name in each)} )"
+            parameters |= each
+        rows = self._table.query(condition, parameters, columns=LISTED_COLUMNS)
+        wanted = frozenset(keys)
+        return [_listed(row) for row in rows if row["RowKey"] in wanted]
+
+    def job_times(self, hub: str, until: datetime) -> list[JobTimes]:
+        """When the hub's last jobs ran: one request.
 
         Args:
             until: only jobs of imports that were uploaded by then count.
@@ -120,12 +200,16 @@ class Queries:
         rows = self._table.range(
             hub, record_prefix(until), "import.", columns=_JOB_TIMES, page=MAX_JOB_RECORDS
         )
-        durations = {}
+        jobs: dict[object, JobTimes] = {}
         for row in map(python_values, islice(rows, MAX_JOB_RECORDS)):
             start, end = row.get("startTimeUtc"), row.get("endTimeUtc")
             if isinstance(start, datetime) and isinstance(end, datetime) and start <= end:
-                durations[row.get("jobId")] = end - start
-        return list(durations.values())
+                job_id = row.get("jobId")
+                queued_at = queued_at_of(str(row.get("queueKey"))) or start
+                if job_id in jobs:
+                    queued_at = min(queued_at, jobs[job_id].queued_at)
+                jobs[job_id] = JobTimes(queued_at, start, end)
+        return list(jobs.values())
 
     def imports_since(self, hub: str, time: datetime) -> tuple[list[ImportRecord], bool]:
         """The imports that had a job and ended after a time, or have one.
@@ -251,6 +335,33 @@ def _listed(row: TableEntity) -> ImportRecord:
     record = readable_record(row)
     state = record.state if row.get("state") == record.state else ImportState.FAILED
     return replace(record, failure_reason=reason, state=state)
+
+
+def _names(row: TableEntity) -> Names:
+    file = row.get("file")
+    who = None
+    # What people did with its job is in the row of the job.
+    if not (row.get("jobRecord") and row.get("state") in _OPEN_STATES):
+        with contextlib.suppress(ValueError, RecursionError, TypeError, LookupError):
+            who = [str(act[_WHO]) for act in json.loads(row.get("acts") or "[]")]
+    return Names(file if isinstance(file, str) else UNKNOWN_FILE, who)
+
+
+def _position(rows: Sequence[TableEntity], token: Mapping[str, str | None]) -> str | None:
+    """The row key up to which records were read; None if that is not known.
+
+    A request that found nothing in its 5 seconds tells only by its token how far it came. Azure
+    Storage writes the next row key there in base64, behind `1!<length>!`. That is not documented,
+    so it is used only where it is the key of a record.
+    """
+    if rows:
+        return str(rows[-1]["RowKey"])
+    encoded = (token.get("RowKey") or "").rpartition("!")[2].replace("-", "=")
+    try:
+        row_key = base64.b64decode(encoded, validate=True).decode()
+    except ValueError:
+        return None
+    return record_key_before(row_key) if is_record_key(row_key) else None
 
 
 def _token(position: str) -> dict[str, Any] | None:

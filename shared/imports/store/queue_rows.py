@@ -29,9 +29,6 @@ log = logger(__name__)
 #: Queue rows that a tick reads at once.
 MAX_ROWS = 10
 
-#: Rows of one request that are read to tell when an import may start.
-MAX_AHEAD = 1000
-
 #: Jobs of a hub that a page has room for: one that runs, and those whose imports are being ended.
 MAX_JOBS = 5
 
@@ -99,17 +96,6 @@ class QueueRows:
                 work.queue += _valid(row)
         if len(work.queue) == limit and self._outbox.is_used:
             work.events = self._outbox.pending(hub)
-        return work
-
-    def ahead_of(self, record: ImportRecord) -> OpenWork:
-        """The hub's jobs and the open imports ahead of one, `MAX_AHEAD` at most: one request."""
-        work = OpenWork()
-        rows = self._table.range(record.hub, "job-", record.queue_key, page=MAX_AHEAD)
-        for row in islice(rows, MAX_AHEAD):
-            if row["RowKey"].startswith("job-"):
-                work.jobs.append(row)
-            else:
-                work.queue += _valid(row)
         return work
 
     def has_row(self, record: ImportRecord) -> bool:

@@ -22,6 +22,7 @@ from shared.text import well_formed
 __all__ = [
     "LISTED_COLUMNS",
     "SCHEMA",
+    "UNKNOWN_FILE",
     "NewerRowError",
     "UnreadableRowError",
     "changed_columns",
@@ -38,6 +39,9 @@ __all__ = [
 #: Number of the present form of all rows. A row with a higher number was written by a newer version
 #: of the app and is left alone.
 SCHEMA = 4
+
+#: The name of a file whose row does not tell it any more.
+UNKNOWN_FILE = "(unknown)"
 
 #: A string has 32,768 UTF-16 code units at most (learn: "Understanding the Table service data
 #: model"), of which a character takes two at most.
@@ -118,7 +122,7 @@ def readable_record(row: Mapping[str, Any], etag: str = "") -> ImportRecord:
     """
     uploaded_at = uploaded_at_of(row["RowKey"])
     columns = {
-        "file": "(unknown)",
+        "file": UNKNOWN_FILE,
         "createdAt": uploaded_at,
         "updatedAt": uploaded_at,
         **python_values(row),
@@ -131,7 +135,7 @@ def readable_record(row: Mapping[str, Any], etag: str = "") -> ImportRecord:
         return _in_true_state(_IMPORTS.record(columns))
     except ValidationError as error:
         unreadable = _IMPORTS.unreadable_columns(error)
-    required = {"file": "(unknown)", "createdAt": uploaded_at, "updatedAt": uploaded_at}
+    required = {"file": UNKNOWN_FILE, "createdAt": uploaded_at, "updatedAt": uploaded_at}
     readable = {name: value for name, value in columns.items() if name not in unreadable}
     return _in_true_state(_IMPORTS.record({**required, **readable}))
 

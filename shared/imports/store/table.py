@@ -18,7 +18,7 @@ from azure.core.exceptions import (
 )
 from azure.data.tables import TableClient, TableEntity, TableTransactionError, UpdateMode
 
-__all__ = ["APP", "MAX_OPERATIONS", "ImportsTable", "guarded", "unchanged"]
+__all__ = ["APP", "MAX_OPERATIONS", "MAX_PAGE", "ImportsTable", "guarded", "unchanged"]
 
 #: Partition of the app's own rows. Not a possible name of a hub.
 APP = "(app)"
@@ -84,6 +84,31 @@ class ImportsTable:
             page=page,
         )
 
+    def pages(
+        self,
+        condition: str,
+        parameters: Mapping[str, Any],
+        *,
+        columns: Sequence[str],
+        page: int = MAX_PAGE,
+    ) -> Iterator[tuple[list[TableEntity], Any]]:
+        """As `query`, page by page: each is one request, which ends after 5 seconds at the latest.
+
+        A page may be empty although more follow.
+
+        Yields:
+            The rows, and the position of the next page; None after the last.
+        """
+        pages = self._client.query_entities(
+            condition,
+            parameters=dict(parameters),
+            select=["PartitionKey", "RowKey", "schema", *columns],
+            results_per_page=min(page, MAX_PAGE),
+        ).by_page()
+        with contextlib.suppress(ResourceNotFoundError):
+            for rows in pages:
+                yield list(rows), pages.continuation_token  # type: ignore[attr-defined]
+
     def page(self, condition: str, position: Any) -> tuple[list[TableEntity], Any]:
         """One page of a query over all partitions, and the position of the next; None after it."""
         pages = self._client.query_entities(condition).by_page(position)
@@ -122,6 +147,17 @@ class ImportsTable:
     def delete(self, partition: str, row_key: str) -> None:
         """Delete a row, if it is there."""
         self._client.delete_entity(partition, row_key)
+
+    def delete_all(self, partition: str, row_keys: Sequence[str]) -> None:
+        """Delete rows of a partition, as far as they are there."""
+        rows = [{"PartitionKey": partition, "RowKey": row_key} for row_key in row_keys]
+        for start in range(0, len(rows), MAX_OPERATIONS):
+            batch = rows[start : start + MAX_OPERATIONS]
+            try:
+                self.transact([("delete", row) for row in batch])
+            except ResourceNotFoundError:
+                for row in batch:
+                    self.delete(partition, row["RowKey"])
 
     def transact(self, operations: Sequence[tuple[Any, ...]]) -> list[Mapping[str, Any]]:
         """Do all operations or none; returns what storage says of each row, such as its ETag.

@@ -19,7 +19,7 @@ from azure.core.exceptions import (
 )
 
 from shared import logs
-from shared.errors import ImporterError, first_line
+from shared.errors import ImporterError, error_text
 from shared.hub.client import HubClient
 from shared.hub.exceptions import HubRequestError, HubThrottledError, HubUnauthorizedError
 from shared.imports.model.record import NO_HUB
@@ -87,7 +87,7 @@ class TimerRun:
             return f"{self.name} has not run yet."
         text = f"{self.name} last ran at {self.at:%Y-%m-%d %H:%M} UTC"
         if not self.is_late:
-            return f"{text}."
+            return f"{text} (noted once a minute)."
         return (
             f"{text} and is late. Check that the app runs, that its function {self.name} is "
             f"enabled, and {self.setting}."
@@ -247,18 +247,19 @@ class Health:
             detail = f"{reasons.hub_trouble(error).rstrip('.')}. {check.reach}"
         except AzureError as error:
             detail = self._storage_trouble(error, check)
-        except Exception as error:
+        except Exception:
             log.exception("the check of %s failed", check.name)
-            name = type(error).__name__
-            detail = f"Unexpected {name}; the log of this request has the details. {check.reach}"
+            detail = f"Unexpected error; the log of this request has the details. {check.reach}"
         return Finding(check.name, False, redact(detail))
 
     def _storage_trouble(self, error: AzureError, check: _Check) -> str:
         """Why the storage account is unavailable, and what to do."""
-        message = first_line(error).rstrip(".")
+        message = error_text(error)
         is_refused = isinstance(error, HttpResponseError) and error.status_code in (401, 403)
         is_refused = is_refused or isinstance(error, ClientAuthenticationError)
         if not is_refused:
+            is_answer = isinstance(error, HttpResponseError) and error.response is not None
+            message = message if is_answer else f"No answer from the storage account: {message}"
             return f"{message}. {check.reach}"
         if self._settings.storage.connection.connection_string is not None:
             return (

@@ -23,6 +23,7 @@ from azure.core.paging import ItemPaged
 from azure.storage.blob import BlobClient, ContainerProperties
 
 from shared import logs
+from shared.device_files.mapping.file_mapping import is_mapping_name
 from shared.errors import first_line
 from shared.imports.model.keys import import_id_of
 from shared.imports.services import Services
@@ -111,7 +112,10 @@ class Retention:
         hubs = self._services.all_hubs()
         for page in self._pages(f"final {container.container_name}", container.list_blobs()):
             uploads = [
-                (upload, record_of(self._services, upload)) for upload in map(Upload.of, page)
+                (upload, record_of(self._services, upload))
+                for upload in map(Upload.of, page)
+                # Without it, the files that follow would be imported as they are.
+                if not is_mapping_name(upload.file)
             ]
             times = [upload.uploaded_at for upload, _ in uploads]
             known: dict[str, KnownImport] = {}

@@ -83,6 +83,7 @@ class Sweeper:
                     "queue rows": self._restore_queue_rows,
                     "held imports": self._end_holds,
                     "daily counts": self._count_ends,
+                    "upload tickets": self._delete_tickets,
                 }
             )
             queues = {
@@ -144,6 +145,9 @@ class Sweeper:
                 self._services.daily_counts.count_ends(hub, today, MAX_COUNTING)
             except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
                 log.info("another process counts the ends of %s", hub)
+
+    def _delete_tickets(self) -> None:
+        self._services.tickets.delete_expired(self._services.clock())
 
     def _end_holds(self) -> None:
         """End held imports whose time is over or whose uploads were replaced."""

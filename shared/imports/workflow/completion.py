@@ -12,6 +12,7 @@ from typing import Any
 
 from azure.core.exceptions import AzureError
 
+from shared.device_files.mapping.file_mapping import mapping_path
 from shared.errors import ImporterError, error_text
 from shared.imports.model.job import JobRecord
 from shared.imports.model.record import ImportRecord
@@ -137,6 +138,9 @@ def build_report(
             "failed": record.failed,
             "unchanged": record.unchanged,
         },
+        "mapping": {"file": mapping_path(record.file), "etag": record.mapping_etag}
+        if record.mapping
+        else None,
         "validation": {**record.validation, "problems": list(problems)},
         "plan": _plan_json(record) if record.is_planned else None,
         "job": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +12,10 @@ from azure.storage.blob import BlobProperties
 
 from shared.device_files.footprint import FootprintBuilder
 from shared.device_files.limits import CsvDefaults, Limits
+from shared.device_files.mapping.file_mapping import NO_MAPPING
+from shared.device_files.mapping.folder_mapping import FolderMapping
 from shared.device_files.validation import Validation
-from shared.device_files.validation_report import Policy
+from shared.device_files.validation_report import Policy, Report
 from shared.imports.model.parts import NO_BACK_OFF, NO_LEASE, Lease, StagedFile
 from shared.imports.model.record import Apply, ImportRecord
 from shared.imports.model.safeguards import Safeguards
@@ -25,6 +27,7 @@ from shared.imports.store.rows import NewerRowError, UnreadableRowError
 from shared.imports.tracing import traced, with_log_context
 from shared.imports.workflow import upload_reasons as reasons
 from shared.imports.workflow.completion import build_report, end_import
+from shared.imports.workflow.folder_mappings import find_mapping, is_accepted_mapping
 from shared.imports.workflow.holds import configured_safeguards
 from shared.imports.workflow.kept_lease import KeptLease
 from shared.imports.workflow.registration import Upload, has_dot_folder, is_folder, register
@@ -53,9 +56,9 @@ class Intake:
 
         Returns:
             The import after this call; None if there is nothing to import: the blob was deleted, it
-            marks a folder, or its name contains a dot folder (the sweep, which requests no single
-            blob, rejects it). An import that another process works on, that is backing off or that
-            is past validation is returned as it is.
+            marks a folder, it is a valid mapping, or its name contains a dot folder (the sweep,
+            which requests no single blob, rejects it). An import that another process works on,
+            that is backing off or that is past validation is returned as it is.
 
         Raises:
             Exception: storage trouble before or during the validation. The import keeps its place
@@ -73,8 +76,12 @@ class Intake:
         if is_folder(properties):
             log.info("%r marks a folder; nothing to do", file)
             return None
+        upload = Upload.of(properties)
+        if is_accepted_mapping(self._services, upload):
+            log.info("%r is a valid mapping: it applies to the files that follow", file)
+            return None
         try:
-            record, is_new = register(self._services, Upload.of(properties), self._new_lease())
+            record, is_new = register(self._services, upload, self._new_lease())
         except (UnreadableRowError, NewerRowError) as error:
             log.error("%r is not imported now: %s", file, error)
             return None
@@ -111,6 +118,8 @@ class Intake:
                     lease=self._new_lease(),
                     back_off=replace(record.back_off, next_try_at=None),
                     validation_attempts=record.validation_attempts + 1,
+                    validated_bytes=None,
+                    validated_lines=None,
                 )
             )
         except ConflictError as conflict:
@@ -120,9 +129,10 @@ class Intake:
     @traced("validate")
     def _work(self, record: ImportRecord, properties: BlobProperties | None) -> ImportRecord:
         log.info("validating %r (%d bytes)", record.file, record.size)
-        lease = KeptLease(self._services, record, self._store.update)
+        progress = _Progress()
+        lease = KeptLease(self._services, record, self._store.update, progress.note)
         try:
-            return self._validate(lease, record, properties)
+            return self._validate(lease, record, properties, progress)
         except ConflictError as conflict:
             return self._as_changed(record, conflict)
         except Exception as error:
@@ -136,11 +146,12 @@ class Intake:
         lease: KeptLease[ImportRecord],
         record: ImportRecord,
         properties: BlobProperties | None,
+        progress: _Progress,
     ) -> ImportRecord:
         file = self._services.uploaded_file(record)
         try:
             deletes = _confirmed_deletes(properties or file.properties())
-            result = self._stage(lease, record, file, deletes)
+            result = self._stage(lease, record, file, deletes, progress)
         except SupersededError:
             reason = reasons.superseded(record.file)
             record = replace(lease.release(), failure_reason=reason, imported=0, failed=0)
@@ -158,6 +169,7 @@ class Intake:
         record: ImportRecord,
         file: UploadedFile,
         confirmed_deletes: int,
+        progress: _Progress,
     ) -> _Result:
         """Read the upload once, in the version of its record, and stage its good lines."""
         # Each attempt has its container: one that lost its lease and still runs changes nothing.
@@ -165,17 +177,18 @@ class Intake:
         container = self._services.container(name)
         container.create(self._services.owner_of(record))
         policy = self._settings.validation.policy
-        validation = configured_validation(self._settings, record.file, confirmed_deletes)
-        report = validation.report
+        mapping = find_mapping(self._services, record.file)
+        validation = configured_validation(self._settings, record.file, confirmed_deletes, mapping)
+        report = progress.report = validation.report
         writer, footprint = container.stage(), FootprintBuilder()
-        for batch in validation.run(file.chunks()):
+        for batch in validation.run(progress.counted(file.chunks())):
             lease.check()
             if policy is Policy.PARTIAL or not report.errors:
                 writer.write(batch)
                 footprint.add(batch)
         result = _Result(
             validation,
-            report.may_be_imported(policy),
+            report.may_be_imported(policy) and not report.is_mapping,
             StagedFile(container=name),
             Apply(self._settings.jobs.apply),
             # A retry keeps those of the import that it retries.
@@ -191,6 +204,9 @@ class Intake:
             result.footprint = footprint.build()
             if has_line_map:
                 container.write_line_map(validation.lines)
+        if mapping and not mapping.refusal:
+            result.mapping = container.write_mapping(mapping.data)
+            result.mapping_etag = mapping.etag
         if report.problems:
             result.problems = container.write_problems(report.problems_csv())
         if report.problems and result.is_accepted:
@@ -230,6 +246,8 @@ class Intake:
                     record,
                     failure_reason=reason,
                     validation_attempts=attempts,
+                    validated_bytes=None,
+                    validated_lines=None,
                     back_off=back_off,
                     lease=NO_LEASE,
                 )
@@ -253,6 +271,25 @@ class Intake:
 
 
 @dataclass
+class _Progress:
+    """How far a validation is."""
+
+    #: Bytes of the upload as it is stored; None before the first ones.
+    read: int | None = None
+    report: Report | None = None
+
+    def counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+            # By then it is validated.
+            self.read = (self.read or 0) + len(chunk)
+
+    def note(self, record: ImportRecord) -> ImportRecord:
+        lines = self.report.lines if self.report else None
+        return replace(record, validated_bytes=self.read, validated_lines=lines)
+
+
+@dataclass
 class _Result:
     """What a validation found, and what was written of it."""
 
@@ -262,7 +299,9 @@ class _Result:
     apply: Apply
     safeguards: Safeguards
     footprint: bytes = b""
+    mapping_etag: str = ""
     #: Paths; "" if they were not written.
+    mapping: str = ""
     problems: str = ""
     report: str = ""
 
@@ -280,10 +319,14 @@ class _Result:
             imported=count,
             failed=count,
             validation=report.counts_json(),
+            validated_bytes=None,
+            validated_lines=None,
             apply=self.apply,
             safeguards=self.safeguards,
             staged=self.staged,
             footprint=self.footprint,
+            mapping_etag=self.mapping_etag,
+            mapping=self.mapping,
             problems=self.problems,
             report=self.report,
             back_off=NO_BACK_OFF,
@@ -294,8 +337,14 @@ class _Result:
         return self.validation.report.problems_json(record.file)
 
 
-def configured_validation(settings: Settings, name: str, confirmed_deletes: int) -> Validation:
-    """The validation of the file with this name, which may delete so many devices."""
+def configured_validation(
+    settings: Settings, name: str, confirmed_deletes: int, mapping: FolderMapping | None = None
+) -> Validation:
+    """The validation of the file with this name, which may delete so many devices.
+
+    Args:
+        mapping: that of its folder.
+    """
     limits = Limits(
         max_devices=settings.validation.max_devices,
         max_line_bytes=settings.validation.max_line_bytes,
@@ -307,9 +356,16 @@ def configured_validation(settings: Settings, name: str, confirmed_deletes: int)
         approves_deletes=settings.safeguards.approval != "never",
     )
     defaults = CsvDefaults(
-        settings.validation.csv_default_status, settings.validation.csv_default_import_mode
+        settings.validation.csv_default_status, settings.validation.csv_default_import_mode or ""
     )
-    return Validation(limits, name=name, defaults=defaults, confirmed_deletes=confirmed_deletes)
+    return Validation(
+        limits,
+        name=name,
+        defaults=defaults,
+        mapping=mapping.applied if mapping else NO_MAPPING,
+        refusal=mapping.refusal if mapping else None,
+        confirmed_deletes=confirmed_deletes,
+    )
 
 
 def _confirmed_deletes(properties: BlobProperties) -> int:

@@ -114,12 +114,15 @@ class JobFollower:
             is_operator = cancel_reason is CancelReason.OPERATOR
             status = JobStatus.CANCELLED if is_operator else JobStatus.UNKNOWN
             return self._end_unknown(job, status, cause)
-        return self._ends.wait(job, reasons.status_unreadable(cause), since)
+        return self._wait(job, reasons.status_unreadable(cause), since)
 
     def _wait_for_hub(self, job: JobRecord, error: HubError) -> JobRecord:
         """The hub is unreachable, busy or refuses: that says nothing about the job."""
         log.warning("%s", error)
-        return self._ends.wait(job, reasons.hub_unreadable(error), job.back_off.unresolved_since)
+        return self._wait(job, reasons.hub_unreadable(error), job.back_off.unresolved_since)
+
+    def _wait(self, job: JobRecord, reason: str, since: datetime | None) -> JobRecord:
+        return self._ends.wait(job, reasons.although_cancelled(reason, job.cancel_reason), since)
 
     @traced_job("follow")
     def _update(self, job: JobRecord) -> JobRecord:
@@ -142,7 +145,7 @@ class JobFollower:
         since, waited = job.unresolved(self._services.clock())
         if waited >= LOG_GRACE:
             return self._end_unknown(job, answer.status, reasons.log_missing())
-        return self._ends.wait(job, reasons.log_awaited(reasons.log_missing(), LOG_GRACE), since)
+        return self._wait(job, reasons.log_awaited(reasons.log_missing(), LOG_GRACE), since)
 
     def _end_forgotten(self, job: JobRecord) -> JobRecord | None:
         """The hub keeps jobs for 30 days only, but their logs are in their containers.
@@ -158,7 +161,7 @@ class JobFollower:
         if waited >= min(self._settings.retries.refusal_deadline, JOB_HISTORY - age):
             return self._ends.conclude(job, ImportState.FAILED, reasons.job_forgotten(age))
         reason = reasons.job_not_found(self._settings.retries.refusal_deadline)
-        return self._ends.wait(job, reason, since)
+        return self._wait(job, reason, since)
 
     def _complete(self, job: JobRecord, job_log: StoredFile) -> JobRecord | None:
         """The job completed, and its log tells which lines failed."""
@@ -177,6 +180,8 @@ class JobFollower:
         match status:
             case JobStatus.COMPLETED:
                 state, reason = ImportState.COMPLETED_WITH_ERRORS, reasons.counts_unknown()
+                if job.cancel_reason is CancelReason.OPERATOR:
+                    reason = clean_reason(reasons.cancelled_too_late(), reason)
             case JobStatus.CANCELLED | JobStatus.UNKNOWN:
                 reason = reasons.job_cancelled(job.cancel_reason, job.job)
                 is_late = job.cancel_reason is CancelReason.DEADLINE

@@ -19,7 +19,12 @@ from shared.hub.error_log import LOG_NAME, FailedLine, read_error_log
 from shared.hub.explain import code_label, remedy_of
 from shared.imports.model.record import ImportRecord
 from shared.imports.store.import_container import ImportContainer
-from shared.imports.store.plan_files import CHANGED_WHILE_HELD, DEVICE_NOT_MADE, IMPORTED_RECENTLY
+from shared.imports.workflow.changed_devices import (
+    MISSING,
+    as_reported,
+    changed_remedy,
+    was_planned_guarded,
+)
 from shared.imports.workflow.line_owners import LineOwners, object_in
 from shared.imports.workflow.rejected_lines import (
     LineKey,
@@ -48,28 +53,8 @@ class UnreadableLogError(PermanentError):
     """The hub's log exists and cannot be read."""
 
 
-#: Codes by which the hub reports a device or module as missing.
-_MISSING = frozenset({"DeviceNotFound", "ModuleNotFound"})
-
 #: Codes that are counted one by one; hubs have fewer, but a log may contain anything.
 MAX_CODES = 200
-
-#: Codes by which the hub rejects a line whose device is not as its plan saw it.
-_CHANGED = _MISSING | {
-    *("PreconditionFailed", "EtagDoesNotMatch"),
-    *("DeviceAlreadyExists", "ModuleAlreadyExistsOnDevice"),
-}
-CHANGED_REMEDY = (
-    "the device changed after it was compared with the registry, and that change was not "
-    "overwritten; check the device, then retry the import, which compares the line again"
-)
-CHANGED_REMEDY_OF_UNDO = (
-    "the device changed after it was compared with the registry, and that change was not "
-    "overwritten; check the device, then undo the import again, which compares it again"
-)
-_CHANGED_TEXT = "Changed after it was compared with the registry"
-#: How messages begin of lines that failed, or were not sent, for that reason.
-_CHANGED_TEXTS = (_CHANGED_TEXT, CHANGED_WHILE_HELD, DEVICE_NOT_MADE)
 
 OTHER_CODES = "other codes"
 
@@ -118,7 +103,7 @@ class JobOutcome:
         """Rejected as missing, though their lines do not delete them."""
         for failure in self.failures:
             is_deletion = failure.import_mode.lower().startswith("delete")
-            if failure.failed.code in _MISSING and failure.line and not is_deletion:
+            if failure.failed.code in MISSING and failure.line and not is_deletion:
                 yield failure.failed
 
     @property
@@ -129,7 +114,7 @@ class JobOutcome:
             if count > changed:
                 yield code, count - changed, remedy_of(code)
             if changed:
-                yield code, changed, CHANGED_REMEDY_OF_UNDO if self.is_of_undo else CHANGED_REMEDY
+                yield code, changed, changed_remedy(is_of_undo=self.is_of_undo)
 
     def to_json(self) -> dict[str, Any]:
         in_registry = {redact_id(name): exists for name, exists in self.in_registry.items()}
@@ -202,12 +187,8 @@ class _Reading:
         outcome.unidentified += not failed.is_identified
         is_listed = failed.code in outcome.codes or len(outcome.codes) < MAX_CODES
         outcome.codes[failed.code if is_listed else OTHER_CODES] += 1
-        # Of a module, the file may have created the device too late.
-        is_order = bool(failed.module_id) and failed.code in _MISSING
-        if was_guarded and failed.code in _CHANGED and not is_order:
-            outcome.changed_codes[failed.code] += 1
-            if not failed.text.startswith((*_CHANGED_TEXTS, IMPORTED_RECENTLY)):
-                failed = replace(failed, text=f"{_CHANGED_TEXT}: {failed.text}".rstrip(": "))
+        failed, has_changed = as_reported(failed, was_guarded=was_guarded)
+        outcome.changed_codes[failed.code] += has_changed
         key = hash(line_key or failed.key)
         self.refused.add(key)
         if len(self.pending) < self._max_failures:
@@ -295,9 +276,7 @@ def _add_planned_failures(
         return
     try:
         for failed in container.plan_failures(record):
-            was_guarded = failed.text.startswith(_CHANGED_TEXTS) or (
-                bool(record.undo_of) and failed.text == IMPORTED_RECENTLY
-            )
+            was_guarded = was_planned_guarded(failed, is_of_undo=bool(record.undo_of))
             reading.add(failed, planned_key(failed), was_guarded=was_guarded)
     except (AzureError, ImporterError, ValueError, KeyError) as error:
         if is_outage(error):

@@ -26,6 +26,7 @@ from shared.storage.client import DelegationKeyRefusedError
 from shared.text import clean_reason, format_duration
 
 __all__ = [
+    "although_cancelled",
     "cancelled_between_jobs",
     "cancelled_too_late",
     "cancelled_without_hub",
@@ -200,6 +201,13 @@ def cancelling(reason: CancelReason | None, deadline: timedelta) -> str:
         case None:
             return ""
     return f"{cause}; waiting for the hub to end its job."
+
+
+def although_cancelled(reason: str, cancel_reason: CancelReason | None) -> str:
+    """Why an import still runs, with what becomes of it if an operator cancelled it."""
+    if cancel_reason is not CancelReason.OPERATOR:
+        return reason
+    return clean_reason(reason, "An operator cancelled the import: it ends after this wait.")
 
 
 def log_awaited(cause: str, grace: timedelta) -> str:

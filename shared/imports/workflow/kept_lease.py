@@ -21,20 +21,31 @@ log = logger(__name__)
 
 T = TypeVar("T", ImportRecord, JobRecord)
 
+#: Seconds between two renewals that note the progress. Work that takes less writes nothing more.
+PROGRESS_SECONDS = 5.0
+
 
 class KeptLease(Generic[T]):
-    """A thread renews the lease each time that a third of it is over."""
+    """A thread renews the lease each time that a third of it is over, or to note the progress."""
 
-    def __init__(self, services: Services, record: T, update: Callable[[T], T]) -> None:
+    def __init__(
+        self,
+        services: Services,
+        record: T,
+        update: Callable[[T], T],
+        progress: Callable[[T], T] | None = None,
+    ) -> None:
         """Begin with a record that has a lease.
 
         Args:
             update: writes a changed record under its ETag.
+            progress: returns the record with how far the work is, every `PROGRESS_SECONDS`.
         """
         self._services = services
         self._duration = services.settings.retries.lease
         self._record: T = record
         self._update: Callable[[T], T] = update
+        self._progress: Callable[[T], T] | None = progress
         self._conflict: ConflictError | None = None
         self._ended = threading.Event()
         renew = in_this_invocation(self._renew)
@@ -65,11 +76,15 @@ class KeptLease(Generic[T]):
         self._thread.join()
 
     def _renew(self) -> None:
-        while not self._ended.wait(self._duration.total_seconds() / 3):
+        interval = self._duration.total_seconds() / 3
+        if self._progress is not None:
+            interval = min(interval, PROGRESS_SECONDS)
+        while not self._ended.wait(interval):
             until = self._services.clock() + self._duration
             lease = Lease(owner=self._record.lease.owner, until=until)
+            renewed = replace(self._record, lease=lease)
             try:
-                self._record = self._update(replace(self._record, lease=lease))
+                self._record = self._update(self._progress(renewed) if self._progress else renewed)
             except ConflictError as conflict:
                 self._conflict = conflict
                 return

@@ -14,10 +14,12 @@ from azure.storage.blob import BlobProperties, BlobType
 from shared.imports.model.keys import import_id_of, uploaded_at_of
 from shared.imports.model.parts import BackOff, Lease
 from shared.imports.model.record import NO_HUB, ImportRecord, upload_id
+from shared.imports.model.safeguards import Act, ActName
 from shared.imports.model.states import ImportState
 from shared.imports.services import Services
 from shared.imports.store.claims import Claim
 from shared.imports.store.rows import UnreadableRowError
+from shared.imports.store.tickets import ticket_of
 from shared.imports.workflow import upload_reasons as reasons
 from shared.imports.workflow.completion import create_ended
 from shared.logs import logger
@@ -50,11 +52,15 @@ class Upload:
     #: they write the content, an append blob, which has no end, and a page blob, which has its size
     #: before its content.
     is_settled: bool = True
+    #: The id of its `UploadTicket` by its metadata, which may be forged; "" if they name none.
+    ticket: str = ""
 
     @classmethod
     def of(cls, blob: BlobProperties) -> Self:
         is_settled = bool(blob.size) and blob.blob_type == BlobType.BLOCKBLOB
-        return cls(blob.name, blob.etag.strip('"'), blob.last_modified, blob.size, is_settled)
+        ticket = ticket_of(blob.metadata)
+        etag = blob.etag.strip('"')
+        return cls(blob.name, etag, blob.last_modified, blob.size, is_settled, ticket)
 
 
 def is_folder(blob: BlobProperties) -> bool:
@@ -143,7 +149,7 @@ def register(
                 return store.get(record.hub, record.row_key), False
             log.error("the record of %r was deleted", upload.file)
             return _create_deleted(services, record)
-    record = _first_record(services, record, upload, lease)
+    record = _first_record(services, _with_uploader(services, record, upload), upload, lease)
     if record.state.is_final:
         return create_ended(services, record)
     return store.create(record)
@@ -187,6 +193,16 @@ def _create_deleted(services: Services, record: ImportRecord) -> tuple[ImportRec
         record, state=ImportState.FAILED, failure_reason=reasons.record_deleted(), upload_etag=""
     )
     return create_ended(services, failed)
+
+
+def _with_uploader(services: Services, record: ImportRecord, upload: Upload) -> ImportRecord:
+    """The record with who uploaded the file, if that is known."""
+    if not upload.ticket:
+        return record
+    by = services.tickets.use(upload.ticket, upload.file, upload.uploaded_at, record.id)
+    if by is None:
+        return record
+    return replace(record, acts=(Act.of(ActName.UPLOAD, by, upload.uploaded_at),))
 
 
 def _first_record(

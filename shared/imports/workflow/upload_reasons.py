@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-from shared.device_files.rules import Severity
-from shared.device_files.validation_report import Report
+from shared.device_files.rules import Rule, Severity
+from shared.device_files.validation_report import Problem, Report
 from shared.errors import error_text
 from shared.imports.model.record import ImportRecord
 from shared.text import clean_reason, format_duration
@@ -33,6 +33,14 @@ __all__ = [
 
 def file_rejected(report: Report) -> str:
     errors = [problem for problem in report.problems if problem.severity is Severity.ERROR]
+    if report.is_mapping:
+        return _mapping_rejected(report, errors)
+    if report.refusal and report.refusal.code == Rule.MAPPING_INVALID.code:
+        return clean_reason(
+            f"The file cannot be imported: {report.refusal.message}. No device was changed. "
+            "Correct the mapping (device-importer check --mapping FILE checks it) or delete it, "
+            "then upload the file again."
+        )
     if report.refusal:
         summary = "The file cannot be imported"
         errors.sort(key=lambda problem: problem is not report.refusal)
@@ -47,6 +55,23 @@ def file_rejected(report: Report) -> str:
         f"{summary}: {first}. No device was changed. "
         "Correct the file and upload it again; problems.csv lists all problems."
     )
+
+
+def _mapping_rejected(report: Report, errors: Sequence[Problem]) -> str:
+    if not errors:
+        # Of an upload that a former version of the app found invalid.
+        return "The mapping is valid and applies to the files that follow. It contains no devices."
+    count = f"{report.errors:,} {'error' if report.errors == 1 else 'errors'}"
+    first = "; ".join(f"{_place(problem)}: {problem.message}" for problem in errors[:3])
+    return clean_reason(
+        f"The mapping contains {count}: {first}. The files of its folder are rejected until it is "
+        "corrected or deleted; problems.csv lists all problems."
+    )
+
+
+def _place(problem: Problem) -> str:
+    line = "" if problem.line is None else f"line {problem.line:,}"
+    return ", ".join(filter(None, (line, problem.field))) or "the file"
 
 
 def lines_that_break_rules(invalid: int, lines: int) -> str:

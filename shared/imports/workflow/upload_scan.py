@@ -35,6 +35,7 @@ from shared.imports.model.record import ImportRecord
 from shared.imports.services import Services
 from shared.imports.store.cursors import Cursor
 from shared.imports.tracing import log_context
+from shared.imports.workflow.folder_mappings import is_accepted_mapping
 from shared.imports.workflow.registration import Upload, is_folder, record_of, register
 from shared.logs import logger
 from shared.storage.client import is_outage
@@ -192,6 +193,10 @@ class UploadScan:
     def _register_upload(self, upload: Upload, expected: ImportRecord) -> None:
         key = expected.hub, expected.id
         try:
+            if is_accepted_mapping(self._services, upload):
+                # Only scans of a round that began within `MARGIN` after its upload see it again.
+                self._failing.pop(key, None)
+                return
             record, is_new = register(self._services, upload)
         except Exception as error:
             if is_outage(error):
