@@ -43,7 +43,7 @@ class Chart:
     #: Includes half a label to the right of the last bar.
     width: int = 780
     height: int = 206
-    left: int = 60
+    left: int = 72
     bottom: int = 180
     right: int = 742
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from azure.core.exceptions import AzureError
 
 from shared import logs
@@ -11,17 +13,21 @@ from shared.errors import (
     NotPossibleError,
     SettingsError,
     TemporaryError,
+    UploadExistsError,
 )
 from shared.imports.store.rows import NewerRowError, UnreadableRowError
-from shared.web import api, dashboard, parameters
+from shared.storage.client import DelegationKeyRefusedError
+from shared.web import api, bulk, dashboard, devices, parameters
 from shared.web.api import App
 from shared.web.compression import compress
 from shared.web.http_types import ProblemError, Request, Response, invalid_request
 from shared.web.routes import Route
 
-__all__ = ["respond"]
+__all__ = ["handler_of", "respond"]
 
 log = logs.logger(__name__)
+
+_HANDLERS = (api, bulk, dashboard, devices)
 
 
 def respond(route: Route, request: Request, app: App) -> Response:
@@ -33,12 +39,18 @@ def respond(route: Route, request: Request, app: App) -> Response:
     try:
         _refuse_other_sites(request)
         values = parameters.read(getattr(parameters, route.parameters), request)
-        handler = getattr(dashboard if route.is_page else api, route.name)
-        response: Response = handler(app, request, values)
+        response: Response = handler_of(route)(app, request, values)
     except Exception as error:
         problem = _problem_of(error, route)
         response = dashboard.error_page(request, problem) if route.is_page else problem.response()
     return compress(request, response)
+
+
+def handler_of(route: Route) -> Callable[..., Response]:
+    """The function of the same name."""
+    module = next(module for module in _HANDLERS if route.name in module.__all__)
+    handler: Callable[..., Response] = getattr(module, route.name)
+    return handler
 
 
 def _problem_of(error: Exception, route: Route) -> ProblemError:
@@ -49,6 +61,8 @@ def _problem_of(error: Exception, route: Route) -> ProblemError:
             return invalid_request({error.parameter: str(error)})
         case ImportNotFoundError():
             return ProblemError(404, "import-not-found", str(error))
+        case UploadExistsError():
+            return ProblemError(409, "upload-exists", str(error), importId=error.import_id)
         case NotPossibleError() | UnreadableRowError() | NewerRowError():
             return ProblemError(409, "not-possible", str(error))
         case SettingsError():
@@ -60,6 +74,9 @@ def _problem_of(error: Exception, route: Route) -> ProblemError:
                 "The app settings are invalid. Correct the listed settings.",
                 settings=error.problems,
             )
+        case DelegationKeyRefusedError():
+            log.error("%s %s: %s", route.method, route.path, error)
+            return ProblemError(503, "storage-unavailable", str(error))
         case TemporaryError() | AzureError():
             log.exception("%s %s: storage is unavailable", route.method, route.path)
             return ProblemError(

@@ -1,4 +1,4 @@
-"""Downloads of files about imports: whole, compressed, or a range.
+"""Downloads of files about imports: whole, compressed or, if they are stored, a range.
 
 The Functions worker passes a response to the host in one message, so the whole response is held in
 memory. A large file is therefore compressed while it is read, or downloaded in ranges.
@@ -7,6 +7,7 @@ memory. A large file is therefore compressed while it is read, or downloaded in 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 
@@ -15,7 +16,7 @@ from shared.storage.blobs import StoredFile
 from shared.web.compression import accepts_gzip, gzip
 from shared.web.http_types import ProblemError, Request, Response
 
-__all__ = ["MAX_BODY", "MAX_PART", "MEDIA_TYPES", "download"]
+__all__ = ["MAX_BODY", "MAX_PART", "MEDIA_TYPES", "download", "download_made"]
 
 #: Bytes of the largest file that is sent whole and uncompressed.
 MAX_BODY = 32 * 1024 * 1024
@@ -28,6 +29,8 @@ MEDIA_TYPES: dict[FileName, str] = {
     "retry.ndjson": "application/x-ndjson",
     "plan.json": "application/json",
     "plan.csv": "text/csv; charset=utf-8",
+    "results.csv": "text/csv; charset=utf-8",
+    "mapping.json": "application/json",
 }
 #: A single range. For several ranges, or other units, the whole file is sent (RFC 9110, 14.2).
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
@@ -68,6 +71,39 @@ def download(request: Request, file: StoredFile, name: FileName, saved_as: str) 
     except (ResourceModifiedError, ResourceNotFoundError) as error:
         detail = "The file was overwritten or deleted during the download. Retry."
         raise ProblemError(409, "changed", detail) from error
+
+
+def download_made(
+    request: Request, chunks: Iterable[bytes], name: FileName, saved_as: str
+) -> Response:
+    """Return a file that is made while it is read. It has no ranges.
+
+    Raises:
+        ProblemError: 406 if it is too large to be sent uncompressed.
+    """
+    headers = {
+        "Accept-Ranges": "none",
+        "Content-Disposition": f'attachment; filename="{saved_as}"',
+        "Vary": "Accept-Encoding",
+    }
+    if accepts_gzip(request):
+        headers["Content-Encoding"] = "gzip"
+        return Response(200, gzip(chunks), MEDIA_TYPES[name], headers)
+    return Response(200, b"".join(_limited(chunks)), MEDIA_TYPES[name], headers)
+
+
+def _limited(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise ProblemError(
+                406,
+                "too-large",
+                f"The file has more than {MAX_BODY} bytes. Request it compressed "
+                "(Accept-Encoding: gzip).",
+            )
+        yield chunk
 
 
 def _requested_range(request: Request, file: StoredFile) -> tuple[int, int] | None:

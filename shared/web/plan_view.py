@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from shared.imports.operate.plan_report import Change, ChangedLine, StoredPlan
-from shared.plan.model import Action, NewKeys
+from shared.plan.model import Action, NewKeys, Note
 from shared.web.chart import bar_parts
 
 __all__ = ["view_of"]
 
 #: Lines, properties of a line, and characters of a value.
 MAX_LINES, MAX_CHANGES, MAX_VALUE = 50, 8, 80
+#: Lines that are not folded.
+MAX_OPEN = 10
 
 _LABELS = {
     Action.CREATE: "create",
@@ -33,15 +35,18 @@ _NEW_KEYS = {
 
 def view_of(plan: StoredPlan) -> Mapping[str, Any]:
     """What the page shows of a plan."""
+    lines = plan.changes[:MAX_LINES]
+    # The counts above the lines have it already: it would only make the page longer.
+    of_all = set.intersection(*(set(line.notes) for line in lines)) if len(lines) > 1 else set()
     return {
         "as_of": plan.as_of,
         "source": "an export" if plan.source == "export" else "lookups",
         "hub_devices": plan.hub_devices,
         "parts": _parts(plan),
         "notes": [(note.note.text, note.count) for note in plan.notes],
-        "lines": [_line(line) for line in plan.changes[:MAX_LINES]],
+        "lines": [_line(line, of_all) for line in lines],
         "is_cut": plan.truncated or len(plan.changes) > MAX_LINES,
-        "max_lines": MAX_LINES,
+        "max_open": MAX_OPEN,
     }
 
 
@@ -65,7 +70,7 @@ def _details(*counts: tuple[str, int]) -> str:
     return f" ({shown})" if shown else ""
 
 
-def _line(line: ChangedLine) -> Mapping[str, Any]:
+def _line(line: ChangedLine, of_all: Collection[Note]) -> Mapping[str, Any]:
     return {
         "line": line.line,
         "id": f"{line.id}/{line.module_id}" if line.module_id else line.id,
@@ -75,7 +80,7 @@ def _line(line: ChangedLine) -> Mapping[str, Any]:
         "changes": [_change(change) for change in line.changes[:MAX_CHANGES]],
         "more": max(0, len(line.changes) - MAX_CHANGES),
         "is_cut": line.truncated,
-        "notes": [note.text for note in line.notes],
+        "notes": [note.text for note in line.notes if note not in of_all],
     }
 
 

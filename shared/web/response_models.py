@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections import Counter
+from datetime import date, datetime
 from typing import Self
 
 from pydantic import ConfigDict, Field
@@ -10,11 +11,16 @@ from pydantic import ConfigDict, Field
 from shared.device_files.rules import Severity
 from shared.device_files.validation_report import Policy, Report
 from shared.imports.model.states import ImportState
-from shared.imports.operate.api_models import ImportDetail, ImportSummary, JobImport, View
-from shared.imports.operate.reader import MAX_COUNTED, HubQueueView
+from shared.imports.operate.api_models import ImportSummary, JobImport, View
+from shared.imports.operate.bulk import MAX_SELECTED, Outcome, Result
+from shared.imports.operate.import_detail import ImportDetail
+from shared.imports.operate.queue_view import MAX_COUNTED, HubQueueView
+from shared.imports.operate.uploads import FoundUpload, UploadAddress
 from shared.imports.upkeep.health import Finding
 
 __all__ = [
+    "BulkItem",
+    "BulkReport",
     "DayCounts",
     "DayList",
     "FileCheck",
@@ -25,6 +31,8 @@ __all__ = [
     "ProblemDocument",
     "QueueList",
     "QueueSummary",
+    "UploadStatus",
+    "UploadTarget",
 ]
 
 
@@ -35,6 +43,64 @@ class ImportList(View):
     continuation: str = Field(
         description="Requests the next page; empty on the last page. New uploads shift no pages."
     )
+    searched_back_to: datetime | None = Field(
+        description="Set if the search ended before the page was full, as it reads a part of a "
+        "long history: older imports may fit, too. Go on with `continuation`."
+    )
+
+
+class BulkItem(View):
+    """What became of one import."""
+
+    id: str
+    hub: str
+    file: str
+    outcome: Outcome = Field(
+        description="`cancelRequested`: it ends as soon as the hub has ended its job. `ended`: it "
+        "ended before it could be cancelled. `failed`: see `message`."
+    )
+    state: ImportState = Field(description="Of the import; if it was retried, of its retry.")
+    retried_as: str = Field(description="Id of the import that retries it, or empty.")
+    message: str = Field(description="Why it failed, and what to do.")
+
+    @classmethod
+    def of(cls, result: Result) -> Self:
+        record = result.record or result.selected
+        return cls(
+            id=result.selected.id,
+            hub=result.selected.hub,
+            file=result.selected.file,
+            outcome=result.outcome,
+            state=record.state,
+            retried_as=record.id if result.outcome is Outcome.RETRIED else "",
+            message=result.message,
+        )
+
+
+class BulkReport(View):
+    """What became of the imports that a filter shows."""
+
+    results: list[BulkItem] = Field(
+        description="In the order in which they were done: cancelled newest upload first, retried "
+        "oldest first."
+    )
+    left: int = Field(
+        description="How many were not begun, as the time of a request was over: repeat it."
+    )
+    in_shared_jobs: list[JobImport] = Field(
+        description="Not cancelled: their jobs have files that the filter does not show."
+    )
+    held: int = Field(
+        description="Imports of the hubs that wait for approval: decline them one by one."
+    )
+    is_cut: bool = Field(
+        description="Whether older imports may fit the filter: a request selects up to "
+        f"{MAX_SELECTED:,}, and reads a part of a long history."
+    )
+
+    @property
+    def counts(self) -> Counter[Outcome]:
+        return Counter(item.outcome for item in self.results)
 
 
 class QueueSummary(View):
@@ -44,11 +110,23 @@ class QueueSummary(View):
     length: int = Field(description=f"Imports that are not final, at most {MAX_COUNTED}.")
     waiting: int = Field(description="Of these, those that do not run and are not `head`.")
     head: ImportSummary | None = Field(description="The import that is running or is next.")
+    expected_end: datetime | None = Field(
+        description="When all of them may have ended, by the durations of the hub's last jobs; "
+        "null if the queue is empty or nothing can be told."
+    )
+    pace_jobs: int = Field(description="How many jobs `expectedEnd` is by.")
 
     @classmethod
     def of(cls, queue: HubQueueView) -> Self:
         head = ImportSummary.of(queue.head) if queue.head else None
-        return cls(hub=queue.hub, length=queue.length, waiting=queue.waiting, head=head)
+        return cls(
+            hub=queue.hub,
+            length=queue.length,
+            waiting=queue.waiting,
+            head=head,
+            expected_end=queue.expected_end,
+            pace_jobs=queue.pace_jobs,
+        )
 
 
 class QueueList(View):
@@ -123,6 +201,62 @@ class FileCheck(View):
         )
 
 
+class UploadTarget(View):
+    """Where to send a file."""
+
+    ticket: str = Field(description="Identifies the upload.")
+    name: str = Field(description="Name of the blob, with its folder.")
+    url: str = Field(
+        description="URL of the blob with a SAS that allows to create and write it: a secret. PUT "
+        "the file to it, or its blocks and then their list."
+    )
+    headers: dict[str, str] = Field(
+        description="To send with the PUT of the file, or, without x-ms-blob-type, with that of "
+        "the list of blocks."
+    )
+    expires_at: datetime = Field(
+        description="When the URL expires. For a longer upload, request another one."
+    )
+
+    @classmethod
+    def of(cls, address: UploadAddress) -> Self:
+        return cls(
+            ticket=address.ticket,
+            name=address.file,
+            url=address.url,
+            headers=dict(address.headers),
+            expires_at=address.expires_at,
+        )
+
+
+class UploadStatus(View):
+    """What became of an upload."""
+
+    ticket: str
+    name: str = Field(description="Name of the blob, with its folder.")
+    import_id: str = Field(
+        description="Id of its import; empty if the upload is not complete, was replaced before "
+        "the app noticed it, or is a mapping."
+    )
+    state: ImportState | None = Field(
+        description="State of the import; null until the app has noticed the upload."
+    )
+    is_mapping: bool = Field(
+        description="Whether it is a valid mapping, which applies to the files of its folder and "
+        "is no import."
+    )
+
+    @classmethod
+    def of(cls, upload: FoundUpload) -> Self:
+        return cls(
+            ticket=upload.ticket,
+            name=upload.file,
+            import_id=upload.import_id,
+            state=upload.state,
+            is_mapping=upload.is_mapping,
+        )
+
+
 class HealthCheck(View):
     """The check of one dependency of the importer."""
 
@@ -161,3 +295,4 @@ class ProblemDocument(View):
     settings: list[str] = Field([], description="Each invalid app setting, with its name.")
     job: str = Field("", description="The job that the import shares with others: `jobRecord`.")
     imports: list[JobImport] = Field([], description="All imports in this job.")
+    import_id: str = Field("", description="Id of the import of the blob that exists.")

@@ -1,8 +1,8 @@
 """The table of HTTP endpoints.
 
-Each route becomes a function of the app (function_app.py), is answered by the handler of the same
-name in `api` or, for a page, in `dashboard`, and is described in openapi.json (docgen/openapi.py).
-Models are given by name, because the app is indexed without importing them.
+Each route becomes a function of the app (function_app.py) and is answered by the handler of the
+same name (`dispatch.handler_of`). Those of the API are described in openapi.json
+(docgen/openapi.py). Models are given by name, because the app is indexed without importing them.
 """
 
 from __future__ import annotations
@@ -41,6 +41,15 @@ class Route:
     def is_page(self) -> bool:
         return self.path.startswith("dashboard")
 
+
+_NOT_CONFIRMED = (
+    "There are more imports than `count`, or it is missing (type `count-not-confirmed`). The "
+    "problem has the number as `count`, and the times that select the same imports again."
+)
+_UPLOAD_PROBLEMS = {
+    403: "A page of another site sent the request, or uploads are turned off (HTTP_UPLOADS).",
+    409: "There is a blob of that name (type `upload-exists`), or no upload container.",
+}
 
 ROUTES = (
     Route(
@@ -96,6 +105,24 @@ ROUTES = (
         parameters="ImportPath",
         answers={201: ("The new import; repeated calls return the same one.", "ImportSummary")},
         problems={409: "The state of the import does not allow a retry, or no lines are left."},
+    ),
+    Route(
+        "cancel_imports",
+        "POST",
+        "imports/cancel",
+        "Cancel the imports that a filter selects",
+        parameters="BulkQuery",
+        answers={200: ("What became of each import.", "BulkReport")},
+        problems={409: _NOT_CONFIRMED},
+    ),
+    Route(
+        "retry_imports",
+        "POST",
+        "imports/retry",
+        "Retry the imports that a filter selects, unless they were retried",
+        parameters="BulkQuery",
+        answers={200: ("What became of each import.", "BulkReport")},
+        problems={409: _NOT_CONFIRMED},
     ),
     Route(
         "approve_import",
@@ -161,6 +188,37 @@ ROUTES = (
         },
     ),
     Route(
+        "create_upload",
+        "POST",
+        "uploads",
+        "Get an address that a file can be uploaded to",
+        parameters="UploadQuery",
+        answers={201: ("The address.", "UploadTarget")},
+        problems=_UPLOAD_PROBLEMS,
+    ),
+    Route(
+        "put_upload",
+        "PUT",
+        "uploads",
+        "Upload a file through the app",
+        parameters="UploadQuery",
+        answers={201: ("The upload.", "UploadStatus")},
+        problems={
+            **_UPLOAD_PROBLEMS,
+            411: "The request has no Content-Length.",
+            413: "The file is too large for a request.",
+        },
+    ),
+    Route(
+        "get_upload",
+        "GET",
+        "uploads/{ticket}",
+        "Find the import of an upload",
+        parameters="UploadPath",
+        answers={200: ("The upload.", "UploadStatus")},
+        problems={404: "There is no such upload; they are forgotten after 7 days."},
+    ),
+    Route(
         "get_health",
         "GET",
         "health",
@@ -178,8 +236,13 @@ ROUTES = (
         answers={200: ("The document.", OBJECT)},
     ),
     Route("show_dashboard", "GET", "dashboard", parameters="DashboardQuery"),
+    Route("find_device", "GET", "dashboard/devices", parameters="DeviceQuery"),
     Route("show_health", "GET", "dashboard/health"),
+    Route("show_help", "GET", "dashboard/help"),
+    Route("show_api", "GET", "dashboard/api"),
     Route("show_import", "GET", "dashboard/imports/{id}", parameters="ImportPath"),
+    Route("confirm_imports", "GET", "dashboard/bulk/{action}", parameters="BulkPageQuery"),
+    Route("act_on_imports", "POST", "dashboard/bulk/{action}", parameters="BulkPageQuery"),
     Route("act_on_import", "POST", "dashboard/imports/{id}/{action}", parameters="ActionPath"),
 )
 

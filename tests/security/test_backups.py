@@ -143,7 +143,10 @@ def test_a_backup_exposes_no_key(
     for record in app.records():
         path = f"imports/{record.id}"
         paths = ["dashboard", f"dashboard/{path}", path]
-        paths += [f"{path}/files/{name}" for name in ("report.json", "plan.json", "plan.csv")]
+        paths += [
+            f"{path}/files/{name}"
+            for name in ("report.json", "plan.json", "plan.csv", "results.csv")
+        ]
         texts += [client.get(each).text for each in paths]
         texts += [
             f"{shell(*call)}" for call in (("show", record.id), ("undo", record.id, "--plan"))

@@ -25,6 +25,8 @@ TESTS: Mapping[str, Mapping[str, Sequence[str]]] = {
             "test_redaction",
             "test_a_key_split_by_white_space",
             "test_an_exception_keeps_its_type",
+            "test_an_id_that_contains_a_name_of_a_secret",
+            "test_an_id_without_special_characters_holds_no_secret",
             "test_a_random_looking_id_is_kept",
             "test_redaction_is_idempotent",
             "test_redaction_takes_linear_time",
@@ -56,11 +58,26 @@ TESTS: Mapping[str, Mapping[str, Sequence[str]]] = {
             "test_memory_does_not_grow_with_the_file",
             "test_one_line_cannot_exhaust_memory_or_the_report",
         ],
+        "imports/test_line_joins.py": ["test_memory_does_not_grow_with_the_lines"],
     },
     "ambiguous files": {
         "device_files/test_validation.py": ["test_json_that_lenient_readers_accept_is_rejected"],
         "device_files/test_properties.py": ["test_valid_lines_are_staged_and_accepted_by_the_hub"],
         "imports/test_intake.py": ["test_blob_that_changes_during_validation"],
+    },
+    "mappings": {
+        "device_files/test_mapping_document.py": [
+            "test_keys_are_refused_and_not_shown",
+            "test_large_mappings_are_not_read",
+        ],
+        "device_files/test_mapping.py": [
+            "test_cells_are_not_evaluated",
+            "test_keys_are_not_shown",
+        ],
+        "imports/test_mappings.py": [
+            "test_an_invalid_mapping_has_a_record",
+            "test_storage_that_fails_is_no_missing_mapping",
+        ],
     },
     "mass deletion": {
         "imports/test_validation.py": ["test_deletes_require_confirmation_in_metadata"],
@@ -145,6 +162,24 @@ TESTS: Mapping[str, Mapping[str, Sequence[str]]] = {
             "test_redirects_of_an_event_receiver_are_not_followed",
         ],
     },
+    "the address of an upload": {
+        "security/test_sas.py": [
+            "test_the_sas_of_an_upload_states_blob_permissions_and_expiry",
+            "test_the_sas_of_an_upload_grants_no_other_access",
+            "test_the_address_of_an_upload_is_only_in_the_answer",
+        ],
+        "web/test_uploads.py": ["test_wrong_parameters"],
+        "checks/test_bicep.py": ["test_only_the_dashboard_may_upload_from_browsers"],
+    },
+    "a forged uploader": {
+        "imports/test_upload_tickets.py": [
+            "test_a_forged_ticket_names_nobody",
+            "test_a_ticket_of_another_blob",
+            "test_a_ticket_counts_once",
+            "test_an_expired_ticket",
+        ],
+        "web/test_uploads.py": ["test_the_uploader_is_not_the_second_person"],
+    },
     "missing keys": {
         "test_function_app.py": ["test_every_function_and_binding"],
     },
@@ -153,9 +188,11 @@ TESTS: Mapping[str, Mapping[str, Sequence[str]]] = {
             "test_there_are_no_other_endpoints",
             "test_read_endpoints_change_nothing",
             "test_write_endpoints_change_only_existing_imports",
+            "test_uploads_write_one_blob_and_its_ticket",
             "test_no_setting_is_shown",
         ],
         "test_function_app.py": ["test_served_endpoints_depend_on_a_setting"],
+        "web/test_uploads.py": ["test_uploads_can_be_turned_off"],
     },
     "large requests": {
         "security/test_key.py": [

@@ -23,6 +23,8 @@ ENDPOINTS = {
     "GET imports/{id}/files/{name}": READS,
     "POST imports/{id}/cancel": CHANGES,
     "POST imports/{id}/retry": CHANGES,
+    "POST imports/cancel": CHANGES,
+    "POST imports/retry": CHANGES,
     "POST imports/{id}/approve": CHANGES,
     "POST imports/{id}/decline": CHANGES,
     "POST imports/{id}/undo": CHANGES,
@@ -30,11 +32,19 @@ ENDPOINTS = {
     "GET days": READS,
     # The posted file is not stored.
     "POST check": READS,
+    "POST uploads": CHANGES,
+    "PUT uploads": CHANGES,
+    "GET uploads/{ticket}": READS,
     "GET health": READS,
     "GET openapi.json": READS,
     "GET dashboard": READS,
+    "GET dashboard/devices": READS,
     "GET dashboard/health": READS,
+    "GET dashboard/help": READS,
+    "GET dashboard/api": READS,
     "GET dashboard/imports/{id}": READS,
+    "GET dashboard/bulk/{action}": READS,
+    "POST dashboard/bulk/{action}": CHANGES,
     "POST dashboard/imports/{id}/{action}": CHANGES,
 }
 
@@ -76,13 +86,18 @@ def three_imports(app: App) -> Mapping[str, object]:
 def test_read_endpoints_change_nothing(app: App, client: Client) -> None:
     before = three_imports(app)
     with app.counting() as requests:
+        assert "partly" in client.get("dashboard/devices", id="exists").text
         for endpoint, effect in ENDPOINTS.items():
             if effect == READS:
                 method, _, path = endpoint.partition(" ")
                 for record in app.records():
-                    address = path.format(id=record.id, name="report.json")
-                    answer = getattr(client, method.lower())(address)
-                    assert answer.status_code == 200 or "files" in path, endpoint
+                    address = path.format(
+                        id=record.id, name="report.json", ticket="0" * 32, action="retry"
+                    )
+                    filters = {"state": "open"} if "bulk" in path else {}
+                    answer = getattr(client, method.lower())(address, **filters)
+                    is_there = "files" not in path and "uploads" not in path
+                    assert answer.status_code == 200 or not is_there, endpoint
     assert len(requests) > 50
     assert {request.partition(" ")[0] for request in requests} == {"GET", "HEAD"}
     assert state_of(app) == before
@@ -115,6 +130,28 @@ def test_write_endpoints_change_only_existing_imports(app: App, client: Client) 
     }
 
 
+def test_uploads_write_one_blob_and_its_ticket(app: App, client: Client) -> None:
+    three_imports(app)
+    with app.counting() as requests:
+        assert client.post("uploads", name="new.ndjson").status_code == 201
+        assert client.put("uploads", BODY, name="new.ndjson").status_code == 201
+    account = "/devstoreaccount1/"
+    written = [request.split(account) for request in requests if request.split()[0] != "GET"]
+    table = app.settings["IMPORTS_TABLE"]
+    assert {path.split("(")[0] for method, path in written if method != "HEAD "} == {
+        table,
+        f"{app.container}/new.ndjson",
+    }
+    rows = [path for _, path in written if path.startswith(table)]
+    assert all("%28uploads%29" in path for path in rows), rows
+    # It replaces no file unasked.
+    for answer in (
+        client.post("uploads", name="waits.ndjson"),
+        client.put("uploads", BODY, name="waits.ndjson"),
+    ):
+        problem_of(answer, 409)
+
+
 def test_no_setting_is_shown(app: App, client: Client) -> None:
     given = {
         "IOTHUB_CLIENT_ID": "11111111-2222-3333-4444-555555555555",
@@ -129,7 +166,7 @@ def test_no_setting_is_shown(app: App, client: Client) -> None:
     [record] = app.records()
     for endpoint in ENDPOINTS:
         method, _, path = endpoint.partition(" ")
-        address = path.format(id=record.id, name="report.json", action="retry")
+        address = path.format(id=record.id, name="report.json", action="retry", ticket="0" * 32)
         getattr(client, method.lower())(address)
     text = "".join(f"{answer.text}{answer.headers}" for answer in client.answers)
     values = {**app.settings, **given}
@@ -207,6 +244,7 @@ def test_parameters_are_limited(app: App, client: Client, parameter: str, value:
 
 def test_every_page_has_security_headers(app: App, client: Client) -> None:
     complete(app)
+    storage = app.importer.services.storage.blob_origin
     [record] = app.records()
     page = f"dashboard/imports/{record.id}"
     pages = [client.get(path) for path in ("dashboard", "dashboard/health", page)]
@@ -222,7 +260,11 @@ def test_every_page_has_security_headers(app: App, client: Client) -> None:
     for answer in (*pages, *wrong, client.get("dashboard")):
         policy = dict(part.split(" ", 1) for part in answer.headers[_POLICY].split("; "))
         assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
-        assert policy["connect-src"] == policy["form-action"] == "'self'"
+        assert policy["form-action"] == "'self'"
+        # The overview uploads files.
+        assert policy["connect-src"] in ("'self'", f"'self' {storage}")
+        is_overview = "upload-file" in answer.text
+        assert (policy["connect-src"] != "'self'") == is_overview
         assert "unsafe" not in answer.headers[_POLICY]
         assert answer.headers["Referrer-Policy"] == "no-referrer"
         assert answer.headers["Cache-Control"] == "no-store"

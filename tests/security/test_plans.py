@@ -122,6 +122,7 @@ def test_a_plan_exposes_no_key(
     places = {
         "plan.json": json.dumps(plan),
         "plan.csv": rows,
+        "results.csv": client.get(f"{path}/files/results.csv").text,
         "pages and API": "\n".join(pages),
         "log": "\n".join(captured_log.lines),
         "output": "".join(capfd.readouterr()),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shared.redaction import redact, redact_error, redact_id
+from shared.redaction import _redact, redact, redact_error, redact_id
 from shared.text import clean
 
 
@@ -285,6 +285,19 @@ def test_an_exception_keeps_its_type() -> None:
     assert "test_redaction.py" in text
     assert isinstance(redact_error(OSError(key)), OSError)
     assert redact_error(harmless := OSError("no route to host")) is harmless
+
+
+@given(st.text("aAbc019._-", max_size=60) | st.text("abcdefghijklmnopqrstuvwxyz-", max_size=60))
+def test_an_id_without_special_characters_holds_no_secret(text: str) -> None:
+    """It is returned as it is, which is what redaction would do with it."""
+    assert redact_id(text) == _redact(text, guess=False) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["-----BEGIN-KEY-----abc", "primaryKey-abc", "sig_abc", "Bearer-a"]
+)
+def test_an_id_that_contains_a_name_of_a_secret(text: str) -> None:
+    assert redact_id(text) == _redact(text, guess=False) == text
 
 
 def test_a_random_looking_id_is_kept() -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from azure.core.credentials import AzureSasCredential
 from azure.core.exceptions import HttpResponseError
 from azure.data.tables import TableServiceClient
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobClient, BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
 from shared.imports.model.record import ImportRecord
+from shared.imports.model.safeguards import UNKNOWN
+from shared.imports.operate.uploads import UploadAddress
 from shared.storage.client import Storage
 from tests.app import App, device
+from tests.security.support import CapturedLog
+from tests.web.support import Client, send
 
 BY_KEY, BY_ENTRA_ID = "by the account key", "by Entra ID"
 
@@ -130,6 +134,75 @@ def test_the_sas_expires(signing: App) -> None:
     now = services.clock()
     assert names(now - lifetime + timedelta(minutes=5))
     assert is_denied(lambda: names(now - lifetime - timedelta(seconds=1)))
+
+
+def address_of(app: App, name: str) -> UploadAddress:
+    return app.importer.uploads.address(name, UNKNOWN)
+
+
+def test_the_sas_of_an_upload_states_blob_permissions_and_expiry(signing: App) -> None:
+    name = "east/süd #1 %2F?.ndjson"
+    address = address_of(signing, name)
+    sas = granted(address.url)
+    assert (sas["sr"], sas["sp"]) == ("b", "cw")
+    assert not sas.keys() & {"ss", "srt", "si", "sip"}
+    end = datetime.fromisoformat(sas["se"])
+    assert timedelta(minutes=14) < end - signing.clock() <= timedelta(minutes=15)
+    assert (sas.get("spr") == "https") == ("skoid" in sas)
+    with blob_of(signing, address) as blob:
+        assert blob.blob_name == name
+        blob.upload_blob(b"x")
+    assert [*signing.blobs.get_container_client(signing.container).list_blob_names()] == [name]
+
+
+def blob_of(app: App, address: UploadAddress, name: str = "") -> BlobClient:
+    """A blob of the upload container, with the SAS of an upload."""
+    if not name:
+        return BlobClient.from_blob_url(address.url)
+    sas = AzureSasCredential(urlsplit(address.url).query)
+    return BlobClient(app.blobs.url.rstrip("/"), app.container, name, credential=sas)
+
+
+def test_the_sas_of_an_upload_grants_no_other_access(signing: App) -> None:
+    for name in ("a.ndjson", "b.ndjson"):
+        signing.upload(name, device("pump-1"))
+    address = signing.importer.uploads.address("a.ndjson", UNKNOWN, overwrite=True)
+    with blob_of(signing, address) as blob, blob_of(signing, address, "b.ndjson") as other:
+        blob.upload_blob(b"x", overwrite=True)
+        assert is_denied(blob.download_blob)
+        assert is_denied(blob.delete_blob)
+        assert is_denied(other.download_blob)
+        assert is_denied(other.delete_blob)
+        assert is_denied(lambda: other.upload_blob(b"x", overwrite=True))
+    sas = AzureSasCredential(urlsplit(address.url).query)
+    with BlobServiceClient(signing.blobs.url, credential=sas) as blobs:
+        container = blobs.get_container_client(signing.container)
+        assert is_denied(lambda: list(container.list_blobs()))
+        assert is_denied(container.delete_container)
+        assert is_denied(lambda: list(blobs.list_containers()))
+
+
+def test_the_address_of_an_upload_is_only_in_the_answer(
+    app: App, client: Client, captured_log: CapturedLog
+) -> None:
+    """Not in logs, rows and pages, however the upload goes on."""
+    answer = client.post("uploads", name="a.ndjson")
+    assert answer.headers["Cache-Control"] == "no-store"
+    target = answer.json()
+    signature = granted(target["url"])["sig"]
+    assert send(target, b"x").status_code == 201
+    app.deliver("a.ndjson")
+    client.post("uploads", name="a.ndjson")
+    client.json(f"uploads/{target['ticket']}")
+    client.get("dashboard")
+    rows = [str(dict(row)) for row in app.table.list_entities()]
+    app.configure(IOTHUB="{")
+    client.post("uploads", name="a.ndjson")
+    texts = [*captured_log.lines, *(other.text for other in client.answers[1:]), *rows]
+    assert len(texts) > 10
+    for text in texts:
+        assert signature not in text
+        assert quote(signature, safe="") not in text
 
 
 def test_no_sas_for_a_hub_with_an_identity(app: App, monkeypatch: pytest.MonkeyPatch) -> None:

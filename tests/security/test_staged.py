@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from azure.storage.blob import BlobClient
 
-from shared.imports.operate.api_models import ImportDetail
+from shared.imports.operate.import_detail import ImportDetail
 from shared.imports.store.import_container import ForeignContainerError, container_name
 from shared.imports.workflow.registration import Upload, record_of
 from tests.app import App, device

@@ -23,6 +23,7 @@ __all__ = [
     "partly",
     "problem_of",
     "reject",
+    "send",
     "text_of",
 ]
 
@@ -63,6 +64,17 @@ class Client:
         **query: Any,
     ) -> requests.Response:
         return self._call("POST", path, headers, query, body)
+
+    def put(
+        self,
+        path: str,
+        body: bytes | Iterator[bytes] = b"",
+        /,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **query: Any,
+    ) -> requests.Response:
+        return self._call("PUT", path, headers, query, body)
 
     def size(self, path: str, /, *, headers: Mapping[str, str]) -> int:
         """Bytes of a body as it is transferred."""
@@ -111,6 +123,11 @@ class Client:
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         return answer
+
+
+def send(target: Mapping[str, Any], content: bytes) -> requests.Response:
+    """Upload a file to an address, as any program does that knows nothing of Azure."""
+    return requests.put(target["url"], data=content, headers=target["headers"], timeout=30)
 
 
 def problem_of(answer: requests.Response, status: int) -> Any:

@@ -18,7 +18,7 @@ def test_links_of_a_page(app: App, client: Client, called: str) -> None:
     complete(app)
     page = client.get(called).text
     import_id = app.record("good.ndjson").id
-    for path in ("/api/dashboard", "/api/openapi.json", f"/api/dashboard/imports/{import_id}"):
+    for path in ("/api/dashboard", "/api/dashboard/api", f"/api/dashboard/imports/{import_id}"):
         assert f'"{path}' in page
 
 

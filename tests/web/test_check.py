@@ -138,12 +138,12 @@ def test_a_large_file(client: Client) -> None:
 
 
 def test_a_file_above_the_limit(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.web.api.MAX_CHECK_BYTES", len(GOOD) - 1)
+    monkeypatch.setattr("shared.web.api.MAX_POSTED_BYTES", len(GOOD) - 1)
     problem = problem_of(client.post("check", GOOD), 413)
     assert problem["type"] == "urn:device-importer:body-too-large"
     assert f"{len(GOOD):,} bytes" in problem["detail"]
     assert "device-importer check" in problem["detail"]
-    monkeypatch.setattr("shared.web.api.MAX_CHECK_BYTES", len(GOOD))
+    monkeypatch.setattr("shared.web.api.MAX_POSTED_BYTES", len(GOOD))
     assert client.post("check", GOOD).json()["importable"] is True
 
 

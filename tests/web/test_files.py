@@ -208,3 +208,43 @@ def test_an_empty_file(app: App, client: Client) -> None:
     answer = client.get(path, headers={"Accept-Encoding": "gzip"})
     assert answer.content == b""
     problem_of(client.get(path, headers={"Range": "bytes=0-"}), 416)
+
+
+def test_results_are_made_when_they_are_requested(
+    app: App, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partly(app, "site 7/pumps.ndjson", device("new"), device("exists", importMode="create"))
+    record = app.record("site 7/pumps.ndjson")
+    path = f"imports/{record.id}/files/results.csv"
+    answer = client.get(path)
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer.headers["Accept-Ranges"] == "none"
+    assert answer.headers["Content-Disposition"] == (
+        f'attachment; filename="pumps-{record.id[:8]}-results.csv"'
+    )
+    rows = [*csv.DictReader(io.StringIO(answer.text))]
+    assert [(row["line"], row["id"], row["result"], row["code"]) for row in rows] == [
+        ("1", "new", "imported", ""),
+        ("2", "exists", "failed", "409001 DeviceAlreadyExists"),
+    ]
+    # It has no ranges.
+    assert client.get(path, headers={"Range": "bytes=0-1"}).content == answer.content
+    monkeypatch.setattr(downloads, "MAX_BODY", len(answer.content) - 1)
+    assert client.problem(406, path)["type"] == "urn:device-importer:too-large"
+    compressed = client.get(path, headers={"Accept-Encoding": "gzip"})
+    assert compressed.headers["Content-Encoding"] == "gzip"
+    assert compressed.content == answer.content
+    app.container_of(record).upload_blob("devices.txt", b"{}", overwrite=True)
+    assert client.get(path).text.count("unknown") == 2
+    app.container_of(record).delete_container()
+    assert "IMPORT_RETENTION_DAYS" in client.problem(409, path)["detail"]
+
+
+def test_results_of_an_import_that_has_not_ended(app: App, client: Client) -> None:
+    app.hub.occupy_slot()
+    app.upload("waiting.ndjson", device("a"))
+    app.deliver("waiting.ndjson")
+    record = app.record("waiting.ndjson")
+    assert "results.csv" not in client.json(f"imports/{record.id}")["files"]
+    problem = client.problem(409, f"imports/{record.id}/files/results.csv")
+    assert "once it has ended" in problem["detail"]

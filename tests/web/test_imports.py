@@ -39,7 +39,7 @@ def test_an_import_with_its_history(app: App, client: Client) -> None:
     assert shown["validation"]["format"] == "ndjson"
     assert shown["jobStatus"] == "completed"
     assert shown["actions"] == ["retry"]
-    assert shown["files"] == ["report.json", "problems.csv", "retry.ndjson"]
+    assert shown["files"] == ["report.json", "problems.csv", "retry.ndjson", "results.csv"]
     # Internal properties of the workflow are not shown.
     assert not {"etag", "writeId", "queueKey", "owner", "uploadEtag", "container"} & shown.keys()
 
@@ -54,11 +54,24 @@ def test_an_unknown_import(client: Client) -> None:
 
 
 def test_an_invalid_id(client: Client) -> None:
-    for wrong in ("0815", "A" * 24, "%C3%A4", "%ff", "..%2fimports", "a b"):
+    for wrong in ("081", "A" * 24, "%C3%A4", "%ff", "..%2fimports", "a b"):
         for path in ("", "/files/report.json"):
             assert client.problem(404, f"imports/{wrong}{path}")["type"].endswith(":not-found")
         for verb in ("cancel", "retry"):
             client.problem(404, f"imports/{wrong}/{verb}", method="post")
+
+
+def test_an_abbreviated_id(app: App, client: Client) -> None:
+    app.hub.occupy_slot()
+    first, second = upload(app, "a.ndjson"), upload(app, "b.ndjson")
+    assert client.json(f"imports/{first[:10]}")["id"] == first
+    assert client.get(f"dashboard/imports/{first[:10]}").status_code == 200
+    app.table.create_entity({"PartitionKey": "(claims)", "RowKey": f"{second[:8]}{'g' * 16}"})
+    assert client.json(f"imports/{second[:8]}")["id"] == second
+    app.table.create_entity({"PartitionKey": "(claims)", "RowKey": f"{second[:8]}{'f' * 16}"})
+    problem = client.problem(404, f"imports/{second[:8]}/cancel", method="post")
+    assert f"  {second}  queued  b.ndjson" in problem["detail"]
+    assert client.json(f"imports/{second}")["state"] == "queued"
 
 
 def test_cancel_a_queued_import(app: App, client: Client) -> None:

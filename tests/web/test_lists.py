@@ -31,7 +31,7 @@ def files(client: Client, **query: Any) -> set[str]:
 def test_imports_of_all_hubs_are_listed_newest_first(many_imports: TwoHubs, client: Client) -> None:
     east, west = many_imports.east, many_imports.west
     answer = client.json("imports")
-    assert answer["continuation"] == ""
+    assert (answer["continuation"], answer["searchedBackTo"]) == ("", None)
     assert {(item["file"], item["hub"], item["state"]) for item in answer["imports"]} == {
         ("east/good.ndjson", east, "completed"),
         ("west/partly.ndjson", west, "completedWithErrors"),
@@ -49,6 +49,9 @@ def test_imports_of_all_hubs_are_listed_newest_first(many_imports: TwoHubs, clie
 def test_filters_can_be_combined(many_imports: TwoHubs, client: Client) -> None:
     east, west = many_imports.east, many_imports.west
     assert files(client, hub=east) == {"east/good.ndjson", "east/broken.ndjson"}
+    # Operators may know the folder only.
+    assert files(client, hub="east") == files(client, hub=east)
+    assert len(files(client, hub=f"east,{west}")) == 4
     assert files(client, hub="(none)") == {"north/lost.ndjson"}
     assert len(files(client, hub=f"{east},{west},(none)")) == 5
     assert files(client, state="rejected") == {"east/broken.ndjson", "north/lost.ndjson"}
@@ -57,6 +60,17 @@ def test_filters_can_be_combined(many_imports: TwoHubs, client: Client) -> None:
         "west/waits.ndjson",
     }
     assert files(client, state="cancelled") == set()
+    assert files(client, state="open") == files(client, state="waiting") == {"west/waits.ndjson"}
+    assert files(client, state="attention,completed") == {
+        *("east/good.ndjson", "west/partly.ndjson", "east/broken.ndjson", "north/lost.ndjson"),
+    }
+    assert files(client, file="GOOD") == {"east/good.ndjson"}
+    assert files(client, file="*t/*s.ndjson") == {"west/waits.ndjson"}
+    assert files(client, file="ndjson", hub=east, state="completed") == {"east/good.ndjson"}
+    [waits] = client.json("imports", state="queued")["imports"]
+    client.post(f"imports/{waits['id']}/cancel")
+    assert files(client, who="Function") == {"west/waits.ndjson"}
+    assert files(client, who="anna") == set()
     before = "2020-01-01T00:00:00Z"
     assert len(files(client, uploadedAfter=before)) == 5
     assert len(files(client, uploadedAfter="2020-01-01t00:00:00.123456789z")) == 5
@@ -98,15 +112,31 @@ def test_pages_list_each_import_once_despite_new_uploads(
     assert len(client.ids()) > 7
 
 
+def test_a_search_that_ends_early(
+    many_imports: TwoHubs, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer says so, and with its continuation nothing is missed."""
+    monkeypatch.setattr("shared.imports.operate.import_search.MAX_READ", 1)
+    answer = client.json("imports", file="good", limit=1)
+    found = answer["imports"]
+    while answer["continuation"]:
+        assert bool(answer["searchedBackTo"]) is (not answer["imports"])
+        answer = client.json("imports", file="good", limit=1, continuation=answer["continuation"])
+        found += answer["imports"]
+    assert [item["file"] for item in found] == ["east/good.ndjson"]
+
+
 #: Invalid query, name of the invalid parameter, and part of the message.
 WRONG: list[tuple[dict[str, str], str, str]] = [
     ({"limit": "0"}, "limit", "greater than or equal to 1"),
     ({"limit": "1001"}, "limit", "less than or equal to 1000"),
-    ({"limit": "ten"}, "limit", "must be an integer"),
-    ({"limit": "٣"}, "limit", "must be an integer"),
+    ({"limit": "ten"}, "limit", "must be a non-negative integer"),
+    ({"limit": "٣"}, "limit", "must be a non-negative integer"),
     ({"hub": "south"}, "hub", "'south'"),
     ({"hub": "east,,west"}, "hub", "pattern"),
-    ({"state": "done"}, "state", "'completed'"),
+    ({"state": "done"}, "state", "must be one of 'open', 'waiting', 'attention', 'validating'"),
+    ({"file": "a" * 257}, "file", "at most 256"),
+    ({"who": "a" * 129}, "who", "at most 128"),
     ({"state": "completed,"}, "state", "'completed'"),
     ({"uploadedAfter": "yesterday"}, "uploadedAfter", "must be a time such as"),
     ({"uploadedAfter": "2026-02-30T00:00:00Z"}, "uploadedAfter", "must be a time such as"),
@@ -123,6 +153,7 @@ WRONG: list[tuple[dict[str, str], str, str]] = [
 def test_invalid_parameters(two_hubs: TwoHubs, client: Client) -> None:
     [error] = client.problem(400, "imports", hub="south")["errors"]
     assert all(name in error["message"] for name in (*two_hubs.names, "(none)"))
+    assert f"{two_hubs.east} (folder east)" in error["message"]
     for query, parameter, part in WRONG:
         problem = client.problem(400, "imports", **query)
         assert problem["type"] == "urn:device-importer:invalid-request"
@@ -142,7 +173,7 @@ def test_all_invalid_parameters_are_reported_except_the_key(app: App, client: Cl
 
 
 def test_queues(app: App, two_hubs: TwoHubs, client: Client) -> None:
-    nothing = {"length": 0, "waiting": 0, "head": None}
+    nothing = {"length": 0, "waiting": 0, "head": None, "expectedEnd": None, "paceJobs": 0}
     assert client.json("queues") == {"queues": [{"hub": hub, **nothing} for hub in two_hubs.names]}
     app.hub.occupy_slot()
     for number in range(3):

@@ -14,8 +14,8 @@ from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinish
 from schemathesis.engine.recorder import ScenarioRecorder
 
 from docgen import openapi
-from shared.imports.model.states import ImportState
-from shared.web import api, dashboard
+from shared.imports.model.states import ImportState, StateGroup
+from shared.web.dispatch import handler_of
 from shared.web.routes import ROUTES
 from tests.app import ROOT, App, device
 from tests.web.support import KEY, Client, TwoHubs, partly, reject
@@ -64,6 +64,16 @@ def restricted_document(app: App, two_hubs: TwoHubs, client: Client) -> Any:
     restrict(served, "id", {"enum": [*client.ids(), ABSENT]})
     restrict(served, "hub", {"enum": [*two_hubs.names, "(none)"]})
     restrict(served, "continuation", {"enum": ["", page["continuation"]]})
+    uploads = {"paths": {"/uploads": served["paths"]["/uploads"]}}
+    restrict(uploads, "name", {"enum": ["east/good.ndjson", "west/new 1.ndjson"]})
+    for action in ("cancel", "retry"):
+        # At least one filter is required, which a document cannot say of several parameters.
+        [state] = [
+            parameter
+            for parameter in served["paths"][f"/imports/{action}"]["post"]["parameters"]
+            if parameter["name"] == "state"
+        ]
+        state["required"] = True
     restrict(served, "Range", {"enum": ["bytes=0-", "bytes=1-9", "bytes=-5"]})
     return served
 
@@ -101,7 +111,7 @@ def test_the_document_matches_the_code() -> None:
 
 def test_handlers_have_the_parameters_of_their_routes() -> None:
     for route in ROUTES:
-        handler = getattr(dashboard if route.is_page else api, route.name)
+        handler = handler_of(route)
         _, _, parameters, _ = handler.__annotations__.values()
         assert parameters == route.parameters, route.name
 
@@ -117,11 +127,15 @@ def test_the_document_describes_all_parameters(client: Client) -> None:
 
     assert schema("/imports", "limit").items() >= {"minimum": 1, "maximum": 1000}.items()
     assert schema("/imports", "uploadedAfter") == {"type": "string", "format": "date-time"}
-    assert schema("/imports", "state")["items"]["enum"] == [state.value for state in ImportState]
+    assert schema("/imports", "state")["items"]["enum"] == [
+        *(group.value for group in StateGroup),
+        *(state.value for state in ImportState),
+    ]
     assert schema("/imports", "hub")["items"]["pattern"]
     assert schema("/imports", "continuation")["pattern"]
-    assert schema("/imports/{id}", "id")["pattern"] == "^[0-9a-f]{24}$"
+    assert schema("/imports/{id}", "id")["pattern"] == "^[0-9a-f]{4,24}$"
     assert schema("/days", "days").items() >= {"minimum": 1, "maximum": 366}.items()
+    assert schema("/uploads/{ticket}", "ticket")["pattern"] == "^[0-9a-f]{32}$"
     assert schema("/check", "confirmDeletes").items() >= {"minimum": 0}.items()
 
 
@@ -161,6 +175,10 @@ def test_the_api_conforms_to_its_document(client: Client, restricted_document: A
         ("GET /days", 400),
         ("POST /check", 200),
         ("POST /check", 400),
+        ("POST /uploads", 201),
+        ("POST /uploads", 409),
+        ("PUT /uploads", 201),
+        ("GET /uploads/{ticket}", 404),
         ("GET /health", 200),
         ("GET /openapi.json", 200),
     }

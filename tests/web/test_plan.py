@@ -11,6 +11,7 @@ import pytest
 
 from shared.imports.model.record import ImportRecord
 from shared.imports.store.import_container import ImportContainer
+from shared.plan.model import Note
 from shared.web import plan_view
 from tests.app import App, device
 from tests.web.support import Client, text_of
@@ -220,3 +221,19 @@ def test_beginning_of_a_file(planning: App) -> None:
     record = finish(planning)
     container: ImportContainer = planning.importer.services.container_of(record)
     assert container.beginning_of(record.plan.path, 1) == b"{"
+
+
+def test_a_note_of_all_lines_is_not_repeated(planning: App, client: Client) -> None:
+    record = finish(planning)
+    plan = planning.importer.reader.plan(record)
+    assert plan is not None
+    first = plan.changes[0]
+    both = [Note.IMPORTED_RECENTLY, Note.MADE_AGAIN], [Note.IMPORTED_RECENTLY]
+    lines = [first.model_copy(update={"notes": notes}) for notes in both]
+
+    def shown(*changes: object) -> list[list[str]]:
+        view = plan_view.view_of(plan.model_copy(update={"changes": changes}))
+        return [line["notes"] for line in view["lines"]]
+
+    assert shown(*lines) == [[Note.MADE_AGAIN.text], []]
+    assert shown(lines[1]) == [[Note.IMPORTED_RECENTLY.text]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from shared.imports.operate.reader import ImportFilter
+from shared.imports.operate.import_filter import ImportFilter
 from tests.app import App, device
 from tests.web.support import Client, complete, problem_of, share_job, text_of
 
@@ -119,7 +119,7 @@ def test_the_page_cancels_the_job_that_it_shows(app: App, client: Client) -> Non
     page = client.get(f"dashboard/imports/{first.id}").text
     assert "In one job with 2 other files" in text_of(page)
     assert f"dashboard/imports/{second.id}" in page
-    [form] = re.findall(r'<form method="post" action="([^"]+)" data-confirm="([^"]+)">', page)
+    [form] = re.findall(r'<form method="post" action="([^"]+)" data-confirm="([^"]+)"', page)
     assert f"job={first.job_record}" in form[0]
     assert "2 other files" in form[1]
     answer = client.post(f"dashboard/imports/{first.id}/cancel", job=first.job_record)

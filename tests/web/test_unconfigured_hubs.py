@@ -53,7 +53,7 @@ def test_api_and_pages(client: Client, two_hubs: TwoHubs, waiting: str) -> None:
     check_reason(queues[west]["head"]["failureReason"], west)
     overview = client.get("dashboard", hub=west).text
     assert f"<h3>{west}</h3>" in overview
-    assert f"<option selected>{west}</option>" in overview
+    assert f'<option value="{west}" selected>{west}</option>' in overview
     for page in (overview, client.get(f"dashboard/imports/{waiting}").text):
         assert listed["failureReason"] in text_of(page)
 

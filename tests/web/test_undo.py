@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 
 import pytest
 
 from shared.imports.model.record import ImportRecord
 from tests.app import App, device
-from tests.imports.plans import counts, pump, site
-from tests.web.guarded import back_up, undo
+from tests.imports.plans import counts, pump, put_pumps, site
+from tests.web.guarded import back_up, deletion, undo
 from tests.web.support import Client, complete, problem_of, text_of
 
 ABSENT = "0" * 24
@@ -31,9 +32,14 @@ def test_how_an_import_can_be_undone(app: App, client: Client) -> None:
     page = client.get(f"dashboard/imports/{record.id}").text
     assert 'name="deletes" value="1"' in page
     assert 'name="alsoChanged" value="true"' in page
-    assert "Devices and modules that it created, and that are deleted: up to 1." in page
+    assert (summary["recreates"], summary["restores"]) == (1, 1)
+    does = "makes up to 1 again, changes up to 1 back, deletes up to 1 that the import created"
+    [question] = re.findall(r'/undo" data-confirm="([^"]+)"', page)
+    assert does in question
+    assert "reported properties and queued messages are lost" in question
     text = text_of(page)
-    assert "restores the devices that the import changed and deletes the 1 that it created" in text
+    assert text.count(does) == 1
+    assert f"device-importer undo {record.id} --plan" in text
     assert f'until <time datetime="{until.isoformat()}"' in page
     app.configure(IMPORT_RETENTION_DAYS="0")
     assert client.json(f"imports/{record.id}")["undo"]["until"] is None
@@ -190,3 +196,22 @@ def test_an_undo_is_held_like_any_import(app: App, client: Client) -> None:
     assert client.post(f"imports/{made}/approve", plan=digest).status_code == 200
     app.finish()
     assert (site(app, 1), app.hub.registry.get("new-1")) == ("a", None)
+
+
+def test_what_an_import_deleted_is_shown(app: App, client: Client) -> None:
+    put_pumps(app, 2)
+    complete(app, "night.ndjson", deletion(0), deletion(1))
+    record = app.record("night.ndjson")
+    assert client.json(f"imports/{record.id}")["deletes"] == 2
+    assert "2 imported (2 deletes)" in text_of(client.get(f"dashboard/imports/{record.id}").text)
+    assert "2 2 deletes" in text_of(client.get("dashboard").text)
+    complete(app, "again.ndjson", deletion(0), device("pump-1"))
+    record = app.record("again.ndjson")
+    assert (record.failed, client.json(f"imports/{record.id}")["deletes"]) == (1, 1)
+    text = text_of(client.get(f"dashboard/imports/{record.id}").text)
+    assert "1 imported (up to 1 delete)" in text
+
+
+def test_an_undo_is_known_by_its_plan_to_delete(app: App, client: Client) -> None:
+    made = undo(app, back_up(app))
+    assert client.json(f"imports/{made.id}")["deletes"] == 1

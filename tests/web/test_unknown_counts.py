@@ -86,9 +86,10 @@ def test_the_pages(app: App, client: Client, unknown: ImportRecord) -> None:
 def test_the_commands(app: App, shell: Shell, unknown: ImportRecord) -> None:
     complete(app)
     head, *lines = shell("list").out.splitlines()
-    assert head.split()[3:5] == ["IMPORTED", "FAILED"]
+    assert head.split()[2:5] == ["STATE", "IMPORTED", "FAILED"]
     [line] = [line for line in lines if unknown.id in line]
-    assert line.split()[3:6] == ["cancelled", "unknown", "unknown"]
+    # The time has three words: its date, the time of day and the offset.
+    assert line.split()[4:7] == ["cancelled", "unknown", "unknown"]
     shown = shell("show", unknown.id).out
     [devices] = [line for line in shown.splitlines() if line.strip().startswith("devices")]
     assert "3 sent" in devices

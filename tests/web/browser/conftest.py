@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
 import pytest
@@ -31,20 +31,22 @@ def browser() -> Iterator[Browser]:
 class Watch:
     """Records policy violations, errors and external requests of a page."""
 
-    def __init__(self, page: Page, address: str) -> None:
-        self._address = address
+    def __init__(self, page: Page, origins: Sequence[str], harmless: Sequence[str]) -> None:
+        self._origins = tuple(origins)
+        # A browser logs each problem response; the tests check those themselves.
+        self._harmless = ("the server responded", *harmless)
         self.trouble: list[str] = []
         page.on("console", self._record_console)
         page.on("pageerror", lambda error: self.trouble.append(f"error: {error}"))
         page.on("request", self._record_request)
 
     def _record_console(self, message: ConsoleMessage) -> None:
-        # A browser logs each problem response; the tests check those themselves.
-        if message.type in ("error", "warning") and "the server responded" not in message.text:
+        is_harmless = any(text in message.text for text in self._harmless)
+        if message.type in ("error", "warning") and not is_harmless:
             self.trouble.append(f"console: {message.text}")
 
     def _record_request(self, request: Request) -> None:
-        if not request.url.startswith((self._address, "data:,")):
+        if not request.url.startswith((*self._origins, "data:,")):
             self.trouble.append(f"request: {request.url}")
 
 
@@ -55,11 +57,25 @@ def _with_key(url: str) -> str:
 
 
 @pytest.fixture
+def other_origins() -> Sequence[str]:
+    """Origins beside the app that pages may send requests to."""
+    return ()
+
+
+@pytest.fixture
+def harmless_messages() -> Sequence[str]:
+    """Parts of messages on the console that are no trouble."""
+    return ()
+
+
+@pytest.fixture
 def page(
     browser: Browser,
     client: Client,
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
+    other_origins: Sequence[str],
+    harmless_messages: Sequence[str],
 ) -> Iterator[Page]:
     """A page of the app. Policy violations and external requests fail the test.
 
@@ -74,6 +90,6 @@ def page(
         page = context.new_page()
         goto = page.goto
         monkeypatch.setattr(page, "goto", lambda url: goto(_with_key(url)))
-        watch = Watch(page, address)
+        watch = Watch(page, (address, *other_origins), harmless_messages)
         yield page
         assert watch.trouble == []

@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Dialog, Page, expect
+from playwright.sync_api import Page, expect
 
 from shared.imports.model.record import ImportRecord
 from tests.app import App, device
 from tests.telemetry.support import keyed
-from tests.web.support import cancel_at_the_hub, share_job
+from tests.web.support import cancel_at_the_hub, reject, share_job
 
 DASHBOARD = "/api/dashboard"
 DARK_PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
 NARROW = {"viewport": {"width": 1060, "height": 800}, "color_scheme": "light"}
-#: Elements that are wider than their parent.
+#: Elements that are wider than their parent, or what makes the page scroll sideways.
 TOO_WIDE = """() => {
   const right = (element) => element.getBoundingClientRect().right;
-  return [...document.querySelectorAll("body, section > *, section > div > *")]
-    .filter((element) => right(element) > right(element.parentElement))
-    .map((element) => element.outerHTML.slice(0, 100));
+  const { clientWidth, scrollWidth } = document.documentElement;
+  const outside = scrollWidth > clientWidth ? document.querySelectorAll("main *") : [];
+  const parts = document.querySelectorAll("body, section > *, section > div > *");
+  return [
+    ...[...outside].filter((element) => right(element) > clientWidth),
+    ...[...parts].filter((element) => right(element) > right(element.parentElement)),
+  ].map((element) => element.outerHTML.slice(0, 100));
 }"""
+#: A name with no place to break it.
+LONG = f"{'x' * 110}.ndjson"
 ODD = '<img src=x onerror="alert(1)">&{{7*7}}'
 
 
 def page_of(record: ImportRecord) -> str:
     return f"{DASHBOARD}/imports/{record.id}"
+
+
+def answer(page: Page, button: str) -> None:
+    """Answer the question whether something is meant."""
+    page.get_by_role("dialog").get_by_role("button", name=button, exact=True).click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
 
 
 def start_partly_rejected_import(app: App) -> ImportRecord:
@@ -49,7 +62,7 @@ def test_an_import_from_upload_to_cancellation(app: App, page: Page) -> None:
     """An open page shows each change without a reload."""
     page.goto(DASHBOARD)
     expect(page.locator("#imports")).to_contain_text("No imports yet")
-    expect(page.get_by_role("status")).to_contain_text("0 running, 0 waiting")
+    expect(page.locator("#summary")).to_contain_text("0 running, 0 waiting")
 
     app.hub.faults.add("hangJob")
     app.upload("first.ndjson", *(device(f"pump-{number}") for number in range(40)))
@@ -59,7 +72,7 @@ def test_an_import_from_upload_to_cancellation(app: App, page: Page) -> None:
     expect(page.locator("#queues")).to_contain_text("running first.ndjson")
     expect(page.locator("#queues")).to_contain_text("of 40 devices")
     expect(page.locator("#queues")).to_contain_text("1 more waiting")
-    expect(page.get_by_role("status")).to_contain_text("1 running, 1 waiting")
+    expect(page.locator("#summary")).to_contain_text("1 running, 1 waiting")
     expect(page.get_by_role("row", name="second.ndjson")).to_contain_text(
         "queued job 2 in the queue"
     )
@@ -69,11 +82,11 @@ def test_an_import_from_upload_to_cancellation(app: App, page: Page) -> None:
     expect(page.locator("#history li")).to_have_count(4)
     # The number of imported devices is not known yet.
     expect(page.locator(".bar")).to_have_attribute("aria-label", "40 in progress")
-    page.once("dialog", lambda dialog: dialog.dismiss())
     page.get_by_role("button", name="Cancel import").click()
+    answer(page, "Keep it going")
     assert not app.record("first.ndjson").cancel_reason
-    page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Cancel import").click()
+    answer(page, "Cancel import")
     expect(page.get_by_role("status")).to_have_text("running, cancellation requested")
     expect(page.get_by_role("button", name="Cancel import")).to_have_count(0)
     app.tick()
@@ -108,6 +121,8 @@ def test_rejected_devices_are_shown_downloaded_and_retried(app: App, page: Page)
     [line] = download.value.path().read_text().splitlines()
     assert json.loads(line)["id"] == "exists"
 
+    expect(page.locator("#advice")).to_contain_text("rejects these lines again")
+    page.get_by_text("Retry the same lines").click()
     page.get_by_role("button", name="Retry failed lines").click()
     expect(page.locator("#retry-of")).to_have_text(f"import {record.id}")
     expect(page.get_by_role("status")).to_contain_text("queued")
@@ -115,6 +130,7 @@ def test_rejected_devices_are_shown_downloaded_and_retried(app: App, page: Page)
     expect(page.get_by_role("status")).to_have_text("completed with errors")
     page.locator("#retry-of").click()
     expect(page.locator("#retried-as")).to_be_visible()
+    expect(page.get_by_text("Retry the same lines")).to_have_count(0)
 
 
 def test_a_rejected_file_shows_its_problems_errors_first(app: App, page: Page) -> None:
@@ -125,7 +141,7 @@ def test_a_rejected_file_shows_its_problems_errors_first(app: App, page: Page) -
     expect(problems.first).to_contain_text("id-characters error")
     expect(problems.last).to_contain_text("warning")
     expect(page.locator(".codes")).to_contain_text("1 x status-invalid (error)")
-    expect(page.get_by_role("button")).to_have_count(0)
+    expect(page.get_by_role("button")).to_have_text(["Refresh"])
 
 
 def test_filters_are_in_the_url_and_pages_are_linked(
@@ -139,18 +155,20 @@ def test_filters_are_in_the_url_and_pages_are_linked(
     app.deliver("good.ndjson")
     app.finish()
     page.goto(DASHBOARD)
-    page.get_by_label("State").select_option("needs attention")
-    page.get_by_label("Uploaded").select_option("in the last hour")
+    page.get_by_role("combobox", name="State").select_option("needs attention")
+    page.get_by_role("combobox", name="Uploaded").select_option("in the last hour")
     page.get_by_role("button", name="Apply filters").click()
-    expect(page).to_have_url(re.compile(r"\?code=made-up%2Bkey&state=attention&since=1h$"))
-    expect(page.get_by_label("State")).to_have_value("attention")
+    expect(page).to_have_url(
+        re.compile(r"\?code=made-up%2Bkey&state=attention&since=1h#imports-title$")
+    )
+    expect(page.get_by_role("combobox", name="State")).to_have_value("attention")
     rows = page.locator("#imports tbody tr")
     expect(rows).to_have_count(2)
     page.get_by_role("link", name="Older imports").click()
     expect(rows).to_have_count(1)
     expect(page).to_have_url(re.compile("state=attention&since=1h&.*continuation="))
     page.get_by_role("link", name="Clear filters").click()
-    expect(page).to_have_url(re.compile(r"dashboard\?code=made-up%2Bkey$"))
+    expect(page).to_have_url(re.compile(r"dashboard\?code=made-up%2Bkey#imports-title$"))
     page.goto(f"{DASHBOARD}?state=cancelled")
     expect(page.locator("#imports")).to_contain_text("No imports match the filters")
 
@@ -186,6 +204,7 @@ def test_links_keep_the_key(app: App, page: Page) -> None:
     assert page.url.endswith("?code=made-up%2Bkey")
     for link in page.locator("a[href^='/']").all():
         assert "code=made-up%2Bkey" in (link.get_attribute("href") or "")
+    page.get_by_text("Retry the same lines").click()
     page.get_by_role("button", name="Retry failed lines").click()
     assert page.url.endswith("?code=made-up%2Bkey")
     page.get_by_role("link", name="All imports").click()
@@ -212,16 +231,10 @@ def test_a_job_of_several_files(app: App, page: Page) -> None:
     files = page.locator("#files li")
     expect(files).to_have_count(20)
     expect(page.locator("#files")).to_contain_text("First 20 of 22")
-    questions: list[str] = []
-
-    def accept(dialog: Dialog) -> None:
-        questions.append(dialog.message)
-        dialog.accept()
-
-    page.on("dialog", accept)
     page.get_by_role("button", name="Cancel job of 23 files").click()
+    expect(page.get_by_role("dialog")).to_contain_text("22 other files")
+    answer(page, "Cancel job of 23 files")
     expect(page.get_by_role("status")).to_have_text("running, cancellation requested")
-    assert "22 other files" in questions[0]
     app.tick()
     app.finish()
     expect(page.get_by_role("status")).to_have_text("cancelled")
@@ -251,9 +264,8 @@ def test_a_page_from_before_the_job_asks_without_scripts(app: App, page: Page) -
 
 @pytest.mark.parametrize("page", [NARROW, DARK_PHONE], indirect=True, ids=["narrow", "phone"])
 def test_pages_of_a_shared_job_are_accessible(app: App, page: Page) -> None:
-    long = f"{'a-long-name-' * 9}.ndjson"
-    first, *_ = share_job(app, long, *(f"{number:02}.ndjson" for number in range(22)))
-    app.upload("waits.ndjson", device(long))
+    first, *_ = share_job(app, LONG, *(f"{number:02}.ndjson" for number in range(22)))
+    app.upload("waits.ndjson", device(LONG))
     app.deliver("waits.ndjson")
     for address in (DASHBOARD, page_of(first), page_of(app.record("waits.ndjson"))):
         page.goto(address)
@@ -264,8 +276,10 @@ def test_pages_of_a_shared_job_are_accessible(app: App, page: Page) -> None:
     page.evaluate(
         "document.querySelector('form').action = location.pathname + '/cancel' + location.search"
     )
-    page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Cancel job").click()
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    answer(page, "Cancel job of 23 files")
     expect(page.get_by_role("heading", level=1)).to_have_text("Conflict")
     results = Axe().run(page)
     assert results.violations_count == 0, results.generate_report()
@@ -280,10 +294,9 @@ def test_pages_are_accessible(app: App, page: Page) -> None:
     app.upload("broken.ndjson", {"id": "pump 1", "status": "on"})
     app.deliver("broken.ndjson")
     app.hub.faults.add("hangJob")
-    long = f"{'a-long-name-' * 9}.ndjson"
-    app.upload(long, device("pump-1", tags={"site": "east"}))
-    app.deliver(long)
-    running = app.record(long)
+    app.upload(LONG, device("pump-1", tags={"site": "east"}))
+    app.deliver(LONG)
+    running = app.record(LONG)
     rejected = app.record("broken.ndjson")
     for address in (
         DASHBOARD,
@@ -292,6 +305,8 @@ def test_pages_are_accessible(app: App, page: Page) -> None:
         page_of(rejected),
         page_of(running),
         f"{DASHBOARD}/health",
+        f"{DASHBOARD}/help",
+        f"{DASHBOARD}/api",
         f"{DASHBOARD}/imports/{'0' * 24}",
     ):
         page.goto(address)
@@ -338,11 +353,13 @@ def test_a_plan_from_its_export_to_its_job(app: App, page: Page) -> None:
         "1 to create, 4 to update (new keys: 1, disabled: 1), 34 unchanged, 3 to delete, "
         "1 would fail",
     )
+    # What was done is folded.
+    plan.get_by_text("9 planned lines").click()
     changes = plan.get_by_role("table", name="Changes")
     expect(changes.locator("tbody tr")).to_have_count(9)
     expect(changes).to_contain_text(json.dumps(ODD))
     expect(page.locator("#now .bar")).to_have_attribute(
-        "aria-label", "8 imported, 34 unchanged, 1 failed"
+        "aria-label", "8 imported (up to 3 deletes), 34 unchanged, 1 failed"
     )
     with page.expect_download() as download:
         page.get_by_role("link", name="plan.csv").click()
@@ -363,7 +380,10 @@ def test_pages_of_plans_are_accessible(app: App, page: Page) -> None:
         assert results.violations_count == 0, results.generate_report()
         assert page.evaluate(TOO_WIDE) == [], address
     page.goto(page_of(app.record("planned.ndjson")))
+    page.get_by_text("9 planned lines").click()
     expect(page.locator("#plan").get_by_text("delete", exact=True).first).to_be_visible()
+    assert Axe().run(page).violations_count == 0
+    assert page.evaluate(TOO_WIDE) == []
 
 
 def test_all_controls_are_reachable_by_keyboard(app: App, page: Page) -> None:
@@ -371,7 +391,7 @@ def test_all_controls_are_reachable_by_keyboard(app: App, page: Page) -> None:
     page.goto(DASHBOARD)
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to main content")).to_be_focused()
-    for _ in range(20):
+    for _ in range(40):
         page.keyboard.press("Tab")
         if page.locator(f"#import-{record.id}").evaluate(
             "element => element === document.activeElement"
@@ -394,3 +414,80 @@ def test_an_app_that_does_not_respond_is_reported(app: App, page: Page) -> None:
     expect(page.get_by_role("alert")).to_contain_text("may be out of date")
     page.unroute("**/dashboard?*")
     expect(page.get_by_role("alert")).to_have_text("")
+
+
+@pytest.mark.parametrize("page", [{"timezone_id": "Asia/Kolkata"}], indirect=True)
+def test_times_are_local_with_utc_on_hover(app: App, page: Page) -> None:
+    record = partly_rejected_import(app)
+    page.goto(DASHBOARD)
+    local = (record.uploaded_at + timedelta(hours=5, minutes=30)).strftime("%Y-%m-%d %H:%M:%S")
+    uploaded = page.get_by_role("row", name="partly.ndjson").locator("time")
+    expect(uploaded).to_have_text(f"{local} +05:30")
+    expect(uploaded).to_have_attribute("title", f"{record.uploaded_at:%Y-%m-%d %H:%M:%S} UTC")
+    expect(page.locator("footer")).to_contain_text(re.compile("Asia/(Calcutta|Kolkata), UTC.05:30"))
+    # A refresh leaves what has not changed as it is.
+    uploaded.evaluate("element => { element.isKept = true; }")
+    page.evaluate("document.getElementById('updated').textContent = 'old'")
+    expect(page.locator("#updated")).not_to_have_text("old")
+    assert uploaded.evaluate("element => element.isKept")
+
+
+@pytest.mark.parametrize("page", [{"java_script_enabled": False}], indirect=True)
+def test_times_are_utc_without_scripts(app: App, page: Page) -> None:
+    record = partly_rejected_import(app)
+    page.goto(page_of(record))
+    uploaded = f"{record.uploaded_at:%Y-%m-%d %H:%M:%S} UTC"
+    expect(page.locator("#facts")).to_contain_text(uploaded)
+    expect(page.locator("footer")).to_contain_text("Times are UTC")
+    expect(page.locator("#refresh")).to_be_hidden()
+
+
+def test_refreshing_can_be_paused(app: App, page: Page) -> None:
+    page.clock.install()
+    page.goto(DASHBOARD)
+    expect(page.locator("#update")).to_contain_text("refreshes every 1 s")
+    page.get_by_role("button", name="Pause").click()
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    reject(app, "first.ndjson")
+    page.clock.run_for(60_000)
+    assert requests == []
+    page.get_by_role("button", name="Refresh", exact=True).click()
+    expect(page.locator("#imports")).to_contain_text("first.ndjson")
+    page.clock.run_for(60_000)
+    assert len(requests) == 1
+    reject(app, "second.ndjson")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#imports")).to_contain_text("second.ndjson")
+    page.clock.run_for(1000)
+    expect(page.locator("#imports")).to_contain_text("second.ndjson")
+
+
+def test_long_names_are_cut_for_the_eye_alone(app: App, page: Page) -> None:
+    name = f"{'a-long-name-' * 9}.ndjson"
+    app.upload(name, {"id": "pump 1"})
+    app.deliver(name)
+    page.goto(DASHBOARD)
+    link = page.locator("#imports").get_by_role("link", name=name, exact=True)
+    shown = link.locator("[aria-hidden]")
+    expect(shown).to_have_text(re.compile(r"^a-long-name-.*….*\.ndjson$"))
+    expect(link.locator("[title]")).to_have_attribute("title", name)
+
+
+def test_a_question_is_answered_by_keyboard(app: App, page: Page) -> None:
+    app.hub.faults.add("hangJob")
+    app.upload("runs.ndjson", device("pump-1"))
+    app.deliver("runs.ndjson")
+    page.goto(page_of(app.record("runs.ndjson")))
+    cancel = page.locator("#cancel")
+    cancel.press("Enter")
+    # Nothing is cancelled by a second press of the same key.
+    expect(page.get_by_role("button", name="Keep it going")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(cancel).to_be_focused()
+    assert not app.record("runs.ndjson").cancel_reason
+    cancel.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("running, cancellation requested")
