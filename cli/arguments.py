@@ -8,7 +8,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 __all__ = [
+    "HELP_ID",
     "add_hub_filter",
+    "add_id",
     "add_interval",
     "add_settings",
     "add_watch",
@@ -19,12 +21,18 @@ __all__ = [
     "whole_number",
 ]
 
+HELP_ID = "import id, or enough of its first digits"
+
 _UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def add_hub_filter(parser: argparse.ArgumentParser) -> None:
-    help_hub = "only imports of this hub; can be repeated"
+    help_hub = "only imports of this hub, or of the hub of this folder in IOTHUB; can be repeated"
     parser.add_argument("--hub", action="append", default=[], metavar="NAME", help=help_hub)
+
+
+def add_id(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", type=import_id, metavar="ID", help=HELP_ID)
 
 
 def add_interval(parser: argparse.ArgumentParser) -> None:
@@ -76,11 +84,13 @@ def fraction(text: str) -> float:
 
 
 def import_id(text: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{24}", text):
+    """An import id, or the beginning of one, which is looked up when it is used."""
+    if not re.fullmatch(r"[0-9a-f]{4,24}", text.lower()):
         raise argparse.ArgumentTypeError(
-            f"invalid import id {text!r} (expected 24 hexadecimal digits; see `list`)"
+            f"invalid import id {text!r} (expected 24 hexadecimal digits, or the first of them, "
+            "at least 4; see `list`)"
         )
-    return text
+    return text.lower()
 
 
 def digest(text: str) -> str:

@@ -6,7 +6,6 @@ import functools
 import json
 import logging
 import os
-import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -20,13 +19,13 @@ from azure.core.pipeline.transport import RequestsTransport
 from cli.errors import UsageError
 from cli.storage_errors import UnreachableError, command_error
 from shared.connections import STORAGE_CONNECTION
-from shared.errors import SettingsError
+from shared.errors import SettingsError, cause_of
 from shared.imports.app import Importer
 from shared.logs import LIBRARIES, redact_libraries
 from shared.settings import Settings, load_settings
 from shared.transport import pooled_transport
 
-__all__ = ["cause_of", "connected", "read_settings"]
+__all__ = ["connected", "read_settings"]
 
 DEFAULT_SETTINGS_FILE = Path("local.settings.json")
 
@@ -170,19 +169,9 @@ class _Transport(RequestsTransport):  # type: ignore[misc]
             if host in self._hubs:
                 # The hub's client does not retry, and its callers know what to do.
                 raise
-            raise UnreachableError(host, cause_of(error)) from error
+            raise UnreachableError(host, cause_of(error) or "no connection") from error
 
 
 def _transport(hubs: Collection[str]) -> RequestsTransport:
     session = pooled_transport().session
     return _Transport(hubs, session=session, connection_timeout=CONNECT_TIMEOUT)
-
-
-def cause_of(error: ServiceRequestError) -> str:
-    """Why no connection was made, in a few words."""
-    text = str(error)
-    if match := re.search(r"\[Errno -?[0-9]+\] ([A-Za-z ,]+)", text):
-        return match[1].lower().strip()
-    if match := re.search(r"certificate verify failed: ([a-z -]+)", text):
-        return f"certificate: {match[1].strip()}"
-    return "no response before the timeout" if "timed out" in text else "no connection"

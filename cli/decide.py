@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from cli.arguments import add_watch, digest, import_id, whole_number
+from cli.arguments import add_id, add_watch, digest, whole_number
 from cli.caller import caller
 from cli.errors import Exit
+from cli.formatting import file_of
 from cli.output import Output, printable
 from cli.watch import show_or_watch
 from shared.errors import LaterImportsError, NotPossibleError
@@ -21,7 +22,7 @@ MAX_LISTED = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", type=import_id, metavar="ID", help="import id")
+    add_id(parser)
     if parser.get_default("command") == "approve":
         parser.add_argument(
             "--plan",
@@ -39,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         add_watch(parser, "follow the import until it ends")
     else:
-        parser.add_argument("--reason", default="", help="why, for whoever looks at the import")
+        parser.add_argument(
+            "--reason", default="", metavar="TEXT", help="why; it is kept with the import"
+        )
         parser.set_defaults(watch=False)
 
 
@@ -60,7 +63,7 @@ def run(options: argparse.Namespace, importer: Importer, output: Output) -> Exit
     except ConflictError:
         output.error(f"Import {record.id} is being changed by other processes. Try again.")
         return Exit.NOT_POSSIBLE
-    text = f"{record.id}  {printable(record.file)}  "
+    text = f"{record.id}  {printable(file_of(record))}  "
     return show_or_watch(text, record, options, importer, output)
 
 

@@ -18,7 +18,7 @@ from cli.errors import CommandError, Exit, UsageError
 from cli.export_job import Export, exported
 from cli.hub_access import chosen_hub, hub_errors
 from cli.output import Output, printable
-from cli.registry import full_time
+from cli.times import full_time
 from shared.imports.app import Importer
 from shared.text import well_formed
 

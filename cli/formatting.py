@@ -16,8 +16,8 @@ from shared.text import format_duration
 
 __all__ = [
     "device_counts",
+    "file_of",
     "known_count",
-    "local_time",
     "one_line",
     "other_files",
     "state_and_progress",
@@ -52,6 +52,8 @@ def state_and_progress(record: ImportRecord, queue_position: int | None = None) 
     queue_position = queue_position or record.queue_position
     if _has_progress(record) and record.job.progress is not None:
         text.append(f" {record.job.progress} %")
+    elif (percent := ImportSummary.of(record).validated_percent) is not None:
+        text.append(f" {percent} %")
     elif record.state is ImportState.QUEUED and queue_position:
         text.append(f" #{queue_position}")
     if ImportSummary.of(record).shares_started_job:
@@ -68,6 +70,11 @@ def other_files(count: int) -> str:
     return f"{count:,} other file{'' if count == 1 else 's'}"
 
 
+def file_of(record: ImportRecord) -> str:
+    """The name of the file; of an undo, which has the name of what it undoes, with that word."""
+    return f"undo of {record.file}" if record.undo_of else record.file
+
+
 def known_count(count: int | None, record: ImportRecord) -> str:
     """A count of imported or failed devices."""
     if record.has_unknown_counts:
@@ -77,13 +84,17 @@ def known_count(count: int | None, record: ImportRecord) -> str:
 
 def device_counts(record: ImportRecord) -> str:
     """How many devices or lines were imported, failed or are invalid; "" if not finished."""
+    deletes = ImportSummary.of(record).shown_deletes
+    of_these = f" ({deletes})" if deletes else ""
     if record.has_unknown_counts:
-        return "number of imported devices unknown"
+        return f"number of imported devices unknown{of_these}"
     if record.state is ImportState.REJECTED and record.lines:
         return f"{record.invalid_lines or 0:,} of {record.lines:,} lines invalid"
     if record.imported is None or record.devices is None:
         return ""
-    counts = [f"{record.imported:,} imported"]
+    if no_counts := ImportSummary.of(record).no_counts:
+        return f"{record.devices:,} {no_counts}"
+    counts = [f"{record.imported:,} imported{of_these}"]
     if record.unchanged:
         counts.append(f"{record.unchanged:,} unchanged")
     if record.left_out:
@@ -91,23 +102,14 @@ def device_counts(record: ImportRecord) -> str:
     if record.failed:
         counts.append(f"{record.failed:,} failed")
     if record.invalid_lines:
-        counts.append(f"{record.invalid_lines:,} invalid lines skipped")
+        noun = "line" if record.invalid_lines == 1 else "lines"
+        counts.append(f"{record.invalid_lines:,} invalid {noun} skipped")
     return ", ".join(counts)
 
 
 def time_taken(record: ImportRecord, now: datetime) -> str:
     """From the upload to the end, or until now."""
     return format_duration((record.finished_at or now) - record.uploaded_at)
-
-
-def local_time(time: datetime, now: datetime, *, in_full: bool = False) -> str:
-    """The local time; without what is the same as now, unless it is wanted in full."""
-    local, today = time.astimezone(), now.astimezone()
-    if in_full:
-        return f"{local:%Y-%m-%d %H:%M:%S}"
-    if local.date() == today.date():
-        return f"{local:%H:%M:%S}"
-    return f"{local:%m-%d %H:%M}" if local.year == today.year else f"{local:%Y-%m-%d}"
 
 
 def one_line(text: str, style: str = "") -> Text:

@@ -7,11 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from azure.core.exceptions import ServiceRequestError
-
-from cli.connection import cause_of
 from cli.errors import CommandError, Exit, UsageError
-from shared.errors import TemporaryError
+from shared.errors import TemporaryError, cause_of
 from shared.hub.error_codes import LOCAL_AUTHENTICATION, POLICIES, ROLE
 from shared.hub.exceptions import (
     HubAnswerError,
@@ -101,8 +98,7 @@ def _message(hub: str, error: HubError) -> str:
         case HubUnauthorizedError() if explanation is None or explanation.awaits_role:
             return f"The hub {hub} denied access: {text}. {_GRANT}"
         case HubUnavailableError(details=None):
-            cause = error.__cause__
-            text = cause_of(cause) if isinstance(cause, ServiceRequestError) else text
+            text = cause_of(error) or text
             return f"The hub {hub} cannot be reached ({text}). Check IOTHUB and the network."
         case HubUnavailableError() | HubAnswerError() | HubThrottledError():
             return f"The hub {hub} cannot answer now: {text}. Try again in a few minutes."

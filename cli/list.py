@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from rich.console import Group
@@ -11,59 +12,66 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from cli.arguments import add_hub_filter, time_or_age, whole_number
-from cli.errors import Exit
+from cli.arguments import whole_number
+from cli.errors import Exit, UsageError
+from cli.filters import add_filters, arguments_of, filter_of
 from cli.formatting import (
+    device_counts,
+    file_of,
     known_count,
-    local_time,
     one_line,
     state_and_progress,
     summary,
     time_taken,
 )
 from cli.output import Output
+from cli.times import full_time, short_time
 from shared.imports.app import Importer
 from shared.imports.model.record import ImportRecord
-from shared.imports.model.states import ImportState
-from shared.imports.operate.reader import ImportFilter, Page, Reader
+from shared.imports.operate.api_models import ImportSummary
+from shared.imports.operate.import_filter import ImportFilter, SortColumn, sort_imports
+from shared.imports.operate.reader import Page, Reader
 
 __all__ = ["add_arguments", "run"]
+
+#: Imports that are listed without --limit.
+_LIMIT = 20
 
 #: Imports per read with --all.
 _PAGE_SIZE = 500
 
 #: Width of a terminal from which on all columns fit on one line.
 _WIDE = 130
-#: Width from which on there is room for the column TOOK.
-_WITH_TIME_TAKEN = 88
-#: The same for a list with the column UNCHANGED.
-_WITH_UNCHANGED = 99
+#: More than any table needs.
+_UNLIMITED = 10_000
+#: Columns that are shown if an import has a value, and those that need room: the first to go first.
+_OPTIONAL = ("DELETES", "UNCHANGED", "LEFT OUT", "INVALID")
+_LEFT_OUT_FIRST = ("TOOK", *reversed(_OPTIONAL))
+#: Columns that a terminal has on a line of its own below the others.
+_BELOW = ("HUB", "FILE", "REASON")
+_NUMBERS = ("IMPORTED", "FAILED", "TOOK", *_OPTIONAL)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add_hub_filter(parser)
-    add(
-        "--state",
-        action="append",
-        type=_state,
-        default=[],
-        metavar="STATE",
-        help="only imports in this state, such as queued or failed; can be repeated. A rare state "
-        "takes longer, because more imports have to be read",
-    )
-    time = "a local date or time such as 2026-11-23T09:30, or an age such as 2h or 3d"
-    add("--since", type=time_or_age, metavar="TIME", help=f"uploaded at or after: {time}")
-    add("--until", type=time_or_age, metavar="TIME", help="uploaded before")
+    add_filters(parser)
     add(
         "--limit",
         type=whole_number(1, 99_999_999),
-        default=20,
+        default=_LIMIT,
         metavar="N",
         help="maximum number of imports (default: %(default)s)",
     )
     add("--continuation", default="", metavar="TOKEN", help="continue after a previous list")
     add("--all", action="store_true", help="all imports; ignores --limit")
+    add(
+        "--sort",
+        choices=[column.value for column in SortColumn],
+        metavar="COLUMN",
+        help=f"order of the imports that are listed: {', '.join(SortColumn)} (default: newest "
+        "upload first); those without a value are last",
+    )
+    add("--reverse", action="store_true", help="with --sort: the largest or last one first")
 
 
 def run(options: argparse.Namespace, importer: Importer, output: Output) -> Exit:
@@ -71,33 +79,46 @@ def run(options: argparse.Namespace, importer: Importer, output: Output) -> Exit
 
     Raises:
         FilterError: unknown hub, or invalid continuation.
+        UsageError: --reverse without --sort.
     """
-    filter = ImportFilter(
-        frozenset(options.hub), frozenset(options.state), options.since, options.until
-    )
+    if options.reverse and not options.sort:
+        raise UsageError("--reverse needs --sort.")
+    filter = filter_of(options)
     if options.all:
         page = _all_pages(importer.reader, filter, options.continuation)
     else:
         page = importer.reader.page(filter, options.limit, options.continuation)
+    if options.sort:
+        column = SortColumn(options.sort)
+        imports = sort_imports(page.imports, column, descending=options.reverse)
+        page = replace(page, imports=imports)
     if output.is_json:
-        imports = [summary(record) for record in page.imports]
-        output.json({"imports": imports, "continuation": page.continuation})
-    elif page.imports:
+        back_to = page.searched_back_to
+        output.json(
+            {
+                "imports": [summary(record) for record in page.imports],
+                "continuation": page.continuation,
+                "searchedBackTo": back_to.isoformat() if back_to else None,
+            }
+        )
+        return Exit.DONE
+    if page.imports:
         _show(page.imports, importer, output)
-        if page.continuation:
-            output.note(f"There are more imports: add --continuation {page.continuation}")
-    else:
+    elif not page.searched_back_to:
         output.note("No imports." if filter == ImportFilter() else "No matching imports.")
+        if options.file:
+            command = output.command("find", options.file)
+            output.note(f"Only the names of files were searched. To find a device: {command}")
+    if page.searched_back_to:
+        searched = full_time(page.searched_back_to)
+        output.note(f"Searched back to {searched}; older imports may match, too.")
+    if page.continuation:
+        more = "To search on" if page.searched_back_to else "There are more imports"
+        limit = () if options.limit == _LIMIT else ("--limit", str(options.limit))
+        arguments = (*arguments_of(options, options.since, options.until), *limit)
+        command = output.command("list", *arguments, "--continuation", page.continuation)
+        output.note(f"{more}: {command}")
     return Exit.DONE
-
-
-def _state(text: str) -> ImportState:
-    try:
-        return ImportState(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"unknown state {text!r} (expected one of: {', '.join(ImportState)})"
-        ) from None
 
 
 def _all_pages(reader: Reader, filter: ImportFilter, continuation: str) -> Page:
@@ -111,22 +132,24 @@ def _all_pages(reader: Reader, filter: ImportFilter, continuation: str) -> Page:
 
 
 def _show(imports: Sequence[ImportRecord], importer: Importer, output: Output) -> None:
-    width, in_full = output.console.width, not output.is_terminal
-    rows = [_row(record, importer.services.clock(), in_full) for record in imports]
-    if all(record.unchanged is None for record in imports):
-        for row in rows:
-            del row["UNCHANGED"]
-    if in_full or width >= _WIDE:
-        names = [name for name in rows[0] if name != "HUB" or len(importer.reader.hubs()) > 1]
-        output.show(_table(rows, names))
+    now, in_full = importer.services.clock(), not output.is_terminal
+    rows = [_row(record, now, in_full) for record in imports]
+    unused = {name for name in _OPTIONAL if all(row[name].plain in ("", "0") for row in rows)}
+    names = [name for name in rows[0] if name not in unused]
+    if in_full or output.console.width >= _WIDE:
+        has_hubs = len(importer.reader.hubs()) > 1
+        output.show(_table(rows, [name for name in names if name != "HUB" or has_hubs]))
         return
-    # File and reason go below, on a line of their own.
-    left_out = {"HUB", "FILE", "REASON"}
-    if width < _WITH_TIME_TAKEN:
-        left_out |= {"TOOK", "UNCHANGED"}
-    elif width < _WITH_UNCHANGED and "UNCHANGED" in rows[0]:
-        left_out.add("TOOK")
-    table = _table(rows, [name for name in rows[0] if name not in left_out])
+    names = [name for name in names if name not in _BELOW]
+    for name in _LEFT_OUT_FIRST:
+        if _fits(_table(rows, names), output):
+            break
+        names = [other for other in names if other != name]
+    table = _table(rows, names)
+    if not _fits(table, output):
+        for record, row in zip(imports, rows, strict=True):
+            output.show(_block(record, row))
+        return
     header, *lines = map(_text, output.console.render_lines(table, pad=False))
     output.show(header)
     for line, row in zip(lines, rows, strict=True):
@@ -134,20 +157,44 @@ def _show(imports: Sequence[ImportRecord], importer: Importer, output: Output) -
         output.show(Group(line, details + row["FILE"] + Text("  ") + row["REASON"]))
 
 
+def _fits(table: Table, output: Output) -> bool:
+    options = output.console.options.update_width(_UNLIMITED)
+    return output.console.measure(table, options=options).maximum <= output.console.width
+
+
+def _block(record: ImportRecord, row: Mapping[str, Text]) -> Group:
+    """An import on lines of their own, for a narrow terminal; the id is never cut."""
+    state = Text.assemble(row["STATE"], "  ", row["UPLOADED"])
+    lines = (state, row["FILE"], one_line(device_counts(record)), row["REASON"])
+    indented = (
+        Text("  ", no_wrap=True, overflow="ellipsis").append_text(line) for line in lines if line
+    )
+    return Group(row["ID"], *indented)
+
+
 def _row(record: ImportRecord, now: datetime, in_full: bool) -> dict[str, Text]:
     """The cells of an import by the titles of their columns."""
+    uploaded = record.uploaded_at
     return {
         "ID": Text(record.id),
-        "UPLOADED": Text(local_time(record.uploaded_at, now, in_full=in_full)),
+        "UPLOADED": Text(full_time(uploaded) if in_full else short_time(uploaded, now)),
         "STATE": state_and_progress(record),
         "IMPORTED": Text(known_count(record.imported, record)),
-        "UNCHANGED": Text("" if record.unchanged is None else f"{record.unchanged:,}"),
+        "DELETES": Text(ImportSummary.of(record).shown_deletes.partition(" delete")[0]),
+        "UNCHANGED": _number(record.unchanged),
+        "LEFT OUT": _number(record.left_out),
+        "INVALID": _number(record.invalid_lines),
         "FAILED": Text(known_count(record.failed, record), "red" if record.failed else ""),
         "TOOK": Text(time_taken(record, now)),
         "HUB": one_line(record.hub),
-        "FILE": one_line(f"undo of {record.file}" if record.undo_of else record.file),
+        "FILE": one_line(file_of(record)),
         "REASON": one_line(record.failure_reason, "dim"),
     }
+
+
+def _number(count: int | None) -> Text:
+    """A count that only some imports have."""
+    return Text("" if count is None else f"{count:,}")
 
 
 def _table(rows: Sequence[Mapping[str, Text]], names: Sequence[str]) -> Table:
@@ -155,7 +202,7 @@ def _table(rows: Sequence[Mapping[str, Text]], names: Sequence[str]) -> Table:
     for name in names:
         table.add_column(
             name,
-            justify="right" if name in ("IMPORTED", "UNCHANGED", "FAILED", "TOOK") else "left",
+            justify="right" if name in _NUMBERS else "left",
             # If the terminal is too narrow, only the other columns shrink.
             no_wrap=name not in ("FILE", "REASON"),
         )

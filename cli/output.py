@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
@@ -32,9 +35,14 @@ _UNWRAPPED = 100_000
 class Output:
     """Writes the output of one command."""
 
-    def __init__(self, format: str) -> None:
-        """Write text or JSON, by the value of `--format`."""
+    def __init__(self, format: str, settings_file: str | None = None) -> None:
+        """Write text or JSON, by the value of `--format`.
+
+        Args:
+            settings_file: the value of `--settings`, which commands to paste need as well.
+        """
         self.is_json = format == "json"
+        self._settings_file = settings_file
         self.console = _console(sys.stdout)
         self._stderr = _console(sys.stderr)
 
@@ -47,6 +55,12 @@ class Output:
         """Whether output can be redrawn in place."""
         return not self.is_json and self.is_terminal and not self.console.is_dumb_terminal
 
+    def command(self, *arguments: str, uses_settings: bool = True) -> str:
+        """A command of this program to paste into a shell, with the settings of this one."""
+        file = self._settings_file if uses_settings else None
+        settings = () if file is None else ("--settings", file)
+        return shlex.join((_program(), *arguments, *settings))
+
     def show(self, text: RenderableType) -> None:
         """Write a part of the result as text."""
         if self.is_terminal:
@@ -55,6 +69,10 @@ class Output:
         for line in self.console.render_lines(text, pad=False):
             # Without the blanks that pad table columns.
             self._write("".join(segment.text for segment in line).rstrip())
+
+    def show_unwrapped(self, text: Text) -> None:
+        """Write a line that the terminal may break, but that is copied as one."""
+        self.console.print(text, soft_wrap=True)
 
     def item(self, text: Text, prefix: Text | str = "") -> None:
         """Write a text whose further lines on a terminal begin below the end of the prefix."""
@@ -158,6 +176,13 @@ class Output:
         sys.stdout.flush()
         # Not wrapped, so that commands and tokens can be copied.
         self._stderr.print(text, soft_wrap=True)
+
+
+def _program() -> str:
+    """This program as a shell finds it: by its name, or by its path as it was typed."""
+    typed = sys.argv[0]
+    is_path = Path(typed).name == PROGRAM and shutil.which(PROGRAM) is None
+    return typed if is_path else PROGRAM
 
 
 def _with_detail(text: str, detail: str) -> str:

@@ -8,7 +8,12 @@ from __future__ import annotations
 import argparse
 
 from cli.arguments import add_settings
-from cli.device_file import add_validation_arguments, policy_of, validation_of
+from cli.device_file import (
+    add_validation_arguments,
+    policy_of,
+    read_mapping_file,
+    validation_of,
+)
 from cli.errors import Exit, UsageError
 from cli.output import Output
 from cli.planning import DeviceFile, plan_device_file
@@ -54,7 +59,8 @@ def run(options: argparse.Namespace, output: Output) -> Exit:
             return plan_for_hub(options, output)
         if options.hub is not None:
             raise UsageError("--registry and --hub exclude each other: a plan is made for one.")
-        validation = validation_of(options, options.file, Limits().max_problems)
+        mapping = read_mapping_file(options)
+        validation = validation_of(options, options.file, Limits().max_problems, mapping)
         file = DeviceFile(options.file, validation, policy_of(options))
         return plan_device_file(
             file,

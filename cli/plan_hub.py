@@ -9,13 +9,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 from cli.connection import connected
+from cli.device_file import read_mapping_file
 from cli.errors import CommandError, Exit
 from cli.export_job import exported
 from cli.hub_access import chosen_hub, hub_errors, patiently
 from cli.lookups import MAX_LINES, NO_WAIT, Lookups, seconds_of_export
 from cli.output import Output
 from cli.planning import DeviceFile, GoodLines, plan_device_file
-from cli.registry import Registry, full_time
+from cli.registry import Registry
+from cli.times import full_time
 from shared.hub.exceptions import HubUnauthorizedError
 from shared.imports.services import Services
 from shared.imports.workflow.intake import configured_validation
@@ -47,7 +49,9 @@ def plan_for_hub(options: argparse.Namespace, output: Output) -> Exit:
         services = importer.services
         hub = chosen_hub(options.hub, services)
         settings = _with_options(services.settings, options)
-        validation = configured_validation(settings, options.file, options.confirm_deletes)
+        validation = configured_validation(
+            settings, options.file, options.confirm_deletes, read_mapping_file(options)
+        )
         file = DeviceFile(options.file, validation, settings.validation.policy)
         return plan_device_file(
             file,

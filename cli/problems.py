@@ -9,9 +9,9 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from cli.device_file import shown_name
-from cli.output import PROGRAM, Output, printable
-from shared.device_files.rules import Severity
+from cli.device_file import STANDARD_INPUT, shown_name
+from cli.output import Output, printable
+from shared.device_files.rules import Rule, Severity
 from shared.device_files.validation import Validation
 from shared.device_files.validation_report import Policy, Report
 
@@ -56,7 +56,11 @@ def show_report(file: str, report: Report, policy: Policy, output: Output) -> No
     name = (printable(shown_name(file)), "bold")
     if report.problems:
         output.show(Text.assemble(name))
-        output.show(validation_problems(report.problems_json(file), report.codes))
+        problems = [_with_options(problem) for problem in report.problems_json(file)]
+        output.show(validation_problems(problems, report.codes))
+    if report.is_mapping:
+        output.show(Text.assemble(name, ": ", *_mapping_summary(report)))
+        return
     summary = Text.assemble(name, f": {report.valid:,} of {_count(report.lines, 'line')} valid")
     for severity in (Severity.ERROR, Severity.WARNING):
         if count := report.severities[severity]:
@@ -71,6 +75,13 @@ def show_report(file: str, report: Report, policy: Policy, output: Output) -> No
     output.show(summary.append(f" ({report.format})" if report.format else ""))
 
 
+def _mapping_summary(report: Report) -> Sequence[tuple[str, str]]:
+    if not report.errors:
+        return [("a valid mapping", "green")]
+    errors = (_count(report.errors, Severity.ERROR), _SEVERITY_STYLES[Severity.ERROR])
+    return [errors, ("; ", ""), ("would be rejected", "red"), (" (mapping)", "")]
+
+
 def note_problems(file: str, report: Report, output: Output) -> None:
     """Say how many problems a file has that would be imported."""
     for count, noun, consequence in (
@@ -79,7 +90,10 @@ def note_problems(file: str, report: Report, output: Output) -> None:
     ):
         if count:
             text = f"{_count(count, noun)}{consequence}"
-            output.note(f"{shown_name(file)}: {text}. For details: {PROGRAM} check {file}")
+            # A name that begins with a hyphen is no option.
+            name = f"./{file}" if file[0] == "-" and file != STANDARD_INPUT else file
+            command = output.command("check", name, uses_settings=False)
+            output.note(f"{shown_name(file)}: {text}. For details: {command}")
 
 
 def _count(number: int, noun: str) -> str:
@@ -133,6 +147,16 @@ def _group(title: Text, count: int, remedy: str, lines: Sequence[str]) -> Render
 
 def _line(problem: Mapping[str, Any], *names: str) -> str:
     line = problem["line"]
-    place = "the file" if line is None else f"line {line:,}"
-    values = ", ".join(printable(problem[name]) for name in names if problem.get(name))
-    return f"{place}{values and f' ({values})'}: {printable(problem['message'])}"
+    # Messages about the whole file say so.
+    place = "" if line is None else f"line {line:,}"
+    if values := ", ".join(printable(problem[name]) for name in names if problem.get(name)):
+        place = f"{place} ({values})".lstrip()
+    return f"{place}{place and ': '}{printable(problem['message'])}"
+
+
+def _with_options(problem: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A problem with the option of the command instead of the metadata that it sets."""
+    if problem["code"] != Rule.TOO_MANY_DELETES.code:
+        return problem
+    message = problem["message"].replace("confirmDeletes=", "--confirm-deletes ")
+    return {**problem, "message": message, "remedy": "to confirm, use --confirm-deletes N"}

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from cli.device_file import STANDARD_INPUT, size_of
 from cli.errors import UsageError
-from cli.output import PROGRAM, Output, printable
+from cli.output import Output, printable
+from cli.times import full_time
 from shared.plan.file_devices import FileDevices
 from shared.plan.snapshot import ExportError, Snapshot, export_lines
 
-__all__ = ["Registry", "export_file", "full_time"]
+__all__ = ["Registry", "export_file"]
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -44,7 +45,7 @@ def export_file(file: str, devices: FileDevices, output: Output) -> Iterator[Reg
     if file == STANDARD_INPUT:
         raise UsageError(
             "--registry must be a file, not standard input: its time is that of the registry. "
-            f"Write the export to a file first: {PROGRAM} export -o export.txt"
+            f"Write the export to a file first: {output.command('export', '-o', 'export.txt')}"
         )
     with Path(file).open("rb") as stream:
         modified_at = datetime.fromtimestamp(Path(file).stat().st_mtime, UTC)
@@ -62,17 +63,13 @@ def export_file(file: str, devices: FileDevices, output: Output) -> Iterator[Reg
                     raise UsageError(f"{file}: {error}") from None
             if not snapshot.devices:
                 # The export of an empty hub is such a file.
+                command = output.command("export", "-o", file)
                 output.note(
                     f"warning: {file} contains no devices, so the plan is for an empty hub. If the "
-                    f"hub has devices, export its registry again: {PROGRAM} export -o {file}"
+                    f"hub has devices, export its registry again: {command}"
                 )
             title = (
                 f"the registry in {printable(file)} ({snapshot.devices or 0:,} devices), "
                 f"last modified {full_time(modified_at)}"
             )
             yield Registry(snapshot, "export", title)
-
-
-def full_time(time: datetime) -> str:
-    """The local time with its zone, to compare with the clock of another machine."""
-    return f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}"

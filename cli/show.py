@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, get_args
@@ -16,17 +16,22 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from cli.arguments import import_id
+from cli.arguments import add_id
 from cli.errors import Exit
-from cli.formatting import local_time, other_files, state_text
-from cli.output import PROGRAM, Output, printable
+from cli.formatting import other_files, state_text
+from cli.output import Output, printable
 from cli.problems import hub_failures, validation_problems
-from shared.errors import NotPossibleError
+from cli.steps import show_steps
+from cli.times import full_time, short_time
+from cli.unregistered import app_activity, get_or_upload, not_registered
+from shared.errors import ImportNotFoundError, NotPossibleError
 from shared.imports.app import Importer
 from shared.imports.model.states import ImportState
-from shared.imports.operate.api_models import FileName, ImportDetail, JobImport, PlanSummary
+from shared.imports.operate.api_models import FileName, JobImport
+from shared.imports.operate.import_detail import ImportDetail, PlanSummary
+from shared.imports.operate.line_results import results_csv
 from shared.imports.operate.reader import Reader
-from shared.storage.blobs import StoredFile
+from shared.imports.operate.retry_advice import RetryAdvice, retry_advice
 from shared.text import format_duration
 
 __all__ = ["add_arguments", "run"]
@@ -36,11 +41,16 @@ STANDARD_OUTPUT = "-"
 #: Other files of the job that are listed.
 MAX_LISTED = 20
 
+#: Width of a terminal below which times of today have no date.
+_NARROW = 60
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("id", type=import_id, metavar="ID", help="import id, as shown by list")
-    add("--file", choices=get_args(FileName), help="download this file instead")
+    add_id(parser)
+    names = get_args(FileName)
+    help_file = f"download this file instead: {', '.join(names[:-1])} or {names[-1]}"
+    add("--file", choices=names, metavar="NAME", help=help_file)
     add(
         "--output",
         metavar="FILE",
@@ -53,53 +63,72 @@ def run(options: argparse.Namespace, importer: Importer, output: Output) -> Exit
     """Show an import, or download one of its files.
 
     Raises:
-        ImportNotFoundError: no import has this id.
+        ImportNotFoundError: no import has this id, or it is only uploaded.
         NotPossibleError: it does not have the file, or no longer.
         OSError: the file cannot be written.
     """
     reader = importer.reader
+    if options.file == "results.csv":
+        _, results = reader.results(options.id)
+        _download(results_csv(results), None, options.file, options.output, output)
+        return Exit.DONE
     if options.file:
         _, file = reader.file(options.id, options.file)
-        _download(file, options.file, options.output, output)
+        _download(file.chunks(), file.size, options.file, options.output, output)
         return Exit.DONE
-    detail = reader.detail(options.id)
+    record, is_registered = get_or_upload(importer, options.id)
+    if not is_registered:
+        raise ImportNotFoundError(not_registered(record.file, app_activity(importer)))
+    detail = reader.describe(record)
     if output.is_json:
         output.json(detail.model_dump(mode="json"))
         return Exit.DONE
     now = importer.services.clock()
     title = Text.assemble((detail.id, "bold"), "  ", state_text(detail.state))
     output.show(Group(title, _facts(detail, now)))
+    report, report_error = _read_report(reader, detail)
+    is_narrow = output.console.width < _NARROW
     sections = [
-        ("States", _history(detail, now)),
-        *_acts(detail, now),
+        ("States", _history(detail, now, is_narrow=is_narrow)),
+        *_acts(detail, now, is_narrow=is_narrow),
         *_first_changes(reader, detail),
         *_imports("Later imports that may change its devices", detail.later_imports),
         *_imports("Other files in the job", detail.in_same_job),
-        *_report(reader, detail),
-        ("Next steps", _next_steps(detail)),
+        *report_error,
+        *_report(detail, report),
     ]
     for heading, content in sections:
         output.show(Group(Text(f"\n{heading}", "bold"), content))
+    output.show(Text("\nNext steps", "bold"))
+    advice = retry_advice(report.get("failures"))
+    steps = [(output.command(*arguments), why) for arguments, why in _commands(detail, advice)]
+    show_steps(steps, output)
     return Exit.DONE
 
 
-def _download(file: StoredFile, name: str, target: str, output: Output) -> None:
-    """Write a file of an import; a target appears only when it is complete."""
+def _download(
+    chunks: Iterable[bytes], size: int | None, name: str, target: str, output: Output
+) -> None:
+    """Write a file of an import; a target appears only when it is complete.
+
+    Args:
+        size: bytes; None if that is not known before.
+    """
     if target == STANDARD_OUTPUT:
-        _copy(file, sys.stdout.buffer, lambda _: None)
+        _copy(chunks, sys.stdout.buffer, lambda _: None)
         return
     path = Path(target)
     part = path.with_name(f"{path.name}.part")
     try:
         with (
             open(part, "wb", opener=_open_private) as stream,
-            output.progress(name, file.size) as advance,
+            output.progress(name, size) as advance,
         ):
-            _copy(file, stream, advance)
+            written = _copy(chunks, stream, advance)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    output.note(f"{path}: {file.size:,} bytes")
+    output.note(f"{path}: {written:,} bytes")
 
 
 def _open_private(name: str, flags: int) -> int:
@@ -107,15 +136,19 @@ def _open_private(name: str, flags: int) -> int:
     return os.open(name, flags, 0o600)
 
 
-def _copy(file: StoredFile, stream: BinaryIO, advance: Callable[[int], None]) -> None:
-    for chunk in file.chunks():
+def _copy(chunks: Iterable[bytes], stream: BinaryIO, advance: Callable[[int], None]) -> int:
+    """Write a file; returns its bytes."""
+    size = 0
+    for chunk in chunks:
         stream.write(chunk)
+        size += len(chunk)
         advance(len(chunk))
     stream.flush()
+    return size
 
 
 def _facts(detail: ImportDetail, now: datetime) -> RenderableType:
-    table = _grid()
+    table = _grid(1, 1)
     for name, value in _named_facts(detail, now):
         if value:
             table.add_row(Text(name, "dim"), printable(value))
@@ -123,26 +156,30 @@ def _facts(detail: ImportDetail, now: datetime) -> RenderableType:
 
 
 def _named_facts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, str]]:
-    yield "file", f"{detail.file} ({detail.size:,} bytes)"
+    undo = "undo of " if detail.undo_of else ""
+    yield "file", f"{undo}{detail.file} ({detail.size:,} bytes)"
     yield "hub", detail.hub
-    yield "uploaded", local_time(detail.uploaded_at, now, in_full=True)
+    yield "uploaded", full_time(detail.uploaded_at)
     took = format_duration((detail.finished_at or now) - detail.uploaded_at)
     if detail.finished_at:
-        took += f", ended {local_time(detail.finished_at, now, in_full=True)}"
+        took += f", ended {full_time(detail.finished_at)}"
     yield "took", took
     if detail.lines is not None:
         invalid = f", {detail.invalid_lines:,} invalid" if detail.invalid_lines else ""
         yield "lines", f"{detail.lines:,}{invalid}"
+    yield "modes", detail.import_modes
+    if detail.mapping:
+        yield "mapping", f"{detail.mapping.file}, ETag {detail.mapping.etag} (--file mapping.json)"
     yield "devices", _devices(detail)
     if detail.plan and detail.plan.as_of:
-        yield "plan", _plan(detail.plan, now)
+        yield "plan", _plan(detail.plan)
     elif detail.plan and detail.plan.missing not in detail.failure_reason:
         yield "plan", detail.plan.missing
     if detail.queue_position:
         yield "position", f"job {detail.queue_position} in the hub's queue"
     if detail.expected_start:
         left = format_duration(detail.expected_start - now)
-        yield "start", f"expected {local_time(detail.expected_start, now)}, in about {left}"
+        yield "start", f"expected {short_time(detail.expected_start, now)}, in about {left}"
     progress = f", {detail.progress} %" if detail.progress is not None else ""
     yield "job", f"{detail.job_id} ({detail.job_status}{progress})" if detail.job_id else ""
     if detail.other_files:
@@ -154,15 +191,15 @@ def _named_facts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, str
         yield "attempts", f"{detail.validation_attempts} to validate the file"
     if detail.hold and detail.state is ImportState.HELD:
         until = detail.hold.until
-        limit = f", until {local_time(until, now, in_full=True)}" if until else ""
-        yield "approval", f"waits since {local_time(detail.hold.since, now, in_full=True)}{limit}"
+        limit = f", until {full_time(until)}" if until else ""
+        yield "approval", f"waits since {full_time(detail.hold.since)}{limit}"
         yield "digest", detail.hold.digest
         if detail.hold.four_eyes:
             yield "by whom", "another person, signed in, than asked for it (APPROVAL_FOUR_EYES)"
     if detail.undo and "undo" in detail.actions:
         until = detail.undo.until
-        limit = f" until {local_time(until, now, in_full=True)}" if until else ""
-        yield "undo", f"possible{limit}; deletes {detail.undo.deletes:,} that it created"
+        limit = f" until {full_time(until)}" if until else ""
+        yield "undo", f"possible{limit}. {detail.undo.text}"
     yield "undo of", detail.undo_of
     yield "undone as", detail.undo.undone_as if detail.undo else ""
     yield "retry of", detail.retry_of
@@ -172,45 +209,52 @@ def _named_facts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, str
 
 
 def _devices(detail: ImportDetail) -> str:
+    deletes = f" ({detail.shown_deletes})" if detail.shown_deletes else ""
     unchanged = f", {detail.unchanged:,} unchanged" if detail.unchanged else ""
     if detail.left_out:
         unchanged += f", {detail.left_out:,} left out"
     if detail.has_unknown_counts:
         total = "" if detail.sent is None else f"{detail.sent:,} sent to the hub, "
-        return f"{total}number imported unknown{unchanged}"
+        return f"{total}number imported unknown{deletes}{unchanged}"
     if detail.devices is None:
         return ""
+    if detail.no_counts:
+        return f"{detail.devices:,} {detail.no_counts}{unchanged}"
     if detail.imported is None:
-        return f"{detail.sent:,} to import{unchanged}"
-    return f"{detail.imported:,} imported, {detail.failed or 0:,} failed{unchanged}"
+        return f"{detail.sent:,} to import{deletes}{unchanged}"
+    return f"{detail.imported:,} imported{deletes}, {detail.failed or 0:,} failed{unchanged}"
 
 
-def _plan(plan: PlanSummary, now: datetime) -> str:
+def _plan(plan: PlanSummary) -> str:
     """The counts of a plan, and when the registry was read."""
     counts = f"{plan.sent or 0:,} to send, {plan.failed or 0:,} would fail"
-    as_of = local_time(plan.as_of, now, in_full=True) if plan.as_of else "unknown"
+    as_of = full_time(plan.as_of) if plan.as_of else "unknown"
     return f"{counts}; registry as of {as_of}"
 
 
-def _history(detail: ImportDetail, now: datetime) -> RenderableType:
-    table = _grid()
+def _history(detail: ImportDetail, now: datetime, *, is_narrow: bool) -> RenderableType:
+    table = _grid(1, 2)
     ends = [*(entry.entered_at for entry in detail.history[1:]), None]
     for entry, end in zip(detail.history, ends, strict=True):
-        time = local_time(entry.entered_at, now, in_full=True)
+        entered_at = entry.entered_at
+        time = short_time(entered_at, now) if is_narrow else full_time(entered_at)
         duration = "" if entry.state.is_final else format_duration((end or now) - entry.entered_at)
         table.add_row(time, state_text(entry.state), duration)
     return table
 
 
-def _acts(detail: ImportDetail, now: datetime) -> Iterator[tuple[str, RenderableType]]:
+def _acts(
+    detail: ImportDetail, now: datetime, *, is_narrow: bool
+) -> Iterator[tuple[str, RenderableType]]:
     """A section with who did what."""
     if not detail.acts:
         return
-    table = _grid()
+    table = _grid(1, 1)
     for act in detail.acts:
         by = f"by {act.who}" + (f" ({act.via})" if act.via else "")
-        time = local_time(act.at, now, in_full=True)
-        table.add_row(time, act.action.value, printable(by), printable(act.note))
+        time = short_time(act.at, now) if is_narrow else full_time(act.at)
+        note = f": {act.note}" if act.note else ""
+        table.add_row(time, printable(f"{act.action.value} {by}{note}"))
     yield "Who did what", table
 
 
@@ -225,7 +269,7 @@ def _first_changes(reader: Reader, detail: ImportDetail) -> Iterator[tuple[str, 
         shown = ", ".join(f"{mode} {count:,}" for mode, count in modes.items())
         yield "Without a plan, its lines by importMode", Text(shown)
         return
-    table = _grid()
+    table = _grid(2, 2)
     for line in plan.changes[:MAX_LISTED]:
         name = f"{line.id}/{line.module_id}" if line.module_id else line.id
         facts = ", ".join(change.property for change in line.changes) or line.code
@@ -244,7 +288,7 @@ def _imports(title: str, imports: Sequence[JobImport]) -> Iterator[tuple[str, Re
     """A section with other imports."""
     if not imports:
         return
-    table = _grid()
+    table = _grid(1, 2)
     for other in imports[:MAX_LISTED]:
         table.add_row(other.id, state_text(other.state), printable(other.file))
     if len(imports) > MAX_LISTED:
@@ -252,17 +296,27 @@ def _imports(title: str, imports: Sequence[JobImport]) -> Iterator[tuple[str, Re
     yield title, table
 
 
-def _report(reader: Reader, detail: ImportDetail) -> Iterator[tuple[str, RenderableType]]:
-    """Sections with the failures and problems in report.json."""
+def _read_report(
+    reader: Reader, detail: ImportDetail
+) -> tuple[Mapping[str, Any], Sequence[tuple[str, RenderableType]]]:
+    """report.json if it has failures or problems, else nothing; and a section if it is lost."""
     has_problems = "problems.csv" in detail.files
     has_failures = detail.failed or detail.has_unknown_counts
     if "report.json" not in detail.files or not (has_problems or has_failures):
-        return
+        return {}, ()
     try:
         _, file = reader.file(detail.id, "report.json")
         report: dict[str, Any] = json.loads(b"".join(file.chunks()))
     except NotPossibleError as error:
-        yield "Report", Padding(Text(str(error)), (0, 0, 0, 2))
+        return {}, [("Report", Padding(Text(str(error)), (0, 0, 0, 2)))]
+    return report, ()
+
+
+def _report(
+    detail: ImportDetail, report: Mapping[str, Any]
+) -> Iterator[tuple[str, RenderableType]]:
+    """Sections with the failures and problems in report.json."""
+    if not report:
         return
     failures = report["failures"]
     if failures and failures["codes"]:
@@ -273,44 +327,49 @@ def _report(reader: Reader, detail: ImportDetail) -> Iterator[tuple[str, Rendera
         yield "Validation problems", validation_problems(problems, validation["codes"])
 
 
-def _next_steps(detail: ImportDetail) -> RenderableType:
-    """Commands to copy; what they do follows as a comment of the shell."""
-    steps = [(f"  {PROGRAM} {command}", purpose) for command, purpose in _commands(detail)]
-    width = max(len(command) for command, _ in steps)
-    lines = [
-        Text.assemble((command.ljust(width), "cyan"), (f"  # {purpose}", "dim"))
-        for command, purpose in steps
-    ]
-    return Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
-
-
-def _commands(detail: ImportDetail) -> Iterator[tuple[str, str]]:
+def _commands(detail: ImportDetail, advice: RetryAdvice) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Arguments of commands, and what they do."""
+    id = detail.id
     if not detail.is_final:
-        yield f"watch {detail.id}", "follow it"
+        yield ("watch", id), "follow it"
     if detail.hold and "approve" in detail.actions:
-        later = f" --later {len(detail.later_imports)}" if detail.later_imports else ""
-        yield f"approve {detail.id} --plan {detail.hold.digest}{later}", "approve it"
-        yield f"decline {detail.id} --reason TEXT", "decline it"
+        count = len(detail.later_imports)
+        later = ("--later", str(count)) if count else ()
+        yield ("approve", id, "--plan", detail.hold.digest, *later), "approve it"
+        yield ("decline", id, "--reason", "TEXT"), "decline it"
     if detail.undo and "undo" in detail.actions:
-        deletes = f" --deletes {detail.undo.deletes}" if detail.undo.deletes else ""
-        yield f"undo {detail.id} --plan", "show what an undo would do"
-        yield f"undo {detail.id}{deletes}", "undo it"
+        deletes = ("--deletes", str(detail.undo.deletes)) if detail.undo.deletes else ()
+        yield ("undo", id, "--plan"), "show what an undo would do"
+        yield ("undo", id, *deletes), "undo it"
     if "cancel" in detail.actions:
         if detail.shares_started_job:
-            yield f"cancel {detail.id} --job {detail.job_record}", "cancel all files of its job"
+            yield ("cancel", id, "--job", detail.job_record), "cancel all files of its job"
         else:
-            yield f"cancel {detail.id}", "cancel it"
+            yield ("cancel", id), "cancel it"
+    files: list[str] = list(detail.files)
     if detail.retried_as:
-        yield f"show {detail.retried_as}", "show its retry"
+        yield ("show", detail.retried_as), "show its retry"
+    elif advice.is_correction_first and "retry.ndjson" in files:
+        name = "retry.ndjson"
+        files.remove(name)
+        yield ("show", id, "--file", name, "--output", name), "correct these lines"
+        yield ("upload", name), "upload the corrected lines"
     elif "retry" in detail.actions:
         is_partial = detail.state is ImportState.COMPLETED_WITH_ERRORS
-        yield f"retry {detail.id}", f"retry {'the rejected' if is_partial else 'all'} lines"
-    for name in detail.files:
-        yield f"show {detail.id} --file {name}", f"download {name}"
-    if detail.state.needs_attention:
-        yield "upload FILE", "upload the corrected file"
-    yield "list", "list other imports"
+        again = f"; {advice.persistent:,} fail again" if advice.persistent else ""
+        yield ("retry", id), f"retry {'the rejected' if is_partial else 'all'} lines{again}"
+    for name in files:
+        yield ("show", id, "--file", name), f"download {name}"
+    if detail.state.needs_attention and len(files) == len(detail.files):
+        yield ("upload", "FILE"), "upload the corrected file"
+    yield ("list",), "list other imports"
 
 
-def _grid() -> Table:
-    return Table(box=None, show_header=False, padding=(0, 0, 0, 2))
+def _grid(fixed: int, folded: int) -> Table:
+    """A table for `fixed` columns that keep their width and `folded` ones that are not cut."""
+    table = Table(box=None, show_header=False, padding=(0, 0, 0, 2))
+    for _ in range(fixed):
+        table.add_column(no_wrap=True)
+    for _ in range(folded):
+        table.add_column(overflow="fold")
+    return table

@@ -11,7 +11,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 
 from cli.errors import CommandError, Exit
 from shared.connections import STORAGE_CONNECTION
-from shared.errors import FilterError, PermanentError, TemporaryError
+from shared.errors import FilterError, PermanentError, TemporaryError, cause_of
 from shared.storage.client import DelegationKeyRefusedError
 
 __all__ = ["UnreachableError", "command_error"]
@@ -67,7 +67,8 @@ def _storage_message(error: AzureError) -> str:
             return f"The account key in {STORAGE_CONNECTION} is invalid: it is not base64."
         return f"Not signed in to the storage account. Run `az login`. Your account needs {_ROLES}."
     if not isinstance(error, HttpResponseError):
-        return f"The connection to the storage account failed ({type(error).__name__}). Try again."
+        cause = cause_of(error) or "no answer"
+        return f"The connection to the storage account failed ({cause}). Try again."
     host, code, status = _host(error), _code(error), error.status_code or 0
     if status in (401, 403):
         return f"The storage account denied access: {host}, {code}. {_remedy(host, code)}"

@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 from contextlib import closing
 
-from cli.arguments import add_watch, import_id, whole_number
+from cli.arguments import add_id, add_watch, whole_number
 from cli.caller import caller
 from cli.errors import Exit
 from cli.hub_access import hub_errors
 from cli.output import Output
 from cli.plan_hub import snapshot_of_export
 from cli.plan_view import PlannedGroups, show_plan, show_summary
-from cli.registry import Registry, full_time
+from cli.registry import Registry
+from cli.times import full_time
 from cli.watch import show_or_watch
 from shared.errors import NotPossibleError
 from shared.imports.app import Importer
@@ -29,7 +30,7 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("id", type=import_id, metavar="ID", help="import id")
+    add_id(parser)
     add("--plan", action="store_true", help="show what the undo would do, and change nothing")
     add(
         "--deletes",

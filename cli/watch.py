@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from azure.core.exceptions import ServiceResponseError
 from rich.text import Text
 
-from cli.arguments import add_hub_filter, add_interval, import_id
-from cli.errors import Exit, UsageError
+from cli.arguments import HELP_ID, add_hub_filter, add_interval, import_id
+from cli.errors import Exit
 from cli.formatting import state_and_progress, summary
-from cli.output import PROGRAM, Output
+from cli.output import Output
 from cli.storage_errors import UnreachableError
+from cli.unregistered import get_or_upload
 from cli.watch_source import OpenImports, SelectedImports
-from cli.watch_view import LineView, LiveView, View
+from cli.watch_view import LineView, LiveView, NotesView, View
+from shared.errors import error_text
 from shared.imports.app import Importer
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
+from shared.imports.operate.hub_names import hub_names
 
 __all__ = ["add_arguments", "run", "show_or_watch", "watch_to_end"]
 
@@ -28,7 +32,7 @@ OUTAGE_TIMEOUT = 300
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    help_ids = "imports to follow until all have ended or are held (default: all that are open)"
+    help_ids = f"{HELP_ID}: follow these until all have ended or are held (default: all open ones)"
     add("ids", nargs="*", type=import_id, metavar="ID", help=help_ids)
     add_hub_filter(parser)
     add_interval(parser)
@@ -43,17 +47,18 @@ def run(options: argparse.Namespace, importer: Importer, output: Output) -> Exit
     """Follow imports.
 
     Raises:
-        ImportNotFoundError: no import has one of the ids.
-        UsageError: unknown hub.
+        ImportNotFoundError: no import and no upload has one of the ids.
+        FilterError: unknown hub.
     """
     source: SelectedImports | OpenImports
     if options.ids:
-        imports = [importer.reader.get(import_id) for import_id in dict.fromkeys(options.ids)]
-        source = SelectedImports(importer, imports)
+        imports = (get_or_upload(importer, import_id)[0] for import_id in options.ids)
+        # An import may be given twice, by prefixes of its id.
+        source = SelectedImports(importer, {record.id: record for record in imports}.values())
     else:
-        source = OpenImports(importer, _known_hubs(options.hub, importer))
+        source = OpenImports(importer, hub_names(importer.services, options.hub))
     ends_when_idle = bool(options.ids) or options.until_idle
-    with _view(importer, output) as view:
+    with _how_to_go_on(source, output), _view(importer, output) as view:
         ended = _follow(source, view, options.interval, ends_when_idle)
     status = _status(ended, ImportState.COMPLETED)
     if not ended and not output.is_json:
@@ -83,7 +88,7 @@ def show_or_watch(
     if options.watch:
         return watch_to_end([record], ImportState.COMPLETED, importer, output, options.interval)
     if not (record.state.is_final or output.is_json):
-        output.note(f"To follow: {PROGRAM} watch {record.id}")
+        output.note(f"To follow: {output.command('watch', record.id)}")
     return Exit.DONE
 
 
@@ -103,12 +108,27 @@ def watch_to_end(
         DONE if all ended in the wanted state, HELD if the others wait for an approval, else
         UNSUCCESSFUL.
     """
-    with View() if output.is_json else _view(importer, output) as view:
-        ended = _follow(SelectedImports(importer, imports), view, interval, True)
+    source = SelectedImports(importer, imports)
+    with (
+        _how_to_go_on(source, output),
+        NotesView(output) if output.is_json else _view(importer, output) as view,
+    ):
+        ended = _follow(source, view, interval, True)
     if output.is_json:
         for record in ended:
             output.json(summary(record))
     return _status(ended, wanted)
+
+
+@contextmanager
+def _how_to_go_on(source: SelectedImports | OpenImports, output: Output) -> Iterator[None]:
+    """After Ctrl-C, say that the imports go on, and how to follow them again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        command = output.command("watch", *source.arguments)
+        output.note(f"Interrupted. Imports go on; to follow them again: {command}")
+        raise
 
 
 def _follow(
@@ -125,7 +145,7 @@ def _follow(
             failing_since = failing_since or time.monotonic()
             if not was_reached or time.monotonic() - failing_since > OUTAGE_TIMEOUT:
                 raise
-            view.show_failure(f"{str(error).splitlines()[0]} Retrying.")
+            view.show_failure(f"{error_text(error)}. Retrying.")
         else:
             was_reached, failing_since = True, None
             view.show(snapshot)
@@ -133,13 +153,6 @@ def _follow(
             if ends_when_idle and snapshot.is_idle:
                 return ended + snapshot.held
         time.sleep(interval)
-
-
-def _known_hubs(wanted: Iterable[str], importer: Importer) -> list[str]:
-    hubs = importer.reader.hubs()
-    if unknown := sorted(set(wanted) - set(hubs)):
-        raise UsageError(f"Unknown hub {unknown[0]!r} (known: {', '.join(hubs)}).")
-    return sorted(set(wanted))
 
 
 def _status(ended: Iterable[ImportRecord], wanted: ImportState) -> Exit:

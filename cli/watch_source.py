@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from cli.unregistered import app_activity
 from shared.errors import ImportNotFoundError
 from shared.imports.app import Importer
 from shared.imports.model.record import NO_HUB, ImportRecord
 from shared.imports.model.states import ImportState
-from shared.imports.operate.reader import ImportFilter
+from shared.imports.operate.import_filter import ImportFilter
 from shared.imports.store.rows import NewerRowError, UnreadableRowError
 from shared.imports.workflow.job_choice import queue_positions
 
@@ -22,6 +24,12 @@ MAX_QUEUED, MAX_SHOWN = 100, 10
 
 #: Uploads that are read to find those that ended between two snapshots: maximum age and number.
 _RECENT, _MAX_RECENT = timedelta(minutes=10), 50
+
+#: Imports that a command to paste names.
+MAX_IDS = 10
+
+#: Seconds for which an app usually needs no explanation; cold starts take some.
+ACTIVITY_DELAY = 5.0
 
 MAX_THREADS = 8
 
@@ -46,6 +54,8 @@ class Snapshot:
     ended: list[ImportRecord] = field(default_factory=list)
     #: Uploaded files that the app has not registered yet.
     unregistered: list[str] = field(default_factory=list)
+    #: When the app was last active, if there are such files for some seconds; else "".
+    activity: str = ""
     #: Open imports that are not in `open`, by hub.
     more: dict[str, int] = field(default_factory=dict)
 
@@ -70,13 +80,21 @@ class Snapshot:
 class SelectedImports:
     """Given imports until all have ended or wait for an approval.
 
-    A snapshot takes two queries per hub, and a read for each import that they do not find.
+    A snapshot takes two queries per hub, and a read for each import that they do not find. While
+    some of them wait for the app to register them, one more.
     """
 
     def __init__(self, importer: Importer, imports: Iterable[ImportRecord]) -> None:
         """Follow these imports, of which the app may not have registered some yet."""
         self._importer = importer
         self._open = list(imports)
+        self._started = time.monotonic()
+
+    @property
+    def arguments(self) -> list[str]:
+        """Arguments of `watch` that follow what is still open; none for too many imports."""
+        ids = [record.id for record in self._open]
+        return ids if len(ids) <= MAX_IDS else []
 
     def read(self) -> Snapshot:
         snapshot = Snapshot()
@@ -94,6 +112,8 @@ class SelectedImports:
                 snapshot.add(current, current.queue_position)
         ended = {record.id for record in snapshot.ended}
         self._open = [record for record in self._open if record.id not in ended]
+        if snapshot.unregistered and time.monotonic() - self._started > ACTIVITY_DELAY:
+            snapshot.activity = app_activity(self._importer)
         return snapshot
 
     def _find(self, record: ImportRecord) -> ImportRecord | None:
@@ -115,6 +135,8 @@ class OpenImports:
     def __init__(self, importer: Importer, hubs: Sequence[str]) -> None:
         """Follow the imports of these hubs; empty: of all."""
         self._importer = importer
+        #: Arguments of `watch` that follow the same.
+        self.arguments = [argument for hub in hubs for argument in ("--hub", hub)]
         self._queues = [_Queue(importer, hub) for hub in hubs or importer.reader.hubs()]
         self._hubs = frozenset((*hubs, NO_HUB)) if hubs else frozenset[str]()
         #: Ids of imports that had ended; None before the first snapshot.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import groupby
@@ -17,29 +16,33 @@ from rich.text import Text
 
 from cli.formatting import (
     device_counts,
-    local_time,
+    file_of,
     one_line,
     state_and_progress,
     summary,
     time_taken,
 )
 from cli.output import Output, printable
+from cli.times import full_time, short_time
+from cli.unregistered import not_registered
 from cli.watch_source import MAX_QUEUED, MAX_SHOWN, OpenImport, Snapshot
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
 from shared.text import format_duration
 
-__all__ = ["LineView", "LiveView", "View"]
-
-#: Seconds until a hint is shown why the app may not have registered an upload.
-_HINT_DELAY = 60
+__all__ = ["LineView", "LiveView", "NotesView", "View"]
 
 #: Width of a terminal from which on there is room for whole ids and wide bars.
 _WIDE = 110
+#: Width below which an import takes two lines.
+_NARROW = 70
+
+#: Digits of the ids that a live view shows: enough for commands.
+_ID_DIGITS = 8
 
 
 class View:
-    """Shows nothing. Subclasses show snapshots."""
+    """Shows how imports go on."""
 
     def __enter__(self) -> Self:
         return self
@@ -54,32 +57,47 @@ class View:
         """Show why there is no snapshot at present."""
 
 
-class LineView(View):
-    """A line of text or a JSON object for each change of an import."""
+class NotesView(View):
+    """Writes only why imports do not go on, to stderr."""
 
-    def __init__(self, output: Output, clock: Callable[[], datetime]) -> None:
+    def __init__(self, output: Output) -> None:
         self._output = output
-        self._clock = clock
-        self._started = time.monotonic()
-        self._shown: dict[str, tuple[object, ...]] = {}
         self._notes: set[str] = set()
 
     def show(self, snapshot: Snapshot) -> None:
-        notes = _unregistered(snapshot, self._started)
+        notes = _unregistered(snapshot)
         # The same failure is reported again after a success.
         self._notes &= set(notes)
-        for record in (*(item.record for item in snapshot.open), *snapshot.ended):
+        for note in notes:
+            self._note(note)
+
+    def show_failure(self, message: str) -> None:
+        self._note(message)
+
+    def _note(self, text: str) -> None:
+        if text not in self._notes:
+            self._notes.add(text)
+            self._output.note(text)
+
+
+class LineView(NotesView):
+    """A line of text or a JSON object for each change of an import."""
+
+    def __init__(self, output: Output, clock: Callable[[], datetime]) -> None:
+        super().__init__(output)
+        self._clock = clock
+        self._shown: dict[str, tuple[object, ...]] = {}
+
+    def show(self, snapshot: Snapshot) -> None:
+        records = [*(item.record for item in snapshot.open), *snapshot.ended]
+        for record in sorted(records, key=_changed_at):
             shown = self._shown_of(record)
             if self._shown.get(record.id) != shown:
                 self._shown[record.id] = shown
                 self._show(record)
         for record in snapshot.ended:
             del self._shown[record.id]
-        for note in notes:
-            self._note(note)
-
-    def show_failure(self, message: str) -> None:
-        self._note(message)
+        super().show(snapshot)
 
     def _shown_of(self, record: ImportRecord) -> tuple[object, ...]:
         """What a reader sees of an import, but for times."""
@@ -87,11 +105,6 @@ class LineView(View):
         if not self._output.is_json:
             return text
         return (*text, record.job.status, record.cancel_reason)
-
-    def _note(self, text: str) -> None:
-        if text not in self._notes:
-            self._notes.add(text)
-            self._output.note(text)
 
     def _show(self, record: ImportRecord) -> None:
         if self._output.is_json:
@@ -112,7 +125,6 @@ class LiveView(View):
         self._output = output
         self._shows_hubs = shows_hubs
         self._clock = clock
-        self._started = time.monotonic()
         self._live = Live(
             Text("Reading ...", "dim"), console=output.console, refresh_per_second=5, transient=True
         )
@@ -125,7 +137,7 @@ class LiveView(View):
         self._live.stop()
 
     def show(self, snapshot: Snapshot) -> None:
-        for record in snapshot.ended:
+        for record in sorted(snapshot.ended, key=_changed_at):
             self._output.show(_ended(record, self._clock(), self._output))
         self._live.update(Group(*self._content(snapshot)), refresh=True)
 
@@ -140,13 +152,16 @@ class LiveView(View):
             if more := snapshot.more.get(hub):
                 at_least = "at least " if more == MAX_QUEUED - MAX_SHOWN else ""
                 yield Text(f"  and {at_least}{more} more", "dim")
-        for note in _unregistered(snapshot, self._started):
+        for note in _unregistered(snapshot):
             yield Text(printable(note), "dim")
         if snapshot.is_idle:
             yield Text("No open imports. Ctrl-C ends.", "dim")
 
     def _table(self, imports: Iterable[OpenImport]) -> RenderableType:
-        now, is_wide = self._clock(), self._output.console.width >= _WIDE
+        width = self._output.console.width
+        if width < _NARROW:
+            return Group(*(part for item in imports for part in self._narrow(item)))
+        is_wide = width >= _WIDE
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), expand=True)
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
@@ -157,18 +172,31 @@ class LiveView(View):
         reasons: list[Text] = []
         for item in imports:
             record = item.record
-            entered_at = record.history[-1][1] if record.history else record.created_at
             table.add_row(
-                f"  {record.id if is_wide else record.id[:8]}",
-                printable(record.file),
+                f"  {record.id if is_wide else record.id[:_ID_DIGITS]}",
+                printable(file_of(record)),
                 state_and_progress(record, item.queue_position),
                 _progress_bar(record),
                 "" if record.devices is None else f"{record.devices:,}",
-                format_duration(now - entered_at),
+                self._time_in_state(record),
             )
             if record.failure_reason:
-                reasons.append(one_line(f"  {record.file}: {record.failure_reason}", "yellow"))
+                reasons.append(one_line(f"  {file_of(record)}: {record.failure_reason}", "yellow"))
         return Group(table, *reasons)
+
+    def _narrow(self, item: OpenImport) -> Iterator[Text]:
+        """An import on lines that are cut, but for its id and state."""
+        record = item.record
+        state = state_and_progress(record, item.queue_position)
+        time = self._time_in_state(record)
+        yield Text.assemble(f"{record.id[:_ID_DIGITS]}  ", state, f"  {time}")
+        yield one_line(f"  {file_of(record)}")
+        if record.failure_reason:
+            yield one_line(f"  {record.failure_reason}", "yellow")
+
+    def _time_in_state(self, record: ImportRecord) -> str:
+        entered_at = record.history[-1][1] if record.history else record.created_at
+        return format_duration(self._clock() - entered_at)
 
 
 def _progress_bar(record: ImportRecord) -> RenderableType:
@@ -185,14 +213,10 @@ def _progress_bar(record: ImportRecord) -> RenderableType:
     )
 
 
-def _unregistered(snapshot: Snapshot, started: float) -> list[str]:
-    hint = ""
-    if time.monotonic() - started > _HINT_DELAY:
-        hint = (
-            " Check that the app is running and that the Event Grid subscription of the container "
-            "exists. The sweep of the app also finds uploads, within minutes."
-        )
-    return [f"{file}: waiting for the app.{hint}" for file in snapshot.unregistered]
+def _unregistered(snapshot: Snapshot) -> list[str]:
+    if not snapshot.activity:
+        return [f"{file}: waiting for the app." for file in snapshot.unregistered]
+    return [not_registered(file, snapshot.activity) for file in snapshot.unregistered]
 
 
 def _ended(record: ImportRecord, now: datetime, output: Output) -> RenderableType:
@@ -208,5 +232,10 @@ def _ended(record: ImportRecord, now: datetime, output: Output) -> RenderableTyp
 def _line(record: ImportRecord, now: datetime, output: Output) -> Text:
     state = state_and_progress(record)
     state.pad_right(max(0, 20 - len(state)))
-    time = local_time(record.finished_at or record.updated_at, now, in_full=not output.is_terminal)
-    return Text.assemble(f"{time}  {record.id}  ", state, f" {printable(record.file)}")
+    time = _changed_at(record)
+    shown_time = short_time(time, now) if output.is_terminal else full_time(time)
+    return Text.assemble(f"{shown_time}  {record.id}  ", state, f" {printable(file_of(record))}")
+
+
+def _changed_at(record: ImportRecord) -> datetime:
+    return record.finished_at or record.updated_at

@@ -63,7 +63,7 @@ def test_text(file: Path) -> None:
         "    line 5 (e, authentication): ",
         "  info blank-lines",
         f"    {Rule.BLANK_LINES.remedy}",
-        "    the file: ",
+        "    blank lines were skipped (1)",
     ]
     assert len(lines) == len(expected)
     for line, start in zip(lines, expected, strict=True):

@@ -68,7 +68,7 @@ def test_approve(app: App, shell: Shell, held: ImportRecord) -> None:
     assert counts(app.record(NAME)) == ("completed", 3, 0, 0)
     out = shell("show", held.id).out
     assert "\nWho did what\n" in out
-    assert out.count("approve  by account key (command line)") == 1
+    assert out.count("approve by account key (command line)") == 1
     assert "  digest " not in out
 
 
@@ -103,7 +103,7 @@ def test_decline(app: App, shell: Shell, held: ImportRecord) -> None:
     assert (done.status, done.err) == (0, "")
     assert done.out == f"{held.id}  {NAME}  cancelled\n"
     out = shell("show", held.id).out
-    assert "decline  by account key (command line)  not\ufffd[2J with REDACTED\n" in out
+    assert "decline by account key (command line): not\ufffd[2J with REDACTED\n" in out
     assert "declined: not\ufffd[2J with REDACTED. No device was changed." in out
     assert f"  device-importer retry {held.id}  " in out
     assert site(app, 0) == "a"

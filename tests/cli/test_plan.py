@@ -100,7 +100,7 @@ def test_the_time_is_that_of_the_file(plan: Plan) -> None:
         check=False,
         text=True,
     )
-    assert "last modified 2026-11-23 09:30:00 UTC" in seen.stdout.splitlines()[0]
+    assert "last modified 2026-11-23 09:30:00 +00:00" in seen.stdout.splitlines()[0]
 
 
 def test_detail_shows_values_but_no_key(plan: Plan) -> None:

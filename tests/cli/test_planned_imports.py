@@ -37,7 +37,7 @@ def planned(app: App) -> ImportRecord:
 def test_while_it_is_planned(planned: ImportRecord, shell: Shell) -> None:
     assert "planning" in shell("list").out
     done = shell("show", planned.id)
-    assert "  devices   31 to import\n" in done.out
+    assert "  devices   31 to import (1 delete)\n" in done.out
     assert "  planning  " in done.out
     assert f"  device-importer cancel {planned.id}  " in done.out
 
@@ -54,7 +54,7 @@ def test_after_its_end(app: App, planned: ImportRecord, shell: Shell) -> None:
         assert text in done.out
     head, line = shell("list").out.splitlines()
     assert head.split()[3:6] == ["IMPORTED", "UNCHANGED", "FAILED"]
-    assert line.split()[4:7] == ["1", "29", "1"]
+    assert line.split()[5:8] == ["1", "29", "1"]
     [item] = shell.json("list")
     assert item["imports"][0]["unchanged"] == 29
     [detail] = shell.json("show", planned.id)

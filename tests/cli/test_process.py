@@ -7,15 +7,17 @@ import os
 import re
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from cli.__main__ import COMMANDS
+from cli.__main__ import main
 from cli.arguments import time_or_age
 from cli.errors import Exit
-from cli.formatting import local_time
+from cli.program import COMMANDS
+from cli.times import full_time, short_time
 from shared.text import format_duration
 from tests.app import App, device
 from tests.cli.conftest import Shell
@@ -106,11 +108,36 @@ def test_timestamps() -> None:
     for text in ("soon", "2026-13-01", "999999w", ""):
         with pytest.raises(argparse.ArgumentTypeError):
             time_or_age(text)
-    local = NOW.astimezone()
-    assert local_time(NOW, NOW) == f"{local:%H:%M:%S}"
-    assert local_time(NOW, NOW + timedelta(days=3)) == f"{local:%m-%d %H:%M}"
-    assert local_time(NOW, NOW + timedelta(days=300)) == f"{local:%Y-%m-%d}"
-    assert local_time(NOW, NOW, in_full=True) == f"{local:%Y-%m-%d %H:%M:%S}"
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="sets the zone of the process")
+@pytest.mark.parametrize(
+    ("zone", "full", "today", "this_year", "year"),
+    [
+        ("UTC0", "09:30:00 +00:00", "09:30:00 +00", "11-23 09:30 +00", "2026-11-23 +00"),
+        ("XXX-1", "10:30:00 +01:00", "10:30:00 +01", "11-23 10:30 +01", "2026-11-23 +01"),
+        (
+            "XXX3:30",
+            "06:00:00 -03:30",
+            "06:00:00 -03:30",
+            "11-23 06:00 -03:30",
+            "2026-11-23 -03:30",
+        ),
+    ],
+)
+def test_times_have_a_zone(
+    zone: str, full: str, today: str, this_year: str, year: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert full_time(NOW) == f"2026-11-23 {full}"
+        assert short_time(NOW, NOW) == today
+        assert short_time(NOW, NOW + timedelta(days=3)) == this_year
+        assert short_time(NOW, NOW + timedelta(days=300)) == year
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize(
@@ -128,3 +155,11 @@ def test_timestamps() -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert format_duration(timedelta(seconds=seconds)) == text
+
+
+def test_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cli.program.main", interrupt)
+    assert main(["list"]) == 130

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import stat
@@ -39,10 +41,12 @@ def test_a_partial_success(partial: ImportRecord, shell: Shell) -> None:
         "\n  rejected 409001 DeviceAlreadyExists\n    ",
         "\n    line 2 (there): ",
         "\n  warning authentication-missing\n    ",
-        f"  device-importer retry {partial.id}  ",
-        f"  device-importer show {partial.id} --file retry.ndjson  # ",
+        f"  device-importer show {partial.id} --file retry.ndjson --output retry.ndjson  # correct",
+        "  device-importer upload retry.ndjson ",
     ):
         assert text in done.out
+    # The hub would reject the line again.
+    assert "device-importer retry" not in done.out
     assert "\x1b" not in done.out
 
 
@@ -128,12 +132,25 @@ def test_files(partial: ImportRecord, app: App, shell: Shell, tmp_path: Path) ->
     assert "No such file or directory" in done.err
 
 
+def test_results_of_all_lines(partial: ImportRecord, shell: Shell, tmp_path: Path) -> None:
+    done = shell("show", partial.id, "--file", "results.csv")
+    rows = [*csv.DictReader(io.StringIO(done.out, newline=""))]
+    assert len(rows) == partial.lines
+    assert sum(row["result"] == "imported" for row in rows) == partial.imported
+    target = tmp_path / "results.csv"
+    written = shell("show", partial.id, "--file", "results.csv", "--output", target)
+    assert written.err == f"{target}: {len(target.read_bytes()):,} bytes\n"
+    assert target.read_bytes().decode() == done.out
+
+
 def test_missing_imports_and_files(app: App, shell: Shell) -> None:
     done = shell("show", "0" * 24)
     assert (done.status, done.out) == (3, "")
     assert done.err.startswith("error: ")
     assert "0" * 24 in done.err
-    assert shell("show", "0" * 23).status == 2
+    assert "(the blobs of " in done.err
+    assert shell("show", "0" * 23).status == 3
+    assert shell("show", "0" * 3).status == 2
     app.upload("good.ndjson", device("a", authentication={"type": "certificateAuthority"}))
     app.deliver("good.ndjson")
     app.finish()

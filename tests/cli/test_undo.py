@@ -20,11 +20,14 @@ def test_show_what_can_be_undone(app: App, shell: Shell) -> None:
     record = back_up(app)
     out = shell("show", record.id).out
     assert "  undo      possible until 2" in out
-    assert "; deletes 1 that it created\n" in out
+    assert "The undo makes up to 1 again, changes up to 1 back, deletes up to 1 that" in out
+    assert "3 imported (1 delete), 0 failed" in out
+    assert "  modes     createOrUpdate 2, delete 1\n" in out
     assert f"  device-importer undo {record.id} --plan " in out
     assert f"  device-importer undo {record.id} --deletes 1 " in out
     [detail] = shell.json("show", record.id)
-    assert detail["undo"]["deletes"] == 1
+    undo = detail["undo"]
+    assert (undo["recreates"], undo["restores"], undo["deletes"]) == (1, 1, 1)
 
 
 def test_undo(app: App, shell: Shell) -> None:
@@ -47,7 +50,14 @@ def test_undo(app: App, shell: Shell) -> None:
     assert f"  undone as  {made.id}\n" in shell("show", record.id).out
     out = shell("show", made.id).out
     assert f"  undo of   {record.id}\n" in out
-    assert "undo  by account key (command line)" in out
+    assert f"  file      undo of {NAME} " in out
+    _, *watched = done.out.splitlines()
+    assert all(f" undo of {NAME}" in line for line in watched)
+    times = [line[:19] for line in watched]
+    assert times == sorted(times)
+    head, *_, old = shell("list").out.splitlines()
+    assert ("DELETES" in head, old.split()[4:7]) == (True, ["completed", "3", "1"])
+    assert "undo by account key (command line)" in out
     assert f"device-importer retry {made.id}" not in out
 
 

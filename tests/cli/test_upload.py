@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from azure.core.exceptions import HttpResponseError
 
 from cli import upload
+from cli.output import Output
+from shared.imports.model.safeguards import Actor
+from shared.imports.store.tickets import UploadTickets
 from tests.app import App, device
 from tests.cli.conftest import Shell, configure_two_hubs, meanwhile
+from tests.records import import_record
 
 CA = {"authentication": {"type": "certificateAuthority"}}
 
@@ -163,17 +169,71 @@ def test_blocks(
     assert "uploading l.ndjson" in done.err
     blob = app.blobs.get_blob_client(app.container, "l.ndjson")
     assert blob.download_blob().readall() == large.read_bytes()
-    assert blob.get_blob_properties().metadata == {"confirmDeletes": "7"}
+    metadata = blob.get_blob_properties().metadata
+    assert (metadata["confirmDeletes"], {*metadata}) == ("7", {"confirmDeletes", "uploadticket"})
     app.deliver("l.ndjson")
     assert app.record("l.ndjson").id in done.out
 
 
+def test_the_import_shows_who_uploaded_the_file(
+    app: App, shell: Shell, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = Actor("ada@example.com", "11111111-2222-3333-4444-555555555555", "command line")
+    monkeypatch.setattr(upload, "caller", lambda _: ada)
+    assert shell("upload", file).status == 0
+    app.deliver("fleet.ndjson")
+    assert [(act.name, act.who, act.id) for act in app.record("fleet.ndjson").acts] == [
+        ("upload", ada.who, ada.id)
+    ]
+
+
+def test_an_uploader_without_access_to_the_table(
+    app: App, shell: Shell, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise HttpResponseError("AuthorizationPermissionMismatch")
+
+    monkeypatch.setattr(UploadTickets, "issue", refuse)
+    done = shell("upload", file)
+    assert done.status == 0
+    assert "will not show who uploaded it" in done.err
+    app.deliver("fleet.ndjson")
+    assert app.record("fleet.ndjson").acts == ()
+
+
 def test_order_of_several_files(app: App, shell: Shell, file: Path, tmp_path: Path) -> None:
     second = write(tmp_path / "second.ndjson", device("c", **CA))
-    assert shell("upload", file, second).err.endswith("device-importer list\n")
+    done = shell("upload", file, second)
+    assert "2 files, one per second: " in done.err
+    assert done.err.endswith("device-importer list\n")
     for name in ("second.ndjson", "fleet.ndjson"):
         app.deliver(name)
     assert [record.file for record in app.records()] == ["second.ndjson", "fleet.ndjson"]
+
+
+@pytest.mark.parametrize(("etag", "seconds"), [("0x8D4BCC2E4835CD0", 0.1), ("0x8D4BCC2E4835CD", 1)])
+def test_no_second_is_waited_where_etags_tell_the_order(
+    monkeypatch: pytest.MonkeyPatch, etag: str, seconds: float
+) -> None:
+    at = datetime(2017, 6, 26, 18, 41, tzinfo=UTC)
+    last = import_record("hub", "a.ndjson", etag, at)
+    waited: list[float] = []
+    monkeypatch.setattr("cli.upload.time.sleep", waited.append)
+    upload._wait_for_order([last], {}, Output("text"))
+    assert waited == [seconds]
+
+
+@pytest.mark.parametrize("check", [[], ["--no-check"]])
+def test_a_missing_file_is_noticed_before_anything_else(
+    app: App, shell: Shell, file: Path, tmp_path: Path, check: list[str]
+) -> None:
+    app.upload("_mapping.json", '{"defaults": {"status": "enabled"}}')
+    done = shell("upload", file, tmp_path / "missing.ndjson", *check)
+    assert (done.status != 0, done.out) == (True, "")
+    assert "checked with" not in done.err
+    assert "missing.ndjson" in done.err
+    names = list(app.blobs.get_container_client(app.container).list_blob_names())
+    assert names == ["_mapping.json"]
 
 
 def test_several_hubs(app: App, shell: Shell, file: Path) -> None:
@@ -197,7 +257,6 @@ def test_wrong_usage(app: App, shell: Shell, file: Path, tmp_path: Path) -> None
     done = shell("upload", file, file)
     assert done.status == 2
     assert "--name" in done.err
-    assert shell("upload", file, "--name", "x/").status == 2
     done = shell("upload", tmp_path / "missing.ndjson")
     assert (done.status, done.err.endswith("missing.ndjson: No such file or directory\n")) == (
         2,
@@ -216,3 +275,32 @@ def test_a_missing_upload_container(app: App, shell: Shell, file: Path, flag: li
     assert done.status == 3
     assert "'not-there'" in done.err
     assert "UPLOAD_CONTAINER" in done.err
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a/../b", "a folder named . or .."),
+        ("a\\..\\b", "a folder named . or .."),
+        ("a\\b", "a backslash"),
+        ("a\nb", "control characters"),
+        ("x" * 1025, "more than 1,024 characters"),
+        ("a/../", "a folder named . or .."),
+    ],
+)
+def test_impossible_names(app: App, shell: Shell, file: Path, name: str, reason: str) -> None:
+    done = shell("upload", file, "--name", name)
+    assert (done.status, done.out) == (2, "")
+    assert reason in done.err
+    assert list(app.blobs.get_container_client(app.container).list_blobs()) == []
+
+
+def test_options_instead_of_metadata(app: App, shell: Shell, tmp_path: Path) -> None:
+    lines = ({"id": f"d{n}", "importMode": "delete", "status": "enabled"} for n in range(101))
+    file = write(tmp_path / "deletes.ndjson", *lines)
+    for command in ("check", "upload"):
+        out = shell(command, file).out
+        assert "use --confirm-deletes 101" in out
+        assert "confirmDeletes" not in out
+        assert "the file: " not in out
+    assert shell("upload", file, "--confirm-deletes", "101").status == 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -66,6 +68,19 @@ def long_queue(app: App, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+def test_the_changes_of_a_snapshot_are_in_the_order_of_their_times(app: App, capsys: Any) -> None:
+    queued(app, "a.ndjson")
+    record = app.record("a.ndjson")
+    later = replace(record, id="1" * 24, updated_at=record.updated_at + timedelta(seconds=2))
+    ended = replace(record, id="2" * 24, state=ImportState.CANCELLED, finished_at=record.updated_at)
+    snapshot = Snapshot([OpenImport(later)])
+    snapshot.ended = [replace(ended, finished_at=later.updated_at + timedelta(seconds=1)), ended]
+    snapshot.ended[0] = replace(snapshot.ended[0], id="3" * 24)
+    LineView(Output("text"), app.importer.services.clock).show(snapshot)
+    ids = [line.split()[3] for line in capsys.readouterr().out.splitlines()]
+    assert ids == ["2" * 24, "1" * 24, "3" * 24]
+
+
 def test_all_open_imports(app: App, shell: Shell, long_queue: list[str]) -> None:
 
     def work() -> None:
@@ -121,7 +136,7 @@ def test_wrong_usage(shell: Shell) -> None:
     assert shell("watch", "--interval", "0").status == 2
     done = shell("watch", "--hub", "mars")
     assert done.status == 2
-    assert "Unknown hub 'mars' (known: " in done.err
+    assert "There is no hub 'mars'. Hubs: " in done.err
 
 
 def test_a_short_outage(app: App, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,6 +249,27 @@ def test_reasons_and_long_queues_on_a_terminal(
     assert f"  0.ndjson: {app.record('0.ndjson').failure_reason[:40]}" in done.out
     assert "  and 2 more" in done.out
     assert f"  {app.record('0.ndjson').id}  0.ndjson" in done.out
+
+
+def test_a_narrow_terminal(
+    app: App, shell: Shell, terminal: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"{'x' * 50}.ndjson"
+    [import_id] = queued(app, name)
+    app.tick()
+    monkeypatch.setenv("COLUMNS", "40")
+
+    def sleep(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cli.watch.time.sleep", sleep)
+    done = shell("watch")
+    assert done.status == 130
+    assert done.err == "Interrupted. Imports go on; to follow them again: device-importer watch\n"
+    lines = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", done.out).splitlines()
+    # Enough of the id for commands, and a state that is not cut.
+    assert any(line.startswith(f"{import_id[:8]}  queued #1  ") for line in lines)
+    assert f"  {'x' * 37}\N{HORIZONTAL ELLIPSIS}" in lines
 
 
 def test_an_end_between_two_reads_of_a_snapshot(
