@@ -107,6 +107,11 @@ class Azurite:
             f"AccountKey={ACCOUNT_KEY};{endpoints}"
         )
 
+    @property
+    def exit_status(self) -> int | None:
+        """Exit status of a process that has ended by itself, negative for a signal; else None."""
+        return None if self._process is None else self._process.poll()
+
     def start(self) -> None:
         """Start the process and wait until all services answer; AzuriteError if they do not."""
         if self._process is not None:

@@ -23,16 +23,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from local import samples
 from local.azurite import AzuriteError
 from local.host import HostError, Keys
-from local.stack import ROOT, Ports, Stack
+from local.ports import PortInUseError, Ports, add_port_base
+from local.stack import ROOT, Stack, StackError
 from local.up import describe, wait_for_ctrl_c
 from shared.imports.app import importer
 from shared.imports.model.record import ImportRecord
 from shared.imports.model.states import ImportState
-from shared.imports.operate.reader import ImportFilter
+from shared.imports.operate.import_filter import ImportFilter
 
 __all__ = ["main"]
 
@@ -118,6 +120,7 @@ TOGETHER = 4
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m local demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="keep the stack running until Ctrl-C")
+    add_port_base(parser)
     parser.add_argument(
         "--log",
         action="store_true",
@@ -133,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console.print("Starting Azurite, the IoT Hub emulator and the app ...")
     try:
         with Stack(
-            ports=Ports() if options.keep else Ports.any_free(),
+            ports=_ports(options),
             changes={"POLL_SCHEDULE": "* * * * * *", "TICK_SECONDS": "0.8"},
             scan_interval=0.5,
             keys=Keys(),
@@ -147,12 +150,20 @@ def main(argv: Sequence[str] | None = None) -> int:
                 _show_next_steps(console)
             if options.keep:
                 # Unwrapped, so that a terminal makes links of the addresses.
-                console.print(describe(stack), markup=False, soft_wrap=True)
-                wait_for_ctrl_c(stack)
-    except (AzuriteError, HostError, OSError) as error:
-        console.print(f"[red]{error}[/red]")
+                with tempfile.TemporaryDirectory(prefix="device-importer-") as folder:
+                    text = describe(stack, Path(folder))
+                    console.print(text, markup=False, soft_wrap=True)
+                    wait_for_ctrl_c(stack)
+    except (AzuriteError, HostError, PortInUseError, StackError, OSError) as error:
+        console.print(Text(str(error), "red"), soft_wrap=True)
         return 1
     return 1 if problems else 0
+
+
+def _ports(options: argparse.Namespace) -> Ports:
+    """Those of the sample settings for a stack that stays, unless others are given."""
+    base = options.port_base
+    return Ports.any_free() if base is None and not options.keep else Ports.from_base(base)
 
 
 def _run(stack: Stack, console: Console) -> list[ImportRecord]:

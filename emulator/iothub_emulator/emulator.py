@@ -150,6 +150,10 @@ class HubEmulator:
         return f"{self._address.host_name}:{self._address.port}"
 
     @property
+    def is_running(self) -> bool:
+        return self._server is not None and self._server.is_running
+
+    @property
     def url(self) -> str:
         return self._address.url
 

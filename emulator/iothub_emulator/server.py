@@ -70,6 +70,10 @@ class ServerThread:
         self._loop: asyncio.AbstractEventLoop
         self._stop_requested: asyncio.Event
 
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
     def start(self) -> int:
         """Start serving and return the port; raises OSError if the port is not available."""
         self._thread.start()

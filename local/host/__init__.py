@@ -21,6 +21,7 @@ Triggers and timers differ as follows:
   restart. One lease covers all timers instead of one for each function.
 - The host lists the whole container every few seconds, and polls its queue without pause: it reads
   no storage logs, so that a small container shows each blob at once.
+- A blob with a folder named "." or ".." in its name is not announced.
 - The receipt of a blob follows its message, without a lease: of two hosts that scan at the same
   time, both can announce a blob, as any crash can in Azure.
 - Timers have no monitor (``use_monitor``): no run is past due after a restart. Schedules are in

@@ -42,7 +42,11 @@ class BlobScanner:
                 if not trigger.path.matches(blob.name):
                     continue
                 version = (blob.name, quoted(blob.etag))
-                if version not in known:
+                if version in known:
+                    pass
+                elif _has_dot_folder(blob.name):
+                    logger.warning("%r is not announced: clients resolve its path", blob.name)
+                else:
                     queued += self._announce_once(function, trigger, blob)
                 seen.add(version)
         except ResourceNotFoundError:
@@ -66,3 +70,11 @@ class BlobScanner:
         self._clients.queue(trigger_queue_name(self._host_id)).send_message(message.to_json())
         self._clients.create_host_blob(receipt)
         return True
+
+
+def _has_dot_folder(name: str) -> bool:
+    """Whether a request for the blob, or its receipt, is one for another (RFC 3986, 5.2.4).
+
+    Storage rejects it, as its signature is of the name, which is no outage.
+    """
+    return not {".", ".."}.isdisjoint(name.split("/"))

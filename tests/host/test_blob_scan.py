@@ -36,6 +36,19 @@ class TestScan:
         assert host.drain() == 0
         assert sorted(names) == ["a.txt", "b.txt"]
 
+    def test_a_dot_folder_is_passed_over(
+        self, make_host: HostFactory, uploads: ContainerClient
+    ) -> None:
+        names: list[str] = []
+        # The SDK makes slashes of these, which clients do not resolve.
+        uploads.upload_blob("a\\..\\b", b"1")
+        uploads.upload_blob("c.txt", b"2")
+        assert {blob.name for blob in uploads.list_blobs()} == {"a/../b", "c.txt"}
+        host = make_host(blob_app(lambda blob: names.append(blob.blob_name)))
+
+        assert host.drain() == 1
+        assert names == ["c.txt"]
+
     def test_another_host_does_not_repeat_but_an_overwrite_does(
         self, make_host: HostFactory, uploads: ContainerClient
     ) -> None:
