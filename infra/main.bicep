@@ -117,6 +117,7 @@ type Settings = {
   EVENTS_KEY: string?
   EVENTS_URL: string?
   HTTP_ENDPOINTS: string?
+  HTTP_UPLOADS: string?
   IMPORT_RETENTION_DAYS: string?
   IOTHUB_API_VERSION: string?
   JOB_BYTES: string?
@@ -153,6 +154,7 @@ var workspaceName = 'log-${token}'
 var componentName = 'appi-${token}'
 var deviceStorageName = 'stdevices${token}'
 var hostStorageName = 'sthost${token}'
+var appName = 'func-importer-${token}'
 var networkName = 'vnet-${token}'
 var hubName = isNewHub ? 'iot-${token}' : existingHubName
 var topicName = 'evgt-uploads-${token}'
@@ -161,6 +163,8 @@ var importsTable = 'DeviceImports'
 var isNewHub = empty(existingHubName)
 var safestJobStorage = isNewHub || privateNetwork || !empty(hubIdentityId) ? 'identityBased' : 'keyBased'
 var chosenJobStorage = empty(jobStorageAuthentication) ? safestJobStorage : jobStorageAuthentication
+// By the dashboard.
+var takesUploads = (settings.?HTTP_ENDPOINTS ?? 'all') == 'all' && toLower(settings.?HTTP_UPLOADS ?? 'true') != 'false'
 var contradictions = filter(
   [
     isNewHub && !empty(hubIdentityId) ? 'hubIdentityId is for an existing hub.' : ''
@@ -225,6 +229,7 @@ module deviceStorage 'storage.bicep' = {
     isPrivate: privateNetwork
     addressRanges: storageAddressRanges
     workspaceName: workspaceName
+    uploadOrigin: takesUploads ? 'https://${appName}.azurewebsites.net' : ''
   }
   dependsOn: [monitoring]
 }
@@ -307,7 +312,7 @@ module roles 'roles.bicep' = {
 module app 'app.bicep' = {
   scope: group
   params: {
-    name: 'func-importer-${token}'
+    name: appName
     planName: 'plan-${token}'
     location: location
     tags: tags

@@ -18,6 +18,8 @@ param isPrivate bool
 param addressRanges string[]
 @description('Workspace for the audit log of blob access. Empty: no audit log.')
 param workspaceName string = ''
+@description('Origin whose pages upload files from browsers. Empty: none.')
+param uploadOrigin string = ''
 @description('Redundancy: Standard_LRS, Standard_ZRS, Standard_GRS or Standard_GZRS.')
 param sku string
 
@@ -52,6 +54,20 @@ resource account 'Microsoft.Storage/storageAccounts@2026-06-01' = {
       // Deleted blobs can be restored for this time. Device keys are kept as long.
       deleteRetentionPolicy: { enabled: true, days: 7 }
       containerDeleteRetentionPolicy: { enabled: true, days: 7 }
+      // The requests of the dashboard's uploads; each has a SAS. Nothing can be read.
+      cors: {
+        corsRules: empty(uploadOrigin)
+          ? []
+          : [
+              {
+                allowedOrigins: [uploadOrigin]
+                allowedMethods: ['PUT', 'OPTIONS']
+                allowedHeaders: ['x-ms-blob-type', 'x-ms-meta-*', 'if-none-match', 'content-type']
+                exposedHeaders: []
+                maxAgeInSeconds: 600
+              }
+            ]
+      }
     }
   }
 

@@ -19,7 +19,7 @@ import pytest
 from docgen.settings import PLATFORM, described
 from local.stack import ROOT
 from shared.settings import setting_groups
-from shared.web.api import MAX_CHECK_BYTES
+from shared.web.api import MAX_POSTED_BYTES
 from tests.checks.snapshots import DEPLOYMENTS, INFRA, SNAPSHOTS, of_type, snapshot
 from tests.package.environments import SUPPORTED_PYTHONS
 
@@ -209,6 +209,24 @@ def test_the_private_network() -> None:
     assert of_type("new-hub", "Microsoft.Network/virtualNetworks") == []
 
 
+@pytest.mark.parametrize(
+    ("deployment", "takes_uploads"), [("new-hub", True), ("private-network", False)]
+)
+def test_only_the_dashboard_may_upload_from_browsers(deployment: str, takes_uploads: bool) -> None:
+    """The private network has no dashboard (HTTP_ENDPOINTS=api)."""
+    services = of_type(deployment, "Microsoft.Storage/storageAccounts/blobServices")
+    rules = [rule for item in services for rule in item["properties"]["cors"]["corsRules"]]
+    if not takes_uploads:
+        assert rules == []
+        return
+    [rule] = rules
+    [app] = of_type(deployment, "Microsoft.Web/sites")
+    assert rule["allowedOrigins"] == [f"https://{app['name']}.azurewebsites.net"]
+    assert set(rule["allowedMethods"]) == {"PUT", "OPTIONS"}
+    assert "*" not in rule["allowedHeaders"]
+    assert rule["exposedHeaders"] == []
+
+
 def app_settings(deployment: str) -> dict[str, str]:
     settings: dict[str, str]
     [settings] = [
@@ -261,7 +279,7 @@ def test_memory_bounds_requests() -> None:
         assert settings[name] == str(expected)
         assert expected <= host["maxConcurrentRequests"]
         # Else the host answers 500 before the app can explain.
-        assert int(settings["FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"]) > MAX_CHECK_BYTES
+        assert int(settings["FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"]) > MAX_POSTED_BYTES
 
 
 def test_the_supported_pythons() -> None:
