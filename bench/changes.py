@@ -14,7 +14,7 @@ from bench.environment import Cost, HubProcess, Scene
 from bench.validation_results import verdict
 from local.azurite import Azurite
 from shared.imports.model.record import ImportRecord
-from shared.imports.operate.reader import ImportFilter
+from shared.imports.operate.import_filter import ImportFilter
 
 __all__ = ["add_options", "run"]
 

@@ -18,9 +18,10 @@ from typing import Any
 from bench.environment import Cost, HubProcess, Scene
 from bench.events import Delivery, deliver
 from bench.table_rows import job_request, lines, start_job
+from shared.device_files.mapping.file_mapping import MAPPING_NAME
 from shared.hub.jobs import JobProperties
 from shared.imports.model.states import ImportState
-from shared.imports.operate.reader import ImportFilter
+from shared.imports.operate.import_filter import ImportFilter
 
 __all__ = ["Pace", "ceiling", "throughput"]
 
@@ -163,6 +164,8 @@ def _kind(request: str) -> str:
         is_query = name.endswith("()")
         return f"table {'transaction' if name == '$batch' else 'query' if is_query else method}"
     if name.startswith("uploads-"):
+        if blob and blob[-1] == MAPPING_NAME:
+            return f"{method} mapping"
         return f"{method} upload" if blob else "list uploads"
     what = re.sub(r"-[0-9a-f]{12}(?=\.)", "", blob[0]) if blob else ""
     return f"{method} import container{f', {what}' if what else ''}"

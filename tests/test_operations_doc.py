@@ -11,6 +11,7 @@ import pytest
 
 from local.stack import ROOT
 from shared.device_files.limits import Limits
+from shared.device_files.mapping.folder_mapping import FolderMapping
 from shared.device_files.validation import Validation
 from shared.errors import ImporterError, TemporaryError
 from shared.hub.error_codes import (
@@ -64,6 +65,19 @@ def rejected(*lines: bytes) -> str:
     return upload_reasons.file_rejected(validation.report)
 
 
+def rejected_mapping(content: bytes) -> str:
+    validation = Validation(name="_mapping.json")
+    assert not [*validation.run(iter([content]))]
+    return upload_reasons.file_rejected(validation.report)
+
+
+def refused_by_mapping() -> str:
+    mapping = FolderMapping.of("east/_mapping.json", b"{")
+    validation = Validation(refusal=mapping.refusal)
+    assert not [*validation.run(iter([b""]))]
+    return upload_reasons.file_rejected(validation.report)
+
+
 def failed(*, is_in_registry: bool) -> str:
     outcome = JobOutcome(failed=2)
     outcome.codes["DeviceNotFound"] = 2
@@ -84,6 +98,9 @@ SAMPLES: Mapping[str, Sequence[str]] = {
     "file_rejected": [
         rejected(b"{}"),
         rejected(*(GOOD % number for number in range(3))),
+        rejected_mapping(b"{"),
+        rejected_mapping(b"{}"),
+        refused_by_mapping(),
     ],
     "unknown_folder": [upload_reasons.unknown_folder("a.ndjson", ["east", "west"])],
     "dot_folder": [upload_reasons.dot_folder("../a.ndjson")],
@@ -109,6 +126,10 @@ SAMPLES: Mapping[str, Sequence[str]] = {
     "job_rejected": [
         job_reasons.job_rejected(HubUnauthorizedError()),
         job_reasons.job_rejected(DelegationKeyRefusedError()),
+    ],
+    "although_cancelled": [
+        job_reasons.although_cancelled(job_reasons.log_missing(), CancelReason.OPERATOR),
+        job_reasons.although_cancelled(job_reasons.log_missing(), CancelReason.DEADLINE),
     ],
     "row_restored": [job_reasons.row_restored(DAY)],
     "log_unattributed": [

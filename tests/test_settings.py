@@ -9,7 +9,7 @@ import pytest
 from docgen.settings import PAGE, page
 from shared.connections import HUB_CONNECT_TIMEOUT, HUB_DEADLINE, HUB_READ_TIMEOUT, HubConnection
 from shared.errors import SettingsError
-from shared.settings import MIN_LEASE_SECONDS, Settings, load_settings
+from shared.settings import MIN_LEASE_SECONDS, Settings, load_settings, setting_groups
 
 GOOD = {
     "ImporterStorage": "UseDevelopmentStorage=true",
@@ -365,6 +365,22 @@ def test_an_invalid_setting_is_not_reported_twice(monkeypatch: pytest.MonkeyPatc
         "BACKOFF_SECONDS",
         "EVENTS_URL",
     ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [str(f.validation_alias) for g in setting_groups().values() for f in g.model_fields.values()],
+)
+def test_each_wrong_setting_is_listed_once(name: str) -> None:
+    messages = []
+    try:
+        load_settings({**GOOD, name: "no setting accepts this"})
+    except SettingsError as error:
+        messages = error.problems
+    # Some accept every text.
+    assert [message.split()[0] for message in messages] in ([], [name])
+    # What is expected is said once.
+    assert "input should be" not in "".join(messages)
 
 
 def test_a_lease_outlasts_a_call_to_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,7 @@ def _deadline_passes(simulation: Simulation) -> None:
 
 def _overwritten(simulation: Simulation) -> None:
     _hold(simulation)
+    next_second()
     simulation.upload(A, device("pump-1", tags={"n": 2}), device("pump-2", tags={"n": 2}))
     simulation.deliver(A)
     simulation.sweep()

@@ -23,7 +23,7 @@ _NAMES = (
     (re.compile(r"(Faults|uploads-|archive-)[0-9a-f]{12}"), r"\1"),
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{24}"), "ID"),
     (re.compile(r"\b\d{10}\b|%3A\d+"), "N"),
-    (re.compile(r"(report|problems|errors)-\w+"), r"\1"),
+    (re.compile(r"(report|problems|errors|mapping)-\w+"), r"\1"),
     (re.compile(r"(devices-\d+)-[0-9a-f]{12}"), r"\1"),
 )
 

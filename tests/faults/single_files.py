@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from iothub_emulator.registry.identity import Key
+from shared.device_files.mapping.file_mapping import mapping_path
 from shared.imports.app import Importer
 from tests.faults.injection import Fault
 from tests.faults.scenario import (
@@ -23,6 +24,18 @@ from tests.faults.simulation import Simulation, device
 
 def _one_good_file(simulation: Simulation) -> None:
     simulation.upload(A, device("pump-1", tags={"n": 1}), device("pump-2", tags={"n": 1}))
+
+
+def _mapped_file(simulation: Simulation) -> None:
+    lines = [device("pump-1", tags={"n": 1}), device("pump-2", tags={"n": 1})]
+    mapping = b'{"defaults": {"status": "enabled"}}'
+    simulation.container.get_blob_client(mapping_path(A)).upload_blob(mapping)
+    without_status = [
+        {name: value for name, value in line.items() if name != "status"} for line in lines
+    ]
+    simulation.upload(A, *without_status)
+    [import_id] = simulation.contents
+    simulation.contents[import_id] = lines
 
 
 def _event_and_ticks(simulation: Simulation) -> None:
@@ -168,6 +181,13 @@ RETENTION_SETTINGS = {
 SINGLE = {
     "clean": Scenario((_one_good_file,), _event_and_ticks, {A: "completed"}, BOTH),
     "rejected": Scenario((_broken_file,), _event_and_ticks, {A: "rejected"}, {}),
+    "mapped": Scenario(
+        (_mapped_file,),
+        _event_and_ticks,
+        {A: "completed"},
+        BOTH,
+        faults=(Fault.KILLED, Fault.FORBIDDEN, Fault.OVERTAKEN),
+    ),
     "partly refused": Scenario(
         (_partly_refused,),
         _end_of_the_job,

@@ -17,6 +17,7 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from iothub_emulator import HubEmulator
 from iothub_emulator.choices import Choices
+from shared.device_files.mapping.file_mapping import is_mapping_name
 from shared.imports.model.job import JobRecord
 from shared.imports.model.keys import import_id_of
 from shared.imports.model.record import ImportRecord, upload_id
@@ -112,8 +113,13 @@ class StoredState:
         return upload_id(self.table.table_name, self.container.container_name, file, etag)
 
     def versions(self) -> list[tuple[str, str]]:
-        """Name and ETag of each blob in the upload container."""
-        return [(blob.name, blob.etag.strip('"')) for blob in self.container.list_blobs()]
+        """Name and ETag of each blob in the upload container that is to have a record."""
+        return [
+            (blob.name, blob.etag.strip('"'))
+            for blob in self.container.list_blobs()
+            # Those of the scenarios are valid.
+            if not is_mapping_name(blob.name)
+        ]
 
     def report(self, record: ImportRecord) -> dict[str, Any]:
         container, _, name = record.report.partition("/")

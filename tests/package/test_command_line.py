@@ -14,7 +14,7 @@ from zipfile import ZipFile
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from cli.__main__ import COMMANDS
+from cli.program import COMMANDS
 from local.stack import ROOT
 from tests.package.environments import Environment, build_wheel
 
