@@ -12,8 +12,7 @@ from playwright.sync_api import Page, expect
 
 from shared.imports.model.record import ImportRecord
 from tests.app import App, device
-from tests.telemetry.support import keyed
-from tests.web.support import cancel_at_the_hub, reject, share_job
+from tests.web.support import cancel_at_the_hub, reject
 
 DASHBOARD = "/api/dashboard"
 DARK_PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
@@ -223,69 +222,6 @@ def test_the_dashboard_works_without_scripts(app: App, page: Page) -> None:
     expect(page.get_by_role("status")).to_have_text("cancelled")
 
 
-def test_a_job_of_several_files(app: App, page: Page) -> None:
-    names = [f"{number:02}.ndjson" for number in range(23)]
-    first, *_ = share_job(app, *names)
-    page.goto(page_of(first))
-    page.get_by_role("link", name="22 other files").click()
-    files = page.locator("#files li")
-    expect(files).to_have_count(20)
-    expect(page.locator("#files")).to_contain_text("First 20 of 22")
-    page.get_by_role("button", name="Cancel job of 23 files").click()
-    expect(page.get_by_role("dialog")).to_contain_text("22 other files")
-    answer(page, "Cancel job of 23 files")
-    expect(page.get_by_role("status")).to_have_text("running, cancellation requested")
-    app.tick()
-    app.finish()
-    expect(page.get_by_role("status")).to_have_text("cancelled")
-    expect(files.first).to_contain_text("cancelled 01.ndjson")
-
-
-@pytest.mark.parametrize("page", [{"java_script_enabled": False}], indirect=True)
-def test_a_page_from_before_the_job_asks_without_scripts(app: App, page: Page) -> None:
-    """Of an import that was queued when the page was loaded, nothing else is cancelled unasked."""
-    app.hub.occupy_slot()
-    for name in ("0.ndjson", "1.ndjson", "2.ndjson"):
-        app.upload(name, device(name))
-        app.deliver(name)
-    page.goto(page_of(app.record("1.ndjson")))
-    expect(page.get_by_role("status")).to_contain_text("queued job 2 in the queue")
-    app.hub.free_slot()
-    app.tick()
-    app.hub.wait_idle()
-    app.hub.faults.add("hangJob")
-    app.tick()
-    page.get_by_role("button", name="Cancel import").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Conflict")
-    expect(page.get_by_role("listitem")).to_have_text(["running 1.ndjson", "running 2.ndjson"])
-    page.get_by_role("button", name="Cancel job of 2 files").click()
-    expect(page.get_by_role("status")).to_have_text("running, cancellation requested")
-
-
-@pytest.mark.parametrize("page", [NARROW, DARK_PHONE], indirect=True, ids=["narrow", "phone"])
-def test_pages_of_a_shared_job_are_accessible(app: App, page: Page) -> None:
-    first, *_ = share_job(app, LONG, *(f"{number:02}.ndjson" for number in range(22)))
-    app.upload("waits.ndjson", device(LONG))
-    app.deliver("waits.ndjson")
-    for address in (DASHBOARD, page_of(first), page_of(app.record("waits.ndjson"))):
-        page.goto(address)
-        results = Axe().run(page)
-        assert results.violations_count == 0, results.generate_report()
-        assert page.evaluate(TOO_WIDE) == [], address
-    page.goto(page_of(first))
-    page.evaluate(
-        "document.querySelector('form').action = location.pathname + '/cancel' + location.search"
-    )
-    page.get_by_role("button", name="Cancel job").click()
-    results = Axe().run(page)
-    assert results.violations_count == 0, results.generate_report()
-    answer(page, "Cancel job of 23 files")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Conflict")
-    results = Axe().run(page)
-    assert results.violations_count == 0, results.generate_report()
-    assert page.evaluate(TOO_WIDE) == []
-
-
 @pytest.mark.parametrize("page", [NARROW, DARK_PHONE], indirect=True, ids=["narrow", "phone"])
 def test_pages_are_accessible(app: App, page: Page) -> None:
     """Contrast, names and structure are accessible, and nothing scrolls sideways."""
@@ -313,77 +249,6 @@ def test_pages_are_accessible(app: App, page: Page) -> None:
         results = Axe().run(page)
         assert results.violations_count == 0, results.generate_report()
         assert page.evaluate(TOO_WIDE) == [], address
-
-
-def start_planned_import(app: App, name: str = "planned.ndjson") -> None:
-    """An import whose plan has lines of each kind."""
-    app.configure(APPLY="changes")
-    certificates = {"type": "certificateAuthority"}
-    for number in range(40):
-        tags = {"site": "east", "floor": number, "text": "long " * 40}
-        app.hub.registry.put(device(f"pump-{number}", authentication=certificates, tags=tags))
-    app.hub.registry.put(keyed("keyed"))
-    lines = [
-        device(f"pump-{number}", authentication=certificates, tags={"floor": 1, "a" * 60: ODD})
-        for number in range(3)
-    ]
-    lines += [device(f"pump-{number}", importMode="delete") for number in range(3, 6)]
-    lines += [device("keyed", status="disabled"), keyed("new"), keyed("ghost", importMode="update")]
-    tags = {"site": "east", "text": "long " * 40}
-    lines += [
-        device(f"pump-{number}", authentication=certificates, tags={**tags, "floor": number})
-        for number in range(6, 40)
-    ]
-    app.upload(name, *lines)
-    app.deliver(name)
-
-
-def test_a_plan_from_its_export_to_its_job(app: App, page: Page) -> None:
-    start_planned_import(app)
-    record = app.record("planned.ndjson")
-    page.goto(page_of(record))
-    expect(page.get_by_role("status")).to_have_text("planning")
-    expect(page.locator("#planning")).to_contain_text("Export of the registry:")
-    expect(page.get_by_role("heading", name="Plan", exact=True)).to_have_count(0)
-    app.finish()
-    expect(page.get_by_role("status")).to_have_text("completed with errors")
-    plan = page.locator("#plan")
-    expect(plan.locator(".bar")).to_have_attribute(
-        "aria-label",
-        "1 to create, 4 to update (new keys: 1, disabled: 1), 34 unchanged, 3 to delete, "
-        "1 would fail",
-    )
-    # What was done is folded.
-    plan.get_by_text("9 planned lines").click()
-    changes = plan.get_by_role("table", name="Changes")
-    expect(changes.locator("tbody tr")).to_have_count(9)
-    expect(changes).to_contain_text(json.dumps(ODD))
-    expect(page.locator("#now .bar")).to_have_attribute(
-        "aria-label", "8 imported (up to 3 deletes), 34 unchanged, 1 failed"
-    )
-    with page.expect_download() as download:
-        page.get_by_role("link", name="plan.csv").click()
-    assert download.value.suggested_filename == f"planned-{record.id[:8]}-plan.csv"
-
-
-@pytest.mark.parametrize("page", [NARROW, DARK_PHONE], indirect=True, ids=["narrow", "phone"])
-def test_pages_of_plans_are_accessible(app: App, page: Page) -> None:
-    start_planned_import(app)
-    app.finish()
-    app.hub.faults.add("hangJob")
-    start_planned_import(app, "again.ndjson")
-    again = app.record("again.ndjson")
-    assert again.state == "planning"
-    for address in (DASHBOARD, page_of(app.record("planned.ndjson")), page_of(again)):
-        page.goto(address)
-        results = Axe().run(page)
-        assert results.violations_count == 0, results.generate_report()
-        assert page.evaluate(TOO_WIDE) == [], address
-    page.goto(page_of(app.record("planned.ndjson")))
-    page.get_by_text("9 planned lines").click()
-    expect(page.locator("#plan").get_by_text("delete", exact=True).first).to_be_visible()
-    assert Axe().run(page).violations_count == 0
-    assert page.evaluate(TOO_WIDE) == []
 
 
 def test_all_controls_are_reachable_by_keyboard(app: App, page: Page) -> None:
