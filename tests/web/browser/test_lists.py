@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.app import App, device
+from tests.faults.scenario import next_second
 from tests.web.browser.test_dashboard import DARK_PHONE, DASHBOARD, LONG, NARROW, TOO_WIDE
 from tests.web.guarded import guard, hold_deletes
 from tests.web.support import complete, reject, share_job
@@ -83,6 +84,8 @@ def test_a_search_goes_on(app: App, page: Page, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("shared.imports.operate.import_search.MAX_READ", 1)
     monkeypatch.setattr("shared.web.dashboard.PAGE_SIZE", 1)
     reject(app, "old.ndjson")
+    # Within a second, the order is not that of the uploads.
+    next_second()
     for number in range(3):
         reject(app, f"{number}.ndjson")
     page.goto(f"{DASHBOARD}?file=old")
